@@ -1,0 +1,12 @@
+"""Write docs/man/pyroot.1 from the option table: ``python docs/man/generate.py``."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent))
+
+from pyroot.usage import man_page  # noqa: E402
+
+if __name__ == "__main__":
+    (HERE / "pyroot.1").write_text(man_page(), encoding="utf-8")

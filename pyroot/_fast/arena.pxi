@@ -1,0 +1,165 @@
+# The arena: where rewritten arguments lie.
+#
+# A memfd that every guest maps read-only (so no thread of the guest can change a path after it was checked) and that the
+# supervisor writes with plain stores.  Slots come in two sizes.  A supervisor that runs as root uses private memory in the guest
+# instead (a guest that changed its uid could not open the memfd) and writes it with process_vm_writev(2).
+
+cdef enum:
+    SMALL = 1024
+    BIG = 16384
+    NSMALL = 6144
+    NBIG = 640
+    ARENA_SIZE = 16777216    # NSMALL * SMALL + NBIG * BIG
+
+cdef struct Arena:
+    bint shared
+    int fd
+    char *map                # NULL if not shared
+    int *small               # stacks of free slots; a big slot is NSMALL + index
+    int nsmall
+    int *big
+    int nbig
+    char path[64]            # how the loader opens it
+
+cdef Arena arena
+
+cdef int arena_open(bint shared) noexcept nogil:
+    cdef int i
+    arena.shared = shared
+    arena.fd = -1
+    arena.map = NULL
+    arena.small = <int *>malloc(NSMALL * sizeof(int))
+    arena.big = <int *>malloc(NBIG * sizeof(int))
+    if arena.small == NULL or arena.big == NULL:
+        return -ENOMEM
+    for i in range(NSMALL):
+        arena.small[i] = NSMALL - 1 - i
+    for i in range(NBIG):
+        arena.big[i] = NSMALL + NBIG - 1 - i
+    arena.nsmall = NSMALL
+    arena.nbig = NBIG
+    if not shared:
+        return 0
+    arena.fd = c_memfd_create(b"pyroot-arena", MFD_CLOEXEC)
+    if arena.fd < 0 or ftruncate(arena.fd, ARENA_SIZE) < 0:
+        return -errno
+    arena.map = <char *>mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena.fd, 0)
+    if arena.map == <char *>MAP_FAILED:
+        arena.map = NULL
+        return -errno
+    snprintf(arena.path, sizeof(arena.path), b"/proc/%d/fd/%d", c_getpid(), arena.fd)
+    return 0
+
+cdef void arena_close() noexcept nogil:
+    if arena.map != NULL:
+        munmap(arena.map, ARENA_SIZE)
+    if arena.fd >= 0:
+        c_close(arena.fd)
+    free(arena.small)
+    free(arena.big)
+    arena.map = NULL
+    arena.small = arena.big = NULL
+    arena.fd = -1
+
+cdef int slot_take(int data) noexcept nogil:
+    """Return a slot with room for ``data`` bytes behind its frame, or -1."""
+    if data + SLOT_FRAME <= SMALL and arena.nsmall > 0:
+        arena.nsmall -= 1
+        return arena.small[arena.nsmall]
+    if data + SLOT_FRAME <= BIG and arena.nbig > 0:
+        arena.nbig -= 1
+        return arena.big[arena.nbig]
+    return -1
+
+cdef void slot_free(int slot) noexcept nogil:
+    if slot < NSMALL:
+        arena.small[arena.nsmall] = slot
+        arena.nsmall += 1
+    else:
+        arena.big[arena.nbig] = slot
+        arena.nbig += 1
+
+cdef inline uint64_t slot_offset(int slot) noexcept nogil:
+    if slot < NSMALL:
+        return <uint64_t>slot * SMALL
+    return <uint64_t>NSMALL * SMALL + <uint64_t>(slot - NSMALL) * BIG
+
+# -- editing a call ------------------------------------------------------------------------------------------------------
+
+cdef struct Edit:
+    int n
+    int arg[6]
+    uint64_t value[6]        # new register value, or offset into data
+    bint pointer[6]
+    int len
+    uint64_t frame[8]        # directly in front of data: written to the slot in one piece
+    char data[BIG]
+
+cdef Edit edit
+
+cdef inline void edit_start() noexcept nogil:
+    edit.n = 0
+    edit.len = 0
+
+cdef int edit_bytes(int arg, const void *bytes, int n) noexcept nogil:
+    """Give an argument a copy of n bytes; return their offset in the slot, or -ENAMETOOLONG."""
+    cdef int at = (edit.len + 15) & ~15
+    if at + n > BIG - SLOT_FRAME:
+        return -ENAMETOOLONG
+    memcpy(edit.data + at, bytes, n)
+    edit.len = at + n
+    if arg >= 0:
+        edit.arg[edit.n] = arg
+        edit.value[edit.n] = at
+        edit.pointer[edit.n] = True
+        edit.n += 1
+    return at
+
+cdef void edit_value(int arg, uint64_t value) noexcept nogil:
+    edit.arg[edit.n] = arg
+    edit.value[edit.n] = value
+    edit.pointer[edit.n] = False
+    edit.n += 1
+
+cdef int edit_reserve(Tracee *t) noexcept nogil:
+    """Take the slot for the edit; return 0 or -ENOMEM.  edit_address() is valid afterwards."""
+    if t.slot < 0:
+        t.slot = slot_take(edit.len)
+        if t.slot < 0:
+            return -ENOMEM
+    return 0
+
+cdef inline uint64_t edit_address(Tracee *t, int offset) noexcept nogil:
+    return <uint64_t>LOADER_ARENA + slot_offset(t.slot) + SLOT_FRAME + offset
+
+cdef int edit_commit(Tracee *t) noexcept nogil:
+    """Write the slot and point the registers at it, so that the call runs with the new arguments and returns through the stub.
+
+    The first pointer argument decides which stub restores the registers; its bytes are the first in the slot.
+    """
+    cdef int i, k = -1
+    cdef uint64_t data, value
+    if edit.n == 0:
+        return 0
+    if not t.mm.arena:
+        return -EFAULT
+    if edit_reserve(t) < 0:
+        return -ENOMEM
+    for i in range(6):
+        edit.frame[i] = t.args[i]
+    edit.frame[6] = 0
+    edit.frame[7] = t.ip
+    data = edit_address(t, 0)
+    if arena.shared:
+        memcpy(arena.map + slot_offset(t.slot), edit.frame, SLOT_FRAME + edit.len)
+    elif mem_write(t.tid, data - SLOT_FRAME, edit.frame, SLOT_FRAME + edit.len) < 0:
+        return -EFAULT
+    for i in range(edit.n):
+        value = edit.value[i]
+        if edit.pointer[i]:
+            if k < 0:
+                k = edit.arg[i]
+            value += data
+        if reg_set_arg(t, edit.arg[i], value) < 0:
+            return -ESRCH
+    return reg_set_ip(t, <uint64_t>LOADER_STUBS + <uint64_t>k * LOADER_STUB_SIZE + LOADER_STUB_RESUME)

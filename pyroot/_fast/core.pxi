@@ -1,0 +1,381 @@
+# The Python door: class Core and what it needs.  Thin functions that turn -errno into OSError.
+
+import os as _os
+
+
+class CoreError(Exception):
+    """Say that the supervisor itself could not do its work (ptrace refused, no memory); the guest is gone."""
+
+
+cdef bytes _plain(bytes path):
+    """Drop the trailing slash of "/" only: the core's form of a canonical path."""
+    return b"" if path == b"/" else path
+
+
+cdef int _fail(int error, bytes path) except -1:
+    raise OSError(error, _os.strerror(error), path)
+
+
+cdef class Core:
+    """Hold one guest view: a root and its bindings.  Owns one O_PATH descriptor for each."""
+
+    cdef View view
+    cdef Walk walk
+
+    def __cinit__(self, bytes rootfs):
+        memset(&self.view, 0, sizeof(View))
+        if walk_alloc(&self.walk) < 0:
+            raise MemoryError
+        self.walk.v = &self.view
+        self._add(rootfs, b"/", 0)
+        view_rebuild(&self.view)
+        settings_read()
+
+    def __dealloc__(self):
+        view_free(&self.view)
+        walk_release(&self.walk)
+
+    cdef int _add(self, bytes host, bytes guest, int flags) except -1:
+        cdef c_stat st
+        cdef int fd = c_open(host, O_PATH | O_CLOEXEC | O_NOFOLLOW)
+        cdef bytes h = _plain(host), g = _plain(guest)
+        if fd < 0:
+            _fail(errno, host)
+        if c_fstat(fd, &st) < 0:
+            c_close(fd)
+            _fail(errno, host)
+        if view_bind(&self.view, h, len(h), g, len(g), flags, fd, S_ISDIR(st.st_mode)) < 0:
+            c_close(fd)
+            raise MemoryError
+        return 0
+
+    def bind(self, bytes host, bytes guest, int flags=0):
+        """Show canonical ``host`` at canonical ``guest``; a later binding of one guest path wins.  Raises OSError."""
+        self._add(host, guest, flags)
+        if view_rebuild(&self.view) < 0:
+            raise MemoryError
+
+    def bindings(self):
+        """Return (host, guest, flags) of every binding, the root first."""
+        cdef int i
+        return [
+            (self.view.b[i].host[: self.view.b[i].hostlen] or b"/", self.view.b[i].guest[: self.view.b[i].guestlen] or b"/",
+             self.view.b[i].flags)
+            for i in range(self.view.n)
+        ]
+
+    def resolve(self, bytes path, bytes base=b"/", bint follow=True, bint missing=False):
+        """Resolve ``path`` from the guest directory ``base``; return (guest path, host path, number of missing components).
+
+        Raises OSError with the kernel's errno.  See the type stub for the meaning of the arguments.
+        """
+        return self._resolve(path, base, M_MISSING if missing and follow else M_FOLLOW if follow else M_NOFOLLOW, missing)
+
+    cdef _resolve(self, bytes path, bytes base, int mode, bint missing):
+        cdef Walk *w = &self.walk
+        cdef int result
+        cdef c_stat st
+        cdef bytes b = _plain(base)
+        if not path:
+            _fail(ENOENT, path)
+        if len(path) >= PATHMAX:
+            _fail(ENAMETOOLONG, path)
+        w.resolve = 0
+        w.pid = w.tid = _os.getpid()
+        w.fs = NULL
+        if path[0] != c"/":
+            result = walk_to_guest(w, b, len(b))
+            if result < 0:
+                _fail(-result, path)
+        result = walk_path(w, path, len(path), mode)
+        if result == -ENOENT and missing and mode == M_NOFOLLOW:
+            walk_drop_fd(w)
+            return self._resolve(path, base, M_MISSING, True)
+        guest = w.g[: w.glen] or b"/"
+        host = w.h[: w.hlen] or b"/"
+        if result == 0:
+            walk_finish(w)
+            if fstatat(w.dfd, walk_rel(w), &st, AT_SYMLINK_NOFOLLOW) < 0:
+                result = -errno
+                if result == -ENOENT and missing:
+                    result = 0
+                    w.missing = max(w.missing, 1)
+            else:
+                w.missing = 0
+        walk_drop_fd(w)
+        if result < 0:
+            _fail(-result, path)
+        return guest, host, w.missing
+
+    def translate(self, bytes path, bytes base=b"/", int mode=M_FOLLOW):
+        """Return the host text that the kernel would be given for a call (mode: 1 follow, 2 no follow, 3 create, 4 O_CREAT)."""
+        cdef Walk *w = &self.walk
+        cdef int result
+        cdef bytes b = _plain(base)
+        w.resolve = 0
+        w.pid = w.tid = _os.getpid()
+        w.fs = NULL
+        if not path or len(path) >= PATHMAX:
+            _fail(ENOENT if not path else ENAMETOOLONG, path)
+        if path[0] != c"/":
+            result = walk_to_guest(w, b, len(b))
+            if result < 0:
+                _fail(-result, path)
+        result = walk_path(w, path, len(path), mode)
+        if result == 0:
+            walk_finish(w)
+        host = w.h[: w.hlen]
+        walk_drop_fd(w)
+        if result < 0:
+            _fail(-result, path)
+        return host
+
+    def detranslate(self, bytes host):
+        """Return the guest path of a canonical host path, or None if no binding shows it."""
+        cdef bytes h = _plain(host)
+        cdef char *text = <char *>malloc(BUF + 8)
+        cdef int n = 0
+        if text == NULL:
+            raise MemoryError
+        try:
+            if len(h) >= BUF or view_from_host(&self.view, h, len(h), -1, text, &n) < 0:
+                return None
+            return text[:n] or b"/"
+        finally:
+            free(text)
+
+    def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True, int verbose=0):
+        """Run a program of the guest and supervise it and all its descendants; return the raw wait status of the program.
+
+        Raises OSError when its execve failed (errno in guest terms), CoreError when the supervisor could not start.
+        """
+        cdef char **c_argv = _vector(argv)
+        cdef char **c_envp = _vector(env)
+        try:
+            return self._run(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp, verbose)
+        finally:
+            free(c_argv)
+            free(c_envp)
+
+    cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp, int verbose):
+        cdef int go[2]
+        cdef int report[2]
+        cdef int pid, result
+        cdef ChildReport r
+        cdef ssize_t got
+        host_cwd = self.resolve(cwd)[1]
+        cdef const char *c_cwd = host_cwd
+        self._prepare(seccomp)
+        loader_fd = _loader_install()
+        if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
+            raise CoreError(f"pipe: {_os.strerror(errno)}")
+        session.kill_on_exit = kill_on_exit
+        session.seccomp = seccomp
+        session.main_done = session.killing = False
+        session.main_status = 0
+        saved_mask_block()
+        pid = c_fork()
+        if pid == 0:
+            c_close(go[1])
+            child_main(go[0], report[1], c_cwd, argv, envp, seccomp)
+        c_close(go[0])
+        c_close(report[1])
+        try:
+            if pid < 0:
+                raise CoreError(f"fork: {_os.strerror(errno)}")
+            session.main_tid = pid
+            self._adopt_first(pid, exe, cwd, seccomp)
+            take_signals()
+            saved_mask_restore()
+            c_write(go[1], b"x", 1)
+            with nogil:
+                result = run_loop()
+            got = c_read(report[0], &r, sizeof(r))
+            if result < 0:
+                raise CoreError(f"wait: {_os.strerror(-result)}")
+            if got == sizeof(r):
+                if r.stage == 3:
+                    raise CoreError(f"seccomp: {_os.strerror(r.error)}")
+                if r.stage == 2:
+                    raise CoreError(f"no_new_privs: {_os.strerror(r.error)}")
+                _fail(r.error, cwd if r.stage == 1 else exe)
+            return session.main_status
+        finally:
+            give_signals_back()
+            saved_mask_restore()
+            c_close(go[1])
+            c_close(report[0])
+            if loader_fd >= 0:
+                c_close(loader_fd)
+            tracees_clear()
+            arena_close()
+            walk_release(&W1)
+            walk_release(&W2)
+
+    cdef int _prepare(self, bint seccomp) except -1:
+        global names
+        if names == NULL:
+            names = <SockName *>calloc(NAMES, sizeof(SockName))
+        if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
+            raise CoreError(f"arena: {_os.strerror(errno)}")
+        W1.v = W2.v = &self.view
+        poison_prepare()
+        handlers_fill()
+        filter_prepare()
+        return 0
+
+    cdef int _adopt_first(self, int pid, bytes exe, bytes cwd, bint seccomp) except -1:
+        cdef Tracee *t = tracee_new(pid)
+        cdef int result, status = 0
+        if t == NULL:
+            c_kill(pid, SIGKILL)
+            c_waitpid(pid, &status, __WALL)
+            raise MemoryError
+        t.mm = mm_new()
+        t.fs = fs_copy(NULL)
+        t.first_exec = True
+        t.state = T_LIVE
+        result = 0
+        if c_ptrace(PTRACE_SEIZE, pid, NULL, <void *><size_t>TRACE_OPTIONS) < 0:
+            result = -errno
+            message = f"ptrace is not permitted here: {_os.strerror(-result)}"
+        else:
+            message = None
+            t.fs.bind = self.walk_bind_of(cwd)
+            result = first_plan(t, exe)
+            if result == 0 and not seccomp:
+                # every call has to stop from now on
+                if c_ptrace(0x4207, pid, NULL, NULL) < 0 or c_waitpid(pid, &status, __WALL) < 0:
+                    result = -errno
+                    message = f"ptrace: {_os.strerror(-result)}"
+                else:
+                    resume(t, 0, False)
+        if result < 0:
+            c_kill(pid, SIGKILL)
+            while c_waitpid(pid, &status, __WALL) == pid and WIFSTOPPED(status):
+                pass
+            if message is not None:
+                raise CoreError(message)
+            _fail(-result, exe)
+        return 0
+
+    cdef int walk_bind_of(self, bytes cwd):
+        cdef bytes c = _plain(cwd)
+        return view_covering(&self.view, c, len(c))
+
+
+cdef int first_plan(Tracee *t, bytes exe) except? -1000:
+    """Plan the exec of an absolute guest path for the first tracee."""
+    cdef int result
+    cdef const char *path = exe
+    cdef int n = len(exe)
+    if n == 0 or n >= PATHMAX:
+        return -ENOENT if n == 0 else -ENAMETOOLONG
+    memcpy(path_buffer, path, n + 1)
+    W1.resolve = 0
+    result = text_walk(&W1, t, AT_FDCWD, path_buffer, n, M_FOLLOW)
+    if result < 0:
+        return result
+    result = exec_place(&W1, t)
+    if result == 0:
+        result = exec_chain(t, path, False)
+    if result == 0:
+        result = plan_make(t, path)
+    return result
+
+
+cdef char **_vector(list items) except NULL:
+    """Make a NULL-terminated vector that points into the bytes objects of the list (which must outlive it)."""
+    cdef Py_ssize_t i, n = len(items)
+    cdef char **vector = <char **>malloc((n + 1) * sizeof(char *))
+    if vector == NULL:
+        raise MemoryError
+    for i in range(n):
+        vector[i] = items[i]
+    vector[n] = NULL
+    return vector
+
+
+cdef sigset_t saved_mask
+cdef bint mask_saved = False
+
+cdef void saved_mask_block() noexcept:
+    """Keep signals away between fork and the moment both sides have their dispositions."""
+    global mask_saved
+    cdef sigset_t all_signals
+    cdef int sig
+    sigemptyset(&all_signals)
+    for sig in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP):
+        sigaddset(&all_signals, sig)
+    sigprocmask(SIG_BLOCK, &all_signals, &saved_mask)
+    mask_saved = True
+
+cdef void saved_mask_restore() noexcept:
+    global mask_saved
+    if mask_saved:
+        sigprocmask(SIG_SETMASK, &saved_mask, NULL)
+        mask_saved = False
+
+cdef void tracees_clear() noexcept nogil:
+    cdef int i, k
+    for i in range(TID_TOP):
+        if tracees.leaf[i] != NULL:
+            for k in range(TID_LEAF):
+                if tracees.leaf[i][k] != NULL:
+                    tracee_free(tracees.leaf[i][k])
+            free(tracees.leaf[i])
+            tracees.leaf[i] = NULL
+    tracees.count = tracees.orphans = 0
+
+cdef int settings_read() except -1:
+    """Read the kernel's settings that change path resolution."""
+    global protected_symlinks
+    cdef char text[8]
+    cdef int fd = c_open(b"/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC)
+    if fd >= 0:
+        protected_symlinks = c_read(fd, text, 8) > 0 and text[0] == c'1'
+        c_close(fd)
+    return 0
+
+cdef int _loader_install() except -2:
+    """Make the loader executable for guests: a memfd (root: the installed file, for guests that change their uid)."""
+    cdef int fd
+    import pyroot.guest as _guest
+    source = _os.path.join(_os.path.dirname(_guest.__file__ or ""), "loader-x86_64")
+    encoded = _os.fsencode(source)
+    if len(encoded) >= PATHMAX:
+        raise CoreError("the installation path is too long")
+    if c_geteuid() == 0:
+        memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
+        return -1
+    with open(source, "rb") as file:
+        image = file.read()
+    fd = c_memfd_create(b"pyroot-loader", MFD_CLOEXEC | MFD_EXEC)
+    if fd < 0 and errno == EINVAL:
+        fd = c_memfd_create(b"pyroot-loader", MFD_CLOEXEC)
+    if fd < 0:
+        memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
+        return -1
+    if c_write(fd, <const char *>image, len(image)) != len(image):
+        c_close(fd)
+        raise CoreError("the loader could not be written")
+    # a descriptor that is open for writing would make every exec fail with ETXTBSY
+    snprintf(loader_path, sizeof(loader_path), b"/proc/%d/fd/%d", c_getpid(), fd)
+    cdef int again = c_open(loader_path, O_RDONLY | O_CLOEXEC)
+    c_close(fd)
+    snprintf(loader_path, sizeof(loader_path), b"/proc/%d/fd/%d", c_getpid(), again)
+    return again
+
+
+def self_check():
+    """Say whether this kernel lets us work: {"seccomp": bool, "openat2": bool}."""
+    cdef open_how how
+    cdef int fd
+    memset(&how, 0, sizeof(how))
+    how.flags = O_PATH | O_CLOEXEC
+    fd = <int>c_syscall(NR_openat2, AT_FDCWD, b"/", &how, sizeof(how))
+    if fd >= 0:
+        c_close(fd)
+    # SECCOMP_GET_ACTION_AVAIL (2) of SECCOMP_RET_TRACE
+    cdef uint32_t action = 0x7ff00000
+    return {"seccomp": c_syscall(SYS_seccomp, 2, 0, &action) == 0, "openat2": fd >= 0}

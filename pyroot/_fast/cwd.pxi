@@ -1,0 +1,134 @@
+# Where a process is, and links of /proc that name places: text that comes back to the guest.
+
+cdef int on_chdir(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef int outcome, error
+    W1.resolve = 0
+    edit_start()
+    outcome = call_walk(&W1, t, AT_FDCWD, t.args[0], M_FOLLOW)
+    if outcome == -ESRCH:
+        return R_DEAD
+    if W1.valid and W1.v.ambiguous and W1.bi >= 0:
+        cwd_pending(t, W1.h, W1.placelen, W1.bi)
+    error = put_path(&W1, outcome, 0)
+    return answer(t, error) if error < 0 else finish_edit(t, R_CONT)
+
+cdef void cwd_pending(Tracee *t, const char *host, int n, int bind) noexcept nogil:
+    """Note which binding the cwd lies in if the call succeeds; walk_to_cwd compares the text with the kernel's."""
+    if n == 0:
+        host = b"/"
+        n = 1
+    if t.fs.pending_host != NULL:
+        free(t.fs.pending_host)
+    t.fs.pending_host = dup_bytes(host, n)
+    t.fs.pending = bind
+
+cdef int on_fchdir(Tracee *t, const pyroot_row *row) noexcept nogil:
+    if W1.v.ambiguous and walk_to_fd(&W1, t, <int>t.args[0]) == 0 and W1.bi >= 0:
+        cwd_pending(t, W1.h, W1.hlen, W1.bi)
+    return R_CONT
+
+cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef int n, result = walk_to_cwd(&W1, t)
+    cdef const char *text = W1.g
+    if result < 0:
+        return R_CONT if result == -ESRCH else answer(t, result)
+    if W1.bi <= -2:
+        return answer(t, -ENOENT)
+    n = W1.glen
+    if W1.bi == -1:
+        memmove(W1.h + 13, W1.h, W1.hlen + 1)
+        memcpy(W1.h, b"(unreachable)", 13)
+        text = W1.h
+        n = W1.hlen + 13
+    elif n == 0:
+        text = b"/"
+        n = 1
+    if n + 1 > PATHMAX:
+        return answer(t, -ENAMETOOLONG)
+    if <uint64_t>(n + 1) > t.args[1]:
+        return answer(t, -ERANGE)
+    result = <int>mem_write(t.tid, t.args[0], text, n + 1)
+    return R_DEAD if result == -ESRCH else answer(t, result if result < 0 else n + 1)
+
+cdef int guest_text(const char *host, int n, char *to) noexcept nogil:
+    """Turn a host path text of the kernel, perhaps with " (deleted)", into guest terms; return its length, 0 if outside."""
+    cdef int cut = n, glen = 0
+    if n > 10 and memcmp(host + n - 10, b" (deleted)", 10) == 0:
+        cut = n - 10
+    if view_from_host(W1.v, host, 0 if cut == 1 else cut, -1, to, &glen) < 0:
+        return 0
+    if glen == 0:
+        to[0] = c'/'
+        glen = 1
+    memcpy(to + glen, host + cut, n - cut)
+    return glen + n - cut
+
+cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, char *to) noexcept nogil:
+    """Return the length of the guest text of a magic link, 0 to leave the call to the kernel, or -errno."""
+    cdef Tracee *t = tracee_get(pid)
+    cdef char text[PATHMAX]
+    cdef ssize_t n
+    if t == NULL:
+        return 0
+    if kind == MAGIC_ROOT:
+        to[0] = c'/'
+        return 1
+    if kind == MAGIC_EXE and t.mm != NULL and t.mm.exe_guest != NULL:
+        n = strlen(t.mm.exe_guest)
+        memcpy(to, t.mm.exe_guest, n)
+        return <int>n
+    if kind == MAGIC_CWD:
+        return cwd_text(t, to)
+    n = c_readlink(link, text, PATHMAX - 1)
+    if n < 0:
+        return -errno
+    if text[0] != c'/':
+        return 0
+    return guest_text(text, <int>n, to)
+
+cdef int cwd_text(Tracee *t, char *to) noexcept nogil:
+    cdef int result = walk_to_cwd(&W2, t)
+    if result < 0:
+        return result
+    if W2.bi == -1 or W2.bi == -2:
+        return 0
+    memcpy(to, W2.g, W2.glen)
+    result = W2.glen
+    if result == 0:
+        to[0] = c'/'
+        result = 1
+    if W2.bi <= -3:
+        memcpy(to + result, b" (deleted)", 10)
+        result += 10
+    return result
+
+cdef char link_text[BUF + 16]
+
+cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef int outcome, n, pid = 0, kind, size, error
+    cdef uint64_t buffer
+    W1.resolve = 0
+    edit_start()
+    outcome = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], M_NOFOLLOW)
+    if outcome == -ESRCH:
+        return R_DEAD
+    size = <int>t.args[row.path + 2]
+    if W1.valid and size > 0 and W1.last == LAST_NORM and not W1.slash and is_proc(W1.h, W1.hlen):
+        n = W1.placelen - W1.namelen
+        W1.h[n - 1] = 0
+        W1.hlen = n - 1
+        kind = proc_magic(&W1, W1.h + n, W1.namelen, &pid)
+        W1.h[n - 1] = c'/'
+        W1.hlen = W1.placelen
+        if kind != MAGIC_NONE:
+            n = proc_link_text(t, kind, pid, W1.h, link_text)
+            if n < 0:
+                return answer(t, n)
+            if n > 0:
+                if n > size:
+                    n = size
+                buffer = t.args[row.path + 1]
+                error = <int>mem_write(t.tid, buffer, link_text, n)
+                return R_DEAD if error == -ESRCH else answer(t, error if error < 0 else n)
+    error = put_path(&W1, outcome, row.path)
+    return answer(t, error) if error < 0 else finish_edit(t, R_CONT)

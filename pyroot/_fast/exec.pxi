@@ -1,0 +1,414 @@
+# execve(2): find out what the kernel would run, in guest terms, and start the loader in its place.
+#
+# The kernel would take a script's interpreter and an ELF program's PT_INTERP from the host.  So the walk over the chain is ours,
+# with the kernel's order of errors (fs/exec.c, binfmt_script.c, binfmt_elf.c); argv, envp and their errors stay the kernel's.
+
+cdef enum:
+    HEAD = 256               # BINPRM_BUF_SIZE
+    SCRIPTS = 5              # nested scripts that run
+    PT_INTERP_ = 3
+    EM_X86_64_ = 62
+    AT_EXECVE_CHECK_ = 0x10000
+
+cdef char loader_path[PATHMAX]
+
+cdef struct Chain:           # the walk over one exec
+    char prefix[20000]       # strings that replace argv[0]
+    int plen, nprefix
+    char head[HEAD]
+    char host[PATHMAX]
+    char guest[PATHMAX * 2]
+    char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
+    int fd
+
+cdef Chain chain
+
+cdef int exec_place(Walk *w, Tracee *t) noexcept nogil:
+    """Note the host path and the guest's name of the file that the walk found."""
+    cdef char text[PATHMAX]
+    cdef ssize_t n
+    cdef int k
+    if w.hlen >= PATHMAX or w.glen >= PATHMAX * 2 - 2:
+        return -ENAMETOOLONG
+    memcpy(chain.host, w.h, w.hlen + 1)
+    if is_proc(w.h, w.hlen) or w.bi < 0:
+        n = c_readlink(w.h, text, PATHMAX - 1)
+        if n > 0:
+            k = guest_text(text, <int>n, link_text) if text[0] == c'/' else 0
+            if 0 < k < PATHMAX:
+                memcpy(chain.guest, link_text, k)
+                chain.guest[k] = 0
+            else:
+                memcpy(chain.guest, text, n)
+                chain.guest[n] = 0
+            return 0
+    memcpy(chain.guest, w.g, w.glen)
+    chain.guest[w.glen] = 0
+    return 0
+
+cdef int exec_open(const char *host, c_stat *st) noexcept nogil:
+    """Open a file as execve would; return the descriptor or -errno."""
+    cdef c_statvfs vfs
+    cdef int fd
+    if fstatat(AT_FDCWD, host, st, 0) < 0:
+        return -errno
+    if not S_ISREG(st.st_mode):
+        return -EACCES
+    if c_faccessat(AT_FDCWD, host, X_OK, AT_EACCESS) < 0:
+        return -errno
+    fd = c_open(host, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    if fd < 0:
+        return -errno
+    if c_fstatvfs(fd, &vfs) == 0 and vfs.f_flag & ST_NOEXEC:
+        c_close(fd)
+        return -EACCES
+    if st.st_uid == c_geteuid():
+        # a read lease is refused while somebody has the file open for writing: that is the kernel's ETXTBSY
+        if c_fcntl(fd, F_SETLEASE, F_RDLCK) == 0:
+            c_fcntl(fd, F_SETLEASE, F_UNLCK)
+        elif errno == EAGAIN:
+            c_close(fd)
+            return -ETXTBSY
+    return fd
+
+cdef inline bint spacetab(char c) noexcept nogil:
+    return c == c' ' or c == c'\t'
+
+cdef int script_line(char *head, char **name, char **argument) noexcept nogil:
+    """Cut a #! line as binfmt_script does; 0 or -ENOEXEC."""
+    cdef char *end = <char *>memchr(head, c'\n', HEAD)
+    cdef char *limit = head + HEAD - 1
+    cdef char *p
+    if end == NULL:
+        p = head + 2
+        while p < limit and spacetab(p[0]):
+            p += 1
+        if p == limit:
+            return -ENOEXEC
+        while p < limit and p[0] != 0 and not spacetab(p[0]):
+            p += 1
+        if p == limit:
+            return -ENOEXEC
+        end = limit
+    while end > head + 2 and spacetab((end - 1)[0]):
+        end -= 1
+    p = head + 2
+    while p < end and spacetab(p[0]):
+        p += 1
+    if p == end or p[0] == 0:
+        return -ENOEXEC
+    name[0] = p
+    while p < end and p[0] != 0 and not spacetab(p[0]):
+        p += 1
+    argument[0] = NULL
+    end[0] = 0
+    if p < end and p[0] != 0:
+        p[0] = 0
+        p += 1
+        while p < end and spacetab(p[0]):
+            p += 1
+        if p < end:
+            argument[0] = p
+    return 0
+
+cdef int prefix_push(const char *text) noexcept nogil:
+    """Put a string in front of the prefix."""
+    cdef int n = <int>strlen(text) + 1
+    if chain.plen + n > <int>sizeof(chain.prefix):
+        return -E2BIG
+    memmove(chain.prefix + n, chain.prefix, chain.plen)
+    memcpy(chain.prefix, text, n)
+    chain.plen += n
+    chain.nprefix += 1
+    return 0
+
+cdef int exec_resolve(Tracee *t, const char *path) noexcept nogil:
+    """Find a path written inside a file (script interpreter, PT_INTERP): relative to the cwd."""
+    cdef int result, n = <int>strlen(path)
+    if n == 0:
+        return -ENOENT
+    W1.resolve = 0
+    result = text_walk(&W1, t, AT_FDCWD, path, n, M_FOLLOW)
+    if result < 0:
+        return result
+    return 0 if W1.valid else -ENOENT
+
+cdef int exec_script(Tracee *t, const char *filename) noexcept nogil:
+    cdef char *name
+    cdef char *argument
+    cdef int result = script_line(chain.head, &name, &argument)
+    if result < 0:
+        return result
+    if chain.nprefix == 0:
+        prefix_push(filename)
+    if argument != NULL and prefix_push(argument) < 0:
+        return -E2BIG
+    if prefix_push(name) < 0:
+        return -E2BIG
+    result = exec_resolve(t, name)
+    if result < 0:
+        return result
+    return exec_place(&W1, t)
+
+cdef int elf_interp(Tracee *t, int fd, const uint8_t *head, int have) noexcept nogil:
+    """Check an ELF program and resolve its interpreter into chain.interp; 0 or -errno."""
+    cdef uint8_t ph[56 * 64]
+    cdef char path[PATHMAX]
+    cdef uint64_t offset
+    cdef int count, i, j, batch
+    cdef uint16_t etype, machine, size
+    if have < 64 or head[4] != 2 or head[5] != 1:
+        return -ENOEXEC
+    memcpy(&etype, head + 16, 2)
+    memcpy(&machine, head + 18, 2)
+    memcpy(&offset, head + 32, 8)
+    memcpy(&size, head + 54, 2)
+    count = head[56] | head[57] << 8
+    if machine != EM_X86_64_ or (etype != 2 and etype != 3) or size != 56 or count < 1 or count > 65536 // 56:
+        return -ENOEXEC
+    chain.interp[0] = 0
+    for i in range(0, count, 64):
+        batch = count - i if count - i < 64 else 64
+        if c_pread(fd, ph, batch * 56, offset + i * 56) != batch * 56:
+            return -ENOEXEC
+        for j in range(batch):
+            if (<uint32_t *>(ph + j * 56))[0] == PT_INTERP_:
+                return elf_interp_path(t, fd, (<uint64_t *>(ph + j * 56 + 8))[0], (<uint64_t *>(ph + j * 56 + 32))[0], path)
+    return 0
+
+cdef int elf_interp_path(Tracee *t, int fd, uint64_t offset, uint64_t size, char *path) noexcept nogil:
+    cdef uint8_t head[64]
+    cdef c_stat st
+    cdef int result, got
+    if size < 2 or size > PATHMAX:
+        return -ENOEXEC
+    if c_pread(fd, path, size, offset) != <ssize_t>size:
+        return -EIO
+    if path[size - 1] != 0:
+        return -ENOEXEC
+    result = exec_resolve(t, path)
+    if result < 0:
+        return result
+    if W1.hlen >= PATHMAX:
+        return -ENAMETOOLONG
+    memcpy(chain.interp, W1.h, W1.hlen + 1)
+    result = exec_open(chain.interp, &st)
+    if result < 0:
+        return result
+    got = <int>c_pread(result, head, 64, 0)
+    c_close(result)
+    if got != 64:
+        return -EIO
+    if memcmp(head, b"\177ELF", 4) != 0 or head[4] != 2 or (<uint16_t *>(head + 18))[0] != EM_X86_64_:
+        return -ELIBBAD
+    return 0
+
+cdef int exec_chain(Tracee *t, const char *filename, bint closing) noexcept nogil:
+    """Follow scripts from chain.host to an ELF program; chain.fd is then open on it.  ``closing``: the file's own descriptor
+    will be closed by the exec, so that a script could not be read by its interpreter."""
+    cdef c_stat st
+    cdef int depth = 0, fd, got, result
+    chain.nprefix = chain.plen = 0
+    while True:
+        fd = exec_open(chain.host, &st)
+        if fd < 0:
+            return fd
+        memset(chain.head, 0, HEAD)
+        got = <int>c_pread(fd, chain.head, HEAD, 0)
+        if got < 0:
+            c_close(fd)
+            return -EIO
+        if chain.head[0] == c'#' and chain.head[1] == c'!':
+            c_close(fd)
+            if closing:
+                return -ENOENT
+            result = exec_script(t, filename)
+            depth += 1
+            if result == 0 and depth > SCRIPTS:
+                result = -ELOOP
+            if result < 0:
+                return result
+            continue
+        if memcmp(chain.head, b"\177ELF", 4) != 0:
+            c_close(fd)
+            return -ENOEXEC
+        result = elf_interp(t, fd, <uint8_t *>chain.head, got)
+        if result < 0:
+            c_close(fd)
+            return result
+        chain.fd = fd
+        return 0
+
+cdef int plan_text(ExecPlan *plan, const char *text, int n, unsigned int *offset) noexcept nogil:
+    cdef int at = plan.size
+    if at + n + 1 > <int>(sizeof(loader_info) + sizeof(plan.data)):
+        return -E2BIG
+    memcpy(<char *>&plan.info + at, text, n)
+    (<char *>&plan.info)[at + n] = 0
+    plan.size = at + n + 1
+    offset[0] = at
+    return 0
+
+cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
+    """Write down for the loader what exec_chain found; takes over chain.fd."""
+    cdef ExecPlan *plan = <ExecPlan *>malloc(sizeof(ExecPlan))
+    cdef char held[48]
+    cdef const char *program = chain.host
+    cdef int result = 0
+    if plan == NULL:
+        c_close(chain.fd)
+        return -ENOMEM
+    memset(&plan.info, 0, sizeof(loader_info))
+    plan.size = sizeof(loader_info)
+    plan.info.magic = LOADER_MAGIC
+    plan.info.arena_addr = LOADER_ARENA
+    plan.info.arena_size = ARENA_SIZE
+    if is_proc(chain.host, <int>strlen(chain.host)):
+        # a descriptor of the guest that the exec may close: ours stays until the loader is through
+        snprintf(held, sizeof(held), b"/proc/%d/fd/%d", c_getpid(), chain.fd)
+        program = held
+        if t.hold[0] >= 0:
+            c_close(t.hold[0])
+        t.hold[0] = chain.fd
+    else:
+        c_close(chain.fd)
+    if arena.shared:
+        plan.info.flags = LI_SHARED_ARENA
+        result = plan_text(plan, arena.path, <int>strlen(arena.path), &plan.info.off_arena)
+    result = result or plan_text(plan, program, <int>strlen(program), &plan.info.off_prog)
+    if chain.interp[0] != 0:
+        result = result or plan_text(plan, chain.interp, <int>strlen(chain.interp), &plan.info.off_interp)
+    result = result or plan_text(plan, filename, <int>strlen(filename), &plan.info.off_execfn)
+    if chain.nprefix > 0:
+        plan.info.nprefix = chain.nprefix
+        result = result or plan_text(plan, chain.prefix, chain.plen, &plan.info.off_prefix)
+    plan.exe_host = dup_bytes(chain.host, <int>strlen(chain.host))
+    plan.exe_guest = dup_bytes(chain.guest, <int>strlen(chain.guest))
+    if result < 0:
+        plan_free(plan)
+        return result
+    t.plan = plan
+    return 0
+
+cdef bint fd_closes_on_exec(Tracee *t, int fd) noexcept nogil:
+    cdef char name[64]
+    cdef char text[256]
+    cdef char *p
+    cdef int file
+    cdef ssize_t n
+    snprintf(name, sizeof(name), b"/proc/%d/fdinfo/%d", t.tid, fd)
+    file = c_open(name, O_RDONLY | O_CLOEXEC)
+    if file < 0:
+        return False
+    n = c_read(file, text, sizeof(text) - 1)
+    c_close(file)
+    if n <= 0:
+        return False
+    text[n] = 0
+    p = find_text(text, b"flags:")
+    return p != NULL and octal(p + 6) & O_CLOEXEC != 0
+
+cdef char *find_text(char *where, const char *what) noexcept nogil:
+    cdef int n = <int>strlen(what)
+    while where[0] != 0:
+        if strncmp(where, what, n) == 0:
+            return where
+        where += 1
+    return NULL
+
+cdef uint64_t octal(const char *p) noexcept nogil:
+    cdef uint64_t value = 0
+    while p[0] == c' ' or p[0] == c'\t':
+        p += 1
+    while c'0' <= p[0] <= c'7':
+        value = value * 8 + <uint64_t>(p[0] - c'0')
+        p += 1
+    return value
+
+cdef char exec_name[PATHMAX + 64]
+
+cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept nogil:
+    """Find the file named by the call: chain.host, chain.guest and exec_name (AT_EXECFN); 1: the kernel must refuse it itself."""
+    cdef uint64_t flags = t.args[4] if t.nr == NR_execveat else 0
+    cdef int fd = dir_argument(t, row.dirfd), result
+    cdef int n = mem_string(t.tid, t.args[row.path], path_buffer, PATHMAX)
+    closing[0] = False
+    if n == -ESRCH:
+        return -ESRCH
+    if n < 0 or flags & ~<uint64_t>(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK_):
+        return 1
+    if n == 0:
+        if not flags & AT_EMPTY_PATH or fd < 0:
+            return 1
+        snprintf(exec_name, sizeof(exec_name), b"/proc/%d/fd/%d", t.tid, fd)
+        memcpy(W1.h, exec_name, strlen(exec_name) + 1)
+        W1.hlen = <int>strlen(exec_name)
+        W1.bi = -1
+        snprintf(exec_name, sizeof(exec_name), b"/dev/fd/%d", fd)
+        closing[0] = fd_closes_on_exec(t, fd)
+        return exec_place(&W1, t)
+    memcpy(exec_name, path_buffer, n + 1)
+    W1.resolve = 0
+    result = text_walk(&W1, t, fd, path_buffer, n, path_mode(row, t))
+    if result < 0:
+        return result
+    if not W1.valid:
+        return 1
+    if flags & AT_SYMLINK_NOFOLLOW and is_link(W1.h):
+        return -ELOOP
+    if row.dirfd >= 0 and path_buffer[0] != c'/' and fd != AT_FDCWD:
+        snprintf(exec_name, sizeof(exec_name), b"/dev/fd/%d/%s", fd, path_buffer)
+        closing[0] = fd_closes_on_exec(t, fd)
+    return exec_place(&W1, t)
+
+cdef bint is_link(const char *host) noexcept nogil:
+    cdef c_stat st
+    return fstatat(AT_FDCWD, host, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISLNK(st.st_mode)
+
+cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef bint closing = False
+    cdef int result = exec_target(t, row, &closing)
+    if result == 1:
+        return R_CONT
+    if result == 0:
+        result = exec_chain(t, exec_name, closing)
+    if result == 0 and t.nr == NR_execveat and t.args[4] & AT_EXECVE_CHECK_:
+        c_close(chain.fd)
+        return answer(t, 0)
+    if result == 0:
+        result = plan_make(t, exec_name)
+    if result < 0:
+        return R_DEAD if result == -ESRCH else answer(t, result)
+    edit_start()
+    edit_bytes(row.path, loader_path, <int>strlen(loader_path) + 1)
+    if t.nr == NR_execveat:
+        edit_value(4, 0)
+    return finish_edit(t, R_CONT)
+
+cdef int on_exec_event(Tracee *t) noexcept nogil:
+    """The loader's image is in place: tell it what to load.  Returns 0 or -errno (the guest must not run on)."""
+    cdef Mm *mm
+    cdef ExecPlan *plan = t.plan
+    cdef int i, result
+    if plan == NULL:
+        return -EINVAL
+    mm = mm_new()
+    if mm == NULL:
+        return -ENOMEM
+    mm.arena = True
+    mm.exe_host = plan.exe_host
+    mm.exe_guest = plan.exe_guest
+    plan.exe_host = plan.exe_guest = NULL
+    mm_drop(t.mm)
+    t.mm = mm
+    t.first_exec = False
+    for i in range(t.npins):
+        slot_free(t.pins[i])
+    t.npins = 0
+    if t.slot >= 0:
+        slot_free(t.slot)
+        t.slot = -1
+    result = <int>mem_write(t.tid, LOADER_INFO, &plan.info, plan.size)
+    plan_free(plan)
+    t.plan = NULL
+    return result

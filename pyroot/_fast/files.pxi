@@ -1,0 +1,457 @@
+# Handlers of calls that take paths to files: translate, then let the kernel judge.
+#
+# An error of the walk is not answered at once: the path is replaced by one that makes the kernel fail with the same errno
+# (poison), so that the kernel's own order of checks (flags, pointers, descriptors, path) is kept for every call.
+
+cdef enum:
+    R_CONT = 0               # let the call run
+    R_EXIT = 1               # let it run, stop at its exit
+    R_DEAD = 2               # the tracee is gone; a wait status will follow
+    TR_PASS = 0              # leave the argument as it is
+    TR_TEXT = 1              # w.h is what the kernel is to be given
+    AT_SYMLINK_FOLLOW_ = 0x400
+    AT_REMOVEDIR_ = 0x200
+
+cdef Walk W1, W2
+cdef char path_buffer[PATHMAX + 8]
+cdef char eloop_path[700]
+cdef char toolong_path[PATHMAX + 8]
+cdef char eacces_path[64]
+cdef int eacces_fd = -1
+
+cdef int answer(Tracee *t, long result) noexcept nogil:
+    """Skip the call with this result."""
+    return R_DEAD if reg_answer(t, result) < 0 else R_CONT
+
+cdef void poison_prepare() noexcept nogil:
+    cdef int i, n = 0
+    for i in range(41):
+        memcpy(eloop_path + n, b"/proc/self/root", 15)
+        n += 15
+    memcpy(eloop_path + n, b"/x", 3)
+    memset(toolong_path, c'a', PATHMAX)
+    toolong_path[PATHMAX] = 0
+
+cdef const char *poison_eacces() noexcept nogil:
+    """Name a path below a removed directory without search permission; made at the first need."""
+    cdef char name[64]
+    cdef const char *base = getenv(b"TMPDIR")
+    if c_geteuid() == 0:
+        return NULL
+    if eacces_fd == -1:
+        if base == NULL or strlen(base) > 40:
+            base = b"/tmp"
+        snprintf(name, sizeof(name), b"%s/pyroot-XXXXXX", base)
+        if mkdtemp(name) == NULL:
+            return NULL
+        c_chmod(name, 0)
+        set_eacces_fd(c_open(name, O_PATH | O_CLOEXEC))
+        c_rmdir(name)
+        if eacces_fd < 0:
+            return NULL
+        snprintf(eacces_path, sizeof(eacces_path), b"/proc/%d/fd/%d/x", c_getpid(), eacces_fd)
+    return eacces_path
+
+cdef void set_eacces_fd(int fd) noexcept nogil:
+    global eacces_fd
+    eacces_fd = fd
+
+cdef const char *poison(int error) noexcept nogil:
+    """Return a host path whose lookup fails with this errno before anything is touched, or NULL."""
+    if error == ENOENT:
+        return b"/proc/self/fdinfo/x/y"
+    if error == ENOTDIR:
+        return b"/proc/self/stat/x"
+    if error == ELOOP:
+        return eloop_path
+    if error == ENAMETOOLONG:
+        return toolong_path
+    if error == EACCES:
+        return poison_eacces()
+    return NULL
+
+cdef int path_mode(const pyroot_row *row, Tracee *t) noexcept nogil:
+    """Decide what happens to the last component, from the row and the call's flags."""
+    cdef uint64_t flags
+    if row.final == F_OPEN:
+        return open_mode(t.args[row.flags])
+    if row.final == F_FLAG:
+        flags = t.args[row.flags]
+        if (row.dflt == F_FOLLOW) != ((flags & row.bit) != 0):
+            return M_FOLLOW
+        return M_NOFOLLOW
+    if row.final == F_CREATE:
+        return M_CREATE
+    return M_NOFOLLOW if row.final == F_NOFOLLOW else M_FOLLOW
+
+cdef int open_mode(uint64_t flags) noexcept nogil:
+    if flags & O_PATH:
+        flags &= ~<uint64_t>(O_CREAT | O_EXCL)
+    if flags & O_CREAT:
+        if flags & O_EXCL:
+            return M_CREATE
+        return M_NOFOLLOW if flags & O_NOFOLLOW else M_OCREAT
+    return M_NOFOLLOW if flags & O_NOFOLLOW else M_FOLLOW
+
+cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
+    """Read and translate one path argument; TR_PASS, TR_TEXT, or -errno of the walk (-ESRCH: the tracee is gone)."""
+    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX)
+    w.valid = False
+    if n == -ESRCH:
+        return -ESRCH
+    if n <= 0:
+        # bad pointer, too long, empty: the kernel sees it the same way and knows best what to say
+        return TR_PASS
+    return text_walk(w, t, dirfd, path_buffer, n, mode)
+
+cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
+    cdef int result, rest
+    w.pid = t.tgid
+    w.tid = t.tid
+    if path[0] != c'/' or w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
+        result = walk_to_fd(w, t, dirfd)
+        if result == -EBADF or result == -ENOTDIR:
+            return TR_PASS
+        if result < 0:
+            return result
+    result = walk_path(w, path, n, mode)
+    if result < 0:
+        walk_drop_fd(w)
+        return result
+    w.valid = True
+    walk_finish(w)
+    if w.base_hlen < 0:
+        if w.hlen == n and memcmp(w.h, path, n) == 0:
+            return TR_PASS
+    elif w.hlen == w.base_hlen + 1 + n and memcmp(w.h, w.base, w.base_hlen) == 0 and memcmp(w.h + w.base_hlen + 1, path, n) == 0:
+        walk_drop_fd(w)
+        return TR_PASS
+    if w.hlen < PATHMAX:
+        walk_drop_fd(w)
+        return TR_TEXT
+    return walk_hold(w, t)
+
+cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
+    """Name a place whose host text is too long for one call through a descriptor that is held until the call is over."""
+    cdef char link[48]
+    cdef int n, k = 0 if t.hold[0] < 0 else 1
+    if w.dfd < 0 or t.hold[k] >= 0:
+        return -ENAMETOOLONG
+    n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), w.dfd)
+    if w.hlen - w.doff + n >= PATHMAX:
+        return -ENAMETOOLONG
+    memmove(w.h + n, w.h + w.doff, w.hlen - w.doff + 1)
+    memcpy(w.h, link, n)
+    w.hlen += n - w.doff
+    w.placelen += n - w.doff
+    t.hold[k] = w.dfd
+    w.dfd = AT_FDCWD
+    w.doff = 0
+    return TR_TEXT
+
+cdef int put_path(Walk *w, int outcome, int arg) noexcept nogil:
+    """Enter the outcome of a walk into the edit; 0, or the -errno that has to be answered directly."""
+    cdef const char *text
+    if outcome == TR_PASS:
+        return 0
+    if outcome < 0:
+        text = poison(-outcome)
+        if text == NULL:
+            return outcome
+        edit_bytes(arg, text, <int>strlen(text) + 1)
+        return 0
+    if edit_bytes(arg, w.h, w.hlen + 1) < 0:
+        return -ENAMETOOLONG
+    return 0
+
+cdef int finish_edit(Tracee *t, int how) noexcept nogil:
+    cdef int result = edit_commit(t)
+    if result == -ESRCH:
+        return R_DEAD
+    if result < 0:
+        return answer(t, result)
+    return how
+
+cdef inline int dir_argument(Tracee *t, int which) noexcept nogil:
+    return <int>t.args[which] if which >= 0 else AT_FDCWD
+
+cdef int on_path(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """One path argument."""
+    cdef int mode = path_mode(row, t), outcome, error
+    W1.resolve = 0
+    edit_start()
+    outcome = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], mode)
+    if outcome == -ESRCH:
+        return R_DEAD
+    if W1.valid and mode == M_CREATE:
+        error = name_busy(&W1, t, row)
+        if error < 0:
+            return answer(t, error)
+    error = put_path(&W1, outcome, row.path)
+    if error < 0:
+        return answer(t, error)
+    return finish_edit(t, R_CONT)
+
+cdef bint leads_to_binding(Walk *w) noexcept nogil:
+    """Say whether a binding's mount point lies strictly below the place."""
+    cdef Entry *e
+    if w.bi < 0 or w.v.n == 1 or w.last != LAST_NORM:
+        return False
+    e = view_find(w.v, hash_more(FNV, w.g, w.glen), w.g, w.glen)
+    return e != NULL and e.below > 0
+
+cdef int parent_stat(Walk *w, c_stat *st) noexcept nogil:
+    """stat the directory that holds the last name (as walk_finish left h)."""
+    cdef int result, cut = w.placelen - w.namelen
+    cdef char saved[2]
+    if w.last != LAST_NORM:
+        return 0
+    saved[0] = w.h[cut]
+    saved[1] = w.h[cut + 1]
+    w.h[cut] = c'.'
+    w.h[cut + 1] = 0
+    result = -errno if fstatat(AT_FDCWD, w.h, st, 0) < 0 else 0
+    w.h[cut] = saved[0]
+    w.h[cut + 1] = saved[1]
+    return result
+
+cdef int parent_writable(Walk *w) noexcept nogil:
+    cdef int result, cut = w.placelen - w.namelen
+    cdef char saved[2]
+    saved[0] = w.h[cut]
+    saved[1] = w.h[cut + 1]
+    w.h[cut] = c'.'
+    w.h[cut + 1] = 0
+    result = -errno if c_faccessat(AT_FDCWD, w.h, W_OK | X_OK, AT_EACCESS) < 0 else 0
+    w.h[cut] = saved[0]
+    w.h[cut + 1] = saved[1]
+    return result
+
+cdef bint binding_isdir(Walk *w) noexcept nogil:
+    cdef Entry *e = view_find(w.v, hash_more(FNV, w.g, w.glen), w.g, w.glen)
+    return e != NULL and e.bind >= 0 and w.v.b[e.bind].isdir
+
+cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Answer for names that the rootfs need not have: making or removing a mount point, removing what leads to one."""
+    cdef int error
+    cdef bint rmdir = row.remove == 1 or (row.remove == 3 and t.args[row.flags] & AT_REMOVEDIR_)
+    if w.isbind:
+        if row.remove == 0:
+            return -EEXIST
+        error = parent_writable(w)
+        if error < 0:
+            return error
+        if rmdir:
+            return -EBUSY if binding_isdir(w) else -ENOTDIR
+        if binding_isdir(w):
+            return -EISDIR
+        return -ENOTDIR if w.slash else -EBUSY
+    if rmdir and leads_to_binding(w):
+        error = parent_writable(w)
+        return error if error < 0 else -ENOTEMPTY
+    return 0
+
+cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef uint64_t flags = <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.nr == NR_creat else t.args[row.flags]
+    W1.resolve = 0
+    edit_start()
+    return open_common(t, row, flags, call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], open_mode(flags)))
+
+cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
+    cdef int error
+    if outcome == -ESRCH:
+        return R_DEAD
+    if W1.valid:
+        if W1.isbind and W1.mode == M_CREATE:
+            return answer(t, -EEXIST)
+        if W1.bi >= 0 and W1.v.ambiguous:
+            view_remember(W1.v, W1.h, W1.placelen, W1.bi)
+        if is_proc(W1.h, W1.hlen) and not flags & O_PATH:
+            error = proc_file(t, &W1)
+            if error < 0:
+                return answer(t, error)
+            if error > 0:
+                outcome = TR_TEXT
+    error = put_path(&W1, outcome, row.path)
+    if error < 0:
+        return answer(t, error)
+    return finish_edit(t, R_CONT)
+
+cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef open_how how
+    cdef uint64_t size = t.args[3]
+    cdef char tail[PATHMAX]
+    cdef int outcome, i
+    if size < sizeof(how) or size > PATHMAX or mem_read(t.tid, t.args[2], &how, sizeof(how)) < 0:
+        return R_CONT
+    if size > sizeof(how):
+        if mem_read(t.tid, t.args[2] + sizeof(how), tail, size - sizeof(how)) < 0:
+            return R_CONT
+        for i in range(<int>(size - sizeof(how))):
+            if tail[i] != 0:
+                return R_CONT
+    if how.resolve > 0x3f or how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) == (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
+        return R_CONT
+    if how.mode != 0 and not how.flags & O_CREAT and how.flags & O_TMPFILE != O_TMPFILE:
+        return R_CONT
+    if how.resolve & RESOLVE_CACHED:
+        return answer(t, -EAGAIN if not how.flags & (O_CREAT | O_TRUNC) else -EAGAIN)
+    edit_start()
+    W1.resolve = how.resolve
+    outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))
+    if outcome == -ESRCH:
+        return R_DEAD
+    if outcome == TR_PASS and (how.resolve == 0 or not W1.valid):
+        return R_CONT
+    if outcome == TR_PASS:
+        outcome = TR_TEXT
+    how.resolve = 0
+    i = put_path(&W1, outcome, 1)
+    if i < 0:
+        return answer(t, i)
+    edit_bytes(2, &how, sizeof(how))
+    edit_value(3, sizeof(how))
+    return finish_edit(t, R_CONT)
+
+cdef int on_open_tree(Tracee *t, const pyroot_row *row) noexcept nogil:
+    if t.args[2] & 1:
+        return answer(t, -EPERM)
+    return on_path(t, row)
+
+cdef int on_privileged(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Calls that need a capability: an ordinary guest gets the kernel's own errors, root's guests get EPERM here."""
+    cdef int outcome
+    if c_geteuid() != 0:
+        return on_path(t, row) if row.path >= 0 else R_CONT
+    if row.path < 0:
+        return answer(t, -EPERM)
+    W1.resolve = 0
+    outcome = call_walk(&W1, t, AT_FDCWD, t.args[row.path], path_mode(row, t))
+    if outcome == -ESRCH:
+        return R_DEAD
+    return answer(t, outcome if outcome < 0 else -EPERM)
+
+# -- two paths ------------------------------------------------------------------------------------------------------------
+
+cdef int two_paths(Tracee *t, const pyroot_row *row, int mode1, int *r1, int *r2) noexcept nogil:
+    W1.resolve = W2.resolve = 0
+    r1[0] = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], mode1)
+    if r1[0] == -ESRCH:
+        return -ESRCH
+    r2[0] = call_walk(&W2, t, dir_argument(t, row.dirfd2), t.args[row.path2], M_CREATE)
+    return -ESRCH if r2[0] == -ESRCH else 0
+
+cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, int how) noexcept nogil:
+    cdef int error
+    edit_start()
+    error = put_path(&W1, r1, row.path)
+    if error == 0:
+        error = put_path(&W2, r2, row.path2)
+    if error < 0:
+        return answer(t, error)
+    return finish_edit(t, how)
+
+cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef int r1, r2, mode = M_NOFOLLOW if row.final == F_CREATE else path_mode(row, t)
+    cdef c_stat st
+    if two_paths(t, row, mode, &r1, &r2) < 0:
+        return R_DEAD
+    if W1.valid and W2.valid:
+        if W2.isbind and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
+            return answer(t, -EEXIST)
+        if W1.bi != W2.pbi and W2.last == LAST_NORM and not W2.slash:
+            # the kernel's order: old must exist, new must not, then the mounts are compared
+            if (fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and parent_stat(&W2, &st) == 0
+                    and fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT):
+                return answer(t, -EXDEV)
+    return commit_two(t, row, r1, r2, R_CONT)
+
+cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
+    """Answer for a mount point that is renamed or replaced, and for what leads to one; 0: let the kernel decide."""
+    cdef c_stat st
+    cdef bint olddir, newdir, newthere
+    cdef int error
+    if W1.isbind:
+        olddir = binding_isdir(&W1)
+    elif fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+        return 0
+    else:
+        olddir = S_ISDIR(st.st_mode)
+    newthere = W2.isbind or fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) == 0
+    newdir = binding_isdir(&W2) if W2.isbind else (newthere and S_ISDIR(st.st_mode))
+    if noreplace and newthere:
+        return -EEXIST
+    if exchange and not newthere:
+        return 0
+    if not exchange and newthere and not W1.isbind and not W2.isbind and not (leads_to_binding(&W2) and olddir):
+        return 0
+    error = parent_writable(&W1)
+    if error == 0:
+        error = parent_writable(&W2)
+    if error < 0:
+        return error
+    if not olddir and (W1.slash or (W2.slash and not newdir)) and not exchange:
+        return -ENOTDIR
+    if W1.glen <= W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0 and W2.g[W1.glen] == c'/':
+        return -EINVAL
+    if W2.glen <= W1.glen and memcmp(W1.g, W2.g, W2.glen) == 0 and W1.g[W2.glen] == c'/':
+        return -EINVAL if exchange else -ENOTEMPTY
+    if not exchange and newthere and olddir != newdir:
+        return -ENOTDIR if olddir else -EISDIR
+    if W1.isbind and W2.isbind and W1.glen == W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0:
+        return 0
+    if W1.isbind or W2.isbind:
+        return -EBUSY
+    return 0 if exchange or not newthere else -ENOTEMPTY
+
+cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef int r1, r2, error, how = R_CONT
+    cdef uint64_t flags = t.args[row.flags] if row.flags >= 0 else 0
+    cdef c_stat st
+    if two_paths(t, row, M_CREATE, &r1, &r2) < 0:
+        return R_DEAD
+    if W1.valid and W2.valid and flags < 8 and W1.v.n > 1:
+        if W1.pbi != W2.pbi and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
+            return answer(t, -EXDEV)
+        if W1.last == LAST_NORM and W2.last == LAST_NORM and W1.pbi == W2.pbi:
+            if W1.isbind or W2.isbind or leads_to_binding(&W2):
+                error = rename_busy(t, flags & 2 != 0, flags & 1 != 0)
+                if error < 0:
+                    return answer(t, error)
+            if leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous:
+                how = keep_rename(t, flags & 2 != 0)
+    return commit_two(t, row, r1, r2, how)
+
+cdef int keep_rename(Tracee *t, bint exchange) noexcept nogil:
+    """Note guest and host texts of both names, so that bindings can follow when the rename succeeded."""
+    cdef int n = W1.glen + W2.glen + W1.placelen + W2.placelen
+    cdef char *note = <char *>malloc(n + 8)
+    if note == NULL:
+        return R_CONT
+    free(t.note)
+    t.note = note
+    memcpy(note, W1.g, W1.glen)
+    memcpy(note + W1.glen, W2.g, W2.glen)
+    memcpy(note + W1.glen + W2.glen, W1.h, W1.placelen)
+    memcpy(note + W1.glen + W2.glen + W1.placelen, W2.h, W2.placelen)
+    t.saved[0] = W1.glen
+    t.saved[1] = W2.glen
+    t.saved[2] = W1.placelen
+    t.saved[3] = W2.placelen
+    t.saved[4] = exchange
+    t.exit_action = X_RENAME
+    return R_EXIT
+
+cdef void exit_rename(Tracee *t) noexcept nogil:
+    cdef char *g1 = t.note
+    cdef char *g2 = g1 + t.saved[0]
+    cdef char *h1 = g2 + t.saved[1]
+    cdef char *h2 = h1 + t.saved[2]
+    cdef const char *aside = b"\001"
+    if t.saved[4]:
+        # exchanged: move the first aside, the second to the first's place, the first to the second's
+        view_renamed(W1.v, g1, <int>t.saved[0], aside, 1, h1, <int>t.saved[2], aside, 1)
+        view_renamed(W1.v, g2, <int>t.saved[1], g1, <int>t.saved[0], h2, <int>t.saved[3], h1, <int>t.saved[2])
+        view_renamed(W1.v, aside, 1, g2, <int>t.saved[1], aside, 1, h2, <int>t.saved[3])
+    else:
+        view_renamed(W1.v, g1, <int>t.saved[0], g2, <int>t.saved[1], h1, <int>t.saved[2], h2, <int>t.saved[3])

@@ -1,0 +1,311 @@
+# The event loop: one thread owns ptrace(2) and waitpid(2) for its whole life (EXITKILL belongs to that thread).
+#
+# States follow reliability rules of ptrace(2): a child's first stop may come before its parent's event; any request may say ESRCH
+# because SIGKILL needs no stop; signals are injected once with their siginfo untouched; a group-stop is left with PTRACE_LISTEN.
+
+cdef struct Session:
+    int main_tid
+    int main_status
+    bint main_done
+    bint kill_on_exit
+    bint seccomp             # the filter is installed; otherwise every call stops twice
+    bint killing
+
+cdef Session session
+cdef volatile int pending_signals[65]
+cdef volatile int signals_waiting = 0
+
+cdef int TRACE_OPTIONS = (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC
+                          | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL)
+
+cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
+    """Remember a signal for the main guest.  The terminal's signals reach the guest by themselves; those of a person do not."""
+    global signals_waiting
+    if info.si_code > 0 and sig != SIGHUP:
+        return
+    pending_signals[sig] = 1
+    signals_waiting = 1
+
+cdef void forward_signals() noexcept nogil:
+    global signals_waiting
+    cdef int sig
+    signals_waiting = 0
+    for sig in range(1, 65):
+        if pending_signals[sig]:
+            pending_signals[sig] = 0
+            if not session.main_done:
+                c_kill(session.main_tid, sig)
+
+cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
+    c_ptrace(PTRACE_SYSCALL if to_exit or not session.seccomp else PTRACE_CONT, t.tid, NULL, <void *><size_t>sig)
+
+cdef int dispatch(Tracee *t) noexcept nogil:
+    cdef const pyroot_row *row
+    if t.nr > PYROOT_LAST_CALL:
+        return answer(t, -ENOSYS)
+    row = &pyroot_rows[t.nr]
+    if row.handler == H_NONE or handlers[row.handler] == NULL:
+        # stopped without a row: never pass it on
+        return answer(t, -ENOSYS)
+    return handlers[row.handler](t, row)
+
+cdef int on_call(Tracee *t, int arch) noexcept nogil:
+    """A call is about to run: release what the last one held, then translate."""
+    cdef uint32_t verdict
+    if arch < 0:
+        return R_DEAD if arch == -ESRCH else answer(t, arch)
+    if t.first_exec:
+        return R_CONT
+    if ip_in_stub(t.ip):
+        # a call that we rewrote is restarted after a signal: its slot still holds the arguments
+        return R_CONT
+    tracee_release_call(t)
+    if not session.seccomp:
+        if <uint64_t>LOADER_TEXT <= t.ip < <uint64_t>LOADER_INFO:
+            return R_CONT
+        if t.nr == <uint64_t><int64_t>-1:
+            return R_CONT
+        verdict = filter_verdict(t)
+        if verdict >> 16 == 5:
+            return answer(t, -<int><uint16_t>verdict)
+        if verdict >> 16 == 0x7fff:
+            return R_CONT
+    return dispatch(t)
+
+cdef void on_call_stop(Tracee *t) noexcept nogil:
+    cdef uint8_t op = 0
+    cdef int arch = reg_load_call(t, &op)
+    cdef int result
+    if arch == -ESRCH:
+        return
+    if op == INFO_EXIT:
+        result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
+    else:
+        result = on_call(t, arch)
+    if result != R_DEAD:
+        resume(t, 0, result == R_EXIT)
+
+cdef void pin_interrupted(Tracee *t) noexcept nogil:
+    """A signal arrives while a rewritten call is under way: its slot must outlive the handler's own calls."""
+    cdef uint64_t ip = 0
+    cdef int i
+    if t.slot < 0 or reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not ip_in_stub(ip):
+        return
+    if t.npins == PINS:
+        slot_free(t.pins[0])
+        for i in range(PINS - 1):
+            t.pins[i] = t.pins[i + 1]
+        t.npins -= 1
+    t.pins[t.npins] = t.slot
+    t.npins += 1
+    t.slot = -1
+
+cdef void on_signal(Tracee *t, int sig) noexcept nogil:
+    pin_interrupted(t)
+    resume(t, sig, t.exit_action != X_NONE and t.exit_action != X_CLONE)
+
+cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
+    """Give a new tracee its records as clone(2) shares or copies them."""
+    if flags & CLONE_THREAD_:
+        child.tgid = parent.tgid
+    if flags & CLONE_VM_:
+        child.mm = parent.mm
+        child.mm.refs += 1
+    else:
+        child.mm = mm_copy(parent.mm)
+    if flags & CLONE_FS_:
+        child.fs = parent.fs
+        child.fs.refs += 1
+    else:
+        child.fs = fs_copy(parent.fs)
+
+cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
+    """Read the flags of the clone, clone3, fork or vfork that the tracee is in."""
+    cdef uint64_t nr = 0, flags = 0
+    if reg_peek(t, PYROOT_REG_NR, &nr) < 0:
+        return 0
+    if nr == NR_clone3:
+        return t.clone_flags
+    if nr == NR_vfork:
+        return CLONE_VM_ | CLONE_VFORK_
+    if nr == NR_clone and reg_peek(t, pyroot_reg_arg[0], &flags) == 0:
+        return flags
+    return 0
+
+cdef void on_birth(Tracee *parent) noexcept nogil:
+    cdef unsigned long tid = 0
+    cdef Tracee *child
+    cdef bint waiting
+    if c_ptrace(PTRACE_GETEVENTMSG, parent.tid, NULL, &tid) < 0:
+        return
+    child = tracee_get(<int>tid)
+    waiting = child != NULL and child.state == T_ORPHAN
+    if child != NULL and not waiting:
+        tracee_free(child)
+        child = NULL
+    if child == NULL:
+        child = tracee_new(<int>tid)
+        if child == NULL:
+            c_kill(<int>tid, SIGKILL)
+            resume(parent, 0, False)
+            return
+    adopt(child, parent, clone_flags_of(parent))
+    if parent.exit_action == X_CLONE:
+        memcpy(child.saved, parent.saved, sizeof(child.saved))
+        child.exit_action = X_CLONE
+    if waiting:
+        tracees.orphans -= 1
+        start_child(child)
+    else:
+        child.state = T_NEW
+    resume(parent, 0, parent.exit_action != X_NONE)
+
+cdef void start_child(Tracee *t) noexcept nogil:
+    cdef int i
+    t.state = T_LIVE
+    if t.exit_action == X_CLONE:
+        for i in range(3):
+            reg_set_arg(t, i, t.saved[i])
+        t.exit_action = X_NONE
+    resume(t, 0, False)
+
+cdef void on_exec_stop(int tid) noexcept nogil:
+    """The exec is done; a thread that called it now has its leader's tid."""
+    cdef unsigned long old = 0
+    cdef Tracee *t = tracee_get(tid)
+    cdef Tracee *caller
+    if c_ptrace(PTRACE_GETEVENTMSG, tid, NULL, &old) < 0:
+        return
+    if <int>old != tid:
+        caller = tracee_get(<int>old)
+        if caller != NULL:
+            if t != NULL:
+                tracee_free(t)
+            tracees.leaf[caller.tid // TID_LEAF][caller.tid % TID_LEAF] = NULL
+            caller.tid = tid
+            tracees.leaf[tid // TID_LEAF][tid % TID_LEAF] = caller
+            t = caller
+    if t == NULL:
+        c_kill(tid, SIGKILL)
+        return
+    t.tgid = tid
+    t.state = T_LIVE
+    t.exit_action = X_NONE
+    if on_exec_event(t) < 0:
+        c_kill(tid, SIGKILL)
+    resume(t, 0, False)
+
+cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
+    """PTRACE_EVENT_STOP: a new child's first stop, a group-stop, or the end of one."""
+    if t.state == T_NEW:
+        start_child(t)
+        return
+    if sig == SIGSTOP or sig == SIGTSTP or sig == SIGTTIN or sig == SIGTTOU:
+        c_ptrace(PTRACE_LISTEN, t.tid, NULL, NULL)
+        if t.tid == session.main_tid and c_getpgid(t.tid) == c_getpgrp():
+            # a shell waits for us, not for the guest: stop with it.  SIGCONT to the group wakes both.
+            c_kill(c_getpid(), SIGSTOP)
+        return
+    resume(t, 0, t.exit_action != X_NONE and t.exit_action != X_CLONE)
+
+cdef void on_stop(int tid, int status) noexcept nogil:
+    cdef int sig = WSTOPSIG(status), event = status >> 16
+    cdef Tracee *t = tracee_get(tid)
+    if event == PTRACE_EVENT_EXEC:
+        on_exec_stop(tid)
+        return
+    if t == NULL:
+        # its parent's event has not come yet: keep it stopped until its records are known
+        t = tracee_new(tid)
+        if t == NULL:
+            c_kill(tid, SIGKILL)
+            return
+        t.state = T_ORPHAN
+        tracees.orphans += 1
+        return
+    if event == PTRACE_EVENT_SECCOMP or (event == 0 and sig == (SIGTRAP | 0x80)):
+        on_call_stop(t)
+    elif event == PTRACE_EVENT_FORK or event == PTRACE_EVENT_VFORK or event == PTRACE_EVENT_CLONE:
+        on_birth(t)
+    elif event == PTRACE_EVENT_STOP:
+        on_stop_event(t, sig)
+    elif event == 0:
+        on_signal(t, sig)
+    else:
+        resume(t, 0, False)
+
+cdef void kill_all() noexcept nogil:
+    cdef int i, k
+    session.killing = True
+    for i in range(TID_TOP):
+        if tracees.leaf[i] == NULL:
+            continue
+        for k in range(TID_LEAF):
+            if tracees.leaf[i][k] != NULL:
+                c_kill(tracees.leaf[i][k].tid, SIGKILL)
+
+cdef void adopt_orphans() noexcept nogil:
+    """A parent died before it could report a child: take what /proc says, so that the child is not stopped for ever."""
+    cdef int i, k
+    cdef Tracee *t
+    cdef Tracee *leader
+    for i in range(TID_TOP):
+        if tracees.leaf[i] == NULL:
+            continue
+        for k in range(TID_LEAF):
+            t = tracees.leaf[i][k]
+            if t == NULL or t.state != T_ORPHAN:
+                continue
+            leader = tracee_get(status_field(t.tid, b"Tgid:\t"))
+            if leader == NULL or leader == t:
+                leader = tracee_get(status_field(t.tid, b"PPid:\t"))
+            if leader != NULL and leader != t and leader.mm != NULL and leader.fs != NULL:
+                continue
+            # nobody is left who could tell
+            c_kill(t.tid, SIGKILL)
+
+cdef int status_field(int tid, const char *name) noexcept nogil:
+    cdef char file[40]
+    cdef char text[1024]
+    cdef char *p
+    cdef int fd, value = 0
+    cdef ssize_t n
+    snprintf(file, sizeof(file), b"/proc/%d/status", tid)
+    fd = c_open(file, O_RDONLY | O_CLOEXEC)
+    if fd < 0:
+        return 0
+    n = c_read(fd, text, sizeof(text) - 1)
+    c_close(fd)
+    text[n if n > 0 else 0] = 0
+    p = find_text(text, name)
+    if p != NULL:
+        parse_pid(p + strlen(name), &value)
+    return value
+
+cdef void on_gone(int tid, int status) noexcept nogil:
+    cdef Tracee *t = tracee_get(tid)
+    if tid == session.main_tid:
+        session.main_done = True
+        session.main_status = status
+    if t != NULL:
+        tracee_free(t)
+    if tracees.orphans > 0:
+        adopt_orphans()
+    if tid == session.main_tid and session.kill_on_exit:
+        kill_all()
+
+cdef int run_loop() noexcept nogil:
+    """Supervise until the last tracee is gone; return 0 or -errno of waitpid."""
+    cdef int status = 0, tid
+    while True:
+        tid = c_waitpid(-1, &status, __WALL)
+        if signals_waiting:
+            forward_signals()
+        if tid < 0:
+            if errno == EINTR:
+                continue
+            return 0 if errno == ECHILD else -errno
+        if WIFSTOPPED(status):
+            on_stop(tid, status)
+        else:
+            on_gone(tid, status)

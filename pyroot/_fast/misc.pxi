@@ -1,0 +1,178 @@
+# Calls about processes: the few that could leave the translated view, and the dispatch over all handlers.
+
+cdef uint64_t CLONE_VM_ = 0x100, CLONE_FS_ = 0x200, CLONE_THREAD_ = 0x10000, CLONE_NEWNS_ = 0x20000, CLONE_UNTRACED_ = 0x800000
+cdef uint64_t CLONE_NEWUSER_ = 0x10000000, CLONE_VFORK_ = 0x4000
+
+cdef int on_clone(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """The filter stops only what asks for a namespace of its own or for a child without a tracer."""
+    if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
+        return answer(t, -EPERM)
+    memcpy(t.saved, t.args, sizeof(t.args))
+    t.exit_action = X_CLONE
+    return R_EXIT if reg_set_arg(t, 0, t.args[0] & ~CLONE_UNTRACED_) == 0 else R_DEAD
+
+cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef uint64_t flags
+    cdef char copy[4096]
+    cdef int size = <int>t.args[1] if t.args[1] <= 4096 else 0
+    t.clone_flags = 0
+    if size < 64 or mem_read(t.tid, t.args[0], &flags, 8) < 0:
+        return R_CONT
+    if flags & (CLONE_NEWNS_ | CLONE_NEWUSER_):
+        return answer(t, -EPERM)
+    t.clone_flags = flags & ~CLONE_UNTRACED_
+    if not flags & CLONE_UNTRACED_:
+        return R_CONT
+    if mem_read(t.tid, t.args[0], copy, size) < 0:
+        return R_CONT
+    memcpy(copy, &t.clone_flags, 8)
+    edit_start()
+    edit_bytes(-1, copy, size)
+    if not t.mm.arena or edit_reserve(t) < 0:
+        return answer(t, -ENOMEM)
+    if arena.shared:
+        memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, edit.data, edit.len)
+    elif mem_write(t.tid, edit_address(t, 0), edit.data, edit.len) < 0:
+        return answer(t, -EFAULT)
+    memcpy(t.saved, t.args, sizeof(t.args))
+    t.exit_action = X_CLONE
+    return R_EXIT if reg_set_arg(t, 0, edit_address(t, 0)) == 0 else R_DEAD
+
+cdef int on_unshare(Tracee *t, const pyroot_row *row) noexcept nogil:
+    if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
+        return answer(t, -EPERM)
+    t.exit_action = X_UNSHARE
+    return R_EXIT
+
+cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """PR_SET_DUMPABLE 0 would take the guest's memory from us: remember it, do not do it."""
+    if t.args[0] == PR_GET_DUMPABLE:
+        return answer(t, 0 if t.mm.undumpable else 1)
+    if t.args[1] > 1:
+        return answer(t, -EINVAL)
+    t.mm.undumpable = t.args[1] == 0
+    return answer(t, 0)
+
+cdef int on_guestpid(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Memory of processes outside is not for guests."""
+    cdef int pid = <int>t.args[0]
+    if tracee_get(pid) != NULL or pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
+        return R_CONT
+    return answer(t, -EPERM)
+
+cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef char name[64]
+    cdef char text[512]
+    cdef char *p
+    cdef int file, pid
+    cdef ssize_t n
+    snprintf(name, sizeof(name), b"/proc/%d/fdinfo/%d", t.tid, <int>t.args[0])
+    file = c_open(name, O_RDONLY | O_CLOEXEC)
+    if file < 0:
+        return R_CONT
+    n = c_read(file, text, sizeof(text) - 1)
+    c_close(file)
+    text[n if n > 0 else 0] = 0
+    p = find_text(text, b"Pid:\t")
+    if p == NULL:
+        return R_CONT
+    parse_pid(p + 5, &pid)
+    return R_CONT if tracee_get(pid) != NULL else answer(t, -EPERM)
+
+ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
+
+cdef Handler handlers[32]
+
+cdef void handlers_fill() noexcept nogil:
+    handlers[H_PATH] = on_path
+    handlers[H_OPEN] = on_open
+    handlers[H_OPENAT2] = on_openat2
+    handlers[H_OPEN_TREE] = on_open_tree
+    handlers[H_READLINK] = on_readlink
+    handlers[H_LINK] = on_link
+    handlers[H_RENAME] = on_rename
+    handlers[H_CHDIR] = on_chdir
+    handlers[H_FCHDIR] = on_fchdir
+    handlers[H_GETCWD] = on_getcwd
+    handlers[H_EXEC] = on_exec
+    handlers[H_PRIVILEGED] = on_privileged
+    handlers[H_CLONE] = on_clone
+    handlers[H_CLONE3] = on_clone3
+    handlers[H_UNSHARE] = on_unshare
+    handlers[H_PRCTL] = on_prctl
+    handlers[H_GUESTPID] = on_guestpid
+    handlers[H_PIDFD_GETFD] = on_pidfd_getfd
+    handlers[H_SOCKIN] = on_sockin
+    handlers[H_SOCKOUT] = on_sockout
+    handlers[H_SENDMSG] = on_sendmsg
+    handlers[H_SENDMMSG] = on_sendmmsg
+    handlers[H_RECVMSG] = on_recvmsg
+    handlers[H_RECVMMSG] = on_recvmmsg
+
+cdef int on_exit_stop(Tracee *t) noexcept nogil:
+    """Finish a call whose result needs us.  A call that will be restarted comes again: nothing to do then."""
+    cdef int64_t result = 0
+    cdef int action = t.exit_action, i
+    cdef Fs *fs
+    t.exit_action = X_NONE
+    if reg_result(t, &result) < 0:
+        return R_DEAD
+    if action == X_CLONE:
+        for i in range(3):
+            reg_set_arg(t, i, t.saved[i])
+        return R_CONT
+    if -516 <= result <= -512:
+        return R_CONT
+    if action == X_SOCKNAME:
+        exit_sockname(t, result)
+    elif action == X_SENDMMSG:
+        exit_sendmmsg(t, result)
+    elif action == X_RECVMSG and result >= 0:
+        header_back(t, t.saved[0], <unsigned int>t.saved[1])
+    elif action == X_RECVMMSG and result > 0:
+        exit_recvmmsg(t, result)
+    elif action == X_RENAME and result == 0:
+        exit_rename(t)
+    elif action == X_UNSHARE and result == 0:
+        fs = fs_copy(t.fs)
+        if fs != NULL:
+            fs_drop(t.fs)
+            t.fs = fs
+    return R_CONT
+
+# -- the filter in software, for kernels that refuse it ---------------------------------------------------------------------
+
+cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
+    """Run the seccomp program over the call at hand: one place decides, with and without seccomp."""
+    cdef uint8_t data[64]
+    cdef uint32_t a = 0, arch = ARCH_X86_64, nr = <uint32_t>t.nr
+    cdef int pc = 0
+    cdef const sock_filter *f
+    memcpy(data, &nr, 4)
+    memcpy(data + 4, &arch, 4)
+    memcpy(data + 8, &t.ip, 8)
+    memcpy(data + 16, t.args, 48)
+    while True:
+        f = &filter_program[pc]
+        pc += 1
+        if f.code == 0x20:
+            memcpy(&a, data + f.k, 4)
+        elif f.code == 0x05:
+            pc += f.k
+        elif f.code == 0x15:
+            pc += f.jt if a == f.k else f.jf
+        elif f.code == 0x35:
+            pc += f.jt if a >= f.k else f.jf
+        elif f.code == 0x45:
+            pc += f.jt if a & f.k else f.jf
+        else:
+            return f.k
+
+cdef sock_filter filter_program[PYROOT_FILTER_LENGTH]
+
+cdef void filter_prepare() noexcept nogil:
+    cdef int i
+    for i in range(PYROOT_FILTER_LENGTH):
+        filter_program[i] = pyroot_filter[i]
+        if filter_program[i].code == 0x15 and filter_program[i].k == PYROOT_SUPERVISOR_MARK:
+            filter_program[i].k = c_getpid()

@@ -1,0 +1,69 @@
+# Registers of an x86_64 tracee: the only room that knows their names.  Offsets are those of struct user_regs_struct.
+
+cdef extern from * nogil:
+    """
+    #include <stddef.h>
+    static const unsigned short pyroot_reg_arg[6] = {
+        offsetof(struct user_regs_struct, rdi), offsetof(struct user_regs_struct, rsi), offsetof(struct user_regs_struct, rdx),
+        offsetof(struct user_regs_struct, r10), offsetof(struct user_regs_struct, r8), offsetof(struct user_regs_struct, r9)};
+    enum { PYROOT_REG_IP = offsetof(struct user_regs_struct, rip), PYROOT_REG_NR = offsetof(struct user_regs_struct, orig_rax),
+           PYROOT_REG_RESULT = offsetof(struct user_regs_struct, rax), PYROOT_REG_SP = offsetof(struct user_regs_struct, rsp)};
+    struct pyroot_syscall_info { unsigned char op; unsigned char pad[3]; unsigned arch; unsigned long long ip, sp;
+        unsigned long long nr, args[6]; unsigned ret_data; unsigned pad2; };
+    """
+    const unsigned short *pyroot_reg_arg
+    enum:
+        PYROOT_REG_IP, PYROOT_REG_NR, PYROOT_REG_RESULT, PYROOT_REG_SP
+    struct pyroot_syscall_info:
+        uint8_t op
+        uint32_t arch
+        uint64_t ip, sp
+        uint64_t nr
+        uint64_t args[6]
+
+cdef enum:
+    INFO_NONE = 0
+    INFO_ENTRY = 1
+    INFO_EXIT = 2
+    INFO_SECCOMP = 3
+
+cdef uint32_t ARCH_X86_64 = 0xC000003E
+
+cdef inline int reg_poke(Tracee *t, int offset, uint64_t value) noexcept nogil:
+    return -errno if c_ptrace(PTRACE_POKEUSER, t.tid, <void *><size_t>offset, <void *>value) < 0 else 0
+
+cdef inline int reg_peek(Tracee *t, int offset, uint64_t *value) noexcept nogil:
+    global errno
+    cdef long got
+    got = c_syscall(SYS_ptrace, PTRACE_PEEKUSER, t.tid, <void *><size_t>offset, value)
+    return -ESRCH if got < 0 else 0
+
+cdef inline int reg_set_arg(Tracee *t, int i, uint64_t value) noexcept nogil:
+    return reg_poke(t, pyroot_reg_arg[i], value)
+
+cdef inline int reg_set_ip(Tracee *t, uint64_t value) noexcept nogil:
+    return reg_poke(t, PYROOT_REG_IP, value)
+
+cdef int reg_answer(Tracee *t, long result) noexcept nogil:
+    """Skip the call and let it return ``result``: number -1 with the result register preset, one stop in all."""
+    if reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1) < 0:
+        return -ESRCH
+    return reg_poke(t, PYROOT_REG_RESULT, <uint64_t>result)
+
+cdef int reg_result(Tracee *t, int64_t *value) noexcept nogil:
+    return reg_peek(t, PYROOT_REG_RESULT, <uint64_t *>value)
+
+cdef inline bint ip_in_stub(uint64_t ip) noexcept nogil:
+    return <uint64_t>LOADER_STUBS <= ip < <uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE
+
+cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
+    """Read the call that the tracee is stopped in; return its arch check: 0, or -ENOSYS for another ABI, or -ESRCH."""
+    cdef pyroot_syscall_info info
+    if c_ptrace(PTRACE_GET_SYSCALL_INFO, t.tid, <void *>sizeof(info), &info) < 0:
+        return -ESRCH
+    op[0] = info.op
+    t.nr = info.nr
+    t.ip = info.ip
+    t.sp = info.sp
+    memcpy(t.args, info.args, sizeof(info.args))
+    return 0 if info.arch == ARCH_X86_64 else -ENOSYS

@@ -1,0 +1,177 @@
+# What the supervisor knows of each tracee: one record a thread, shared records for address spaces and fs_structs (clone(2)).
+
+cdef struct Mm:              # one address space
+    int refs
+    bint arena               # the loader has mapped stub and arena here
+    char *exe_host           # host path of the program, NULL before the first exec
+    char *exe_guest
+    bint undumpable          # what the guest believes PR_GET_DUMPABLE to be
+
+cdef struct Fs:              # one fs_struct: cwd (the umask needs no record)
+    int refs
+    int bind                 # binding that the cwd was entered through, -1 unknown
+    int pending              # the same for a chdir that may have succeeded
+    char *pending_host
+
+cdef struct ExecPlan:        # what the loader has to be told at the exec event
+    loader_info info
+    char data[40000]         # directly behind info: its strings
+    int size                 # bytes of info and data
+    char *exe_host
+    char *exe_guest
+
+cdef enum:
+    PINS = 8
+    # states of a tracee
+    T_NEW = 0                # reported by its parent, its own first stop has not come
+    T_ORPHAN = 1             # its first stop came before the parent's event: kept stopped
+    T_LIVE = 2
+    # what to do at the exit stop
+    X_NONE = 0
+    X_SOCKNAME = 1
+    X_RECVMSG = 2
+    X_RECVMMSG = 3
+    X_RENAME = 4
+    X_BIND = 5
+    X_CLONE = 6
+    X_UNSHARE = 7
+    X_SENDMMSG = 8
+
+cdef struct Tracee:
+    int tid, tgid
+    int state
+    Mm *mm
+    Fs *fs
+    ExecPlan *plan
+    int slot                 # arena slot of the last rewritten call, -1 none
+    int pins[PINS]           # slots of calls that a signal interrupted
+    int npins
+    int hold[2]              # descriptors that the call in progress needs, -1 none
+    int exit_action
+    uint64_t saved[6]        # arguments kept for the exit action
+    char *note               # text kept for the exit action (owned)
+    int notelen, notesplit
+    uint64_t clone_flags     # of the clone3 in progress
+    bint first_exec          # the fork of the supervisor, before its program runs
+    # the call at hand
+    uint64_t nr
+    uint64_t args[6]
+    uint64_t ip, sp
+
+cdef enum:
+    TID_LEAF = 512
+    TID_TOP = 8192           # 4,194,304 pids: the kernel's largest pid_max
+
+cdef struct Tracees:
+    Tracee **leaf[TID_TOP]
+    int count
+    int orphans
+
+cdef Tracees tracees
+
+cdef Tracee *tracee_get(int tid) noexcept nogil:
+    cdef Tracee **leaf
+    if tid <= 0 or tid >= TID_LEAF * TID_TOP:
+        return NULL
+    leaf = tracees.leaf[tid // TID_LEAF]
+    return NULL if leaf == NULL else leaf[tid % TID_LEAF]
+
+cdef Tracee *tracee_new(int tid) noexcept nogil:
+    cdef Tracee *t
+    cdef int i
+    if tid <= 0 or tid >= TID_LEAF * TID_TOP:
+        return NULL
+    if tracees.leaf[tid // TID_LEAF] == NULL:
+        tracees.leaf[tid // TID_LEAF] = <Tracee **>calloc(TID_LEAF, sizeof(void *))
+        if tracees.leaf[tid // TID_LEAF] == NULL:
+            return NULL
+    t = <Tracee *>calloc(1, sizeof(Tracee))
+    if t == NULL:
+        return NULL
+    t.tid = t.tgid = tid
+    t.slot = -1
+    t.hold[0] = t.hold[1] = -1
+    for i in range(PINS):
+        t.pins[i] = -1
+    tracees.leaf[tid // TID_LEAF][tid % TID_LEAF] = t
+    tracees.count += 1
+    return t
+
+cdef Mm *mm_new() noexcept nogil:
+    cdef Mm *mm = <Mm *>calloc(1, sizeof(Mm))
+    if mm != NULL:
+        mm.refs = 1
+    return mm
+
+cdef void mm_drop(Mm *mm) noexcept nogil:
+    if mm == NULL:
+        return
+    mm.refs -= 1
+    if mm.refs == 0:
+        free(mm.exe_host)
+        free(mm.exe_guest)
+        free(mm)
+
+cdef Mm *mm_copy(Mm *old) noexcept nogil:
+    cdef Mm *mm = mm_new()
+    if mm != NULL and old != NULL:
+        mm.arena = old.arena
+        mm.undumpable = old.undumpable
+        if old.exe_host != NULL:
+            mm.exe_host = dup_bytes(old.exe_host, <int>strlen(old.exe_host))
+            mm.exe_guest = dup_bytes(old.exe_guest, <int>strlen(old.exe_guest))
+    return mm
+
+cdef Fs *fs_copy(Fs *old) noexcept nogil:
+    cdef Fs *fs = <Fs *>calloc(1, sizeof(Fs))
+    if fs != NULL:
+        fs.refs = 1
+        fs.bind = fs.pending = -1
+        if old != NULL:
+            fs.bind = old.bind
+            fs.pending = old.pending
+            if old.pending_host != NULL:
+                fs.pending_host = dup_bytes(old.pending_host, <int>strlen(old.pending_host))
+    return fs
+
+cdef void fs_drop(Fs *fs) noexcept nogil:
+    if fs == NULL:
+        return
+    fs.refs -= 1
+    if fs.refs == 0:
+        free(fs.pending_host)
+        free(fs)
+
+cdef void plan_free(ExecPlan *plan) noexcept nogil:
+    if plan != NULL:
+        free(plan.exe_host)
+        free(plan.exe_guest)
+        free(plan)
+
+cdef void tracee_release_call(Tracee *t) noexcept nogil:
+    """Give back what the last call of the tracee held: it is over, or never will be."""
+    cdef int i
+    for i in range(2):
+        if t.hold[i] >= 0:
+            c_close(t.hold[i])
+            t.hold[i] = -1
+    if t.slot >= 0:
+        slot_free(t.slot)
+        t.slot = -1
+    if t.plan != NULL:
+        plan_free(t.plan)
+        t.plan = NULL
+
+cdef void tracee_free(Tracee *t) noexcept nogil:
+    cdef int i
+    tracee_release_call(t)
+    for i in range(t.npins):
+        slot_free(t.pins[i])
+    free(t.note)
+    mm_drop(t.mm)
+    fs_drop(t.fs)
+    if t.state == T_ORPHAN:
+        tracees.orphans -= 1
+    tracees.leaf[t.tid // TID_LEAF][t.tid % TID_LEAF] = NULL
+    tracees.count -= 1
+    free(t)

@@ -1,0 +1,307 @@
+# The view: one root and its bindings, and the two directions of the mapping between guest and host path texts.
+#
+# Paths are kept without a trailing slash, so "/" is the empty string and "host + rest" is always well formed.  Two hash tables
+# (by guest path with all ancestors, by host path) make every look-up independent of the number of bindings.
+
+cdef enum:
+    BUF = 70000          # longest path text that the walker handles; longer ones give ENAMETOOLONG
+    PATHMAX = 4096
+    BIND_GLUE = 1
+
+cdef struct Bind:
+    char *host
+    int hostlen
+    char *guest
+    int guestlen
+    int flags
+    int fd               # O_PATH descriptor of the host side, owned by the view
+    bint isdir
+    int hnext            # next binding with the same host path, -1 at the end
+
+cdef struct Entry:       # one guest path that is a binding or leads to one
+    uint64_t key
+    char *text           # owned by the view
+    int len
+    int bind             # -1: only an ancestor
+    int below            # number of bindings strictly below
+
+cdef struct HostEntry:
+    uint64_t key
+    int bind             # head of the chain through Bind.hnext; -1: free
+
+cdef struct View:
+    Bind *b
+    int n, cap
+    Entry *ent
+    int entn, entcap     # entcap is a power of two
+    HostEntry *hent
+    int hentcap
+    bint ambiguous       # one host directory is reachable under two guest paths
+    uint32_t *hint       # host path hash -> binding last used for it (only if ambiguous)
+
+cdef enum:
+    HINTS = 4096
+
+cdef uint64_t FNV = 14695981039346656037ULL
+
+cdef inline uint64_t hash_more(uint64_t h, const char *s, int n) noexcept nogil:
+    cdef int i
+    for i in range(n):
+        h = (h ^ <uint8_t>s[i]) * <uint64_t>1099511628211ULL
+    return h
+
+cdef inline uint64_t hash_step(uint64_t h, const char *comp, int n) noexcept nogil:
+    """Extend the hash of a path by "/" and one component."""
+    return hash_more(hash_more(h, b"/", 1), comp, n)
+
+cdef char *dup_bytes(const char *s, int n) noexcept nogil:
+    cdef char *p = <char *>malloc(n + 1)
+    if p != NULL:
+        memcpy(p, s, n)
+        p[n] = 0
+    return p
+
+cdef Entry *view_find(View *v, uint64_t key, const char *text, int n) noexcept nogil:
+    cdef int i
+    if v.entcap == 0:
+        return NULL
+    i = <int>(key & <uint64_t>(v.entcap - 1))
+    while v.ent[i].text != NULL:
+        if v.ent[i].key == key and v.ent[i].len == n and memcmp(v.ent[i].text, text, n) == 0:
+            return &v.ent[i]
+        i = (i + 1) & (v.entcap - 1)
+    return NULL
+
+cdef int view_add_entry(View *v, uint64_t key, const char *text, int n, int bind) noexcept nogil:
+    cdef int i
+    cdef Entry *e = view_find(v, key, text, n)
+    if e == NULL:
+        i = <int>(key & <uint64_t>(v.entcap - 1))
+        while v.ent[i].text != NULL:
+            i = (i + 1) & (v.entcap - 1)
+        e = &v.ent[i]
+        e.text = dup_bytes(text, n)
+        if e.text == NULL:
+            return -ENOMEM
+        e.key = key
+        e.len = n
+        e.bind = -1
+        e.below = 0
+        v.entn += 1
+    if bind >= 0:
+        e.bind = bind
+    else:
+        e.below += 1
+    return 0
+
+cdef void view_clear_tables(View *v) noexcept nogil:
+    cdef int i
+    if v.ent != NULL:
+        for i in range(v.entcap):
+            free(v.ent[i].text)
+        free(v.ent)
+    free(v.hent)
+    v.ent = NULL
+    v.hent = NULL
+    v.entn = v.entcap = v.hentcap = 0
+
+cdef HostEntry *view_host_slot(View *v, uint64_t key, const char *text, int n) noexcept nogil:
+    cdef int i = <int>(key & <uint64_t>(v.hentcap - 1))
+    cdef Bind *b
+    while v.hent[i].bind >= 0:
+        b = &v.b[v.hent[i].bind]
+        if v.hent[i].key == key and b.hostlen == n and memcmp(b.host, text, n) == 0:
+            break
+        i = (i + 1) & (v.hentcap - 1)
+    return &v.hent[i]
+
+cdef int view_rebuild(View *v) noexcept nogil:
+    """Rebuild both tables from the bindings; needed after a binding came or moved."""
+    cdef int i, j, depth = 0
+    cdef uint64_t key
+    cdef Bind *b
+    cdef HostEntry *he
+    view_clear_tables(v)
+    for i in range(v.n):
+        for j in range(v.b[i].guestlen):
+            depth += v.b[i].guest[j] == c'/'
+        depth += 2
+    v.entcap = 16
+    while v.entcap < 3 * depth:
+        v.entcap *= 2
+    v.hentcap = 16
+    while v.hentcap < 3 * v.n:
+        v.hentcap *= 2
+    v.ent = <Entry *>calloc(v.entcap, sizeof(Entry))
+    v.hent = <HostEntry *>calloc(v.hentcap, sizeof(HostEntry))
+    if v.ent == NULL or v.hent == NULL:
+        return -ENOMEM
+    for i in range(v.hentcap):
+        v.hent[i].bind = -1
+    for i in range(v.n):
+        b = &v.b[i]
+        key = FNV
+        if b.guestlen > 0 and view_add_entry(v, key, b"", 0, -1) < 0:
+            return -ENOMEM
+        for j in range(1, b.guestlen):
+            if b.guest[j] == c'/' and view_add_entry(v, hash_more(FNV, b.guest, j), b.guest, j, -1) < 0:
+                return -ENOMEM
+        if view_add_entry(v, hash_more(FNV, b.guest, b.guestlen), b.guest, b.guestlen, i) < 0:
+            return -ENOMEM
+        key = hash_more(FNV, b.host, b.hostlen)
+        he = view_host_slot(v, key, b.host, b.hostlen)
+        b.hnext = he.bind
+        he.key = key
+        he.bind = i
+    v.ambiguous = view_is_ambiguous(v)
+    if v.ambiguous and v.hint == NULL:
+        v.hint = <uint32_t *>calloc(HINTS, sizeof(uint32_t))
+    return 0
+
+cdef bint view_is_ambiguous(View *v) noexcept nogil:
+    cdef int i, j
+    cdef HostEntry *he
+    for i in range(v.n):
+        if v.b[i].hnext >= 0:
+            return True
+        for j in range(v.b[i].hostlen):
+            if v.b[i].host[j] == c'/':
+                he = view_host_slot(v, hash_more(FNV, v.b[i].host, j), v.b[i].host, j)
+                if he.bind >= 0:
+                    return True
+    return False
+
+cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, int guestlen, int flags, int fd, bint isdir) noexcept nogil:
+    """Add a binding; the view takes over fd.  A later binding of the same guest path replaces the earlier one."""
+    cdef int i
+    cdef Bind *b
+    cdef void *grown
+    for i in range(v.n):
+        if v.b[i].guestlen == guestlen and memcmp(v.b[i].guest, guest, guestlen) == 0:
+            free(v.b[i].host)
+            c_close(v.b[i].fd)
+            v.b[i].host = dup_bytes(host, hostlen)
+            v.b[i].hostlen = hostlen
+            v.b[i].fd = fd
+            v.b[i].flags = flags
+            v.b[i].isdir = isdir
+            return 0
+    if v.n == v.cap:
+        grown = realloc(v.b, (v.cap * 2 + 16) * sizeof(Bind))
+        if grown == NULL:
+            return -ENOMEM
+        v.b = <Bind *>grown
+        v.cap = v.cap * 2 + 16
+    b = &v.b[v.n]
+    b.host = dup_bytes(host, hostlen)
+    b.guest = dup_bytes(guest, guestlen)
+    b.hostlen = hostlen
+    b.guestlen = guestlen
+    b.flags = flags
+    b.fd = fd
+    b.isdir = isdir
+    b.hnext = -1
+    v.n += 1
+    return 0
+
+cdef int view_covering(View *v, const char *guest, int n) noexcept nogil:
+    """Return the binding that a canonical guest path lies in."""
+    cdef int i = 0, start, best = 0
+    cdef uint64_t key = FNV
+    cdef Entry *e
+    while i < n:
+        start = i + 1
+        i = start
+        while i < n and guest[i] != c'/':
+            i += 1
+        key = hash_step(key, guest + start, i - start)
+        e = view_find(v, key, guest, i)
+        if e == NULL:
+            break
+        if e.bind >= 0:
+            best = e.bind
+    return best
+
+cdef int view_from_host(View *v, const char *host, int n, int prefer, char *guest, int *guestlen) noexcept nogil:
+    """Map a canonical host path text back; return the binding or -1 when no binding shows it.
+
+    Where several bindings show one host path, ``prefer`` wins, then the binding last used for this very directory, then the
+    binding with the longest host path.
+    """
+    cdef int i = n, b, found = -1, hinted = -1
+    cdef uint64_t key
+    cdef HostEntry *he
+    if v.ambiguous and v.hint != NULL:
+        hinted = <int>v.hint[hash_more(FNV, host, n) & (HINTS - 1)] - 1
+    while True:
+        he = view_host_slot(v, hash_more(FNV, host, i), host, i)
+        b = he.bind
+        while b >= 0:
+            if v.b[b].guestlen + n - i < BUF:
+                memcpy(guest, v.b[b].guest, v.b[b].guestlen)
+                memcpy(guest + v.b[b].guestlen, host + i, n - i)
+                if view_covering(v, guest, v.b[b].guestlen + n - i) == b:
+                    if b == prefer:
+                        found = b
+                        break
+                    if found < 0 or (b == hinted and found != prefer):
+                        found = b
+            b = v.b[b].hnext
+        if (found >= 0 and (not v.ambiguous or found == prefer)) or i == 0:
+            break
+        i -= 1
+        while i > 0 and host[i] != c'/':
+            i -= 1
+    if found < 0:
+        return -1
+    i = v.b[found].hostlen
+    memcpy(guest, v.b[found].guest, v.b[found].guestlen)
+    memcpy(guest + v.b[found].guestlen, host + i, n - i)
+    guestlen[0] = v.b[found].guestlen + n - i
+    guest[guestlen[0]] = 0
+    return found
+
+cdef void view_remember(View *v, const char *host, int n, int bind) noexcept nogil:
+    """Note which binding a host directory was last opened through."""
+    if v.ambiguous and v.hint != NULL:
+        v.hint[hash_more(FNV, host, n) & (HINTS - 1)] = <uint32_t>(bind + 1)
+
+cdef void view_renamed(View *v, const char *old_guest, int oldlen, const char *new_guest, int newlen,
+                       const char *old_host, int oldhlen, const char *new_host, int newhlen) noexcept nogil:
+    """Carry bindings along when a directory above their mount points, or above their host sides, was renamed."""
+    cdef int i
+    cdef bint changed = False
+    for i in range(v.n):
+        changed |= moved_prefix(&v.b[i].guest, &v.b[i].guestlen, old_guest, oldlen, new_guest, newlen)
+        changed |= moved_prefix(&v.b[i].host, &v.b[i].hostlen, old_host, oldhlen, new_host, newhlen)
+    if changed:
+        view_rebuild(v)
+
+cdef bint moved_prefix(char **text, int *n, const char *old, int oldlen, const char *new, int newlen) noexcept nogil:
+    cdef char *p
+    if n[0] < oldlen or oldlen == 0 or memcmp(text[0], old, oldlen) != 0:
+        return False
+    if n[0] > oldlen and text[0][oldlen] != c'/':
+        return False
+    p = <char *>malloc(newlen + n[0] - oldlen + 1)
+    if p == NULL:
+        return False
+    memcpy(p, new, newlen)
+    memcpy(p + newlen, text[0] + oldlen, n[0] - oldlen + 1)
+    free(text[0])
+    text[0] = p
+    n[0] = newlen + n[0] - oldlen
+    return True
+
+cdef void view_free(View *v) noexcept nogil:
+    cdef int i
+    view_clear_tables(v)
+    for i in range(v.n):
+        free(v.b[i].host)
+        free(v.b[i].guest)
+        c_close(v.b[i].fd)
+    free(v.b)
+    free(v.hint)
+    v.b = NULL
+    v.hint = NULL
+    v.n = v.cap = 0

@@ -1,0 +1,69 @@
+"""Start pyroot in an interpreter that was started without `site` (`python -IS`).
+
+Decides what is on the module path of a started command and how the process ends; what the command does is `cli`'s.
+`scripts/launcher.c` runs this file as a script. `site` takes a third of a bare interpreter's start, and a run needs
+nothing of it: only our own package. Verbs that import a dependency get `site` at that moment, from the finder below,
+because a dependency may lie elsewhere than pyroot itself (a system-wide pyelftools beside a pyroot in /usr/local).
+"""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+
+class SiteOnDemand:
+    """Last finder of `sys.meta_path`: run `site` at the first top-level import that nobody else satisfies."""
+
+    def find_spec(
+        self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        """Extend the module path once, then ask the path finder again; None for submodules and from then on."""
+        if path is not None:
+            return None
+        sys.meta_path.remove(self)
+        import site
+
+        site.main()
+        from importlib.machinery import PathFinder
+
+        return PathFinder.find_spec(name, None, target)
+
+
+def add_package() -> None:
+    """Import the package that this file lies in, without leaving its directory in front of the standard library."""
+    directory = __file__.rpartition("/pyroot/")[0]
+    sys.path.insert(0, directory)
+    import pyroot  # noqa: F401
+
+    del sys.path[0]
+    sys.path.append(directory)
+    sys.meta_path.append(SiteOnDemand())
+
+
+def start() -> None:
+    """Run the command line and end the process with its status.
+
+    The process ends by `os._exit`: to tear an interpreter down takes a millisecond, and the kernel frees all anyway.
+    """
+    import os
+
+    from pyroot.cli import main
+
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            status = status or 125
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    add_package()
+    sys.argv[0] = "pyroot"
+    start()

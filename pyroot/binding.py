@@ -1,0 +1,223 @@
+"""Which host path appears at which place of the guest.
+
+Decides: the grammar of ``HOST[:GUEST][!]``, how a preset in bind/ is found and read, in which order bindings are
+handed to the core, and which of them needs glue. Not decided here: where a guest path lies (the core), how glue is
+made (``glue``).
+
+Facts: proot 5.4's manual and behaviour (HOST is resolved with all its links, GUEST's last component is followed unless
+the argument ends in !, the deepest GUEST wins on lookup), path_resolution(7).
+"""
+
+import errno
+import os
+
+from pyroot.errors import PyrootError, text_of
+from pyroot.glue import Glue
+from pyroot.report import note
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyroot._fast import Core
+
+GLUE_FLAG = 1  # tells the core that a binding is only there to hold others
+
+_MAX_PASSES = 4
+
+
+class Binding:
+    """One binding as asked for; ``host`` is made canonical when the view is built."""
+
+    __slots__ = ("host", "guest", "follow", "shown")
+
+    def __init__(self, host: bytes, guest: bytes, follow: bool = True, shown: str = "") -> None:
+        self.host = host  # absolute
+        self.guest = guest  # absolute, links not resolved
+        self.follow = follow  # whether a link at the end of guest is followed
+        self.shown = shown  # the option as the user wrote it; empty for a line of a preset
+
+
+def absolute(path: bytes, host_cwd: bytes | None, shown: str) -> bytes:
+    """Return ``path``, joined to the current directory when it is relative; ``shown`` names it in the error."""
+    if path.startswith(b"/"):
+        return path
+    if host_cwd is None:
+        raise PyrootError(f"{shown}: the current directory is gone", "use an absolute path, or cd first")
+    return host_cwd.rstrip(b"/") + b"/" + path
+
+
+def split(text: bytes) -> tuple[bytes, bytes | None, bool]:
+    """Split ``HOST[:GUEST][!]`` into host, guest (None without one) and whether the guest's last link is followed.
+
+    The first colon splits. ``\\:`` is a colon that does not, ``\\!`` an exclamation mark that ends nothing, ``\\\\``
+    a backslash; any other backslash stands for itself.
+    """
+    parts = [b""]
+    index = 0
+    follow = True
+    while index < len(text):
+        char = text[index : index + 1]
+        if char == b"\\" and text[index + 1 : index + 2] in (b":", b"!", b"\\"):
+            index += 1
+            parts[-1] += text[index : index + 1]
+        elif char == b":" and len(parts) == 1:
+            parts.append(b"")
+        elif char == b"!" and index == len(text) - 1:
+            follow = False
+        else:
+            parts[-1] += char
+        index += 1
+    return parts[0], parts[1] if len(parts) > 1 else None, follow
+
+
+def parse(text: bytes, host_cwd: bytes | None, shown: str = "") -> Binding:
+    """Read one binding; relative sides begin at ``host_cwd``. Raises PyrootError when a side is empty."""
+    host, guest, follow = split(text)
+    what = shown or os.fsdecode(text)
+    if not host or guest == b"":
+        side = "guest" if host else "host"
+        raise PyrootError(f"{what}: the {side} path is empty", "a binding is HOST or HOST:GUEST")
+    if guest is None:
+        guest = host
+    if not guest.startswith(b"/"):
+        guest = os.path.normpath(absolute(guest, host_cwd, what))
+    return Binding(absolute(host, host_cwd, what), guest, follow, shown)
+
+
+def preset_path(name: str) -> str:
+    """Return where the preset ``name`` is: in the installed package, else beside it in a source tree."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    for directory in (os.path.join(package, "bind"), os.path.join(os.path.dirname(package), "bind")):
+        path = os.path.join(directory, name + ".bind")
+        if os.path.isfile(path):
+            return path
+    raise PyrootError(f"the list bind/{name}.bind is missing", "this installation of pyroot is not complete")
+
+
+def read_preset(path: str, variables: dict[bytes, bytes]) -> list[Binding]:
+    """Read the bindings of a preset file.
+
+    A line is an argument of -b with absolute paths, then optionally white space, ``#`` and why it is there. It may
+    begin with one of ``variables`` (``$HOME``); the line is left out when that variable is not an absolute path.
+    """
+    with open(path, "rb") as file:
+        lines = file.read().splitlines()
+    found: list[Binding] = []
+    for line in lines:
+        text = _without_comment(line)
+        if text.startswith(b"$"):
+            name = text[1:].partition(b"/")[0].partition(b":")[0]
+            value = variables.get(name, b"")
+            if not value.startswith(b"/"):
+                continue
+            text = value.replace(b"\\", b"\\\\").replace(b":", b"\\:") + text[1 + len(name) :]
+        if text:
+            found.append(parse(text, None))
+    return found
+
+
+def _without_comment(line: bytes) -> bytes:
+    for mark in (b" #", b"\t#"):
+        line = line.partition(mark)[0]
+    line = line.strip()
+    return b"" if line.startswith(b"#") else line
+
+
+def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: list[Binding], glue: Glue) -> "Core":
+    """Return a new core for ``rootfs`` with ``bindings`` in place; of equal places the last one counts.
+
+    Raises PyrootError when a binding that the user asked for cannot be placed; a preset's line is then left out.
+    The caller removes the glue, also after an exception.
+    """
+    wanted = [entry for entry in enumerate(bindings) if _host_exists(entry[1])]
+    # A place can only be looked up when the bindings above it are there: "-b /dev/pts -b /dev" in any order. The
+    # depth as written tells the order unless links in the guest lie about it; then the depth of what was found does.
+    wanted.sort(key=lambda entry: os.path.normpath(entry[1].guest).count(b"/"))
+    for last_pass in range(1, _MAX_PASSES + 1):
+        core = make_core(rootfs)
+        placed = [(rank, found) for rank, binding in wanted if (found := _place(core, binding, glue))]
+        if last_pass == _MAX_PASSES or _in_order(placed):
+            break
+        depth = {rank: found.count(b"/") for rank, found in placed}
+        wanted.sort(key=lambda entry: (depth.get(entry[0], 0), entry[0]))
+        glue.remove()
+    glue.seal()
+    return core
+
+
+def _host_exists(binding: Binding) -> bool:
+    """Make the host side canonical; False when a preset names a path that this host does not have."""
+    try:
+        binding.host = os.path.realpath(binding.host, strict=True)
+    except OSError as error:
+        if not binding.shown:
+            return False
+        raise PyrootError(
+            f"{binding.shown}: {os.fsdecode(binding.host)} on the host: {text_of(error.errno or 0)}",
+            "the part in front of the colon is a path of the host that exists",
+        ) from None
+    return True
+
+
+def _in_order(placed: list[tuple[int, bytes]]) -> bool:
+    """Tell whether each place was looked up after all places above it and equal places went by rank."""
+    position: dict[bytes, int] = {}
+    for index, (rank, guest) in enumerate(placed):
+        if guest in position and placed[position[guest]][0] > rank:
+            return False
+        position[guest] = index
+    for index, (_rank, guest) in enumerate(placed):
+        parent = guest.rpartition(b"/")[0]
+        while parent:
+            if position.get(parent, -1) > index:
+                return False
+            parent = parent.rpartition(b"/")[0]
+    return True
+
+
+def _place(core: "Core", binding: Binding, glue: Glue) -> bytes:
+    """Hand one binding to the core; return its canonical place, empty when a preset's line does not fit the guest."""
+    try:
+        guest, host_below, missing = _look_up(core, binding)
+    except OSError as error:
+        why = text_of(error.errno or 0)
+        if binding.shown:
+            place = os.fsdecode(binding.guest)
+            raise PyrootError(f"{binding.shown}: {place} in the guest: {why}", _place_hint(error.errno or 0)) from None
+        note(1, f"{os.fsdecode(binding.guest)} is not bound: {why}")
+        return b""
+    if guest == b"/":
+        if binding.shown:
+            raise PyrootError(f"{binding.shown}: a binding cannot be the root itself", "-r DIR chooses the root")
+        return b""
+    if host_below == binding.host and not binding.shown:
+        return b""  # the guest sees this very path there already
+    if missing > 1 and not glue.owns(host_below):
+        names = guest.split(b"/")
+        tree = glue.new_tree()
+        core.bind(tree, b"/".join(names[: len(names) - missing + 1]), GLUE_FLAG)
+        host_below = b"/".join([tree, *names[len(names) - missing + 1 :]])
+    if missing and glue.owns(host_below):
+        glue.add(host_below, os.path.isdir(binding.host))
+    core.bind(binding.host, guest)
+    note(1, f"{os.fsdecode(binding.host)} is bound at {os.fsdecode(guest)}")
+    return guest
+
+
+def _look_up(core: "Core", binding: Binding) -> tuple[bytes, bytes, int]:
+    try:
+        return core.resolve(binding.guest, b"/", binding.follow, True)
+    except OSError as error:
+        lexical = os.path.normpath(binding.guest)
+        if error.errno != errno.ENOENT or lexical == binding.guest:
+            raise
+        return core.resolve(lexical, b"/", binding.follow, True)  # ".." behind a component that is not there
+
+
+def _place_hint(number: int) -> str:
+    if number == errno.ENOTDIR:
+        return "a component in front of the last one is a file in the guest: bind at another place"
+    if number == errno.EACCES:
+        return "you may not enter one of the directories in front of the last component"
+    return "bind at another place"

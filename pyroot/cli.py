@@ -1,0 +1,71 @@
+"""From argv to an exit code.
+
+Decides: verb or run, and what becomes of an exception. Not decided here: anything about options (``options``), values
+(``config``) or the run itself (``launch``).
+
+This module and what it imports are loaded for every command, so only os, sys, errno and our own thin modules are
+imported at the top of them; a test holds the list.
+"""
+
+import os
+import sys
+
+from pyroot import options, report
+from pyroot.errors import EXIT_FAILURE, EXIT_SIGNAL_BASE, PyrootError
+
+_SIGINT = 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what ``argv`` (default: sys.argv without the program's name) asks for and return the exit code."""
+    try:
+        return _dispatch(sys.argv[1:] if argv is None else argv)
+    except PyrootError as error:
+        report.failure(error)
+        _show_traceback(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_SIGNAL_BASE + _SIGINT
+    except BrokenPipeError:  # the reader of -h is gone
+        return EXIT_FAILURE
+    except Exception as error:
+        what = f"internal error: {type(error).__name__}: {error}"
+        report.failure(PyrootError(what, "this is a fault of pyroot: PYROOT_DEBUG=1 shows where, please report it"))
+        _show_traceback(error)
+        return EXIT_FAILURE
+
+
+def _dispatch(words: list[str]) -> int:
+    for name, _arguments, _help, module in options.VERBS:
+        if words and words[0] == name:
+            return _run_verb(module, words[1:])
+    parsed = options.parse(words)
+    if parsed.question:
+        return _answer(*parsed.question)
+    from pyroot import config, launch
+
+    return launch.run(config.build(parsed))
+
+
+def _run_verb(module: str, words: list[str]) -> int:
+    from importlib import import_module
+
+    status: int = import_module(module).main(words)
+    return status
+
+
+def _answer(option: options.Option, spelling: str) -> int:
+    from pyroot import usage
+
+    write = usage.version if option.field == "version" else usage.full if spelling == "--help" else usage.short
+    sys.stdout.write(write())
+    sys.stdout.flush()
+    return 0
+
+
+def _show_traceback(error: BaseException) -> None:
+    if os.environ.get("PYROOT_DEBUG", "0") in ("", "0"):
+        return
+    import traceback
+
+    traceback.print_exception(error)

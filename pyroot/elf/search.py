@@ -1,0 +1,351 @@
+"""Find a library by name, as the program's own loader would: glibc's ld.so or musl's.
+
+Decides: which file a DT_NEEDED name means. Does not decide in which order files load (`closure`). Source of the facts:
+ld.so(8), ldd(1), glibc's and musl's documented search order, and the ld.so file itself: its default directories and
+the place of its cache are compiled in, so they are read from there (Debian's multiarch directories, for example).
+
+Left out on purpose: LD_LIBRARY_PATH, LD_PRELOAD and /etc/ld.so.preload (they belong to a run, not to a program); the
+legacy capability directories ("tls", "haswell", ...), which glibc 2.37 dropped; relative and empty RPATH elements,
+whose meaning changes with the working directory. glibc-hwcaps are known for x86_64.
+"""
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from pyroot.elf.ldcache import CacheEntry, conf_directories, parse_cache
+from pyroot.elf.reader import DF_1_NODEFLIB, EM_386, EM_AARCH64, EM_X86_64, Elf, Identity, identity_of, read_head
+from pyroot.elf.rooted import Rooted
+
+RPATH = "RPATH"
+RUNPATH = "RUNPATH"
+CACHE = "ld.so.cache"
+CONF = "ld.so.conf"
+DEFAULT = "default directory"
+MUSL_PATH = "musl's search path"
+BY_PATH = "by its path"
+
+_STANDARD_LOADERS = {
+    (64, EM_X86_64): b"/lib64/ld-linux-x86-64.so.2", (32, EM_X86_64): b"/libx32/ld-linux-x32.so.2",
+    (32, EM_386): b"/lib/ld-linux.so.2", (64, EM_AARCH64): b"/lib/ld-linux-aarch64.so.1",
+}
+_CACHE_FLAGS = {(64, EM_X86_64): 0x303, (32, EM_X86_64): 0x803, (32, EM_386): 0x003, (64, EM_AARCH64): 0xA03}
+_FALLBACK_DIRECTORIES = (b"/lib64", b"/usr/lib64", b"/lib", b"/usr/lib")
+_MUSL_DEFAULT = (b"/lib", b"/usr/local/lib", b"/usr/lib")
+_MUSL_RESERVED = (b"c.", b"pthread.", b"rt.", b"m.", b"dl.", b"util.", b"xnet.")
+_X86_64_LEVELS = (
+    (b"x86-64-v2", {"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"}),
+    (b"x86-64-v3", {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}),
+    (b"x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
+)
+
+
+class BadLibrary(Exception):
+    """The search met a file that makes the real loader give up."""
+
+
+@dataclass
+class Loaded:
+    """One object in a process image: what it is, where from, and who asked for it first."""
+
+    path: bytes
+    real: bytes
+    elf: Elf
+    origin: bytes
+    loader: Loaded | None = None
+    names: set[bytes] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a library lies, and what led there; `entry` is the cache's line when that did."""
+
+    path: bytes
+    how: str
+    entry: CacheEntry | None = None
+    plain: bytes | None = None  # for a file in glibc-hwcaps: the one for every processor beside it
+
+
+def hwcaps_levels() -> list[bytes]:
+    """List the x86_64 glibc-hwcaps names that this processor can use, best first."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            flags = next((set(line.split()) for line in file if line.startswith("flags")), set())
+    except OSError:
+        return []
+    levels: list[bytes] = []
+    for name, wanted in _X86_64_LEVELS:
+        if not wanted <= flags:
+            break
+        levels.insert(0, name)
+    return levels
+
+
+def origin_of(path: bytes) -> bytes:
+    """Give the directory of an absolute path as $ORIGIN means it."""
+    return os.path.dirname(path) or b"/"
+
+
+class Search:
+    """What both kinds of loader share. One object serves one interpreter inside one root."""
+
+    musl = False
+
+    def __init__(self, rooted: Rooted, identity: Identity) -> None:
+        """Serve programs of one class and machine inside `rooted`."""
+        self.rooted = rooted
+        self.identity = identity
+
+    def find(self, name: bytes, wanter: Loaded, main: Loaded) -> Found | None:
+        """Find the file that `name` in DT_NEEDED of `wanter` means. Raises BadLibrary where the loader would fail."""
+        raise NotImplementedError
+
+    def is_self(self, name: bytes) -> bool:
+        """Tell whether the name means the loader itself."""
+        return False
+
+    def _accepts(self, path: bytes) -> bool:
+        """Tell whether a candidate exists and fits; one for another machine is passed over, as ld.so does."""
+        trace = self.rooted.find(path)
+        if trace is None:
+            return False
+        try:
+            head = read_head(self.rooted.host(trace.real))
+        except OSError:
+            return False
+        identity = identity_of(head)
+        if identity is None:
+            raise BadLibrary(f"{os.fsdecode(path)} is not an ELF file")
+        return identity.fits(self.identity)
+
+    def _in_directories(self, name: bytes, directories: list[bytes] | tuple[bytes, ...], how: str) -> Found | None:
+        for directory in directories:
+            path = directory.rstrip(b"/") + b"/" + name
+            if self._accepts(path):
+                return Found(path, how)
+        return None
+
+
+class GlibcSearch(Search):
+    """The search of glibc's ld.so."""
+
+    def __init__(self, rooted: Rooted, identity: Identity, interpreter: bytes) -> None:
+        """Read the compiled-in facts from the interpreter and the cache that it would use."""
+        super().__init__(rooted, identity)
+        try:
+            image = rooted.read(interpreter)
+        except OSError:
+            image = b""
+        self.system_directories = _system_directories(image)
+        place = re.search(rb"\0(/[\x21-\x7e]*/ld\.so\.cache)\0", image)
+        self.cache_path = place[1] if place else b"/etc/ld.so.cache"
+        self.conf_path = self.cache_path[:-len(b".cache")] + b".conf"
+        known = identity.machine == EM_X86_64 and identity.bits == 64 and b"x86-64-v2" in image
+        self.levels = hwcaps_levels() if known else []
+        self._tokens = {b"LIB": _lib_token(self.system_directories), b"PLATFORM": _platform(identity)}
+        self._cache: dict[bytes, list[CacheEntry]] | None = None
+        self._conf: list[bytes] = []
+        self._common: dict[tuple[bytes, bool], Found | None] = {}
+
+    def find(self, name: bytes, wanter: Loaded, main: Loaded) -> Found | None:
+        """Find a library: DT_RPATH up the chain of loaders, DT_RUNPATH, the cache, the default directories."""
+        if b"/" in name:
+            path = self._expand(name, wanter.origin)
+            return Found(path, BY_PATH) if path.startswith(b"/") and self._accepts(path) else None
+        if wanter.elf.runpath is None:
+            chain: list[Loaded] = []
+            step: Loaded | None = wanter
+            while step is not None:
+                chain.append(step)
+                step = step.loader
+            if main not in chain:
+                chain.append(main)
+            for loaded in chain:
+                found = self._in_path(name, loaded.elf.rpath, loaded.origin, RPATH)
+                if found:
+                    return found
+        found = self._in_path(name, wanter.elf.runpath, wanter.origin, RUNPATH)
+        return found or self._everywhere(name, bool(wanter.elf.flags_1 & DF_1_NODEFLIB))
+
+    def cache_entries(self, name: bytes, found: Found) -> list[CacheEntry]:
+        """Give the cache lines that lead a loader to what was found without RPATH or RUNPATH."""
+        flags = found.entry.flags if found.entry else _CACHE_FLAGS.get((self.identity.bits, self.identity.machine))
+        if found.how not in (CACHE, CONF, DEFAULT) or flags is None:
+            return []
+        if found.plain is None:
+            return [CacheEntry(name, found.path, flags)]
+        hwcaps = os.path.basename(os.path.dirname(found.path))
+        level = found.entry.level if found.entry else 0
+        best = CacheEntry(name, found.path, flags, hwcaps, level=level)
+        return [best, CacheEntry(name, found.plain, flags)] if self._accepts(found.plain) else [best]
+
+    def _everywhere(self, name: bytes, no_default: bool) -> Found | None:
+        key = name, no_default
+        if key not in self._common:
+            found = self._in_cache(name)
+            if found and no_default and os.path.dirname(found.path) in self.system_directories:
+                found = None
+            if found is None and self._conf:
+                found = self._in_directories(name, self._conf, CONF)
+            if found is None and not no_default:
+                found = self._in_directories(name, self.system_directories, DEFAULT)
+            self._common[key] = found
+        return self._common[key]
+
+    def _in_cache(self, name: bytes) -> Found | None:
+        if self._cache is None:
+            self._cache = self._read_cache()
+        ranks = {level: rank for rank, level in enumerate(self.levels)}
+        choice = [entry for entry in self._cache.get(name, []) if entry.hwcaps is None or entry.hwcaps in ranks]
+        for entry in sorted(choice, key=lambda entry: ranks.get(entry.hwcaps or b"", len(ranks))):
+            if self._accepts(entry.path):
+                return Found(entry.path, CACHE, entry, plain_path(entry.path) if entry.hwcaps else None)
+        return None
+
+    def _read_cache(self) -> dict[bytes, list[CacheEntry]]:
+        """Read the cache; where there is none, remember the directories of ld.so.conf instead.
+
+        ld.so itself never reads ld.so.conf: what is found that way carries its own `how`, and a doctor can say that
+        ldconfig has to be run.
+        """
+        index: dict[bytes, list[CacheEntry]] = {}
+        try:
+            entries = parse_cache(self.rooted.read(self.cache_path))
+        except (OSError, ValueError):
+            self._conf = conf_directories(self.rooted, self.conf_path)
+            return index
+        own = _CACHE_FLAGS.get((self.identity.bits, self.identity.machine))
+        for entry in entries:
+            if not entry.legacy and own in (None, entry.flags):
+                index.setdefault(entry.name, []).append(entry)
+        return index
+
+    def _in_path(self, name: bytes, path: bytes | None, origin: bytes, how: str) -> Found | None:
+        if path is None:
+            return None
+        directories = [self._expand(part, origin) for part in path.split(b":")]
+        return self._in_directories(name, [part for part in directories if part.startswith(b"/")], how)
+
+    def _in_directories(self, name: bytes, directories: list[bytes] | tuple[bytes, ...], how: str) -> Found | None:
+        for directory in directories:
+            base = directory.rstrip(b"/")
+            if self.rooted.find(base or b"/") is None:
+                continue
+            for level in self.levels:
+                path = base + b"/glibc-hwcaps/" + level + b"/" + name
+                if self._accepts(path):
+                    return Found(path, how, plain=plain_path(path))
+            if self._accepts(base + b"/" + name):
+                return Found(base + b"/" + name, how)
+        return None
+
+    def _expand(self, text: bytes, origin: bytes) -> bytes:
+        def value(match: re.Match[bytes]) -> bytes:
+            token = match[1] or match[2]
+            return origin if token == b"ORIGIN" else self._tokens[token]
+
+        return re.sub(rb"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM))", value, text)
+
+
+class MuslSearch(Search):
+    """The search of musl's loader. It has one library, itself, and one path file."""
+
+    musl = True
+
+    def __init__(self, rooted: Rooted, identity: Identity, interpreter: bytes) -> None:
+        """Read the path file that belongs to the interpreter's name and prefix."""
+        super().__init__(rooted, identity)
+        arch = os.path.basename(interpreter)[len(b"ld-musl-"):].split(b".", 1)[0]
+        prefix = os.path.dirname(os.path.dirname(interpreter)).rstrip(b"/")
+        self.path_file: bytes | None = prefix + b"/etc/ld-musl-" + arch + b".path"
+        self.directories: tuple[bytes, ...] = _MUSL_DEFAULT
+        try:
+            text = rooted.read(self.path_file)
+        except OSError:
+            self.path_file = None
+        else:
+            self.directories = tuple(part for part in re.split(rb"[:\n]", text) if part)
+
+    def is_self(self, name: bytes) -> bool:
+        """Tell whether the name is one of those that musl serves itself, such as libc.so or libm.so.6."""
+        return name[:3] == b"lib" and name[3:].startswith(_MUSL_RESERVED)
+
+    def find(self, name: bytes, wanter: Loaded, main: Loaded) -> Found | None:
+        """Find a library: DT_RUNPATH or DT_RPATH up the chain of loaders, then the path file's directories."""
+        if b"/" in name:
+            return Found(name, BY_PATH) if name.startswith(b"/") and self._accepts(name) else None
+        step: Loaded | None = wanter
+        while step is not None:
+            kind, path = (RPATH, step.elf.rpath) if step.elf.runpath is None else (RUNPATH, step.elf.runpath)
+            rest = re.sub(rb"\$(?:\{ORIGIN\}|ORIGIN)", b"", path or b"")
+            if path and b"$" not in rest:
+                path = re.sub(rb"\$(?:\{ORIGIN\}|ORIGIN)", lambda _, origin=step.origin: origin, path)  # type: ignore[misc]
+                found = self._first(name, tuple(part for part in re.split(rb"[:\n]", path) if part[:1] == b"/"), kind)
+                if found:
+                    return found
+            step = step.loader
+        return self._first(name, self.directories, MUSL_PATH)
+
+    def _first(self, name: bytes, directories: tuple[bytes, ...], how: str) -> Found | None:
+        """Take the first file of that name: musl gives up when it does not fit."""
+        for directory in directories:
+            path = directory.rstrip(b"/") + b"/" + name
+            if self.rooted.find(path) is not None:
+                if not self._accepts(path):
+                    raise BadLibrary(f"{os.fsdecode(path)} is for another machine, or unreadable")
+                return Found(path, how)
+        return None
+
+
+def loader_of(rooted: Rooted, elf: Elf) -> bytes:
+    """Give the interpreter of a program; for a library on its own, that of its machine (b"" when unknown)."""
+    if elf.interp is not None:
+        return elf.interp
+    if any(needed.name == b"libc.so" or needed.name.startswith(b"libc.musl-") for needed in elf.needed):
+        musl = _some_musl(rooted)
+        if musl:
+            return musl
+    return _STANDARD_LOADERS.get((elf.identity.bits, elf.identity.machine), b"")
+
+
+def search_for(rooted: Rooted, identity: Identity, interpreter: bytes) -> Search:
+    """Choose the search that an interpreter does, for programs of one class and machine."""
+    if os.path.basename(interpreter).startswith(b"ld-musl-"):
+        return MuslSearch(rooted, identity, interpreter)
+    return GlibcSearch(rooted, identity, interpreter)
+
+
+def _some_musl(rooted: Rooted) -> bytes | None:
+    trace = rooted.find(b"/lib")
+    if trace is None:
+        return None
+    names = sorted(name for name in os.listdir(rooted.host(trace.real)) if name.startswith(b"ld-musl-"))
+    return b"/lib/" + names[0] if names else None
+
+
+def _system_directories(image: bytes) -> tuple[bytes, ...]:
+    """Read the default directories from ld.so: texts that follow each other, all beginning and ending with "/"."""
+    for match in re.finditer(rb"\0((?:/(?:[\x21-\x7e]{1,200}/)?\0){2,16})", image):
+        parts = match[1].rstrip(b"\0").split(b"\0")
+        if any(b"/lib" in part for part in parts):
+            return tuple(part.rstrip(b"/") for part in parts)
+    return _FALLBACK_DIRECTORIES
+
+
+def _lib_token(directories: tuple[bytes, ...]) -> bytes:
+    """Give what $LIB stands for: it is configured together with the first default directory."""
+    first = directories[0]
+    return first[1:] if first.startswith(b"/lib") else os.path.basename(first)
+
+
+def _platform(identity: Identity) -> bytes:
+    """Give what $PLATFORM stands for: the kernel's AT_PLATFORM of the machine."""
+    known = {EM_X86_64: b"x86_64", EM_386: b"i686", EM_AARCH64: b"aarch64"}
+    return known.get(identity.machine, os.fsencode(os.uname().machine))
+
+
+def plain_path(path: bytes) -> bytes:
+    """Give the place of the file for every processor, from one in DIR/glibc-hwcaps/LEVEL/."""
+    directory, name = os.path.split(path)
+    return os.path.dirname(os.path.dirname(directory)) + b"/" + name

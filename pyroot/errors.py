@@ -1,0 +1,45 @@
+"""The one exception that a user's mistake becomes.
+
+Decides: how a failure is carried from the place that notices it to the place that prints it (a line, a hint, an exit
+code), and which exit codes pyroot itself uses. Not decided here: the wording of a particular failure (the room that
+notices it) and how the lines look on the terminal (``report``).
+
+Exit codes follow ``chroot``, ``env`` and ``nohup`` of GNU coreutils: 125 for a failure of the tool itself, 126 for a
+command that cannot be executed, 127 for one that is not found; 128+N stands for a command that signal N ended.
+"""
+
+import errno
+import os
+
+EXIT_FAILURE = 125
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
+EXIT_SIGNAL_BASE = 128
+
+
+class PyrootError(Exception):
+    """Say what went wrong, why, and what to do about it.
+
+    ``message`` is one line in the user's terms without the leading ``pyroot:``; ``hint`` is one line or empty;
+    ``exit_code`` is what the process ends with. Both texts may hold names chosen by a guest: ``report`` escapes them.
+    """
+
+    def __init__(self, message: str, hint: str = "", exit_code: int = EXIT_FAILURE) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def text_of(number: int) -> str:
+    """Return the kernel's words for the errno value ``number``, beginning in lower case."""
+    text = os.strerror(number)
+    return text[:1].lower() + text[1:]
+
+
+def exec_exit_code(number: int) -> int:
+    """Return the exit code for a command whose execve failed with the errno value ``number``, as chroot(1) does."""
+    return EXIT_NOT_FOUND if number == errno.ENOENT else EXIT_NOT_EXECUTABLE

@@ -1,0 +1,273 @@
+"""Why a command could not be started, in the guest's terms.
+
+Decides: which link of the chain program -> ``#!`` interpreter -> ... -> ELF interpreter is the broken one, the line
+that says so and the hint that goes with it. Not decided here: the exit code's meaning (``errors``), when somebody
+asks (``launch``); nothing is imported from here until something has failed.
+
+Facts: execve(2) and its errno list, Linux ``fs/exec.c`` (256 bytes of header, 5 interpreters in a row),
+``fs/binfmt_script.c`` (how the ``#!`` line is cut), elf(5).
+"""
+
+import errno
+import os
+import stat
+import struct
+
+from pyroot import options
+from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, text_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyroot._fast import Core
+    from pyroot.config import Config
+
+HEADER_SIZE = 256  # BINPRM_BUF_SIZE, linux/binfmts.h
+MAX_SCRIPTS = 5  # scripts in a row, fs/exec.c
+USUAL_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_PT_INTERP = 3
+_CLASS_64 = 2
+_TYPES = (2, 3)  # ET_EXEC, ET_DYN
+_THIS_MACHINE = {"x86_64": 62, "aarch64": 183}
+_MACHINES = {
+    2: "SPARC", 3: "i386", 4: "m68k", 8: "MIPS", 15: "PA-RISC", 20: "PowerPC", 21: "PowerPC 64", 22: "s390", 40: "ARM",
+    42: "SuperH", 43: "SPARC 64", 50: "Itanium", 62: "x86_64", 183: "aarch64", 243: "RISC-V", 258: "LoongArch",
+}  # fmt: skip
+
+
+class Broken(Exception):
+    """The broken link: what is wrong with it and what to do."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+
+
+class Link:
+    """One program of the chain: its guest path as written where it was found, and what it is to the one before."""
+
+    __slots__ = ("guest", "role")
+
+    def __init__(self, guest: bytes, role: str = "") -> None:
+        self.guest = guest
+        self.role = role
+
+
+def not_found(core: "Core", config: "Config", name: bytes, path: bytes) -> PyrootError:
+    """Say that no directory of ``path`` has the command ``name``."""
+    shown = os.fsdecode(name)
+    if not name:
+        return PyrootError("the name of the command is empty", "a command is a word like ls or /bin/ls", EXIT_NOT_FOUND)
+    message = f"{shown}: not found in the guest's PATH ({os.fsdecode(path)})"
+    return PyrootError(message, _not_found_hint(core, config, name, path), EXIT_NOT_FOUND)
+
+
+def _not_found_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str:
+    if hint := _misplaced_hint(config):
+        return hint
+    shown = os.fsdecode(name)
+    root = os.fsdecode(config.rootfs_spelled)
+    searched = path.split(b":")
+    for directory in USUAL_PATH.split(b":"):
+        if directory not in searched and _exists(core, directory + b"/" + name):
+            place = os.fsdecode(directory)
+            return f"the root {root} has {place}/{shown}: add {place} to PATH or give the full path"
+    if config.rootfs == b"/":
+        return "is the name spelled right, and is the program installed?"
+    if not any(_exists(core, directory) for directory in (b"/bin", b"/usr/bin", b"/sbin")):
+        return f"the root {root} has neither /bin nor /usr/bin; pyroot new DIR makes a small root"
+    return f"the root {root} has no such program: install it there, or bind one of the host with -b"
+
+
+def _misplaced_hint(config: "Config") -> str:
+    word = options.misplaced([os.fsdecode(word) for word in config.command])
+    if not word:
+        return ""
+    return f"options go before the command: {word} behind it belongs to the command"
+
+
+def _exists(core: "Core", guest_path: bytes) -> bool:
+    try:
+        core.resolve(guest_path)
+    except OSError:
+        return False
+    return True
+
+
+def exec_failure(core: "Core", config: "Config", program: bytes, cwd: bytes, error: OSError) -> PyrootError:
+    """Say why the execve of ``program`` failed with ``error``."""
+    number = error.errno or errno.ENOEXEC
+    links = [Link(program)]
+    try:
+        while True:
+            following = _examine(core, links[-1], cwd)
+            if following is None:
+                break
+            links.append(following)
+            if sum(link.role.startswith("#!") for link in links) > MAX_SCRIPTS:
+                raise Broken(f"more than {MAX_SCRIPTS} scripts in a row", "a #! line should name a program")
+        reason, hint = _without_finding(number)
+        del links[1:]
+    except Broken as broken:
+        reason, hint = broken.reason, broken.hint
+    named = [os.fsdecode(program)] + [f"its {link.role} {os.fsdecode(link.guest)}" for link in links[1:]]
+    if len(links) == 1 and number in (errno.ENOENT, errno.ENOTDIR):
+        hint = _misplaced_hint(config) or hint
+    return PyrootError(f"{': '.join(named)}: {reason}", hint, exec_exit_code(number))
+
+
+def _without_finding(number: int) -> tuple[str, str]:
+    hints = {
+        errno.E2BIG: "the arguments and the environment together are too long",
+        errno.ETXTBSY: "some process has the file open for writing",
+        errno.ENOMEM: "there is not enough memory, or a limit of ulimit -v is too low",
+        errno.EAGAIN: "there are too many processes, see ulimit -u",
+        errno.EPERM: "a security module or a limit of this machine forbids it",
+    }
+    return text_of(number), hints.get(number, "")
+
+
+def is_plain_script(core: "Core", program: bytes, cwd: bytes) -> bool:
+    """Tell whether ``program``, which the kernel refused with ENOEXEC, is a text that execvp(3) gives to the shell."""
+    try:
+        header = _read_header(core.resolve(program, cwd)[1])
+    except (OSError, Broken):
+        return False
+    return bool(header) and not header.startswith(b"\x7fELF") and b"\0" not in header
+
+
+def _examine(core: "Core", link: Link, cwd: bytes) -> Link | None:
+    """Check one program as execve would; return the interpreter that it names, None at the end of the chain."""
+    host_path = _locate(core, link, cwd)
+    _check_permissions(host_path)
+    header = _read_header(host_path)
+    if header.startswith(b"#!"):
+        return _script_interpreter(header, link)
+    if header.startswith(b"\x7fELF"):
+        return _elf_interpreter(host_path, link)
+    if not header:
+        raise Broken("is an empty file", "it was probably not copied or unpacked completely")
+    raise Broken("has no format that this machine can execute", "a program is an ELF file or begins with #!")
+
+
+def _locate(core: "Core", link: Link, cwd: bytes) -> bytes:
+    try:
+        return core.resolve(link.guest, cwd)[1]
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise Broken(text_of(error.errno or 0), "the path must lead to a program in the guest") from None
+    target = _dangling_target(core, link, cwd)
+    reason = f"is a link to {os.fsdecode(target)}, which is not in the guest" if target else "not in the guest"
+    raise Broken(reason, _missing_hint(link))
+
+
+def _dangling_target(core: "Core", link: Link, cwd: bytes) -> bytes:
+    try:
+        return os.readlink(core.resolve(link.guest, cwd, False)[1])
+    except OSError:
+        return b""
+
+
+def _missing_hint(link: Link) -> str:
+    name = os.fsdecode(link.guest)
+    if link.role.startswith("ELF"):
+        return f"the root lacks the C library of the program: copy {name} and its libraries there, or see pyroot new"
+    if link.role.startswith("#!"):
+        return f"install {name} in the root, or let the first line of the script name an interpreter that is there"
+    return "paths of the command are those of the guest; -b makes a host path appear there"
+
+
+def _check_permissions(host_path: bytes) -> None:
+    try:
+        mode = os.stat(host_path).st_mode
+    except OSError as error:
+        raise Broken(text_of(error.errno or 0), "") from None
+    if stat.S_ISDIR(mode):
+        raise Broken("is a directory", "a command is a file with the x bit")
+    if not stat.S_ISREG(mode):
+        raise Broken("is not a regular file", "a command is a regular file with the x bit")
+    if os.access(host_path, os.X_OK):
+        return
+    if not mode & 0o111:
+        raise Broken("has no x bit", "chmod +x makes it executable, if it is a program")
+    if os.statvfs(host_path).f_flag & os.ST_NOEXEC:
+        raise Broken("is on a file system mounted noexec", "move the root to a file system that allows programs")
+    raise Broken("you are not permitted to execute it", "look at its owner, its mode and its access control list")
+
+
+def _read_header(host_path: bytes) -> bytes:
+    try:
+        with open(host_path, "rb") as file:
+            return file.read(HEADER_SIZE)
+    except OSError as error:
+        reason = "you are not permitted to read it" if error.errno == errno.EACCES else text_of(error.errno or 0)
+        raise Broken(reason, "pyroot must read a program to start it: chmod +r") from None
+
+
+def _script_interpreter(header: bytes, link: Link) -> Link:
+    line, newline, _rest = header[2:].partition(b"\n")
+    text = line.strip(b" \t")
+    name = text.replace(b"\t", b" ").partition(b" ")[0]
+    if not name:
+        raise Broken("its #! line names no interpreter", "a script begins with a line like #!/bin/sh")
+    if not newline and name == text and len(header) == HEADER_SIZE:
+        raise Broken("its #! line is too long", f"the kernel reads {HEADER_SIZE} bytes of it")
+    if name.endswith(b"\r"):
+        raise Broken(
+            f"its #! line ends in CR LF, so the kernel looks for {os.fsdecode(name)}",
+            f"sed -i 's/\\r$//' {os.fsdecode(link.guest)} gives it Unix line ends",
+        )
+    return Link(name, "#! interpreter")
+
+
+def _elf_interpreter(host_path: bytes, link: Link) -> Link | None:
+    with open(host_path, "rb") as file:
+        head = file.read(64)
+        if len(head) < 20:
+            raise _cut_off()
+        order = ">" if head[5] == 2 else "<"
+        file_type, machine = struct.unpack_from(order + "HH", head, 16)
+        ours = _THIS_MACHINE.get(os.uname().machine, machine)
+        if machine != ours or head[4] != _CLASS_64:
+            bits = "64" if head[4] == _CLASS_64 else "32"
+            name = _MACHINES.get(machine, f"processor number {machine}")
+            raise Broken(
+                f"is a {bits}-bit program for {name}, this pyroot runs 64-bit programs for {_MACHINES[ours]}",
+                f"use a root that was made for {_MACHINES[ours]}",
+            )
+        if file_type not in _TYPES:
+            raise Broken("is an ELF file, but no program", "an object or core file cannot be executed")
+        if link.role.startswith("ELF"):
+            return None
+        if len(head) < 64:
+            raise _cut_off()
+        offset, entry_size, entries = struct.unpack_from(order + "Q14xHH", head, 32)
+        file.seek(offset)
+        table = file.read(entry_size * entries)
+        if len(table) < entry_size * entries:
+            raise _cut_off()
+        for start in range(0, len(table) - 39, max(entry_size, 56)):
+            kind, place, size = struct.unpack_from(order + "I4xQ16xQ", table, start)
+            if kind == _PT_INTERP:
+                file.seek(place)
+                name = file.read(min(size, 4096)).partition(b"\0")[0]
+                if not name:
+                    raise _cut_off()
+                return Link(name, "ELF interpreter")
+    return None
+
+
+def _cut_off() -> Broken:
+    return Broken("is an ELF file that ends too early", "it was probably not copied or unpacked completely")
+
+
+def core_failure(error: Exception) -> PyrootError:
+    """Say why the core could not start or go on."""
+    text = str(error)
+    hint = "PYROOT_DEBUG=1 shows where it happened"
+    if text.startswith("ptrace"):
+        hint = "look at /proc/sys/kernel/yama/ptrace_scope and, in a container, for the capability SYS_PTRACE"
+    elif text.startswith("fork"):
+        hint = "there may be too many processes, see ulimit -u"
+    return PyrootError(text, hint)

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Map an ELF file as the kernel would: the counterpart of load_elf_binary() and load_elf_interp() in fs/binfmt_elf.c,
+ * whose rules are kept also where they are odd (what lies behind a segment's file part is always writable).
+ */
+#include "parts.h"
+
+#define HEADER_READ 0x1000                  /* one pread: the ELF header and, nearly always, the program headers */
+#define PHDRS_MAX 0x10000                   /* the kernel's own limit */
+#define PLACE_TRIES 32
+
+/* Open for reading. A guest that has used up its descriptors can still execute: lift the soft limit meanwhile. */
+int open_file(const char *path, int why)
+{
+    u64 limit[2], lifted[2];
+    long fd = sys6(SYS_openat, AT_FDCWD, (long)path, O_CLOEXEC, 0, 0, 0);
+
+    if (fd == -EMFILE && sys6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)limit, 0, 0) == 0) {
+        lifted[0] = lifted[1] = limit[1];
+        sys6(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)lifted, 0, 0, 0);
+        fd = sys6(SYS_openat, AT_FDCWD, (long)path, O_CLOEXEC, 0, 0, 0);
+        sys6(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)limit, 0, 0, 0);
+    }
+    if (fd < 0)
+        fail(why, fd);
+    return (int)fd;
+}
+
+/* Read and check header and program headers. */
+static void read_headers(struct image *image)
+{
+    u8 *buffer = (u8 *)LOADER_HEADERS;
+    const struct elf_header *header = (const struct elf_header *)buffer;
+    long got = sys6(SYS_pread64, image->fd, (long)buffer, HEADER_READ, 0, 0, 0);
+    u64 size;
+
+    if (got < (long)sizeof(*header))
+        fail(LOADER_FAIL_HEADER, got < 0 ? got : -ENOEXEC);
+    size = (u64)header->phnum * sizeof(struct segment);
+    if (*(const u32 *)header->ident != 0x464c457f || header->machine != ARCH_ELF_MACHINE ||
+        (header->type != ET_EXEC && header->type != ET_DYN) ||
+        header->phentsize != sizeof(struct segment) || size == 0 || size > PHDRS_MAX)
+        fail(LOADER_FAIL_HEADER, -ENOEXEC);
+    if (header->phoff <= (u64)got && size <= (u64)got - header->phoff) {
+        image->segments = (const struct segment *)(buffer + header->phoff);
+    } else {
+        image->segments = (const struct segment *)(buffer + HEADER_READ);
+        got = sys6(SYS_pread64, image->fd, (long)image->segments, (long)size, (long)header->phoff, 0, 0);
+        if (got != (long)size)
+            fail(LOADER_FAIL_HEADER, got < 0 ? got : -ENOEXEC);
+    }
+    image->header = header;
+    image->type = header->type;
+    image->phnum = header->phnum;
+}
+
+/* Account for one PT_LOAD, with the kernel's rules for code, data and the end of the program. */
+static void measure_segment(struct image *image, const struct segment *segment, u64 page)
+{
+    u64 start = segment->vaddr, file_end = start + segment->filesz, end = start + segment->memsz;
+    u64 phoff = image->header->phoff;
+
+    if (start >= ARCH_TASK_SIZE || segment->filesz > segment->memsz || segment->memsz > ARCH_TASK_SIZE - start)
+        fail(LOADER_FAIL_HEADER, -ENOEXEC);
+    if (segment->offset <= phoff && phoff < segment->offset + segment->filesz)
+        image->phdr = phoff - segment->offset + start;
+    if (start < image->low)
+        image->low = start & -page;
+    if ((segment->flags & PF_X) && start < image->start_code)
+        image->start_code = start;
+    if (start > image->start_data)
+        image->start_data = start;
+    if ((segment->flags & PF_X) && file_end > image->end_code)
+        image->end_code = file_end;
+    if (file_end > image->end_data)
+        image->end_data = file_end;
+    if (end > image->end)
+        image->end = end;
+    if (!(segment->align & (segment->align - 1)) && segment->align > image->align)
+        image->align = segment->align;
+    image->high = (image->end + page - 1) & -page;
+}
+
+static void measure_image(struct image *image, u64 page)
+{
+    image->phdr = image->end_code = image->start_data = image->end_data = image->end = 0;
+    image->has_interp = image->exec_stack = 0;
+    image->start_code = image->low = ~0ull;
+    image->high = 0;
+    image->align = page;
+    for (u16 i = 0; i < image->phnum; i++) {
+        const struct segment *segment = &image->segments[i];
+
+        if (segment->type == PT_LOAD)
+            measure_segment(image, segment, page);
+        else if (segment->type == PT_INTERP)
+            image->has_interp = 1;
+        else if (segment->type == PT_GNU_STACK)
+            image->exec_stack = (segment->flags & PF_X) != 0;
+    }
+    if (image->high <= image->low)
+        fail(LOADER_FAIL_HEADER, -ENOEXEC);
+    if (image->start_code >= image->end_code) {
+        image->start_code = image->low;     /* nothing executable: PR_SET_MM_MAP still wants a range */
+        image->end_code = image->high;
+    }
+}
+
+/* Whether the kernel randomises this address space: neither by personality(2) nor by sysctl switched off. */
+static int is_randomized(const struct stack *stack)
+{
+    return stack->top != ARCH_STACK_TOP && !(sys3(SYS_personality, 0xffffffff, 0, 0) & ADDR_NO_RANDOMIZE);
+}
+
+static u64 random_bits(const struct stack *stack)
+{
+    u64 value = 0;
+
+    if (sys3(SYS_getrandom, &value, sizeof(value), GRND_NONBLOCK) != sizeof(value)) {
+        const u64 *seed = (const u64 *)get_aux(stack, AT_RANDOM);
+
+        value = (seed ? seed[0] ^ seed[1] : 0) + (u64)stack->sp;
+        value = (value ^ value >> 29) * 0xbf58476d1ce4e5b9ull;
+        value ^= value >> 32;
+    }
+    return value;
+}
+
+/* Find free room of `size` bytes, at `address` exactly (0: anywhere), and leave it unmapped; 0 when it is taken. */
+static u64 find_room(u64 address, u64 size)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address ? MAP_FIXED_NOREPLACE : 0);
+    long got = map(address, size, PROT_NONE, flags, -1, 0);
+
+    if (is_error(got))
+        return 0;
+    sys3(SYS_munmap, got, size, 0);
+    return address && got != (long)address ? 0 : (u64)got;
+}
+
+/* Choose the difference between linked and mapped addresses. */
+static void place_image(struct image *image, const struct stack *stack, u64 page)
+{
+    u64 size = image->high - image->low, align = image->align, room = 0;
+
+    image->bias = 0;
+    if (image->type == ET_EXEC) {
+        room = find_room(image->low, size);
+    } else if (image->has_interp) {
+        int randomized = is_randomized(stack);
+
+        for (int i = 0; i < PLACE_TRIES && !room; i++) {
+            u64 base = ARCH_PIE_BASE;
+
+            if (randomized)
+                base += (random_bits(stack) & ((1ull << ARCH_PIE_RANDOM) - 1)) * page;
+            image->bias = (base - image->low) & -align;
+            room = find_room(image->bias + image->low, size);
+        }
+    } else {
+        room = find_room(0, size + align - page);
+        image->bias = (room - image->low + align - 1) & -align;
+    }
+    if (!room)
+        fail(LOADER_FAIL_PLACE, -EEXIST);
+}
+
+/* Map one PT_LOAD. Like the kernel: the rest of the last file page is cleared if the segment is writable, and what
+ * lies beyond it is always readable and writable memory. */
+static void map_segment(const struct image *image, const struct segment *segment, u64 page)
+{
+    u64 start = image->bias + segment->vaddr, skew = start & (page - 1);
+    u64 file_end = start + segment->filesz, zero_from = start - skew;
+    u64 zero_to = (start + segment->memsz + page - 1) & -page;
+    int prot = (segment->flags & PF_R ? PROT_READ : 0) | (segment->flags & PF_W ? PROT_WRITE : 0) |
+               (segment->flags & PF_X ? PROT_EXEC : 0);
+    long got;
+
+    if (segment->filesz) {
+        got = map(start - skew, segment->filesz + skew, prot, MAP_PRIVATE | MAP_FIXED, image->fd,
+                  segment->offset - skew);
+        if (is_error(got))
+            fail(LOADER_FAIL_MAP, got);
+        zero_from = (file_end + page - 1) & -page;
+        if (segment->memsz > segment->filesz && (prot & PROT_WRITE))
+            arch_zero((void *)file_end, zero_from - file_end);
+    }
+    if (segment->memsz > segment->filesz && zero_to > zero_from) {
+        got = map(zero_from, zero_to - zero_from, PROT_READ | PROT_WRITE | (prot & PROT_EXEC),
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        if (is_error(got))
+            fail(LOADER_FAIL_MAP, got);
+    }
+}
+
+/* Load an ELF file; afterwards the addresses in `image` are those in memory and header/segments are invalid. */
+void map_image(struct image *image, const char *path, int is_program, const struct stack *stack)
+{
+    u64 page = get_aux(stack, AT_PAGESZ);
+
+    image->fd = open_file(path, LOADER_FAIL_OPEN);
+    read_headers(image);
+    measure_image(image, page);
+    if (is_program && image->has_interp != (INFO->off_interp != 0))
+        fail(LOADER_FAIL_HEADER, -ENOEXEC);
+    if (!is_program)
+        image->has_interp = 0;
+    place_image(image, stack, page);
+    for (u16 i = 0; i < image->phnum; i++)
+        if (image->segments[i].type == PT_LOAD)
+            map_segment(image, &image->segments[i], page);
+    sys3(SYS_close, image->fd, 0, 0);
+    image->entry = image->header->entry + image->bias;
+    image->phdr += image->bias;
+    image->start_code += image->bias;
+    image->end_code += image->bias;
+    image->start_data += image->bias;
+    image->end_data += image->bias;
+    image->end = image->high + image->bias;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The guest loader: the one program the kernel really executes for a guest. It does in user space what fs/binfmt_elf.c
+ * does in the kernel, but takes program and ELF interpreter from the host paths the supervisor resolved, so that the
+ * interpreter comes from the guest's root. What to load is decided by the supervisor and told in struct loader_info
+ * (loader.h); here is only how. After the point where it runs there is no errno to give back: as in the kernel, every
+ * failure is a SIGKILL.
+ *
+ * Sources: fs/binfmt_elf.c, fs/exec.c, kernel/sys.c (PR_SET_MM_MAP), execve(2), prctl(2), elf(5).
+ * Freestanding: no libc, no relocations, no writable data; buffers lie at fixed addresses (loader.h).
+ */
+#include "parts.h"
+
+/* struct prctl_mm_map */
+struct mm_map {
+    u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
+    u64 arg_start, arg_end, env_start, env_end, auxv;
+    u32 auxv_size, exe_fd;
+};
+
+void loader_main(u64 *sp) __attribute__((noreturn));
+
+static void map_arena(void)
+{
+    u64 address = INFO->arena_addr, size = INFO->arena_size;
+    long got;
+
+    if (!size)
+        return;
+    if (INFO->flags & LI_SHARED_ARENA) {
+        int fd = open_file(info_text(INFO->off_arena), LOADER_FAIL_ARENA);
+
+        got = map(address, size, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+        sys3(SYS_close, fd, 0, 0);
+    } else {
+        got = map(address, size, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    }
+    if (got != (long)address)
+        fail(LOADER_FAIL_ARENA, is_error(got) ? got : -EEXIST);
+    sys3(SYS_madvise, address, size, MADV_DONTDUMP);
+}
+
+/* Make the kernel's picture of this process the guest program's: heap, /proc/PID/{cmdline,environ,auxv,stat}. The heap
+ * gets the random distance the kernel gave to the loader's. Where this is refused the heap stays at LOADER_BRK. */
+static void set_kernel_view(const struct stack *stack, const struct image *program)
+{
+    u64 distance = (u64)sys3(SYS_brk, 0, 0, 0) - LOADER_BRK;
+    struct mm_map view;
+
+    view.start_code = program->start_code;
+    view.end_code = program->end_code;
+    view.start_data = program->start_data;
+    view.end_data = program->end_data;
+    view.brk = program->end;
+    if (program->type == ET_DYN && !program->has_interp)
+        view.brk = ARCH_BRK_BASE;           /* mapped among the mmaps: no room to grow there */
+    if (distance < LOADER_ARENA_MAX)
+        view.brk += distance;
+    view.start_brk = view.brk;
+    view.start_stack = (u64)stack->sp;
+    view.arg_start = stack->arg_start;
+    view.arg_end = view.env_start = stack->arg_end;
+    view.env_end = stack->env_end;
+    view.auxv = (u64)stack->auxv;
+    view.auxv_size = (u32)((u64)stack->end - (u64)stack->auxv);
+    view.exe_fd = ~0u;
+    if (sys6(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, (long)&view, sizeof(view), 0, 0) == 0)
+        return;
+    /* Linux before 5.15 wants the heap behind the data. */
+    view.start_data = view.end_data = view.start_brk - 1;
+    sys6(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, (long)&view, sizeof(view), 0, 0);
+}
+
+static void set_name(void)
+{
+    const char *name = info_text(INFO->off_execfn);
+
+    for (const char *at = name; *at; at++)
+        if (*at == '/')
+            name = at + 1;
+    if (INFO->off_comm)
+        name = info_text(INFO->off_comm);
+    sys3(SYS_prctl, PR_SET_NAME, name, 0);
+}
+
+void loader_main(u64 *sp)
+{
+    struct stack stack;
+    struct image program, interp;
+    u64 entry, page;
+
+    if (INFO->magic != LOADER_MAGIC || !INFO->off_prog || !INFO->off_execfn)
+        fail(LOADER_FAIL_INFO, -ENOEXEC);
+    read_first_stack(&stack, sp);
+    page = get_aux(&stack, AT_PAGESZ);
+    map_arena();
+    map_image(&program, info_text(INFO->off_prog), 1, &stack);
+    rebuild_stack(&stack);
+    set_aux(&stack, AT_PHDR, program.phdr);
+    set_aux(&stack, AT_PHENT, sizeof(struct segment));
+    set_aux(&stack, AT_PHNUM, program.phnum);
+    set_aux(&stack, AT_ENTRY, program.entry);
+    set_aux(&stack, AT_BASE, 0);
+    entry = program.entry;
+    if (program.has_interp) {
+        map_image(&interp, info_text(INFO->off_interp), 0, &stack);
+        set_aux(&stack, AT_BASE, interp.bias);
+        entry = interp.entry;
+    }
+    if (program.exec_stack) {
+        u64 low = (u64)stack.sp & -page;
+
+        sys3(SYS_mprotect, low, stack.top - low, PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN);
+    }
+    set_kernel_view(&stack, &program);
+    set_name();
+    loader_leave(stack.sp, entry);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the supervisor and the guest loader share: where the loader's pages lie in every guest address space, the
+ * block the supervisor writes before the loader runs, and the slot frame the return stubs read. Includable from
+ * ordinary C (and so from Cython), from assembly and from the linker script; nothing here depends on a libc.
+ *
+ * The base lies above everything the kernel gives to position-independent programs (0x555555554000 plus 40 bits of
+ * randomness, plus their heaps) and below the mmap area, inside the range that sanitizers accept as program memory.
+ */
+#ifndef PYROOT_GUEST_LOADER_H
+#define PYROOT_GUEST_LOADER_H
+
+#define LOADER_BASE         0x567000000000
+
+#define LOADER_STUBS        0x567000000000  /* return stubs and trampoline, r-x, stays for the life of the guest */
+#define LOADER_STUBS_SIZE   0x1000
+#define LOADER_TEXT         0x567000010000  /* code and constants, r-x, from here to LOADER_END gone before the entry */
+#define LOADER_INFO         0x567000020000  /* struct loader_info, rw-, written by the supervisor at the exec event */
+#define LOADER_INFO_SIZE    0x10000
+#define LOADER_STACK        0x567000030000  /* the loader's own stack: it moves the guest's */
+#define LOADER_STACK_TOP    0x567000040000
+#define LOADER_HEADERS      0x567000040000  /* buffer for ELF header and program headers */
+#define LOADER_HEADERS_SIZE 0x20000
+#define LOADER_END          0x567000060000
+#define LOADER_ARENA        0x567001000000  /* the place meant for the arena; the one used is in loader_info */
+#define LOADER_ARENA_MAX    0xff000000      /* most bytes that fit before LOADER_BRK */
+#define LOADER_BRK          0x567100000000  /* heap of last resort, where PR_SET_MM_MAP is refused */
+
+/* Return stubs: LOADER_STUBS + LOADER_STUB_<register>. The register points at the data of a slot; the stub is entered
+ * at its `syscall` (offset 0: a restarted call) or behind it (offset LOADER_STUB_RESUME: a call already in the kernel)
+ * and then restores from the frame below the data. No flag, no stack and no other register but rcx is touched. */
+#define LOADER_STUB_SIZE    64
+#define LOADER_STUB_RESUME  2
+#define LOADER_STUB_RDI     0x000
+#define LOADER_STUB_RSI     0x040
+#define LOADER_STUB_RDX     0x080
+#define LOADER_STUB_R10     0x0c0
+#define LOADER_STUB_R8      0x100
+#define LOADER_STUB_R9      0x140
+#define LOADER_TRAMPOLINE   0x180
+
+/* Slot frame, as offsets from the slot's data; SLOT_FRAME bytes in front of the data. */
+#define SLOT_FRAME          64
+#define SLOT_RDI            (-64)
+#define SLOT_RSI            (-56)
+#define SLOT_RDX            (-48)
+#define SLOT_R10            (-40)
+#define SLOT_R8             (-32)
+#define SLOT_R9             (-24)
+#define SLOT_NEXT           (-8)            /* address of the instruction behind the guest's own `syscall` */
+
+#define LOADER_MAGIC        0x31527950      /* "PyR1" */
+
+/* loader_info.flags */
+#define LI_SHARED_ARENA     1               /* map off_arena's file, shared and read-only; else private memory */
+
+/* Why the loader killed itself: third argument of its kill(2), the negative errno is the fourth. */
+#define LOADER_FAIL_INFO    1
+#define LOADER_FAIL_ARENA   2
+#define LOADER_FAIL_OPEN    3
+#define LOADER_FAIL_HEADER  4
+#define LOADER_FAIL_PLACE   5
+#define LOADER_FAIL_MAP     6
+
+#if !defined(__ASSEMBLER__) && !defined(PYROOT_LINKER_SCRIPT)
+
+/* Every off_ field is a byte offset from the start of the structure to a NUL-terminated string (0: absent). */
+struct loader_info {
+    unsigned int magic;                     /*  0: LOADER_MAGIC */
+    unsigned int flags;                     /*  4: LI_ */
+    unsigned long long arena_addr;          /*  8 */
+    unsigned long long arena_size;          /* 16: 0 for no arena */
+    unsigned int off_arena;                 /* 24: host path of the arena's file */
+    unsigned int off_prog;                  /* 28: host path of the program */
+    unsigned int off_interp;                /* 32: host path of its ELF interpreter; present exactly if it has one */
+    unsigned int off_execfn;                /* 36: AT_EXECFN, the path as the guest wrote it */
+    unsigned int nprefix;                   /* 40: how many strings replace argv[0] (0: argv stays as it is) */
+    unsigned int off_prefix;                /* 44: these strings, one behind the other */
+    unsigned int off_comm;                  /* 48: task name; absent: last component of off_execfn */
+    unsigned int reserved[3];               /* 52: zero */
+    char data[];                            /* 64 */
+};
+
+#endif
+#endif

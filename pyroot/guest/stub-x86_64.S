@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The pages that stay in the guest (see loader.h): one return stub for each register that can carry a path, and the
+ * trampoline by which the loader leaves; then the loader's own entry point.
+ */
+#include "loader.h"
+
+    .section .stubs, "ax", @progbits
+
+    /* The pointer register itself is restored last, when nothing more is read through it. */
+    .macro stub pointer, offset
+    .org \offset, 0xcc
+    syscall
+    mov SLOT_NEXT(%\pointer), %rcx
+    restore \pointer, rdi, SLOT_RDI
+    restore \pointer, rsi, SLOT_RSI
+    restore \pointer, rdx, SLOT_RDX
+    restore \pointer, r10, SLOT_R10
+    restore \pointer, r8, SLOT_R8
+    restore \pointer, r9, SLOT_R9
+    self \pointer, rdi, SLOT_RDI
+    self \pointer, rsi, SLOT_RSI
+    self \pointer, rdx, SLOT_RDX
+    self \pointer, r10, SLOT_R10
+    self \pointer, r8, SLOT_R8
+    self \pointer, r9, SLOT_R9
+    jmp *%rcx
+    .endm
+
+    .macro restore pointer, register, offset
+    .ifnc \pointer, \register
+    mov \offset(%\pointer), %\register
+    .endif
+    .endm
+
+    .macro self pointer, register, offset
+    .ifc \pointer, \register
+    mov \offset(%\pointer), %\register
+    .endif
+    .endm
+
+    stub rdi, LOADER_STUB_RDI
+    stub rsi, LOADER_STUB_RSI
+    stub rdx, LOADER_STUB_RDX
+    stub r10, LOADER_STUB_R10
+    stub r8, LOADER_STUB_R8
+    stub r9, LOADER_STUB_R9
+
+    /* loader_leave(rdi: guest stack pointer, rsi: entry address). Unmaps the loader and enters the program with the
+     * registers execve(2) gives: all zero, flags 0x202 (mov, unlike xor, leaves them alone). */
+    .org LOADER_TRAMPOLINE, 0xcc
+    .globl loader_leave
+    .type loader_leave, @function
+loader_leave:
+    mov %rdi, %rsp
+    pushq $0x202
+    popfq
+    mov %rsi, -8(%rsp)
+    movabs $LOADER_TEXT, %rdi
+    mov $(LOADER_END - LOADER_TEXT), %esi
+    mov $11, %eax                           /* munmap */
+    syscall
+    .irp register, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
+    mov $0, %\register
+    .endr
+    jmp *-8(%rsp)
+    .org LOADER_STUBS_SIZE, 0xcc
+
+    .text
+    .globl _start
+    .type _start, @function
+_start:
+    mov %rsp, %rdi
+    movabs $LOADER_STACK_TOP, %rsp
+    xor %ebp, %ebp
+    call loader_main
+    ud2
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,220 @@
+"""From a Config to the exit code of the command.
+
+Decides: the guest's first working directory, its environment, which of the inherited descriptors it keeps, where the
+command is found, and what the raw wait status means. Not decided here: what happens while the guest runs (the core),
+why an execve failed (``explain``).
+
+Facts: execvp(3) for the search in PATH and for programs without a header, chroot(1) for the exit codes, PEP 538 for the
+variable that the interpreter adds to the environment.
+"""
+
+import errno
+import os
+import stat
+
+from pyroot import binding
+from pyroot.errors import EXIT_SIGNAL_BASE, PyrootError, text_of
+from pyroot.glue import Glue
+from pyroot.report import note
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyroot._fast import Core
+    from pyroot.config import Config
+
+DEFAULT_PATH = b"/bin:/usr/bin"  # what execvp(3) of glibc and musl search without a PATH
+LOGIN_SHELL = b"/bin/sh"
+
+# With these execvp(3) goes on to the next directory of PATH.
+_TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)
+_COERCED_LC_CTYPE = (b"C.UTF-8", b"C.utf8", b"UTF-8")
+
+
+def run(config: "Config") -> int:
+    """Run the command of ``config`` to its end and return the exit code.
+
+    Raises PyrootError when the view cannot be built or the command cannot be started.
+    """
+    glue = Glue(config.rootfs, config.tmp_dirs)
+    try:
+        core = binding.build_view(_core_class(), config.rootfs, _bindings(config), glue)
+        cwd = _working_directory(core, config)
+        environment = guest_environment(cwd)
+        note(1, f"root {os.fsdecode(config.rootfs)}, working directory {os.fsdecode(cwd)}")
+        close_outside_directories(core)
+        return exit_code(_start(core, config, environment, cwd))
+    finally:
+        glue.remove()
+
+
+def _core_class() -> "type[Core]":
+    try:
+        from pyroot._fast import Core
+    except ImportError as error:
+        raise PyrootError(
+            f"the compiled core cannot be loaded: {error}", "in a source tree: python setup.py build_ext --inplace"
+        ) from error
+    return Core
+
+
+def _bindings(config: "Config") -> list[binding.Binding]:
+    """Return the presets' bindings, then the user's own: those win where both name one place."""
+    found: list[binding.Binding] = []
+    variables = {b"HOME": os.environb.get(b"HOME", b""), b"ROOTFS": config.rootfs_spelled}
+    for name in config.presets:
+        found += binding.read_preset(binding.preset_path(name), variables)
+    return found + config.binds
+
+
+def _working_directory(core: "Core", config: "Config") -> bytes:
+    """Return the canonical guest path that the command starts in."""
+    if config.cwd is not None:
+        try:
+            return _directory(core, config.cwd)
+        except OSError as error:
+            raise PyrootError(
+                f"-w {os.fsdecode(config.cwd)}: {text_of(error.errno or 0)} in the guest",
+                "-w takes a directory as the guest sees it; -b makes one of the host appear there",
+            ) from None
+    if config.host_cwd is not None:
+        try:
+            return _directory(core, config.host_cwd)
+        except OSError as error:
+            note(1, f"{os.fsdecode(config.host_cwd)}: {text_of(error.errno or 0)} in the guest, starting in /")
+    return b"/"
+
+
+def _directory(core: "Core", guest_path: bytes) -> bytes:
+    guest, host, _missing = core.resolve(guest_path)
+    if not stat.S_ISDIR(os.stat(host).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(host, os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return guest
+
+
+def guest_environment(cwd: bytes) -> list[bytes]:
+    """Return our own environment with PWD set to ``cwd``.
+
+    A Python started in the C locale puts an LC_CTYPE into its own environment (PEP 538) that nobody asked for; the
+    block that the kernel keeps tells whether the variable came from outside.
+    """
+    variables = dict(os.environb)
+    if variables.get(b"LC_CTYPE") in _COERCED_LC_CTYPE:
+        try:
+            with open("/proc/self/environ", "rb") as file:
+                if not any(entry.startswith(b"LC_CTYPE=") for entry in file.read().split(b"\0")):
+                    del variables[b"LC_CTYPE"]
+        except OSError:
+            pass
+    variables[b"PWD"] = cwd
+    return [name + b"=" + value for name, value in variables.items()]
+
+
+def close_outside_directories(core: "Core") -> None:
+    """Close every inherited descriptor above 2 of a directory that the guest has no name for.
+
+    Such a descriptor is a door out of the root: openat(2) takes it as a place to start from. What the interpreter
+    itself has open is close-on-exec and never reaches the guest.
+    """
+    try:
+        names = os.listdir("/proc/self/fd")
+    except OSError:
+        return
+    for number in sorted(int(name) for name in names):
+        if number <= 2:
+            continue
+        try:
+            if not os.get_inheritable(number) or not stat.S_ISDIR(os.fstat(number).st_mode):
+                continue
+            host_path = os.fsencode(os.readlink(f"/proc/self/fd/{number}"))
+            if core.detranslate(host_path) is None:
+                os.close(number)
+                note(1, f"descriptor {number} is closed: {os.fsdecode(host_path)} is outside of the guest")
+        except OSError:
+            continue  # the descriptor that listed the directory
+
+
+def candidates(name: bytes, path: bytes) -> list[bytes]:
+    """Return the programs that ``name`` may stand for, spelled as execvp(3) would; ``path`` is the value of PATH."""
+    if not name or b"/" in name:
+        return [name] if name else []
+    return [directory.rstrip(b"/") + b"/" + name if directory else name for directory in path.split(b":")]
+
+
+def _start(core: "Core", config: "Config", environment: list[bytes], cwd: bytes) -> int:
+    """Start the command; return its raw wait status."""
+    argv = config.command or [b"-" + os.path.basename(LOGIN_SHELL)]
+    name = config.command[0] if config.command else LOGIN_SHELL
+    path = os.environb.get(b"PATH", DEFAULT_PATH)
+    failed: tuple[bytes, OSError] | None = None
+    for program in candidates(name, path):
+        try:
+            if b"/" in name or _found(core, program, cwd):
+                return _execute(core, config, program, argv, environment, cwd)
+        except OSError as error:
+            # As execvp: the lack of permission is remembered, but a later directory may have a better program.
+            if failed is None or (failed[1].errno != errno.EACCES and error.errno == errno.EACCES):
+                failed = (program, error)
+            if error.errno not in _TRY_NEXT:
+                break
+    from pyroot import explain
+
+    if failed is None:
+        raise explain.not_found(core, config, name, path)
+    raise explain.exec_failure(core, config, failed[0], cwd, failed[1])
+
+
+def _found(core: "Core", program: bytes, cwd: bytes) -> bool:
+    """Look for a program in the guest without starting it; raises PermissionError for one that cannot be executed."""
+    try:
+        host_path = core.resolve(program, cwd)[1]
+        is_directory = stat.S_ISDIR(os.stat(host_path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if is_directory or not os.access(host_path, os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return True
+
+
+def _execute(
+    core: "Core", config: "Config", program: bytes, argv: list[bytes], environment: list[bytes], cwd: bytes
+) -> int:
+    note(1, f"starting {os.fsdecode(program)}")
+    try:
+        return _run_core(core, config, program, argv, environment, cwd)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        from pyroot import explain
+
+        if not explain.is_plain_script(core, program, cwd):
+            raise
+    # execvp(3), hence chroot(1), gives a text without a #! line to the shell.
+    return _run_core(core, config, LOGIN_SHELL, [LOGIN_SHELL, program, *argv[1:]], environment, cwd)
+
+
+def _run_core(
+    core: "Core", config: "Config", program: bytes, argv: list[bytes], environment: list[bytes], cwd: bytes
+) -> int:
+    from pyroot._fast import CoreError
+
+    exe = program if program.startswith(b"/") else cwd.rstrip(b"/") + b"/" + program
+    while True:
+        try:
+            return core.run(exe, argv, environment, cwd, config.kill_on_exit, config.seccomp, config.verbose)
+        except CoreError as error:
+            if not config.seccomp or not str(error).startswith("seccomp:"):
+                from pyroot import explain
+
+                raise explain.core_failure(error) from error
+            note(1, f"{error}; without a filter every system call stops, which is slower")
+            config.seccomp = False
+
+
+def exit_code(status: int) -> int:
+    """Return the exit code that a shell would show for the raw wait ``status``."""
+    if os.WIFSIGNALED(status):
+        note(1, f"the command was ended by signal {os.WTERMSIG(status)}")
+        return EXIT_SIGNAL_BASE + os.WTERMSIG(status)
+    return os.WEXITSTATUS(status)

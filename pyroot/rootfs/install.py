@@ -1,0 +1,260 @@
+"""Put host files into a root so that every path means there what it means on the host.
+
+Decides: how links, directories and files are made in the new root, and that a failure leaves nothing behind. Does not
+decide what is put in. An object that is there already is kept: the same is accepted, another one is refused.
+
+Links on the way of a path are made again with their own text: `/bin` -> `usr/bin`, then `/usr/bin/awk` ->
+`/etc/alternatives/awk`, and so on. Where the root has a directory in the place of a host's link (a root that is not
+merged-/usr, filled from a host that is), the file goes into that directory.
+"""
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from pyroot.elf.rooted import MAX_LINKS, Rooted
+from pyroot.errors import PyrootError, text_of
+
+_FICLONE = 0x40049409
+_CHUNK = 1 << 20
+_MODE = 0o1777  # set-uid and set-gid bits would give the caller's rights to the guest's users, or none
+
+
+class Installer:
+    """Fill one root directory, and take everything back on `undo`."""
+
+    def __init__(self, root: bytes) -> None:
+        """Fill the existing directory `root` (canonical)."""
+        self.root = root
+        self.bytes_copied = 0
+        self.files_copied = 0
+        self._host = Rooted("/")
+        self._undo: list[tuple[bytes, bytes | None]] = []
+        self._hard_links: dict[tuple[int, int], bytes] = {}
+
+    def add(self, path: bytes) -> None:
+        """Bring a host path into the root: its directories, its links, and the file or empty directory at its end."""
+        host, guest = self._walk(path)
+        if not os.path.isdir(host):
+            self._copy(host, guest)
+
+    def directory(self, path: bytes, mode: int = 0o755) -> bytes:
+        """Make a directory of the root with its parents, unless it is there; give its canonical place."""
+        guest = b""
+        for name in path.split(b"/"):
+            if name:
+                guest = self._directory(guest + b"/" + name, 0o755)
+        if self._undo and self._undo[-1] == (self._at(guest), None):
+            os.chmod(self._at(guest), mode)
+        return guest
+
+    def text(self, path: bytes, content: bytes, mode: int = 0o644) -> bool:
+        """Write a file of the root unless something is there. Tell whether it was written."""
+        place = self._at(self.directory(os.path.dirname(path)) + b"/" + os.path.basename(path))
+        if os.path.lexists(place):
+            return False
+        self._write(place, content, mode)
+        return True
+
+    def rewrite(self, path: bytes, content: bytes) -> None:
+        """Write a file of the root, in the place of an older one."""
+        directory = self.directory(os.path.dirname(path))
+        place = self._at(directory + b"/" + os.path.basename(path))
+        if self.text(path, content):
+            return
+        if not stat.S_ISREG(os.lstat(place).st_mode):
+            raise self._conflict(place, "is no regular file")
+        with open(place, "rb") as file:
+            old = file.read()
+        if old != content:
+            self._undo.append((place, old))
+            self._replace(place, content)
+
+    def undo(self) -> None:
+        """Take back what was made, newest first. What somebody else put into a new directory stays, with it."""
+        while self._undo:
+            place, old = self._undo.pop()
+            try:
+                if old is not None:
+                    self._replace(place, old)
+                elif stat.S_ISDIR(os.lstat(place).st_mode):
+                    os.rmdir(place)
+                else:
+                    os.unlink(place)
+            except OSError:
+                continue
+
+    def _at(self, guest: bytes) -> bytes:
+        return self.root + guest
+
+    def _walk(self, path: bytes) -> tuple[bytes, bytes]:
+        """Follow a host path and its twin in the root side by side, making directories and links there.
+
+        Give the canonical host path of the end, and its place in the root; a file at the end is not made yet.
+        """
+        host = guest = b""
+        pending = path.split(b"/")[::-1]
+        links = 0
+        while pending:
+            name = pending.pop()
+            if name in (b"", b"."):
+                continue
+            if name == b"..":
+                host, guest = os.path.dirname(host).rstrip(b"/"), os.path.dirname(guest).rstrip(b"/")
+                continue
+            here, there = host + b"/" + name, guest + b"/" + name
+            text = self._host.text(here)
+            if text is not None:
+                links += 1
+                if links > MAX_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                if self._link(here, there, text):
+                    pending += text.split(b"/")[::-1]
+                    if text.startswith(b"/"):
+                        host = guest = b""
+                    continue
+                here = self._host.trace(here).real
+            host = here
+            if os.path.isdir(here):
+                guest = self._directory(there, stat.S_IMODE(os.stat(here).st_mode))
+            elif any(part not in (b"", b".") for part in pending):
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+            else:
+                guest = there
+        return host or b"/", guest
+
+    def _link(self, here: bytes, there: bytes, text: bytes) -> bool:
+        """Make the host's link `here` again at `there`; False when something else is in that place."""
+        place = self._at(there)
+        try:
+            return os.readlink(place) == text
+        except FileNotFoundError:
+            os.symlink(text, place)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return False
+        self._undo.append((place, None))
+        status = os.lstat(here)
+        os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+        return True
+
+    def _directory(self, there: bytes, mode: int) -> bytes:
+        """Make one directory of the root, or follow what is there to a directory; give its canonical place."""
+        place = self._at(there)
+        try:
+            os.mkdir(place, 0o700)
+        except FileExistsError:
+            trace = Rooted(self.root).find(there)
+            if trace is None or not os.path.isdir(self._at(trace.real)):
+                raise self._conflict(place, "is no directory") from None
+            return trace.real if trace.real != b"/" else b""
+        self._undo.append((place, None))
+        os.chmod(place, mode & _MODE | 0o700)
+        return there
+
+    def _copy(self, host: bytes, guest: bytes) -> None:
+        place = self._at(guest)
+        status = os.stat(host)
+        if os.path.lexists(place):
+            trace = Rooted(self.root).find(guest)
+            if trace is None or not _same_file(host, status, self._at(trace.real)):
+                raise self._conflict(place, f"is there already and differs from this host's {os.fsdecode(host)}")
+            return
+        key = status.st_dev, status.st_ino
+        twin = self._hard_links.get(key)
+        if twin is not None:
+            self._undo.append((place, None))
+            os.link(twin, place)
+            return
+        source = os.open(host, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            target = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._undo.append((place, None))
+            try:
+                _copy_content(source, target)
+                os.fchmod(target, stat.S_IMODE(status.st_mode) & _MODE)
+                os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
+        self._hard_links[key] = place
+        self.files_copied += 1
+        self.bytes_copied += status.st_size
+
+    def _write(self, place: bytes, content: bytes, mode: int) -> None:
+        fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._undo.append((place, None))
+        with open(fd, "wb") as file:
+            file.write(content)
+            os.fchmod(fd, mode)
+
+    def _replace(self, place: bytes, content: bytes) -> None:
+        """Exchange the content of a file at once: a reader sees the old file or the new one."""
+        aside = place + b".pyroot-new"
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with open(fd, "wb") as file:
+                file.write(content)
+                os.fchmod(fd, stat.S_IMODE(os.lstat(place).st_mode) & _MODE)
+            os.rename(aside, place)
+        except BaseException:
+            os.unlink(aside)
+            raise
+
+    def _conflict(self, place: bytes, why: str) -> PyrootError:
+        return PyrootError(
+            f"new: {os.fsdecode(place)} {why}", "nothing was changed: make a new root, or take that file away first"
+        )
+
+
+def write_failure(error: OSError, root: bytes, shown: bytes) -> PyrootError:
+    """Turn a failed call into the line for the user, who knows the directory being filled as `shown`."""
+    name = os.fsencode(error.filename2 or error.filename or shown)
+    if name == root or name.startswith(root + b"/"):
+        name = shown + name[len(root):]
+    return PyrootError(
+        f"new: {os.fsdecode(name)}: {text_of(error.errno or errno.EIO)}", "what had been made was taken back"
+    )
+
+
+def _same_file(host: bytes, status: os.stat_result, place: bytes) -> bool:
+    """Compare two files: by size and time of change first, by content when only the time differs."""
+    other = os.stat(place)
+    if not stat.S_ISREG(other.st_mode) or other.st_size != status.st_size:
+        return False
+    if other.st_mtime_ns == status.st_mtime_ns:
+        return True
+    with open(host, "rb") as one, open(place, "rb") as two:
+        while True:
+            block = one.read(_CHUNK)
+            if block != two.read(_CHUNK):
+                return False
+            if not block:
+                return True
+
+
+def _copy_content(source: int, target: int) -> None:
+    """Copy a whole file: share its blocks where the file system can, else within the kernel, else by hand."""
+    import fcntl
+
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+        return
+    except OSError:
+        pass  # another file system, or one without reflinks
+    try:
+        while os.copy_file_range(source, target, 1 << 30):
+            pass
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EIO):
+            raise
+    # Both offsets stand where the kernel stopped: at the end, as a rule.
+    while True:
+        block = os.read(source, _CHUNK)
+        if not block:
+            return
+        while block:
+            block = block[os.write(target, block):]

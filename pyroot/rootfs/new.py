@@ -1,0 +1,252 @@
+"""`pyroot new`: make a small root file system out of the host's own programs.
+
+Decides: the verb's options, and the order of the work: everything is chosen and checked first (`plan`), then a new
+root is filled beside its place and moved there in one step, so that a failure leaves nothing half-made. A directory
+that exists, empty or with --add, is filled where it is; there a failure takes back what was made.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from pyroot import report
+from pyroot.elf.closure import ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, Closure, Item
+from pyroot.errors import PyrootError, text_of
+from pyroot.rootfs import skeleton
+from pyroot.rootfs.install import Installer, write_failure
+from pyroot.rootfs.plan import choose
+
+USAGE = """\
+usage: pyroot new [OPTION...] DIR [PROGRAM...]
+
+Make a root file system in DIR out of this host's own programs, with the libraries and
+interpreters that they need. Without PROGRAM: a shell and the usual small tools.
+
+A PROGRAM is a name, looked up in PATH, or a path, which keeps its place in the root.
+DIR is made; an empty directory will do. What programs open by themselves while they
+run (the modules of Python or Perl, plug-ins, data) is not copied.
+
+  --add          add to a root that exists; files that are there are kept
+  --list         only print what would be copied, and why; DIR may be missing
+  -v, --verbose  name every file
+  -h, --help     print this help
+"""
+
+
+@dataclass
+class Order:
+    """What the command line asks for."""
+
+    directory: bytes = b""
+    programs: list[bytes] = field(default_factory=list)
+    add: bool = False
+    only_list: bool = False
+    help: bool = False
+    verbose: int = 0
+
+
+class _Ended(BaseException):
+    """A signal that ends the process, after the work has been taken back."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb on the words after it. Give the exit status; raises PyrootError for a user's mistake."""
+    order = parse(argv)
+    if order.help:
+        sys.stdout.write(USAGE)
+        return 0
+    if order.verbose:
+        report.set_verbosity(report.verbosity() + order.verbose)
+    _require_elftools()
+    if order.only_list:
+        _print_list(choose(order.programs))
+        return 0
+    target = _target(order.directory, order.add)
+    closure = choose(order.programs)
+    try:
+        with _signals_raised():
+            installer = _make(target, closure)
+    except _Ended as end:
+        os.kill(os.getpid(), end.number)
+        return 128 + end.number
+    _summary(order.directory, closure, installer)
+    return 0
+
+
+def parse(argv: list[str]) -> Order:
+    """Read the words after the verb. Options may stand anywhere before "--". Raises PyrootError."""
+    order = Order()
+    words: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            words += rest
+            break
+        if word == "--add":
+            order.add = True
+        elif word == "--list":
+            order.only_list = True
+        elif word in ("-h", "--help", "--usage"):
+            order.help = True
+        elif word == "--verbose" or word[:2] == "-v" and set(word[1:]) == {"v"}:
+            order.verbose += 1 if word == "--verbose" else len(word) - 1
+        elif word.startswith("-") and word != "-":
+            raise PyrootError(f"new: unknown option {word}", "pyroot new --help lists the options")
+        else:
+            words.append(word)
+    if words:
+        order.directory = os.fsencode(words[0])
+        order.programs = [os.fsencode(word) for word in words[1:]]
+    if not order.help and not order.only_list and not words:
+        raise PyrootError("new: no directory given", "say where: pyroot new DIR [PROGRAM...]")
+    if "" in words:
+        raise PyrootError("new: an empty name is no directory and no program", "pyroot new DIR [PROGRAM...]")
+    return order
+
+
+def _require_elftools() -> None:
+    try:
+        import elftools  # noqa: F401
+    except ImportError:
+        raise PyrootError(
+            "new: the Python package pyelftools is not installed",
+            "install it: pip install pyelftools, or the Debian package python3-pyelftools",
+        ) from None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the root goes: its canonical path, and whether a directory is there already."""
+
+    path: bytes
+    exists: bool
+
+
+def _target(directory: bytes, add: bool) -> Target:
+    """Check the place for the root. Raises PyrootError."""
+    name = os.fsdecode(directory)
+    path = os.path.realpath(directory)
+    try:
+        status = os.stat(path)
+    except OSError:
+        parent = os.path.dirname(path)
+        if add:
+            raise PyrootError(f"new: {name}: does not exist", "--add needs a root; leave it out to make one") from None
+        if os.path.islink(directory):
+            raise PyrootError(f"new: {name}: is a link that leads nowhere", "give another name") from None
+        if not os.path.isdir(parent):
+            shown = os.fsdecode(parent)
+            raise PyrootError(f"new: {name}: {shown} is no directory", f"make it first: mkdir -p {shown}") from None
+        return Target(path, False)
+    if not stat.S_ISDIR(status.st_mode):
+        raise PyrootError(f"new: {name}: is not a directory", "give a name that is free, or an empty directory")
+    if os.path.samefile(path, "/"):
+        raise PyrootError(f"new: {name}: is the root of this host", "give another directory")
+    try:
+        entries = os.listdir(path)
+    except OSError as error:
+        raise PyrootError(f"new: {name}: cannot be read: {error.strerror}", "give another directory") from None
+    if entries and not add:
+        raise PyrootError(
+            f"new: {name}: is not empty", "give a name that is free, or --add to add to the root that is there"
+        )
+    return Target(path, True)
+
+
+def _make(target: Target, closure: Closure) -> Installer:
+    """Make the root, all of it or nothing. Give the installer, which knows what it copied."""
+    if target.exists:
+        installer = Installer(target.path)
+        try:
+            _fill(installer, closure)
+        except OSError as error:
+            installer.undo()
+            raise write_failure(error, target.path, target.path) from error
+        except BaseException:
+            installer.undo()
+            raise
+        return installer
+    parent, name = os.path.split(target.path)
+    try:
+        aside = tempfile.mkdtemp(prefix=b"." + name[:200] + b".", dir=parent)
+    except OSError as error:
+        why = text_of(error.errno or 0)
+        raise PyrootError(f"new: {os.fsdecode(target.path)}: cannot be made: {why}", "choose another place") from error
+    try:
+        os.chmod(aside, 0o755)
+        installer = Installer(aside)
+        _fill(installer, closure)
+        os.rename(aside, target.path)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise write_failure(error, aside, target.path) from error
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return installer
+
+
+def _fill(installer: Installer, closure: Closure) -> None:
+    skeleton.add_directories(installer)
+    for item in closure.items:
+        report.note(1, f"new: {_describe(item)}")
+        installer.add(item.path)
+    names = {os.path.basename(item.path) for item in closure.items if os.path.dirname(item.path).endswith(b"/bin")}
+    skeleton.add_accounts(installer, "/bin/bash" if b"bash" in names else "/bin/sh")
+    skeleton.add_network(installer)
+    skeleton.add_loader_index(installer, closure)
+
+
+def _describe(item: Item) -> str:
+    text = os.fsdecode(item.path)
+    if item.trace is not None and item.trace.real != item.path:
+        text += f" -> {os.fsdecode(item.trace.real)}"
+    text += f": {item.why}"
+    if item.needed_by is not None:
+        text += f" for {os.fsdecode(item.needed_by)}"
+    return text + (f" (by {item.how})" if item.how else "")
+
+
+def _print_list(closure: Closure) -> None:
+    for item in closure.items:
+        sys.stdout.write(report.printable(_describe(item)) + "\n")
+
+
+def _summary(directory: bytes, closure: Closure, installer: Installer) -> None:
+    """Say in one line what was made, to a person at a terminal or one who asked with -v."""
+    if not os.isatty(2) and report.verbosity() < 1:
+        return
+    programs = {item.path for item in closure.items if item.why in (PROGRAM, SCRIPT_INTERPRETER, ENV_PROGRAM)}
+    size = f"{installer.bytes_copied / (1 << 20):.1f} MiB"
+    report.note(
+        0, f"new: {os.fsdecode(directory)}: {len(programs)} programs, {installer.files_copied} files copied, {size}"
+    )
+
+
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Turn the signals that end a process into an exception for a while, so that cleaning up is done."""
+
+    def stop(number: int, frame: object) -> None:
+        raise _Ended(number)
+
+    old = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in old:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in old:
+            signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,201 @@
+"""Decide, one row a call, what pyroot does with each system call.
+
+The row gives filter membership (does the call stop the guest, and on which arguments), the handler in the core, and which
+arguments are paths.  Facts: the kernel's ``syscall_64.tbl`` up to Linux 6.18, the manual pages, and measurements.
+
+A call of Linux that is neither here nor in ``REVIEWED`` does not exist for the guest: it gets ENOSYS, so that a call invented
+after this table was written can never reach the host with an untranslated path.
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class Row:
+    """Describe one system call.
+
+    ``handler`` names the routine of the core (``H_<handler>``); ``path``/``dirfd`` (and ``path2``/``dirfd2``) are argument
+    positions counted from 0; ``final`` says whether the last component is followed: ``follow``, ``nofollow``, ``create``
+    (never followed, not even with a trailing slash), ``flag`` (``flags`` is the argument, ``bit`` the flag that inverts the
+    default ``default``), ``open`` (decided by the O_* flags).  ``when`` restricts the stop to certain arguments (see
+    ``generate``); ``refuse`` is the errno of a call that is never let through.
+    """
+
+    __slots__ = ("bit", "default", "dirfd", "dirfd2", "final", "flags", "handler", "loader", "name", "note", "path", "path2", "refuse",
+                 "remove", "when")
+
+    def __init__(
+        self,
+        name: str,
+        handler: str = "path",
+        *,
+        path: int = -1,
+        dirfd: int = -1,
+        path2: int = -1,
+        dirfd2: int = -1,
+        final: str = "follow",
+        flags: int = -1,
+        bit: int = 0,
+        default: str = "follow",
+        when: tuple[str, int, int] | None = None,
+        refuse: int = 0,
+        loader: bool = False,
+        remove: str = "",
+        note: str = "",
+    ) -> None:
+        self.name, self.handler, self.path, self.dirfd, self.path2, self.dirfd2 = name, handler, path, dirfd, path2, dirfd2
+        self.final, self.flags, self.bit, self.default = final, flags, bit, default
+        self.when, self.refuse, self.loader, self.remove, self.note = when, refuse, loader, remove, note
+
+
+def _at(name: str, flags: int, *, dirfd: int = 0, bit: int = 0x100, default: str = "follow", handler: str = "path", note: str = "") -> Row:
+    return Row(name, handler, dirfd=dirfd, path=dirfd + 1, final="flag", flags=flags, bit=bit, default=default, note=note)
+
+
+def _refuse(name: str, error: int, note: str) -> Row:
+    return Row(name, "refuse", refuse=error, note=note)
+
+
+CLONE_FS, CLONE_NEWNS, CLONE_UNTRACED, CLONE_NEWUSER = 0x200, 0x20000, 0x800000, 0x10000000
+
+ROWS: list[Row] = [
+    # -- opening
+    Row("open", "open", path=0, final="open", flags=1, loader=True),
+    Row("openat", "open", dirfd=0, path=1, final="open", flags=2, loader=True),
+    Row("creat", "open", path=0, final="follow", note="as open with O_CREAT|O_WRONLY|O_TRUNC"),
+    Row("openat2", "openat2", dirfd=0, path=1, note="how is read once; RESOLVE_* flags are obeyed by our own walk"),
+    Row("open_tree", "open_tree", dirfd=0, path=1, final="flag", flags=2, bit=0x100),
+    Row("open_tree_attr", "open_tree", dirfd=0, path=1, final="flag", flags=2, bit=0x100),
+    # -- attributes
+    Row("stat", path=0),
+    Row("lstat", path=0, final="nofollow"),
+    _at("newfstatat", 3),
+    _at("statx", 2),
+    Row("access", path=0),
+    Row("faccessat", dirfd=0, path=1),
+    _at("faccessat2", 3),
+    Row("readlink", "readlink", path=0, final="nofollow"),
+    Row("readlinkat", "readlink", dirfd=0, path=1, final="nofollow"),
+    Row("chmod", path=0),
+    Row("fchmodat", dirfd=0, path=1),
+    _at("fchmodat2", 3),
+    Row("chown", path=0),
+    Row("lchown", path=0, final="nofollow"),
+    _at("fchownat", 4),
+    Row("utime", path=0),
+    Row("utimes", path=0),
+    Row("futimesat", dirfd=0, path=1, note="a NULL path acts on the fd"),
+    _at("utimensat", 3, note="a NULL path acts on the fd"),
+    Row("truncate", path=0),
+    Row("statfs", path=0),
+    _at("file_getattr", 4),
+    _at("file_setattr", 4),
+    # -- extended attributes
+    *(Row(n, path=0) for n in ("setxattr", "getxattr", "listxattr", "removexattr")),
+    *(Row(n, path=0, final="nofollow") for n in ("lsetxattr", "lgetxattr", "llistxattr", "lremovexattr")),
+    *(_at(n, 2) for n in ("setxattrat", "getxattrat", "listxattrat", "removexattrat")),
+    # -- names
+    Row("mkdir", path=0, final="create"),
+    Row("mkdirat", dirfd=0, path=1, final="create"),
+    Row("mknod", path=0, final="create"),
+    Row("mknodat", dirfd=0, path=1, final="create"),
+    Row("rmdir", path=0, final="create", remove="dir"),
+    Row("unlink", path=0, final="create", remove="file"),
+    Row("unlinkat", dirfd=0, path=1, final="create", flags=2, remove="flag"),
+    Row("symlink", path=1, final="create", note="the target text is data"),
+    Row("symlinkat", dirfd=1, path=2, final="create"),
+    Row("link", "link", path=0, path2=1, final="create"),
+    Row("linkat", "link", dirfd=0, path=1, dirfd2=2, path2=3, final="flag", flags=4, bit=0x400, default="nofollow"),
+    Row("rename", "rename", path=0, path2=1, final="create"),
+    Row("renameat", "rename", dirfd=0, path=1, dirfd2=2, path2=3, final="create"),
+    Row("renameat2", "rename", dirfd=0, path=1, dirfd2=2, path2=3, final="create", flags=4),
+    # -- watching
+    Row("inotify_add_watch", path=1, final="flag", flags=2, bit=0x02000000),
+    Row("fanotify_mark", dirfd=3, path=4, final="flag", flags=1, bit=4),
+    _at("name_to_handle_at", 4, bit=0x400, default="nofollow"),
+    _refuse("open_by_handle_at", errno.EPERM, "reopens any inode of the file system: a walk out of the root"),
+    # -- where the process is
+    Row("chdir", "chdir", path=0),
+    Row("fchdir", "fchdir"),
+    Row("getcwd", "getcwd"),
+    Row("chroot", "privileged", path=0, note="lookup errors come before EPERM"),
+    # -- programs
+    Row("execve", "exec", path=0),
+    Row("execveat", "exec", dirfd=0, path=1, final="flag", flags=4, bit=0x100),
+    # -- processes
+    Row("clone", "clone", when=("any", 0, CLONE_NEWNS | CLONE_UNTRACED | CLONE_NEWUSER)),
+    Row("clone3", "clone3"),
+    Row("unshare", "unshare", when=("any", 0, CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER)),
+    _refuse("setns", errno.EPERM, "would leave the view of the file system that pyroot translates"),
+    _refuse("ptrace", errno.EPERM, "a task has one tracer, and for guests that is pyroot"),
+    Row("process_vm_readv", "guestpid", flags=0),
+    Row("process_vm_writev", "guestpid", flags=0),
+    Row("pidfd_getfd", "pidfd_getfd"),
+    Row("kill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0), note="killing the supervisor would end every guest"),
+    Row("tkill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0)),
+    Row("tgkill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0)),
+    Row("prctl", "prctl", when=("dumpable", 0, 0), loader=True, note="an undumpable guest could not be read"),
+    Row("seccomp", "refuse", refuse=errno.EBUSY, when=("any", 1, 8), note="a guest listener would outrank the supervisor"),
+    # -- AF_UNIX
+    Row("bind", "sockin", path=1, flags=2, final="create"),
+    Row("connect", "sockin", path=1, flags=2),
+    Row("sendto", "sockin", path=4, flags=5, when=("nonzero", 4, 0)),
+    Row("sendmsg", "sendmsg"),
+    Row("sendmmsg", "sendmmsg"),
+    Row("accept", "sockout", path=1, flags=2, when=("nonzero", 1, 0)),
+    Row("accept4", "sockout", path=1, flags=2, when=("nonzero", 1, 0)),
+    Row("getsockname", "sockout", path=1, flags=2),
+    Row("getpeername", "sockout", path=1, flags=2),
+    Row("recvfrom", "sockout", path=4, flags=5, when=("nonzero", 4, 0)),
+    Row("recvmsg", "recvmsg"),
+    Row("recvmmsg", "recvmmsg"),
+    # -- mounting: nothing of it can work, the order of the errors is kept
+    Row("mount", "privileged", path=1),
+    Row("umount2", "privileged", path=0, final="flag", flags=1, bit=8),
+    Row("quotactl", "privileged", path=1),
+    Row("pivot_root", "privileged"),
+    Row("swapon", "privileged"),
+    Row("swapoff", "privileged"),
+    Row("acct", "privileged"),
+    *(_refuse(n, errno.EPERM, "the mount API") for n in ("move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr")),
+    _refuse("statmount", errno.ENOSYS, "gives host mount points as text; libmount falls back to mountinfo"),
+    _refuse("listmount", errno.ENOSYS, "as statmount"),
+    # -- calls that reach files without any of the above
+    *(_refuse(n, errno.ENOSYS, "opens and connects from a shared ring, seen by nobody")
+      for n in ("io_uring_setup", "io_uring_enter", "io_uring_register")),
+    _refuse("bpf", errno.EPERM, "BPF_OBJ_PIN and BPF_OBJ_GET take a path in a structure"),
+    _refuse("perf_event_open", errno.EPERM, "its records carry host file names"),
+    _refuse("userfaultfd", errno.EPERM, "could stall the supervisor's reads of guest memory"),
+]
+
+#: Calls that were looked at and need nothing: no path goes in or comes out, and none of them leaves the translated view.
+REVIEWED: frozenset[str] = frozenset(
+    """
+    read write close fstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64
+    readv writev pipe select sched_yield mremap msync mincore madvise shmget shmat shmctl dup dup2 pause nanosleep getitimer
+    alarm setitimer getpid sendfile socket shutdown listen socketpair setsockopt getsockopt fork vfork exit wait4 uname semget
+    semop semctl shmdt msgget msgsnd msgrcv msgctl fcntl flock fsync fdatasync fstatfs ftruncate getdents fchmod fchown umask
+    gettimeofday getrlimit getrusage sysinfo times getuid syslog getgid setuid setgid geteuid getegid setpgid getppid getpgrp
+    setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid setfsuid setfsgid getsid
+    capget capset rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend sigaltstack personality ustat sysfs getpriority
+    setpriority sched_setparam sched_getparam sched_setscheduler sched_getscheduler sched_get_priority_max
+    sched_get_priority_min sched_rr_get_interval mlock munlock mlockall munlockall vhangup modify_ldt arch_prctl
+    adjtimex setrlimit sync settimeofday reboot sethostname setdomainname iopl ioperm init_module
+    delete_module gettid readahead
+    fsetxattr fgetxattr flistxattr fremovexattr time futex sched_setaffinity sched_getaffinity set_thread_area io_setup
+    io_destroy io_getevents io_submit io_cancel get_thread_area lookup_dcookie epoll_create epoll_ctl_old epoll_wait_old
+    remap_file_pages getdents64 set_tid_address restart_syscall semtimedop fadvise64 timer_create timer_settime
+    timer_gettime timer_getoverrun timer_delete clock_settime clock_gettime clock_getres clock_nanosleep exit_group
+    epoll_wait epoll_ctl mbind set_mempolicy get_mempolicy mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify
+    mq_getsetattr kexec_load waitid add_key request_key keyctl ioprio_set ioprio_get inotify_init inotify_rm_watch
+    migrate_pages pselect6 ppoll set_robust_list get_robust_list splice tee sync_file_range vmsplice move_pages epoll_pwait
+    signalfd timerfd_create eventfd fallocate timerfd_settime timerfd_gettime signalfd4 eventfd2 epoll_create1 dup3 pipe2
+    inotify_init1 preadv pwritev rt_tgsigqueueinfo fanotify_init prlimit64 clock_adjtime syncfs getcpu kcmp finit_module
+    sched_setattr sched_getattr getrandom memfd_create kexec_file_load membarrier mlock2 copy_file_range preadv2 pwritev2
+    pkey_mprotect pkey_alloc pkey_free io_pgetevents rseq uretprobe uprobe pidfd_send_signal pidfd_open close_range
+    process_madvise epoll_pwait2 quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret
+    process_mrelease futex_waitv set_mempolicy_home_node cachestat map_shadow_stack futex_wake futex_wait futex_requeue
+    lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal listns
+    """.split()
+)

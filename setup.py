@@ -1,0 +1,208 @@
+"""Build what setuptools cannot know by itself: the core, the guest's loader, the `pyroot` command, the presets.
+
+Everything that is only data (name, dependencies, configuration of the tools) is in pyproject.toml.
+
+Switches, by environment:
+    PYROOT_LINETRACE=1                  line tracing in the core, for coverage and profilers
+    PYROOT_ANNOTATE=1                   write build/annotate/_fast.html, which shows where the core calls into Python
+    PYROOT_SANITIZE=address,undefined   compile the core with these sanitizers of the C compiler
+    CC                                  the C compiler (default: the one that Python was built with, else gcc or cc)
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from glob import glob
+from pathlib import Path
+
+import setuptools
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+
+from distutils.command.build_scripts import build_scripts  # isort: skip; setuptools brings distutils, and comes first
+
+OLDEST_SETUPTOOLS = 77  # the first one that knows licence expressions
+MACHINES = {"x86_64": "x86_64", "amd64": "x86_64"}  # what the kernel calls it -> what we call it
+CORE_SOURCE = "pyroot/_fast.pyx"
+CORE_PARTS = sorted(glob("pyroot/_fast/*"))
+GUEST_HEADERS = sorted(glob("pyroot/guest/*.h"))
+LAUNCHER = "scripts/launcher.c"
+MAN_PAGE = "docs/man/pyroot.1"
+
+
+def enabled(name: str) -> bool:
+    """Tell whether a switch of the environment is on."""
+    return os.environ.get(name, "0") not in ("", "0")
+
+
+def stop(what: str, hint: str) -> None:
+    """End the build with one line for people instead of a compiler's or a traceback's hundred."""
+    raise SystemExit(f"pyroot: {what}\n  hint: {hint}")
+
+
+def check_platform() -> str:
+    """Return the architecture that we build for; refuse the ones that pyroot does not run on."""
+    machine = MACHINES.get(platform.machine().lower())
+    if not sys.platform.startswith("linux") or machine is None or sys.maxsize <= 2**32:
+        stop(
+            f"cannot be built for {sys.platform} on {platform.machine()}: it runs on 64-bit x86_64 Linux only",
+            "it speaks the kernel's ptrace and seccomp interfaces; other architectures are not supported yet",
+        )
+    return str(machine)
+
+
+def compiler() -> list[str]:
+    """Return the C compiler as an argument list."""
+    for text in (os.environ.get("CC"), sysconfig.get_config_var("CC"), "gcc", "cc"):
+        words = shlex.split(text or "")
+        if words and shutil.which(words[0]):
+            return words
+    stop("no C compiler found", "on Debian: apt-get install gcc libc6-dev")
+    return []
+
+
+def check_tools() -> None:
+    """Name what is missing before a compiler complains about it in its own words."""
+    compiler()
+    if not any(os.path.exists(os.path.join(sysconfig.get_path(key), "Python.h")) for key in ("include", "platinclude")):
+        stop(
+            f"Python.h of {sys.executable} is missing",
+            "on Debian: apt-get install python3-dev (or the -dev package of the Python that you use)",
+        )
+
+
+def core() -> Extension:
+    """Describe the compiled core."""
+    flags = ["-O2", "-fno-strict-aliasing"]
+    link: list[str] = []
+    macros: list[tuple[str, str | None]] = []
+    if sanitizers := os.environ.get("PYROOT_SANITIZE"):
+        flags += [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer", "-g"]
+        link += [f"-fsanitize={sanitizers}"]
+    if enabled("PYROOT_LINETRACE"):
+        macros += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
+    return Extension(
+        "pyroot._fast",
+        [CORE_SOURCE],
+        depends=CORE_PARTS + GUEST_HEADERS,
+        include_dirs=["pyroot/guest", "pyroot/_fast"],
+        define_macros=macros,
+        extra_compile_args=flags,
+        extra_link_args=link,
+    )
+
+
+class BuildCompiled(build_ext):
+    """Build the core, and the freestanding program that runs inside the guest."""
+
+    def run(self) -> None:
+        """Compile the core, then build the guest program beside it."""
+        check_platform()
+        check_tools()
+        super().run()
+        self.build_guest(Path("." if self.inplace else self.build_lib) / "pyroot" / "guest")
+
+    def build_extension(self, ext: Extension) -> None:
+        """Run Cython with the C file in the build directory, so that the source tree stays clean; then compile."""
+        try:
+            from Cython.Build import cythonize
+        except ImportError:
+            stop("Cython is missing", "install 'Cython>=3.1' (pip without --no-build-isolation brings it along)")
+        generated = os.path.join(self.build_temp, "cython")
+        result = os.path.join(generated, "pyroot", "_fast.c")
+        newest = max(os.path.getmtime(part) for part in ext.sources + ext.depends)
+        stale = os.path.exists(result) and os.path.getmtime(result) < newest
+        switched = enabled("PYROOT_ANNOTATE") or enabled("PYROOT_LINETRACE")
+        [translated] = cythonize(
+            [ext],
+            build_dir=generated,
+            include_path=["."],
+            annotate=enabled("PYROOT_ANNOTATE"),
+            compiler_directives={"linetrace": enabled("PYROOT_LINETRACE")},
+            force=self.force or stale or switched,
+        )
+        if enabled("PYROOT_ANNOTATE"):
+            os.makedirs("build/annotate", exist_ok=True)
+            shutil.copy(os.path.join(generated, "pyroot", "_fast.html"), "build/annotate")
+        ext.sources = translated.sources
+        super().build_extension(ext)
+
+    def build_guest(self, directory: Path) -> None:
+        """Let pyroot/guest/build.py build the loader, without importing the package (its core is not there yet)."""
+        spec = importlib.util.spec_from_file_location("pyroot_guest_build", "pyroot/guest/build.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        directory.mkdir(parents=True, exist_ok=True)
+        program = Path(module.build(str(directory), " ".join(compiler())))
+        program.chmod(0o755)
+
+    def get_outputs(self) -> list[str]:
+        """Add the guest program to the files that this step makes."""
+        outputs = list(super().get_outputs())
+        if not self.inplace:
+            outputs.append(os.path.join(self.build_lib, "pyroot", "guest", f"loader-{check_platform()}"))
+        return outputs
+
+
+class BuildPackage(build_py):
+    """Copy the modules, and the presets of the top-level bind/ as pyroot/bind/."""
+
+    def run(self) -> None:
+        """Copy everything; in place (an editable install) the presets are read from the source tree."""
+        super().run()
+        if not self.editable_mode:
+            for source, target in self.presets():
+                self.mkpath(os.path.dirname(target))
+                self.copy_file(source, target, preserve_mode=False)
+
+    def presets(self) -> list[tuple[str, str]]:
+        """Return (source, target) of each preset."""
+        folder = os.path.join(self.build_lib, "pyroot", "bind")
+        return [(source, os.path.join(folder, os.path.basename(source))) for source in sorted(glob("bind/*.bind"))]
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Add the presets to the files that this step makes."""
+        outputs = list(super().get_outputs(include_bytecode))
+        return outputs if self.editable_mode else outputs + [target for _source, target in self.presets()]
+
+
+class BuildCommand(build_scripts):
+    """Compile the `pyroot` command: a small program that knows which Python it was built for."""
+
+    def run(self) -> None:
+        """Compile it static where there is a static C library (it starts faster), else as usual."""
+        check_platform()
+        os.makedirs(self.build_dir, exist_ok=True)
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        command = [
+            *compiler(), "-Os", "-s", "-Wall", "-Wextra",
+            f'-DPYROOT_PYTHON="python{sys.version_info[0]}.{sys.version_info[1]}"',
+            f'-DPYROOT_EXT="{suffix}"',
+            "-o", os.path.join(self.build_dir, "pyroot"), LAUNCHER,
+        ]  # fmt: skip
+        if subprocess.run([*command, "-static"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            subprocess.run(command, check=True)
+
+
+if int(setuptools.__version__.split(".")[0]) < OLDEST_SETUPTOOLS:
+    stop(
+        f"setuptools {setuptools.__version__} is too old to read pyproject.toml",
+        f"install 'setuptools>={OLDEST_SETUPTOOLS}' (pip without --no-build-isolation brings it along)",
+    )
+
+setup(
+    ext_modules=[core()],
+    scripts=[LAUNCHER],
+    package_dir={"": "."},  # with this an editable install is a plain path entry, not an import hook
+    data_files=[("share/man/man1", [MAN_PAGE])] if os.path.exists(MAN_PAGE) else [],
+    cmdclass={"build_ext": BuildCompiled, "build_py": BuildPackage, "build_scripts": BuildCommand},
+)

@@ -1,0 +1,151 @@
+"""What every test file gets: a header that names the ground under the run, and fixtures to run pyroot and real chroots.
+
+``run_pyroot`` runs guests as the ordinary user and leaves no process behind; ``real_chroot`` does the same with
+chroot(2) and real bind mounts, where the suite is root.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import helpers
+from tests.helpers import Result, ordinary_user
+from tests.rootfs_fixtures import busybox_root, debian_root, inside, made_root
+
+__all__ = ["busybox_root", "debian_root", "made_root"]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def first_line(path: str, default: str) -> str:
+    """Return the first line of a file of the kernel, or ``default``."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.readline().strip()
+    except OSError:
+        return default
+
+
+def core_build() -> str:
+    """Say which compiled core the tests run and what it found out about this machine."""
+    try:
+        from pyroot import _fast
+    except ImportError as error:
+        return f"none ({error})"
+    checks = " ".join(f"{name}={value}" for name, value in _fast.self_check().items())
+    return f"{_fast.__file__} {checks}"
+
+
+def pytest_report_header() -> list[str]:
+    """Name what results depend on."""
+    scope = first_line("/proc/sys/kernel/yama/ptrace_scope", "no yama")
+    actions = first_line("/proc/sys/kernel/seccomp/actions_avail", "none")
+    return [
+        f"kernel: {platform.release()} {platform.machine()}, ptrace scope: {scope}, seccomp: {actions}",
+        f"core: {core_build()}",
+        f"tests run as uid {os.geteuid()}, guests as uid {ordinary_user.uid}",
+    ]
+
+
+@pytest.fixture(scope="session")
+def pyroot_words() -> list[str]:
+    """Return the words that start pyroot; skip when the ordinary user has no interpreter for it."""
+    obstacle = ordinary_user.why_not()
+    if obstacle:
+        pytest.skip(obstacle)
+    return helpers.pyroot_command()[0]
+
+
+@pytest.fixture
+def guest_directory() -> Iterator[str]:
+    """Make an empty directory that the ordinary user owns and can reach, with a short name."""
+    path = tempfile.mkdtemp(prefix="pyroot-test-")
+    if os.geteuid() == 0:
+        os.chown(path, helpers.NOBODY, helpers.NOBODY)
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def session_of_pyroot(words: list[str], arguments: list[str], options: dict[str, object]) -> Result:
+    """Run pyroot with the environment that it needs beside the caller's."""
+    environment = dict(helpers.pyroot_command()[1])
+    given = options.pop("environment", None)
+    base = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": "/tmp"}
+    environment.update(base if given is None else given)  # type: ignore[call-overload]
+    return helpers.run([*words, *arguments], environment=environment, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def run_pyroot(pyroot_words: list[str]) -> Callable[..., Result]:
+    """Return a function that runs ``pyroot ARGUMENTS...`` as the ordinary user: ``run_pyroot(["-r", root, "ls"])``."""
+
+    def call(arguments: list[str], **options: object) -> Result:
+        return session_of_pyroot(pyroot_words, arguments, options)
+
+    return call
+
+
+@pytest.fixture
+def real_chroot() -> Callable[..., Result]:
+    """Return a function that runs a command in a real chroot: ``real_chroot(root, command, bindings, cwd)``.
+
+    ``bindings`` are pairs of a host path and a guest path; mount points that are missing are made in the root and
+    removed again. The command runs as the ordinary user and is looked up by the PATH of its environment.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("a real chroot needs root")
+    from tests.oracle import sides
+
+    def call(root: str, command: list[str], bindings: list[tuple[str, str]] | None = None, cwd: str = "/",
+             **options: object) -> Result:
+        made = make_mount_points(root, bindings or [])
+
+        def prepare() -> None:
+            sides.private_mounts()
+            for host, guest in bindings or []:
+                sides.mount(host, inside(root, guest), None, sides.MS_BIND | sides.MS_REC)
+            os.chroot(root)
+            os.chdir(cwd)
+            sides.drop_rights()
+
+        try:
+            options["prepare"] = prepare
+            return session_of_real(["/usr/bin/env", *command], options)
+        finally:
+            for path in reversed(made):
+                (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+
+    return call
+
+
+def session_of_real(command: list[str], options: dict[str, object]) -> Result:
+    """Run a command with the same environment that pyroot's guests get."""
+    given = options.pop("environment", None)
+    base = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": "/tmp"}
+    environment = {**helpers.pyroot_command()[1], **(base if given is None else given)}  # type: ignore[dict-item]
+    return helpers.run(command, environment=environment, **options)  # type: ignore[arg-type]
+
+
+def make_mount_points(root: str, bindings: list[tuple[str, str]]) -> list[str]:
+    """Create what a mount needs and the root lacks; return what was made."""
+    made: list[str] = []
+    for host, guest in bindings:
+        target, path = inside(root, guest), root
+        for name in target.removeprefix(root).strip("/").split("/"):
+            path = f"{path}/{name}"
+            if os.path.lexists(path):
+                continue
+            if path == target and not os.path.isdir(host):
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+            else:
+                os.mkdir(path)
+            made.append(path)
+    return made

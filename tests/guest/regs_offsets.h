@@ -1,0 +1,29 @@
+/* Offsets in struct area (regs.h), for the assembler; regs.c checks them against the struct. */
+#define RAX 0
+#define RBX 8
+#define RCX 16
+#define RDX 24
+#define RSI 32
+#define RDI 40
+#define RBP 48
+#define RSP 56
+#define R8 64
+#define R9 72
+#define R10 80
+#define R11 88
+#define R12 96
+#define R13 104
+#define R14 112
+#define R15 120
+#define FLAGS 128
+
+#define IN 0
+#define OUT 136
+#define OWN_RSP 272
+#define HAS_AVX 280
+#define X87_CONTROL 288
+#define SSE_CONTROL 292
+#define SSE_DEFAULT 296
+#define VECTORS 320
+#define STATE_BEFORE 832
+#define STATE_AFTER 4928

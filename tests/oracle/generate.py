@@ -1,0 +1,216 @@
+"""Random cases: a tree, bindings and a program, all from one seed.
+
+The tree is biased toward what makes path lookup hard: links (absolute, relative, dangling, looping, leaving a
+binding), files where a directory is expected, directories without rights.  Targets of bindings are canonical, so that
+``mount(2)`` and every reading of ``-b`` mean the same place.
+"""
+
+from __future__ import annotations
+
+import random
+
+from .case import ORDINARY_ID, UNMADE, Binding, Case, Entry
+from .program import ProgramGenerator
+
+DIRECTORY_NAMES = ("a", "b", "c", "d")
+FILE_NAMES = ("f", "g", "h", "...", ".hidden")
+LINK_NAMES = ("l", "m", "n", "o", "p", "q")
+CHAIN = 43
+
+
+class TreeGenerator:
+    """Builds the entries of a case and remembers what is a directory or a file."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.entries: list[Entry] = []
+        self.kinds: dict[str, str] = {}
+        self.closed: set[str] = set()
+
+    def add(self, kind: str, path: str, content: bytes = b"", mode: int = 0o755, owner: int = ORDINARY_ID) -> None:
+        """Append one entry unless its name is taken."""
+        if path in self.kinds:
+            return
+        xattrs: tuple[tuple[str, bytes], ...] = ()
+        if kind in ("file", "dir") and owner == ORDINARY_ID and self.rng.random() < 0.1:
+            xattrs = (("user.mark", b"value"),)
+        self.kinds[path] = kind
+        if kind == "dir" and not mode & (0o100 if owner == ORDINARY_ID else 0o001):
+            self.closed.add(path)
+        self.entries.append(Entry(kind, path, content, mode, owner, xattrs))
+
+    def reachable(self, path: str) -> bool:
+        """Say whether the ordinary user can look the base-relative path up."""
+        return not any(path.startswith(closed + "/") for closed in self.closed)
+
+    def link_text(self) -> str:
+        """Return the text of a link: where it leads is left to chance."""
+        rng = self.rng
+        parts = [rng.choice((*DIRECTORY_NAMES, *FILE_NAMES, *LINK_NAMES, "..", ".")) for _ in range(rng.randint(1, 3))]
+        start = rng.choice(("", "", "/", "../", "../../", "/a/", "/b/", "./", "/nowhere/", "//"))
+        return start + "/".join(parts) + rng.choice(("", "", "", "/", "/."))
+
+    def directory_mode(self) -> int:
+        """Return mostly usable rights."""
+        return self.rng.choice((0o755,) * 14 + (0o700, 0o711, 0o555, 0o1777, 0, 0o444, 0o111, 0o2755))
+
+    def fill(self, top: str, depth: int, budget: int) -> None:
+        """Put random files below the directory ``top``."""
+        rng = self.rng
+        for _ in range(rng.randint(3, budget)):
+            roll = rng.random()
+            owner = 0 if rng.random() < 0.03 else ORDINARY_ID
+            if roll < 0.35 and depth > 0:
+                path = f"{top}/{rng.choice(DIRECTORY_NAMES)}"
+                if path not in self.kinds:
+                    self.add("dir", path, mode=self.directory_mode(), owner=owner)
+                    self.fill(path, depth - 1, budget - 1)
+            elif roll < 0.6:
+                mode = rng.choice((0o644, 0o644, 0o644, 0o600, 0o755, 0o444, 0, 0o111))
+                self.add("file", f"{top}/{rng.choice(FILE_NAMES)}", rng.randbytes(rng.randint(0, 40)), mode, owner)
+            elif roll < 0.93:
+                self.add("link", f"{top}/{rng.choice(LINK_NAMES)}", self.link_text().encode())
+            else:
+                kind = rng.choice(("fifo", "socket"))
+                self.add(kind, f"{top}/{kind}", mode=rng.choice((0o644, 0o600, 0o777)))
+
+    def fixed_part(self) -> None:
+        """Add what every root has: the interpreter, scripts, a long chain of links, awkward names."""
+        self.add("dir", "root")
+        for name in ("a", "b", "tmp", "proc", "x", "chain"):
+            self.add("dir", f"root/{name}", mode=0o1777 if name == "tmp" else 0o755)
+        self.add("program", "root/ops", b"ops", 0o755, 0)
+        for i in range(CHAIN):
+            self.add("link", f"root/chain/{i}", b"/a/f" if i == 0 else b"%d" % (i - 1))
+        self.add("link", "root/chain/self", b".")
+        self.add("link", "root/chain/loop", b"loop")
+        self.add("link", "root/chain/long", b"./" * 2040 + b"0")
+        self.add("file", "root/a/f", b"content of a/f", 0o644)
+        self.add("dir", "root/" + "L" * 255)
+        self.add("file", "root/" + "L" * 255 + "/" + "M" * 255, b"", 0o644)
+        self.executables()
+
+    def executables(self) -> None:
+        """Add programs and scripts of every quality below ``/x``."""
+        self.add("file", "root/x/s1", b"#!/ops\n")
+        for i in range(2, 8):
+            self.add("file", f"root/x/s{i}", b"#!/x/s%d\n" % (i - 1))
+        scripts = {
+            "arg": b"#!/ops one argument \nrest\n", "rel": b"#! ops\n", "relx": b"#!../ops\n", "crlf": b"#!/ops\r\n",
+            "gone": b"#!/nowhere/ops\n", "none": b"#!\n", "blank": b"#!   \n", "dir": b"#!/a\n", "empty": b"",
+            "text": b"echo hello\n", "nonl": b"#!/ops", "long": b"#!/" + b"y" * 300 + b"\n", "link": b"#!/x/lops\n",
+            "longarg": b"#!/ops " + b"z" * 300 + b"\n", "fifo": b"#!/x/pipe\n", "dotdot": b"#!/a/../../ops x\n",
+            "proc": b"#!/proc/self/exe y\n", "nox": b"#!/x/plain\n", "slash": b"#!/ops/\n", "tab": b"#!\t/ops\ta\tb\t\n",
+        }
+        for name, text in scripts.items():
+            self.add("file", f"root/x/{name}", text)
+        self.add("file", "root/x/plain", b"#!/ops\n", 0o644)
+        self.add("file", "root/x/unreadable", b"#!/ops\n", 0o111)
+        self.add("program", "root/x/ops2", b"ops")
+        self.add("program", "root/x/noexec", b"ops", 0o644)
+        self.add("program", "root/x/dynamic", b"dynamic")
+        self.add("program", "root/x/orphan", b"orphan")
+        self.add("program", "root/x/short", b"short")
+        self.add("dir", "root/lib")
+        self.add("program", "root/lib/ld-musl-x86_64.so.1", b"libc")
+        self.add("fifo", "root/x/pipe", mode=0o755)
+        self.add("link", "root/x/lops", b"../ops")
+        self.add("link", "root/x/ls1", b"s1")
+        self.add("link", "root/x/labs", b"/x/ops2")
+
+
+def view(bindings: list[Binding], guest: str) -> str:
+    """Return the base-relative path behind a canonical guest path, through the deepest binding."""
+    best, found = "", "root"
+    for binding in bindings:
+        if (guest == binding.guest or guest.startswith(binding.guest + "/")) and len(binding.guest) >= len(best):
+            best, found = binding.guest, binding.host
+    return found + guest[len(best):]
+
+
+def guest_paths(tree: TreeGenerator, bindings: list[Binding], kind: str, hidden: bool = False) -> list[str]:
+    """List the canonical guest paths of one kind, seen through the bindings so far.
+
+    Those below directories that the ordinary user cannot enter are left out unless ``hidden``.
+    """
+    kinds = tree.kinds
+    found: list[str] = []
+    waiting = [""]
+    while waiting:
+        top = waiting.pop()
+        host = view(bindings, top)
+        if top.count("/") > 4:
+            continue
+        for path, entry_kind in kinds.items():
+            if path.rpartition("/")[0] == host:
+                guest = f"{top}/{path.rpartition('/')[2]}"
+                real = kinds.get(view(bindings, guest), entry_kind)
+                if real == kind:
+                    found.append(guest)
+                if real == "dir" and (hidden or view(bindings, guest) not in tree.closed):
+                    waiting.append(guest)
+    return found
+
+
+def random_bindings(rng: random.Random, tree: TreeGenerator, hosts: int) -> list[Binding]:
+    """Choose bindings one after another, each on a target that the earlier ones leave visible."""
+    kinds = {path: kind for path, kind in tree.kinds.items() if tree.reachable(path)}
+    bindings: list[Binding] = []
+    unmade = 0
+    host_directories = [path for path, kind in kinds.items() if kind == "dir" and path.startswith("host")]
+    for _ in range(rng.randint(0, 5)):
+        roll = rng.random()
+        source = rng.choice(host_directories)
+        if roll < 0.15:
+            source = rng.choice([path for path, kind in kinds.items() if kind == "dir" and path.startswith("root/")])
+        elif roll < 0.35:
+            source = rng.choice([path for path, kind in kinds.items() if kind == "file" and "host" in path])
+        kind = kinds[source]
+        if rng.random() < 0.15:
+            parents = ["", *(path for path in guest_paths(tree, bindings, "dir") if path != "/proc")]
+            target = f"{rng.choice(parents)}/{UNMADE}{unmade}"
+            unmade += 1
+        else:
+            targets = [path for path in guest_paths(tree, bindings, kind) if permitted(path, bindings)]
+            target = rng.choice(targets)
+        bindings.append(Binding(source, target, kind == "dir"))
+    if rng.random() < 0.5:
+        bindings.append(Binding("/proc", "/proc"))
+    return bindings
+
+
+def permitted(target: str, bindings: list[Binding]) -> bool:
+    """Say whether a new binding may go there: never over the programs, never above an earlier one."""
+    if target in ("/ops", "/proc", "/x", "/lib", "/chain") or target.startswith(("/x/", "/lib/", "/proc/")):
+        return False
+    return not any(b.guest.startswith(target + "/") or b.guest == target for b in bindings)
+
+
+def generate(seed: int, operations: int) -> Case:
+    """Return the case of one seed with about ``operations`` operations."""
+    rng = random.Random(seed)
+    tree = TreeGenerator(rng)
+    tree.fixed_part()
+    hosts = 3
+    for i in range(hosts):
+        tree.add("dir", f"host{i}")
+        tree.add("dir", f"host{i}/a")
+        tree.add("file", f"host{i}/f", b"host %d" % i, 0o644)
+        tree.fill(f"host{i}", 2, 5)
+    tree.add("dir", "outside")
+    tree.add("file", "outside/canary", b"never to be seen\n", 0o644)
+    tree.fill("root/a", 2, 6)
+    tree.fill("root/b", 2, 6)
+    tree.fill("root", 1, 6)
+    bindings = random_bindings(rng, tree, hosts)
+    case = Case(seed, tree.entries, bindings)
+    case.program = ProgramGenerator(rng, tree.kinds, bindings, guest_names(tree, bindings)).build(operations)
+    return case
+
+
+def guest_names(tree: TreeGenerator, bindings: list[Binding]) -> list[str]:
+    """Return guest paths that the program will play with."""
+    names = [b.guest for b in bindings]
+    for kind in ("dir", "file", "link", "fifo", "socket"):
+        names += guest_paths(tree, bindings, kind, hidden=True)
+    return [name for name in names if not name.startswith(("/chain/", "/x/"))]

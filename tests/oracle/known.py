@@ -1,0 +1,40 @@
+"""Operations whose result two correct sides may disagree on, with the reason for each.
+
+This is the only place where the oracle forgives a difference.  Keep it short.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Known:
+    """One excuse: patterns for the operation and for both results, and why the difference is not an error."""
+
+    operation: str
+    real: str
+    other: str
+    reason: str
+
+    def excuses(self, operation: str, real: str, other: str) -> bool:
+        """Say whether this excuse covers the difference."""
+        pairs = ((self.operation, operation), (self.real, real), (self.other, other))
+        return all(re.search(pattern, text) for pattern, text in pairs)
+
+
+KNOWN: tuple[Known, ...] = (
+    Known(
+        r"^readlink .*/fd/", r"#<n> \(deleted\)", r"#<n> \(deleted\)",
+        "the text names an O_TMPFILE file by its inode number, whose number of digits is the disk's choice",
+    ),
+)
+
+
+def reason(operation: str, real: str, other: str) -> str | None:
+    """Return why a difference is forgiven, or None."""
+    for known in KNOWN:
+        if known.excuses(operation, real, other):
+            return known.reason
+    return None

@@ -1,0 +1,214 @@
+"""Run cases on two sides and compare: ``python -m tests.oracle.run --seeds 1-100 --ops 200``.
+
+Prints the seed, the first differing operation and what led there for every case that differs, then the totals
+``seeds N operations M differences K``.  Exits 1 when anything differed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import errno
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+
+from . import known, sides
+from .build import guest_programs
+from .case import Case, materialise, snapshot, tree_differences
+from .generate import generate
+
+RESULT = re.compile(r"= -(\d+)")
+CONTEXT = 6
+
+
+@dataclass
+class Comparison:
+    """What two sides disagreed on: result lines (index, real, other) and tree lines."""
+
+    lines: list[tuple[int, str, str]] = field(default_factory=list)
+    tree: list[str] = field(default_factory=list)
+    forgiven: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    def __len__(self) -> int:
+        return len(self.lines) + len(self.tree)
+
+
+def readable(line: str) -> str:
+    """Name the errno of a result line."""
+    return RESULT.sub(lambda m: f"= -{errno.errorcode.get(int(m.group(1)), m.group(1))}", line)
+
+
+def by_index(lines: list[str]) -> dict[int, str]:
+    """Group result lines under the operation that they belong to."""
+    result: dict[int, str] = {}
+    index = -1
+    for line in lines:
+        number, _, rest = line.partition(" ")
+        if number.isdigit():
+            index = int(number)
+            result[index] = f"{result[index]}\n{rest}" if index in result else rest
+        else:
+            result[index] = f"{result[index]}\n{line}" if index in result else line
+    return result
+
+
+class Oracle:
+    """A work directory, with a file system of its own for each side."""
+
+    def __init__(self, other: str, libc: str = "", on_disk: bool = False) -> None:
+        self.other = other
+        self.programs = guest_programs(libc)
+        sides.private_mounts()
+        self.directory = tempfile.mkdtemp(prefix="pyroot-oracle-")
+        os.chmod(self.directory, 0o755)
+        self.on_disk = on_disk
+
+    def close(self) -> None:
+        """Remove the work directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def one_side(self, case: Case, name: str, number: int) -> tuple[list[str], dict[str, str]]:
+        """Make a fresh tree, run one side over it and return its lines and the final tree."""
+        base = os.path.join(self.directory, f"side{number}")
+        os.mkdir(base)
+        if not self.on_disk:  # a fresh one for each side numbers its inodes alike
+            sides.mount("oracle", base, "tmpfs", 0, "mode=755,size=1g")
+        try:
+            materialise(case, base, self.programs)
+            lines = sides.SIDES[name](case, base)
+            return lines, snapshot(base)
+        finally:
+            if not self.on_disk:
+                sides.checked(sides.libc.umount2(base.encode(), 2), "umount")
+            shutil.rmtree(base, ignore_errors=True)
+
+    def compare(self, case: Case) -> Comparison:
+        """Run both sides and return their differences."""
+        case.identity = not self.on_disk  # a disk's inode numbers come back, and not in the same order
+        result = Comparison()
+        real_lines, real_tree = self.one_side(case, "real", 1)
+        try:
+            other_lines, other_tree = self.one_side(case, self.other, 2)
+        except sides.SideError as error:
+            result.lines.append((-1, "ended", str(error)))
+            return result
+        real, other = by_index(real_lines), by_index(other_lines)
+        for index in sorted(real.keys() | other.keys()):
+            one, two = real.get(index, "nothing"), other.get(index, "nothing")
+            if one == two:
+                continue
+            reason = known.reason(case.program[index] if index >= 0 else "", one, two)
+            if reason:
+                result.forgiven[reason] += 1
+            else:
+                result.lines.append((index, one, two))
+        result.tree = tree_differences(real_tree, other_tree)
+        return result
+
+
+def minimise(oracle: Oracle, case: Case) -> Case:
+    """Delete operations, then bindings, as long as the two sides still differ."""
+    chunk = max(1, len(case.program) // 2)
+    while chunk:
+        position = 0
+        while position < len(case.program):
+            program = case.program[:position] + case.program[position + chunk:]
+            smaller = replace(case, program=program)
+            if oracle.compare(smaller):
+                case = smaller
+            else:
+                position += chunk
+        chunk //= 2
+    for binding in list(case.bindings):
+        smaller = replace(case, bindings=[b for b in case.bindings if b != binding])
+        if oracle.compare(smaller):
+            case = smaller
+    return case
+
+
+def show(case: Case, comparison: Comparison, whole: bool, limit: int) -> None:
+    """Print the differences of one case."""
+    print(f"--- seed {case.seed}: {len(comparison)} differences")
+    for binding in case.bindings:
+        print(f"    binding {binding.host} -> {binding.guest}")
+    lines = comparison.lines[:limit]
+    for number, (index, one, two) in enumerate(lines):
+        first = 0 if whole else max(0, index - CONTEXT)
+        for before in range(first, index) if number == 0 else ():
+            print(f"    {before}: {case.program[before][:300]}")
+        print(f"  > {index}: {case.program[index][:300] if index >= 0 else ''}")
+        print(f"      real  {readable(one)[:600]}")
+        print(f"      other {readable(two)[:600]}")
+    for line in comparison.tree[:limit]:
+        print(f"    {line}")
+    if whole:
+        used = {word for line in case.program for word in re.findall(r"[\w.]+", line)}
+        for entry in case.entries:
+            if os.path.basename(entry.path) in used:
+                print(f"    tree: {entry.kind} {entry.path[:100]} {entry.content[:60]!r} {entry.mode:o} uid {entry.owner}")
+    sys.stdout.flush()
+
+
+def run(oracle: Oracle, seeds: range, operations: int, options: argparse.Namespace) -> int:
+    """Compare all seeds and print the totals; return the number of differences."""
+    total = done = 0
+    forgiven: collections.Counter[str] = collections.Counter()
+    started = time.monotonic()
+    for seed in seeds:
+        case = generate(seed, operations)
+        done += len(case.program)
+        comparison = oracle.compare(case)
+        total += len(comparison)
+        forgiven += comparison.forgiven
+        if comparison and options.minimise:
+            case = minimise(oracle, case)
+            comparison = oracle.compare(case)
+        if comparison and not options.quiet:
+            show(case, comparison, options.minimise, options.limit)
+        if options.stop_after and total >= options.stop_after:
+            break
+    for reason, count in forgiven.items():
+        print(f"forgiven {count}: {reason}")
+    seconds = time.monotonic() - started
+    print(f"seeds {seeds.start}-{seeds.stop - 1}, {seconds:.1f} s, {done / seconds:.0f} operations/s")
+    print(f"seeds {len(seeds)} operations {done} differences {total}")
+    return total
+
+
+def seed_range(text: str) -> range:
+    """Read ``A-B`` or ``A``."""
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="compare random programs in a real chroot and under pyroot")
+    parser.add_argument("--seeds", type=seed_range, default=range(1, 21))
+    parser.add_argument("--ops", type=int, default=200)
+    parser.add_argument("--other", choices=sorted(sides.SIDES), default="pyroot")
+    parser.add_argument("--libc", choices=("musl", "glibc"), default="")
+    parser.add_argument("--disk", action="store_true", help="use the file system of the temporary directory, not tmpfs")
+    parser.add_argument("--minimise", action="store_true")
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--limit", type=int, default=3, help="differences shown for each seed")
+    parser.add_argument("--stop-after", type=int, default=0, help="stop after that many differences")
+    options = parser.parse_args()
+    obstacle = sides.why_not_possible(options.other)
+    if obstacle:
+        print(f"cannot run: {obstacle}")
+        return 2
+    oracle = Oracle(options.other, options.libc, options.disk)
+    try:
+        return 1 if run(oracle, options.seeds, options.ops, options) else 0
+    finally:
+        oracle.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

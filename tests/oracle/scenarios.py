@@ -1,0 +1,227 @@
+"""Short sequences of operations that only make sense together: sockets, executions, removed directories, renames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .program import ProgramGenerator
+
+EXECUTABLES = (
+    "/ops", "/x/ops2", "/x/s1", "/x/s2", "/x/s4", "/x/s5", "/x/s6", "/x/s7", "/x/arg", "/x/rel", "/x/relx", "/x/crlf",
+    "/x/gone", "/x/none", "/x/blank", "/x/dir", "/x/empty", "/x/text", "/x/nonl", "/x/long", "/x/link", "/x/longarg",
+    "/x/fifo", "/x/dotdot", "/x/proc", "/x/nox", "/x/slash", "/x/tab", "/x/plain", "/x/unreadable", "/x/noexec",
+    "/x/dynamic", "/x/dynamic", "/x/orphan", "/x/short", "/x/lops", "/x/ls1", "/x/labs", "/x", "/x/pipe", "/x/../ops",
+    "/ops/", "/x/s1/", "x/s1", "ops", "./ops", "", "/proc/self/exe", "/proc/self/root/ops", "/proc/self/cwd/ops",
+)
+ARGUMENTS = ('["zero" "one"]', '["zero"]', "[]", "NULL", '["" "two words" "\\xff"]', "HOLE")
+
+
+def quoted(text: str) -> str:
+    """Quote text without special characters."""
+    return f'"{text}"'
+
+
+def socket_path(g: ProgramGenerator) -> str:
+    """Return a path for an address: short, or of the lengths around the limit of 108."""
+    rng = g.rng
+    roll = rng.random()
+    if roll < 0.5:
+        return rng.choice(("/tmp/s0", "/tmp/s1", "s0", "/a/s0", "../tmp/s1", "/tmp/../a/s0", "/b/s1"))
+    if roll < 0.6:
+        length = rng.choice((100, 106, 107, 108))
+        return ("/tmp/./" + "./" * 60 + "s")[: length - 2] + rng.choice(("s0", "s1"))
+    path = g.path()
+    return path if len(path) <= 108 and '"' not in path else "/tmp/s0"
+
+
+def address(path: str, g: ProgramGenerator) -> str:
+    """Return the address arguments, nearly always with a length that fits."""
+    length = len(path) + 2 + g.rng.choice((0, 0, 1, 1, 1))
+    if g.rng.random() < 0.06:
+        length = g.rng.choice((0, 1, 2, 3, 110, 111, 200))
+    return f"un:{quoted(path)} {min(length, 110) if g.rng.random() < 0.97 else length}"
+
+
+def capacity(g: ProgramGenerator) -> str:
+    """Return an output address and its length, often too short."""
+    size = g.rng.choice((110, 110, 110, 128, 0, 1, 2, 3, 5, 20))
+    return f">sa:{size} >len:{size}"
+
+
+def stream_socket(g: ProgramGenerator) -> list[str]:
+    """Bind, listen, connect, accept, and ask both ends for their names."""
+    path = socket_path(g)
+    other = path if g.rng.random() < 0.7 else socket_path(g)
+    kind = g.rng.choice(("0x801", "0x805"))
+    lines = [
+        f"=6 socket 1 {kind} 0", f"bind %6 {address(path, g)}", "listen %6 5", f"getsockname %6 {capacity(g)}",
+        f"=7 socket 1 {kind} 0",
+    ]
+    if g.rng.random() < 0.4:
+        lines.append(f"bind %7 {address(socket_path(g), g)}")
+    lines += [f"connect %7 {address(other, g)}", f"=8 accept %6 {capacity(g)}", f"getpeername %7 {capacity(g)}"]
+    lines += [f"getpeername %8 {capacity(g)}", f"getsockname %8 {capacity(g)}", f"stat {quoted(path)} >stat"]
+    if g.rng.random() < 0.3:
+        lines += [f"rename {quoted(path)} \"/tmp/moved\"", f"connect %7 {address('/tmp/moved', g)}"]
+    return [*lines, *clean(path), "close %7"]
+
+
+def clean(path: str) -> list[str]:
+    """Remove a socket file and close its socket."""
+    return [f"unlink {quoted(path)}", "close %6"]
+
+
+def datagram_socket(g: ProgramGenerator) -> list[str]:
+    """Send to a path with every call that takes an address, and ask who sent."""
+    path = socket_path(g)
+    sender = socket_path(g)
+    lines = [
+        "=6 socket 1 0x802 0", f"bind %6 {address(path, g)}", "=7 socket 1 0x802 0", f"bind %7 {address(sender, g)}",
+    ]
+    for _ in range(g.rng.randint(1, 3)):
+        target = path if g.rng.random() < 0.8 else socket_path(g)
+        length = len(target) + 2 if g.rng.random() < 0.9 else g.rng.choice((0, 2, 3, 110))
+        lines.append(g.rng.choice((
+            f'sendto %7 "x" 1 0 un:{quoted(target)} {length}',
+            f"sendmsg %7 msg:{length}:{quoted(target)} 0",
+            f"sendmmsg %7 mmsg:{length}:{quoted(target)}:{quoted(path)} 2 0",
+        )))
+        lines.append(g.rng.choice((
+            f"recvfrom %6 >data:10 10 0 {capacity(g)}", "recvmsg %6 >msg:110 0", "recvmsg %6 >msg:5 0",
+            "recvfrom %6 >data:10 10 0 NULL NULL",
+        )))
+    return [*lines, f"getsockname %7 {capacity(g)}", f"unlink {quoted(sender)}", *clean(path), "close %7"]
+
+
+def other_sockets(g: ProgramGenerator) -> list[str]:
+    """Unnamed, autobound and abstract addresses: nothing of theirs is a path."""
+    seed = g.rng.randrange(1 << 40)
+    return [
+        "=6 socket 1 0x801 0", f"getsockname %6 {capacity(g)}",
+        g.rng.choice(('bind %6 un:"" 2', f'bind %6 un:"\\x00oracle{seed:x}" 18', 'bind %6 un:"/tmp/x" 1')),
+        "getsockname %6 >sa:8 >len:8", "=7 socket 2 0x802 0", f"getsockname %7 {capacity(g)}", "close %6", "close %7",
+    ]
+
+
+def execution(g: ProgramGenerator) -> list[str]:
+    """Execute something in a child, which may share memory, files or cwd with its parent, or in its thread."""
+    rng = g.rng
+    path = rng.choice(EXECUTABLES) if rng.random() < 0.8 else g.path()
+    arguments = rng.choice(ARGUMENTS) if rng.random() < 0.5 else ARGUMENTS[0]
+    environment = rng.choice(('["A=b" "C=d"]', "[]", "NULL"))
+    call = f"execve {quoted(path)} {arguments} {environment}"
+    before: list[str] = []
+    if rng.random() < 0.4:
+        how = rng.choice(("0x200000", "0x280000", "0x800", "0x80800"))
+        flags = rng.choice(("0", "0x100", "0x10000", "0x800"))
+        call = f"execveat -100 {quoted(path)} {arguments} {environment} {flags}"
+        if rng.random() < 0.4:
+            before = [f"=9 open {quoted(path)} {how} 0"]
+            call = f'execveat %9 "" {arguments} {environment} {rng.choice(("0x1000", "0x1000", "0x11000", "0"))}'
+        elif rng.random() < 0.5:
+            before = [f'=9 open "/x" {how} 0']
+            call = f"execveat %9 {quoted(path.removeprefix('/x/'))} {arguments} {environment} {flags}"
+    elif g.has_proc and rng.random() < 0.2:
+        before = [f'=9 open {quoted(path)} {rng.choice(("0x200000", "0x800", "0x280000"))} 0']
+        call = f'execve "/proc/self/fd/9" {arguments} {environment}'
+    before = [*before, *(['chdir "/x"'] if rng.random() < 0.2 else [])]
+    if rng.random() < 0.15:
+        return [f"clone 0 {len(before) + 2}", *before, "clone 0x10f00 1", call]
+    return [f"clone {rng.choice(('0', '0', '0x4100', '0x100'))} {len(before) + 1}", *before, call]
+
+
+def removed_directory(g: ProgramGenerator) -> list[str]:
+    """Work in a directory that is gone."""
+    parent = g.rng.choice(("/tmp", "/a", "/b", *(b.guest for b in g.bindings if b.is_directory)))
+    gone = f"{parent}/gone"
+    lines = [f"mkdir {quoted(gone)} 0755", f"=9 open {quoted(gone)} 0x10000 0", f"chdir {quoted(gone)}"]
+    lines.append(f"rmdir {quoted(gone)}")
+    calls = (
+        "getcwd >text:100 100", 'stat "." >stat', 'stat ".." >stat', 'open "." 0 0', 'open "new" 0x841 0644', 'stat "" >stat',
+        'newfstatat %9 "" >stat 0x1000', 'mkdirat %9 "x" 0755', 'list %9', 'openat %9 ".." 0 0', 'openat %9 "." 0 0',
+        'readlink "/proc/self/cwd" >text:100 100', 'stat "/proc/self/cwd" >stat', 'fchdir %9', 'chdir ".."', 'chdir "."',
+        'readlink "/proc/self/fd/9" >text:100 100', 'openat2 %9 "x/.." longs:0:0:8 24', 'rename "." "y"', 'access ".." 0',
+    )
+    lines += g.rng.sample(calls, 5)
+    return [*lines, 'chdir "/"', "close %9"]
+
+
+def moved_directory(g: ProgramGenerator) -> list[str]:
+    """Rename a directory under an open fd and under the cwd."""
+    one, two = g.rng.sample(("/tmp/m1", "/a/m1", "/b/m2", "/tmp/m2", "m3"), 2)
+    lines = [
+        f"mkdir {quoted(one)} 0755", f"=9 open {quoted(one)} 0x210000 0", f"chdir {quoted(one)}", 'mkdir "sub" 0755',
+        f"rename {quoted(one)} {quoted(two)}", "getcwd >text:200 200", 'openat %9 "sub" 0x10000 0', 'stat "../m1" >stat',
+        'newfstatat %9 "../m2" >stat 0', 'chdir "sub"', "getcwd >text:200 200", 'chdir ".."', 'rmdir "sub"',
+    ]
+    return [*lines, 'chdir "/"', f"rmdir {quoted(two)}", f"rmdir {quoted(one)}", "close %9"]
+
+
+def binding_edges(g: ProgramGenerator) -> list[str]:
+    """Go up and down over the top of a binding with every kind of start."""
+    if not g.bindings:
+        return g.call()
+    binding = g.rng.choice(g.bindings)
+    guest = binding.guest
+    name = guest.rpartition("/")[2]
+    calls = [
+        f"stat {quoted(guest + '/..')} >stat", f"rmdir {quoted(guest)}", f"unlink {quoted(guest)}",
+        f"rename {quoted(guest)} {quoted(guest + 'x')}", f"rename \"/tmp\" {quoted(guest)}",
+        f"renameat2 -100 {quoted(guest)} -100 \"/a/f\" 2", f"link {quoted(guest + '/f')} \"/tmp/lf\"", 'unlink "/tmp/lf"',
+        f"rename {quoted(guest + '/f')} \"/tmp/rf\"", f"mkdir {quoted(guest)} 0755", f"symlink \"x\" {quoted(guest)}",
+        f"rename {quoted(guest + '/f')} {quoted(guest + '/f2')}", f"rename {quoted(guest + '/f2')} {quoted(guest + '/f')}",
+        f"open {quoted(guest)} 0xc1 0644", f"chmod {quoted(guest)} 0755", f"lstat {quoted(guest)} >stat",
+        f"rmdir {quoted(guest + '/.')}", f"openat2 -100 {quoted(guest)} longs:0:0:1 24",
+        f"openat2 -100 {quoted(guest + '/..')} longs:0:0:1 24", f"rmdir {quoted(guest + '/a/..')}",
+    ]
+    lines = g.rng.sample(calls, 6)
+    if binding.is_directory:
+        lines += [
+            f"=9 open {quoted(guest)} 0x210000 0", 'openat %9 ".." 0x200000 0', f"newfstatat %9 {quoted('../' + name)} >stat 0",
+            "fchdir %9", 'stat ".." >stat', f"stat {quoted('../' + name + '/.')} >stat", "getcwd >text:300 300",
+            f"openat2 %9 {quoted('..')} longs:0:0:8 24", f"openat2 %9 {quoted('/a')} longs:0:0:16 24",
+            f"openat2 %9 {quoted('../../a')} longs:0:0:16 24", f"openat2 %9 {quoted('a/../..')} longs:0:0:1 24",
+            'chdir ".."', "getcwd >text:300 300", 'chdir "/"', "close %9",
+        ]
+    return lines
+
+
+def watch(g: ProgramGenerator) -> list[str]:
+    """Watch a directory while names in it change."""
+    where = g.rng.choice(("/tmp", "/a", "/b", *(b.guest for b in g.bindings if b.is_directory and b.guest != "/proc")))
+    return [
+        "=9 inotify_init1 0x800", f"inotify_add_watch %9 {quoted(where)} 0x3c6", f"=8 creat {quoted(where + '/w')} 0644",
+        f"chmod {quoted(where + '/w')} 0600", f"rename {quoted(where + '/w')} {quoted(where + '/w2')}",
+        f"unlink {quoted(where + '/w2')}", "read %9 >events:4096 4096", g.fill("inotify_add_watch %9 {p} 0x2000004"),
+        g.fill("inotify_add_watch %9 {p} {n8}"), "close %8", "close %9",
+    ]
+
+
+def descriptor_links(g: ProgramGenerator) -> list[str]:
+    """Look at, through and behind /proc/self/fd of files that are open, moved, unlinked or nameless."""
+    where = g.rng.choice(("/tmp", "/a", *(b.guest for b in g.bindings if b.is_directory and b.guest != "/proc")))
+    path = f"{where}/dl"
+    open_line = g.rng.choice((
+        f"=9 open {quoted(path)} 0x42 0644", f"=9 open {quoted(where)} 0x410002 0644", f"=9 open {quoted(where)} 0x210000 0",
+        '=9 memfd_create "name" 0', f"=9 open {quoted(path)} 0x220000 0", "=9 socket 1 1 0",
+    ))
+    link = g.rng.choice(("/proc/self/fd/9", "/proc/thread-self/fd/9", "/proc/self/task/../fd/9"))
+    calls = (
+        f"readlink {quoted(link)} >text:200 200", f"readlink {quoted(link)} >text:4 4", f"open {quoted(link)} 0x802 0",
+        f"stat {quoted(link)} >stat", f"lstat {quoted(link)} >stat", f"open {quoted(link)} 0x20800 0",
+        f"linkat -100 {quoted(link)} -100 {quoted(where + '/linked')} 0x400", f"unlink {quoted(where + '/linked')}",
+        f"rename {quoted(path)} {quoted(path + '2')}", f"unlink {quoted(path)}", f"truncate {quoted(link)} 3",
+        f"chmod {quoted(link)} 0600", f"openat2 -100 {quoted(link)} longs:0:0:2 24", f"stat {quoted(link + '/.')} >stat",
+        f"execve {quoted(link)} [] []", f"access {quoted(link)} 4", f"stat {quoted(link + '/..')} >stat",
+    )
+    return [open_line, "close 9", "=9 fcntl %9 0 9", *g.rng.sample(calls, 7), f"unlink {quoted(path)}",
+            f"unlink {quoted(path + '2')}", "close %9"]
+
+
+ALL: tuple[Callable[[ProgramGenerator], list[str]], ...] = (
+    stream_socket, datagram_socket, other_sockets, execution, execution, execution, execution, removed_directory,
+    moved_directory, binding_edges, binding_edges, binding_edges, watch, descriptor_links,
+)

@@ -1,0 +1,158 @@
+"""The sides that the oracle compares: a real chroot with real bind mounts, pyroot, and proot.
+
+Both run the same program as the same ordinary user with the same groups, rights mask, environment and
+``no_new_privs``.  The real side needs root and works in a mount namespace of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from tests.helpers import ordinary_user, pyroot_command
+
+from .case import ORDINARY_ID, UNMADE, Binding, Case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CLONE_NEWNS = 0x20000
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+PR_SET_NO_NEW_PRIVS = 38
+ENVIRONMENT = {"PATH": "/:/x", "HOME": "/tmp", "LANG": "C", "PWD": "/"}
+TIME_LIMIT = 120.0
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class SideError(Exception):
+    """A side could not run the program at all, or did not end."""
+
+
+def checked(result: int, what: str) -> None:
+    """Raise OSError when a C call failed."""
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    """Call mount(2)."""
+    encoded = kind.encode() if kind else None
+    text = data.encode() if data else None
+    checked(libc.mount(os.fsencode(source), os.fsencode(target), encoded, flags, text), f"mount {target}")
+
+
+def private_mounts() -> None:
+    """Enter a mount namespace whose mounts nobody else sees."""
+    checked(libc.unshare(CLONE_NEWNS), "unshare")
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+
+
+def no_new_privileges() -> None:
+    """Set no_new_privs, as a supervisor without rights must for its filter."""
+    checked(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+
+
+def drop_rights() -> None:
+    """Become the ordinary user."""
+    os.umask(0o022)
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(ORDINARY_ID)
+        os.setuid(ORDINARY_ID)
+    no_new_privileges()
+
+
+def bind_mounts(base: str, bindings: list[Binding]) -> None:
+    """Make the bindings with mount(2), outer ones first; sources are taken from before any of the mounts."""
+    sources = {b.host: os.open(os.path.join(base, b.host), os.O_PATH) for b in bindings}
+    for binding in sorted(bindings, key=lambda b: b.guest.count("/")):
+        target = f"{base}/root{binding.guest}"
+        if binding.guest.rpartition("/")[2].startswith(UNMADE) and not os.path.lexists(target):
+            if binding.is_directory:
+                os.mkdir(target)
+            else:
+                os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+        mount(f"/proc/self/fd/{sources[binding.host]}", target, None, MS_BIND)
+    for handle in sources.values():
+        os.close(handle)
+
+
+def run_program(command: list[str], program: str, prepare: Callable[[], None], environment: dict[str, str]) -> list[str]:
+    """Run one side and return its lines; a side that does not end is killed with everything it started."""
+    def prepare_or_explain() -> None:
+        try:
+            prepare()
+        except OSError as error:
+            os.write(2, f"{error}\n".encode())
+            os._exit(99)
+
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd="/",
+        preexec_fn=prepare_or_explain, start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(program.encode(), timeout=TIME_LIMIT)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, errors = process.communicate()
+            raise SideError(f"{command[0]} did not end; last lines {output[-300:]!r} {errors[-300:]!r}") from error
+    if process.returncode == 99:
+        raise SideError(f"{command[0]} did not start: {errors.decode('latin-1')}")
+    lines = output.decode("latin-1").splitlines()
+    if process.returncode or errors:
+        lines.append(f"status {process.returncode} stderr {errors.decode('latin-1', 'replace')[-2000:]!r}")
+    return lines
+
+
+def run_real(case: Case, base: str) -> list[str]:
+    """Run the program in a real chroot with real bind mounts."""
+
+    def prepare() -> None:
+        private_mounts()
+        bind_mounts(base, case.bindings)
+        os.chroot(f"{base}/root")
+        os.chdir("/")
+        drop_rights()
+
+    return run_program(["/ops", *case.interpreter_arguments()], "\n".join(case.program), prepare, ENVIRONMENT)
+
+
+def binding_words(case: Case, base: str, option: str) -> list[str]:
+    """Return the bindings as command-line words."""
+    words: list[str] = []
+    for binding in case.bindings:
+        words += [option, f"{os.path.join(base, binding.host)}:{binding.guest}"]
+    return words
+
+
+def run_pyroot(case: Case, base: str) -> list[str]:
+    """Run the program under pyroot as the ordinary user."""
+    command, environment = pyroot_command()
+    command += ["-r", f"{base}/root", *binding_words(case, base, "-b"), "-w", "/", "/ops", *case.interpreter_arguments()]
+    return run_program(command, "\n".join(case.program), drop_rights, {**environment, **ENVIRONMENT})
+
+
+def run_proot(case: Case, base: str) -> list[str]:
+    """Run the program under proot: a rehearsal of a second side, which is expected to differ."""
+    command = ["/usr/bin/proot", "-r", f"{base}/root", *binding_words(case, base, "-b"), "-w", "/"]
+    environment = {**ENVIRONMENT, "PROOT_TMP_DIR": "/tmp"}
+    return run_program([*command, "/ops", *case.interpreter_arguments()], "\n".join(case.program), drop_rights, environment)
+
+
+SIDES: dict[str, Callable[[Case, str], list[str]]] = {"real": run_real, "pyroot": run_pyroot, "proot": run_proot}
+
+
+def why_not_possible(other: str) -> str | None:
+    """Return why the oracle cannot run here, or None."""
+    if os.geteuid() != 0:
+        return "the oracle needs root for its real chroot and real bind mounts"
+    if other == "pyroot":
+        return ordinary_user.why_not()
+    return None
