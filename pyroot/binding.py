@@ -157,6 +157,9 @@ def _host_exists(binding: Binding) -> bool:
             f"{binding.shown}: {os.fsdecode(binding.host)} on the host: {text_of(error.errno or 0)}",
             "the part in front of the colon is a path of the host that exists",
         ) from None
+    ours = b"/proc/%d/" % os.getpid()
+    if binding.host.startswith(ours):  # /etc/mtab: the file of the process that opens it, not ours
+        binding.host = b"/proc/self/" + binding.host[len(ours) :]
     return True
 
 

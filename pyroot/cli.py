@@ -11,7 +11,7 @@ import os
 import sys
 
 from pyroot import options, report
-from pyroot.errors import EXIT_FAILURE, EXIT_SIGNAL_BASE, PyrootError
+from pyroot.errors import EXIT_FAILURE, EXIT_SIGNAL_BASE, PyrootError, text_of
 
 _SIGINT = 2
 
@@ -26,8 +26,6 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_SIGNAL_BASE + _SIGINT
-    except BrokenPipeError:  # the reader of -h is gone
-        return EXIT_FAILURE
     except Exception as error:
         what = f"internal error: {type(error).__name__}: {error}"
         report.failure(PyrootError(what, "this is a fault of pyroot: PYROOT_DEBUG=1 shows where, please report it"))
@@ -58,8 +56,12 @@ def _answer(option: options.Option, spelling: str) -> int:
     from pyroot import usage
 
     write = usage.version if option.field == "version" else usage.full if spelling == "--help" else usage.short
-    sys.stdout.write(write())
-    sys.stdout.flush()
+    try:
+        print(write(), end="", flush=True)
+    except BrokenPipeError:  # the reader has seen enough
+        return EXIT_FAILURE
+    except OSError as error:
+        raise PyrootError(f"standard output: {text_of(error.errno or 0)}") from error
     return 0
 
 

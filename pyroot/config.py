@@ -99,18 +99,22 @@ def _set_root(config: Config, roots: list[tuple[str, str]]) -> None:
         note(1, f"root given {len(roots)} times: the last one counts, {spelling} {value}")
     shown = f"{spelling} {value}"
     config.rootfs_spelled = binding.absolute(os.fsencode(value), config.host_cwd, shown)
+    if b".." not in config.rootfs_spelled.split(b"/"):
+        config.rootfs_spelled = os.path.normpath(config.rootfs_spelled)
     try:
         config.rootfs = os.path.realpath(config.rootfs_spelled, strict=True)
         is_directory = os.path.isdir(config.rootfs)
     except OSError as error:
-        raise PyrootError(f"{shown}: {text_of(error.errno or 0)}", _root_hint(value)) from None
+        raise PyrootError(f"{shown}: {text_of(error.errno or 0)}", _root_hint(value, error)) from None
     if not is_directory:
         raise PyrootError(f"{shown}: not a directory", "the root is a directory that holds bin, etc, usr and so on")
     if not os.access(config.rootfs, os.X_OK):
         raise PyrootError(f"{shown}: permission denied", "the root must be a directory that you may enter")
 
 
-def _root_hint(value: str) -> str:
+def _root_hint(value: str, error: OSError) -> str:
     if value.startswith("-"):
         return "the word behind the option is taken as the directory; was it left out?"
+    if not isinstance(error, FileNotFoundError):
+        return "the root is a directory that you may enter"
     return f"pyroot new {value} makes a small root there out of this machine's programs"

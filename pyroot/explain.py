@@ -77,7 +77,9 @@ def _not_found_hint(core: "Core", config: "Config", name: bytes, path: bytes) ->
         return "is the name spelled right, and is the program installed?"
     if not any(_exists(core, directory) for directory in (b"/bin", b"/usr/bin", b"/sbin")):
         return f"the root {root} has neither /bin nor /usr/bin; pyroot new DIR makes a small root"
-    return f"the root {root} has no such program: install it there, or bind one of the host with -b"
+    if any(os.access(directory + b"/" + name, os.X_OK) for directory in searched if directory):
+        return f"pyroot new --add {root} {shown} copies this machine's {shown} there, with all that it needs"
+    return f"the root {root} has no such program: install it there"
 
 
 def _misplaced_hint(config: "Config") -> str:
@@ -101,7 +103,7 @@ def exec_failure(core: "Core", config: "Config", program: bytes, cwd: bytes, err
     links = [Link(program)]
     try:
         while True:
-            following = _examine(core, links[-1], cwd)
+            following = _examine(core, links[-1], cwd, os.fsdecode(config.rootfs_spelled))
             if following is None:
                 break
             links.append(following)
@@ -137,9 +139,9 @@ def is_plain_script(core: "Core", program: bytes, cwd: bytes) -> bool:
     return bool(header) and not header.startswith(b"\x7fELF") and b"\0" not in header
 
 
-def _examine(core: "Core", link: Link, cwd: bytes) -> Link | None:
+def _examine(core: "Core", link: Link, cwd: bytes, root: str) -> Link | None:
     """Check one program as execve would; return the interpreter that it names, None at the end of the chain."""
-    host_path = _locate(core, link, cwd)
+    host_path = _locate(core, link, cwd, root)
     _check_permissions(host_path)
     header = _read_header(host_path)
     if header.startswith(b"#!"):
@@ -151,7 +153,7 @@ def _examine(core: "Core", link: Link, cwd: bytes) -> Link | None:
     raise Broken("has no format that this machine can execute", "a program is an ELF file or begins with #!")
 
 
-def _locate(core: "Core", link: Link, cwd: bytes) -> bytes:
+def _locate(core: "Core", link: Link, cwd: bytes, root: str) -> bytes:
     try:
         return core.resolve(link.guest, cwd)[1]
     except OSError as error:
@@ -159,7 +161,7 @@ def _locate(core: "Core", link: Link, cwd: bytes) -> bytes:
             raise Broken(text_of(error.errno or 0), "the path must lead to a program in the guest") from None
     target = _dangling_target(core, link, cwd)
     reason = f"is a link to {os.fsdecode(target)}, which is not in the guest" if target else "not in the guest"
-    raise Broken(reason, _missing_hint(link))
+    raise Broken(reason, _missing_hint(link, root))
 
 
 def _dangling_target(core: "Core", link: Link, cwd: bytes) -> bytes:
@@ -169,11 +171,13 @@ def _dangling_target(core: "Core", link: Link, cwd: bytes) -> bytes:
         return b""
 
 
-def _missing_hint(link: Link) -> str:
+def _missing_hint(link: Link, root: str) -> str:
     name = os.fsdecode(link.guest)
     if link.role.startswith("ELF"):
-        return f"the root lacks the C library of the program: copy {name} and its libraries there, or see pyroot new"
+        return f"install the C library in the root; pyroot new --add {root} PROGRAM copies a program with its libraries"
     if link.role.startswith("#!"):
+        if os.access(link.guest, os.X_OK) and name.startswith("/"):
+            return f"pyroot new --add {root} {name} copies this machine's interpreter there, with all that it needs"
         return f"install {name} in the root, or let the first line of the script name an interpreter that is there"
     return "paths of the command are those of the guest; -b makes a host path appear there"
 
@@ -231,9 +235,9 @@ def _elf_interpreter(host_path: bytes, link: Link) -> Link | None:
         ours = _THIS_MACHINE.get(os.uname().machine, machine)
         if machine != ours or head[4] != _CLASS_64:
             bits = "64" if head[4] == _CLASS_64 else "32"
-            name = _MACHINES.get(machine, f"processor number {machine}")
+            theirs = _MACHINES.get(machine, f"processor number {machine}")
             raise Broken(
-                f"is a {bits}-bit program for {name}, this pyroot runs 64-bit programs for {_MACHINES[ours]}",
+                f"is a {bits}-bit program for {theirs}, this pyroot runs 64-bit programs for {_MACHINES[ours]}",
                 f"use a root that was made for {_MACHINES[ours]}",
             )
         if file_type not in _TYPES:
@@ -267,7 +271,22 @@ def core_failure(error: Exception) -> PyrootError:
     text = str(error)
     hint = "PYROOT_DEBUG=1 shows where it happened"
     if text.startswith("ptrace"):
-        hint = "look at /proc/sys/kernel/yama/ptrace_scope and, in a container, for the capability SYS_PTRACE"
+        if tracer := _tracer():
+            hint = f"process {tracer} traces this one already: pyroot does not run inside strace, gdb or another pyroot"
+        else:
+            hint = "look at /proc/sys/kernel/yama/ptrace_scope and, in a container, for the capability SYS_PTRACE"
     elif text.startswith("fork"):
         hint = "there may be too many processes, see ulimit -u"
     return PyrootError(text, hint)
+
+
+def _tracer() -> int:
+    """Return the pid of the process that traces us, 0 when nobody does."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"TracerPid:"):
+                    return int(line.split()[1])
+    except OSError:
+        pass
+    return 0

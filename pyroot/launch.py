@@ -31,7 +31,7 @@ _COERCED_LC_CTYPE = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
 
 def run(config: "Config") -> int:
-    """Run the command of ``config`` to its end and return the exit code.
+    """Run the command of ``config`` to its end and return the exit code; changes the working directory of this process.
 
     Raises PyrootError when the view cannot be built or the command cannot be started.
     """
@@ -39,6 +39,8 @@ def run(config: "Config") -> int:
     try:
         core = binding.build_view(_core_class(), config.rootfs, _bindings(config), glue)
         cwd = _working_directory(core, config)
+        # The core looks up a relative program, and a relative #! interpreter, from where we are ourselves.
+        os.chdir(core.resolve(cwd)[1])
         environment = guest_environment(cwd)
         note(1, f"root {os.fsdecode(config.rootfs)}, working directory {os.fsdecode(cwd)}")
         close_outside_directories(core)
@@ -199,10 +201,9 @@ def _run_core(
 ) -> int:
     from pyroot._fast import CoreError
 
-    exe = program if program.startswith(b"/") else cwd.rstrip(b"/") + b"/" + program
     while True:
         try:
-            return core.run(exe, argv, environment, cwd, config.kill_on_exit, config.seccomp, config.verbose)
+            return core.run(program, argv, environment, cwd, config.kill_on_exit, config.seccomp, config.verbose)
         except CoreError as error:
             if not config.seccomp or not str(error).startswith("seccomp:"):
                 from pyroot import explain

@@ -1,30 +1,31 @@
-"""Run pyroot the way its users do: from a shell, in a fresh interpreter, as an ordinary user.
+"""Run pyroot the way its users do: from a shell, in a fresh interpreter, as an ordinary user with a small environment.
 
-A suite that runs as root lends its guests the user 65534, who must be able to read interpreter and package: where the
-source tree is closed to others (below /root), the package is copied to a place that is not.
+Different from the fixture ``run_pyroot`` nothing is added to the environment, since some tests look at all of it.
 """
 
 from __future__ import annotations
 
-import functools
 import os
+import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-TOP = Path(__file__).resolve().parent.parent
-USER = 65534
+import pytest
+
+from tests import helpers
+
+TOP = Path(helpers.PROJECT)
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def identity() -> dict[str, Any]:
     """Return the keywords of subprocess that make a child an ordinary user's."""
-    return {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
+    return {"user": helpers.NOBODY, "group": helpers.NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def work_directory() -> Iterator[Path]:
     try:
         path.chmod(0o755)
         if os.geteuid() == 0:
-            os.chown(path, USER, USER)
+            os.chown(path, helpers.NOBODY, helpers.NOBODY)
         yield path
     finally:
         for directory, _names, _files in os.walk(path):
@@ -42,26 +43,24 @@ def work_directory() -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-@functools.cache
 def package() -> Path:
-    """Return a directory that holds the package and that the ordinary user may read."""
-    start = TOP / "pyroot/_start.py"
-    test = [sys.executable, "-IS", str(start), "-V"]
-    if subprocess.run(test, capture_output=True, cwd="/", check=False, **identity()).returncode == 0:
-        return TOP
-    import atexit
+    """Return the directory that holds the package under test."""
+    return Path(helpers.core_directory())
 
-    copy = Path(tempfile.mkdtemp(prefix="pyroot-test-package-", dir="/var/tmp"))
-    atexit.register(shutil.rmtree, copy)
-    copy.chmod(0o755)
-    for part in ("pyroot", "bind"):
-        shutil.copytree(TOP / part, copy / part)
-    return copy
+
+def interpreter() -> str:
+    """Return an interpreter that the ordinary user can run the package with."""
+    path, reason = helpers.ordinary_user.interpreter
+    if not path:
+        pytest.skip(f"no interpreter for the ordinary user: {reason}")
+    return path
 
 
 def command(*words: str | os.PathLike[str]) -> list[str]:
-    """Return the command line of pyroot with ``words``."""
-    return [sys.executable, "-IS", str(package() / "pyroot/_start.py"), *map(os.fspath, words)]
+    """Return the command line of pyroot with ``words``; ``PYROOT_CMD`` names another pyroot."""
+    given = os.environ.get("PYROOT_CMD")
+    start = shlex.split(given) if given else [interpreter(), "-IS", str(package() / "pyroot/_start.py")]
+    return start + [os.fspath(word) for word in words]
 
 
 def environment(home: Path | None = None, **more: str) -> dict[str, str]:

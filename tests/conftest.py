@@ -118,7 +118,7 @@ def real_chroot() -> Callable[..., Result]:
 
         try:
             options["prepare"] = prepare
-            return session_of_real(["/usr/bin/env", *command], options)
+            return session_of_real(command, options)
         finally:
             for path in reversed(made):
                 (os.rmdir if os.path.isdir(path) else os.unlink)(path)

@@ -233,6 +233,11 @@ def test_host_side_is_resolved_with_all_links(place: Place) -> None:
     assert core.bindings()[1][:2] == (os.fsencode(place.host / "real"), b"/x")
 
 
+def test_host_side_in_our_own_proc_directory_is_that_of_each_guest(place: Place) -> None:
+    assert place.view("/proc/self/mounts:/mtab").bindings()[1][:2] == (b"/proc/self/mounts", b"/mtab")
+    assert place.view("/proc/mounts:/mtab").bindings()[1][0] == b"/proc/self/mounts"
+
+
 def test_default_place_is_the_host_path_as_spelled(place: Place) -> None:
     (place.host / "real").mkdir()
     (place.host / "link").symlink_to("real")

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from as_user import PATH, TOP, command, environment, identity, package, pyroot, work_directory
+
+from tests.as_user import PATH, TOP, command, environment, identity, interpreter, package, pyroot, work_directory
 
 PROGRAMS = ["sh", "ls", "cat", "env", "pwd", "true", "false", "sleep", "readlink", "id"]
 
@@ -95,6 +96,48 @@ def test_command_is_quiet_when_all_is_well(root: Path) -> None:
     for words in (["-r", root, "true"], ["-R", root, "true"], ["-r", root, "-b", "/proc", "true"]):
         done = pyroot(*words, cwd="/var/tmp")
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@contextlib.contextmanager
+def session(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """Start pyroot in a session of its own and wait until its guest says that it is up."""
+    process = subprocess.Popen(
+        command(*words),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd="/",
+        start_new_session=True,
+        **identity(),
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "up\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_to_pyroot_alone_reaches_the_command(root: Path, number: int) -> None:
+    with session("-r", root, "sh", "-c", "echo up; exec sleep 50") as process:
+        process.send_signal(number)
+        assert process.wait(20) == 128 + number
+    with session(
+        "-r", root, "sh", "-c", f"trap 'exit 9' {int(number)}; echo up; while :; do sleep 0.1; done"
+    ) as process:
+        process.send_signal(number)
+        assert process.wait(20) == 9
+
+
+def test_command_that_survives_an_interrupt_keeps_its_status(root: Path) -> None:
+    with session("-r", root, "sh", "-c", "trap 'echo int' INT; echo up; read x; exit 3") as process:
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 3
+    with session("-r", root, "sh", "-c", "trap '' INT; echo up; sleep 1; exit 4") as process:
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 4
 
 
 # Failures: one line and a hint, never a traceback
@@ -190,6 +233,11 @@ def test_debug_variable_shows_the_traceback() -> None:
     assert "Traceback" in done.stderr
 
 
+def test_pyroot_in_pyroot_says_why_it_cannot_be(root: Path) -> None:
+    done = pyroot("-r", "/", *command("-r", root, "true"))
+    assert_failure(done, 125, "ptrace is not permitted here", "another pyroot")
+
+
 def test_missing_core_is_no_traceback(work: Path) -> None:
     shutil.copytree(package() / "pyroot", work / "p/pyroot", ignore=shutil.ignore_patterns("*.so"))
     done = subprocess.run(
@@ -249,6 +297,14 @@ def test_module_can_be_run() -> None:
     assert subprocess.run(module, cwd=package(), capture_output=True, text=True, check=True).stdout == done.stdout
 
 
+def test_help_that_cannot_be_written_is_no_traceback() -> None:
+    with open("/dev/full", "wb") as full:
+        done = pyroot("-h", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (125, "pyroot: standard output: no space left on device\n")
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *command("-h")]
+    assert subprocess.run(closed, capture_output=True, text=True, check=False).stderr == ""
+
+
 # Root, working directory, environment
 
 
@@ -262,7 +318,7 @@ def test_root_is_the_guest_s(root: Path) -> None:
 
 
 def test_default_root_is_that_of_the_host() -> None:
-    assert pyroot("ls", "/").stdout == "".join(f"{name}\n" for name in sorted(os.listdir("/")))
+    assert sorted(pyroot("ls", "-A", "/").stdout.split()) == sorted(os.listdir("/"))
 
 
 def test_without_command_a_login_shell_starts(root: Path) -> None:
@@ -346,6 +402,8 @@ def test_command_with_a_slash_begins_in_the_working_directory(work: Path, root: 
     script(work / "s", "#!/bin/sh\necho $0 $*\n")
     assert pyroot("-r", root, "-b", f"{work}:/mnt", "-w", "/mnt", "./s", "x").stdout == "./s x\n"
     assert pyroot("-r", root, "-b", f"{work}:/mnt", "mnt/s", "y").stdout == "mnt/s y\n"
+    script(work / "relative", "#!s\n")
+    assert pyroot("-r", root, "-b", f"{work}:/mnt", "-w", "/mnt", "./relative", "x").stdout == "s ./relative x\n"
 
 
 def test_text_without_header_goes_to_the_shell_as_in_chroot(work: Path, root: Path) -> None:
@@ -440,7 +498,7 @@ def test_run_has_the_manners_of_subprocess(root: Path) -> None:
         "print(pyroot.PyrootError('m', 'h').hint, pyroot.__version__, 'run' in dir(pyroot))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=package(), capture_output=True, text=True, check=False,
+        [interpreter(), "-c", program], cwd=package(), capture_output=True, text=True, check=False,
         env=environment(), **identity(),
     )  # fmt: skip
     assert done.stderr == ""

@@ -233,6 +233,7 @@ def test_root_is_made_canonical_and_remembered_as_spelled(tmp_path: Path, monkey
     made = build(["-r", "link"])
     assert made.rootfs == os.fsencode(tmp_path / "real")
     assert made.rootfs_spelled == os.fsencode(tmp_path / "link")
+    assert build(["-r", "./link/."]).rootfs_spelled == os.fsencode(tmp_path / "link")
 
 
 def test_relative_working_directory_begins_at_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,7 +138,7 @@ def test_static_go_program_runs(both: Both) -> None:
     target = f"{both.root}/usr/bin/gowalk"
     shutil.copy(program, target)
     try:
-        result = both.same("gowalk /usr/share/perl; cd /etc && /usr/bin/gowalk .")
+        result = both.same("gowalk /usr/share/perl; cd /etc && /usr/bin/gowalk .", bindings=("/proc", "/dev"))
     finally:
         os.unlink(target)
     assert "child /usr/bin/gowalk" in result.stdout

@@ -153,7 +153,7 @@ class Made:
         for kind, place, detail in self.description:
             path = top + b"/" + place
             above = os.path.dirname(path)
-            if os.path.realpath(above) != above:
+            if os.path.realpath(above) != above or os.path.lexists(path):
                 continue  # a link of the tree would lead the making of it out of the tree
             try:
                 os.makedirs(above, exist_ok=True)
@@ -162,7 +162,7 @@ class Made:
                 elif kind == "file":
                     os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o644))
                 else:
-                    os.makedirs(path, exist_ok=True)
+                    os.mkdir(path)
                     modes.append((path, detail))
             except OSError:
                 continue

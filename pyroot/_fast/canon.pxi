@@ -43,6 +43,9 @@ cdef struct Walk:
     char *rootg              # start of a RESOLVE_IN_ROOT or RESOLVE_BENEATH walk
     int rootlen
     # result
+    bint anchored            # dfd is the directory that the walk started from, not a shortcut for a long text
+    bint magic               # the name is a magic link to a file; magic_bi is the file's binding or -1
+    int magic_bi
     bint valid               # the walk ran to its end
     int missing              # trailing components that do not exist (only where the walk noticed)
     bint isbind              # the name is the top of a binding
@@ -175,7 +178,27 @@ cdef int walk_up(Walk *w) noexcept nogil:
     n = w.glen - 1
     while n > 0 and w.g[n] != c'/':
         n -= 1
+    if w.dfd >= 0 and w.glen > w.v.b[w.bi].guestlen:
+        return walk_up_held(w, w.glen - n)
     return walk_to_guest(w, w.g, n)
+
+cdef int walk_up_held(Walk *w, int n) noexcept nogil:
+    """Go to the parent without leaving the held directory's own way: the path down to it may be closed."""
+    cdef int fd
+    w.glen -= n
+    w.g[w.glen] = 0
+    w.gh = hash_more(FNV, w.g, w.glen)
+    w.hlen -= n
+    w.h[w.hlen] = 0
+    if w.hlen >= w.doff:
+        return 0
+    fd = c_openat(w.dfd, b"..", O_PATH | O_DIRECTORY | O_CLOEXEC)
+    if fd < 0:
+        return -errno
+    walk_drop_fd(w)
+    w.dfd = fd
+    w.doff = w.hlen
+    return 0
 
 cdef int walk_stat(Walk *w, const char *comp, int n, c_stat *st) noexcept nogil:
     """lstat h/comp without moving."""
@@ -259,12 +282,17 @@ cdef int proc_self(Walk *w, const char *comp, int n, char *to) noexcept nogil:
         return snprintf(to, PATHMAX, b"%d/task/%d", w.pid, w.tid)
     return 0
 
-cdef int walk_magic_file(Walk *w, const char *comp, int n, const char *text, int textlen, bint more) noexcept nogil:
+cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, const char *text, int textlen, bint more) noexcept nogil:
     """Follow fd/N and its like: the kernel jumps; only what lies behind a directory needs a place."""
     cdef c_stat a, b
     cdef int result
     cdef char link[PATHMAX]
     if not more:
+        w.magic = True
+        w.magic_bi = -1
+        if text[0] == c'/':
+            w.magic_bi = view_from_host(w.v, text, textlen, -1, w.base, &w.base_hlen)
+        w.base_hlen = -1
         return walk_push(w, comp, n)
     if w.hlen + n + 2 >= PATHMAX:
         return -ENAMETOOLONG
@@ -274,7 +302,8 @@ cdef int walk_magic_file(Walk *w, const char *comp, int n, const char *text, int
     if not S_ISDIR(a.st_mode):
         return -ENOTDIR
     if text[0] == c'/' and fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev and a.st_ino == b.st_ino:
-        return walk_to_host(w, text, textlen, -1)
+        parse_pid(comp, &result)
+        return walk_to_host(w, text, textlen, fd_binding(w.v, t, result, text, textlen))
     w.bi = -1
     memcpy(w.h, link, result + 1)
     w.hlen = result
@@ -290,15 +319,64 @@ cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, const c
         # a process outside: its links lead anywhere
         return -EACCES
     if kind == MAGIC_FILE:
-        return walk_magic_file(w, comp, n, text, textlen, more)
+        return walk_magic_file(w, t, comp, n, text, textlen, more)
+    w.last = LAST_DOT
     if kind == MAGIC_ROOT:
         walk_to_root(w)
         return 0
     if kind == MAGIC_CWD:
         return walk_to_cwd(w, t)
+    w.last = LAST_NORM
     if t.mm == NULL or t.mm.exe_guest == NULL:
         return -ENOENT
-    return walk_to_guest(w, t.mm.exe_guest, <int>strlen(t.mm.exe_guest))
+    textlen = walk_to_guest(w, t.mm.exe_guest, <int>strlen(t.mm.exe_guest))
+    w.namelen = 0
+    while w.namelen < w.hlen and w.h[w.hlen - w.namelen - 1] != c'/':
+        w.namelen += 1
+    return textlen
+
+# -- which binding a directory was opened through (only where a view shows one directory twice) --------------------------------
+
+cdef enum:
+    FDS = 8192
+
+cdef struct FdNote:
+    int tgid, fd
+    uint64_t host            # hash of the host text: a note for another file is stale
+    int bind
+
+cdef FdNote fd_notes[FDS]
+
+cdef void fd_remember(int tgid, int fd, uint64_t host, int bind) noexcept nogil:
+    cdef FdNote *e = &fd_notes[(<unsigned int>tgid * 131 + <unsigned int>fd) & (FDS - 1)]
+    e.tgid = tgid
+    e.fd = fd
+    e.host = host
+    e.bind = bind
+
+cdef int fd_binding(View *v, Tracee *t, int fd, const char *text, int n) noexcept nogil:
+    """Return the binding that this directory descriptor came through, -1 if nobody knows; a duplicate is like its original."""
+    cdef uint64_t host
+    cdef FdNote *e
+    cdef int i, found = -1
+    if not v.ambiguous or t == NULL:
+        return -1
+    host = hash_more(FNV, text, n)
+    e = &fd_notes[(<unsigned int>t.tgid * 131 + <unsigned int>fd) & (FDS - 1)]
+    if e.tgid == t.tgid and e.fd == fd and e.host == host:
+        return e.bind
+    for i in range(FDS):
+        if fd_notes[i].tgid == t.tgid and fd_notes[i].host == host:
+            found = fd_notes[i].bind
+    return found
+
+cdef void fd_inherit(View *v, int parent, int child) noexcept nogil:
+    cdef int i
+    if not v.ambiguous or parent == child:
+        return
+    for i in range(FDS):
+        if fd_notes[i].tgid == parent:
+            fd_remember(child, fd_notes[i].fd, fd_notes[i].host, fd_notes[i].bind)
 
 # -- where a relative path starts -----------------------------------------------------------------------------------------
 
@@ -355,7 +433,7 @@ cdef int walk_to_fd(Walk *w, Tracee *t, int fd) noexcept nogil:
         return -ENOTDIR
     if fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0 and not S_ISDIR(st.st_mode):
         return -ENOTDIR
-    return walk_to_text(w, link, text, <int>n, -1)
+    return walk_to_text(w, link, text, <int>n, fd_binding(w.v, t, fd, text, <int>n))
 
 # -- the proof ------------------------------------------------------------------------------------------------------------
 
@@ -390,7 +468,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
     """
     cdef const char *p = w.todo + w.tpos
     cdef const char *comp
-    cdef int n, glen = w.glen, hlen = w.hlen, bi = w.bi, pbi = w.bi, top, error, keep, last = LAST_ROOT
+    cdef int n, glen = w.glen, hlen = w.hlen, bi = w.bi, pbi = w.bi, top, error, keep, last = w.last
     cdef uint64_t gh = w.gh
     cdef Entry *e
     cdef bint follow, ok = True
@@ -399,7 +477,6 @@ cdef int walk_fast(Walk *w) noexcept nogil:
     if w.dfd >= 0:
         return 0
     w.isbind = False
-    w.namelen = 0
     while True:
         while p[0] == c'/':
             p += 1
@@ -411,6 +488,9 @@ cdef int walk_fast(Walk *w) noexcept nogil:
         n = <int>(p - comp)
         if n == 1 and comp[0] == c'.':
             last = LAST_DOT
+            if w.isbind and not w.v.b[w.bi].isdir:
+                ok = False
+                break
             continue
         last = LAST_NORM
         if (w.isbind and not w.v.b[w.bi].isdir) or walk_push(w, comp, n) < 0:
@@ -477,8 +557,6 @@ cdef int binding_reachable(Walk *w, int n) noexcept nogil:
     """Check that the directory that holds the mount point may be searched (h still ends in the covered name)."""
     cdef c_stat st
     cdef int result, keep = w.hlen - n
-    if w.glen == n + 1:
-        return 0
     w.h[keep] = c'.'
     w.h[keep + 1] = 0
     result = -errno if fstatat(AT_FDCWD, w.h, &st, 0) < 0 else 0
@@ -592,7 +670,7 @@ cdef int walk_run(Walk *w) noexcept nogil:
     cdef char text[PATHMAX]
     memset(&parent, 0, sizeof(parent))
     w.missing = 0
-    w.isbind = False
+    w.isbind = w.magic = False
     w.last = LAST_ROOT
     w.namelen = 0
     w.slash = False
@@ -631,6 +709,7 @@ cdef int walk_dots(Walk *w, int n, bint final) noexcept nogil:
         return result
     w.isbind = False
     w.namelen = 0
+    w.pbi = w.bi
     w.last = LAST_DOT if n == 1 else LAST_DOTDOT
     if n == 2:
         if final and w.mode == M_CREATE:
@@ -665,6 +744,11 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
     result = walk_stat(w, comp, n, st)
     if result == -ENOENT and (final or w.mode == M_MISSING):
         return walk_missing(w, comp, n)
+    if result == -EACCES and w.mode == M_MISSING:
+        # a mount point that we may not look at: take it at its word
+        result = walk_missing(w, comp, n)
+        w.missing = 0
+        return result
     if result < 0:
         return result
     if S_ISLNK(st.st_mode):

@@ -97,6 +97,8 @@ cdef class Core:
             walk_finish(w)
             if fstatat(w.dfd, walk_rel(w), &st, AT_SYMLINK_NOFOLLOW) < 0:
                 result = -errno
+                if result == -EACCES and missing:
+                    result = 0
                 if result == -ENOENT and missing:
                     result = 0
                     w.missing = max(w.missing, 1)
@@ -278,7 +280,7 @@ cdef int first_plan(Tracee *t, bytes exe) except? -1000:
         return result
     result = exec_place(&W1, t)
     if result == 0:
-        result = exec_chain(t, path, False)
+        result = exec_chain(t, path, False, False)
     if result == 0:
         result = plan_make(t, path)
     return result
@@ -328,13 +330,27 @@ cdef void tracees_clear() noexcept nogil:
     tracees.count = tracees.orphans = 0
 
 cdef int settings_read() except -1:
-    """Read the kernel's settings that change path resolution."""
-    global protected_symlinks
+    """Read the kernel's settings that change path resolution, and whether the kernel would refuse us privileged calls."""
+    global protected_symlinks, privileged
+    cdef char status[4096]
+    cdef char *caps
+    cdef ssize_t got
+    cdef int i
     cdef char text[8]
     cdef int fd = c_open(b"/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC)
     if fd >= 0:
         protected_symlinks = c_read(fd, text, 8) > 0 and text[0] == c'1'
         c_close(fd)
+    privileged = c_geteuid() == 0
+    fd = c_open(b"/proc/self/status", O_RDONLY | O_CLOEXEC)
+    if fd >= 0:
+        got = c_read(fd, status, sizeof(status) - 1)
+        c_close(fd)
+        status[got if got > 0 else 0] = 0
+        caps = find_text(status, b"CapEff:\t")
+        if caps != NULL:
+            for i in range(16):
+                privileged |= caps[8 + i] != c'0'
     return 0
 
 cdef int _loader_install() except -2:

@@ -20,6 +20,7 @@ cdef struct Chain:           # the walk over one exec
     char guest[PATHMAX * 2]
     char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
     int fd
+    bint opened              # the file itself could be opened: later errors come after those of argv
 
 cdef Chain chain
 
@@ -203,21 +204,59 @@ cdef int elf_interp_path(Tracee *t, int fd, uint64_t offset, uint64_t size, char
         return -ELIBBAD
     return 0
 
-cdef int exec_chain(Tracee *t, const char *filename, bint closing) noexcept nogil:
+cdef int argument_error(Tracee *t, uint64_t vector) noexcept nogil:
+    """Check an argv or envp as the kernel copies it, before it looks at the file's format; 0 or -EFAULT."""
+    cdef uint64_t pointers[64]
+    cdef char byte
+    cdef int i, count
+    if vector == 0:
+        return 0
+    while True:
+        # never across a page end: the vector may stop right there
+        count = (4096 - <int>(vector & 4095)) // 8
+        if count > 64:
+            count = 64
+        if count == 0:
+            count = 1
+        if mem_read(t.tid, vector, pointers, count * 8) < 0:
+            return -EFAULT
+        for i in range(count):
+            if pointers[i] == 0:
+                return 0
+            if string_error(t, pointers[i]) < 0:
+                return -EFAULT
+        vector += count * 8
+
+cdef int string_error(Tracee *t, uint64_t pointer) noexcept nogil:
+    cdef char part[4096]
+    cdef int n, total = 0
+    while total < 131072:
+        n = mem_string(t.tid, pointer + total, part, sizeof(part))
+        if n != -ENAMETOOLONG:
+            return 0 if n >= 0 else -EFAULT
+        total += sizeof(part)
+    return 0
+
+cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_only) noexcept nogil:
     """Follow scripts from chain.host to an ELF program; chain.fd is then open on it.  ``closing``: the file's own descriptor
     will be closed by the exec, so that a script could not be read by its interpreter."""
     cdef c_stat st
     cdef int depth = 0, fd, got, result
     chain.nprefix = chain.plen = 0
+    chain.opened = False
     while True:
         fd = exec_open(chain.host, &st)
         if fd < 0:
             return fd
+        chain.opened = True
         memset(chain.head, 0, HEAD)
         got = <int>c_pread(fd, chain.head, HEAD, 0)
         if got < 0:
             c_close(fd)
             return -EIO
+        if check_only:
+            chain.fd = fd
+            return 0
         if chain.head[0] == c'#' and chain.head[1] == c'!':
             c_close(fd)
             if closing:
@@ -370,9 +409,14 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int result = exec_target(t, row, &closing)
     if result == 1:
         return R_CONT
+    cdef bint check_only = t.nr == NR_execveat and t.args[4] & AT_EXECVE_CHECK_ != 0
+    cdef int vectors = row.path + 1
     if result == 0:
-        result = exec_chain(t, exec_name, closing)
-    if result == 0 and t.nr == NR_execveat and t.args[4] & AT_EXECVE_CHECK_:
+        result = exec_chain(t, exec_name, closing, check_only)
+        if result < 0 and result != -ESRCH and chain.opened:
+            if argument_error(t, t.args[vectors]) < 0 or argument_error(t, t.args[vectors + 1]) < 0:
+                result = -EFAULT
+    if result == 0 and check_only:
         c_close(chain.fd)
         return answer(t, 0)
     if result == 0:

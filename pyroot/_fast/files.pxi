@@ -18,6 +18,7 @@ cdef char eloop_path[700]
 cdef char toolong_path[PATHMAX + 8]
 cdef char eacces_path[64]
 cdef int eacces_fd = -1
+cdef bint privileged = False    # the kernel would not refuse mount(2) and its like
 
 cdef int answer(Tracee *t, long result) noexcept nogil:
     """Skip the call with this result."""
@@ -105,9 +106,10 @@ cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) no
     return text_walk(w, t, dirfd, path_buffer, n, mode)
 
 cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
-    cdef int result, rest
+    cdef int result
     w.pid = t.tgid
     w.tid = t.tid
+    w.anchored = False
     if path[0] != c'/' or w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         result = walk_to_fd(w, t, dirfd)
         if result == -EBADF or result == -ENOTDIR:
@@ -115,6 +117,9 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
         if result < 0:
             return result
     result = walk_path(w, path, n, mode)
+    if result == -EACCES and path[0] != c'/':
+        # perhaps only the way down to the start is closed to us: walk from the directory itself, as the kernel does
+        result = anchored_walk(w, t, dirfd, path, n, mode)
     if result < 0:
         walk_drop_fd(w)
         return result
@@ -126,10 +131,28 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
     elif w.hlen == w.base_hlen + 1 + n and memcmp(w.h, w.base, w.base_hlen) == 0 and memcmp(w.h + w.base_hlen + 1, path, n) == 0:
         walk_drop_fd(w)
         return TR_PASS
-    if w.hlen < PATHMAX:
+    if w.hlen < PATHMAX and not w.anchored:
         walk_drop_fd(w)
         return TR_TEXT
     return walk_hold(w, t)
+
+cdef int anchored_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
+    cdef char link[48]
+    cdef int result = walk_to_fd(w, t, dirfd)
+    if result < 0 or w.bi < 0:
+        return -EACCES
+    if dirfd == AT_FDCWD:
+        snprintf(link, sizeof(link), b"/proc/%d/cwd", t.tid)
+    else:
+        snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, dirfd)
+    w.dfd = c_open(link, O_PATH | O_DIRECTORY | O_CLOEXEC)
+    if w.dfd < 0:
+        w.dfd = AT_FDCWD
+        return -EACCES
+    w.doff = w.hlen
+    result = walk_path(w, path, n, mode)
+    w.anchored = w.dfd >= 0
+    return result
 
 cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
     """Name a place whose host text is too long for one call through a descriptor that is held until the call is over."""
@@ -190,7 +213,7 @@ cdef int on_path(Tracee *t, const pyroot_row *row) noexcept nogil:
     error = put_path(&W1, outcome, row.path)
     if error < 0:
         return answer(t, error)
-    return finish_edit(t, R_CONT)
+    return finish_edit(t, R_CONT if t.exit_action == X_NONE else R_EXIT)
 
 cdef bint leads_to_binding(Walk *w) noexcept nogil:
     """Say whether a binding's mount point lies strictly below the place."""
@@ -205,7 +228,7 @@ cdef int parent_stat(Walk *w, c_stat *st) noexcept nogil:
     cdef int result, cut = w.placelen - w.namelen
     cdef char saved[2]
     if w.last != LAST_NORM:
-        return 0
+        return -errno if fstatat(AT_FDCWD, w.h, st, 0) < 0 else 0
     saved[0] = w.h[cut]
     saved[1] = w.h[cut + 1]
     w.h[cut] = c'.'
@@ -234,10 +257,14 @@ cdef bint binding_isdir(Walk *w) noexcept nogil:
 cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
     """Answer for names that the rootfs need not have: making or removing a mount point, removing what leads to one."""
     cdef int error
+    cdef c_stat st
     cdef bint rmdir = row.remove == 1 or (row.remove == 3 and t.args[row.flags] & AT_REMOVEDIR_)
+    if w.last != LAST_NORM or (row.remove == 3 and t.args[row.flags] & ~<uint64_t>AT_REMOVEDIR_):
+        return 0
     if w.isbind:
         if row.remove == 0:
-            return -EEXIST
+            error = parent_stat(w, &st)
+            return error if error < 0 else -EEXIST
         error = parent_writable(w)
         if error < 0:
             return error
@@ -249,7 +276,14 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
     if rmdir and leads_to_binding(w):
         error = parent_writable(w)
         return error if error < 0 else -ENOTEMPTY
+    if row.remove and is_host_side(w):
+        t.saved[0] = hash_more(FNV, w.h, w.placelen)
+        t.exit_action = X_REMOVED
     return 0
+
+cdef bint is_host_side(Walk *w) noexcept nogil:
+    """Say whether the name is what a binding shows elsewhere: it stays alive there when it is removed here."""
+    return w.v.ambiguous and w.last == LAST_NORM and view_host_slot(w.v, hash_more(FNV, w.h, w.placelen), w.h, w.placelen).bind >= 0
 
 cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint64_t flags = <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.nr == NR_creat else t.args[row.flags]
@@ -258,14 +292,16 @@ cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     return open_common(t, row, flags, call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], open_mode(flags)))
 
 cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
-    cdef int error
+    cdef int error, how = R_CONT
+    cdef c_stat st
     if outcome == -ESRCH:
         return R_DEAD
     if W1.valid:
-        if W1.isbind and W1.mode == M_CREATE:
-            return answer(t, -EEXIST)
+        if W1.isbind and W1.mode == M_CREATE and W1.last == LAST_NORM:
+            error = parent_stat(&W1, &st)
+            return answer(t, error if error < 0 else -EEXIST)
         if W1.bi >= 0 and W1.v.ambiguous:
-            view_remember(W1.v, W1.h, W1.placelen, W1.bi)
+            how = open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not flags & O_PATH:
             error = proc_file(t, &W1)
             if error < 0:
@@ -275,7 +311,34 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     error = put_path(&W1, outcome, row.path)
     if error < 0:
         return answer(t, error)
-    return finish_edit(t, R_CONT)
+    return finish_edit(t, how)
+
+cdef int open_ambiguous(Tracee *t) noexcept nogil:
+    """A directory that the view shows twice: note at the exit which binding the new descriptor came through."""
+    cdef c_stat st
+    if fstatat(AT_FDCWD, W1.h, &st, 0) < 0 or not S_ISDIR(st.st_mode):
+        return R_CONT
+    view_remember(W1.v, W1.h, W1.placelen, W1.bi)
+    t.saved[0] = hash_more(FNV, W1.h, W1.placelen) if W1.placelen > 0 else hash_more(FNV, b"/", 1)
+    t.saved[1] = W1.bi
+    t.exit_action = X_OPEN
+    return R_EXIT
+
+cdef bint how_is_valid(const open_how *how) noexcept nogil:
+    """Check an open_how as build_open_flags does (fs/open.c)."""
+    cdef uint64_t flags = how.flags
+    cdef bint creates = flags & (O_CREAT | 0x400000) != 0
+    if flags & ~<uint64_t>0x7ffffc3 or how.resolve > 0x3f:
+        return False
+    if how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) == (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
+        return False
+    if how.mode & ~<uint64_t>(0o7777 if creates else 0):
+        return False
+    if flags & (O_DIRECTORY | O_CREAT) == (O_DIRECTORY | O_CREAT):
+        return False
+    if flags & 0x400000 and (not flags & O_DIRECTORY or flags & O_ACCMODE == O_RDONLY):
+        return False
+    return not (flags & O_PATH and flags & ~<uint64_t>(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
 
 cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef open_how how
@@ -290,12 +353,10 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         for i in range(<int>(size - sizeof(how))):
             if tail[i] != 0:
                 return R_CONT
-    if how.resolve > 0x3f or how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) == (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
-        return R_CONT
-    if how.mode != 0 and not how.flags & O_CREAT and how.flags & O_TMPFILE != O_TMPFILE:
+    if not how_is_valid(&how):
         return R_CONT
     if how.resolve & RESOLVE_CACHED:
-        return answer(t, -EAGAIN if not how.flags & (O_CREAT | O_TRUNC) else -EAGAIN)
+        return answer(t, -EAGAIN)
     edit_start()
     W1.resolve = how.resolve
     outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))
@@ -306,12 +367,16 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     if outcome == TR_PASS:
         outcome = TR_TEXT
     how.resolve = 0
+    # the path first: its register tells the stub where the slot is
     i = put_path(&W1, outcome, 1)
     if i < 0:
         return answer(t, i)
     edit_bytes(2, &how, sizeof(how))
     edit_value(3, sizeof(how))
-    return finish_edit(t, R_CONT)
+    i = R_CONT
+    if W1.valid and W1.bi >= 0 and W1.v.ambiguous:
+        i = open_ambiguous(t)
+    return finish_edit(t, i)
 
 cdef int on_open_tree(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[2] & 1:
@@ -321,7 +386,7 @@ cdef int on_open_tree(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef int on_privileged(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Calls that need a capability: an ordinary guest gets the kernel's own errors, root's guests get EPERM here."""
     cdef int outcome
-    if c_geteuid() != 0:
+    if not privileged:
         return on_path(t, row) if row.path >= 0 else R_CONT
     if row.path < 0:
         return answer(t, -EPERM)
@@ -351,6 +416,11 @@ cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, int how) n
         return answer(t, error)
     return finish_edit(t, how)
 
+cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
+    if old.magic:
+        return old.magic_bi >= 0 and old.magic_bi != new.pbi
+    return old.bi != new.pbi
+
 cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int r1, r2, mode = M_NOFOLLOW if row.final == F_CREATE else path_mode(row, t)
     cdef c_stat st
@@ -359,12 +429,19 @@ cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
     if W1.valid and W2.valid:
         if W2.isbind and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
             return answer(t, -EEXIST)
-        if W1.bi != W2.pbi and W2.last == LAST_NORM and not W2.slash:
+        if link_crosses(&W1, &W2) and W2.last == LAST_NORM and not W2.slash:
             # the kernel's order: old must exist, new must not, then the mounts are compared
             if (fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and parent_stat(&W2, &st) == 0
                     and fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT):
                 return answer(t, -EXDEV)
     return commit_two(t, row, r1, r2, R_CONT)
+
+cdef bint same_parent() noexcept nogil:
+    cdef int n = W1.glen - W1.namelen
+    return n == W2.glen - W2.namelen and memcmp(W1.g, W2.g, n) == 0
+
+cdef bint writable(const char *host) noexcept nogil:
+    return c_faccessat(AT_FDCWD, host, W_OK, AT_EACCESS) == 0
 
 cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     """Answer for a mount point that is renamed or replaced, and for what leads to one; 0: let the kernel decide."""
@@ -401,6 +478,9 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     if W1.isbind and W2.isbind and W1.glen == W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0:
         return 0
     if W1.isbind or W2.isbind:
+        # a directory that changes its parent must be writable itself: the covered one (made by root where it is not there)
+        if not same_parent() and ((olddir and not writable(W1.h)) or (exchange and newdir and not writable(W2.h))):
+            return -EACCES
         return -EBUSY
     return 0 if exchange or not newthere else -ENOTEMPTY
 
@@ -410,7 +490,7 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_stat st
     if two_paths(t, row, M_CREATE, &r1, &r2) < 0:
         return R_DEAD
-    if W1.valid and W2.valid and flags < 8 and W1.v.n > 1:
+    if W1.valid and W2.valid and flags < 6 and flags != 3 and W1.v.n > 1:
         if W1.pbi != W2.pbi and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
             return answer(t, -EXDEV)
         if W1.last == LAST_NORM and W2.last == LAST_NORM and W1.pbi == W2.pbi:
@@ -418,7 +498,7 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
                 error = rename_busy(t, flags & 2 != 0, flags & 1 != 0)
                 if error < 0:
                     return answer(t, error)
-            if leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous:
+            if is_host_side(&W2) or leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous:
                 how = keep_rename(t, flags & 2 != 0)
     return commit_two(t, row, r1, r2, how)
 
@@ -454,4 +534,5 @@ cdef void exit_rename(Tracee *t) noexcept nogil:
         view_renamed(W1.v, g2, <int>t.saved[1], g1, <int>t.saved[0], h2, <int>t.saved[3], h1, <int>t.saved[2])
         view_renamed(W1.v, aside, 1, g2, <int>t.saved[1], aside, 1, h2, <int>t.saved[3])
     else:
+        view_removed(W1.v, hash_more(FNV, h2, <int>t.saved[3]))
         view_renamed(W1.v, g1, <int>t.saved[0], g2, <int>t.saved[1], h1, <int>t.saved[2], h2, <int>t.saved[3])

@@ -58,7 +58,7 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         return R_CONT
     if ip_in_stub(t.ip):
         # a call that we rewrote is restarted after a signal: its slot still holds the arguments
-        return R_CONT
+        return R_CONT if t.exit_action == X_NONE else R_EXIT
     tracee_release_call(t)
     if not session.seccomp:
         if <uint64_t>LOADER_TEXT <= t.ip < <uint64_t>LOADER_INFO:
@@ -108,6 +108,8 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     """Give a new tracee its records as clone(2) shares or copies them."""
     if flags & CLONE_THREAD_:
         child.tgid = parent.tgid
+    else:
+        fd_inherit(W1.v, parent.tgid, child.tgid)
     if flags & CLONE_VM_:
         child.mm = parent.mm
         child.mm.refs += 1

@@ -122,17 +122,24 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
             reg_set_arg(t, i, t.saved[i])
         return R_CONT
     if -516 <= result <= -512:
+        if action == X_SENDMMSG:
+            # restarted at the stub: the same message again
+            t.exit_action = X_SENDMMSG
         return R_CONT
     if action == X_SOCKNAME:
         exit_sockname(t, result)
     elif action == X_SENDMMSG:
-        exit_sendmmsg(t, result)
+        return exit_sendmmsg(t, result)
     elif action == X_RECVMSG and result >= 0:
-        header_back(t, t.saved[0], <unsigned int>t.saved[1])
+        header_back(t, 0, t.saved[0], <unsigned int>t.saved[1])
     elif action == X_RECVMMSG and result > 0:
         exit_recvmmsg(t, result)
     elif action == X_RENAME and result == 0:
         exit_rename(t)
+    elif action == X_REMOVED and result == 0:
+        view_removed(W1.v, t.saved[0])
+    elif action == X_OPEN and result >= 0:
+        fd_remember(t.tgid, <int>result, t.saved[0], <int>t.saved[1])
     elif action == X_UNSHARE and result == 0:
         fs = fs_copy(t.fs)
         if fs != NULL:

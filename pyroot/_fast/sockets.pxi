@@ -31,8 +31,9 @@ cdef void name_remember(const char *host, int hostlen, const char *guest, int gu
     memcpy(e.host, host, hostlen)
     memcpy(e.guest, guest, guestlen)
 
-cdef int name_guest(const char *host, int n, bint whole, char *to) noexcept nogil:
-    """Give the guest's text for a socket's host text (or for the part of it that fitted); return its length, 0 if unknown."""
+cdef int name_guest(const char *host, int n, int length, char *to) noexcept nogil:
+    """Give the guest's text for a socket's host text of ``length`` bytes, of which ``n`` are at hand; return its length or 0."""
+    cdef bint whole = n == length
     cdef uint64_t key = hash_more(FNV, host, n)
     cdef SockName *e = &names[key & (NAMES - 1)] if names != NULL else NULL
     cdef int i, k
@@ -41,7 +42,7 @@ cdef int name_guest(const char *host, int n, bint whole, char *to) noexcept nogi
         return e.guestlen
     if not whole and names != NULL and n > 0:
         for i in range(NAMES):
-            if names[i].hostlen > n and memcmp(names[i].host, host, n) == 0:
+            if names[i].hostlen == length and memcmp(names[i].host, host, n) == 0:
                 memcpy(to, names[i].guest, names[i].guestlen)
                 return names[i].guestlen
     if host[0] != c'/' or not whole:
@@ -139,55 +140,82 @@ cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     return finish_edit(t, R_CONT)
 
 cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """Only messages with a path need us: the call is cut before the first such message, or turned into one sendmsg for it.
-
-    sendmmsg(2) may always send fewer messages than it was given.
-    """
+    """Send the messages one by one with sendmsg, from the first stop on, if one of them has a path in its address."""
     cdef c_msghdr header
-    cdef SockAddr sa
     cdef uint64_t i, count = t.args[2]
-    cdef int n = 0
+    cdef uint16_t family
+    cdef bint wanted = False
     if count > 1024:
         count = 1024
     for i in range(count):
         if mem_read(t.tid, t.args[1] + i * 64, &header, sizeof(header)) < 0:
-            return R_CONT
-        n = 0
-        if header.msg_name != NULL:
-            n = sock_translate(t, <uint64_t>header.msg_name, header.msg_namelen, False, &sa)
-        if n != 0:
             break
-    if n == 0:
+        if header.msg_name != NULL and header.msg_namelen > 2 and mem_read(t.tid, <uint64_t>header.msg_name, &family, 2) == 0:
+            wanted |= family == AF_UNIX
+    if not wanted or not t.mm.arena:
         return R_CONT
     memcpy(t.saved, t.args, sizeof(t.args))
-    if i > 0:
-        t.exit_action = X_CLONE
-        return R_EXIT if reg_set_arg(t, 2, i) == 0 else R_DEAD
-    if n < 0:
-        return R_DEAD if n == -ESRCH else answer(t, n)
-    edit_start()
-    edit_bytes(1, &header, sizeof(header))
-    n = edit_bytes(-1, &sa, n)
-    if edit_reserve(t) < 0:
-        return answer(t, -ENOMEM)
-    header.msg_name = <void *>edit_address(t, n)
-    header.msg_namelen = edit.len - n
-    memcpy(edit.data, &header, sizeof(header))
-    edit_value(2, t.args[3])
-    n = finish_edit(t, R_EXIT)
-    if n == R_EXIT:
+    t.saved[2] = count
+    t.saved[4] = 0
+    i = send_next(t)
+    if <int64_t>i < 0:
+        return R_DEAD if <int64_t>i == -ESRCH else answer(t, <int64_t>i)
+    i = finish_edit(t, R_EXIT)
+    if i == R_EXIT and t.slot >= 0:
         t.exit_action = X_SENDMMSG
         if reg_poke(t, PYROOT_REG_NR, NR_sendmsg) < 0:
             return R_DEAD
-    return n
+    return <int>i
 
-cdef void exit_sendmmsg(Tracee *t, int64_t result) noexcept nogil:
-    """One message went out by sendmsg: report it as sendmmsg does."""
+cdef int send_next(Tracee *t) noexcept nogil:
+    """Put message saved[4] into the edit as a sendmsg; 0 or -errno."""
+    cdef c_msghdr header
+    cdef SockAddr sa
+    cdef int n, at
+    if mem_read(t.tid, t.saved[1] + t.saved[4] * 64, &header, sizeof(header)) < 0:
+        return -EFAULT
+    n = 0
+    if header.msg_name != NULL:
+        n = sock_translate(t, <uint64_t>header.msg_name, header.msg_namelen, False, &sa)
+        if n < 0:
+            return n
+    edit_start()
+    # room for the largest address: the slot serves every message of the call
+    edit_bytes(1, &header, sizeof(header))
+    at = edit_bytes(-1, &sa, sizeof(sa))
+    if edit_reserve(t) < 0:
+        return -ENOMEM
+    if n > 0:
+        header.msg_name = <void *>edit_address(t, at)
+        header.msg_namelen = n
+        memcpy(edit.data, &header, sizeof(header))
+    edit_value(2, t.saved[3])
+    return 0
+
+cdef int exit_sendmmsg(Tracee *t, int64_t result) noexcept nogil:
+    """One message went out, or not: note its length and start the next one at the stub's own syscall instruction."""
     cdef uint32_t sent = <uint32_t>result
-    if result < 0:
-        return
-    mem_write(t.tid, t.saved[1] + 56, &sent, 4)
-    reg_poke(t, PYROOT_REG_RESULT, 1)
+    cdef uint64_t slot
+    if result >= 0:
+        mem_write(t.tid, t.saved[1] + t.saved[4] * 64 + 56, &sent, 4)
+        t.saved[4] += 1
+        if t.saved[4] < t.saved[2]:
+            result = send_next(t)
+            if result == 0:
+                slot = edit_address(t, 0)
+                if arena.shared:
+                    memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, edit.data, edit.len)
+                elif mem_write(t.tid, slot, edit.data, edit.len) < 0:
+                    return R_DEAD
+                t.exit_action = X_SENDMMSG
+                reg_poke(t, PYROOT_REG_RESULT, NR_sendmsg)
+                # no call is in progress for the kernel to restart
+                reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1)
+                return R_CONT if reg_set_ip(t, <uint64_t>LOADER_STUBS + LOADER_STUB_SIZE) == 0 else R_DEAD
+    if t.saved[4] > 0:
+        result = <int64_t>t.saved[4]
+    reg_poke(t, PYROOT_REG_RESULT, <uint64_t>result)
+    return R_CONT
 
 # -- what comes back ------------------------------------------------------------------------------------------------------
 
@@ -200,8 +228,36 @@ cdef int on_sockout(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.saved[0] == 0 or mem_read(t.tid, t.saved[1], &size, 4) < 0 or size < 0:
         return R_CONT
     t.saved[2] = size
+    keep_bytes(t, 0, 1, t.saved[0], size)
     t.exit_action = X_SOCKNAME
     return R_EXIT
+
+cdef enum:
+    KEEP = 128               # bytes of a guest buffer that the kernel may fill with a host text
+
+cdef char *keep_bytes(Tracee *t, int which, int count, uint64_t pointer, int size) noexcept nogil:
+    """Remember what a guest's address buffer holds: a host text longer than the guest's must leave no trace behind it."""
+    cdef char *to
+    if which == 0:
+        free(t.note)
+        t.note = <char *>calloc(count, KEEP)
+    if t.note == NULL:
+        return NULL
+    to = t.note + which * KEEP
+    if size > KEEP:
+        size = KEEP
+    if size > 0 and mem_read(t.tid, pointer, to, size) < 0:
+        memset(to, 0, KEEP)
+    return to
+
+cdef void put_address(Tracee *t, int which, uint64_t pointer, unsigned int room, SockAddr *sa, unsigned int now, unsigned int dirty) noexcept nogil:
+    """Write a translated address and give back the bytes behind it that the kernel overwrote."""
+    cdef unsigned int n = room if room < now else now
+    if dirty > room:
+        dirty = room
+    if t.note != NULL and dirty > n and dirty <= KEEP:
+        mem_write(t.tid, pointer + n, t.note + which * KEEP + n, dirty - n)
+    mem_write(t.tid, pointer, sa, n)
 
 cdef int real_address(Tracee *t, int fd, bint peer, SockAddr *sa, unsigned int *size) noexcept nogil:
     """Ask the guest's socket itself: the copy in guest memory may be cut short."""
@@ -236,23 +292,23 @@ cdef void exit_sockname(Tracee *t, int64_t result) noexcept nogil:
                 return
         else:
             got = <int>now
+    size = now
     now = address_back(&sa, got, now)
     if now == 0:
         return
-    got = <int>t.saved[2] if t.saved[2] < now else <int>now
-    mem_write(t.tid, t.saved[0], &sa, got)
+    put_address(t, 0, t.saved[0], <unsigned int>t.saved[2], &sa, now, size)
     mem_write(t.tid, t.saved[1], &now, 4)
 
 cdef unsigned int address_back(SockAddr *sa, int have, unsigned int size) noexcept nogil:
     """Turn a socket address into guest terms in place; return its true length, 0 to leave it alone."""
     cdef char guest[SUN_MAX + 4]
-    cdef int n, k
+    cdef int n, k, length = <int>size - 3
     if sa.family != AF_UNIX or have <= 2 or sa.path[0] == 0:
         return 0
-    n = <int>size - 3 if have == <int>size else have - 2
-    if have == <int>size and sa.path[n] != 0:
-        n += 1
-    k = name_guest(sa.path, n, have == <int>size, guest)
+    n = have - 2 if have - 2 < length else length
+    if have == <int>size and sa.path[length] != 0:
+        n = length = length + 1
+    k = name_guest(sa.path, n, length, guest)
     if k == 0:
         return 0
     memcpy(sa.path, guest, k)
@@ -265,10 +321,11 @@ cdef int on_recvmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_CONT
     t.saved[0] = t.args[1]
     t.saved[1] = header.msg_namelen
+    keep_bytes(t, 0, 1, <uint64_t>header.msg_name, header.msg_namelen)
     t.exit_action = X_RECVMSG
     return R_EXIT
 
-cdef void header_back(Tracee *t, uint64_t pointer, unsigned int room) noexcept nogil:
+cdef void header_back(Tracee *t, int which, uint64_t pointer, unsigned int room) noexcept nogil:
     """Translate the sender's name in a msghdr that the kernel has filled in."""
     cdef c_msghdr header
     cdef SockAddr sa
@@ -283,25 +340,29 @@ cdef void header_back(Tracee *t, uint64_t pointer, unsigned int room) noexcept n
     now = address_back(&sa, got, header.msg_namelen)
     if now == 0:
         return
-    mem_write(t.tid, <uint64_t>header.msg_name, &sa, room if room < now else now)
+    put_address(t, which, <uint64_t>header.msg_name, room, &sa, now, header.msg_namelen)
     mem_write(t.tid, pointer + 8, &now, 4)
 
 cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """Keep the room of each name: the kernel overwrites msg_namelen."""
+    """Keep the room of each name, which the kernel overwrites, and what its buffer holds."""
     cdef c_msghdr header
     cdef uint64_t i, count = t.args[2]
     cdef bint wanted = False
     if count > 1024:
         count = 1024
-    free(t.note)
-    t.note = <char *>calloc(count + 1, 4)
-    if t.note == NULL:
+    free(t.rooms)
+    t.rooms = <unsigned int *>calloc(count + 1, sizeof(unsigned int))
+    if t.rooms == NULL or count == 0:
         return R_CONT
+    keep_bytes(t, 0, <int>count, 0, 0)
     for i in range(count):
         if mem_read(t.tid, t.args[1] + i * 64, &header, sizeof(header)) < 0:
-            return R_CONT
-        (<unsigned int *>t.note)[i] = header.msg_namelen
-        wanted |= header.msg_name != NULL
+            break
+        t.rooms[i] = header.msg_namelen
+        if header.msg_name != NULL:
+            wanted = True
+            if i > 0 or t.note != NULL:
+                recv_keep(t, i, <uint64_t>header.msg_name, header.msg_namelen)
     if not wanted:
         return R_CONT
     t.saved[0] = t.args[1]
@@ -309,7 +370,13 @@ cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     t.exit_action = X_RECVMMSG
     return R_EXIT
 
+cdef void recv_keep(Tracee *t, uint64_t i, uint64_t pointer, unsigned int size) noexcept nogil:
+    if size > KEEP:
+        size = KEEP
+    if t.note != NULL and size > 0:
+        mem_read(t.tid, pointer, t.note + i * KEEP, size)
+
 cdef void exit_recvmmsg(Tracee *t, int64_t result) noexcept nogil:
     cdef int64_t i
     for i in range(result if result < <int64_t>t.saved[1] else <int64_t>t.saved[1]):
-        header_back(t, t.saved[0] + i * 64, (<unsigned int *>t.note)[i])
+        header_back(t, <int>i, t.saved[0] + i * 64, t.rooms[i])

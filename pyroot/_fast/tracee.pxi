@@ -36,6 +36,8 @@ cdef enum:
     X_CLONE = 6
     X_UNSHARE = 7
     X_SENDMMSG = 8
+    X_OPEN = 9
+    X_REMOVED = 10
 
 cdef struct Tracee:
     int tid, tgid
@@ -50,7 +52,7 @@ cdef struct Tracee:
     int exit_action
     uint64_t saved[6]        # arguments kept for the exit action
     char *note               # text kept for the exit action (owned)
-    int notelen, notesplit
+    unsigned int *rooms      # of recvmmsg: the msg_namelen of each message (owned)
     uint64_t clone_flags     # of the clone3 in progress
     bint first_exec          # the fork of the supervisor, before its program runs
     # the call at hand
@@ -168,6 +170,7 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
     for i in range(t.npins):
         slot_free(t.pins[i])
     free(t.note)
+    free(t.rooms)
     mm_drop(t.mm)
     fs_drop(t.fs)
     if t.state == T_ORPHAN:

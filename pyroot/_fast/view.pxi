@@ -277,6 +277,21 @@ cdef void view_renamed(View *v, const char *old_guest, int oldlen, const char *n
     if changed:
         view_rebuild(v)
 
+cdef void view_removed(View *v, uint64_t host) noexcept nogil:
+    """A host path is gone: bindings of it go on through their descriptors, as a bind mount keeps its directory entry."""
+    cdef int i, n
+    cdef char link[48]
+    cdef bint changed = False
+    for i in range(v.n):
+        if hash_more(FNV, v.b[i].host, v.b[i].hostlen) == host:
+            n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), v.b[i].fd)
+            free(v.b[i].host)
+            v.b[i].host = dup_bytes(link, n)
+            v.b[i].hostlen = n
+            changed = True
+    if changed:
+        view_rebuild(v)
+
 cdef bint moved_prefix(char **text, int *n, const char *old, int oldlen, const char *new, int newlen) noexcept nogil:
     cdef char *p
     if n[0] < oldlen or oldlen == 0 or memcmp(text[0], old, oldlen) != 0:

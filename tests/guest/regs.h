@@ -24,7 +24,7 @@ struct area { /* one a thread, at its %gs; regs_offsets.h holds the same layout 
     uint8_t vectors[16][32];
     uint8_t before[PAGE], after[PAGE];
     uint64_t number; /* of the thread; behind what the assembler knows */
-};
+} __attribute__((aligned(64)));
 
 /* How one argument of a call is made. */
 enum arg_kind { JUNK, NUMBER, PATH, BYTES, MESSAGE, MESSAGES, BUFFER, LENGTH, PREPARED, BAD_POINTER };

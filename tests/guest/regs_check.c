@@ -50,7 +50,7 @@ void use_area(struct area *area, uint64_t number)
     area->sse_control = 0x7fa0; /* all masked, round to zero, sticky precision flag set */
     area->sse_default = 0x1f80;
     for (size_t i = 0; i < sizeof area->vectors; i++)
-        area->vectors[0][i] = (uint8_t)(0x51 + i * 7 + number * 13);
+        ((uint8_t *)area->vectors)[i] = (uint8_t)(0x51 + i * 7 + number * 13);
     syscall(SYS_arch_prctl, ARCH_SET_GS, area);
     own_area = area;
 }

@@ -126,8 +126,11 @@ def minimise(oracle: Oracle, case: Case) -> Case:
         chunk //= 2
     for binding in list(case.bindings):
         smaller = replace(case, bindings=[b for b in case.bindings if b != binding])
-        if oracle.compare(smaller):
-            case = smaller
+        try:
+            if oracle.compare(smaller):
+                case = smaller
+        except sides.SideError:  # the target of another binding lies in this one
+            continue
     return case
 
 
