@@ -1,6 +1,6 @@
 """What is installed, and how the `pyroot` command finds it.
 
-The quick tests look at the installation that the suite runs against; the slow ones build a wheel and install it in the
+The first tests look at the installation that the suite runs against; the others build a wheel and install it in the
 ways that installers have.
 """
 
@@ -134,7 +134,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_source
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_wheel_holds_every_part_with_its_mode(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
@@ -155,7 +154,6 @@ def test_wheel_holds_every_part_with_its_mode(wheel: Path) -> None:
 
 
 @needs_source
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", ["venv", "target", "prefix", "user"])
 def test_command_works_however_it_was_installed(scheme: str, wheel: Path, tmp_path: Path) -> None:
@@ -187,7 +185,6 @@ def test_command_works_however_it_was_installed(scheme: str, wheel: Path, tmp_pa
 
 
 @needs_source
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_command_without_its_package_says_so(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:

@@ -10,6 +10,7 @@ cdef enum:
     M_NOFOLLOW = 2           # look it up, a link itself (a trailing slash still follows)
     M_CREATE = 3             # make, remove or rename the name: never followed
     M_OCREAT = 4             # open with O_CREAT: follows, also a dangling link; not with a trailing slash
+    M_OCREAT_NOFOLLOW = 6    # the same with O_NOFOLLOW: a binding is entered, a link is not
     M_MISSING = 5            # as M_FOLLOW, and any number of trailing components may be missing (for the front end)
     TODO = 200000            # 41 texts of at most 4096 bytes
     LONG_STEP = 3000         # hold a directory when the host text grows by this much
@@ -43,7 +44,7 @@ cdef struct Walk:
     char *rootg              # start of a RESOLVE_IN_ROOT or RESOLVE_BENEATH walk
     int rootlen
     # result
-    bint anchored            # dfd is the directory that the walk started from, not a shortcut for a long text
+    bint anchored            # go by descriptors: the absolute host texts lead through a directory that is closed to us
     bint magic               # the name is a magic link to a file; magic_bi is the file's binding or -1
     int magic_bi
     bint valid               # the walk ran to its end
@@ -104,13 +105,7 @@ cdef int walk_shorten(Walk *w) noexcept nogil:
     return 0
 
 cdef void walk_to_root(Walk *w) noexcept nogil:
-    walk_drop_fd(w)
-    w.g[0] = 0
-    w.glen = 0
-    w.gh = FNV
-    w.bi = 0
-    w.hlen = w.v.b[0].hostlen
-    memcpy(w.h, w.v.b[0].host, w.hlen + 1)
+    walk_to_guest(w, b"", 0)
 
 cdef int walk_to_guest(Walk *w, const char *guest, int n) noexcept nogil:
     """Go to a canonical guest path (no proof)."""
@@ -130,6 +125,12 @@ cdef int walk_to_guest(Walk *w, const char *guest, int n) noexcept nogil:
     memcpy(w.h, b.host, b.hostlen)
     memcpy(w.h + b.hostlen, w.g + b.guestlen, n - b.guestlen + 1)
     w.hlen = b.hostlen + n - b.guestlen
+    if w.anchored:
+        w.dfd = c_fcntl(b.fd, F_DUPFD_CLOEXEC, 3)
+        if w.dfd < 0:
+            w.dfd = AT_FDCWD
+            return -errno
+        w.doff = b.hostlen
     return 0
 
 cdef int walk_to_host(Walk *w, const char *host, int n, int prefer) noexcept nogil:
@@ -169,10 +170,10 @@ cdef int walk_push(Walk *w, const char *comp, int n) noexcept nogil:
 cdef int walk_up(Walk *w) noexcept nogil:
     """Go to the guest parent; the root's parent is the root; outside the view ".." stays where it is."""
     cdef int n
+    if w.bi >= 0 and w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) and w.glen == w.rootlen:
+        return -EXDEV if w.resolve & RESOLVE_BENEATH else 0
     if w.bi < 0 or w.glen == 0:
         return 0
-    if w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) and w.glen == w.rootlen:
-        return -EXDEV if w.resolve & RESOLVE_BENEATH else 0
     if w.resolve & RESOLVE_NO_XDEV and w.glen == w.v.b[w.bi].guestlen:
         return -EXDEV
     n = w.glen - 1
@@ -291,7 +292,8 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, const char
         w.magic = True
         w.magic_bi = -1
         if text[0] == c'/':
-            w.magic_bi = view_from_host(w.v, text, textlen, -1, w.base, &w.base_hlen)
+            parse_pid(comp, &result)
+            w.magic_bi = view_from_host(w.v, text, textlen, fd_binding(w.v, t, result, text, textlen), w.base, &w.base_hlen)
         w.base_hlen = -1
         return walk_push(w, comp, n)
     if w.hlen + n + 2 >= PATHMAX:
@@ -393,11 +395,15 @@ cdef int walk_to_cwd(Walk *w, Tracee *t) noexcept nogil:
     text[n] = 0
     if w.v.ambiguous and t.fs != NULL:
         prefer = t.fs.bind
-        if t.fs.pending_host != NULL and strcmp(t.fs.pending_host, text) == 0:
+        if t.fs.pending_host != NULL and same_place(t.fs.pending_host, text):
             t.fs.bind = prefer = t.fs.pending
             free(t.fs.pending_host)
             t.fs.pending_host = NULL
     return walk_to_text(w, link, text, <int>n, prefer)
+
+cdef bint same_place(const char *host, const char *text) noexcept nogil:
+    cdef int n = <int>strlen(host)
+    return strncmp(host, text, n) == 0 and (text[n] == 0 or strcmp(text + n, b" (deleted)") == 0)
 
 cdef int walk_to_text(Walk *w, const char *link, char *text, int n, int prefer) noexcept nogil:
     """Go to the directory that a /proc link names; a removed one is reached through the link itself."""
@@ -431,7 +437,9 @@ cdef int walk_to_fd(Walk *w, Tracee *t, int fd) noexcept nogil:
     text[n] = 0
     if text[0] != c'/':
         return -ENOTDIR
-    if fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0 and not S_ISDIR(st.st_mode):
+    if fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) < 0 and fstatat(AT_FDCWD, link, &st, 0) < 0:
+        return -errno
+    if not S_ISDIR(st.st_mode):
         return -ENOTDIR
     return walk_to_text(w, link, text, <int>n, fd_binding(w.v, t, fd, text, <int>n))
 
@@ -488,6 +496,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
         n = <int>(p - comp)
         if n == 1 and comp[0] == c'.':
             last = LAST_DOT
+            pbi = w.bi
             if w.isbind and not w.v.b[w.bi].isdir:
                 ok = False
                 break
@@ -506,7 +515,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
                 if w.mode == M_CREATE and p[strspn_slash(p)] == 0:
                     p += strspn_slash(p)
                     break
-                if binding_reachable(w, n) < 0:
+                if binding_reachable(w, n) < 0 or binding_closed(w.v, e.bind):
                     ok = False
                     break
                 w.bi = e.bind
@@ -532,7 +541,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
                 w.h[keep] = 0
                 error = prove(w.v.b[w.bi].fd, w.h + top + 1, True)
                 w.h[keep] = c'/'
-    if error == 0 or (w.mode != M_MISSING and (error == -ENOENT or error == -ENOTDIR or error == -EACCES or error == -ENAMETOOLONG)):
+    if error == 0 or (w.mode != M_MISSING and error != -EACCES and (error == -ENOENT or error == -ENOTDIR or error == -ENAMETOOLONG)):
         w.missing = error == -ENOENT
         return 1
     return walk_fast_undo(w, glen, gh, hlen, bi)
@@ -640,23 +649,44 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
     w.isbind = True
     if final and w.mode == M_CREATE:
         return walk_push(w, comp, n)
+    if not w.anchored and binding_closed(w.v, e.bind):
+        return -EACCES
     return walk_to_guest(w, e.text, e.len) or 1
+
+cdef bint binding_closed(View *v, int bi) noexcept nogil:
+    """Say whether the guest has closed the way to a binding's host side through another binding."""
+    cdef c_stat st
+    return v.ambiguous and fstatat(AT_FDCWD, v.b[bi].host, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == EACCES
 
 cdef int walk_removed(Walk *w) noexcept nogil:
     """Walk from a removed directory: its own "." and ".." still work, nothing else is there."""
     cdef const char *p = w.todo + w.tpos
     cdef c_stat st
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef int fd, n
     while p[0] == c'.' and p[1] == c'/':
         p += 1 + strspn_slash(p + 1)
     if p[0] == c'.' and p[1] == c'.' and (p[2] == 0 or p[2] == c'/'):
-        # the parent of the place that it was removed from
-        w.bi = -1 if w.bi == -2 else -3 - w.bi
-        if w.bi >= 0:
-            w.resolve &= ~<uint64_t>RESOLVE_NO_XDEV
-            walk_to_guest(w, w.g, w.glen)
-            walk_up(w)
+        fd = c_open(w.h, O_PATH | O_DIRECTORY | O_CLOEXEC)
+        if fd >= 0:
+            n = c_openat(fd, b"..", O_PATH | O_DIRECTORY | O_CLOEXEC)
+            c_close(fd)
+            fd = n
+        if fd >= 0:
+            snprintf(link, sizeof(link), b"/proc/self/fd/%d", fd)
+            n = <int>c_readlink(link, text, PATHMAX - 1)
+            text[n if n > 0 else 0] = 0
             w.tpos = <int>(p + 2 - w.todo)
-            return 1
+            if n > 0 and fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISDIR(st.st_mode):
+                c_close(fd)
+                return walk_to_host(w, text, n, -1 if w.bi == -2 else -3 - w.bi)
+            # the parent is gone as well
+            w.bi = -1
+            w.dfd = fd
+            w.doff = w.hlen
+            w.anchored = True
+            return 0
     w.bi = -1
     return 0
 
@@ -797,15 +827,20 @@ cdef void walk_finish(Walk *w) noexcept nogil:
     if w.last == LAST_DOT:
         walk_append(w, b"/.", 2)
     elif w.last == LAST_DOTDOT:
+        # a looked-up ".." needs no search permission of where it leads
         if w.mode == M_CREATE:
             walk_append(w, b"/..", 3)
-        else:
-            walk_append(w, b"/.", 2)
     elif w.last == LAST_ROOT and w.mode == M_CREATE:
         w.hlen = 0
         walk_append(w, b"/", 1)
     if w.hlen == 0 or (w.slash and w.last != LAST_ROOT):
         walk_append(w, b"/", 1)
+
+cdef bint has_name(const char *p) noexcept nogil:
+    """Say whether a path has a component other than "." and ".."."""
+    while p[0] == c'/' or (p[0] == c'.' and (p[1] == c'/' or p[1] == 0 or (p[1] == c'.' and (p[2] == c'/' or p[2] == 0)))):
+        p += 1
+    return p[0] != 0
 
 cdef int walk_path(Walk *w, const char *path, int n, int mode) noexcept nogil:
     """Walk a path from the current place (absolute: from the root)."""
@@ -815,6 +850,9 @@ cdef int walk_path(Walk *w, const char *path, int n, int mode) noexcept nogil:
     w.tpos = TODO - 1 - n
     memcpy(w.todo + w.tpos, path, n)
     w.base_hlen = -1
+    if w.bi < 0 and w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) and w.bi != -1:
+        # a removed directory is empty; as a root it has only itself
+        return -EXDEV if w.resolve & RESOLVE_BENEATH and path[0] == c'/' else -ENOENT if has_name(path) else 0
     if w.bi >= 0 and w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         memcpy(w.rootg, w.g, w.glen + 1)
         w.rootlen = w.glen

@@ -81,6 +81,7 @@ cdef class Core:
         if len(path) >= PATHMAX:
             _fail(ENAMETOOLONG, path)
         w.resolve = 0
+        w.anchored = False
         w.pid = w.tid = _os.getpid()
         w.fs = NULL
         if path[0] != c"/":
@@ -115,6 +116,7 @@ cdef class Core:
         cdef int result
         cdef bytes b = _plain(base)
         w.resolve = 0
+        w.anchored = False
         w.pid = w.tid = _os.getpid()
         w.fs = NULL
         if not path or len(path) >= PATHMAX:
@@ -275,6 +277,7 @@ cdef int first_plan(Tracee *t, bytes exe) except? -1000:
         return -ENOENT if n == 0 else -ENAMETOOLONG
     memcpy(path_buffer, path, n + 1)
     W1.resolve = 0
+    chain.by_fd = False
     result = text_walk(&W1, t, AT_FDCWD, path_buffer, n, M_FOLLOW)
     if result < 0:
         return result
@@ -331,7 +334,7 @@ cdef void tracees_clear() noexcept nogil:
 
 cdef int settings_read() except -1:
     """Read the kernel's settings that change path resolution, and whether the kernel would refuse us privileged calls."""
-    global protected_symlinks, privileged
+    global protected_symlinks, privileged, comm_from_file
     cdef char status[4096]
     cdef char *caps
     cdef ssize_t got
@@ -351,6 +354,8 @@ cdef int settings_read() except -1:
         if caps != NULL:
             for i in range(16):
                 privileged |= caps[8 + i] != c'0'
+    release = _os.uname().release.split(".")
+    comm_from_file = [int(part) for part in release[:2] if part.isdigit()] >= [6, 14]
     return 0
 
 cdef int _loader_install() except -2:

@@ -50,12 +50,12 @@ cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
     result = <int>mem_write(t.tid, t.args[0], text, n + 1)
     return R_DEAD if result == -ESRCH else answer(t, result if result < 0 else n + 1)
 
-cdef int guest_text(const char *host, int n, char *to) noexcept nogil:
+cdef int guest_text(const char *host, int n, int prefer, char *to) noexcept nogil:
     """Turn a host path text of the kernel, perhaps with " (deleted)", into guest terms; return its length, 0 if outside."""
     cdef int cut = n, glen = 0
     if n > 10 and memcmp(host + n - 10, b" (deleted)", 10) == 0:
         cut = n - 10
-    if view_from_host(W1.v, host, 0 if cut == 1 else cut, -1, to, &glen) < 0:
+    if view_from_host(W1.v, host, 0 if cut == 1 else cut, prefer, to, &glen) < 0:
         return 0
     if glen == 0:
         to[0] = c'/'
@@ -68,6 +68,7 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
     cdef Tracee *t = tracee_get(pid)
     cdef char text[PATHMAX]
     cdef ssize_t n
+    cdef int fd
     if t == NULL:
         return 0
     if kind == MAGIC_ROOT:
@@ -84,7 +85,8 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
         return -errno
     if text[0] != c'/':
         return 0
-    return guest_text(text, <int>n, to)
+    parse_pid(strrchr(link, c'/') + 1, &fd)
+    return guest_text(text, <int>n, fd_binding(W1.v, t, fd, text, <int>n), to)
 
 cdef int cwd_text(Tracee *t, char *to) noexcept nogil:
     cdef int result = walk_to_cwd(&W2, t)

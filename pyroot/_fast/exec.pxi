@@ -20,9 +20,11 @@ cdef struct Chain:           # the walk over one exec
     char guest[PATHMAX * 2]
     char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
     int fd
+    bint by_fd               # execveat of a descriptor
     bint opened              # the file itself could be opened: later errors come after those of argv
 
 cdef Chain chain
+cdef bint comm_from_file = True      # Linux 6.14: the task name of a program started by descriptor is that of its file
 
 cdef int exec_place(Walk *w, Tracee *t) noexcept nogil:
     """Note the host path and the guest's name of the file that the walk found."""
@@ -35,7 +37,7 @@ cdef int exec_place(Walk *w, Tracee *t) noexcept nogil:
     if is_proc(w.h, w.hlen) or w.bi < 0:
         n = c_readlink(w.h, text, PATHMAX - 1)
         if n > 0:
-            k = guest_text(text, <int>n, link_text) if text[0] == c'/' else 0
+            k = guest_text(text, <int>n, -1, link_text) if text[0] == c'/' else 0
             if 0 < k < PATHMAX:
                 memcpy(chain.guest, link_text, k)
                 chain.guest[k] = 0
@@ -57,6 +59,7 @@ cdef int exec_open(const char *host, c_stat *st) noexcept nogil:
         return -EACCES
     if c_faccessat(AT_FDCWD, host, X_OK, AT_EACCESS) < 0:
         return -errno
+    chain.opened = True
     fd = c_open(host, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     if fd < 0:
         return -errno
@@ -134,12 +137,14 @@ cdef int exec_resolve(Tracee *t, const char *path) noexcept nogil:
         return result
     return 0 if W1.valid else -ENOENT
 
-cdef int exec_script(Tracee *t, const char *filename) noexcept nogil:
+cdef int exec_script(Tracee *t, const char *filename, bint closing) noexcept nogil:
     cdef char *name
     cdef char *argument
     cdef int result = script_line(chain.head, &name, &argument)
     if result < 0:
         return result
+    if closing:
+        return -ENOENT
     if chain.nprefix == 0:
         prefix_push(filename)
     if argument != NULL and prefix_push(argument) < 0:
@@ -246,22 +251,19 @@ cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_on
     chain.opened = False
     while True:
         fd = exec_open(chain.host, &st)
+        if check_only and chain.opened:
+            chain.fd = fd
+            return 0
         if fd < 0:
             return fd
-        chain.opened = True
         memset(chain.head, 0, HEAD)
         got = <int>c_pread(fd, chain.head, HEAD, 0)
         if got < 0:
             c_close(fd)
             return -EIO
-        if check_only:
-            chain.fd = fd
-            return 0
         if chain.head[0] == c'#' and chain.head[1] == c'!':
             c_close(fd)
-            if closing:
-                return -ENOENT
-            result = exec_script(t, filename)
+            result = exec_script(t, filename, closing)
             depth += 1
             if result == 0 and depth > SCRIPTS:
                 result = -ELOOP
@@ -293,6 +295,7 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     cdef ExecPlan *plan = <ExecPlan *>malloc(sizeof(ExecPlan))
     cdef char held[48]
     cdef const char *program = chain.host
+    cdef const char *name
     cdef int result = 0
     if plan == NULL:
         c_close(chain.fd)
@@ -318,6 +321,11 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     if chain.interp[0] != 0:
         result = result or plan_text(plan, chain.interp, <int>strlen(chain.interp), &plan.info.off_interp)
     result = result or plan_text(plan, filename, <int>strlen(filename), &plan.info.off_execfn)
+    if chain.by_fd and comm_from_file:
+        name = chain.guest
+        if strrchr(name, c'/') != NULL:
+            name = strrchr(name, c'/') + 1
+        result = result or plan_text(plan, name, <int>strlen(name), &plan.info.off_comm)
     if chain.nprefix > 0:
         plan.info.nprefix = chain.nprefix
         result = result or plan_text(plan, chain.prefix, chain.plen, &plan.info.off_prefix)
@@ -371,7 +379,9 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
     cdef uint64_t flags = t.args[4] if t.nr == NR_execveat else 0
     cdef int fd = dir_argument(t, row.dirfd), result
     cdef int n = mem_string(t.tid, t.args[row.path], path_buffer, PATHMAX)
+    cdef c_stat st
     closing[0] = False
+    chain.by_fd = n == 0
     if n == -ESRCH:
         return -ESRCH
     if n < 0 or flags & ~<uint64_t>(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK_):
@@ -385,7 +395,7 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
         W1.bi = -1
         snprintf(exec_name, sizeof(exec_name), b"/dev/fd/%d", fd)
         closing[0] = fd_closes_on_exec(t, fd)
-        return exec_place(&W1, t)
+        return exec_place(&W1, t) if fstatat(AT_FDCWD, W1.h, &st, 0) == 0 else -EBADF
     memcpy(exec_name, path_buffer, n + 1)
     W1.resolve = 0
     result = text_walk(&W1, t, fd, path_buffer, n, path_mode(row, t))
@@ -413,11 +423,12 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int vectors = row.path + 1
     if result == 0:
         result = exec_chain(t, exec_name, closing, check_only)
-        if result < 0 and result != -ESRCH and chain.opened:
+        if (result < 0 or check_only) and result != -ESRCH and chain.opened:
             if argument_error(t, t.args[vectors]) < 0 or argument_error(t, t.args[vectors + 1]) < 0:
                 result = -EFAULT
     if result == 0 and check_only:
-        c_close(chain.fd)
+        if chain.fd >= 0:
+            c_close(chain.fd)
         return answer(t, 0)
     if result == 0:
         result = plan_make(t, exec_name)

@@ -91,7 +91,7 @@ cdef int open_mode(uint64_t flags) noexcept nogil:
     if flags & O_CREAT:
         if flags & O_EXCL:
             return M_CREATE
-        return M_NOFOLLOW if flags & O_NOFOLLOW else M_OCREAT
+        return M_OCREAT_NOFOLLOW if flags & O_NOFOLLOW else M_OCREAT
     return M_NOFOLLOW if flags & O_NOFOLLOW else M_FOLLOW
 
 cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
@@ -117,8 +117,8 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
         if result < 0:
             return result
     result = walk_path(w, path, n, mode)
-    if result == -EACCES and path[0] != c'/':
-        # perhaps only the way down to the start is closed to us: walk from the directory itself, as the kernel does
+    if result == -EACCES:
+        # perhaps only the way down to a binding or to the start is closed to us: walk from there, as the kernel does
         result = anchored_walk(w, t, dirfd, path, n, mode)
     if result < 0:
         walk_drop_fd(w)
@@ -131,14 +131,18 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
     elif w.hlen == w.base_hlen + 1 + n and memcmp(w.h, w.base, w.base_hlen) == 0 and memcmp(w.h + w.base_hlen + 1, path, n) == 0:
         walk_drop_fd(w)
         return TR_PASS
-    if w.hlen < PATHMAX and not w.anchored:
+    if w.hlen < PATHMAX and (not w.anchored or w.dfd < 0):
         walk_drop_fd(w)
         return TR_TEXT
     return walk_hold(w, t)
 
 cdef int anchored_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     cdef char link[48]
-    cdef int result = walk_to_fd(w, t, dirfd)
+    cdef int result
+    if path[0] == c'/' and not w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
+        w.anchored = True
+        return walk_path(w, path, n, mode)
+    result = walk_to_fd(w, t, dirfd)
     if result < 0 or w.bi < 0:
         return -EACCES
     if dirfd == AT_FDCWD:
@@ -150,9 +154,8 @@ cdef int anchored_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, i
         w.dfd = AT_FDCWD
         return -EACCES
     w.doff = w.hlen
-    result = walk_path(w, path, n, mode)
-    w.anchored = w.dfd >= 0
-    return result
+    w.anchored = True
+    return walk_path(w, path, n, mode)
 
 cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
     """Name a place whose host text is too long for one call through a descriptor that is held until the call is over."""
@@ -165,6 +168,10 @@ cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
         return -ENAMETOOLONG
     memmove(w.h + n, w.h + w.doff, w.hlen - w.doff + 1)
     memcpy(w.h, link, n)
+    if w.hlen == w.doff and not (w.isbind and w.bi >= 0 and not w.v.b[w.bi].isdir):
+        # the link itself must be passed through, also by calls that do not follow
+        memcpy(w.h + n, b"/", 2)
+        w.hlen += 1
     w.hlen += n - w.doff
     w.placelen += n - w.doff
     t.hold[k] = w.dfd
@@ -263,6 +270,8 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
         return 0
     if w.isbind:
         if row.remove == 0:
+            if symlink_text_bad(t) or node_type_bad(t):
+                return 0
             error = parent_stat(w, &st)
             return error if error < 0 else -EEXIST
         error = parent_writable(w)
@@ -280,6 +289,18 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
         t.saved[0] = hash_more(FNV, w.h, w.placelen)
         t.exit_action = X_REMOVED
     return 0
+
+cdef bint symlink_text_bad(Tracee *t) noexcept nogil:
+    """A link's text is read before its name is looked up: an empty or unreadable one decides."""
+    return (t.nr == NR_symlink or t.nr == NR_symlinkat) and mem_string(t.tid, t.args[0], link_text, PATHMAX) <= 0
+
+cdef bint node_type_bad(Tracee *t) noexcept nogil:
+    """mknod refuses file types before it looks anything up."""
+    cdef uint64_t kind
+    if t.nr != NR_mknod and t.nr != NR_mknodat:
+        return False
+    kind = t.args[2 if t.nr == NR_mknodat else 1] & 0o170000
+    return kind != 0 and kind != 0o100000 and kind != 0o020000 and kind != 0o060000 and kind != 0o010000 and kind != 0o140000
 
 cdef bint is_host_side(Walk *w) noexcept nogil:
     """Say whether the name is what a binding shows elsewhere: it stays alive there when it is removed here."""
@@ -314,15 +335,20 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     return finish_edit(t, how)
 
 cdef int open_ambiguous(Tracee *t) noexcept nogil:
-    """A directory that the view shows twice: note at the exit which binding the new descriptor came through."""
-    cdef c_stat st
-    if fstatat(AT_FDCWD, W1.h, &st, 0) < 0 or not S_ISDIR(st.st_mode):
-        return R_CONT
+    """The view shows some directory twice: note at the exit which binding the new descriptor came through."""
     view_remember(W1.v, W1.h, W1.placelen, W1.bi)
-    t.saved[0] = hash_more(FNV, W1.h, W1.placelen) if W1.placelen > 0 else hash_more(FNV, b"/", 1)
     t.saved[1] = W1.bi
     t.exit_action = X_OPEN
     return R_EXIT
+
+cdef void exit_open(Tracee *t, int fd) noexcept nogil:
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef ssize_t n
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
+    n = c_readlink(link, text, PATHMAX)
+    if n > 0:
+        fd_remember(t.tgid, fd, hash_more(FNV, text, <int>n), <int>t.saved[1])
 
 cdef bint how_is_valid(const open_how *how) noexcept nogil:
     """Check an open_how as build_open_flags does (fs/open.c)."""
@@ -417,6 +443,8 @@ cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, int how) n
     return finish_edit(t, how)
 
 cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
+    if new.pbi < 0:
+        return False
     if old.magic:
         return old.magic_bi >= 0 and old.magic_bi != new.pbi
     return old.bi != new.pbi
@@ -426,7 +454,7 @@ cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_stat st
     if two_paths(t, row, mode, &r1, &r2) < 0:
         return R_DEAD
-    if W1.valid and W2.valid:
+    if W1.valid and W2.valid and (row.flags < 0 or not t.args[row.flags] & ~<uint64_t>(AT_SYMLINK_FOLLOW_ | AT_EMPTY_PATH)):
         if W2.isbind and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
             return answer(t, -EEXIST)
         if link_crosses(&W1, &W2) and W2.last == LAST_NORM and not W2.slash:
@@ -455,6 +483,8 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     else:
         olddir = S_ISDIR(st.st_mode)
     newthere = W2.isbind or fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) == 0
+    if not newthere and errno != ENOENT:
+        return 0
     newdir = binding_isdir(&W2) if W2.isbind else (newthere and S_ISDIR(st.st_mode))
     if noreplace and newthere:
         return -EEXIST
@@ -477,10 +507,10 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
         return -ENOTDIR if olddir else -EISDIR
     if W1.isbind and W2.isbind and W1.glen == W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0:
         return 0
+    # a directory that changes its parent must be writable itself: the covered one (made by root where it is not there)
+    if not same_parent() and ((olddir and not writable(W1.h)) or (exchange and newdir and not writable(W2.h))):
+        return -EACCES
     if W1.isbind or W2.isbind:
-        # a directory that changes its parent must be writable itself: the covered one (made by root where it is not there)
-        if not same_parent() and ((olddir and not writable(W1.h)) or (exchange and newdir and not writable(W2.h))):
-            return -EACCES
         return -EBUSY
     return 0 if exchange or not newthere else -ENOTEMPTY
 

@@ -59,7 +59,7 @@ cdef extern from "<fcntl.h>" nogil:
     enum:
         O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_TRUNC, O_NONBLOCK, O_TMPFILE
         AT_FDCWD, AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_EACCESS
-        F_SETLEASE, F_RDLCK, F_UNLCK, F_GETFD
+        F_DUPFD_CLOEXEC, F_SETLEASE, F_RDLCK, F_UNLCK, F_GETFD
         O_ACCMODE
     int c_open "open"(const char *, int, ...)
     int c_openat "openat"(int, const char *, int, ...)
@@ -250,7 +250,7 @@ cdef extern from "tables.h" nogil:
     enum:
         NR_execve, NR_execveat, NR_creat, NR_getcwd, NR_link, NR_linkat, NR_rename, NR_renameat2, NR_mount, NR_chroot, NR_umount2
         NR_quotactl, NR_bind, NR_connect, NR_clone, NR_clone3, NR_fork, NR_vfork, NR_sendmmsg, NR_recvmmsg, NR_sendto, NR_openat
-        NR_readlink, NR_readlinkat, NR_mkdir, NR_rmdir, NR_unlink, NR_unlinkat, NR_openat2, NR_seccomp, NR_accept, NR_accept4
+        NR_readlink, NR_readlinkat, NR_mkdir, NR_rmdir, NR_unlink, NR_unlinkat, NR_openat2, NR_mknod, NR_mknodat, NR_symlink, NR_symlinkat, NR_seccomp, NR_accept, NR_accept4
         NR_getsockname, NR_getpeername, NR_recvfrom, NR_statfs, NR_open_tree
 
 cdef extern from "loader.h" nogil:

@@ -139,7 +139,7 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
     elif action == X_REMOVED and result == 0:
         view_removed(W1.v, t.saved[0])
     elif action == X_OPEN and result >= 0:
-        fd_remember(t.tgid, <int>result, t.saved[0], <int>t.saved[1])
+        exit_open(t, <int>result)
     elif action == X_UNSHARE and result == 0:
         fs = fs_copy(t.fs)
         if fs != NULL:

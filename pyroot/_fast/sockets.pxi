@@ -40,14 +40,14 @@ cdef int name_guest(const char *host, int n, int length, char *to) noexcept nogi
     if e != NULL and e.key == key and e.hostlen == n and memcmp(e.host, host, n) == 0:
         memcpy(to, e.guest, e.guestlen)
         return e.guestlen
-    if not whole and names != NULL and n > 0:
+    if not whole and names != NULL:
         for i in range(NAMES):
             if names[i].hostlen == length and memcmp(names[i].host, host, n) == 0:
                 memcpy(to, names[i].guest, names[i].guestlen)
                 return names[i].guestlen
     if host[0] != c'/' or not whole:
         return 0
-    k = guest_text(host, n, link_text)
+    k = guest_text(host, n, -1, link_text)
     if k == 0 or k > SUN_MAX:
         return 0
     memcpy(to, link_text, k)
@@ -103,8 +103,30 @@ cdef int sock_translate(Tracee *t, uint64_t pointer, uint64_t size, bint binding
         if outcome < 0:
             return outcome
     if binding:
+        outcome = name_unique(sa.path, outcome, path_buffer, n)
         name_remember(sa.path, outcome, path_buffer, n)
     return 2 + outcome + 1
+
+cdef int name_unique(char *host, int hostlen, const char *guest, int guestlen) noexcept nogil:
+    """Double slashes until no other socket's guest text is remembered under this host text; return the length.
+
+    The kernel keeps the text as it is given, so each socket gets its own text back, also where a name was bound again.
+    """
+    cdef SockName *e
+    cdef int cut
+    while hostlen < SUN_MAX - 1 and names != NULL:
+        e = &names[hash_more(FNV, host, hostlen) & (NAMES - 1)]
+        if e.hostlen != hostlen or memcmp(e.host, host, hostlen) != 0:
+            break
+        if e.guestlen == guestlen and memcmp(e.guest, guest, guestlen) == 0:
+            break
+        cut = hostlen
+        while cut > 0 and host[cut - 1] != c'/':
+            cut -= 1
+        memmove(host + cut + 1, host + cut, hostlen - cut + 1)
+        host[cut] = c'/'
+        hostlen += 1
+    return hostlen
 
 cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef SockAddr sa
@@ -284,11 +306,16 @@ cdef void exit_sockname(Tracee *t, int64_t result) noexcept nogil:
     got = <int>t.saved[2] if t.saved[2] < now else <int>now
     if got > <int>sizeof(sa) or (got > 0 and mem_read(t.tid, t.saved[0], &sa, got) < 0):
         return
+    if got < 2 and t.saved[4] == NR_recvfrom:
+        # not even the family is there: it is the receiving socket's
+        if real_address(t, <int>t.saved[3], False, &sa, &size) < 0:
+            return
+        got = 2
     if got < 2 or got < <int>now:
         # cut short: the whole text is needed to translate it
         if t.saved[4] == NR_recvfrom or real_address(t, <int>result if t.saved[4] == NR_accept or t.saved[4] == NR_accept4
                                                      else <int>t.saved[3], t.saved[4] != NR_getsockname, &sa, &size) < 0:
-            if got <= 2:
+            if got < 2:
                 return
         else:
             got = <int>now
@@ -303,7 +330,7 @@ cdef unsigned int address_back(SockAddr *sa, int have, unsigned int size) noexce
     """Turn a socket address into guest terms in place; return its true length, 0 to leave it alone."""
     cdef char guest[SUN_MAX + 4]
     cdef int n, k, length = <int>size - 3
-    if sa.family != AF_UNIX or have <= 2 or sa.path[0] == 0:
+    if sa.family != AF_UNIX or have < 2 or length < 1 or (have > 2 and sa.path[0] == 0):
         return 0
     n = have - 2 if have - 2 < length else length
     if have == <int>size and sa.path[length] != 0:

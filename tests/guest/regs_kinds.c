@@ -132,6 +132,7 @@ static char *const words[] = {"word", NULL};
 static const struct open_how how_plain = {O_RDONLY, 0, 0}, how_root = {O_RDONLY, 0, RESOLVE_IN_ROOT},
                              how_beneath = {O_RDONLY, 0, RESOLVE_BENEATH}, how_nolinks = {O_RDONLY, 0, RESOLVE_NO_SYMLINKS},
                              how_create = {O_RDWR | O_CREAT, 0600, 0}, how_wrong = {O_RDONLY, 0, 1ull << 40};
+static const uint32_t handle[4] = {8, 1, 2, 0}; /* 8 bytes, type 1: inode 2 of the file system */
 static char long_path[4096], overlong_path[4097];
 
 __attribute__((constructor)) static void fill_long_paths(void)
@@ -266,7 +267,7 @@ const struct kind kinds[] = {
     {"open-through-root", SYS_open, {P("/proc/self/root/w/abs"), N(O_RDONLY)}, SUCCESS, 0, 0, opened_wdf, 1},
     {"open-through-fd", SYS_open, {P("/proc/self/fd/9"), N(O_RDONLY)}, SUCCESS, 0, open_nine, opened_wdf, 0},
     {"io_uring_setup", 425, {N(1), N(0)}, ANY, -ENOSYS, 0, 0, 1},
-    {"open_by_handle_at", SYS_open_by_handle_at, {CWD, OUTPUT, N(0)}, ANY, -EPERM, 0, 0, 1},
+    {"open_by_handle_at", SYS_open_by_handle_at, {CWD, DATA(handle), N(0)}, ANY, -EPERM, 0, 0, 1},
     {"statmount", 457, {N(0), OUTPUT, N(100), N(0)}, ANY, -ENOSYS, 0, 0, 1},
     {"unknown-call", 1000, {N(0)}, -ENOSYS, 0, 0, 0, 1},
     {"x32-stat", 0x40000000 + SYS_stat, {P("/w/f"), OUTPUT}, -ENOSYS, 0, 0, 0, 1},

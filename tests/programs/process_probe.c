@@ -224,7 +224,7 @@ static int start(int argc, char **argv)
 {
     char comm[17] = "", cwd[256] = "", *heap = sbrk(0);
     unsigned long kernel = (unsigned long)syscall(SYS_brk, 0);
-    int works = (char *)sbrk(8192) == heap && heap >= end && (unsigned long)heap <= kernel && heap - end < (64L << 20);
+    int works = (char *)sbrk(8192) == heap && heap >= end && (unsigned long)heap <= kernel && heap - end < (1L << 34);
 
     prctl(PR_GET_NAME, comm, 0, 0, 0);
     if (works)
