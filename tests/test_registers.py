@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GUEST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest")
 SOURCES = ["regs.c", "regs_check.c", "regs_kinds.c", "regs_signals.c", "regs_call.S"]
 PLACES = ["plain", "readonly", "bottom", "small", "top", "odd", "nowhere", "guard", "constant", "sigaltstack"]
-BLOCKING = ["open", "openat", "openat2", "creat", "connect", "sendto"]
+BLOCKING = ["open", "openat", "openat2", "creat", "connect", "sendto", "accept", "recvfrom"]
 
 
 @dataclass(frozen=True)

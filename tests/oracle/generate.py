@@ -3,6 +3,10 @@
 The tree is biased toward what makes path lookup hard: links (absolute, relative, dangling, looping, leaving a
 binding), files where a directory is expected, directories without rights.  Targets of bindings are canonical, so that
 ``mount(2)`` and every reading of ``-b`` mean the same place.
+
+One thing is kept apart: a real bind mount holds on to the file that it was made from, while pyroot's bindings are paths.
+So, unless ``wild`` is asked for, no case lets the guest see a directory above a binding's source, where it could rename
+or remove the source or take the rights to it away; sources inside the root lie in a directory that is not the guest's.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ DIRECTORY_NAMES = ("a", "b", "c", "d")
 FILE_NAMES = ("f", "g", "h", "...", ".hidden")
 LINK_NAMES = ("l", "m", "n", "o", "p", "q")
 CHAIN = 43
+HOSTS = 3
 
 
 class TreeGenerator:
@@ -152,27 +157,38 @@ def guest_paths(tree: TreeGenerator, bindings: list[Binding], kind: str, hidden:
     return found
 
 
-def random_bindings(rng: random.Random, tree: TreeGenerator, hosts: int) -> list[Binding]:
+def sources(rng: random.Random, tree: TreeGenerator, bindings: list[Binding], wild: bool) -> list[str]:
+    """List what the next binding may show: mostly directories of the host, some files, some parts of the root."""
+    roll = rng.random()
+    kind = "file" if 0.15 < roll < 0.35 else "dir"
+    found = [path for path, its_kind in tree.kinds.items() if its_kind == kind and tree.reachable(path)]
+    if wild:
+        return [path for path in found if path.startswith("root/" if roll < 0.15 else "host")]
+    if roll < 0.15:
+        return [path for path in found if path.startswith("root/keep/") and path.count("/") == 2]
+    taken = [binding.host for binding in bindings]
+    return [
+        path for path in found if path.startswith("host")
+        and not any(path.startswith(other + "/") or other.startswith(path + "/") for other in taken)
+    ]
+
+
+def random_bindings(rng: random.Random, tree: TreeGenerator, wild: bool) -> list[Binding]:
     """Choose bindings one after another, each on a target that the earlier ones leave visible."""
-    kinds = {path: kind for path, kind in tree.kinds.items() if tree.reachable(path)}
     bindings: list[Binding] = []
     unmade = 0
-    host_directories = [path for path, kind in kinds.items() if kind == "dir" and path.startswith("host")]
     for _ in range(rng.randint(0, 5)):
-        roll = rng.random()
-        source = rng.choice(host_directories)
-        if roll < 0.15:
-            source = rng.choice([path for path, kind in kinds.items() if kind == "dir" and path.startswith("root/")])
-        elif roll < 0.35:
-            source = rng.choice([path for path, kind in kinds.items() if kind == "file" and "host" in path])
-        kind = kinds[source]
+        choice = sources(rng, tree, bindings, wild)
+        if not choice:
+            continue
+        source = rng.choice(choice)
+        kind = tree.kinds[source]
         if rng.random() < 0.15:
             parents = ["", *(path for path in guest_paths(tree, bindings, "dir") if path != "/proc")]
             target = f"{rng.choice(parents)}/{UNMADE}{unmade}"
             unmade += 1
         else:
-            targets = [path for path in guest_paths(tree, bindings, kind) if permitted(path, bindings)]
-            target = rng.choice(targets)
+            target = rng.choice([path for path in guest_paths(tree, bindings, kind) if permitted(path, bindings)])
         bindings.append(Binding(source, target, kind == "dir"))
     if rng.random() < 0.5:
         bindings.append(Binding("/proc", "/proc"))
@@ -186,23 +202,27 @@ def permitted(target: str, bindings: list[Binding]) -> bool:
     return not any(b.guest.startswith(target + "/") or b.guest == target for b in bindings)
 
 
-def generate(seed: int, operations: int) -> Case:
-    """Return the case of one seed with about ``operations`` operations."""
+def generate(seed: int, operations: int, wild: bool = False) -> Case:
+    """Return the case of one seed with about ``operations`` operations; ``wild``: sources may be moved by the guest."""
     rng = random.Random(seed)
     tree = TreeGenerator(rng)
     tree.fixed_part()
-    hosts = 3
-    for i in range(hosts):
+    for i in range(HOSTS):
         tree.add("dir", f"host{i}")
         tree.add("dir", f"host{i}/a")
         tree.add("file", f"host{i}/f", b"host %d" % i, 0o644)
         tree.fill(f"host{i}", 2, 5)
     tree.add("dir", "outside")
     tree.add("file", "outside/canary", b"never to be seen\n", 0o644)
+    tree.add("dir", "root/keep", owner=0)
+    for name in DIRECTORY_NAMES[:2]:
+        tree.add("dir", f"root/keep/{name}")
+        tree.fill(f"root/keep/{name}", 1, 5)
+    tree.add("file", "root/keep/f", b"kept", 0o644)
     tree.fill("root/a", 2, 6)
     tree.fill("root/b", 2, 6)
     tree.fill("root", 1, 6)
-    bindings = random_bindings(rng, tree, hosts)
+    bindings = random_bindings(rng, tree, wild)
     case = Case(seed, tree.entries, bindings)
     case.program = ProgramGenerator(rng, tree.kinds, bindings, guest_names(tree, bindings)).build(operations)
     return case

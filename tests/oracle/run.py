@@ -163,7 +163,7 @@ def run(oracle: Oracle, seeds: range, operations: int, options: argparse.Namespa
     forgiven: collections.Counter[str] = collections.Counter()
     started = time.monotonic()
     for seed in seeds:
-        case = generate(seed, operations)
+        case = generate(seed, operations, options.wild)
         done += len(case.program)
         comparison = oracle.compare(case)
         total += len(comparison)
@@ -197,6 +197,7 @@ def main() -> int:
     parser.add_argument("--other", choices=sorted(sides.SIDES), default="pyroot")
     parser.add_argument("--libc", choices=("musl", "glibc"), default="")
     parser.add_argument("--disk", action="store_true", help="use the file system of the temporary directory, not tmpfs")
+    parser.add_argument("--wild", action="store_true", help="let guests move and lock away the sources of bindings")
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--limit", type=int, default=3, help="differences shown for each seed")

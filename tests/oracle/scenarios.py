@@ -189,6 +189,36 @@ def binding_edges(g: ProgramGenerator) -> list[str]:
     return lines
 
 
+def moved_mount_point(g: ProgramGenerator) -> list[str]:
+    """Rename or exchange a directory that a binding lies in: the binding goes along."""
+    inner = [b.guest for b in g.bindings if b.guest.count("/") > 1 and not b.guest.startswith(("/chain", "/lib", "/x"))]
+    if not inner:
+        return g.call()
+    guest = g.rng.choice(inner)
+    parent, _, name = guest.rpartition("/")
+    moved = g.rng.choice((f"{parent}.moved", "/tmp/moved", "/moved"))
+    calls = (
+        f"stat {quoted(f'{moved}/{name}/f')} >stat", f"stat {quoted(f'{guest}/f')} >stat", f"rmdir {quoted(moved)}",
+        f"lstat {quoted(f'{moved}/{name}')} >stat", f"rmdir {quoted(f'{moved}/{name}')}", "getcwd >text:300 300",
+        f"open {quoted(f'{moved}/{name}/..')} 0x200000 0", f"chdir {quoted(f'{moved}/{name}')}", "stat \"..\" >stat",
+        f"mkdir {quoted(parent)} 0755", f"mkdir {quoted(guest)} 0755", f"lstat {quoted(guest)} >stat",
+        f"rename {quoted(f'{moved}/{name}')} \"/tmp/other\"", f"unlink {quoted(f'{moved}/{name}')}",
+    )
+    return [
+        f"chdir {quoted(guest)}", f"rename {quoted(parent)} {quoted(moved)}", *g.rng.sample(calls, 7), 'chdir "/"',
+        f"rmdir {quoted(guest)}", f"rmdir {quoted(parent)}", f"rename {quoted(moved)} {quoted(parent)}",
+    ]
+
+
+def fanotify(g: ProgramGenerator) -> list[str]:
+    """Mark paths in an unprivileged fanotify group."""
+    return [
+        "=9 fanotify_init 0x202 0", g.fill("fanotify_mark %9 1 0x100 {d} {p}"), g.fill("fanotify_mark %9 5 0x100 {d} {p}"),
+        g.fill("fanotify_mark %9 0x11 2 -100 {p}"), "fanotify_mark %9 1 2 -100 NULL", g.fill("fanotify_mark %9 9 2 {d} NULL"),
+        "close %9",
+    ]
+
+
 def watch(g: ProgramGenerator) -> list[str]:
     """Watch a directory while names in it change."""
     where = g.rng.choice(("/tmp", "/a", "/b", *(b.guest for b in g.bindings if b.is_directory and b.guest != "/proc")))
@@ -223,5 +253,5 @@ def descriptor_links(g: ProgramGenerator) -> list[str]:
 
 ALL: tuple[Callable[[ProgramGenerator], list[str]], ...] = (
     stream_socket, datagram_socket, other_sockets, execution, execution, execution, execution, removed_directory,
-    moved_directory, binding_edges, binding_edges, binding_edges, watch, descriptor_links,
+    moved_directory, binding_edges, binding_edges, binding_edges, moved_mount_point, watch, descriptor_links, fanotify,
 )
