@@ -1,18 +1,18 @@
 # Two targets do all the set-up: `make demo` and `make test`.  The work is in scripts/dev; this file only names it.
 
-PYTEST_ARGS ?=
+ARGS ?=
 
 .PHONY: help demo test oracle lint bench wheel man clean
 
 help:
 	@echo 'make demo     build pyroot, make a small root file system in ./rootfs, run `ls /` in it'
-	@echo 'make test     install what the tests need, run them   (PYTEST_ARGS="-k name -x" to choose)'
+	@echo 'make test     install what the tests need, run them   (ARGS="-k name -x" to choose)'
 	@echo 'make oracle   compare with a real chroot at length (as root)'
 	@echo 'make lint     the linters and type checks only'
-	@echo 'make bench    the benchmarks'
+	@echo 'make bench    the benchmarks   (ARGS=--quick)'
 	@echo 'make wheel    build a wheel into dist/'
 	@echo 'make man      write docs/man/pyroot.1 anew from the option table'
 	@echo 'make clean    remove what the targets above have made'
 
 demo test oracle lint bench wheel man clean:
-	@bash scripts/dev $@ $(PYTEST_ARGS)
+	@bash scripts/dev $@ $(ARGS)

@@ -260,7 +260,7 @@ class View:
 
         `base` is the guest's current directory, canonical.  Without `missing` every name must exist.  With it any
         number of trailing ones may be missing, and they are appended as they are; a `..` among them gives ENOENT.
-        Raises OSError.
+        (The core also takes names at their word that lie in a directory which it may not search.)  Raises OSError.
         """
         walk = Walk(self, path, base)
         walk.run(follow)

@@ -39,7 +39,8 @@ def core_build() -> str:
         from pyroot import _fast
     except ImportError as error:
         return f"none ({error})"
-    checks = " ".join(f"{name}={value}" for name, value in _fast.self_check().items())
+    found: dict[str, object] = getattr(_fast, "self_check", dict)()
+    checks = " ".join(f"{name}={value}" for name, value in found.items())
     return f"{_fast.__file__} {checks}"
 
 

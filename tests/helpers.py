@@ -132,8 +132,8 @@ def start(command: Sequence[str | bytes], *, environment: Mapping[str, str] | No
     )
 
 
-def run(command: Sequence[str | bytes], *, environment: Mapping[str, str] | None = None, cwd: str = "/", text: bytes = b"",
-        timeout: float = TIME_LIMIT, prepare: Callable[[], None] = drop_to_ordinary_user) -> Result:
+def run(command: Sequence[str | bytes], *, environment: Mapping[str, str] | None = None, cwd: str = "/",
+        text: bytes = b"", timeout: float = TIME_LIMIT, prepare: Callable[[], None] = drop_to_ordinary_user) -> Result:
     """Run a command to its end; when it takes too long everything in its session is killed and the test fails."""
     process = start(command, environment=environment, cwd=cwd, stdin=subprocess.PIPE, prepare=prepare)
     try:

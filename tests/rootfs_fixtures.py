@@ -2,7 +2,8 @@
 
 All belong to the ordinary user, as they would if that user had unpacked them.  The Debian one is made once by
 debootstrap from the machine's own package mirror and kept as a tar file in the cache directory
-(``PYROOT_TEST_CACHE``); where debootstrap or the mirror is not to be had, the tests that need it are skipped and say why.
+(``PYROOT_TEST_CACHE``); where debootstrap or the mirror is not to be had, the tests that need it are skipped and say
+why.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def make_debian_tar(target: str) -> None:
     try:
         os.chmod(directory, 0o755)
         made = subprocess.run(
-            [*command, directory, mirror_of_this_machine()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [*command, directory, mirror_of_this_machine()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
             timeout=DEBOOTSTRAP_LIMIT, check=False, errors="replace",
         )
         if made.returncode:

@@ -93,3 +93,21 @@ class Terminal:
             if pid:
                 self.status = os.waitstatus_to_exitcode(status)
         return self.status
+
+
+def sleeping(session: int) -> bool:
+    """Say whether ``sleep 100`` is the session's foreground job and has begun to sleep."""
+    for pid in helpers.session_members(session):
+        fields = helpers.stat_fields(pid)
+        if len(fields) > 5 and fields[2] == fields[5] and fields[0] in "St" and comm(pid) == "sleep":
+            return True
+    return False
+
+
+def comm(pid: int) -> str:
+    """Return the name of a process."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

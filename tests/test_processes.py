@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from tests import helpers
 from tests.helpers import Result
 from tests.probe_root import ENVIRONMENT, environment_of_pyroot, guest_words, probe_root, same
-from tests.terminal import Terminal
+from tests.terminal import Terminal, sleeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,7 +143,8 @@ def test_blocking_open_is_interrupted_as_by_the_kernel(
 
 def test_pyroot_is_a_job_of_its_shell(pyroot_words: list[str]) -> None:
     """^Z stops pyroot with its guest, fg goes on, ^C ends both."""
-    words = " ".join([*(f"{name}={value}" for name, value in helpers.pyroot_command()[1].items()), *pyroot_words, *HOST])
+    words = " ".join([*(f"{name}={value}" for name, value in helpers.pyroot_command()[1].items()), *pyroot_words,
+    *HOST])
     environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb", "HOME": "/tmp"}
     with Terminal(["/bin/bash", "--norc", "--noprofile", "-i"], environment) as terminal:
         terminal.type("PS1='<ready>'; bind 'set enable-bracketed-paste off'; stty -echo\n")
@@ -156,11 +158,13 @@ def test_pyroot_is_a_job_of_its_shell(pyroot_words: list[str]) -> None:
         terminal.expect("(?s)read line")
         terminal.type("words\n")
         terminal.expect("got words\n")
+        helpers.wait_until(lambda: sleeping(terminal.pid), what="sleep runs")  # before that the shell may drop a ^C
         terminal.type("\x03")
         terminal.expect("<ready>")
         terminal.type("echo status $?\n")
         terminal.expect("status 130")
-        helpers.wait_until(lambda: helpers.session_members(terminal.pid) == [terminal.pid], what="only the shell is left")
+        helpers.wait_until(lambda: helpers.session_members(terminal.pid) == [terminal.pid],
+        what="only the shell is left")
 
 
 def all_stopped(session: int) -> bool:
@@ -242,6 +246,11 @@ def test_daemon_outlives_the_command(probe_root: str, pyroot_words: list[str]) -
 # --- the end of pyroot -----------------------------------------------------------------------------------------------
 
 
+def nobody(mark: str) -> bool:
+    """Say whether no process holds the mark."""
+    return not helpers.marked(mark)
+
+
 @pytest.mark.timeout(300)
 def test_killed_pyroot_leaves_no_guest(probe_root: str, pyroot_words: list[str]) -> None:
     """kill -9 of pyroot at a random moment ends every guest, daemons in other sessions too."""
@@ -256,7 +265,7 @@ def test_killed_pyroot_leaves_no_guest(probe_root: str, pyroot_words: list[str])
             time.sleep(rng.random() * (0.03 if turn % 4 else 0.06))  # the random moment
             process.kill()
             process.communicate(timeout=20)
-            helpers.wait_until(lambda m=mark: not helpers.marked(m), 10, f"guests of turn {turn} are gone")  # type: ignore[misc]
+            helpers.wait_until(functools.partial(nobody, mark), 10, f"guests of turn {turn} are gone")
         finally:
             for pid in helpers.marked(mark):
                 with contextlib.suppress(ProcessLookupError):
@@ -273,5 +282,8 @@ def test_descriptors_of_the_command(run_pyroot: Callable[..., Result]) -> None:
 
 def test_a_fork_storm_ends(run_pyroot: Callable[..., Result]) -> None:
     """Hundreds of short processes at once are all waited for."""
-    script = "for i in $(seq 300); do (exec /bin/true) & done; wait; for i in $(seq 100); do /bin/true || exit 1; done; echo done"
+    script = (
+        "for i in $(seq 300); do (exec /bin/true) & done; wait; "
+        "for i in $(seq 100); do /bin/true || exit 1; done; echo done"
+    )
     assert shell(run_pyroot, script) == Result(0, "done\n", "")

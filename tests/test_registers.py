@@ -1,7 +1,7 @@
 """No system call of a guest changes a register, its stack or its arguments, whatever pyroot does to carry it out.
 
-The guest program (guest/regs*.c) makes each kind of call with known contents everywhere and compares afterwards.  Where the
-suite is root the same program also runs in a real chroot, and the results of all calls have to be the same.
+The guest program (guest/regs*.c) makes each kind of call with known contents everywhere and compares afterwards.  Where
+the suite is root the same program also runs in a real chroot, and the results of all calls have to be the same.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def checked_lines(result: Result, side: str) -> list[str]:
     lines = result.stdout.splitlines()
     bad = [line for line in lines if line.startswith("BAD")]
     assert not bad, f"{side}: {len(bad)} differences: " + "; ".join(bad[:8])
-    assert lines and lines[-1] == "done 0", f"{side}: ended with {lines[-1:]}, status {result.status}, {result.stderr!r}"
+    ended = f"{side}: ended with {lines[-1:]}, status {result.status}, {result.stderr!r}"
+    assert lines and lines[-1] == "done 0", ended
     assert result.status == 0
     return lines
 

@@ -77,7 +77,8 @@ def test_calls_around_the_supervisor_are_refused(probe_root: str, run_pyroot: Ca
 def test_crashing_children_are_only_that(probe_root: str, run_pyroot: Callable[..., Result], name: str) -> None:
     """A guest that crashes ends itself, not its siblings."""
     host = ["-r", "/", "-w", "/", "/bin/sh", "-c"]
-    script = f"{probe_root}/probe {name} & {probe_root}/probe {name}; echo going on; wait; cat /etc/hostname >/dev/null && echo alive"
+    probe = f"{probe_root}/probe {name}"
+    script = f"{probe} & {probe}; echo going on; wait; cat /etc/hostname >/dev/null && echo alive"
     result = run_pyroot([*host, script])
     assert result.status == 0
     assert result.stdout.splitlines()[-2:] == ["going on", "alive"]
@@ -87,7 +88,8 @@ def test_exec_loops_end_with_their_process(probe_root: str, run_pyroot: Callable
     """A program that executes itself without end can be killed, and the rest goes on."""
     script = (
         "cat >/tmp/loop-$$ <<END\n#!/bin/sh\nexec \"\\$0\"\nEND\nchmod +x /tmp/loop-$$; /tmp/loop-$$ & pid=$!; "
-        "i=0; while [ $i -lt 200 ]; do i=$((i+1)); /bin/true; done; kill -9 $pid; wait $pid; rm /tmp/loop-$$; echo status $?"
+        "i=0; while [ $i -lt 200 ]; do i=$((i+1)); /bin/true; done; kill -9 $pid; "
+        "wait $pid; rm /tmp/loop-$$; echo status $?"
     )
     assert run_pyroot(["-r", "/", "-w", "/", "/bin/sh", "-c", script]).stdout == "status 0\n"
 
@@ -106,7 +108,8 @@ def test_script_that_is_its_own_interpreter(probe_root: str, run_pyroot: Callabl
 
 
 BROKEN = {
-    "truncated header": (0, 40), "truncated program headers": (0, 70), "half": (0, None), "wild entry": (24, b"\xff" * 8),
+    "truncated header": (0, 40), "truncated program headers": (0, 70), "half": (0, None), "wild entry": (24,
+    b"\xff" * 8),
     "wild program header offset": (32, b"\xff" * 8), "many program headers": (56, b"\xff\xff"),
     "wrong machine": (18, b"\x28\x00"), "wrong class": (4, b"\x01"), "relocatable": (16, b"\x01\x00"),
     "program header size": (54, b"\x01\x00"),
@@ -115,7 +118,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("how", sorted(BROKEN))
 def test_broken_programs_fail_as_in_a_chroot(
-    probe_root: str, run_pyroot: Callable[..., Result], real_chroot: Callable[..., Result], how: str
+    probe_root: str, run_pyroot: Callable[..., Result], how: str
 ) -> None:
     """Damaged ELF files end with an error or a signal; pyroot and its other guests go on."""
     with open(f"{probe_root}/probe", "rb") as file:
@@ -133,7 +136,8 @@ def test_broken_programs_fail_as_in_a_chroot(
     result = run_pyroot(host)
     native = helpers.run(["/bin/sh", "-c", f"{path}; echo status $? >&2; echo alive"])
     os.unlink(path)
-    assert result.stdout == native.stdout == "alive\n"
+    assert result.stdout == native.stdout
+    assert result.stdout.endswith("alive\n")
     assert (result.stderr.splitlines()[-1:] == native.stderr.splitlines()[-1:]) or how == "half", (result, native)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests import helpers
 from tests.rootfs_fixtures import inside
-from tests.terminal import Terminal
+from tests.terminal import Terminal, sleeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,7 +137,8 @@ def test_readlink_of_a_bound_directory(
 def test_exit_status_is_the_command_s(root: str, run_pyroot: Callable[..., Result]) -> None:
     """``pyroot -R . sh -c 'exit 7'; echo $?``."""
     shell = "bash" if has(root, "bash") else "sh"
-    assert run_pyroot(["-R", ".", shell, "-c", "exit 7"], environment=ENVIRONMENT, cwd=root) == helpers.Result(7, "", "")
+    found = run_pyroot(["-R", ".", shell, "-c", "exit 7"], environment=ENVIRONMENT, cwd=root)
+    assert found == helpers.Result(7, "", "")
 
 
 def test_the_root_is_not_written_to(root: str, run_pyroot: Callable[..., Result]) -> None:
@@ -186,24 +187,6 @@ def bash_session(words: list[str], environment: dict[str, str]) -> list[str]:
         terminal.type("exit 4\n")
         seen.append(f"status {terminal.wait()}")
     return seen
-
-
-def sleeping(session: int) -> bool:
-    """Say whether ``sleep 100`` is the session's foreground job and has begun to sleep."""
-    for pid in helpers.session_members(session):
-        fields = helpers.stat_fields(pid)
-        if len(fields) > 5 and fields[2] == fields[5] and fields[0] in "St" and comm(pid) == "sleep":
-            return True
-    return False
-
-
-def comm(pid: int) -> str:
-    """Return the name of a process."""
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 def test_interactive_bash_has_job_control(debian_root: str, pyroot_words: list[str]) -> None:

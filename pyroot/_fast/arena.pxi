@@ -84,6 +84,15 @@ cdef inline uint64_t slot_offset(int slot) noexcept nogil:
         return <uint64_t>slot * SMALL
     return <uint64_t>NSMALL * SMALL + <uint64_t>(slot - NSMALL) * BIG
 
+cdef int slot_at(uint64_t data) noexcept nogil:
+    """Return the slot that a data address in the arena belongs to, -1 if none."""
+    cdef uint64_t offset = data - SLOT_FRAME - <uint64_t>LOADER_ARENA
+    if offset >= ARENA_SIZE:
+        return -1
+    if offset < <uint64_t>NSMALL * SMALL:
+        return <int>(offset // SMALL)
+    return NSMALL + <int>((offset - <uint64_t>NSMALL * SMALL) // BIG)
+
 # -- editing a call ------------------------------------------------------------------------------------------------------
 
 cdef struct Edit:

@@ -100,6 +100,10 @@ cdef class Core:
                 result = -errno
                 if result == -EACCES and missing:
                     result = 0
+                if result == -ENOENT and missing and mode == M_NOFOLLOW:
+                    # an intermediate name may be missing: count
+                    walk_drop_fd(w)
+                    return self._resolve(path, base, M_MISSING, True)
                 if result == -ENOENT and missing:
                     result = 0
                     w.missing = max(w.missing, 1)

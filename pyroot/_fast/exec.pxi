@@ -163,7 +163,7 @@ cdef int elf_interp(Tracee *t, int fd, const uint8_t *head, int have) noexcept n
     cdef uint64_t offset
     cdef int count, i, j, batch
     cdef uint16_t etype, machine, size
-    if have < 64 or head[4] != 2 or head[5] != 1:
+    if have < 64:
         return -ENOEXEC
     memcpy(&etype, head + 16, 2)
     memcpy(&machine, head + 18, 2)
@@ -205,7 +205,7 @@ cdef int elf_interp_path(Tracee *t, int fd, uint64_t offset, uint64_t size, char
     c_close(result)
     if got != 64:
         return -EIO
-    if memcmp(head, b"\177ELF", 4) != 0 or head[4] != 2 or (<uint16_t *>(head + 18))[0] != EM_X86_64_:
+    if memcmp(head, b"\177ELF", 4) != 0 or (<uint16_t *>(head + 18))[0] != EM_X86_64_:
         return -ELIBBAD
     return 0
 
@@ -444,7 +444,7 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     """The loader's image is in place: tell it what to load.  Returns 0 or -errno (the guest must not run on)."""
     cdef Mm *mm
     cdef ExecPlan *plan = t.plan
-    cdef int i, result
+    cdef int result
     if plan == NULL:
         return -EINVAL
     mm = mm_new()
@@ -457,9 +457,8 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     mm_drop(t.mm)
     t.mm = mm
     t.first_exec = False
-    for i in range(t.npins):
-        slot_free(t.pins[i])
-    t.npins = 0
+    while t.npins > 0:
+        pin_drop(t, 0)
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1

@@ -58,6 +58,7 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         return R_CONT
     if ip_in_stub(t.ip):
         # a call that we rewrote is restarted after a signal: its slot still holds the arguments
+        pin_resume(t, slot_at(t.args[(t.ip - <uint64_t>LOADER_STUBS) // LOADER_STUB_SIZE]))
         return R_CONT if t.exit_action == X_NONE else R_EXIT
     tracee_release_call(t)
     if not session.seccomp:
@@ -88,17 +89,9 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
 cdef void pin_interrupted(Tracee *t) noexcept nogil:
     """A signal arrives while a rewritten call is under way: its slot must outlive the handler's own calls."""
     cdef uint64_t ip = 0
-    cdef int i
     if t.slot < 0 or reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not ip_in_stub(ip):
         return
-    if t.npins == PINS:
-        slot_free(t.pins[0])
-        for i in range(PINS - 1):
-            t.pins[i] = t.pins[i + 1]
-        t.npins -= 1
-    t.pins[t.npins] = t.slot
-    t.npins += 1
-    t.slot = -1
+    pin_call(t)
 
 cdef void on_signal(Tracee *t, int sig) noexcept nogil:
     pin_interrupted(t)

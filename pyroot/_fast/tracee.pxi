@@ -39,6 +39,10 @@ cdef enum:
     X_OPEN = 9
     X_REMOVED = 10
 
+cdef struct Pin:
+    int slot
+    int hold[2]
+
 cdef struct Tracee:
     int tid, tgid
     int state
@@ -46,7 +50,7 @@ cdef struct Tracee:
     Fs *fs
     ExecPlan *plan
     int slot                 # arena slot of the last rewritten call, -1 none
-    int pins[PINS]           # slots of calls that a signal interrupted
+    Pin pins[PINS]           # what calls hold that a signal interrupted, the oldest first
     int npins
     int hold[2]              # descriptors that the call in progress needs, -1 none
     int exit_action
@@ -80,7 +84,6 @@ cdef Tracee *tracee_get(int tid) noexcept nogil:
 
 cdef Tracee *tracee_new(int tid) noexcept nogil:
     cdef Tracee *t
-    cdef int i
     if tid <= 0 or tid >= TID_LEAF * TID_TOP:
         return NULL
     if tracees.leaf[tid // TID_LEAF] == NULL:
@@ -93,8 +96,6 @@ cdef Tracee *tracee_new(int tid) noexcept nogil:
     t.tid = t.tgid = tid
     t.slot = -1
     t.hold[0] = t.hold[1] = -1
-    for i in range(PINS):
-        t.pins[i] = -1
     tracees.leaf[tid // TID_LEAF][tid % TID_LEAF] = t
     tracees.count += 1
     return t
@@ -164,11 +165,44 @@ cdef void tracee_release_call(Tracee *t) noexcept nogil:
         plan_free(t.plan)
         t.plan = NULL
 
-cdef void tracee_free(Tracee *t) noexcept nogil:
+cdef void pin_drop(Tracee *t, int which) noexcept nogil:
+    """Forget an interrupted call."""
     cdef int i
-    tracee_release_call(t)
+    for i in range(2):
+        if t.pins[which].hold[i] >= 0:
+            c_close(t.pins[which].hold[i])
+    if t.pins[which].slot >= 0:
+        slot_free(t.pins[which].slot)
+    t.npins -= 1
+    memmove(&t.pins[which], &t.pins[which + 1], (t.npins - which) * sizeof(Pin))
+
+cdef void pin_call(Tracee *t) noexcept nogil:
+    """Set aside what the interrupted call holds."""
+    if t.npins == PINS:
+        pin_drop(t, 0)
+    t.pins[t.npins].slot = t.slot
+    memcpy(t.pins[t.npins].hold, t.hold, sizeof(t.hold))
+    t.npins += 1
+    t.slot = t.hold[0] = t.hold[1] = -1
+
+cdef void pin_resume(Tracee *t, int slot) noexcept nogil:
+    """The call that owns this slot goes on: what later calls hold is free."""
+    cdef int i
+    if t.slot == slot:
+        return
     for i in range(t.npins):
-        slot_free(t.pins[i])
+        if t.pins[i].slot == slot:
+            tracee_release_call(t)
+            t.slot = slot
+            memcpy(t.hold, t.pins[i].hold, sizeof(t.hold))
+            t.pins[i].slot = t.pins[i].hold[0] = t.pins[i].hold[1] = -1
+            pin_drop(t, i)
+            return
+
+cdef void tracee_free(Tracee *t) noexcept nogil:
+    tracee_release_call(t)
+    while t.npins > 0:
+        pin_drop(t, 0)
     free(t.note)
     free(t.rooms)
     mm_drop(t.mm)

@@ -19,8 +19,8 @@ ENOSYS = 38
 OFF_NR, OFF_ARCH, OFF_IP, OFF_ARGS = 0, 4, 8, 16
 #: The supervisor's pid is patched over this constant when a session starts.
 SUPERVISOR_MARK = 0x50595254
-#: Pages of the stub and the loader (pyroot/guest/loader.h: base, base + 0x20000).
-LOADER_BASE, LOADER_SPAN = 0x567000000000, 0x20000
+#: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
+LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
 
 Insn = tuple[int, int, int, int]
 
@@ -51,9 +51,9 @@ def _leaf(row: Row | None) -> list[Insn]:
         return [(RET, 0, 0, RET_ERRNO | row.refuse)]
     if row.loader:
         return [
-            (LD, 0, 0, OFF_IP + 4), (JEQ, 0, 3, LOADER_BASE >> 32),
-            (LD, 0, 0, OFF_IP), (JGE, 1, 0, (LOADER_BASE & 0xFFFFFFFF) + LOADER_SPAN), (RET, 0, 0, RET_ALLOW),
-            (RET, 0, 0, RET_TRACE),
+            (LD, 0, 0, OFF_IP + 4), (JEQ, 0, 4, LOADER_TEXT >> 32),
+            (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_TEXT & 0xFFFFFFFF), (JGE, 1, 0, LOADER_INFO & 0xFFFFFFFF),
+            (RET, 0, 0, RET_ALLOW), (RET, 0, 0, RET_TRACE),
         ]
     return [(RET, 0, 0, RET_TRACE)]
 

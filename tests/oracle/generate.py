@@ -4,9 +4,11 @@ The tree is biased toward what makes path lookup hard: links (absolute, relative
 binding), files where a directory is expected, directories without rights.  Targets of bindings are canonical, so that
 ``mount(2)`` and every reading of ``-b`` mean the same place.
 
-One thing is kept apart: a real bind mount holds on to the file that it was made from, while pyroot's bindings are paths.
+One thing is kept apart: a real bind mount holds on to the file that it was made from; pyroot's bindings are paths.
 So, unless ``wild`` is asked for, no case lets the guest see a directory above a binding's source, where it could rename
-or remove the source or take the rights to it away; sources inside the root lie in a directory that is not the guest's.
+or remove the source or take the rights to it away; sources inside the root occur where that root is not the guest's.
+
+No file may be executed but not read: the supervisor, an ordinary user too, cannot read it either and gives EACCES.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ class TreeGenerator:
         self.entries: list[Entry] = []
         self.kinds: dict[str, str] = {}
         self.closed: set[str] = set()
+        self.fixed_root = False
 
     def add(self, kind: str, path: str, content: bytes = b"", mode: int = 0o755, owner: int = ORDINARY_ID) -> None:
         """Append one entry unless its name is taken."""
@@ -71,7 +74,7 @@ class TreeGenerator:
                     self.add("dir", path, mode=self.directory_mode(), owner=owner)
                     self.fill(path, depth - 1, budget - 1)
             elif roll < 0.6:
-                mode = rng.choice((0o644, 0o644, 0o644, 0o600, 0o755, 0o444, 0, 0o111))
+                mode = rng.choice((0o644, 0o644, 0o644, 0o600, 0o755, 0o444, 0, 0o511))
                 self.add("file", f"{top}/{rng.choice(FILE_NAMES)}", rng.randbytes(rng.randint(0, 40)), mode, owner)
             elif roll < 0.93:
                 self.add("link", f"{top}/{rng.choice(LINK_NAMES)}", self.link_text().encode())
@@ -81,7 +84,8 @@ class TreeGenerator:
 
     def fixed_part(self) -> None:
         """Add what every root has: the interpreter, scripts, a long chain of links, awkward names."""
-        self.add("dir", "root")
+        self.fixed_root = self.rng.random() < 0.4
+        self.add("dir", "root", mode=0o1777 if self.fixed_root else 0o755, owner=0 if self.fixed_root else ORDINARY_ID)
         for name in ("a", "b", "tmp", "proc", "x", "chain"):
             self.add("dir", f"root/{name}", mode=0o1777 if name == "tmp" else 0o755)
         self.add("program", "root/ops", b"ops", 0o755, 0)
@@ -105,12 +109,12 @@ class TreeGenerator:
             "gone": b"#!/nowhere/ops\n", "none": b"#!\n", "blank": b"#!   \n", "dir": b"#!/a\n", "empty": b"",
             "text": b"echo hello\n", "nonl": b"#!/ops", "long": b"#!/" + b"y" * 300 + b"\n", "link": b"#!/x/lops\n",
             "longarg": b"#!/ops " + b"z" * 300 + b"\n", "fifo": b"#!/x/pipe\n", "dotdot": b"#!/a/../../ops x\n",
-            "proc": b"#!/proc/self/exe y\n", "nox": b"#!/x/plain\n", "slash": b"#!/ops/\n", "tab": b"#!\t/ops\ta\tb\t\n",
+            "proc": b"#!/proc/self/exe y\n", "nox": b"#!/x/plain\n", "slash": b"#!/ops/\n",
+            "tab": b"#!\t/ops\ta\tb\t\n",
         }
         for name, text in scripts.items():
             self.add("file", f"root/x/{name}", text)
         self.add("file", "root/x/plain", b"#!/ops\n", 0o644)
-        self.add("file", "root/x/unreadable", b"#!/ops\n", 0o111)
         self.add("program", "root/x/ops2", b"ops")
         self.add("program", "root/x/noexec", b"ops", 0o644)
         self.add("program", "root/x/dynamic", b"dynamic")
@@ -164,7 +168,7 @@ def sources(rng: random.Random, tree: TreeGenerator, bindings: list[Binding], wi
     found = [path for path, its_kind in tree.kinds.items() if its_kind == kind and tree.reachable(path)]
     if wild:
         return [path for path in found if path.startswith("root/" if roll < 0.15 else "host")]
-    if roll < 0.15:
+    if roll < 0.15 and tree.fixed_root:
         return [path for path in found if path.startswith("root/keep/") and path.count("/") == 2]
     taken = [binding.host for binding in bindings]
     return [

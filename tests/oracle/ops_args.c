@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  *   12, 0x10, -100          a number            %3           the fd in slot 3
- *   "text"                  a string            R"text"      in a read-only page
+ *   "text"                  a string (escapes \\ \" \n \xHH, \I own pid, \P parent's)
+ *   R"text"      in a read-only page
  *   E"text"                 its NUL is the last byte before a hole
  *   C"text"                 no NUL: runs into a PROT_NONE page        U"text"  runs into unmapped memory
  *   S"text"                 lies across a page boundary
@@ -16,6 +17,7 @@
  *   >stat >text:100 ...     an output buffer, printed after the call
  */
 #define _GNU_SOURCE
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,7 +28,7 @@
 
 #define UNMAPPED 0x200000000000L
 
-static unsigned char arena[1 << 18];
+static unsigned char arena[1 << 20];
 static size_t arena_used;
 static unsigned char *edge;     /* two writable pages, then a PROT_NONE one */
 static unsigned char *lonely;   /* one writable page, then nothing mapped */
@@ -59,7 +61,7 @@ static int hex(int c)
 /* Decode the quoted text at *cursor into the arena; leave the cursor behind the closing quote. */
 static unsigned char *quoted(char **cursor, size_t *length)
 {
-    unsigned char *text = allocate(strlen(*cursor) + 1);
+    unsigned char *text = allocate(strlen(*cursor) + 64);
     char *p = *cursor + 1;
     size_t n = 0;
 
@@ -69,6 +71,9 @@ static unsigned char *quoted(char **cursor, size_t *length)
         } else if (p[1] == 'x') {
             text[n++] = (unsigned char)(hex(p[2]) * 16 + hex(p[3]));
             p += 4;
+        } else if (p[1] == 'I' || p[1] == 'P') {
+            n += (size_t)sprintf((char *)text + n, "%ld", raw_call(p[1] == 'I' ? 39 : 110, 0, 0, 0, 0, 0, 0));
+            p += 2;
         } else {
             text[n++] = (unsigned char)(p[1] == 'n' ? '\n' : p[1] == 'r' ? '\r' : p[1]);
             p += 2;

@@ -20,7 +20,7 @@ const struct call calls[] = {
     {"fsetxattr", 190}, {"getxattr", 191}, {"lgetxattr", 192}, {"fgetxattr", 193}, {"listxattr", 194},
     {"llistxattr", 195}, {"flistxattr", 196}, {"removexattr", 197}, {"lremovexattr", 198}, {"fremovexattr", 199},
     {"utimes", 235}, {"inotify_add_watch", 254}, {"openat", 257}, {"mkdirat", 258}, {"mknodat", 259},
-    {"fchownat", 260}, {"futimesat", 261}, {"newfstatat", 262}, {"unlinkat", 263}, {"renameat", 264}, {"linkat", 265},
+    {"fchownat", 260}, {"futimesat", 261}, {"unshare", 272}, {"prctl", 157}, {"newfstatat", 262}, {"unlinkat", 263}, {"renameat", 264}, {"linkat", 265},
     {"symlinkat", 266}, {"readlinkat", 267}, {"fchmodat", 268}, {"faccessat", 269}, {"utimensat", 280},
     {"accept4", 288}, {"inotify_init1", 294}, {"recvmmsg", 299}, {"fanotify_init", 300}, {"fanotify_mark", 301},
     {"name_to_handle_at", 303}, {"open_by_handle_at", 304}, {"sendmmsg", 307}, {"renameat2", 316},

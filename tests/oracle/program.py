@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from .case import Binding
 
-COMPONENTS = ("a", "b", "c", "d", "f", "g", "h", "l", "m", "n", "o", "p", "q", "...", ".hidden", "new", "fifo", "socket")
+COMPONENTS = ("a", "b", "c", "d", "f", "g", "h", "l", "m", "n", "o", "p", "q", "...", ".hidden", "new", "fifo",
+"socket")
 BAD_POINTERS = ("NULL", "ONE", "HOLE", "UNMAPPED", "KERNEL")
 AT_FDCWD = -100
 
@@ -44,7 +45,8 @@ TEMPLATES: tuple[tuple[int, str], ...] = (
     (1, 'setxattrat {d} {p} {at} "user.{x}" xargs:"at{x}" 16'), (1, "listxattrat {d} {p} {at} >names:{cap} {cap}"),
     (1, 'removexattrat {d} {p} {at} "user.{x}"'), (1, 'getxattrat {d} {p} {at} "user.{x}" {bad} 16'),
     (1, "file_getattr {d} {p} >attr 24 {at}"), (1, "file_setattr {d} {p} longs:0:0:0 24 {at}"),
-    (2, "statfs {p} >statfs"), (1, "name_to_handle_at {d} {p} >handle >int {lk}"), (1, "open_by_handle_at {f} >handle 0"),
+    (2, "statfs {p} >statfs"), (1, "name_to_handle_at {d} {p} >handle >int {lk}"), (1,
+    "open_by_handle_at {f} >handle 0"),
     (2, "={s} open_tree {d} {p} {tree}"), (1, "open_tree_attr {d} {p} {tree} NULL 0"), (1, "chroot {p}"),
     (1, 'mount {p} {p} "tmpfs" 0 NULL'), (1, 'mount "none" {p} "proc" 0 NULL'), (1, 'mount {p} {p} NULL 0x1000 NULL'),
     (1, "umount2 {p} {n8}"), (1, "pivot_root {p} {p}"), (1, "swapon {p} 0"), (1, "swapoff {p}"), (1, "acct {p}"),
@@ -90,7 +92,8 @@ class ProgramGenerator:
             "lk": lambda: rng.choice(("0", "0", "0x400", "0x1000", "0x1400", "0x100")),
             "node": lambda: rng.choice(("0", "0100644", "010644", "010600", "020666", "060666", "040755", "0140644")),
             "dev": lambda: rng.choice(("0", "0", "0x103")), "size": lambda: rng.choice(("0", "3", "100", "-1")),
-            "id": lambda: rng.choice(("-1", "-1", "65534", "65534", "0", "1000")), "old": lambda: str(rng.randint(1, 999)),
+            "id": lambda: rng.choice(("-1", "-1", "65534", "65534", "0", "1000")), "old": lambda: str(rng.randint(1,
+            999)),
             "nsec": lambda: rng.choice(("0", "5", "0x3fffffff", "0x3ffffffe", "1000000000")),
             "mask": lambda: rng.choice(("0", "022", "077", "0777", "022")),
             "flags": lambda: rng.choice(("0", "0x100", "0x1000", "0x7fffffff", "0x10", "0x800")),
@@ -101,7 +104,7 @@ class ProgramGenerator:
 
     def mode(self) -> str:
         """Return file rights, mostly usable."""
-        return self.rng.choice(("0755", "0755", "0755", "0644", "0600", "0777", "01777", "06755", "0", "0111", "0444"))
+        return self.rng.choice(("0755", "0755", "0755", "0644", "0600", "0777", "01777", "06755", "0", "0511", "0444"))
 
     def at_flags(self) -> str:
         """Return AT_ flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_EACCESS, unknown ones."""
@@ -124,7 +127,7 @@ class ProgramGenerator:
         return self.rng.choice(("0",) * 9 + ("0644", "0100644", "07777777"))
 
     def resolve(self) -> str:
-        """Return RESOLVE_ flags, up to three; not RESOLVE_CACHED (0x20), whose answer depends on the kernel's caches."""
+        """Return RESOLVE_ flags, up to three; not RESOLVE_CACHED (0x20): its answer depends on the kernel's caches."""
         flags = 0
         for _ in range(self.rng.choice((0, 1, 1, 1, 2, 2, 3))):
             flags |= self.rng.choice((1, 2, 4, 8, 8, 16, 16, 64) if self.rng.random() < 0.3 else (1, 4, 8, 16))
@@ -168,7 +171,8 @@ class ProgramGenerator:
         what = rng.choice((
             "cwd", "root", "exe", "cwd/..", "root/..", "root/a", "root/../a", "cwd/a", "cwd/f", "exe/", "fd",
             f"fd/{rng.randint(0, 9)}", f"fd/{rng.randint(3, 8)}/", f"fd/{rng.randint(3, 8)}/..",
-            f"fd/{rng.randint(3, 8)}/{rng.choice(COMPONENTS)}", "comm", "task", ".", "..", "nothing", "root/proc/self/cwd",
+            f"fd/{rng.randint(3, 8)}/{rng.choice(COMPONENTS)}", "comm", "task", ".", "..", "nothing",
+            "root/proc/self/cwd",
             "fd/../cwd", "cwd/.", "root/", "root/ops", "fdinfo", "ns/mnt", "../self/cwd",
         ))
         tail = "" if rng.random() < 0.85 else f"/{rng.choice(COMPONENTS)}"
@@ -248,13 +252,10 @@ class ProgramGenerator:
         for slot in range(4):
             self.lines.append(f"={slot} open {escape(rng.choice(self.names))} {rng.choice(('0x800', '0x200000'))} 0")
         while len(self.lines) < operations:
-            roll = rng.random()
-            if roll < 0.90:
-                block = self.call()
-            else:
-                block = rng.choice(scenarios.ALL)(self)
+            block = self.call() if rng.random() < 0.9 else rng.choice(scenarios.ALL)(self)
             if rng.random() < 0.02:
-                block = [f"clone {rng.choice(('0', '0x200', '0x400', '0x4100', '0x100', '0x10f00'))} {len(block)}", *block]
+                block = [f"clone {rng.choice(('0', '0x200', '0x400', '0x4100', '0x100', '0x10f00'))} {len(block)}",
+                *block]
             self.lines += block
             if rng.random() < 0.03:
                 self.lines.append('chdir "/"')

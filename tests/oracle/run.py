@@ -153,7 +153,8 @@ def show(case: Case, comparison: Comparison, whole: bool, limit: int) -> None:
         used = {word for line in case.program for word in re.findall(r"[\w.]+", line)}
         for entry in case.entries:
             if os.path.basename(entry.path) in used:
-                print(f"    tree: {entry.kind} {entry.path[:100]} {entry.content[:60]!r} {entry.mode:o} uid {entry.owner}")
+                about = f"{entry.content[:60]!r} {entry.mode:o} uid {entry.owner}"
+                print(f"    tree: {entry.kind} {entry.path[:100]} {about}")
     sys.stdout.flush()
 
 

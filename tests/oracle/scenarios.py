@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 EXECUTABLES = (
     "/ops", "/x/ops2", "/x/s1", "/x/s2", "/x/s4", "/x/s5", "/x/s6", "/x/s7", "/x/arg", "/x/rel", "/x/relx", "/x/crlf",
     "/x/gone", "/x/none", "/x/blank", "/x/dir", "/x/empty", "/x/text", "/x/nonl", "/x/long", "/x/link", "/x/longarg",
-    "/x/fifo", "/x/dotdot", "/x/proc", "/x/nox", "/x/slash", "/x/tab", "/x/plain", "/x/unreadable", "/x/noexec",
+    "/x/fifo", "/x/dotdot", "/x/proc", "/x/nox", "/x/slash", "/x/tab", "/x/plain", "/x/noexec",
     "/x/dynamic", "/x/dynamic", "/x/orphan", "/x/short", "/x/lops", "/x/ls1", "/x/labs", "/x", "/x/pipe", "/x/../ops",
     "/ops/", "/x/s1/", "x/s1", "ops", "./ops", "", "/proc/self/exe", "/proc/self/root/ops", "/proc/self/cwd/ops",
 )
@@ -62,7 +62,8 @@ def stream_socket(g: ProgramGenerator) -> list[str]:
     ]
     if g.rng.random() < 0.4:
         lines.append(f"bind %7 {address(socket_path(g), g)}")
-    lines += [f"connect %7 {address(other, g)}", f"=8 accept %6 {capacity(g)}", f"getpeername %7 {capacity(g)}"]
+    lines += [f"connect %7 {address(other, g)}",
+              f"=8 {g.rng.choice(('accept', 'accept4'))} %6 {capacity(g)} 0x80000", f"getpeername %7 {capacity(g)}"]
     lines += [f"getpeername %8 {capacity(g)}", f"getsockname %8 {capacity(g)}", f"stat {quoted(path)} >stat"]
     if g.rng.random() < 0.3:
         lines += [f"rename {quoted(path)} \"/tmp/moved\"", f"connect %7 {address('/tmp/moved', g)}"]
@@ -87,7 +88,7 @@ def datagram_socket(g: ProgramGenerator) -> list[str]:
         lines.append(g.rng.choice((
             f'sendto %7 "x" 1 0 un:{quoted(target)} {length}',
             f"sendmsg %7 msg:{length}:{quoted(target)} 0",
-            f"sendmmsg %7 mmsg:{length}:{quoted(target)}:{quoted(path)} 2 0",
+            f"sendmmsg %7 mmsg:{length}:{quoted(target)}:{quoted(path)} 2 0", "recvmmsg %6 >msg:110 1 0 NULL",
         )))
         lines.append(g.rng.choice((
             f"recvfrom %6 >data:10 10 0 {capacity(g)}", "recvmsg %6 >msg:110 0", "recvmsg %6 >msg:5 0",
@@ -111,6 +112,8 @@ def execution(g: ProgramGenerator) -> list[str]:
     rng = g.rng
     path = rng.choice(EXECUTABLES) if rng.random() < 0.8 else g.path()
     arguments = rng.choice(ARGUMENTS) if rng.random() < 0.5 else ARGUMENTS[0]
+    if rng.random() < 0.03:
+        arguments = f'["{"z" * (131070 + rng.randint(0, 3))}"]'
     environment = rng.choice(('["A=b" "C=d"]', "[]", "NULL"))
     call = f"execve {quoted(path)} {arguments} {environment}"
     before: list[str] = []
@@ -140,10 +143,13 @@ def removed_directory(g: ProgramGenerator) -> list[str]:
     lines = [f"mkdir {quoted(gone)} 0755", f"=9 open {quoted(gone)} 0x10000 0", f"chdir {quoted(gone)}"]
     lines.append(f"rmdir {quoted(gone)}")
     calls = (
-        "getcwd >text:100 100", 'stat "." >stat', 'stat ".." >stat', 'open "." 0 0', 'open "new" 0x841 0644', 'stat "" >stat',
+        "getcwd >text:100 100", 'stat "." >stat', 'stat ".." >stat', 'open "." 0 0', 'open "new" 0x841 0644',
+        'stat "" >stat',
         'newfstatat %9 "" >stat 0x1000', 'mkdirat %9 "x" 0755', 'list %9', 'openat %9 ".." 0 0', 'openat %9 "." 0 0',
-        'readlink "/proc/self/cwd" >text:100 100', 'stat "/proc/self/cwd" >stat', 'fchdir %9', 'chdir ".."', 'chdir "."',
-        'readlink "/proc/self/fd/9" >text:100 100', 'openat2 %9 "x/.." longs:0:0:8 24', 'rename "." "y"', 'access ".." 0',
+        'readlink "/proc/self/cwd" >text:100 100', 'stat "/proc/self/cwd" >stat', 'fchdir %9', 'chdir ".."',
+        'chdir "."',
+        'readlink "/proc/self/fd/9" >text:100 100', 'openat2 %9 "x/.." longs:0:0:8 24', 'rename "." "y"',
+        'access ".." 0',
     )
     lines += g.rng.sample(calls, 5)
     return [*lines, 'chdir "/"', "close %9"]
@@ -154,7 +160,8 @@ def moved_directory(g: ProgramGenerator) -> list[str]:
     one, two = g.rng.sample(("/tmp/m1", "/a/m1", "/b/m2", "/tmp/m2", "m3"), 2)
     lines = [
         f"mkdir {quoted(one)} 0755", f"=9 open {quoted(one)} 0x210000 0", f"chdir {quoted(one)}", 'mkdir "sub" 0755',
-        f"rename {quoted(one)} {quoted(two)}", "getcwd >text:200 200", 'openat %9 "sub" 0x10000 0', 'stat "../m1" >stat',
+        f"rename {quoted(one)} {quoted(two)}", "getcwd >text:200 200", 'openat %9 "sub" 0x10000 0',
+        'stat "../m1" >stat',
         'newfstatat %9 "../m2" >stat 0', 'chdir "sub"', "getcwd >text:200 200", 'chdir ".."', 'rmdir "sub"',
     ]
     return [*lines, 'chdir "/"', f"rmdir {quoted(two)}", f"rmdir {quoted(one)}", "close %9"]
@@ -170,9 +177,11 @@ def binding_edges(g: ProgramGenerator) -> list[str]:
     calls = [
         f"stat {quoted(guest + '/..')} >stat", f"rmdir {quoted(guest)}", f"unlink {quoted(guest)}",
         f"rename {quoted(guest)} {quoted(guest + 'x')}", f"rename \"/tmp\" {quoted(guest)}",
-        f"renameat2 -100 {quoted(guest)} -100 \"/a/f\" 2", f"link {quoted(guest + '/f')} \"/tmp/lf\"", 'unlink "/tmp/lf"',
+        f"renameat2 -100 {quoted(guest)} -100 \"/a/f\" 2", f"link {quoted(guest + '/f')} \"/tmp/lf\"",
+        'unlink "/tmp/lf"',
         f"rename {quoted(guest + '/f')} \"/tmp/rf\"", f"mkdir {quoted(guest)} 0755", f"symlink \"x\" {quoted(guest)}",
-        f"rename {quoted(guest + '/f')} {quoted(guest + '/f2')}", f"rename {quoted(guest + '/f2')} {quoted(guest + '/f')}",
+        f"rename {quoted(guest + '/f')} {quoted(guest + '/f2')}",
+        f"rename {quoted(guest + '/f2')} {quoted(guest + '/f')}",
         f"open {quoted(guest)} 0xc1 0644", f"chmod {quoted(guest)} 0755", f"lstat {quoted(guest)} >stat",
         f"rmdir {quoted(guest + '/.')}", f"openat2 -100 {quoted(guest)} longs:0:0:1 24",
         f"openat2 -100 {quoted(guest + '/..')} longs:0:0:1 24", f"rmdir {quoted(guest + '/a/..')}",
@@ -180,7 +189,8 @@ def binding_edges(g: ProgramGenerator) -> list[str]:
     lines = g.rng.sample(calls, 6)
     if binding.is_directory:
         lines += [
-            f"=9 open {quoted(guest)} 0x210000 0", 'openat %9 ".." 0x200000 0', f"newfstatat %9 {quoted('../' + name)} >stat 0",
+            f"=9 open {quoted(guest)} 0x210000 0", 'openat %9 ".." 0x200000 0',
+            f"newfstatat %9 {quoted('../' + name)} >stat 0",
             "fchdir %9", 'stat ".." >stat', f"stat {quoted('../' + name + '/.')} >stat", "getcwd >text:300 300",
             f"openat2 %9 {quoted('..')} longs:0:0:8 24", f"openat2 %9 {quoted('/a')} longs:0:0:16 24",
             f"openat2 %9 {quoted('../../a')} longs:0:0:16 24", f"openat2 %9 {quoted('a/../..')} longs:0:0:1 24",
@@ -213,17 +223,67 @@ def moved_mount_point(g: ProgramGenerator) -> list[str]:
 def fanotify(g: ProgramGenerator) -> list[str]:
     """Mark paths in an unprivileged fanotify group."""
     return [
-        "=9 fanotify_init 0x202 0", g.fill("fanotify_mark %9 1 0x100 {d} {p}"), g.fill("fanotify_mark %9 5 0x100 {d} {p}"),
-        g.fill("fanotify_mark %9 0x11 2 -100 {p}"), "fanotify_mark %9 1 2 -100 NULL", g.fill("fanotify_mark %9 9 2 {d} NULL"),
+        "=9 fanotify_init 0x202 0", g.fill("fanotify_mark %9 1 0x100 {d} {p}"),
+        g.fill("fanotify_mark %9 5 0x100 {d} {p}"),
+        g.fill("fanotify_mark %9 0x11 2 -100 {p}"), "fanotify_mark %9 1 2 -100 NULL",
+        g.fill("fanotify_mark %9 9 2 {d} NULL"),
         "close %9",
     ]
+
+
+def moved_by_a_child(g: ProgramGenerator) -> list[str]:
+    """Let a child process, or a thread, move the directory that its parent works in, or change directory itself."""
+    how = g.rng.choice(("0", "0x200", "0x400", "0x100", "0x4100", "0x10f00"))
+    where = g.rng.choice(("/tmp", "/a", "/b", *(b.guest for b in g.bindings if b.is_directory and b.guest != "/proc")))
+    one, two = f"{where}/w1", f"{where}/w2"
+    child = [f"rename {quoted(one)} {quoted(two)}", 'chdir ".."', 'mkdir "w3" 0755', g.call()[0], "getcwd >text:200 200"]
+    if g.rng.random() < 0.4:
+        child.insert(0, "unshare 0x200")
+    return [
+        f"mkdir {quoted(one)} 0755", f"=9 open {quoted(one)} 0x10000 0", f"chdir {quoted(one)}",
+        f"clone {how} {len(child)}", *child, "getcwd >text:200 200", 'stat "." >stat', 'openat %9 ".." 0x200000 0',
+        'open "new" 0x841 0644', 'rename "new" "../w1"', 'chdir "../w3"', "getcwd >text:200 200", 'chdir "/"',
+        f"unlink {quoted(one)}", f"rmdir {quoted(one)}", f"rmdir {quoted(two)}", f"rmdir {quoted(where + '/w3')}", "close %9",
+    ]
+
+
+def other_process(g: ProgramGenerator) -> list[str]:
+    """Look at the parent's links in /proc from a child that has moved on."""
+    if not g.has_proc:
+        return g.call()
+    names = ("cwd", "root", "exe", "cwd/..", "root/a", "cwd/f", "fd/9", "fd/9/..", "root/..", "task/\\P/cwd", "fd/0")
+    calls: list[str] = []
+    for _ in range(4):
+        link = f'"/proc/\\P/{g.rng.choice(names)}"'
+        calls.append(g.rng.choice((
+            f"readlink {link} >text:300 300", f"stat {link} >stat", f"lstat {link} >stat", f"open {link} 0x200800 0",
+            f"chdir {link}", f"access {link} 4",
+        )))
+    directory = g.rng.choice(g.names)
+    return [
+        f"chdir {quoted(directory)}", f"=9 open {quoted(g.rng.choice(g.names))} 0x200800 0",
+        f"clone {g.rng.choice(('0', '0x400', '0x4100'))} {len(calls) + 2}", 'chdir "/tmp"', *calls,
+        "getcwd >text:200 200", 'chdir "/"', "close %9",
+    ]
+
+
+def link_descriptor(g: ProgramGenerator) -> list[str]:
+    """Work on an O_PATH descriptor of a link itself."""
+    calls = (
+        'readlinkat %9 "" >text:200 200', 'newfstatat %9 "" >stat 0x1000', "fstat %9 >stat", 'openat %9 "" 0 0',
+        'fchownat %9 "" -1 -1 0x1000', 'linkat %9 "" -100 "/tmp/again" 0x1000', 'unlink "/tmp/again"', 'openat %9 "x" 0 0',
+        'utimensat %9 "" longs:5:0:6:0 0x1000', "fchdir %9", 'faccessat2 %9 "" 0 0x1000', 'fchmodat2 %9 "" 0600 0x1000',
+        'statx %9 "" 0x1000 0x7ff >statx', "readlinkat %9 NULL >text:200 200", 'name_to_handle_at %9 "" >handle >int 0x1000',
+    )
+    return [g.fill("=9 open {p} 0x220000 0"), *g.rng.sample(calls, 6), "close %9"]
 
 
 def watch(g: ProgramGenerator) -> list[str]:
     """Watch a directory while names in it change."""
     where = g.rng.choice(("/tmp", "/a", "/b", *(b.guest for b in g.bindings if b.is_directory and b.guest != "/proc")))
     return [
-        "=9 inotify_init1 0x800", f"inotify_add_watch %9 {quoted(where)} 0x3c6", f"=8 creat {quoted(where + '/w')} 0644",
+        "=9 inotify_init1 0x800", f"inotify_add_watch %9 {quoted(where)} 0x3c6",
+        f"=8 creat {quoted(where + '/w')} 0644",
         f"chmod {quoted(where + '/w')} 0600", f"rename {quoted(where + '/w')} {quoted(where + '/w2')}",
         f"unlink {quoted(where + '/w2')}", "read %9 >events:4096 4096", g.fill("inotify_add_watch %9 {p} 0x2000004"),
         g.fill("inotify_add_watch %9 {p} {n8}"), "close %8", "close %9",
@@ -235,7 +295,8 @@ def descriptor_links(g: ProgramGenerator) -> list[str]:
     where = g.rng.choice(("/tmp", "/a", *(b.guest for b in g.bindings if b.is_directory and b.guest != "/proc")))
     path = f"{where}/dl"
     open_line = g.rng.choice((
-        f"=9 open {quoted(path)} 0x42 0644", f"=9 open {quoted(where)} 0x410002 0644", f"=9 open {quoted(where)} 0x210000 0",
+        f"=9 open {quoted(path)} 0x42 0644", f"=9 open {quoted(where)} 0x410002 0644",
+        f"=9 open {quoted(where)} 0x210000 0",
         '=9 memfd_create "name" 0', f"=9 open {quoted(path)} 0x220000 0", "=9 socket 1 1 0",
     ))
     link = g.rng.choice(("/proc/self/fd/9", "/proc/thread-self/fd/9", "/proc/self/task/../fd/9"))
@@ -244,7 +305,8 @@ def descriptor_links(g: ProgramGenerator) -> list[str]:
         f"stat {quoted(link)} >stat", f"lstat {quoted(link)} >stat", f"open {quoted(link)} 0x20800 0",
         f"linkat -100 {quoted(link)} -100 {quoted(where + '/linked')} 0x400", f"unlink {quoted(where + '/linked')}",
         f"rename {quoted(path)} {quoted(path + '2')}", f"unlink {quoted(path)}", f"truncate {quoted(link)} 3",
-        f"chmod {quoted(link)} 0600", f"openat2 -100 {quoted(link)} longs:0:0:2 24", f"stat {quoted(link + '/.')} >stat",
+        f"chmod {quoted(link)} 0600", f"openat2 -100 {quoted(link)} longs:0:0:2 24",
+        f"stat {quoted(link + '/.')} >stat",
         f"execve {quoted(link)} [] []", f"access {quoted(link)} 4", f"stat {quoted(link + '/..')} >stat",
     )
     return [open_line, "close 9", "=9 fcntl %9 0 9", *g.rng.sample(calls, 7), f"unlink {quoted(path)}",
@@ -254,4 +316,5 @@ def descriptor_links(g: ProgramGenerator) -> list[str]:
 ALL: tuple[Callable[[ProgramGenerator], list[str]], ...] = (
     stream_socket, datagram_socket, other_sockets, execution, execution, execution, execution, removed_directory,
     moved_directory, binding_edges, binding_edges, binding_edges, moved_mount_point, watch, descriptor_links, fanotify,
+    moved_by_a_child, other_process, link_descriptor,
 )

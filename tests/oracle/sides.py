@@ -25,6 +25,7 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 PR_SET_NO_NEW_PRIVS = 38
 ENVIRONMENT = {"PATH": "/:/x", "HOME": "/tmp", "LANG": "C", "PWD": "/"}
+SWITCHES = ("PYROOT_NO_SECCOMP", "PYROOT_DEBUG")
 TIME_LIMIT = 120.0
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -79,12 +80,15 @@ def bind_mounts(base: str, bindings: list[Binding]) -> None:
                 os.mkdir(target)
             else:
                 os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+            os.chown(target, ORDINARY_ID, ORDINARY_ID)
         mount(f"/proc/self/fd/{sources[binding.host]}", target, None, MS_BIND)
     for handle in sources.values():
         os.close(handle)
 
 
-def run_program(command: list[str], program: str, prepare: Callable[[], None], environment: dict[str, str]) -> list[str]:
+def run_program(
+    command: list[str], program: str, prepare: Callable[[], None], environment: dict[str, str]
+) -> list[str]:
     """Run one side and return its lines; a side that does not end is killed with everything it started."""
     def prepare_or_explain() -> None:
         try:
@@ -135,15 +139,18 @@ def binding_words(case: Case, base: str, option: str) -> list[str]:
 def run_pyroot(case: Case, base: str) -> list[str]:
     """Run the program under pyroot as the ordinary user."""
     command, environment = pyroot_command()
-    command += ["-r", f"{base}/root", *binding_words(case, base, "-b"), "-w", "/", "/ops", *case.interpreter_arguments()]
-    return run_program(command, "\n".join(case.program), drop_rights, {**environment, **ENVIRONMENT})
+    command += ["-r", f"{base}/root", *binding_words(case, base, "-b"), "-w", "/"]
+    command += ["/ops", *case.interpreter_arguments()]
+    switches = {name: os.environ[name] for name in SWITCHES if name in os.environ}
+    return run_program(command, "\n".join(case.program), drop_rights, {**environment, **switches, **ENVIRONMENT})
 
 
 def run_proot(case: Case, base: str) -> list[str]:
     """Run the program under proot: a rehearsal of a second side, which is expected to differ."""
     command = ["/usr/bin/proot", "-r", f"{base}/root", *binding_words(case, base, "-b"), "-w", "/"]
     environment = {**ENVIRONMENT, "PROOT_TMP_DIR": "/tmp"}
-    return run_program([*command, "/ops", *case.interpreter_arguments()], "\n".join(case.program), drop_rights, environment)
+    command += ["/ops", *case.interpreter_arguments()]
+    return run_program(command, "\n".join(case.program), drop_rights, environment)
 
 
 SIDES: dict[str, Callable[[Case, str], list[str]]] = {"real": run_real, "pyroot": run_pyroot, "proot": run_proot}

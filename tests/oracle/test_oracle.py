@@ -37,8 +37,10 @@ def possible() -> None:
 
 def compare(first: int, last: int, operations: int, *options: str) -> tuple[int, int, str]:
     """Run the oracle; return operations, differences and the report."""
-    command = [sys.executable, "-m", "tests.oracle.run", "--seeds", f"{first}-{last}", "--ops", str(operations), *options]
-    found = subprocess.run(command, cwd=PROJECT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    command = [sys.executable, "-m", "tests.oracle.run", "--seeds", f"{first}-{last}", "--ops", str(operations)]
+    command += options
+    found = subprocess.run(command, cwd=PROJECT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    check=False)
     totals = TOTALS.search(found.stdout)
     assert totals, found.stdout[-4000:]
     print(found.stdout[-12000:])
@@ -70,6 +72,17 @@ def test_fresh_seeds_agree() -> None:
     operations, differences, report = compare(first, first + 109, 200)
     assert operations >= 20_000
     assert differences == 0, f"PYROOT_ORACLE_SEED={first}\n{report[-8000:]}"
+
+
+@pytest.mark.oracle
+@pytest.mark.timeout(3000)
+def test_fresh_seeds_agree_without_a_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where seccomp is not to be had and every system call stops."""
+    monkeypatch.setenv("PYROOT_NO_SECCOMP", "1")
+    first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time()) + 2000
+    print(f"PYROOT_ORACLE_SEED={first - 2000}")
+    _, differences, report = compare(first, first + 29, 200)
+    assert differences == 0, f"PYROOT_ORACLE_SEED={first - 2000}\n{report[-8000:]}"
 
 
 @pytest.mark.oracle

@@ -218,16 +218,17 @@ static int flags(void)
     uint64_t how[600];
     long sum = 0;
 
+    close(open("/tmp/how", O_WRONLY | O_CREAT, 0644));
     for (int size = 0; size < 4200; size += size < 40 ? 1 : 97) {
         memset(how, 0, sizeof how);
-        printf("%ld ", call(437, -100, (long)"/marker", (long)how, size, 0, 0));
+        printf("%ld ", call(437, -100, (long)"/tmp/how", (long)how, size, 0, 0));
     }
     for (int bit = 0; bit < 192; bit++) {
         if (bit == 2 * 64 + 5) /* RESOLVE_CACHED: EAGAIN is always a legal answer */
             continue;
         memset(how, 0, sizeof how);
         how[bit / 64] = 1UL << (bit % 64); /* flags, mode, resolve */
-        long result = call(437, -100, (long)"/marker", (long)how, 24, 0, 0);
+        long result = call(437, -100, (long)"/tmp/how", (long)how, 24, 0, 0);
         printf("%ld ", result >= 0 ? 0 : result);
         if (result >= 0)
             close((int)result);

@@ -1,0 +1,113 @@
+"""Run the sides in turn and pair each figure with the native ones beside it.
+
+Decides order and pairing.  On a shared machine the same call takes twice as long from one second to the next, so
+absolute times say little: each run of a side stands between two native runs, and its ratio is taken to their mean.  The
+sides take their turns in a random order in every round.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .sides import Side
+
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "HOME": "/tmp", "PROOT_TMP_DIR": "/tmp"}
+
+Figures = dict[str, dict[str, list[float]]]
+"""Benchmark, side, one value a round."""
+
+
+class MeasureError(Exception):
+    """A side could not run the probe."""
+
+
+def run(side: Side, command: list[str]) -> str:
+    """Run a command of a side to its end and return what it printed."""
+    done = subprocess.run(
+        command, env=ENVIRONMENT, cwd="/", preexec_fn=side.prepare, capture_output=True, text=True, check=False,
+        timeout=600,
+    )  # fmt: skip
+    if done.returncode:
+        raise MeasureError(f"{side.name}: {' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def probe(side: Side, *words: str) -> dict[str, float]:
+    """Run the probe once and return microseconds by name."""
+    kind, *numbers = words
+    lines = run(side, side.command(kind, side.prefix, *numbers)).splitlines()
+    return {name: float(value) / 1000 for name, value in (line.split() for line in lines)}
+
+
+def start_up(command: list[str], prepare: Callable[[], None], times: int) -> float:
+    """Return the least time in microseconds that a command took from fork to its end, of ``times``."""
+    best = float("inf")
+    for _ in range(times):
+        child = os.fork()
+        if child == 0:
+            try:
+                prepare()
+                os.chdir("/")
+                os.execve(command[0], command, ENVIRONMENT)
+            finally:
+                os._exit(127)
+        start = time.perf_counter()
+        status = os.waitpid(child, 0)[1]
+        best = min(best, (time.perf_counter() - start) * 1e6)
+        if status:
+            raise MeasureError(f"{' '.join(command)} ended with wait status {status}")
+    return best
+
+
+def turns(sides: list[Side], rng: random.Random) -> Iterator[Side]:
+    """Yield the sides in random order, each between two turns of the native one."""
+    others = sides[1:]
+    rng.shuffle(others)
+    yield sides[0]
+    for side in others:
+        yield side
+        yield sides[0]
+
+
+def pair(series: list[tuple[Side, dict[str, float]]], figures: Figures, ratios: Figures) -> None:
+    """Add one round: values of every side, and their ratios to the mean of the native values before and after."""
+    for name in series[0][1]:
+        for place, (side, values) in enumerate(series):
+            figures.setdefault(name, {}).setdefault(side.name, []).append(values[name])
+            if place % 2:
+                beside = (series[place - 1][1][name] + series[place + 1][1][name]) / 2
+                ratios.setdefault(name, {}).setdefault(side.name, []).append(values[name] / beside)
+
+
+def measure_probe(
+    sides: list[Side], rng: random.Random, words: tuple[str, ...], figures: Figures, ratios: Figures
+) -> None:
+    """Run one round of the probe on all sides."""
+    pair([(side, probe(side, *words)) for side in turns(sides, rng)], figures, ratios)
+
+
+def measure_start(
+    commands: dict[str, list[str]], baseline: Side, times: int, rng: random.Random, figures: Figures, ratios: Figures
+) -> None:
+    """Run one round of start-ups; ``commands`` holds the baseline's under its name."""
+    names = [name for name in commands if name != baseline.name]
+    rng.shuffle(names)
+
+    def once(name: str) -> dict[str, float]:
+        return {"start-up": start_up(commands[name], baseline.prepare, times)}
+
+    before = once(baseline.name)
+    for name in names:
+        value, after = once(name), once(baseline.name)
+        beside = (before["start-up"] + after["start-up"]) / 2
+        figures.setdefault("start-up", {}).setdefault(name, []).append(value["start-up"])
+        figures["start-up"].setdefault(baseline.name, []).append(beside)
+        ratios.setdefault("start-up", {}).setdefault(name, []).append(value["start-up"] / beside)
+        before = after

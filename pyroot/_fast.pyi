@@ -1,0 +1,55 @@
+"""The typed face of the compiled core (pyroot/_fast.pyx)."""
+
+class CoreError(Exception):
+    """Say that the supervisor itself could not do its work; the text starts with what failed (ptrace, fork, seccomp, ...)."""
+
+class Core:
+    """One guest view: a root and its bindings, and the supervisor of programs that run in it."""
+
+    def __init__(self, rootfs: bytes) -> None:
+        """Take a canonical absolute host path of a directory as the guest's root.  Raises OSError."""
+
+    def bind(self, host: bytes, guest: bytes, flags: int = 0) -> None:
+        """Show canonical ``host`` at canonical ``guest`` (which need not exist); the later of two for one guest path wins.
+
+        ``flags`` 1: glue, a directory made only to lead to other bindings; it is not listed as a mount.  Raises OSError.
+        """
+
+    def bindings(self) -> list[tuple[bytes, bytes, int]]:
+        """Return (host, guest, flags) of each binding, the root first."""
+
+    def resolve(self, path: bytes, base: bytes = b"/", follow: bool = True, missing: bool = False) -> tuple[bytes, bytes, int]:
+        """Resolve ``path`` seen from the canonical guest directory ``base``.
+
+        Returns the canonical guest path, the host path and the number of trailing components that do not exist.  ``follow``:
+        follow a link in the last component.  ``missing``: any number of trailing components may be missing; where search
+        permission ends the rest is taken as written.  Raises OSError with the kernel's errno.
+        """
+
+    def translate(self, path: bytes, base: bytes = b"/", mode: int = 1) -> bytes:
+        """Return the text that the kernel is given for a call.
+
+        ``mode`` is what happens to the last component: 1 followed, 2 not followed, 3 made or removed, 4 open with O_CREAT.
+        """
+
+    def detranslate(self, host: bytes) -> bytes | None:
+        """Return the guest path of a canonical host path, None where no binding shows it."""
+
+    def run(
+        self,
+        exe: bytes,
+        argv: list[bytes],
+        env: list[bytes],
+        cwd: bytes,
+        kill_on_exit: bool = False,
+        seccomp: bool = True,
+        verbose: int = 0,
+    ) -> int:
+        """Run guest program ``exe`` in guest directory ``cwd`` until its last descendant is gone; return its raw wait status.
+
+        The calling thread is the tracer for that time.  ``seccomp`` False: stop at every call (kernels that refuse filters).
+        Raises OSError when the program cannot be executed, CoreError when the supervisor cannot work.
+        """
+
+def self_check() -> dict[str, bool]:
+    """Say which kernel features are there: {"seccomp": ..., "openat2": ...}."""

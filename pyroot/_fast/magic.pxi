@@ -1,0 +1,104 @@
+# The magic links of /proc: jumps of the kernel whose text is only a description (proc(5)).
+
+cdef int parse_pid(const char *s, int *pid) noexcept nogil:
+    """Parse the decimal pid that s starts with; return how many bytes it has."""
+    cdef int i = 0
+    pid[0] = 0
+    while c'0' <= s[i] <= c'9' and i < 9:
+        pid[0] = pid[0] * 10 + s[i] - c'0'
+        i += 1
+    return i
+
+cdef bint is_proc(const char *h, int n) noexcept nogil:
+    return n >= 5 and memcmp(h, b"/proc", 5) == 0 and (n == 5 or h[5] == c'/')
+
+cdef int proc_magic(Walk *w, const char *comp, int n, int *pid) noexcept nogil:
+    """Say what kind of magic link comp is in the directory h, and whose."""
+    cdef const char *p = w.h + 6
+    cdef int used, sub
+    if w.hlen < 7:
+        return MAGIC_NONE
+    used = parse_pid(p, pid)
+    if used == 0:
+        return MAGIC_NONE
+    p += used
+    if memcmp(p, b"/task/", 6) == 0:
+        used = parse_pid(p + 6, &sub)
+        if used > 0:
+            pid[0] = sub
+            p += 6 + used
+    if p[0] == 0:
+        if n == 3 and memcmp(comp, b"cwd", 3) == 0:
+            return MAGIC_CWD
+        if n == 4 and memcmp(comp, b"root", 4) == 0:
+            return MAGIC_ROOT
+        if n == 3 and memcmp(comp, b"exe", 3) == 0:
+            return MAGIC_EXE
+        return MAGIC_NONE
+    if strcmp(p, b"/fd") == 0 or strcmp(p, b"/map_files") == 0 or strcmp(p, b"/ns") == 0:
+        return MAGIC_FILE
+    return MAGIC_NONE
+
+cdef int proc_self(Walk *w, const char *comp, int n, char *to) noexcept nogil:
+    """Give /proc/self and /proc/thread-self the guest's meaning; return the text's length or 0."""
+    if w.hlen != 5 or w.pid == 0:
+        return 0
+    if n == 4 and memcmp(comp, b"self", 4) == 0:
+        return snprintf(to, PATHMAX, b"%d", w.pid)
+    if n == 11 and memcmp(comp, b"thread-self", 11) == 0:
+        return snprintf(to, PATHMAX, b"%d/task/%d", w.pid, w.tid)
+    return 0
+
+cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, const char *text, int textlen, bint more) noexcept nogil:
+    """Follow fd/N and its like: the kernel jumps; only what lies behind a directory needs a place."""
+    cdef c_stat a, b
+    cdef int result
+    cdef char link[PATHMAX]
+    if not more:
+        w.magic = True
+        w.magic_bi = -1
+        if text[0] == c'/':
+            parse_pid(comp, &result)
+            w.magic_bi = view_from_host(w.v, text, textlen, fd_binding(w.v, t, result, text, textlen), w.base, &w.base_hlen)
+        w.base_hlen = -1
+        return walk_push(w, comp, n)
+    if w.hlen + n + 2 >= PATHMAX:
+        return -ENAMETOOLONG
+    result = snprintf(link, PATHMAX, b"%s/%.*s", w.h, n, comp)
+    if fstatat(AT_FDCWD, link, &a, 0) < 0:
+        return -errno
+    if not S_ISDIR(a.st_mode):
+        return -ENOTDIR
+    if text[0] == c'/' and fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev and a.st_ino == b.st_ino:
+        parse_pid(comp, &result)
+        return walk_to_host(w, text, textlen, fd_binding(w.v, t, result, text, textlen))
+    w.bi = -1
+    memcpy(w.h, link, result + 1)
+    w.hlen = result
+    return 0
+
+cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, const char *text, int textlen, bint more) noexcept nogil:
+    cdef Tracee *t = tracee_get(pid)
+    if w.resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS):
+        return -ELOOP
+    if w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
+        return -EXDEV
+    if t == NULL:
+        # a process outside: its links lead anywhere
+        return -EACCES
+    if kind == MAGIC_FILE:
+        return walk_magic_file(w, t, comp, n, text, textlen, more)
+    w.last = LAST_DOT
+    if kind == MAGIC_ROOT:
+        walk_to_root(w)
+        return 0
+    if kind == MAGIC_CWD:
+        return walk_to_cwd(w, t)
+    w.last = LAST_NORM
+    if t.mm == NULL or t.mm.exe_guest == NULL:
+        return -ENOENT
+    textlen = walk_to_guest(w, t.mm.exe_guest, <int>strlen(t.mm.exe_guest))
+    w.namelen = 0
+    while w.namelen < w.hlen and w.h[w.hlen - w.namelen - 1] != c'/':
+        w.namelen += 1
+    return textlen

@@ -1,0 +1,144 @@
+# Handlers of calls with two paths: link and rename, with the kernel's rules about mounts.
+
+cdef int two_paths(Tracee *t, const pyroot_row *row, int mode1, int *r1, int *r2) noexcept nogil:
+    W1.resolve = W2.resolve = 0
+    r1[0] = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], mode1)
+    if r1[0] == -ESRCH:
+        return -ESRCH
+    r2[0] = call_walk(&W2, t, dir_argument(t, row.dirfd2), t.args[row.path2], M_CREATE)
+    return -ESRCH if r2[0] == -ESRCH else 0
+
+cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, int how) noexcept nogil:
+    cdef int error
+    edit_start()
+    error = put_path(&W1, r1, row.path)
+    if error == 0:
+        error = put_path(&W2, r2, row.path2)
+    if error < 0:
+        return answer(t, error)
+    return finish_edit(t, how)
+
+cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
+    if new.pbi < 0:
+        return False
+    if old.magic:
+        return old.magic_bi >= 0 and old.magic_bi != new.pbi
+    return old.bi != new.pbi
+
+cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef int r1, r2, mode = M_NOFOLLOW if row.final == F_CREATE else path_mode(row, t)
+    cdef c_stat st
+    if two_paths(t, row, mode, &r1, &r2) < 0:
+        return R_DEAD
+    if W1.valid and W2.valid and (row.flags < 0 or not t.args[row.flags] & ~<uint64_t>(AT_SYMLINK_FOLLOW_ | AT_EMPTY_PATH)):
+        if W2.isbind and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
+            return answer(t, -EEXIST)
+        if link_crosses(&W1, &W2) and W2.last == LAST_NORM and not W2.slash:
+            # the kernel's order: old must exist, new must not, then the mounts are compared
+            if (fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and parent_stat(&W2, &st) == 0
+                    and fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT):
+                return answer(t, -EXDEV)
+    return commit_two(t, row, r1, r2, R_CONT)
+
+cdef bint same_parent() noexcept nogil:
+    cdef int n = W1.glen - W1.namelen
+    return n == W2.glen - W2.namelen and memcmp(W1.g, W2.g, n) == 0
+
+cdef bint writable(const char *host) noexcept nogil:
+    return c_faccessat(AT_FDCWD, host, W_OK, AT_EACCESS) == 0
+
+cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
+    """Answer for a mount point that is renamed or replaced, and for what leads to one; 0: let the kernel decide."""
+    cdef c_stat st
+    cdef bint olddir, newdir, newthere
+    cdef int error
+    if W1.isbind:
+        olddir = binding_isdir(&W1)
+    elif fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+        return 0
+    else:
+        olddir = S_ISDIR(st.st_mode)
+    newthere = W2.isbind or fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) == 0
+    if not newthere and errno != ENOENT:
+        return 0
+    newdir = binding_isdir(&W2) if W2.isbind else (newthere and S_ISDIR(st.st_mode))
+    if noreplace and newthere:
+        return -EEXIST
+    if exchange and not newthere:
+        return 0
+    if not exchange and newthere and not W1.isbind and not W2.isbind and not (leads_to_binding(&W2) and olddir):
+        return 0
+    error = parent_writable(&W1)
+    if error == 0:
+        error = parent_writable(&W2)
+    if error < 0:
+        return error
+    if not olddir and (W1.slash or (W2.slash and not newdir)) and not exchange:
+        return -ENOTDIR
+    if W1.glen <= W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0 and W2.g[W1.glen] == c'/':
+        return -EINVAL
+    if W2.glen <= W1.glen and memcmp(W1.g, W2.g, W2.glen) == 0 and W1.g[W2.glen] == c'/':
+        return -EINVAL if exchange else -ENOTEMPTY
+    if not exchange and newthere and olddir != newdir:
+        return -ENOTDIR if olddir else -EISDIR
+    if W1.isbind and W2.isbind and W1.glen == W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0:
+        return 0
+    # a directory that changes its parent must be writable itself: the covered one (made by root where it is not there)
+    if not same_parent() and ((olddir and not writable(W1.h)) or (exchange and newdir and not writable(W2.h))):
+        return -EACCES
+    if W1.isbind or W2.isbind:
+        return -EBUSY
+    return 0 if exchange or not newthere else -ENOTEMPTY
+
+cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef int r1, r2, error, how = R_CONT
+    cdef uint64_t flags = t.args[row.flags] if row.flags >= 0 else 0
+    cdef c_stat st
+    if two_paths(t, row, M_CREATE, &r1, &r2) < 0:
+        return R_DEAD
+    if W1.valid and W2.valid and flags < 6 and flags != 3 and W1.v.n > 1:
+        if W1.pbi != W2.pbi and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
+            return answer(t, -EXDEV)
+        if W1.last == LAST_NORM and W2.last == LAST_NORM and W1.pbi == W2.pbi:
+            if W1.isbind or W2.isbind or leads_to_binding(&W2):
+                error = rename_busy(t, flags & 2 != 0, flags & 1 != 0)
+                if error < 0:
+                    return answer(t, error)
+            if is_host_side(&W2) or leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous:
+                how = keep_rename(t, flags & 2 != 0)
+    return commit_two(t, row, r1, r2, how)
+
+cdef int keep_rename(Tracee *t, bint exchange) noexcept nogil:
+    """Note guest and host texts of both names, so that bindings can follow when the rename succeeded."""
+    cdef int n = W1.glen + W2.glen + W1.placelen + W2.placelen
+    cdef char *note = <char *>malloc(n + 8)
+    if note == NULL:
+        return R_CONT
+    free(t.note)
+    t.note = note
+    memcpy(note, W1.g, W1.glen)
+    memcpy(note + W1.glen, W2.g, W2.glen)
+    memcpy(note + W1.glen + W2.glen, W1.h, W1.placelen)
+    memcpy(note + W1.glen + W2.glen + W1.placelen, W2.h, W2.placelen)
+    t.saved[0] = W1.glen
+    t.saved[1] = W2.glen
+    t.saved[2] = W1.placelen
+    t.saved[3] = W2.placelen
+    t.saved[4] = exchange
+    t.exit_action = X_RENAME
+    return R_EXIT
+
+cdef void exit_rename(Tracee *t) noexcept nogil:
+    cdef char *g1 = t.note
+    cdef char *g2 = g1 + t.saved[0]
+    cdef char *h1 = g2 + t.saved[1]
+    cdef char *h2 = h1 + t.saved[2]
+    cdef const char *aside = b"\001"
+    if t.saved[4]:
+        # exchanged: move the first aside, the second to the first's place, the first to the second's
+        view_renamed(W1.v, g1, <int>t.saved[0], aside, 1, h1, <int>t.saved[2], aside, 1)
+        view_renamed(W1.v, g2, <int>t.saved[1], g1, <int>t.saved[0], h2, <int>t.saved[3], h1, <int>t.saved[2])
+        view_renamed(W1.v, aside, 1, g2, <int>t.saved[1], aside, 1, h2, <int>t.saved[3])
+    else:
+        view_removed(W1.v, hash_more(FNV, h2, <int>t.saved[3]))
+        view_renamed(W1.v, g1, <int>t.saved[0], g2, <int>t.saved[1], h1, <int>t.saved[2], h2, <int>t.saved[3])

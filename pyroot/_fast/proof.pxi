@@ -1,0 +1,127 @@
+# The proof: one openat2(RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH) shows that a path holds no link, whatever its depth.
+
+cdef bint has_dotdot(const char *p) noexcept nogil:
+    while True:
+        while p[0] == c'/':
+            p += 1
+        if p[0] == 0:
+            return False
+        if p[0] == c'.' and p[1] == c'.' and (p[2] == c'/' or p[2] == 0):
+            return True
+        while p[0] != 0 and p[0] != c'/':
+            p += 1
+
+cdef int prove(int fd, const char *rel, bint directory) noexcept nogil:
+    """Return 0 if no component of rel below fd is a link, else -errno of the first component that stops the walk."""
+    cdef open_how how
+    cdef int got
+    memset(&how, 0, sizeof(how))
+    how.flags = O_PATH | O_CLOEXEC | (O_DIRECTORY if directory else 0)
+    how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
+    got = <int>c_syscall(NR_openat2, fd, rel, &how, sizeof(how))
+    if got < 0:
+        return -errno
+    c_close(got)
+    return 0
+
+cdef int walk_fast(Walk *w) noexcept nogil:
+    """Resolve the whole rest with one proof; return 1 when done, 0 when the walk must go by components.
+
+    Only for a place inside the view, a rest without "..", and no RESOLVE_* flag.
+    """
+    cdef const char *p = w.todo + w.tpos
+    cdef const char *comp
+    cdef int n, glen = w.glen, hlen = w.hlen, bi = w.bi, pbi = w.bi, top, error, keep, last = w.last
+    cdef uint64_t gh = w.gh
+    cdef Entry *e
+    cdef bint follow, ok = True
+    if not have_openat2 or w.bi < 0 or w.resolve or has_dotdot(p):
+        return 0
+    if w.dfd >= 0:
+        return 0
+    w.isbind = False
+    while True:
+        while p[0] == c'/':
+            p += 1
+        if p[0] == 0:
+            break
+        comp = p
+        while p[0] != 0 and p[0] != c'/':
+            p += 1
+        n = <int>(p - comp)
+        if n == 1 and comp[0] == c'.':
+            last = LAST_DOT
+            pbi = w.bi
+            if w.isbind and not w.v.b[w.bi].isdir:
+                ok = False
+                break
+            continue
+        last = LAST_NORM
+        if (w.isbind and not w.v.b[w.bi].isdir) or walk_push(w, comp, n) < 0:
+            ok = False
+            break
+        pbi = w.bi
+        w.namelen = n
+        w.isbind = False
+        if w.v.n > 1:
+            e = view_find(w.v, w.gh, w.g, w.glen)
+            if e != NULL and e.bind >= 0:
+                w.isbind = True
+                if w.mode == M_CREATE and p[strspn_slash(p)] == 0:
+                    p += strspn_slash(p)
+                    break
+                if binding_reachable(w, n) < 0 or binding_closed(w.v, e.bind):
+                    ok = False
+                    break
+                w.bi = e.bind
+                w.hlen = w.v.b[w.bi].hostlen
+                memcpy(w.h, w.v.b[w.bi].host, w.hlen + 1)
+    if not ok:
+        return walk_fast_undo(w, glen, gh, hlen, bi)
+    w.slash = p > w.todo + w.tpos and (p - 1)[0] == c'/'
+    w.pbi = pbi
+    w.last = last
+    top = w.v.b[w.bi].hostlen
+    if w.hlen - top > LONG_STEP:
+        return walk_fast_undo(w, glen, gh, hlen, bi)
+    error = 0
+    if w.hlen > top + 1:
+        follow = (last == LAST_DOT or w.mode == M_FOLLOW or w.mode == M_MISSING or (w.mode == M_NOFOLLOW and w.slash)
+                  or (w.mode == M_OCREAT and not w.slash))
+        if follow:
+            error = prove(w.v.b[w.bi].fd, w.h + top + 1, False)
+        else:
+            keep = w.hlen - w.namelen - 1
+            if keep > top:
+                w.h[keep] = 0
+                error = prove(w.v.b[w.bi].fd, w.h + top + 1, True)
+                w.h[keep] = c'/'
+    if error == 0 or (w.mode != M_MISSING and error != -EACCES and (error == -ENOENT or error == -ENOTDIR or error == -ENAMETOOLONG)):
+        w.missing = error == -ENOENT
+        return 1
+    return walk_fast_undo(w, glen, gh, hlen, bi)
+
+cdef inline int strspn_slash(const char *p) noexcept nogil:
+    cdef int n = 0
+    while p[n] == c'/':
+        n += 1
+    return n
+
+cdef int walk_fast_undo(Walk *w, int glen, uint64_t gh, int hlen, int bi) noexcept nogil:
+    """Take the lexical step back; h is rebuilt because crossing a binding replaced it."""
+    w.g[glen] = 0
+    w.glen = glen
+    w.gh = gh
+    w.bi = bi
+    w.isbind = False
+    walk_to_guest(w, w.g, glen)
+    return 0
+
+cdef int binding_reachable(Walk *w, int n) noexcept nogil:
+    """Check that the directory that holds the mount point may be searched (h still ends in the covered name)."""
+    cdef c_stat st
+    cdef int result, keep = w.hlen - n
+    w.h[keep] = c'.'
+    w.h[keep + 1] = 0
+    result = -errno if fstatat(AT_FDCWD, w.h, &st, 0) < 0 else 0
+    return result

@@ -1,0 +1,107 @@
+# Where a relative path starts: the working directory or a directory descriptor of the tracee.
+
+# -- which binding a directory was opened through (only where a view shows one directory twice) --------------------------------
+
+cdef enum:
+    FDS = 8192
+
+cdef struct FdNote:
+    int tgid, fd
+    uint64_t host            # hash of the host text: a note for another file is stale
+    int bind
+
+cdef FdNote fd_notes[FDS]
+
+cdef void fd_remember(int tgid, int fd, uint64_t host, int bind) noexcept nogil:
+    cdef FdNote *e = &fd_notes[(<unsigned int>tgid * 131 + <unsigned int>fd) & (FDS - 1)]
+    e.tgid = tgid
+    e.fd = fd
+    e.host = host
+    e.bind = bind
+
+cdef int fd_binding(View *v, Tracee *t, int fd, const char *text, int n) noexcept nogil:
+    """Return the binding that this directory descriptor came through, -1 if nobody knows; a duplicate is like its original."""
+    cdef uint64_t host
+    cdef FdNote *e
+    cdef int i, found = -1
+    if not v.ambiguous or t == NULL:
+        return -1
+    host = hash_more(FNV, text, n)
+    e = &fd_notes[(<unsigned int>t.tgid * 131 + <unsigned int>fd) & (FDS - 1)]
+    if e.tgid == t.tgid and e.fd == fd and e.host == host:
+        return e.bind
+    for i in range(FDS):
+        if fd_notes[i].tgid == t.tgid and fd_notes[i].host == host:
+            found = fd_notes[i].bind
+    return found
+
+cdef void fd_inherit(View *v, int parent, int child) noexcept nogil:
+    cdef int i
+    if not v.ambiguous or parent == child:
+        return
+    for i in range(FDS):
+        if fd_notes[i].tgid == parent:
+            fd_remember(child, fd_notes[i].fd, fd_notes[i].host, fd_notes[i].bind)
+
+# -- the start
+
+cdef int walk_to_cwd(Walk *w, Tracee *t) noexcept nogil:
+    """Go to the tracee's working directory."""
+    cdef char link[40]
+    cdef char text[PATHMAX]
+    cdef ssize_t n
+    cdef int prefer = -1
+    snprintf(link, sizeof(link), b"/proc/%d/cwd", t.tid)
+    n = c_readlink(link, text, PATHMAX - 1)
+    if n < 0:
+        return -errno
+    text[n] = 0
+    if w.v.ambiguous and t.fs != NULL:
+        prefer = t.fs.bind
+        if t.fs.pending_host != NULL and same_place(t.fs.pending_host, text):
+            t.fs.bind = prefer = t.fs.pending
+            free(t.fs.pending_host)
+            t.fs.pending_host = NULL
+    return walk_to_text(w, link, text, <int>n, prefer)
+
+cdef bint same_place(const char *host, const char *text) noexcept nogil:
+    cdef int n = <int>strlen(host)
+    return strncmp(host, text, n) == 0 and (text[n] == 0 or strcmp(text + n, b" (deleted)") == 0)
+
+cdef int walk_to_text(Walk *w, const char *link, char *text, int n, int prefer) noexcept nogil:
+    """Go to the directory that a /proc link names; a removed one is reached through the link itself."""
+    cdef c_stat a, b
+    cdef int k
+    if n > 10 and memcmp(text + n - 10, b" (deleted)", 10) == 0:
+        if fstatat(AT_FDCWD, link, &a, 0) == 0 and not (fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev
+                                                       and a.st_ino == b.st_ino):
+            k = walk_to_host(w, text, n - 10, prefer)
+            if k < 0:
+                return k
+            k = <int>strlen(link)
+            w.bi = -2 if w.bi < 0 else -3 - w.bi
+            memcpy(w.h, link, k + 1)
+            w.hlen = k
+            return 0
+    return walk_to_host(w, text, n, prefer)
+
+cdef int walk_to_fd(Walk *w, Tracee *t, int fd) noexcept nogil:
+    """Go to the directory open as fd in the tracee; -EBADF and -ENOTDIR mean that the kernel will say so itself."""
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef c_stat st
+    cdef ssize_t n
+    if fd == AT_FDCWD:
+        return walk_to_cwd(w, t)
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
+    n = c_readlink(link, text, PATHMAX - 1)
+    if n < 0:
+        return -EBADF if errno == ENOENT or fd < 0 else -errno
+    text[n] = 0
+    if text[0] != c'/':
+        return -ENOTDIR
+    if fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) < 0 and fstatat(AT_FDCWD, link, &st, 0) < 0:
+        return -errno
+    if not S_ISDIR(st.st_mode):
+        return -ENOTDIR
+    return walk_to_text(w, link, text, <int>n, fd_binding(w.v, t, fd, text, <int>n))
