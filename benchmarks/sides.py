@@ -32,17 +32,21 @@ class SetupError(Exception):
 
 @dataclass(frozen=True)
 class Side:
-    """One way to run a program in the root: words in front of it, what its paths start with, and a step before exec."""
+    """One way to run the probe in the root.
+
+    Words in front of it, what its paths start with, a step before exec, and what its own words begin with.
+    """
 
     name: str
     words: tuple[str, ...]
     prefix: str
     prepare: Callable[[], None]
     version: str
+    first: tuple[str, ...] = ()
 
     def command(self, *words: str) -> list[str]:
         """Return the words that run the probe on this side."""
-        return [*self.words, f"{self.prefix}/bin/probe", *words]
+        return [*self.words, f"{self.prefix}/bin/probe", *self.first, *words]
 
 
 def drop_to_ordinary_user() -> None:
@@ -95,6 +99,11 @@ def make_root(base: str) -> str:
         if word.startswith("/"):
             os.makedirs(root + os.path.dirname(word), exist_ok=True)
             shutil.copy(word, root + word)
+    if os.path.exists("/etc/ld.so.cache"):
+        # As in every real root.  The libraries lie where the host has them, so its cache is right here too; without one
+        # ld.so looks into some thirty directories, and the start of a program would be measured as nothing else is.
+        os.mkdir(f"{root}/etc")
+        shutil.copy("/etc/ld.so.cache", f"{root}/etc")
     return root
 
 
@@ -109,6 +118,11 @@ def native(root: str) -> Side:
         drop_to_ordinary_user()
 
     return Side("native", (), "", enter, "chroot")
+
+
+def filtered(side: Side) -> Side:
+    """Return the native side under a seccomp filter that allows everything: the floor for all that works with one."""
+    return Side("bare filter", side.words, side.prefix, side.prepare, side.version, ("filtered",))
 
 
 def refuse_source_tree(pyroot: str, python: str) -> None:

@@ -23,10 +23,11 @@ ENVIRONMENT = {"PATH": "/", "LANG": "C", "HOME": "/"}
 
 @pytest.fixture(scope="session")
 def probe_root() -> Iterator[str]:
-    """Make the root: ``/probe``, ``/abi``, ``/marker``, scripts, ``/tmp`` and ``/proc``."""
+    """Make the root: ``/probe``, ``/abi``, ``/storm``, ``/marker``, scripts, ``/tmp`` and ``/proc``."""
     try:
         probe = compile_program([f"{PROGRAMS}/process_probe.c"], "-static", "-pthread", name="process-probe")
         abi = compile_program([f"{PROGRAMS}/abi_probe.c"], "-static", name="abi-probe")
+        storm = compile_program([f"{PROGRAMS}/storm_probe.c"], "-static", "-pthread", name="storm-probe")
     except BuildError as error:
         pytest.skip(str(error))
     root = directory_for_user()
@@ -34,6 +35,7 @@ def probe_root() -> Iterator[str]:
         os.mkdir(f"{root}/{name}")
     shutil.copy(probe, f"{root}/probe")
     shutil.copy(abi, f"{root}/abi")
+    shutil.copy(storm, f"{root}/storm")
     for i in range(1, 8):
         script(f"{root}/s{i}", "#!/probe argument\n" if i == 1 else f"#!/s{i - 1}\n")
     script(f"{root}/marker", "marker\n", 0o644)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
-from tests.probe_root import ENVIRONMENT, probe_root, same
+from tests.probe_root import ENVIRONMENT, environment_of_pyroot, guest_words, probe_root, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,14 +62,16 @@ read supervisor 0
 supervisor root 0 cwd 0
 parent root 0
 parent mem 0
+inherited directory 0 0
 marker 1
 probe: marker 7 marker at 0 stat 0
 """
 
 
-def test_calls_around_the_supervisor_are_refused(probe_root: str, run_pyroot: Callable[..., Result]) -> None:
-    """io_uring, filter listeners, handles, name spaces, the mount API, the supervisor itself."""
-    result = run_pyroot(["-r", probe_root, "-w", "/", "-b", "/proc", "/abi", "refused"], environment=ENVIRONMENT)
+def test_calls_around_the_supervisor_are_refused(probe_root: str, pyroot_words: list[str]) -> None:
+    """io_uring, filter listeners, handles, name spaces, the mount API, the supervisor, descriptors from outside."""
+    words = guest_words(pyroot_words, probe_root, "/abi", "refused")
+    result = helpers.run(["/bin/sh", "-c", 'exec 9</; exec "$@"', "sh", *words], environment=environment_of_pyroot())
     assert (result.status, result.stdout.splitlines()) == (0, REFUSED.splitlines())
 
 
@@ -92,6 +94,13 @@ def test_exec_loops_end_with_their_process(probe_root: str, run_pyroot: Callable
         "wait $pid; rm /tmp/loop-$$; echo status $?"
     )
     assert run_pyroot(["-r", "/", "-w", "/", "/bin/sh", "-c", script]).stdout == "status 0\n"
+
+
+@pytest.mark.parametrize(("threads", "rounds"), [(1, 300), (4, 150), (16, 30)])
+def test_path_calls_in_a_storm_of_signals(same: Callable[..., Result], threads: int, rounds: int) -> None:
+    """Signals every 0.3 ms, handlers that make path calls, several threads: every result is right."""
+    result = same("/storm", str(threads), str(rounds))
+    assert result == helpers.Result(0, "wrong 0, signals many, handler links all\n", "")
 
 
 def test_script_that_is_its_own_interpreter(probe_root: str, run_pyroot: Callable[..., Result]) -> None:

@@ -261,8 +261,12 @@ cdef void walk_finish(Walk *w) noexcept nogil:
         if w.mode == M_CREATE:
             walk_append(w, b"/..", 3)
     elif w.last == LAST_ROOT and w.mode == M_CREATE:
-        w.hlen = 0
-        walk_append(w, b"/", 1)
+        if w.pair:
+            # rename compares the mounts first: stay on the guest's
+            walk_append(w, b"/.", 2)
+        else:
+            w.hlen = 0
+            walk_append(w, b"/", 1)
     if w.hlen == 0 or (w.slash and w.last != LAST_ROOT):
         walk_append(w, b"/", 1)
 

@@ -1,30 +1,26 @@
 # Where a process is, and links of /proc that name places: text that comes back to the guest.
 
 cdef int on_chdir(Tracee *t, const pyroot_row *row) noexcept nogil:
-    cdef int outcome, error
+    cdef int outcome, error, how = R_CONT
     W1.resolve = 0
     edit_start()
     outcome = call_walk(&W1, t, AT_FDCWD, t.args[0], M_FOLLOW)
     if outcome == -ESRCH:
         return R_DEAD
     if W1.valid and W1.v.ambiguous and W1.bi >= 0:
-        cwd_pending(t, W1.h, W1.placelen, W1.bi)
+        how = cwd_will_be(t, W1.bi)
     error = put_path(&W1, outcome, 0)
-    return answer(t, error) if error < 0 else finish_edit(t, R_CONT)
+    return answer(t, error) if error < 0 else finish_edit(t, how)
 
-cdef void cwd_pending(Tracee *t, const char *host, int n, int bind) noexcept nogil:
-    """Note which binding the cwd lies in if the call succeeds; walk_to_cwd compares the text with the kernel's."""
-    if n == 0:
-        host = b"/"
-        n = 1
-    if t.fs.pending_host != NULL:
-        free(t.fs.pending_host)
-    t.fs.pending_host = dup_bytes(host, n)
-    t.fs.pending = bind
+cdef int cwd_will_be(Tracee *t, int bind) noexcept nogil:
+    """The view shows some directory twice: note at the exit which binding the working directory lies in."""
+    t.saved[0] = bind
+    t.exit_action = X_CHDIR
+    return R_EXIT
 
 cdef int on_fchdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     if W1.v.ambiguous and walk_to_fd(&W1, t, <int>t.args[0]) == 0 and W1.bi >= 0:
-        cwd_pending(t, W1.h, W1.hlen, W1.bi)
+        return cwd_will_be(t, W1.bi)
     return R_CONT
 
 cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
@@ -86,7 +82,7 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
     if text[0] != c'/':
         return 0
     parse_pid(strrchr(link, c'/') + 1, &fd)
-    return guest_text(text, <int>n, fd_binding(W1.v, t, fd, text, <int>n), to)
+    return guest_text(text, <int>n, fd_binding(W1.v, t, fd), to)
 
 cdef int cwd_text(Tracee *t, char *to) noexcept nogil:
     cdef int result = walk_to_cwd(&W2, t)

@@ -209,8 +209,17 @@ cdef int elf_interp_path(Tracee *t, int fd, uint64_t offset, uint64_t size, char
         return -ELIBBAD
     return 0
 
-cdef int argument_error(Tracee *t, uint64_t vector) noexcept nogil:
-    """Check an argv or envp as the kernel copies it, before it looks at the file's format; 0 or -EFAULT."""
+cdef int64_t argument_limit(Tracee *t) noexcept nogil:
+    """Return how many bytes argv and envp may have (bprm_stack_limits in fs/exec.c)."""
+    cdef c_rlimit r
+    cdef uint64_t limit = 6291456
+    if c_syscall(SYS_prlimit64, t.tid, RLIMIT_STACK, NULL, &r) == 0 and r.rlim_cur // 4 < limit:
+        limit = r.rlim_cur // 4
+    return <int64_t>limit if limit > 131072 else 131072
+
+cdef int argument_error(Tracee *t, uint64_t vector, int64_t limit, int64_t *total) noexcept nogil:
+    """Check an argv or envp as the kernel copies it, before it looks at the file's format; 0, -EFAULT or -E2BIG."""
+    cdef int n
     cdef uint64_t pointers[64]
     cdef char byte
     cdef int i, count
@@ -228,8 +237,12 @@ cdef int argument_error(Tracee *t, uint64_t vector) noexcept nogil:
         for i in range(count):
             if pointers[i] == 0:
                 return 0
-            if string_error(t, pointers[i]) < 0:
-                return -EFAULT
+            n = string_error(t, pointers[i])
+            if n < 0:
+                return n
+            total[0] += n + 8
+            if total[0] > limit:
+                return -E2BIG
         vector += count * 8
 
 cdef int string_error(Tracee *t, uint64_t pointer) noexcept nogil:
@@ -238,9 +251,9 @@ cdef int string_error(Tracee *t, uint64_t pointer) noexcept nogil:
     while total < 131072:
         n = mem_string(t.tid, pointer + total, part, sizeof(part))
         if n != -ENAMETOOLONG:
-            return 0 if n >= 0 else -EFAULT
+            return total + n + 1 if n >= 0 else -EFAULT
         total += sizeof(part)
-    return 0
+    return -E2BIG
 
 cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_only) noexcept nogil:
     """Follow scripts from chain.host to an ELF program; chain.fd is then open on it.  ``closing``: the file's own descriptor
@@ -416,6 +429,8 @@ cdef bint is_link(const char *host) noexcept nogil:
 
 cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef bint closing = False
+    cdef int64_t limit, total = 0
+    cdef int error
     cdef int result = exec_target(t, row, &closing)
     if result == 1:
         return R_CONT
@@ -424,8 +439,12 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     if result == 0:
         result = exec_chain(t, exec_name, closing, check_only)
         if (result < 0 or check_only) and result != -ESRCH and chain.opened:
-            if argument_error(t, t.args[vectors]) < 0 or argument_error(t, t.args[vectors + 1]) < 0:
-                result = -EFAULT
+            limit = argument_limit(t)
+            error = argument_error(t, t.args[vectors], limit, &total)
+            if error == 0:
+                error = argument_error(t, t.args[vectors + 1], limit, &total)
+            if error < 0:
+                result = error
     if result == 0 and check_only:
         if chain.fd >= 0:
             c_close(chain.fd)

@@ -257,6 +257,17 @@ cdef int parent_writable(Walk *w) noexcept nogil:
     w.h[cut + 1] = saved[1]
     return result
 
+cdef int removable(Walk *w) noexcept nogil:
+    """Check what may_delete checks first: a writable directory and, where it is sticky, an owner (ours if nothing is covered)."""
+    cdef c_stat parent, st
+    cdef uid_t owner = c_geteuid()
+    cdef int error = parent_writable(w)
+    if error < 0 or parent_stat(w, &parent) < 0 or not parent.st_mode & S_ISVTX or c_geteuid() == 0:
+        return error
+    if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
+        owner = st.st_uid
+    return -EPERM if owner != c_geteuid() and parent.st_uid != c_geteuid() else 0
+
 cdef bint binding_isdir(Walk *w) noexcept nogil:
     cdef Entry *e = view_find(w.v, hash_more(FNV, w.g, w.glen), w.g, w.glen)
     return e != NULL and e.bind >= 0 and w.v.b[e.bind].isdir
@@ -266,6 +277,8 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int error
     cdef c_stat st
     cdef bint rmdir = row.remove == 1 or (row.remove == 3 and t.args[row.flags] & AT_REMOVEDIR_)
+    if rmdir and w.last == LAST_ROOT:
+        return -EBUSY
     if w.last != LAST_NORM or (row.remove == 3 and t.args[row.flags] & ~<uint64_t>AT_REMOVEDIR_):
         return 0
     if w.isbind:
@@ -274,7 +287,7 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
                 return 0
             error = parent_stat(w, &st)
             return error if error < 0 else -EEXIST
-        error = parent_writable(w)
+        error = removable(w)
         if error < 0:
             return error
         if rmdir:
@@ -283,8 +296,11 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
             return -EISDIR
         return -ENOTDIR if w.slash else -EBUSY
     if rmdir and leads_to_binding(w):
-        error = parent_writable(w)
+        error = removable(w)
         return error if error < 0 else -ENOTEMPTY
+    if row.remove and is_covered(w):
+        error = removable(w)
+        return error if error < 0 else -EBUSY
     if row.remove and is_host_side(w):
         t.saved[0] = hash_more(FNV, w.h, w.placelen)
         t.exit_action = X_REMOVED
@@ -301,6 +317,23 @@ cdef bint node_type_bad(Tracee *t) noexcept nogil:
         return False
     kind = t.args[2 if t.nr == NR_mknodat else 1] & 0o170000
     return kind != 0 and kind != 0o100000 and kind != 0o020000 and kind != 0o060000 and kind != 0o010000 and kind != 0o140000
+
+cdef bint is_covered(Walk *w) noexcept nogil:
+    """Say whether the name is a binding's mount point, reached through another binding of the directory that holds it."""
+    cdef int i, over, n
+    cdef Bind *b
+    if not w.v.ambiguous:
+        return False
+    for i in range(1, w.v.n):
+        n = w.v.b[i].guestlen
+        while n > 0 and w.v.b[i].guest[n - 1] != c'/':
+            n -= 1
+        over = view_covering(w.v, w.v.b[i].guest, n - 1)
+        b = &w.v.b[over]
+        n = w.v.b[i].guestlen - b.guestlen
+        if w.placelen == b.hostlen + n and memcmp(w.h, b.host, b.hostlen) == 0 and memcmp(w.h + b.hostlen, w.v.b[i].guest + b.guestlen, n) == 0:
+            return True
+    return False
 
 cdef bint is_host_side(Walk *w) noexcept nogil:
     """Say whether the name is what a binding shows elsewhere: it stays alive there when it is removed here."""
@@ -342,13 +375,7 @@ cdef int open_ambiguous(Tracee *t) noexcept nogil:
     return R_EXIT
 
 cdef void exit_open(Tracee *t, int fd) noexcept nogil:
-    cdef char link[48]
-    cdef char text[PATHMAX]
-    cdef ssize_t n
-    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
-    n = c_readlink(link, text, PATHMAX)
-    if n > 0:
-        fd_remember(t.tgid, fd, hash_more(FNV, text, <int>n), <int>t.saved[1])
+    fd_remember(t.tgid, fd, fd_file(t.tid, fd), <int>t.saved[1])
 
 cdef bint how_is_valid(const open_how *how) noexcept nogil:
     """Check an open_how as build_open_flags does (fs/open.c)."""

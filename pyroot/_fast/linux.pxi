@@ -16,6 +16,7 @@ cdef extern from * nogil:
     #include <stdio.h>
     #include <sys/mman.h>
     #include <sys/prctl.h>
+    #include <sys/resource.h>
     #include <sys/socket.h>
     #include <sys/stat.h>
     #include <sys/statvfs.h>
@@ -181,7 +182,7 @@ cdef extern from "<sys/resource.h>" nogil:
     int getrlimit(int, c_rlimit *)
     int setrlimit(int, c_rlimit *)
     enum:
-        RLIMIT_NOFILE
+        RLIMIT_NOFILE, RLIMIT_STACK
 
 cdef extern from "<linux/openat2.h>" nogil:
     struct open_how:
@@ -275,15 +276,24 @@ cdef extern from "loader.h" nogil:
 
 cdef extern from "<sys/syscall.h>" nogil:
     enum:
-        SYS_ptrace, SYS_seccomp, SYS_pidfd_open, SYS_pidfd_getfd
+        SYS_ptrace, SYS_prlimit64, SYS_seccomp, SYS_pidfd_open, SYS_pidfd_getfd
 
 cdef extern from * nogil:
     """
     static int pyroot_socket_name(int fd, int peer, void *to, unsigned int *size) {
         return peer ? getpeername(fd, (struct sockaddr *)to, size) : getsockname(fd, (struct sockaddr *)to, size);
     }
+    static int pyroot_peek_sender(int fd, void *to, unsigned int *size) {
+        char byte;
+        struct iovec v = {&byte, 1};
+        struct msghdr m = {.msg_name = to, .msg_namelen = *size, .msg_iov = &v, .msg_iovlen = 1};
+        int got = (int)recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT);
+        *size = m.msg_namelen;
+        return got < 0 ? -1 : 0;
+    }
     """
     int pyroot_socket_name(int, int, void *, unsigned int *)
+    int pyroot_peek_sender(int, void *, unsigned int *)
 
 cdef extern from "<errno.h>" nogil:
     enum:

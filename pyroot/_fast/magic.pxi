@@ -59,7 +59,7 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, const char
         w.magic_bi = -1
         if text[0] == c'/':
             parse_pid(comp, &result)
-            w.magic_bi = view_from_host(w.v, text, textlen, fd_binding(w.v, t, result, text, textlen), w.base, &w.base_hlen)
+            w.magic_bi = view_from_host(w.v, text, textlen, fd_binding(w.v, t, result), w.base, &w.base_hlen)
         w.base_hlen = -1
         return walk_push(w, comp, n)
     if w.hlen + n + 2 >= PATHMAX:
@@ -71,7 +71,7 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, const char
         return -ENOTDIR
     if text[0] == c'/' and fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev and a.st_ino == b.st_ino:
         parse_pid(comp, &result)
-        return walk_to_host(w, text, textlen, fd_binding(w.v, t, result, text, textlen))
+        return walk_to_host(w, text, textlen, fd_binding(w.v, t, result))
     w.bi = -1
     memcpy(w.h, link, result + 1)
     w.hlen = result

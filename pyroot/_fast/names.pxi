@@ -2,11 +2,12 @@
 
 cdef int two_paths(Tracee *t, const pyroot_row *row, int mode1, int *r1, int *r2) noexcept nogil:
     W1.resolve = W2.resolve = 0
+    W1.pair = W2.pair = True
     r1[0] = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], mode1)
-    if r1[0] == -ESRCH:
-        return -ESRCH
-    r2[0] = call_walk(&W2, t, dir_argument(t, row.dirfd2), t.args[row.path2], M_CREATE)
-    return -ESRCH if r2[0] == -ESRCH else 0
+    if r1[0] != -ESRCH:
+        r2[0] = call_walk(&W2, t, dir_argument(t, row.dirfd2), t.args[row.path2], M_CREATE)
+    W1.pair = W2.pair = False
+    return -ESRCH if r1[0] == -ESRCH or r2[0] == -ESRCH else 0
 
 cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, int how) noexcept nogil:
     cdef int error
@@ -18,8 +19,22 @@ cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, int how) n
         return answer(t, error)
     return finish_edit(t, how)
 
+cdef void link_from_fd(Tracee *t, int fd) noexcept nogil:
+    """linkat of a descriptor: find out which binding its file lies in."""
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef ssize_t n
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
+    n = c_readlink(link, text, PATHMAX - 1)
+    if n <= 0 or text[0] != c'/':
+        return
+    W1.magic_bi = view_from_host(W1.v, text, <int>n, fd_binding(W1.v, t, fd), W1.g, &W1.glen)
+    W1.magic = W1.valid = True
+    W1.isbind = False
+
 cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
-    if new.pbi < 0:
+    if new.pbi < 0 or is_proc(new.h, new.hlen):
+        # a removed directory, or one where no name can be made: ENOENT comes first
         return False
     if old.magic:
         return old.magic_bi >= 0 and old.magic_bi != new.pbi
@@ -28,14 +43,18 @@ cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
 cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int r1, r2, mode = M_NOFOLLOW if row.final == F_CREATE else path_mode(row, t)
     cdef c_stat st
+    cdef bint by_fd = False
     if two_paths(t, row, mode, &r1, &r2) < 0:
         return R_DEAD
+    if row.flags >= 0 and t.args[row.flags] & AT_EMPTY_PATH and not W1.valid and W2.valid:
+        by_fd = True
+        link_from_fd(t, <int>t.args[row.dirfd])
     if W1.valid and W2.valid and (row.flags < 0 or not t.args[row.flags] & ~<uint64_t>(AT_SYMLINK_FOLLOW_ | AT_EMPTY_PATH)):
-        if W2.isbind and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
+        if W2.isbind and W2.last == LAST_NORM and not by_fd and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
             return answer(t, -EEXIST)
         if link_crosses(&W1, &W2) and W2.last == LAST_NORM and not W2.slash:
             # the kernel's order: old must exist, new must not, then the mounts are compared
-            if (fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and parent_stat(&W2, &st) == 0
+            if ((by_fd or fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0) and parent_stat(&W2, &st) == 0
                     and fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT):
                 return answer(t, -EXDEV)
     return commit_two(t, row, r1, r2, R_CONT)
@@ -45,7 +64,7 @@ cdef bint same_parent() noexcept nogil:
     return n == W2.glen - W2.namelen and memcmp(W1.g, W2.g, n) == 0
 
 cdef bint writable(const char *host) noexcept nogil:
-    return c_faccessat(AT_FDCWD, host, W_OK, AT_EACCESS) == 0
+    return c_faccessat(AT_FDCWD, host, W_OK, AT_EACCESS) == 0 or errno == ENOENT
 
 cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     """Answer for a mount point that is renamed or replaced, and for what leads to one; 0: let the kernel decide."""
@@ -66,11 +85,11 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
         return -EEXIST
     if exchange and not newthere:
         return 0
-    if not exchange and newthere and not W1.isbind and not W2.isbind and not (leads_to_binding(&W2) and olddir):
+    if not exchange and newthere and not W1.isbind and not W2.isbind and not W1.v.ambiguous and not (leads_to_binding(&W2) and olddir):
         return 0
-    error = parent_writable(&W1)
+    error = removable(&W1)
     if error == 0:
-        error = parent_writable(&W2)
+        error = removable(&W2) if newthere else parent_writable(&W2)
     if error < 0:
         return error
     if not olddir and (W1.slash or (W2.slash and not newdir)) and not exchange:
@@ -86,7 +105,7 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     # a directory that changes its parent must be writable itself: the covered one (made by root where it is not there)
     if not same_parent() and ((olddir and not writable(W1.h)) or (exchange and newdir and not writable(W2.h))):
         return -EACCES
-    if W1.isbind or W2.isbind:
+    if W1.isbind or W2.isbind or is_covered(&W1) or is_covered(&W2):
         return -EBUSY
     return 0 if exchange or not newthere else -ENOTEMPTY
 
@@ -100,7 +119,7 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
         if W1.pbi != W2.pbi and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
             return answer(t, -EXDEV)
         if W1.last == LAST_NORM and W2.last == LAST_NORM and W1.pbi == W2.pbi:
-            if W1.isbind or W2.isbind or leads_to_binding(&W2):
+            if W1.isbind or W2.isbind or is_covered(&W1) or is_covered(&W2) or leads_to_binding(&W2):
                 error = rename_busy(t, flags & 2 != 0, flags & 1 != 0)
                 if error < 0:
                     return answer(t, error)

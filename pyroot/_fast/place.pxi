@@ -40,6 +40,7 @@ cdef struct Walk:
     char *rootg              # start of a RESOLVE_IN_ROOT or RESOLVE_BENEATH walk
     int rootlen
     # result
+    bint pair                # one of two names of a call
     bint anchored            # go by descriptors: the absolute host texts lead through a directory that is closed to us
     bint magic               # the name is a magic link to a file; magic_bi is the file's binding or -1
     int magic_bi

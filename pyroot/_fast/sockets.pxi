@@ -77,6 +77,7 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
 cdef int sock_translate(Tracee *t, uint64_t pointer, uint64_t size, bint binding, SockAddr *sa) noexcept nogil:
     """Translate an address of the guest; return the new length, 0 if it has to stay as it is, or -errno to answer."""
     cdef int n, outcome
+    cdef c_stat st
     if size < 3 or size > 110 or mem_read(t.tid, pointer, sa, size) < 0:
         return 0
     if sa.family != AF_UNIX or sa.path[0] == 0:
@@ -91,8 +92,9 @@ cdef int sock_translate(Tracee *t, uint64_t pointer, uint64_t size, bint binding
         return outcome
     if not W1.valid:
         return 0
-    if binding and W1.isbind:
-        return -EADDRINUSE
+    if binding and W1.isbind and W1.last == LAST_NORM:
+        outcome = parent_stat(&W1, &st)
+        return outcome if outcome < 0 else -EADDRINUSE
     if outcome == TR_PASS and path_buffer[0] != c'/':
         return 0
     if W1.hlen < SUN_MAX:
@@ -251,6 +253,8 @@ cdef int on_sockout(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_CONT
     t.saved[2] = size
     keep_bytes(t, 0, 1, t.saved[0], size)
+    if t.nr == NR_recvfrom:
+        peek_sender(t, <int>t.args[0], size)
     t.exit_action = X_SOCKNAME
     return R_EXIT
 
@@ -283,18 +287,44 @@ cdef void put_address(Tracee *t, int which, uint64_t pointer, unsigned int room,
 
 cdef int real_address(Tracee *t, int fd, bint peer, SockAddr *sa, unsigned int *size) noexcept nogil:
     """Ask the guest's socket itself: the copy in guest memory may be cut short."""
-    cdef int process, mine, result
-    process = <int>c_syscall(SYS_pidfd_open, t.tgid, 0)
-    if process < 0:
-        return -errno
-    mine = <int>c_syscall(SYS_pidfd_getfd, process, fd, 0)
-    c_close(process)
+    cdef int result, mine = guest_socket(t, fd)
     if mine < 0:
-        return -errno
+        return -1
     size[0] = sizeof(SockAddr)
     result = pyroot_socket_name(mine, peer, sa, size)
     c_close(mine)
     return result
+
+cdef int guest_socket(Tracee *t, int fd) noexcept nogil:
+    """Return a descriptor of ours for a socket of the guest, or -1."""
+    cdef int process = <int>c_syscall(SYS_pidfd_open, t.tgid, 0), mine
+    if process < 0:
+        return -1
+    mine = <int>c_syscall(SYS_pidfd_getfd, process, fd, 0)
+    c_close(process)
+    return mine
+
+cdef void peek_sender(Tracee *t, int fd, uint64_t room) noexcept nogil:
+    """Look at the next sender's whole address before a receive whose buffer would cut it short."""
+    cdef SockAddr sa
+    cdef unsigned int size = sizeof(SockAddr)
+    cdef int mine
+    t.sender_len = 0
+    if room >= 2 + SUN_MAX:
+        return
+    mine = guest_socket(t, fd)
+    if mine >= 0:
+        if pyroot_peek_sender(mine, &sa, &size) == 0 and size <= sizeof(t.sender):
+            t.sender_len = size
+            memcpy(t.sender, &sa, size)
+        c_close(mine)
+
+cdef int sender_back(Tracee *t, SockAddr *sa, int have, unsigned int size) noexcept nogil:
+    """If the address was peeked, complete the cut one; return how much of it is known now."""
+    if have < <int>size and t.sender_len == size and memcmp(t.sender, sa, have) == 0:
+        memcpy(sa, t.sender, size)
+        return <int>size
+    return have
 
 cdef void exit_sockname(Tracee *t, int64_t result) noexcept nogil:
     cdef SockAddr sa
@@ -306,6 +336,8 @@ cdef void exit_sockname(Tracee *t, int64_t result) noexcept nogil:
     got = <int>t.saved[2] if t.saved[2] < now else <int>now
     if got > <int>sizeof(sa) or (got > 0 and mem_read(t.tid, t.saved[0], &sa, got) < 0):
         return
+    if t.saved[4] == NR_recvfrom:
+        got = sender_back(t, &sa, got, now)
     if got < 2 and t.saved[4] == NR_recvfrom:
         # not even the family is there: it is the receiving socket's
         if real_address(t, <int>t.saved[3], False, &sa, &size) < 0:
@@ -349,6 +381,7 @@ cdef int on_recvmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     t.saved[0] = t.args[1]
     t.saved[1] = header.msg_namelen
     keep_bytes(t, 0, 1, <uint64_t>header.msg_name, header.msg_namelen)
+    peek_sender(t, <int>t.args[0], header.msg_namelen)
     t.exit_action = X_RECVMSG
     return R_EXIT
 
@@ -364,6 +397,8 @@ cdef void header_back(Tracee *t, int which, uint64_t pointer, unsigned int room)
     got = <int>(room if room < header.msg_namelen else header.msg_namelen)
     if got > <int>sizeof(sa) or mem_read(t.tid, <uint64_t>header.msg_name, &sa, got) < 0:
         return
+    if t.exit_action == X_NONE and which == 0:
+        got = sender_back(t, &sa, got, header.msg_namelen)
     now = address_back(&sa, got, header.msg_namelen)
     if now == 0:
         return
@@ -394,6 +429,7 @@ cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_CONT
     t.saved[0] = t.args[1]
     t.saved[1] = count
+    t.sender_len = 0
     t.exit_action = X_RECVMMSG
     return R_EXIT
 

@@ -7,31 +7,40 @@ cdef enum:
 
 cdef struct FdNote:
     int tgid, fd
-    uint64_t host            # hash of the host text: a note for another file is stale
+    uint64_t file            # device and inode: a note for another file is stale
     int bind
 
 cdef FdNote fd_notes[FDS]
 
-cdef void fd_remember(int tgid, int fd, uint64_t host, int bind) noexcept nogil:
+cdef uint64_t fd_file(int tid, int fd) noexcept nogil:
+    """Hash the identity of the file open as fd."""
+    cdef char link[48]
+    cdef c_stat st
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", tid, fd)
+    if fstatat(AT_FDCWD, link, &st, 0) < 0:
+        return 0
+    return hash_more(hash_more(FNV, <char *>&st.st_dev, sizeof(st.st_dev)), <char *>&st.st_ino, sizeof(st.st_ino))
+
+cdef void fd_remember(int tgid, int fd, uint64_t file, int bind) noexcept nogil:
     cdef FdNote *e = &fd_notes[(<unsigned int>tgid * 131 + <unsigned int>fd) & (FDS - 1)]
     e.tgid = tgid
     e.fd = fd
-    e.host = host
+    e.file = file
     e.bind = bind
 
-cdef int fd_binding(View *v, Tracee *t, int fd, const char *text, int n) noexcept nogil:
+cdef int fd_binding(View *v, Tracee *t, int fd) noexcept nogil:
     """Return the binding that this directory descriptor came through, -1 if nobody knows; a duplicate is like its original."""
-    cdef uint64_t host
+    cdef uint64_t file
     cdef FdNote *e
     cdef int i, found = -1
     if not v.ambiguous or t == NULL:
         return -1
-    host = hash_more(FNV, text, n)
+    file = fd_file(t.tid, fd)
     e = &fd_notes[(<unsigned int>t.tgid * 131 + <unsigned int>fd) & (FDS - 1)]
-    if e.tgid == t.tgid and e.fd == fd and e.host == host:
+    if e.tgid == t.tgid and e.fd == fd and e.file == file:
         return e.bind
     for i in range(FDS):
-        if fd_notes[i].tgid == t.tgid and fd_notes[i].host == host:
+        if fd_notes[i].tgid == t.tgid and fd_notes[i].file == file:
             found = fd_notes[i].bind
     return found
 
@@ -41,7 +50,7 @@ cdef void fd_inherit(View *v, int parent, int child) noexcept nogil:
         return
     for i in range(FDS):
         if fd_notes[i].tgid == parent:
-            fd_remember(child, fd_notes[i].fd, fd_notes[i].host, fd_notes[i].bind)
+            fd_remember(child, fd_notes[i].fd, fd_notes[i].file, fd_notes[i].bind)
 
 # -- the start
 
@@ -58,15 +67,7 @@ cdef int walk_to_cwd(Walk *w, Tracee *t) noexcept nogil:
     text[n] = 0
     if w.v.ambiguous and t.fs != NULL:
         prefer = t.fs.bind
-        if t.fs.pending_host != NULL and same_place(t.fs.pending_host, text):
-            t.fs.bind = prefer = t.fs.pending
-            free(t.fs.pending_host)
-            t.fs.pending_host = NULL
     return walk_to_text(w, link, text, <int>n, prefer)
-
-cdef bint same_place(const char *host, const char *text) noexcept nogil:
-    cdef int n = <int>strlen(host)
-    return strncmp(host, text, n) == 0 and (text[n] == 0 or strcmp(text + n, b" (deleted)") == 0)
 
 cdef int walk_to_text(Walk *w, const char *link, char *text, int n, int prefer) noexcept nogil:
     """Go to the directory that a /proc link names; a removed one is reached through the link itself."""
@@ -104,4 +105,4 @@ cdef int walk_to_fd(Walk *w, Tracee *t, int fd) noexcept nogil:
         return -errno
     if not S_ISDIR(st.st_mode):
         return -ENOTDIR
-    return walk_to_text(w, link, text, <int>n, fd_binding(w.v, t, fd, text, <int>n))
+    return walk_to_text(w, link, text, <int>n, fd_binding(w.v, t, fd))

@@ -10,8 +10,6 @@ cdef struct Mm:              # one address space
 cdef struct Fs:              # one fs_struct: cwd (the umask needs no record)
     int refs
     int bind                 # binding that the cwd was entered through, -1 unknown
-    int pending              # the same for a chdir that may have succeeded
-    char *pending_host
 
 cdef struct ExecPlan:        # what the loader has to be told at the exec event
     loader_info info
@@ -38,6 +36,7 @@ cdef enum:
     X_SENDMMSG = 8
     X_OPEN = 9
     X_REMOVED = 10
+    X_CHDIR = 11
 
 cdef struct Pin:
     int slot
@@ -56,6 +55,8 @@ cdef struct Tracee:
     int exit_action
     uint64_t saved[6]        # arguments kept for the exit action
     char *note               # text kept for the exit action (owned)
+    char sender[120]         # of a receive: the next sender's whole address
+    unsigned int sender_len
     unsigned int *rooms      # of recvmmsg: the msg_namelen of each message (owned)
     uint64_t clone_flags     # of the clone3 in progress
     bint first_exec          # the fork of the supervisor, before its program runs
@@ -129,12 +130,7 @@ cdef Fs *fs_copy(Fs *old) noexcept nogil:
     cdef Fs *fs = <Fs *>calloc(1, sizeof(Fs))
     if fs != NULL:
         fs.refs = 1
-        fs.bind = fs.pending = -1
-        if old != NULL:
-            fs.bind = old.bind
-            fs.pending = old.pending
-            if old.pending_host != NULL:
-                fs.pending_host = dup_bytes(old.pending_host, <int>strlen(old.pending_host))
+        fs.bind = old.bind if old != NULL else -1
     return fs
 
 cdef void fs_drop(Fs *fs) noexcept nogil:
@@ -142,7 +138,6 @@ cdef void fs_drop(Fs *fs) noexcept nogil:
         return
     fs.refs -= 1
     if fs.refs == 0:
-        free(fs.pending_host)
         free(fs)
 
 cdef void plan_free(ExecPlan *plan) noexcept nogil:

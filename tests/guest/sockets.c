@@ -205,14 +205,14 @@ static void test_processes(void)
     own_name("after chdir", server, 110);
     if (fork() == 0) {
         own_name("in a child", server, 110);
-        fd = named(SOCK_STREAM, "childs");
+        fd = named(SOCK_STREAM, "by-child");
         say("child connects", "%d", connect_text(fd, "/w/srv"));
         peer_name("child's peer", fd, 110);
         _exit(0);
     }
     wait(&status);
     accepted("parent accepts", server, 110, 0);
-    unlink("childs");
+    unlink("by-child");
     chdir("/w");
     own_name("a copy", dup(server), 110);
     close(server);

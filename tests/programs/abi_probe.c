@@ -200,6 +200,7 @@ static int refused(void)
     printf("parent root %d\n", open(zero, O_RDONLY) >= 0);
     snprintf(zero, sizeof zero, "/proc/%d/mem", parent);
     printf("parent mem %d\n", open(zero, O_RDWR) >= 0);
+    printf("inherited directory %d %d\n", openat(9, "etc/passwd", O_RDONLY) >= 0, openat(9, "..", O_RDONLY) >= 0);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     printf("marker %d\n", marker_is_there());
     fflush(stdout);
