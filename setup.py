@@ -1,4 +1,4 @@
-"""Build what setuptools cannot know by itself: the core, the guest's loader, the `pyroot` command, the presets.
+"""Build what setuptools cannot know by itself: the core, the guest's loader, the presets.
 
 Everything that is only data (name, dependencies, configuration of the tools) is in pyproject.toml.
 
@@ -16,7 +16,6 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
 import sys
 import sysconfig
 from glob import glob
@@ -27,14 +26,12 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-from distutils.command.build_scripts import build_scripts  # isort: skip; setuptools brings distutils, and comes first
-
 OLDEST_SETUPTOOLS = 77  # the first one that knows licence expressions
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64"}  # what the kernel calls it -> what we call it
 CORE_SOURCE = "pyroot/_fast.pyx"
 CORE_PARTS = sorted(glob("pyroot/_fast/*"))
 GUEST_HEADERS = sorted(glob("pyroot/guest/*.h"))
-LAUNCHER = "scripts/launcher.c"
+COMMAND = "scripts/pyroot"
 MAN_PAGE = "docs/man/pyroot.1"
 
 
@@ -175,24 +172,6 @@ class BuildPackage(build_py):
         return outputs if self.editable_mode else outputs + [target for _source, target in self.presets()]
 
 
-class BuildCommand(build_scripts):
-    """Compile the `pyroot` command: a small program that knows which Python it was built for."""
-
-    def run(self) -> None:
-        """Compile it static where there is a static C library (it starts faster), else as usual."""
-        check_platform()
-        os.makedirs(self.build_dir, exist_ok=True)
-        suffix = sysconfig.get_config_var("EXT_SUFFIX")
-        command = [
-            *compiler(), "-Os", "-s", "-Wall", "-Wextra",
-            f'-DPYROOT_PYTHON="python{sys.version_info[0]}.{sys.version_info[1]}"',
-            f'-DPYROOT_EXT="{suffix}"',
-            "-o", os.path.join(self.build_dir, "pyroot"), LAUNCHER,
-        ]  # fmt: skip
-        if subprocess.run([*command, "-static"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-            subprocess.run(command, check=True)
-
-
 if int(setuptools.__version__.split(".")[0]) < OLDEST_SETUPTOOLS:
     stop(
         f"setuptools {setuptools.__version__} is too old to read pyproject.toml",
@@ -201,8 +180,9 @@ if int(setuptools.__version__.split(".")[0]) < OLDEST_SETUPTOOLS:
 
 setup(
     ext_modules=[core()],
-    scripts=[LAUNCHER],
+    scripts=[COMMAND],
+    options={"build_scripts": {"executable": "python"}},  # `#!python`, which the installer replaces, in editable installs too
     package_dir={"": "."},  # with this an editable install is a plain path entry, not an import hook
     data_files=[("share/man/man1", [MAN_PAGE])] if os.path.exists(MAN_PAGE) else [],
-    cmdclass={"build_ext": BuildCompiled, "build_py": BuildPackage, "build_scripts": BuildCommand},
+    cmdclass={"build_ext": BuildCompiled, "build_py": BuildPackage},
 )

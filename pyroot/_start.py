@@ -1,9 +1,10 @@
-"""Start pyroot in an interpreter that was started without `site` (`python -IS`).
+"""Start pyroot and end its process: the way in for `scripts/pyroot`, for `python -m pyroot` and for `api`.
 
 Decides what is on the module path of a started command and how the process ends; what the command does is `cli`'s.
-`scripts/launcher.c` runs this file as a script. `site` takes a third of a bare interpreter's start, and a run needs
-nothing of it: only our own package. Verbs that import a dependency get `site` at that moment, from the finder below,
-because a dependency may lie elsewhere than pyroot itself (a system-wide pyelftools beside a pyroot in /usr/local).
+Run as a script (`python -IS .../_start.py`) it does without `site`, which takes a third of a bare interpreter's start,
+and of which a run needs nothing: only our own package. Verbs that import a dependency get `site` at that moment, from
+the finder below, because a dependency may lie elsewhere than pyroot itself (a system-wide pyelftools beside a pyroot in
+/usr/local).
 """
 
 import sys

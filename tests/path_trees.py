@@ -57,6 +57,7 @@ class Tree:
     bindings: list[tuple[bytes, bytes]] = field(default_factory=list)
     directories: dict[bytes, bytes] = field(default_factory=dict)  # visible ones, guest path: host path
     files: list[bytes] = field(default_factory=list)  # guest paths of visible files
+    entries: dict[bytes, list[bytes]] = field(default_factory=dict)  # names in host directories, before they are closed
 
     @property
     def root(self) -> bytes:
@@ -77,8 +78,9 @@ class Tree:
             return
         prefix = guest.rstrip(b"/")
         directories, files = contents(host)
-        self.directories[guest] = host
-        self.directories.update((prefix + b"/" + path, host + b"/" + path) for path in directories)
+        shown = {guest: host} | {prefix + b"/" + path: host + b"/" + path for path in directories}
+        self.directories.update(shown)
+        self.entries.update((path, sorted(os.listdir(path))) for path in shown.values())
         self.files += [prefix + b"/" + path for path in files]
 
 
@@ -141,8 +143,31 @@ def make_chain(directory: bytes, length: int) -> None:
         os.symlink(target, directory + b"/chain%d" % number)
 
 
-def make_tree(base: bytes, rng: random.Random) -> Tree:
-    """Make a random tree with up to four bindings below `base`."""
+def bind_onto_nothing(tree: Tree, rng: random.Random) -> None:
+    """Bind two directories to a place that does not exist, with the directory that leads there."""
+    glue = tree.base + b"/glue"
+    os.makedirs(glue + b"/v")
+    place = rng.choice(list(tree.directories)).rstrip(b"/") + b"/glue"
+    tree.bind(glue, place)
+    tree.bind(tree.base + b"/host1", place + b"/v")
+    tree.bind(tree.base + b"/host0", place + b"/new")
+
+
+def close_directories(tree: Tree, rng: random.Random) -> None:
+    """Give directories random modes, the inner ones first.
+
+    A bound directory that the user cannot reach on the host is one that root can bind and pyroot cannot: no such ones here.
+    """
+    for top in (b"root", b"host0", b"host1"):
+        for path in sorted(contents(os.path.join(tree.base, top))[0], reverse=True):
+            directory = os.path.join(tree.base, top, path)
+            mode = rng.choice(DOORS)
+            if not any(host != directory and is_below(host, directory) for host, _ in tree.bindings):
+                os.chmod(directory, mode)
+
+
+def make_tree(base: bytes, rng: random.Random, onto_nothing: bool = False) -> Tree:
+    """Make a random tree below `base` with up to four bindings, and two more with `onto_nothing`."""
     tree = Tree(base)
     sources = []
     for name in (b"root", b"host0", b"host1"):
@@ -159,14 +184,9 @@ def make_tree(base: bytes, rng: random.Random) -> Tree:
         free = [path for path in places if path != b"/" and not any(is_below(top, path) for top in covered)]
         if free:
             tree.bind(host, rng.choice(free))
-    for top in (b"root", b"host0", b"host1"):
-        for path in contents(base + b"/" + top)[0]:
-            # Modes come last, so that making the tree does not depend on them.  A bound directory that the user cannot
-            # reach on the host is one that root can bind and pyroot cannot: no such ones here.
-            directory = os.path.join(base, top, path)
-            mode = rng.choice(DOORS)
-            if not any(host != directory and is_below(host, directory) for host, _ in tree.bindings):
-                os.chmod(directory, mode)
+    if onto_nothing:
+        bind_onto_nothing(tree, rng)
+    close_directories(tree, rng)
     return tree
 
 
@@ -174,10 +194,10 @@ def wander(rng: random.Random, tree: Tree) -> list[bytes]:
     """Return names that mostly exist: a visible directory, an entry of it, and turns before and behind that."""
     guest = rng.choice(list(tree.directories))
     names = [name for name in guest.split(b"/") if name]
-    if entries := sorted(os.listdir(tree.directories[guest])):
+    if entries := tree.entries[tree.directories[guest]]:
         names.append(rng.choice(entries))
     for _ in range(rng.choice([0, 0, 1, 2])):
-        entries = sorted(os.listdir(rng.choice(list(tree.directories.values())))) or [b"."]
+        entries = tree.entries[rng.choice(list(tree.directories.values()))] or [b"."]
         names.insert(rng.randint(0, len(names)), rng.choice([*LINKS, b"..", b"..", b".", b"", rng.choice(entries)]))
     return names
 
@@ -199,8 +219,10 @@ def random_path(rng: random.Random, tree: Tree) -> bytes:
 
 def random_queries(rng: random.Random, tree: Tree, count: int) -> list[Query]:
     """Return `count` paths with the directory they start from."""
+    directories = list(tree.directories)
     return [
-        (random_path(rng, tree), rng.choice([b"/", b"/", *tree.directories]), rng.random() < 0.6) for _ in range(count)
+        (random_path(rng, tree), b"/" if rng.random() < 0.5 else rng.choice(directories), rng.random() < 0.6)
+        for _ in range(count)
     ]
 
 

@@ -23,7 +23,6 @@ import pyroot
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(pyroot.__file__).resolve().parent
 COMMAND = Path(sysconfig.get_path("scripts")) / "pyroot"
-VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 needs_source = pytest.mark.skipif(not (PROJECT / "setup.py").exists(), reason="no source tree here")
 needs_command = pytest.mark.skipif(not COMMAND.exists(), reason="pyroot is not installed for this interpreter")
@@ -86,10 +85,33 @@ def test_command_finds_its_package(how: str, tmp_path: Path) -> None:
 def test_command_ignores_python_settings_of_the_user(tmp_path: Path) -> None:
     """PYTHON* variables and files in the current directory are for the guest's programs, not for pyroot."""
     (tmp_path / "pyroot").mkdir()
-    for name in ("pyroot/__init__.py", "os.py", "posix.py", "sitecustomize.py"):
+    for name in ("pyroot/__init__.py", "errno.py", "elftools.py"):
         (tmp_path / name).write_text("raise SystemExit(99)\n")
-    settings = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nowhere", "PYTHONSTARTUP": str(tmp_path / "os.py")}
+    settings = {"PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "errno.py"), "PYTHONSAFEPATH": "1"}
     assert pyroot.__version__ in output(COMMAND, "-V", env=settings, cwd=tmp_path)
+    assert pyroot.__version__ in output(COMMAND, "-V", env={}, cwd=tmp_path)
+
+
+@needs_command
+@pytest.mark.parametrize(
+    ("settings", "interpreters"),
+    [
+        ({}, 1),
+        ({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHON_VERSION": "3", "PYTHON": "x", "PYTHONIC_": "1"}, 2),
+        ({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHON_VERSION": "3", "PYTHON": "x"}, 1),
+        ({"PYTHONPATH": "/nowhere"}, 2),
+        ({"PYTHONUTF8": "0", "LC_CTYPE": "C"}, 2),
+    ],
+)
+def test_guest_gets_the_environment_of_the_command(settings: dict[str, str], interpreters: int) -> None:
+    """What the interpreter adds for itself is not passed on, and a second one is started only where it is needed."""
+    given = {"PATH": "/usr/bin:/bin", "PWD": "/", **settings}
+    found = output(COMMAND, "-r", "/", "-w", "/", "env", "-0", env=given)
+    assert sorted(found.split("\0")[:-1]) == sorted(f"{name}={value}" for name, value in given.items())
+    if strace := shutil.which("strace"):
+        trace = [strace, "-e", "trace=execve", "-qq", COMMAND, "-V"]
+        calls = subprocess.run(trace, capture_output=True, text=True, check=True, env=given, cwd="/").stderr
+        assert calls.count(" = 0\n") == interpreters, calls
 
 
 def test_dependencies_are_found_without_site_at_the_start() -> None:
@@ -157,7 +179,7 @@ def test_wheel_holds_every_part_with_its_mode(wheel: Path) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", ["venv", "target", "prefix", "user"])
 def test_command_works_however_it_was_installed(scheme: str, wheel: Path, tmp_path: Path) -> None:
-    home = tmp_path / "a home"
+    home = tmp_path / ("home" if scheme == "venv" else "a home")  # pip writes `#!` lines as they are
     python = sys.executable
     command = {
         "venv": home / "bin" / "pyroot",
@@ -180,8 +202,31 @@ def test_command_works_however_it_was_installed(scheme: str, wheel: Path, tmp_pa
     output(*words, "install", "--no-deps", "--no-index", *options, wheel, env=environment)
     if command is None:  # Debian's Python puts local/ between
         [command] = home.rglob("bin/pyroot")
-    path = {"PATH": f"{os.path.dirname(os.path.realpath(sys.executable))}:/usr/bin:/bin"}
-    assert f"pyroot {pyroot.__version__}" in output(command, "-V", env=path)
+    (tmp_path / "link").symlink_to(command)
+    for settings in ({}, {"PYTHONPATH": "/nowhere"}):
+        assert f"pyroot {pyroot.__version__}" in output(command, "-V", env=settings)
+        assert f"pyroot {pyroot.__version__}" in output(tmp_path / "link", "-V", env=settings)
+
+
+@needs_source
+@pytest.mark.timeout(600)
+def test_command_of_a_package_elsewhere_asks_site(wheel: Path, tmp_path: Path) -> None:
+    """An editable install leaves the package where it is and names the place in a .pth file."""
+    home = tmp_path / "home"
+    venv.create(home, with_pip=False)
+    [site] = home.glob("lib/*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "tree")
+    (site / "editable.pth").write_text(f"{tmp_path}/tree\n")
+    command = home / "bin" / "pyroot"
+    [script] = tmp_path.glob("tree/*.data/scripts/pyroot")
+    command.write_text(script.read_text().replace("#!python\n", f"#!{home}/bin/python\n"))
+    command.chmod(0o755)
+    shadow = tmp_path / "shadow" / "pyroot"
+    shadow.mkdir(parents=True)
+    (shadow / "__init__.py").write_text("raise SystemExit(99)\n")
+    for settings in ({}, {"PYTHONPATH": str(shadow.parent)}):
+        assert f"pyroot {pyroot.__version__}" in output(command, "-V", env=settings, cwd=shadow.parent)
 
 
 @needs_source
@@ -189,9 +234,10 @@ def test_command_works_however_it_was_installed(scheme: str, wheel: Path, tmp_pa
 def test_command_without_its_package_says_so(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".data/scripts/pyroot")]
-        (tmp_path / "pyroot").write_bytes(archive.read(name))
-    (tmp_path / "pyroot").chmod(0o755)
-    found = subprocess.run([tmp_path / "pyroot", "-V"], capture_output=True, text=True, env={"PATH": "/x"}, check=False)
+        script = archive.read(name)
+    assert script.startswith(b"#!python\n"), "what installers replace"
+    (tmp_path / "pyroot").write_bytes(script)
+    words = [sys.executable, "-S", tmp_path / "pyroot", "-V"]
+    found = subprocess.run(words, capture_output=True, text=True, env={"PATH": "/x"}, cwd="/", check=False)
     assert found.returncode == 125
-    assert found.stderr.startswith(f"pyroot: {VERSION}: not found")
-    assert "\n  hint: " in found.stderr
+    assert found.stderr.startswith(f"pyroot: the package pyroot: not found by {sys.executable}\n  hint: ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,20 +84,6 @@ def disagreements(root: bytes, bindings: Bindings, asks: list[Ask], hosts: list[
     return found
 
 
-def with_missing_places(rng: random.Random, tree: path_trees.Tree) -> Bindings:
-    """Return the tree's bindings and, sometimes, one onto a place that does not exist, with what leads there."""
-    bindings = list(tree.bindings)
-    if rng.random() < 0.5:
-        glue = tree.base + b"/glue"
-        os.makedirs(glue + b"/v", exist_ok=True)
-        place = rng.choice(list(tree.directories)).rstrip(b"/") + b"/glue"
-        bindings += [(glue, place), (tree.base + b"/host1", place + b"/v"), (tree.base + b"/host0", place + b"/new")]
-        tree.directories[place] = glue
-        tree.show(tree.base + b"/host1", place + b"/v")
-        tree.show(tree.base + b"/host0", place + b"/new")
-    return bindings
-
-
 def random_hosts(rng: random.Random, tree: path_trees.Tree) -> list[bytes]:
     """Return host path texts: below the root, below binding sources, beside them, outside."""
     tops = [tree.root, *tree.directories.values(), *(host for host, _ in tree.bindings), b"/usr/bin"]
@@ -108,16 +95,47 @@ def compare_seed(seed: int, count: int) -> None:
     """Compare `count` random paths in the random tree of `seed`."""
     rng = random.Random(seed)
     with path_trees.workshop() as base:
-        tree = path_trees.make_tree(base, rng)
-        bindings = with_missing_places(rng, tree)
+        tree = path_trees.make_tree(base, rng, rng.random() < 0.5)
         asks = [Ask(*query, rng.random() < 0.3) for query in path_trees.random_queries(rng, tree, count)]
-        wrong = disagreements(tree.root, bindings, asks, random_hosts(rng, tree))
+        wrong = disagreements(tree.root, tree.bindings, asks, random_hosts(rng, tree))
     assert not wrong, f"seed {seed}: {len(wrong)} of {count} differ (question, reference, core): {wrong[0]}"
 
 
 @pytest.mark.parametrize("seed", range(1000, 1010))
 def test_core_agrees_with_the_reference_on_seeded_trees(seed: int) -> None:
     compare_seed(seed, 200)
+
+
+def found_through(text: Callable[[], bytes], follow: bool) -> tuple[int, int] | str:
+    """Give the text to the kernel and return device and inode, or the name of the errno of either step."""
+    try:
+        found = (os.stat if follow else os.lstat)(text())
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return found.st_dev, found.st_ino
+
+
+@pytest.mark.parametrize("seed", range(2000, 2006))
+def test_texts_for_the_kernel_lead_both_translators_to_the_same_file(seed: int) -> None:
+    rng = random.Random(seed)
+
+    def run() -> list[tuple[object, ...]]:
+        reference, core = View(tree.root), _fast.Core(tree.root)
+        for host, guest in tree.bindings:
+            reference.bind(host, guest)
+            core.bind(host, guest)
+        wrong: list[tuple[object, ...]] = []
+        for path, base, follow in queries:
+            expected = found_through(lambda: reference.translate(path, base, follow), follow)  # noqa: B023
+            seen = found_through(lambda: core.translate(path, base, 1 if follow else 2), follow)  # noqa: B023
+            if expected != seen:
+                wrong.append((path, base, follow, expected, seen))
+        return wrong
+
+    with path_trees.workshop() as where:
+        tree = path_trees.make_tree(where, rng, rng.random() < 0.5)
+        queries = path_trees.random_queries(rng, tree, 200)
+        assert path_trees.as_ordinary_user(run) == []
 
 
 @pytest.mark.fuzz

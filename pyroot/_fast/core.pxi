@@ -194,6 +194,7 @@ cdef class Core:
             session.main_tid = pid
             self._adopt_first(pid, exe, cwd, seccomp)
             take_signals()
+            raise_file_limit()
             saved_mask_restore()
             c_write(go[1], b"x", 1)
             with nogil:
@@ -227,6 +228,7 @@ cdef class Core:
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
             raise CoreError(f"arena: {_os.strerror(errno)}")
         W1.v = W2.v = &self.view
+        view_hold_parents(&self.view)
         poison_prepare()
         handlers_fill()
         filter_prepare()
@@ -304,6 +306,13 @@ cdef char **_vector(list items) except NULL:
     vector[n] = NULL
     return vector
 
+
+cdef void raise_file_limit() noexcept:
+    """Take all the descriptors that we may have: bindings and long paths hold some.  The guest's limit stays."""
+    cdef c_rlimit r
+    if getrlimit(RLIMIT_NOFILE, &r) == 0 and r.rlim_cur < r.rlim_max:
+        r.rlim_cur = r.rlim_max
+        setrlimit(RLIMIT_NOFILE, &r)
 
 cdef sigset_t saved_mask
 cdef bint mask_saved = False

@@ -102,15 +102,49 @@ cdef int cwd_text(Tracee *t, char *to) noexcept nogil:
 
 cdef char link_text[BUF + 16]
 
+cdef int put_link(Tracee *t, uint64_t buffer, int n, int size) noexcept nogil:
+    """Answer a readlink with link_text, cut to the guest's buffer as the kernel cuts it."""
+    cdef int error
+    if n > size:
+        n = size
+    error = <int>mem_write(t.tid, buffer, link_text, n)
+    return R_DEAD if error == -ESRCH else answer(t, error if error < 0 else n)
+
+cdef int link_of_fd(Tracee *t, int fd, uint64_t path) noexcept nogil:
+    """readlinkat of an empty path reads the link that was opened with O_PATH: a magic one needs the guest's text."""
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef ssize_t n
+    cdef int pid = 0, kind
+    cdef char *name
+    if mem_string(t.tid, path, link_text, PATHMAX) != 0:
+        return 0
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
+    n = c_readlink(link, text, PATHMAX - 1)
+    if n <= 0:
+        return 0
+    text[n] = 0
+    if not is_proc(text, <int>n):
+        return 0
+    memcpy(W1.h, text, n + 1)
+    name = strrchr(W1.h, c'/')
+    name[0] = 0
+    W1.hlen = <int>(name - W1.h)
+    kind = proc_magic(&W1, name + 1, <int>(n - W1.hlen - 1), &pid)
+    return proc_link_text(t, kind, pid, text, link_text) if kind != MAGIC_NONE else 0
+
 cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int outcome, n, pid = 0, kind, size, error
-    cdef uint64_t buffer
     W1.resolve = 0
     edit_start()
+    size = <int>t.args[row.path + 2]
     outcome = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], M_NOFOLLOW)
+    if row.dirfd >= 0 and outcome == TR_PASS and not W1.valid and size > 0:
+        n = link_of_fd(t, <int>t.args[0], t.args[row.path])
+        if n > 0:
+            return put_link(t, t.args[row.path + 1], n, size)
     if outcome == -ESRCH:
         return R_DEAD
-    size = <int>t.args[row.path + 2]
     if W1.valid and size > 0 and W1.last == LAST_NORM and not W1.slash and is_proc(W1.h, W1.hlen):
         n = W1.placelen - W1.namelen
         W1.h[n - 1] = 0
@@ -123,10 +157,6 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
             if n < 0:
                 return answer(t, n)
             if n > 0:
-                if n > size:
-                    n = size
-                buffer = t.args[row.path + 1]
-                error = <int>mem_write(t.tid, buffer, link_text, n)
-                return R_DEAD if error == -ESRCH else answer(t, error if error < 0 else n)
+                return put_link(t, t.args[row.path + 1], n, size)
     error = put_path(&W1, outcome, row.path)
     return answer(t, error) if error < 0 else finish_edit(t, R_CONT)

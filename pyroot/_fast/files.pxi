@@ -107,6 +107,7 @@ cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) no
 
 cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     cdef int result
+    cdef c_stat st
     w.pid = t.tgid
     w.tid = t.tid
     w.anchored = False
@@ -117,6 +118,8 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
         if result < 0:
             return result
     result = walk_path(w, path, n, mode)
+    if result == 0 and w.last == LAST_DOTDOT and w.bi >= 0 and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+        result = -errno
     if result == -EACCES:
         # perhaps only the way down to a binding or to the start is closed to us: walk from there, as the kernel does
         result = anchored_walk(w, t, dirfd, path, n, mode)
@@ -353,7 +356,10 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     if W1.valid:
         if W1.isbind and W1.mode == M_CREATE and W1.last == LAST_NORM:
             error = parent_stat(&W1, &st)
-            return answer(t, error if error < 0 else -EEXIST)
+            if error == 0:
+                # the flags are checked first, then the slash
+                error = -EINVAL if flags & O_DIRECTORY else -EISDIR if W1.slash else -EEXIST
+            return answer(t, error)
         if W1.bi >= 0 and W1.v.ambiguous:
             how = open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not flags & O_PATH:

@@ -166,7 +166,7 @@ cdef int walk_push(Walk *w, const char *comp, int n) noexcept nogil:
 
 cdef int walk_up(Walk *w) noexcept nogil:
     """Go to the guest parent; the root's parent is the root; outside the view ".." stays where it is."""
-    cdef int n
+    cdef int n, fd, result
     if w.bi >= 0 and w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) and w.glen == w.rootlen:
         return -EXDEV if w.resolve & RESOLVE_BENEATH else 0
     if w.bi < 0 or w.glen == 0:
@@ -178,7 +178,16 @@ cdef int walk_up(Walk *w) noexcept nogil:
         n -= 1
     if w.dfd >= 0 and w.glen > w.v.b[w.bi].guestlen:
         return walk_up_held(w, w.glen - n)
-    return walk_to_guest(w, w.g, n)
+    fd = w.v.b[w.bi].above if w.anchored else -1
+    result = walk_to_guest(w, w.g, n)
+    if result == 0 and fd >= 0:
+        walk_drop_fd(w)
+        w.dfd = c_fcntl(fd, F_DUPFD_CLOEXEC, 3)
+        w.doff = w.hlen
+        if w.dfd < 0:
+            w.dfd = AT_FDCWD
+            result = -errno
+    return result
 
 cdef int walk_up_held(Walk *w, int n) noexcept nogil:
     """Go to the parent without leaving the held directory's own way: the path down to it may be closed."""

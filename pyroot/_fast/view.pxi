@@ -15,6 +15,7 @@ cdef struct Bind:
     int guestlen
     int flags
     int fd               # O_PATH descriptor of the host side, owned by the view
+    int above            # the same of the directory that holds the mount point, -1 if none is kept
     bint isdir
     int hnext            # next binding with the same host path, -1 at the end
 
@@ -199,6 +200,7 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
     b.guestlen = guestlen
     b.flags = flags
     b.fd = fd
+    b.above = -1
     b.isdir = isdir
     b.hnext = -1
     v.n += 1
@@ -308,6 +310,23 @@ cdef bint moved_prefix(char **text, int *n, const char *old, int oldlen, const c
     n[0] = newlen + n[0] - oldlen
     return True
 
+cdef void view_hold_parents(View *v) noexcept nogil:
+    """Open the directories above deep mount points: ".." leads there even when the way down to them is closed later."""
+    cdef int i, over, n
+    cdef char text[PATHMAX]
+    if v.n > 100:
+        return
+    for i in range(1, v.n):
+        n = v.b[i].guestlen
+        while n > 0 and v.b[i].guest[n - 1] != c'/':
+            n -= 1
+        if n <= 1 or v.b[i].above >= 0:
+            continue
+        over = view_covering(v, v.b[i].guest, n - 1)
+        n = snprintf(text, sizeof(text), b"%s%.*s", v.b[over].host, n - 1 - v.b[over].guestlen, v.b[i].guest + v.b[over].guestlen)
+        if 0 < n < <int>sizeof(text):
+            v.b[i].above = c_open(text, O_PATH | O_DIRECTORY | O_CLOEXEC)
+
 cdef void view_free(View *v) noexcept nogil:
     cdef int i
     view_clear_tables(v)
@@ -315,6 +334,8 @@ cdef void view_free(View *v) noexcept nogil:
         free(v.b[i].host)
         free(v.b[i].guest)
         c_close(v.b[i].fd)
+        if v.b[i].above >= 0:
+            c_close(v.b[i].above)
     free(v.b)
     free(v.hint)
     v.b = NULL

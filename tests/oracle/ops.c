@@ -185,6 +185,7 @@ int main(int argc, char **argv, char **envp)
     int hidden = 0, wanted = 0;
 
     prepare_pages();
+    find_proc();
     for (int i = 1; i < argc && argv[i][0] == '-'; i++) {
         if (!strcmp(argv[i], "--hide") && i + 1 < argc && hidden < 15)
             hidden_names[hidden++] = argv[++i];

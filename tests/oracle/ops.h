@@ -59,6 +59,7 @@ void emit_escaped(const unsigned char *text, size_t length);
 void emit_text(const unsigned char *text, size_t length);
 void emit_outputs(const struct op *op, long result);
 int names_hidden(const char *name);
+void find_proc(void);
 extern const char *hidden_names[16];
 extern int show_directory_numbers;
 extern int show_identity;

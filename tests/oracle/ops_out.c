@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 
 #include "ops.h"
 
@@ -27,6 +28,16 @@ static int identity_count;
 const char *hidden_names[16];
 int show_directory_numbers = 1;
 int show_identity = 1;
+static uint64_t proc_device = UINT64_MAX;
+
+/* Inodes of /proc come and go with the kernel's caches: their numbers mean nothing. */
+void find_proc(void)
+{
+    struct stat st;
+
+    if (raw_call(4, (long)"/proc/self", (long)&st, 0, 0, 0, 0) == 0)
+        proc_device = st.st_dev;
+}
 
 void emit(const char *format, ...)
 {
@@ -95,7 +106,7 @@ static void emit_identity(uint64_t device, uint64_t inode)
 {
     int i = 0;
 
-    if (!show_identity)
+    if (!show_identity || device == proc_device)
         return;
     while (i < identity_count && (identities[i][0] != device || identities[i][1] != inode))
         i++;
@@ -133,7 +144,7 @@ static void emit_statx(const unsigned char *memory)
 
     emit(" mask=%x", w[0] & 0x7ff);
     emit_inode(*(const uint16_t *)(memory + 28), w[4], w[5], w[6], size, mtime);
-    emit_identity(((uint64_t)w[34] << 20) | w[35], inode);
+    emit_identity(makedev(w[34], w[35]), inode);
 }
 
 int names_hidden(const char *name)

@@ -24,6 +24,7 @@ from .generate import generate
 
 RESULT = re.compile(r"= -(\d+)")
 CONTEXT = 6
+DEEP = ("/" + "D" * 245) * 13
 
 
 @dataclass
@@ -60,13 +61,14 @@ def by_index(lines: list[str]) -> dict[int, str]:
 class Oracle:
     """A work directory, with a file system of its own for each side."""
 
-    def __init__(self, other: str, libc: str = "", on_disk: bool = False) -> None:
+    def __init__(self, other: str, libc: str = "", on_disk: bool = False, deep: bool = False) -> None:
         self.other = other
         self.programs = guest_programs(libc)
         sides.private_mounts()
         self.directory = tempfile.mkdtemp(prefix="pyroot-oracle-")
         os.chmod(self.directory, 0o755)
         self.on_disk = on_disk
+        self.deep = deep
 
     def close(self) -> None:
         """Remove the work directory."""
@@ -79,9 +81,11 @@ class Oracle:
         if not self.on_disk:  # a fresh one for each side numbers its inodes alike
             sides.mount("oracle", base, "tmpfs", 0, "mode=755,size=1g")
         try:
-            materialise(case, base, self.programs)
-            lines = sides.SIDES[name](case, base)
-            return lines, snapshot(base)
+            inner = base + DEEP if self.deep else base
+            os.makedirs(inner, exist_ok=True)
+            materialise(case, inner, self.programs)
+            lines = sides.SIDES[name](case, inner)
+            return lines, snapshot(inner)
         finally:
             if not self.on_disk:
                 sides.checked(sides.libc.umount2(base.encode(), 2), "umount")
@@ -198,6 +202,7 @@ def main() -> int:
     parser.add_argument("--other", choices=sorted(sides.SIDES), default="pyroot")
     parser.add_argument("--libc", choices=("musl", "glibc"), default="")
     parser.add_argument("--disk", action="store_true", help="use the file system of the temporary directory, not tmpfs")
+    parser.add_argument("--deep", action="store_true", help="put the root below a host path of 3,200 bytes")
     parser.add_argument("--wild", action="store_true", help="let guests move and lock away the sources of bindings")
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("--quiet", action="store_true")
@@ -208,7 +213,7 @@ def main() -> int:
     if obstacle:
         print(f"cannot run: {obstacle}")
         return 2
-    oracle = Oracle(options.other, options.libc, options.disk)
+    oracle = Oracle(options.other, options.libc, options.disk, options.deep)
     try:
         return 1 if run(oracle, options.seeds, options.ops, options) else 0
     finally:

@@ -87,6 +87,16 @@ def test_fresh_seeds_agree_without_a_filter(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.oracle
 @pytest.mark.timeout(3000)
+def test_fresh_seeds_agree_in_a_deep_root() -> None:
+    """The same with host paths that are longer than any argument may be."""
+    first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time()) + 3000
+    print(f"PYROOT_ORACLE_SEED={first - 3000}")
+    _, differences, report = compare(first, first + 29, 200, "--deep")
+    assert differences == 0, f"PYROOT_ORACLE_SEED={first - 3000}\n{report[-8000:]}"
+
+
+@pytest.mark.oracle
+@pytest.mark.timeout(3000)
 def test_fresh_seeds_agree_on_a_disk_file_system() -> None:
     """The same with the file system of the temporary directory instead of tmpfs."""
     first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time()) + 1000
