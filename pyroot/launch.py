@@ -98,15 +98,17 @@ def _directory(core: "Core", guest_path: bytes) -> bytes:
 def guest_environment(cwd: bytes) -> list[bytes]:
     """Return our own environment with PWD set to ``cwd``.
 
-    A Python started in the C locale puts an LC_CTYPE into its own environment (PEP 538) that nobody asked for; the
-    block that the kernel keeps tells whether the variable came from outside.
+    A Python started in the C locale puts an LC_CTYPE of its own into its environment (PEP 538), also over one that
+    asks for the C locale; the block that the kernel keeps tells what came from outside.
     """
     variables = dict(os.environb)
     if variables.get(b"LC_CTYPE") in _COERCED_LC_CTYPE:
         try:
             with open("/proc/self/environ", "rb") as file:
-                if not any(entry.startswith(b"LC_CTYPE=") for entry in file.read().split(b"\0")):
-                    del variables[b"LC_CTYPE"]
+                given = [entry for entry in file.read().split(b"\0") if entry.startswith(b"LC_CTYPE=")]
+            del variables[b"LC_CTYPE"]
+            if given:
+                variables[b"LC_CTYPE"] = given[0].partition(b"=")[2]
         except OSError:
             pass
     variables[b"PWD"] = cwd

@@ -16,6 +16,7 @@ import pytest
 
 from tests import helpers
 from tests.helpers import Result, ordinary_user
+from tests.oracle import sides
 from tests.rootfs_fixtures import busybox_root, debian_root, inside, made_root
 
 __all__ = ["busybox_root", "debian_root", "made_root"]
@@ -52,6 +53,7 @@ def pytest_report_header() -> list[str]:
         f"kernel: {platform.release()} {platform.machine()}, ptrace scope: {scope}, seccomp: {actions}",
         f"core: {core_build()}",
         f"tests run as uid {os.geteuid()}, guests as uid {ordinary_user.uid}",
+        f"oracle: {sides.why_not_possible('pyroot') or 'real chroots and bind mounts are possible'}",
     ]
 
 
@@ -103,8 +105,6 @@ def real_chroot() -> Callable[..., Result]:
     """
     if os.geteuid() != 0:
         pytest.skip("a real chroot needs root")
-    from tests.oracle import sides
-
     def call(root: str, command: list[str], bindings: list[tuple[str, str]] | None = None, cwd: str = "/",
              **options: object) -> Result:
         made = make_mount_points(root, bindings or [])

@@ -53,6 +53,12 @@ cdef void walk_start_absolute(Walk *w) noexcept nogil:
     w.isbind = False
     if w.resolve & RESOLVE_IN_ROOT:
         walk_to_guest(w, w.rootg, w.rootlen)
+        if w.anchored and w.rootfd >= 0:
+            walk_drop_fd(w)
+            w.dfd = c_fcntl(w.rootfd, F_DUPFD_CLOEXEC, 3)
+            w.doff = w.hlen if w.dfd >= 0 else 0
+            if w.dfd < 0:
+                w.dfd = AT_FDCWD
     else:
         walk_to_root(w)
 
@@ -75,7 +81,8 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
     if result < 0:
         return result
     if w.resolve & RESOLVE_NO_XDEV:
-        return -EXDEV
+        # the slash behind a name to be made is noticed before the name is looked up
+        return -EISDIR if final and comp[n] == c'/' and (w.mode == M_OCREAT or w.mode == M_OCREAT_NOFOLLOW) else -EXDEV
     w.isbind = True
     if final and w.mode == M_CREATE:
         return walk_push(w, comp, n)
@@ -91,33 +98,39 @@ cdef bint binding_closed(View *v, int bi) noexcept nogil:
 cdef int walk_removed(Walk *w) noexcept nogil:
     """Walk from a removed directory: its own "." and ".." still work, nothing else is there."""
     cdef const char *p = w.todo + w.tpos
-    cdef c_stat st
-    cdef char link[48]
-    cdef char text[PATHMAX]
-    cdef int fd, n
     while p[0] == c'.' and p[1] == c'/':
         p += 1 + strspn_slash(p + 1)
     if p[0] == c'.' and p[1] == c'.' and (p[2] == 0 or p[2] == c'/'):
-        fd = c_open(w.h, O_PATH | O_DIRECTORY | O_CLOEXEC)
-        if fd >= 0:
-            n = c_openat(fd, b"..", O_PATH | O_DIRECTORY | O_CLOEXEC)
-            c_close(fd)
-            fd = n
-        if fd >= 0:
-            snprintf(link, sizeof(link), b"/proc/self/fd/%d", fd)
-            n = <int>c_readlink(link, text, PATHMAX - 1)
-            text[n if n > 0 else 0] = 0
-            w.tpos = <int>(p + 2 - w.todo)
-            if n > 0 and fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISDIR(st.st_mode):
-                c_close(fd)
-                return walk_to_host(w, text, n, -1 if w.bi == -2 else -3 - w.bi)
-            # the parent is gone as well
-            w.bi = -1
-            w.dfd = fd
-            w.doff = w.hlen
-            w.anchored = True
-            return 0
+        w.tpos = <int>(p + 2 - w.todo)
+        return removed_up(w)
     w.bi = -1
+    return 0
+
+cdef int removed_up(Walk *w) noexcept nogil:
+    """Go to the parent of a removed directory (h is the /proc link that still leads to it)."""
+    cdef c_stat st
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef int n, above, fd = c_open(w.h, O_PATH | O_DIRECTORY | O_CLOEXEC)
+    if fd < 0:
+        return -errno
+    above = c_openat(fd, b"..", O_PATH | O_DIRECTORY | O_CLOEXEC)
+    n = errno
+    c_close(fd)
+    if above < 0:
+        return -n
+    snprintf(link, sizeof(link), b"/proc/self/fd/%d", above)
+    n = <int>c_readlink(link, text, PATHMAX - 1)
+    text[n if n > 0 else 0] = 0
+    if n > 0 and fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISDIR(st.st_mode):
+        c_close(above)
+        return walk_to_host(w, text, n, -1 if w.bi == -2 else -3 - w.bi)
+    # the parent is gone as well
+    walk_drop_fd(w)
+    w.bi = -1
+    w.dfd = above
+    w.doff = w.hlen
+    w.anchored = True
     return 0
 
 cdef int walk_run(Walk *w) noexcept nogil:
@@ -174,7 +187,7 @@ cdef int walk_dots(Walk *w, int n, bint final) noexcept nogil:
     if n == 2:
         if final and w.mode == M_CREATE:
             return 0
-        result = walk_up(w)
+        result = removed_up(w) if w.bi <= -2 else walk_up(w)
     w.pbi = w.bi
     return result
 
@@ -260,6 +273,8 @@ cdef void walk_finish(Walk *w) noexcept nogil:
         # a looked-up ".." needs no search permission of where it leads
         if w.mode == M_CREATE:
             walk_append(w, b"/..", 3)
+        elif w.bi < 0:
+            walk_append(w, b"/", 1)
     elif w.last == LAST_ROOT and w.mode == M_CREATE:
         if w.pair:
             # rename compares the mounts first: stay on the guest's

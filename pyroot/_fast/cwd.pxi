@@ -24,8 +24,11 @@ cdef int on_fchdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     return R_CONT
 
 cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
-    cdef int n, result = walk_to_cwd(&W1, t)
+    cdef int n, result
     cdef const char *text = W1.g
+    W1.anchored = False
+    result = walk_to_cwd(&W1, t)
+    walk_drop_fd(&W1)
     if result < 0:
         return R_CONT if result == -ESRCH else answer(t, result)
     if W1.bi <= -2:
@@ -86,6 +89,8 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
 
 cdef int cwd_text(Tracee *t, char *to) noexcept nogil:
     cdef int result = walk_to_cwd(&W2, t)
+    walk_drop_fd(&W2)
+    W2.anchored = False
     if result < 0:
         return result
     if W2.bi == -1 or W2.bi == -2:
@@ -98,7 +103,7 @@ cdef int cwd_text(Tracee *t, char *to) noexcept nogil:
     if W2.bi <= -3:
         memcpy(to + result, b" (deleted)", 10)
         result += 10
-    return result
+    return result if result < PATHMAX else -ENAMETOOLONG
 
 cdef char link_text[BUF + 16]
 

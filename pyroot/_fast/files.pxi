@@ -118,7 +118,7 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
         if result < 0:
             return result
     result = walk_path(w, path, n, mode)
-    if result == 0 and w.last == LAST_DOTDOT and w.bi >= 0 and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+    if result == 0 and w.last == LAST_DOTDOT and w.bi >= 0 and w.dfd < 0 and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
         result = -errno
     if result == -EACCES:
         # perhaps only the way down to a binding or to the start is closed to us: walk from there, as the kernel does
@@ -158,7 +158,12 @@ cdef int anchored_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, i
         return -EACCES
     w.doff = w.hlen
     w.anchored = True
-    return walk_path(w, path, n, mode)
+    w.rootfd = c_fcntl(w.dfd, F_DUPFD_CLOEXEC, 3) if w.resolve & RESOLVE_IN_ROOT else -1
+    result = walk_path(w, path, n, mode)
+    if w.rootfd >= 0:
+        c_close(w.rootfd)
+        w.rootfd = -1
+    return result
 
 cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
     """Name a place whose host text is too long for one call through a descriptor that is held until the call is over."""
@@ -301,7 +306,7 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
     if rmdir and leads_to_binding(w):
         error = removable(w)
         return error if error < 0 else -ENOTEMPTY
-    if row.remove and is_covered(w):
+    if row.remove and is_covered(w) and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISDIR(st.st_mode) == rmdir:
         error = removable(w)
         return error if error < 0 else -EBUSY
     if row.remove and is_host_side(w):
@@ -334,8 +339,9 @@ cdef bint is_covered(Walk *w) noexcept nogil:
         over = view_covering(w.v, w.v.b[i].guest, n - 1)
         b = &w.v.b[over]
         n = w.v.b[i].guestlen - b.guestlen
-        if w.placelen == b.hostlen + n and memcmp(w.h, b.host, b.hostlen) == 0 and memcmp(w.h + b.hostlen, w.v.b[i].guest + b.guestlen, n) == 0:
-            return True
+        if w.placelen == b.hostlen + n and memcmp(w.h, b.host, b.hostlen) == 0:
+            if memcmp(w.h + b.hostlen, w.v.b[i].guest + b.guestlen, n) == 0:
+                return True
     return False
 
 cdef bint is_host_side(Walk *w) noexcept nogil:
@@ -423,11 +429,13 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_DEAD
     if outcome == TR_PASS and (how.resolve == 0 or not W1.valid):
         return R_CONT
-    if outcome == TR_PASS:
-        outcome = TR_TEXT
     how.resolve = 0
     # the path first: its register tells the stub where the slot is
-    i = put_path(&W1, outcome, 1)
+    i = 0
+    if outcome == TR_PASS:
+        edit_bytes(1, path_buffer, <int>strlen(path_buffer) + 1)
+    else:
+        i = put_path(&W1, outcome, 1)
     if i < 0:
         return answer(t, i)
     edit_bytes(2, &how, sizeof(how))

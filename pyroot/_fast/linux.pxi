@@ -114,6 +114,16 @@ cdef extern from "<sys/statvfs.h>" nogil:
     enum:
         ST_NOEXEC
 
+cdef extern from "<dirent.h>" nogil:
+    ctypedef struct DIR:
+        pass
+    struct c_dirent "dirent":
+        unsigned long d_ino
+        char d_name[256]
+    DIR *fdopendir(int)
+    c_dirent *readdir(DIR *)
+    int closedir(DIR *)
+
 cdef extern from "<stdio.h>" nogil:
     int snprintf(char *, size_t, const char *, ...)
 
@@ -251,7 +261,8 @@ cdef extern from "tables.h" nogil:
     enum:
         NR_execve, NR_execveat, NR_creat, NR_getcwd, NR_link, NR_linkat, NR_rename, NR_renameat2, NR_mount, NR_chroot, NR_umount2
         NR_quotactl, NR_bind, NR_connect, NR_clone, NR_clone3, NR_fork, NR_vfork, NR_sendmmsg, NR_recvmmsg, NR_sendto, NR_openat
-        NR_readlink, NR_readlinkat, NR_mkdir, NR_rmdir, NR_unlink, NR_unlinkat, NR_openat2, NR_mknod, NR_mknodat, NR_symlink, NR_symlinkat, NR_seccomp, NR_accept, NR_accept4
+        NR_readlink, NR_readlinkat, NR_mkdir, NR_rmdir, NR_unlink, NR_unlinkat, NR_openat2, NR_mknod, NR_mknodat, NR_symlink, NR_symlinkat
+        NR_seccomp, NR_accept, NR_accept4
         NR_getsockname, NR_getpeername, NR_recvfrom, NR_statfs, NR_open_tree
 
 cdef extern from "loader.h" nogil:

@@ -49,10 +49,10 @@ cdef int proc_self(Walk *w, const char *comp, int n, char *to) noexcept nogil:
         return snprintf(to, PATHMAX, b"%d/task/%d", w.pid, w.tid)
     return 0
 
-cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, const char *text, int textlen, bint more) noexcept nogil:
+cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, char *text, int textlen, bint more) noexcept nogil:
     """Follow fd/N and its like: the kernel jumps; only what lies behind a directory needs a place."""
     cdef c_stat a, b
-    cdef int result
+    cdef int result, fd = -1
     cdef char link[PATHMAX]
     if not more:
         w.magic = True
@@ -69,15 +69,17 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, const char
         return -errno
     if not S_ISDIR(a.st_mode):
         return -ENOTDIR
+    parse_pid(comp, &fd)
     if text[0] == c'/' and fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev and a.st_ino == b.st_ino:
-        parse_pid(comp, &result)
-        return walk_to_host(w, text, textlen, fd_binding(w.v, t, result))
+        return walk_to_host(w, text, textlen, fd_binding(w.v, t, fd))
+    if text[0] == c'/':
+        return walk_to_text(w, link, text, textlen, fd_binding(w.v, t, fd))
     w.bi = -1
     memcpy(w.h, link, result + 1)
     w.hlen = result
     return 0
 
-cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, const char *text, int textlen, bint more) noexcept nogil:
+cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *text, int textlen, bint more) noexcept nogil:
     cdef Tracee *t = tracee_get(pid)
     if w.resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS):
         return -ELOOP

@@ -117,7 +117,7 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
     if two_paths(t, row, M_CREATE, &r1, &r2) < 0:
         return R_DEAD
     if W1.valid and W2.valid and flags < 6 and flags != 3 and W1.v.n > 1:
-        if W1.pbi != W2.pbi and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
+        if W1.pbi != W2.pbi and W1.pbi >= 0 and W2.pbi >= 0 and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
             return answer(t, -EXDEV)
         if W1.last == LAST_NORM and W2.last == LAST_NORM and W1.pbi == W2.pbi:
             if W1.isbind or W2.isbind or is_covered(&W1) or is_covered(&W2) or leads_to_binding(&W2):

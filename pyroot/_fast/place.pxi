@@ -39,6 +39,7 @@ cdef struct Walk:
     uint64_t resolve         # RESOLVE_* of openat2
     char *rootg              # start of a RESOLVE_IN_ROOT or RESOLVE_BENEATH walk
     int rootlen
+    int rootfd               # of an anchored walk: that start, -1 if not needed
     # result
     bint pair                # one of two names of a call
     bint anchored            # go by descriptors: the absolute host texts lead through a directory that is closed to us
@@ -64,6 +65,7 @@ cdef int walk_alloc(Walk *w) noexcept nogil:
     w.rootg = <char *>malloc(BUF + 8)
     w.base = <char *>malloc(BUF + 8)
     w.dfd = AT_FDCWD
+    w.rootfd = -1
     return -ENOMEM if w.g == NULL or w.h == NULL or w.todo == NULL or w.rootg == NULL or w.base == NULL else 0
 
 cdef void walk_release(Walk *w) noexcept nogil:

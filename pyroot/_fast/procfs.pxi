@@ -113,7 +113,9 @@ cdef const char *find_in(const char *text, int len, const char *what) noexcept n
             return text + i
     return NULL
 
-cdef void line_write(Text *out, Line *l, int kind, const char *guest, int guestlen, const char *below, int belowlen, int number, int parent) noexcept nogil:
+cdef void line_write(
+    Text *out, Line *l, int kind, const char *guest, int guestlen, const char *below, int belowlen, int number, int parent
+) noexcept nogil:
     """Write a mount of the host as the guest sees it: at ``guest``, its root ``below`` the host mount's root."""
     cdef char ids[40]
     cdef const char *rest

@@ -56,6 +56,7 @@ cdef int name_guest(const char *host, int n, int length, char *to) noexcept nogi
 cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
     """Shorten a host path that does not fit a sockaddr: through a descriptor of ours that lives until the call is over."""
     cdef int fd, n, k = 0 if t.hold[0] < 0 else 1
+    cdef c_stat st
     if t.hold[k] >= 0:
         return -ENAMETOOLONG
     if binding:
@@ -68,7 +69,18 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
     if fd < 0:
         return -errno
     t.hold[k] = fd
-    if binding:
+    if binding and w.placelen - n > 80:
+        # not even the name fits behind the descriptor: bind a short name, give it the long one at the exit
+        free(t.note)
+        t.note = dup_bytes(w.h + n, w.placelen - n)
+        if t.note == NULL:
+            return -ENOMEM
+        if fstatat(fd, t.note, &st, AT_SYMLINK_NOFOLLOW) == 0:
+            return -EADDRINUSE
+        t.saved[0] = fd
+        t.exit_action = X_BIND
+        n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d/.pyroot-%d", c_getpid(), fd, t.tid)
+    elif binding:
         n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d/%s", c_getpid(), fd, w.h + n)
     else:
         n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d", c_getpid(), fd)
@@ -130,17 +142,27 @@ cdef int name_unique(char *host, int hostlen, const char *guest, int guestlen) n
         hostlen += 1
     return hostlen
 
+cdef void exit_bind(Tracee *t, int64_t result) noexcept nogil:
+    """Rename the short-named socket of alias_path to what the guest asked for."""
+    cdef char name[32]
+    snprintf(name, sizeof(name), b".pyroot-%d", t.tid)
+    # RENAME_NOREPLACE
+    if result == 0 and c_syscall(NR_renameat2, <int>t.saved[0], name, <int>t.saved[0], t.note, 1) < 0:
+        reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>(-EADDRINUSE if errno == EEXIST else -errno))
+        c_syscall(NR_unlinkat, <int>t.saved[0], name, 0)
+
 cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef SockAddr sa
     cdef int n = sock_translate(t, t.args[row.path], <uint32_t>t.args[row.flags], row.final == F_CREATE, &sa)
     if n == 0:
         return R_CONT
     if n < 0:
+        t.exit_action = X_NONE
         return R_DEAD if n == -ESRCH else answer(t, n)
     edit_start()
     edit_bytes(row.path, &sa, n)
     edit_value(row.flags, n)
-    return finish_edit(t, R_CONT)
+    return finish_edit(t, R_EXIT if t.exit_action == X_BIND else R_CONT)
 
 cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
@@ -276,7 +298,9 @@ cdef char *keep_bytes(Tracee *t, int which, int count, uint64_t pointer, int siz
         memset(to, 0, KEEP)
     return to
 
-cdef void put_address(Tracee *t, int which, uint64_t pointer, unsigned int room, SockAddr *sa, unsigned int now, unsigned int dirty) noexcept nogil:
+cdef void put_address(
+    Tracee *t, int which, uint64_t pointer, unsigned int room, SockAddr *sa, unsigned int now, unsigned int dirty
+) noexcept nogil:
     """Write a translated address and give back the bytes behind it that the kernel overwrote."""
     cdef unsigned int n = room if room < now else now
     if dirty > room:

@@ -61,13 +61,77 @@ cdef int walk_to_cwd(Walk *w, Tracee *t) noexcept nogil:
     cdef ssize_t n
     cdef int prefer = -1
     snprintf(link, sizeof(link), b"/proc/%d/cwd", t.tid)
-    n = c_readlink(link, text, PATHMAX - 1)
-    if n < 0:
-        return -errno
-    text[n] = 0
     if w.v.ambiguous and t.fs != NULL:
         prefer = t.fs.bind
+    n = c_readlink(link, text, PATHMAX - 1)
+    if n < 0:
+        return walk_to_long(w, link, prefer) if errno == ENAMETOOLONG else -errno
+    text[n] = 0
     return walk_to_text(w, link, text, <int>n, prefer)
+
+cdef int name_in(int parent, int child, char *name) noexcept nogil:
+    """Find what a directory is called in its parent; return the name's length or -errno."""
+    cdef c_stat st, other
+    cdef c_dirent *e
+    cdef int n = -ENOENT, fd = c_openat(parent, b".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    cdef DIR *listing
+    if fd < 0:
+        return -errno
+    listing = fdopendir(fd)
+    if listing == NULL or c_fstat(child, &st) < 0:
+        c_close(fd)
+        return -EIO
+    while n < 0:
+        e = readdir(listing)
+        if e == NULL:
+            break
+        if e.d_ino == st.st_ino and fstatat(parent, e.d_name, &other, AT_SYMLINK_NOFOLLOW) == 0 and other.st_dev == st.st_dev:
+            if strcmp(e.d_name, b"..") != 0 and strcmp(e.d_name, b".") != 0:
+                n = <int>strlen(e.d_name)
+                memcpy(name, e.d_name, n)
+    closedir(listing)
+    return n
+
+cdef int walk_to_long(Walk *w, const char *link, int prefer) noexcept nogil:
+    """Go to a directory whose path is longer than the kernel can tell: climb until it can, collecting the names."""
+    cdef char *tail = w.base
+    cdef char name[256]
+    cdef char text[PATHMAX]
+    cdef char self[48]
+    cdef int at = BUF, n, start, up, fd
+    start = c_open(link, O_PATH | O_DIRECTORY | O_CLOEXEC)
+    if start < 0:
+        return -errno
+    fd = c_fcntl(start, F_DUPFD_CLOEXEC, 3)
+    n = -ENAMETOOLONG
+    while fd >= 0 and n == -ENAMETOOLONG:
+        up = c_openat(fd, b"..", O_PATH | O_DIRECTORY | O_CLOEXEC)
+        n = name_in(up, fd, name) if up >= 0 else -errno
+        c_close(fd)
+        fd = up
+        if n < 0 or at - n < PATHMAX + 2:
+            n = n if n < 0 and n != -ENAMETOOLONG else -EACCES
+            break
+        at -= n + 1
+        tail[at] = c'/'
+        memcpy(tail + at + 1, name, n)
+        snprintf(self, sizeof(self), b"/proc/self/fd/%d", fd)
+        n = <int>c_readlink(self, text, PATHMAX - 1)
+        if n < 0:
+            n = -errno
+    if fd >= 0:
+        c_close(fd)
+    if n > 0:
+        at -= n
+        memcpy(tail + at, text, n)
+        n = walk_to_host(w, tail + at, BUF - at, prefer)
+    if n < 0:
+        c_close(start)
+        return n
+    w.dfd = start
+    w.doff = w.hlen
+    w.anchored = True
+    return 0
 
 cdef int walk_to_text(Walk *w, const char *link, char *text, int n, int prefer) noexcept nogil:
     """Go to the directory that a /proc link names; a removed one is reached through the link itself."""
@@ -96,6 +160,8 @@ cdef int walk_to_fd(Walk *w, Tracee *t, int fd) noexcept nogil:
         return walk_to_cwd(w, t)
     snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
     n = c_readlink(link, text, PATHMAX - 1)
+    if n < 0 and errno == ENAMETOOLONG:
+        return walk_to_long(w, link, fd_binding(w.v, t, fd))
     if n < 0:
         return -EBADF if errno == ENOENT or fd < 0 else -errno
     text[n] = 0

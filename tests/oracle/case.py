@@ -91,33 +91,44 @@ def make_socket(path: str) -> None:
     os.close(directory)
 
 
+def describe(handle: int, name: str, parent: int) -> str:
+    """Describe one file that ``handle`` (O_PATH) stands for: type, mode, owner, old time, link text or content."""
+    st = os.fstat(handle)
+    path = f"/proc/self/fd/{handle}"
+    text = f"{stat.filemode(st.st_mode)} {st.st_uid}:{st.st_gid}"
+    if st.st_mtime < OLD_TIME and not stat.S_ISDIR(st.st_mode):
+        text += f" mtime {st.st_mtime}"
+    if stat.S_ISLNK(st.st_mode):
+        return text + f" -> {os.readlink(os.fsencode(name), dir_fd=parent)!r}"
+    text += "".join(f" {key}={os.getxattr(path, key)!r}" for key in sorted(os.listxattr(path)))
+    if stat.S_ISREG(st.st_mode):
+        with open(path, "rb") as file:
+            text += f" {st.st_size} {hashlib.sha1(file.read(), usedforsecurity=False).hexdigest()[:12]}"
+    return text
+
+
 def snapshot(base: str) -> dict[str, str]:
-    """Describe every file below ``base``: type, mode, owner, size or content, link text, attributes, link groups."""
+    """Describe every file below ``base``, and which names are links of one file; no path is too long for it."""
     result: dict[str, str] = {}
     groups: dict[int, str] = {}
 
-    def visit(path: str, relative: str) -> None:
-        st = os.lstat(path)
-        groups.setdefault(st.st_ino, relative)
-        text = f"{stat.filemode(st.st_mode)} {st.st_uid}:{st.st_gid} same-as {groups[st.st_ino]}"
-        if st.st_mtime < OLD_TIME and not stat.S_ISDIR(st.st_mode):
-            text += f" mtime {st.st_mtime}"
-        if stat.S_ISLNK(st.st_mode):
-            text += f" -> {os.fsencode(os.readlink(path))!r}"
-        else:
-            names = sorted(os.listxattr(path))
-            text += "".join(f" {name}={os.getxattr(path, name)!r}" for name in names)
-        if stat.S_ISREG(st.st_mode):
-            with open(path, "rb") as file:
-                text += f" {st.st_size} {hashlib.sha1(file.read(), usedforsecurity=False).hexdigest()[:12]}"
-        result[relative] = text
-        if stat.S_ISDIR(st.st_mode):
-            for name in sorted(os.listdir(path)):
-                if not name.startswith(UNMADE):
-                    visit(f"{path}/{name}", f"{relative}/{name}")
+    def visit(parent: int, name: str, relative: str) -> None:
+        handle = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=parent)
+        try:
+            st = os.fstat(handle)
+            groups.setdefault(st.st_ino, relative)
+            result[relative] = f"{describe(handle, name, parent)} same-as {groups[st.st_ino]}"
+            if stat.S_ISDIR(st.st_mode):
+                for entry in sorted(os.listdir(f"/proc/self/fd/{handle}")):
+                    if not entry.startswith(UNMADE):
+                        visit(handle, entry, f"{relative}/{entry}")
+        finally:
+            os.close(handle)
 
+    top = os.open(base, os.O_PATH)
     for name in sorted(os.listdir(base)):
-        visit(f"{base}/{name}", name)
+        visit(top, name, name)
+    os.close(top)
     return result
 
 

@@ -267,6 +267,26 @@ def other_process(g: ProgramGenerator) -> list[str]:
     ]
 
 
+def deep_directory(g: ProgramGenerator) -> list[str]:
+    """Go down until the path of the working directory is longer than any argument may be, work there, come back."""
+    if g.rng.random() < 0.8:
+        return g.call()
+    name, levels = "D" * g.rng.choice((200, 250)), g.rng.choice((16, 20, 22))
+    where = g.rng.choice(("/tmp", "/a", *(b.guest for b in g.bindings if b.is_directory and b.guest != "/proc")))
+    calls = (
+        "getcwd >text:5000 5000", "getcwd >text:100 100", 'open "new" 0x841 0644', 'stat "new" >stat', 'symlink "new" "link"',
+        'stat "link" >stat', 'rename "new" "other"', 'unlink "other"', 'unlink "link"', 'unlink "new"', 'stat "../.." >stat',
+        '=9 open "." 0x10000 0', "list %9", 'openat %9 ".." 0x200000 0', "fchdir %9", 'access "../../nothing" 0',
+        'openat2 %9 "x" longs:0:0:8 24', 'readlink "/proc/self/cwd" >text:5000 5000', 'mkdir "sub" 0755', 'chdir "sub"',
+        'chdir ".."', 'rmdir "sub"', 'execve "/../ops" ["x"] []',
+    )
+    down = [line for _ in range(levels) for line in (f"mkdir {quoted(name)} 0755", f"chdir {quoted(name)}")]
+    up = [line for _ in range(levels) for line in ('chdir ".."', f"rmdir {quoted(name)}")]
+    work = [*g.rng.sample(calls[:-1], 12), *(["clone 0 1", calls[-1]] if g.rng.random() < 0.5 else [])]
+    return [f"chdir {quoted(where)}", *down, *work, 'unlink "other"', 'unlink "link"', 'unlink "new"', 'rmdir "sub"', *up,
+            'chdir "/"', "close %9"]
+
+
 def link_descriptor(g: ProgramGenerator) -> list[str]:
     """Work on an O_PATH descriptor of a link itself."""
     calls = (
@@ -316,5 +336,5 @@ def descriptor_links(g: ProgramGenerator) -> list[str]:
 ALL: tuple[Callable[[ProgramGenerator], list[str]], ...] = (
     stream_socket, datagram_socket, other_sockets, execution, execution, execution, execution, removed_directory,
     moved_directory, binding_edges, binding_edges, binding_edges, moved_mount_point, watch, descriptor_links, fanotify,
-    moved_by_a_child, other_process, link_descriptor,
+    moved_by_a_child, other_process, link_descriptor, deep_directory,
 )
