@@ -72,6 +72,8 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     cdef c_stat st
     cdef bint olddir, newdir, newthere
     cdef int error
+    if parent_stat(&W1, &st) < 0 or parent_stat(&W2, &st) < 0:
+        return 0
     if W1.isbind:
         olddir = binding_isdir(&W1)
     elif fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
@@ -93,7 +95,7 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
         error = removable(&W2) if newthere else parent_writable(&W2)
     if error < 0:
         return error
-    if not olddir and (W1.slash or (W2.slash and not newdir)) and not exchange:
+    if not olddir and (W1.slash or W2.slash) and not exchange:
         return -ENOTDIR
     if W1.glen <= W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0 and W2.g[W1.glen] == c'/':
         return -EINVAL

@@ -207,8 +207,11 @@ cdef int proc_file(Tracee *t, Walk *w) noexcept nogil:
     cdef const char *name = w.h + w.placelen - w.namelen
     cdef int pid, kind, fd
     cdef Text out
-    if w.last != LAST_NORM or w.namelen < 6 or w.hlen != w.placelen or parse_pid(w.h + 6, &pid) == 0 or tracee_get(pid) == NULL:
+    if w.last != LAST_NORM or w.namelen < 3 or w.hlen != w.placelen or parse_pid(w.h + 6, &pid) == 0:
         return 0
+    if tracee_get(pid) == NULL:
+        # the memory of a process outside is not for guests
+        return -EACCES if strcmp(name, b"mem") == 0 else 0
     if strcmp(name, b"mounts") == 0:
         kind = K_MOUNTS
     elif strcmp(name, b"mountinfo") == 0:

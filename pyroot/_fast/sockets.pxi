@@ -6,6 +6,7 @@
 cdef enum:
     SUN_MAX = 108
     NAMES = 16384
+    NAME_WAYS = 16
 
 cdef struct SockName:
     uint64_t key
@@ -19,12 +20,28 @@ cdef struct SockAddr:
 
 cdef SockName *names = NULL
 
+cdef SockName *name_slot(const char *host, int n, bint make) noexcept nogil:
+    """Find the entry of a host text; ``make``: else a free one of its set, else the set's first, which is the oldest."""
+    cdef uint64_t key = hash_more(FNV, host, n)
+    cdef SockName *set = &names[key & (NAMES - NAME_WAYS)]
+    cdef int i
+    for i in range(NAME_WAYS):
+        if set[i].key == key and set[i].hostlen == n and memcmp(set[i].host, host, n) == 0:
+            return &set[i]
+    if not make:
+        return NULL
+    for i in range(NAME_WAYS):
+        if set[i].hostlen == 0:
+            return &set[i]
+    memmove(set, set + 1, (NAME_WAYS - 1) * sizeof(SockName))
+    return &set[NAME_WAYS - 1]
+
 cdef void name_remember(const char *host, int hostlen, const char *guest, int guestlen) noexcept nogil:
     cdef uint64_t key = hash_more(FNV, host, hostlen)
     cdef SockName *e
     if names == NULL:
         return
-    e = &names[key & (NAMES - 1)]
+    e = name_slot(host, hostlen, True)
     e.key = key
     e.hostlen = hostlen
     e.guestlen = guestlen
@@ -34,10 +51,11 @@ cdef void name_remember(const char *host, int hostlen, const char *guest, int gu
 cdef int name_guest(const char *host, int n, int length, char *to) noexcept nogil:
     """Give the guest's text for a socket's host text of ``length`` bytes, of which ``n`` are at hand; return its length or 0."""
     cdef bint whole = n == length
-    cdef uint64_t key = hash_more(FNV, host, n)
-    cdef SockName *e = &names[key & (NAMES - 1)] if names != NULL else NULL
+    cdef SockName *e = NULL
     cdef int i, k
-    if e != NULL and e.key == key and e.hostlen == n and memcmp(e.host, host, n) == 0:
+    if names != NULL and whole:
+        e = name_slot(host, n, False)
+    if e != NULL:
         memcpy(to, e.guest, e.guestlen)
         return e.guestlen
     if not whole and names != NULL:
@@ -129,8 +147,8 @@ cdef int name_unique(char *host, int hostlen, const char *guest, int guestlen) n
     cdef SockName *e
     cdef int cut
     while hostlen < SUN_MAX - 1 and names != NULL:
-        e = &names[hash_more(FNV, host, hostlen) & (NAMES - 1)]
-        if e.hostlen != hostlen or memcmp(e.host, host, hostlen) != 0:
+        e = name_slot(host, hostlen, False)
+        if e == NULL:
             break
         if e.guestlen == guestlen and memcmp(e.guest, guest, guestlen) == 0:
             break

@@ -25,8 +25,6 @@ class Known:
 
 
 KNOWN: tuple[Known, ...] = (
-    Known(r"^open_by_handle_at ", r"", r"= -1$",
-    "a handle would reopen any file of the file system: pyroot refuses all"),
     Known(
         r"^readlink .*/fd/", r"#<n> \(deleted\)", r"#<n> \(deleted\)",
         "the text names an O_TMPFILE file by its inode number, whose number of digits is the disk's choice",

@@ -111,7 +111,8 @@ def run_program(
         raise SideError(f"{command[0]} did not start: {errors.decode('latin-1')}")
     lines = output.decode("latin-1").splitlines()
     if process.returncode or errors:
-        lines.append(f"status {process.returncode} stderr {errors.decode('latin-1', 'replace')[-2000:]!r}")
+        status = process.returncode if process.returncode >= 0 else 128 - process.returncode  # as a shell says it
+        lines.append(f"status {status} stderr {errors.decode('latin-1', 'replace')[-2000:]!r}")
     return lines
 
 
