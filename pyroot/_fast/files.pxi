@@ -382,7 +382,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
 cdef int open_ambiguous(Tracee *t) noexcept nogil:
     """The view shows some directory twice: note at the exit which binding the new descriptor came through."""
     view_remember(W1.v, W1.h, W1.placelen, W1.bi)
-    t.saved[1] = W1.bi
+    t.saved[1] = W1.magic_bi if W1.magic else W1.bi
     t.exit_action = X_OPEN
     return R_EXIT
 

@@ -104,7 +104,8 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     if not exchange and newthere and olddir != newdir:
         return -ENOTDIR if olddir else -EISDIR
     if W1.isbind and W2.isbind and W1.glen == W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0:
-        return 0
+        # one and the same: done before anything is asked
+        return 1
     # a directory that changes its parent must be writable itself: the covered one (made by root where it is not there)
     if not same_parent() and ((olddir and not writable(W1.h)) or (exchange and newdir and not writable(W2.h))):
         return -EACCES
@@ -124,8 +125,8 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
         if W1.last == LAST_NORM and W2.last == LAST_NORM and W1.pbi == W2.pbi:
             if W1.isbind or W2.isbind or is_covered(&W1) or is_covered(&W2) or leads_to_binding(&W2):
                 error = rename_busy(t, flags & 2 != 0, flags & 1 != 0)
-                if error < 0:
-                    return answer(t, error)
+                if error != 0:
+                    return answer(t, 0 if error > 0 else error)
             if is_host_side(&W2) or leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous:
                 how = keep_rename(t, flags & 2 != 0)
     return commit_two(t, row, r1, r2, how)
