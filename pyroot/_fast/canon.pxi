@@ -20,6 +20,10 @@ cdef int walk_follow(Walk *w, const char *comp, int n, c_stat *parent, c_stat *s
         return -ELOOP
     w.links += 1
     got = walk_readlink(w, comp, n, text)
+    if got == -ENAMETOOLONG and is_proc(w.h, w.hlen):
+        # a magic link jumps all the same
+        text[0] = 0
+        got = 0
     if got < 0:
         return got
     if is_proc(w.h, w.hlen):
@@ -38,7 +42,8 @@ cdef int walk_follow(Walk *w, const char *comp, int n, c_stat *parent, c_stat *s
     if text[0] == c'/':
         if w.resolve & RESOLVE_BENEATH:
             return -EXDEV
-        if w.resolve & RESOLVE_NO_XDEV and w.bi != 0:
+        if w.resolve & RESOLVE_NO_XDEV and (w.bi != 0 or not w.root_known):
+            # the kernel compares with a root that it has looked up only if something made it (nd_jump_root in fs/namei.c)
             return -EXDEV
         result = walk_prepend(w, text, got)
         walk_start_absolute(w)
@@ -51,6 +56,7 @@ cdef void walk_start_absolute(Walk *w) noexcept nogil:
     w.last = LAST_ROOT
     w.namelen = 0
     w.isbind = False
+    w.root_known = True
     if w.resolve & RESOLVE_IN_ROOT:
         walk_to_guest(w, w.rootg, w.rootlen)
         if w.anchored and w.rootfd >= 0:
@@ -111,7 +117,12 @@ cdef int removed_up(Walk *w) noexcept nogil:
     cdef c_stat st
     cdef char link[48]
     cdef char text[PATHMAX]
-    cdef int n, above, fd = c_open(w.h, O_PATH | O_DIRECTORY | O_CLOEXEC)
+    cdef int n, above, fd
+    if w.resolve & RESOLVE_BENEATH:
+        return -EXDEV
+    if w.resolve & RESOLVE_IN_ROOT:
+        return 0
+    fd = c_open(w.h, O_PATH | O_DIRECTORY | O_CLOEXEC)
     if fd < 0:
         return -errno
     above = c_openat(fd, b"..", O_PATH | O_DIRECTORY | O_CLOEXEC)
@@ -147,7 +158,7 @@ cdef int walk_run(Walk *w) noexcept nogil:
     w.last = LAST_ROOT
     w.namelen = 0
     w.slash = False
-    w.pbi = w.bi
+    w.pbi = w.bi if w.bi >= 0 else w.gone_bi
     while True:
         p = w.todo + w.tpos
         if p[0] == 0:
@@ -182,13 +193,14 @@ cdef int walk_dots(Walk *w, int n, bint final) noexcept nogil:
         return result
     w.isbind = False
     w.namelen = 0
-    w.pbi = w.bi
+    w.pbi = w.bi if w.bi >= 0 else w.gone_bi
     w.last = LAST_DOT if n == 1 else LAST_DOTDOT
     if n == 2:
+        w.root_known = True
         if final and w.mode == M_CREATE:
             return 0
         result = removed_up(w) if w.bi <= -2 else walk_up(w)
-    w.pbi = w.bi
+    w.pbi = w.bi if w.bi >= 0 else w.gone_bi
     return result
 
 cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *parent, c_stat *st, char *text) noexcept nogil:
@@ -203,7 +215,7 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
         return result
     w.last = LAST_NORM
     w.isbind = False
-    w.pbi = w.bi
+    w.pbi = w.bi if w.bi >= 0 else w.gone_bi
     w.namelen = n
     result = walk_cross(w, comp, n, final)
     if result < 0:
@@ -295,6 +307,7 @@ cdef int walk_path(Walk *w, const char *path, int n, int mode) noexcept nogil:
     """Walk a path from the current place (absolute: from the root)."""
     w.links = 0
     w.mode = mode
+    w.root_known = w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) != 0
     w.todo[REST - 1] = 0
     w.tpos = REST - 1 - n
     memcpy(w.todo + w.tpos, path, n)

@@ -111,6 +111,7 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
     w.pid = t.tgid
     w.tid = t.tid
     w.anchored = False
+    w.gone_bi = -1
     if path[0] != c'/' or w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         result = walk_to_fd(w, t, dirfd)
         if result == -EBADF or result == -ENOTDIR:
@@ -289,6 +290,9 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
         return -EBUSY
     if w.last != LAST_NORM or (row.remove == 3 and t.args[row.flags] & ~<uint64_t>AT_REMOVEDIR_):
         return 0
+    if w.isbind and row.remove and w.slash and not rmdir:
+        # a slash behind a name to unlink decides before the permissions
+        return -EISDIR if binding_isdir(w) else -ENOTDIR
     if w.isbind:
         if row.remove == 0:
             if symlink_text_bad(t) or node_type_bad(t):

@@ -60,10 +60,11 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         # a call that we rewrote is restarted after a signal: its slot still holds the arguments
         pin_resume(t, slot_at(t.args[(t.ip - <uint64_t>LOADER_STUBS) // LOADER_STUB_SIZE]))
         return R_CONT if t.exit_action == X_NONE else R_EXIT
+    if not session.seccomp and <uint64_t>LOADER_TEXT <= t.ip < <uint64_t>LOADER_INFO:
+        # the loader at work, which still needs what its exec holds
+        return R_CONT
     tracee_release_call(t)
     if not session.seccomp:
-        if <uint64_t>LOADER_TEXT <= t.ip < <uint64_t>LOADER_INFO:
-            return R_CONT
         if t.nr == <uint64_t><int64_t>-1:
             return R_CONT
         verdict = filter_verdict(t)

@@ -71,7 +71,7 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, char *text
         return -ENOTDIR
     parse_pid(comp, &fd)
     if text[0] == c'/' and fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev and a.st_ino == b.st_ino:
-        return walk_to_host(w, text, textlen, fd_binding(w.v, t, fd))
+        return walk_anchor(w, link, walk_to_host(w, text, textlen, fd_binding(w.v, t, fd)))
     if text[0] == c'/':
         return walk_to_text(w, link, text, textlen, fd_binding(w.v, t, fd))
     w.bi = -1
@@ -79,7 +79,18 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, char *text
     w.hlen = result
     return 0
 
+cdef int walk_anchor(Walk *w, const char *link, int result) noexcept nogil:
+    """In a walk by descriptors, hold the directory that a magic link led to."""
+    if result == 0 and w.anchored and w.dfd < 0 and w.bi >= 0:
+        w.dfd = c_open(link, O_PATH | O_DIRECTORY | O_CLOEXEC)
+        if w.dfd < 0:
+            w.dfd = AT_FDCWD
+            return -errno
+        w.doff = w.hlen
+    return result
+
 cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *text, int textlen, bint more) noexcept nogil:
+    cdef char link[48]
     cdef Tracee *t = tracee_get(pid)
     if w.resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS):
         return -ELOOP
@@ -95,7 +106,8 @@ cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *t
         walk_to_root(w)
         return 0
     if kind == MAGIC_CWD:
-        return walk_to_cwd(w, t)
+        snprintf(link, sizeof(link), b"/proc/%d/cwd", t.tid)
+        return walk_anchor(w, link, walk_to_cwd(w, t))
     w.last = LAST_NORM
     if t.mm == NULL or t.mm.exe_guest == NULL:
         return -ENOENT

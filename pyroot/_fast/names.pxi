@@ -33,7 +33,7 @@ cdef void link_from_fd(Tracee *t, int fd) noexcept nogil:
     W1.isbind = False
 
 cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
-    if new.pbi < 0 or is_proc(new.h, new.hlen):
+    if new.bi < 0 or is_proc(new.h, new.hlen):
         # a removed directory, or one where no name can be made: ENOENT comes first
         return False
     if old.magic:
@@ -67,6 +67,15 @@ cdef bint same_parent() noexcept nogil:
 cdef bint writable(const char *host) noexcept nogil:
     return c_faccessat(AT_FDCWD, host, W_OK, AT_EACCESS) == 0 or errno == ENOENT
 
+cdef int name_stat(Walk *w, c_stat *st) noexcept nogil:
+    """lstat the name itself: a slash behind it would follow a link."""
+    cdef char saved = w.h[w.placelen]
+    cdef int result
+    w.h[w.placelen] = 0
+    result = fstatat(AT_FDCWD, w.h, st, AT_SYMLINK_NOFOLLOW)
+    w.h[w.placelen] = saved
+    return result
+
 cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     """Answer for a mount point that is renamed or replaced, and for what leads to one; 0: let the kernel decide."""
     cdef c_stat st
@@ -76,11 +85,11 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
         return 0
     if W1.isbind:
         olddir = binding_isdir(&W1)
-    elif fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+    elif name_stat(&W1, &st) < 0:
         return 0
     else:
         olddir = S_ISDIR(st.st_mode)
-    newthere = W2.isbind or fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) == 0
+    newthere = W2.isbind or name_stat(&W2, &st) == 0
     if not newthere and errno != ENOENT:
         return 0
     newdir = binding_isdir(&W2) if W2.isbind else (newthere and S_ISDIR(st.st_mode))

@@ -30,6 +30,7 @@ cdef struct Walk:
     char *h                  # host path of the same place
     int hlen
     int bi                   # binding of the place, -1 outside the view
+    int gone_bi              # binding of the removed directory that the walk went through, -1 if none
     int pbi                  # binding of the parent of the last component
     int dfd, doff            # held directory: h[doff + 1:] is relative to it
     char *todo
@@ -41,6 +42,7 @@ cdef struct Walk:
     int rootlen
     int rootfd               # of an anchored walk: that start, -1 if not needed
     # result
+    bint root_known          # an absolute path or ".." has been met (for RESOLVE_NO_XDEV)
     bint pair                # one of two names of a call
     bint anchored            # go by descriptors: the absolute host texts lead through a directory that is closed to us
     bint magic               # the name is a magic link to a file; magic_bi is the file's binding or -1

@@ -82,7 +82,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
     w.pbi = pbi
     w.last = last
     top = w.v.b[w.bi].hostlen
-    if w.hlen - top > LONG_STEP:
+    if w.hlen - top > LONG_STEP or w.hlen > PATHMAX - 8:
         return walk_fast_undo(w, glen, gh, hlen, bi)
     error = 0
     if w.hlen > top + 1:

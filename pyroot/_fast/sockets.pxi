@@ -77,6 +77,8 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
     cdef c_stat st
     if t.hold[k] >= 0:
         return -ENAMETOOLONG
+    if binding and w.last != LAST_NORM:
+        return -EADDRINUSE if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0 else -errno
     if binding:
         n = w.placelen - w.namelen
         w.h[n - 1] = 0

@@ -144,6 +144,7 @@ cdef int walk_to_text(Walk *w, const char *link, char *text, int n, int prefer) 
             if k < 0:
                 return k
             k = <int>strlen(link)
+            w.gone_bi = w.bi
             w.bi = -2 if w.bi < 0 else -3 - w.bi
             memcpy(w.h, link, k + 1)
             w.hlen = k
