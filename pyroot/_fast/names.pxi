@@ -99,22 +99,22 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
         return 0
     if not exchange and newthere and not W1.isbind and not W2.isbind and not W1.v.ambiguous and not (leads_to_binding(&W2) and olddir):
         return 0
-    error = removable(&W1)
-    if error == 0:
-        error = removable(&W2) if newthere else parent_writable(&W2)
-    if error < 0:
-        return error
     if not olddir and (W1.slash or W2.slash) and not exchange:
         return -ENOTDIR
     if W1.glen <= W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0 and W2.g[W1.glen] == c'/':
         return -EINVAL
     if W2.glen <= W1.glen and memcmp(W1.g, W2.g, W2.glen) == 0 and W1.g[W2.glen] == c'/':
         return -EINVAL if exchange else -ENOTEMPTY
-    if not exchange and newthere and olddir != newdir:
-        return -ENOTDIR if olddir else -EISDIR
     if W1.isbind and W2.isbind and W1.glen == W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0:
         # one and the same: done before anything is asked
         return 1
+    error = removable(&W1)
+    if error == 0:
+        error = removable(&W2) if newthere else parent_writable(&W2)
+    if error < 0:
+        return error
+    if not exchange and newthere and olddir != newdir:
+        return -ENOTDIR if olddir else -EISDIR
     # a directory that changes its parent must be writable itself: the covered one (made by root where it is not there)
     if not same_parent() and ((olddir and not writable(W1.h)) or (exchange and newdir and not writable(W2.h))):
         return -EACCES

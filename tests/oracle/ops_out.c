@@ -123,7 +123,7 @@ static void emit_inode(unsigned mode, uint64_t links, uint64_t owner, uint64_t g
     emit(" mode=%o uid=%lu gid=%lu", mode, (unsigned long)owner, (unsigned long)group);
     if (!S_ISDIR(mode) || (show_directory_numbers && size > 0)) /* size 0: /proc, whose link count changes by itself */
         emit(" nlink=%lu size=%lu", (unsigned long)links, (unsigned long)size);
-    if (mtime < OLD_TIME)
+    if (mtime < OLD_TIME && !S_ISSOCK(mode)) /* the kernel leaves old bytes in the times of unbound sockets */
         emit(" mtime=%ld", mtime);
 }
 
