@@ -68,6 +68,7 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
     cdef char text[PATHMAX]
     cdef ssize_t n
     cdef int fd
+    cdef c_stat st
     if t == NULL:
         return 0
     if kind == MAGIC_ROOT:
@@ -76,6 +77,9 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
     if kind == MAGIC_EXE and t.mm != NULL and t.mm.exe_guest != NULL:
         n = strlen(t.mm.exe_guest)
         memcpy(to, t.mm.exe_guest, n)
+        if fstatat(AT_FDCWD, t.mm.exe_host, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT:
+            memcpy(to + n, b" (deleted)", 10)
+            n += 10
         return <int>n
     if kind == MAGIC_CWD:
         return cwd_text(t, to)
