@@ -65,6 +65,13 @@ cdef void take_signal(int sig, bint forward) noexcept nogil:
         act.sa_handler = SIG_IGN
     saved_signals.changed[sig] = sigaction(sig, &act, &saved_signals.old[sig]) == 0
 
+cdef void take_tick() noexcept nogil:
+    cdef c_sigaction act
+    memset(&act, 0, sizeof(act))
+    act.sa_sigaction = note_tick
+    act.sa_flags = SA_SIGINFO
+    saved_signals.changed[SIGALRM] = sigaction(SIGALRM, &act, &saved_signals.old[SIGALRM]) == 0
+
 cdef void take_signals() noexcept nogil:
     """Live through the terminal's signals (the guest gets its own) and pass on those that are sent to us alone."""
     take_signal(SIGINT, True)
@@ -74,6 +81,7 @@ cdef void take_signals() noexcept nogil:
     take_signal(SIGUSR1, True)
     take_signal(SIGUSR2, True)
     take_signal(SIGCONT, True)
+    take_tick()
     take_signal(SIGTSTP, False)
     take_signal(SIGTTIN, False)
     take_signal(SIGTTOU, False)

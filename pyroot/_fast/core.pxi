@@ -229,6 +229,7 @@ cdef class Core:
             raise CoreError(f"arena: {_os.strerror(errno)}")
         W1.v = W2.v = &self.view
         view_hold_parents(&self.view)
+        placement_prepare()
         poison_prepare()
         handlers_fill()
         filter_prepare()

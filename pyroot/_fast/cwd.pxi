@@ -62,13 +62,16 @@ cdef int guest_text(const char *host, int n, int prefer, char *to) noexcept nogi
     memcpy(to + glen, host + cut, n - cut)
     return glen + n - cut
 
+cdef int errno_of_lstat(const char *host) noexcept nogil:
+    cdef c_stat st
+    return errno if fstatat(AT_FDCWD, host, &st, AT_SYMLINK_NOFOLLOW) < 0 else 0
+
 cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, char *to) noexcept nogil:
     """Return the length of the guest text of a magic link, 0 to leave the call to the kernel, or -errno."""
     cdef Tracee *t = tracee_get(pid)
     cdef char text[PATHMAX]
     cdef ssize_t n
     cdef int fd
-    cdef c_stat st
     if t == NULL:
         return 0
     if kind == MAGIC_ROOT:
@@ -77,7 +80,7 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
     if kind == MAGIC_EXE and t.mm != NULL and t.mm.exe_guest != NULL:
         n = strlen(t.mm.exe_guest)
         memcpy(to, t.mm.exe_guest, n)
-        if fstatat(AT_FDCWD, t.mm.exe_host, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT:
+        if (not is_proc(t.mm.exe_host, <int>strlen(t.mm.exe_host)) and errno_of_lstat(t.mm.exe_host) == ENOENT):
             memcpy(to + n, b" (deleted)", 10)
             n += 10
         return <int>n

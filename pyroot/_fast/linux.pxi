@@ -177,7 +177,7 @@ cdef extern from "<signal.h>" nogil:
     void (*SIG_IGN)(int) noexcept
     enum:
         SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGTRAP, SIGCHLD, SIGPIPE, SIGXFSZ
-        SIGUSR1, SIGUSR2, SIGWINCH
+        SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH
         SA_SIGINFO, SIG_SETMASK, SIG_BLOCK, SI_USER, SI_QUEUE, SI_TKILL
 
 cdef extern from "<sys/prctl.h>" nogil:
@@ -254,7 +254,8 @@ cdef extern from "tables.h" nogil:
     enum:
         PYROOT_LAST_CALL, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK
     enum:
-        H_NONE, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GUESTPID, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH
+        H_NONE, H_AFFINITY, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GUESTPID, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2
+        H_PATH
         H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG, H_SOCKIN
         H_SOCKOUT, H_UNSHARE
         F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN
@@ -312,4 +313,4 @@ cdef extern from "<errno.h>" nogil:
 
 cdef extern from "tables.h" nogil:
     enum:
-        NR_sendmsg
+        NR_sendmsg, NR_sched_setaffinity

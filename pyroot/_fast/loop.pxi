@@ -80,6 +80,7 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
     cdef int result
     if arch == -ESRCH:
         return
+    placement_stop(t)
     if op == INFO_EXIT:
         result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
     else:
@@ -114,6 +115,7 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
         child.fs.refs += 1
     else:
         child.fs = fs_copy(parent.fs)
+    placement_inherit(child, parent)
 
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
     """Read the flags of the clone, clone3, fork or vfork that the tracee is in."""
@@ -165,6 +167,13 @@ cdef void start_child(Tracee *t) noexcept nogil:
         t.exit_action = X_NONE
     resume(t, 0, False)
 
+cdef void caller_placement(Tracee *t, int old) noexcept nogil:
+    """The thread that called execve has its leader's tid now."""
+    cdef int i
+    for i in range(placement.count):
+        if placement.tids[i] == old:
+            placement.tids[i] = t.tid
+
 cdef void on_exec_stop(int tid) noexcept nogil:
     """The exec is done; a thread that called it now has its leader's tid."""
     cdef unsigned long old = 0
@@ -180,6 +189,7 @@ cdef void on_exec_stop(int tid) noexcept nogil:
             tracees.leaf[caller.tid // TID_LEAF][caller.tid % TID_LEAF] = NULL
             caller.tid = tid
             tracees.leaf[tid // TID_LEAF][tid % TID_LEAF] = caller
+            caller_placement(caller, <int>old)
             t = caller
     if t == NULL:
         c_kill(tid, SIGKILL)
@@ -297,6 +307,8 @@ cdef int run_loop() noexcept nogil:
         tid = c_waitpid(-1, &status, __WALL)
         if signals_waiting:
             forward_signals()
+        if tick_waiting:
+            placement_tick()
         if tid < 0:
             if errno == EINTR:
                 continue

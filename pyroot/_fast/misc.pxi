@@ -85,6 +85,7 @@ cdef Handler handlers[32]
 
 cdef void handlers_fill() noexcept nogil:
     handlers[H_PATH] = on_path
+    handlers[H_AFFINITY] = on_affinity
     handlers[H_OPEN] = on_open
     handlers[H_OPENAT2] = on_openat2
     handlers[H_OPEN_TREE] = on_open_tree

@@ -59,6 +59,10 @@ cdef struct Tracee:
     unsigned int sender_len
     unsigned int *rooms      # of recvmmsg: the msg_namelen of each message (owned)
     uint64_t clone_flags     # of the clone3 in progress
+    bint near, far           # shares the tracer's CPU; never may (placement.pxi)
+    int stops                # since the last look
+    uint64_t since           # ns
+    unsigned long mask[16]   # affinity while it is near
     bint first_exec          # the fork of the supervisor, before its program runs
     # the call at hand
     uint64_t nr
@@ -195,6 +199,8 @@ cdef void pin_resume(Tracee *t, int slot) noexcept nogil:
             return
 
 cdef void tracee_free(Tracee *t) noexcept nogil:
+    if t.near:
+        placement_forget(t)
     tracee_release_call(t)
     while t.npins > 0:
         pin_drop(t, 0)

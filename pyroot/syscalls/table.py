@@ -135,6 +135,8 @@ ROWS: list[Row] = [
     Row("kill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0), note="killing the supervisor would end every guest"),
     Row("tkill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0)),
     Row("tgkill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0)),
+    Row("sched_getaffinity", "affinity", note="a guest that stops often shares the supervisor's CPU and must not see it"),
+    Row("sched_setaffinity", "affinity"),
     Row("prctl", "prctl", when=("dumpable", 0, 0), loader=True, note="an undumpable guest could not be read"),
     Row("seccomp", "refuse", refuse=errno.EBUSY, when=("any", 1, 8), note="a guest listener would outrank the supervisor"),
     # -- AF_UNIX
@@ -183,7 +185,7 @@ REVIEWED: frozenset[str] = frozenset(
     sched_get_priority_min sched_rr_get_interval mlock munlock mlockall munlockall vhangup modify_ldt arch_prctl
     adjtimex setrlimit sync settimeofday reboot sethostname setdomainname iopl ioperm init_module
     delete_module gettid readahead
-    fsetxattr fgetxattr flistxattr fremovexattr time futex sched_setaffinity sched_getaffinity set_thread_area io_setup
+    fsetxattr fgetxattr flistxattr fremovexattr time futex set_thread_area io_setup
     io_destroy io_getevents io_submit io_cancel get_thread_area lookup_dcookie epoll_create epoll_ctl_old epoll_wait_old
     remap_file_pages getdents64 set_tid_address restart_syscall semtimedop fadvise64 timer_create timer_settime
     timer_gettime timer_getoverrun timer_delete clock_settime clock_gettime clock_getres clock_nanosleep exit_group

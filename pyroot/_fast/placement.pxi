@@ -1,0 +1,150 @@
+# Placement: a stop is three to five times dearer when tracer and tracee sit on different CPUs, and on an idle machine the
+# scheduler puts them there.  So a tracee that stops often shares the tracer's CPU while it does, and is let go as soon as it
+# computes.  A guest that asks for or sets its affinity is let go first: it never sees this.
+
+cdef extern from * nogil:
+    """
+    #include <sched.h>
+    #include <sys/time.h>
+    #include <time.h>
+    static int pyroot_mask_get(int tid, unsigned long *mask) { return (int)syscall(SYS_sched_getaffinity, tid, 128, mask); }
+    static int pyroot_mask_set(int tid, const unsigned long *mask) { return (int)syscall(SYS_sched_setaffinity, tid, 128, mask); }
+    static int pyroot_cpu(void) { return sched_getcpu(); }
+    static unsigned long long pyroot_now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t);
+        return t.tv_sec * 1000000000ULL + t.tv_nsec; }
+    static void pyroot_tick(int microseconds) { struct itimerval v = {{0, microseconds}, {0, microseconds}};
+        setitimer(ITIMER_REAL, &v, NULL); }
+    """
+    int pyroot_mask_get(int, unsigned long *)
+    int pyroot_mask_set(int, const unsigned long *)
+    int pyroot_cpu()
+    uint64_t pyroot_now()
+    void pyroot_tick(int)
+
+cdef enum:
+    MASK_WORDS = 16          # 1,024 CPUs
+    NEAR_MOST = 64           # tracees that may share the tracer's CPU
+    NEAR_STOPS = 16          # so many stops ...
+    NEAR_SPAN = 1500000      # ... within so many ns bring a tracee near
+    NEAR_TICK = 3000         # µs between two looks at those that are near
+    NEAR_KEEP = 6            # stops in that time that let one stay
+
+cdef struct Placement:
+    bint possible            # there is more than one CPU to choose from
+    int tids[NEAR_MOST]
+    int count
+    int cpu
+    unsigned long own[MASK_WORDS]
+
+cdef Placement placement
+cdef volatile int tick_waiting = 0
+
+cdef void note_tick(int sig, siginfo_t *info, void *context) noexcept nogil:
+    global tick_waiting
+    tick_waiting = 1
+
+cdef void placement_prepare() noexcept nogil:
+    cdef int i, k, cpus = 0
+    memset(&placement, 0, sizeof(placement))
+    if pyroot_mask_get(0, placement.own) > 0:
+        for i in range(MASK_WORDS):
+            for k in range(64):
+                cpus += <int>((placement.own[i] >> k) & 1)
+    placement.possible = cpus > 1 and pyroot_cpu() >= 0
+
+cdef void placement_enter(Tracee *t) noexcept nogil:
+    """Add a tracee that already runs on the tracer's CPU only (its mask is noted in t.mask)."""
+    t.near = True
+    placement.tids[placement.count] = t.tid
+    placement.count += 1
+    if placement.count == 1:
+        pyroot_tick(NEAR_TICK)
+
+cdef void placement_bring(Tracee *t) noexcept nogil:
+    cdef unsigned long here[MASK_WORDS]
+    if placement.count == NEAR_MOST:
+        return
+    memset(here, 0, sizeof(here))
+    if placement.count == 0:
+        placement.cpu = pyroot_cpu()
+        here[placement.cpu // 64] = 1UL << (placement.cpu % 64)
+        if pyroot_mask_set(0, here) < 0:
+            placement.possible = False
+            return
+    here[placement.cpu // 64] = 1UL << (placement.cpu % 64)
+    memset(t.mask, 0, sizeof(t.mask))
+    if pyroot_mask_get(t.tid, t.mask) <= 0 or not (t.mask[placement.cpu // 64] >> (placement.cpu % 64)) & 1:
+        t.far = True
+    elif pyroot_mask_set(t.tid, here) == 0:
+        placement_enter(t)
+    if placement.count == 0:
+        pyroot_mask_set(0, placement.own)
+
+cdef void placement_forget(Tracee *t) noexcept nogil:
+    """Take a tracee from the list; the last one frees the tracer."""
+    cdef int i
+    t.near = False
+    for i in range(placement.count):
+        if placement.tids[i] == t.tid:
+            placement.count -= 1
+            placement.tids[i] = placement.tids[placement.count]
+            break
+    if placement.count == 0:
+        pyroot_tick(0)
+        pyroot_mask_set(0, placement.own)
+
+cdef void placement_release(Tracee *t) noexcept nogil:
+    """Let a tracee run where it wants again."""
+    if t.near:
+        pyroot_mask_set(t.tid, t.mask)
+        placement_forget(t)
+
+cdef inline void placement_stop(Tracee *t) noexcept nogil:
+    """Count a stop; every sixteenth one looks at the clock."""
+    cdef uint64_t now
+    t.stops += 1
+    if t.near or not placement.possible or t.far or t.stops < NEAR_STOPS:
+        return
+    now = pyroot_now()
+    if now - t.since < NEAR_SPAN:
+        placement_bring(t)
+    t.since = now
+    t.stops = 0
+
+cdef void placement_tick() noexcept nogil:
+    """Let go of those that hardly stopped since the last tick."""
+    cdef int i = 0
+    cdef Tracee *t
+    global tick_waiting
+    tick_waiting = 0
+    while i < placement.count:
+        t = tracee_get(placement.tids[i])
+        if t != NULL and t.stops >= NEAR_KEEP:
+            t.stops = 0
+            i += 1
+        elif t != NULL:
+            placement_release(t)
+        else:
+            placement.count -= 1
+            placement.tids[i] = placement.tids[placement.count]
+
+cdef void placement_inherit(Tracee *child, Tracee *parent) noexcept nogil:
+    """A child starts with its parent's affinity, that is, near."""
+    child.far = parent.far
+    if parent.near:
+        memcpy(child.mask, parent.mask, sizeof(child.mask))
+        if placement.count < NEAR_MOST:
+            placement_enter(child)
+            child.stops = NEAR_KEEP
+        else:
+            pyroot_mask_set(child.tid, child.mask)
+
+cdef int on_affinity(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """sched_getaffinity, sched_setaffinity: the guest's own masks are what it sees and what it sets."""
+    cdef Tracee *target = t if t.args[0] == 0 else tracee_get(<int>t.args[0])
+    if target != NULL:
+        placement_release(target)
+        if t.nr == NR_sched_setaffinity:
+            target.far = True
+        target.stops = 0
+    return R_CONT
