@@ -264,7 +264,7 @@ cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_on
     chain.opened = False
     while True:
         fd = exec_open(chain.host, &st)
-        if check_only and chain.opened:
+        if check_only and chain.opened and fd != -ETXTBSY:
             chain.fd = fd
             return 0
         if fd < 0:
