@@ -31,7 +31,7 @@ def probe_root() -> Iterator[str]:
     except BuildError as error:
         pytest.skip(str(error))
     root = directory_for_user()
-    for name in ("tmp", "proc", "dev", "work"):
+    for name in ("tmp", "proc", "dev", "place"):
         os.mkdir(f"{root}/{name}")
     shutil.copy(probe, f"{root}/probe")
     shutil.copy(abi, f"{root}/abi")

@@ -205,9 +205,9 @@ def test_chains_of_scripts(same: Callable[..., Result], depth: int) -> None:
 def test_script_arguments_are_the_kernel_s(probe_root: str, run_pyroot: Callable[..., Result],
                                            real_chroot: Callable[..., Result]) -> None:
     """argv, AT_EXECFN, comm and heap of programs and scripts are what the kernel gives."""
-    for command in (["/s1", "x"], ["/s3"], ["/s5", "", "a b"], ["/odd", "1"], ["../probe"], ["./s2"], ["/work/../s4"],
+    for command in (["/s1", "x"], ["/s3"], ["/s5", "", "a b"], ["/odd", "1"], ["../probe"], ["./s2"], ["/place/../s4"],
                     ["relative"], ["/proc/self/root/probe", "q"], ["probe", "one"]):
-        for cwd in ("/", "/work"):
+        for cwd in ("/", "/place"):
             if command[0] in ("./s2", "relative", "probe") and cwd != "/":
                 continue
             real = real_chroot(probe_root, command, [("/proc", "/proc")], cwd, environment=ENVIRONMENT)

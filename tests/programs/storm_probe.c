@@ -41,7 +41,7 @@ static void handler(int number, siginfo_t *info, void *context)
     __atomic_add_fetch(&signals, 1, __ATOMIC_SEQ_CST);
     check(info->si_signo == number, "signal number");
     check(access("/nothing/in/handler", F_OK) == -1 && errno == ENOENT, "handler access");
-    check(stat("/work/../marker", &st) == 0 && st.st_size == 7, "handler stat");
+    check(stat("/place/../marker", &st) == 0 && st.st_size == 7, "handler stat");
     if (readlink("/handler-link", text, sizeof text) == 6 && !memcmp(text, "marker", 6))
         __atomic_add_fetch(&nested, 1, __ATOMIC_SEQ_CST);
     errno = before;
@@ -53,14 +53,14 @@ static void one_round(long thread, long round)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     socklen_t length = sizeof address;
     struct stat st;
-    int fd = open(round & 1 ? "/work/../marker" : "marker", O_RDONLY), s;
+    int fd = open(round & 1 ? "/place/../marker" : "marker", O_RDONLY), s;
 
     check(fd >= 0 && read(fd, text, sizeof text) == 7 && !memcmp(text, "marker\n", 7), "open and read");
     close(fd);
     check(stat("/no such thing", &st) == -1 && errno == ENOENT, "stat of nothing");
     check(getcwd(text, sizeof text) && !strcmp(text, "/"), "getcwd");
     snprintf(name, sizeof name, "/tmp/storm-%ld", thread);
-    snprintf(other, sizeof other, "/work/../tmp/storm-%ld-moved", thread);
+    snprintf(other, sizeof other, "/place/../tmp/storm-%ld-moved", thread);
     check(mkdir(name, 0755) == 0, "mkdir");
     check(rename(name, other) == 0, "rename");
     check(rmdir(name) == -1 && errno == ENOENT, "rmdir of the old name");
