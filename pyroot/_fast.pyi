@@ -43,7 +43,6 @@ class Core:
         cwd: bytes,
         kill_on_exit: bool = False,
         seccomp: bool = True,
-        verbose: int = 0,
     ) -> int:
         """Run guest program ``exe`` in guest directory ``cwd`` until its last descendant is gone; return its raw wait status.
 

@@ -103,6 +103,7 @@ def session(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
     """Start pyroot in a session of its own and wait until its guest says that it is up."""
     process = subprocess.Popen(
         command(*words),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=environment(),
@@ -138,6 +139,18 @@ def test_command_that_survives_an_interrupt_keeps_its_status(root: Path) -> None
     with session("-r", root, "sh", "-c", "trap '' INT; echo up; sleep 1; exit 4") as process:
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_status_stands_whatever_arrives_after_the_end(root: Path, number: signal.Signals) -> None:
+    name = number.name.removeprefix("SIG")
+    for step in range(15):
+        with session("-r", root, "sh", "-c", f"trap '' {name}; echo up; exit 3") as process:
+            end = time.monotonic() + step / 1000
+            while time.monotonic() < end:
+                pass
+            os.killpg(process.pid, number)
+            assert process.wait(20) == 3
 
 
 # Failures: one line and a hint, never a traceback

@@ -152,20 +152,21 @@ cdef class Core:
         finally:
             free(text)
 
-    def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True, int verbose=0):
+    def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True):
         """Run a program of the guest and supervise it and all its descendants; return the raw wait status of the program.
 
         Raises OSError when its execve failed (errno in guest terms), CoreError when the supervisor could not start.
+        Once the status is known it stands: the signals that ended or stopped this process before stay without effect.
         """
         cdef char **c_argv = _vector(argv)
         cdef char **c_envp = _vector(env)
         try:
-            return self._run(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp, verbose)
+            return self._run(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp)
         finally:
             free(c_argv)
             free(c_envp)
 
-    cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp, int verbose):
+    cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
         cdef int go[2]
         cdef int report[2]
         cdef int pid, result
@@ -173,6 +174,7 @@ cdef class Core:
         cdef ssize_t got
         host_cwd = self.resolve(cwd)[1]
         cdef const char *c_cwd = host_cwd
+        ended = False
         self._prepare(seccomp)
         loader_fd = _loader_install()
         if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
@@ -208,9 +210,11 @@ cdef class Core:
                 if r.stage == 2:
                     raise CoreError(f"no_new_privs: {_os.strerror(r.error)}")
                 _fail(r.error, cwd if r.stage == 1 else exe)
+            ended = True
             return session.main_status
         finally:
-            give_signals_back()
+            if not ended:
+                give_signals_back()
             saved_mask_restore()
             c_close(go[1])
             c_close(report[0])
