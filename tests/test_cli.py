@@ -103,7 +103,7 @@ def session(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
     """Start pyroot in a session of its own and wait until its guest says that it is up."""
     process = subprocess.Popen(
         command(*words),
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
         env=environment(),
@@ -133,7 +133,7 @@ def test_signal_to_pyroot_alone_reaches_the_command(root: Path, number: int) -> 
 
 
 def test_command_that_survives_an_interrupt_keeps_its_status(root: Path) -> None:
-    with session("-r", root, "sh", "-c", "trap 'echo int' INT; echo up; read x; exit 3") as process:
+    with session("-r", root, "sh", "-c", "trap 'seen=1' INT; echo up; until [ $seen ]; do sleep 0.05; done; exit 3") as process:
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 3
     with session("-r", root, "sh", "-c", "trap '' INT; echo up; sleep 1; exit 4") as process:

@@ -92,7 +92,7 @@ def test_row_makes_sense(row: Row) -> None:
     assert all(-1 <= place <= 5 for place in (row.path, row.dirfd, row.path2, row.dirfd2, row.flags))
     assert row.final in ("follow", "nofollow", "create", "flag", "open")
     assert row.default in ("follow", "nofollow")
-    assert row.remove in ("", "dir", "file", "flag")
+    assert row.remove in ("", "dir", "file", "flag", "rights")
     assert row.dirfd < 0 or row.path >= 0, "a directory without a path"
     assert row.final not in ("flag", "open") or row.flags >= 0, "which argument holds the flags?"
     assert (row.final == "flag") == bool(row.bit), "the flag that decides, and only where one does"

@@ -27,6 +27,7 @@ cdef int walk_follow(Walk *w, const char *comp, int n, c_stat *parent, c_stat *s
     if got < 0:
         return got
     if is_proc(w.h, w.hlen):
+        w.jumped = True
         result = proc_self(w, comp, n, text)
         if result > 0:
             got = result
@@ -306,6 +307,7 @@ cdef bint has_name(const char *p) noexcept nogil:
 cdef int walk_path(Walk *w, const char *path, int n, int mode) noexcept nogil:
     """Walk a path from the current place (absolute: from the root)."""
     w.links = 0
+    w.jumped = False
     w.mode = mode
     w.root_known = w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) != 0
     w.todo[REST - 1] = 0

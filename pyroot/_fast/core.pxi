@@ -287,9 +287,8 @@ cdef int first_plan(Tracee *t, bytes exe) except? -1000:
     if n == 0 or n >= PATHMAX:
         return -ENOENT if n == 0 else -ENAMETOOLONG
     memcpy(path_buffer, path, n + 1)
-    W1.resolve = 0
     chain.by_fd = False
-    result = text_walk(&W1, t, AT_FDCWD, path_buffer, n, M_FOLLOW)
+    result = file_walk(t, AT_FDCWD, path_buffer, n, M_FOLLOW)
     if result < 0:
         return result
     result = exec_place(&W1, t)

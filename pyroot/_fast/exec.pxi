@@ -4,10 +4,7 @@
 # with the kernel's order of errors (fs/exec.c, binfmt_script.c, binfmt_elf.c); argv, envp and their errors stay the kernel's.
 
 cdef enum:
-    HEAD = 256               # BINPRM_BUF_SIZE
     SCRIPTS = 5              # nested scripts that run
-    PT_INTERP_ = 3
-    EM_X86_64_ = 62
     AT_EXECVE_CHECK_ = 0x10000
 
 cdef char loader_path[PATHMAX]
@@ -15,11 +12,10 @@ cdef char loader_path[PATHMAX]
 cdef struct Chain:           # the walk over one exec
     char prefix[20000]       # strings that replace argv[0]
     int plen, nprefix
-    char head[HEAD]
+    char head[HEAD]          # of a script; script_line cuts it up
     char host[PATHMAX]
     char guest[PATHMAX * 2]
     char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
-    int fd
     bint by_fd               # execveat of a descriptor
     bint opened              # the file itself could be opened: later errors come after those of argv
 
@@ -48,32 +44,6 @@ cdef int exec_place(Walk *w, Tracee *t) noexcept nogil:
     memcpy(chain.guest, w.g, w.glen)
     chain.guest[w.glen] = 0
     return 0
-
-cdef int exec_open(const char *host, c_stat *st) noexcept nogil:
-    """Open a file as execve would; return the descriptor or -errno."""
-    cdef c_statvfs vfs
-    cdef int fd
-    if fstatat(AT_FDCWD, host, st, 0) < 0:
-        return -errno
-    if not S_ISREG(st.st_mode):
-        return -EACCES
-    if c_faccessat(AT_FDCWD, host, X_OK, AT_EACCESS) < 0:
-        return -errno
-    chain.opened = True
-    fd = c_open(host, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    if fd < 0:
-        return -errno
-    if c_fstatvfs(fd, &vfs) == 0 and vfs.f_flag & ST_NOEXEC:
-        c_close(fd)
-        return -EACCES
-    if st.st_uid == c_geteuid():
-        # a read lease is refused while somebody has the file open for writing: that is the kernel's ETXTBSY
-        if c_fcntl(fd, F_SETLEASE, F_RDLCK) == 0:
-            c_fcntl(fd, F_SETLEASE, F_UNLCK)
-        elif errno == EAGAIN:
-            c_close(fd)
-            return -ETXTBSY
-    return fd
 
 cdef inline bint spacetab(char c) noexcept nogil:
     return c == c' ' or c == c'\t'
@@ -126,13 +96,25 @@ cdef int prefix_push(const char *text) noexcept nogil:
     chain.nprefix += 1
     return 0
 
+cdef int file_walk(Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
+    """Walk with W1; the proof of the path keeps its descriptor for program_find."""
+    cdef int result
+    walk_drop_file(&W1)
+    W1.resolve = 0
+    W1.want_file = True
+    result = text_walk(&W1, t, dirfd, path, n, mode)
+    W1.want_file = False
+    if W1.slash or W1.last != LAST_NORM:
+        # what stands behind the name decides: it has to be looked up with it
+        walk_drop_file(&W1)
+    return result
+
 cdef int exec_resolve(Tracee *t, const char *path) noexcept nogil:
     """Find a path written inside a file (script interpreter, PT_INTERP): relative to the cwd."""
     cdef int result, n = <int>strlen(path)
     if n == 0:
         return -ENOENT
-    W1.resolve = 0
-    result = text_walk(&W1, t, AT_FDCWD, path, n, M_FOLLOW)
+    result = file_walk(t, AT_FDCWD, path, n, M_FOLLOW)
     if result < 0:
         return result
     return 0 if W1.valid else -ENOENT
@@ -155,59 +137,6 @@ cdef int exec_script(Tracee *t, const char *filename, bint closing) noexcept nog
     if result < 0:
         return result
     return exec_place(&W1, t)
-
-cdef int elf_interp(Tracee *t, int fd, const uint8_t *head, int have) noexcept nogil:
-    """Check an ELF program and resolve its interpreter into chain.interp; 0 or -errno."""
-    cdef uint8_t ph[56 * 64]
-    cdef char path[PATHMAX]
-    cdef uint64_t offset
-    cdef int count, i, j, batch
-    cdef uint16_t etype, machine, size
-    if have < 64:
-        return -ENOEXEC
-    memcpy(&etype, head + 16, 2)
-    memcpy(&machine, head + 18, 2)
-    memcpy(&offset, head + 32, 8)
-    memcpy(&size, head + 54, 2)
-    count = head[56] | head[57] << 8
-    if machine != EM_X86_64_ or (etype != 2 and etype != 3) or size != 56 or count < 1 or count > 65536 // 56:
-        return -ENOEXEC
-    chain.interp[0] = 0
-    for i in range(0, count, 64):
-        batch = count - i if count - i < 64 else 64
-        if c_pread(fd, ph, batch * 56, offset + i * 56) != batch * 56:
-            return -ENOEXEC
-        for j in range(batch):
-            if (<uint32_t *>(ph + j * 56))[0] == PT_INTERP_:
-                return elf_interp_path(t, fd, (<uint64_t *>(ph + j * 56 + 8))[0], (<uint64_t *>(ph + j * 56 + 32))[0], path)
-    return 0
-
-cdef int elf_interp_path(Tracee *t, int fd, uint64_t offset, uint64_t size, char *path) noexcept nogil:
-    cdef uint8_t head[64]
-    cdef c_stat st
-    cdef int result, got
-    if size < 2 or size > PATHMAX:
-        return -ENOEXEC
-    if c_pread(fd, path, size, offset) != <ssize_t>size:
-        return -EIO
-    if path[size - 1] != 0:
-        return -ENOEXEC
-    result = exec_resolve(t, path)
-    if result < 0:
-        return result
-    if W1.hlen >= PATHMAX:
-        return -ENAMETOOLONG
-    memcpy(chain.interp, W1.h, W1.hlen + 1)
-    result = exec_open(chain.interp, &st)
-    if result < 0:
-        return result
-    got = <int>c_pread(result, head, 64, 0)
-    c_close(result)
-    if got != 64:
-        return -EIO
-    if memcmp(head, b"\177ELF", 4) != 0 or (<uint16_t *>(head + 18))[0] != EM_X86_64_:
-        return -ELIBBAD
-    return 0
 
 cdef int64_t argument_limit(Tracee *t) noexcept nogil:
     """Return how many bytes argv and envp may have (bprm_stack_limits in fs/exec.c)."""
@@ -256,26 +185,21 @@ cdef int string_error(Tracee *t, uint64_t pointer) noexcept nogil:
     return -E2BIG
 
 cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_only) noexcept nogil:
-    """Follow scripts from chain.host to an ELF program; chain.fd is then open on it.  ``closing``: the file's own descriptor
-    will be closed by the exec, so that a script could not be read by its interpreter."""
-    cdef c_stat st
-    cdef int depth = 0, fd, got, result
+    """Follow scripts from chain.host to an ELF program and its interpreter.  ``closing``: the file's own descriptor will be
+    closed by the exec, so that a script could not be read by its interpreter."""
+    cdef Program *p = NULL
+    cdef int depth = 0, result
     chain.nprefix = chain.plen = 0
     chain.opened = False
+    chain.interp[0] = 0
     while True:
-        fd = exec_open(chain.host, &st)
-        if check_only and chain.opened and fd != -ETXTBSY:
-            chain.fd = fd
+        result = program_find(chain.host, walk_take_file(&W1), &p)
+        if check_only and chain.opened and result != -ETXTBSY:
             return 0
-        if fd < 0:
-            return fd
-        memset(chain.head, 0, HEAD)
-        got = <int>c_pread(fd, chain.head, HEAD, 0)
-        if got < 0:
-            c_close(fd)
-            return -EIO
-        if chain.head[0] == c'#' and chain.head[1] == c'!':
-            c_close(fd)
+        if result < 0:
+            return result
+        if p.head[0] == c'#' and p.head[1] == c'!':
+            memcpy(chain.head, p.head, HEAD)
             result = exec_script(t, filename, closing)
             depth += 1
             if result == 0 and depth > SCRIPTS:
@@ -283,15 +207,11 @@ cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_on
             if result < 0:
                 return result
             continue
-        if memcmp(chain.head, b"\177ELF", 4) != 0:
-            c_close(fd)
+        if memcmp(p.head, b"\177ELF", 4) != 0:
             return -ENOEXEC
-        result = elf_interp(t, fd, <uint8_t *>chain.head, got)
-        if result < 0:
-            c_close(fd)
-            return result
-        chain.fd = fd
-        return 0
+        if p.elf < 0 or p.interp[0] == 0:
+            return p.elf
+        return interpreter_find(t, p.interp)
 
 cdef int plan_text(ExecPlan *plan, const char *text, int n, unsigned int *offset) noexcept nogil:
     cdef int at = plan.size
@@ -304,14 +224,13 @@ cdef int plan_text(ExecPlan *plan, const char *text, int n, unsigned int *offset
     return 0
 
 cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
-    """Write down for the loader what exec_chain found; takes over chain.fd."""
+    """Write down for the loader what exec_chain found."""
     cdef ExecPlan *plan = <ExecPlan *>malloc(sizeof(ExecPlan))
     cdef char held[48]
     cdef const char *program = chain.host
     cdef const char *name
     cdef int result = 0
     if plan == NULL:
-        c_close(chain.fd)
         return -ENOMEM
     memset(&plan.info, 0, sizeof(loader_info))
     plan.size = sizeof(loader_info)
@@ -320,13 +239,14 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     plan.info.arena_size = ARENA_SIZE
     if is_proc(chain.host, <int>strlen(chain.host)):
         # a descriptor of the guest that the exec may close: ours stays until the loader is through
-        snprintf(held, sizeof(held), b"/proc/%d/fd/%d", c_getpid(), chain.fd)
-        program = held
         if t.hold[0] >= 0:
             c_close(t.hold[0])
-        t.hold[0] = chain.fd
-    else:
-        c_close(chain.fd)
+        t.hold[0] = c_open(chain.host, O_RDONLY | O_CLOEXEC)
+        if t.hold[0] < 0:
+            plan_free(plan)
+            return -errno
+        snprintf(held, sizeof(held), b"/proc/%d/fd/%d", c_getpid(), t.hold[0])
+        program = held
     if arena.shared:
         plan.info.flags = LI_SHARED_ARENA
         result = plan_text(plan, arena.path, <int>strlen(arena.path), &plan.info.off_arena)
@@ -402,6 +322,7 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
     if n == 0:
         if not flags & AT_EMPTY_PATH or fd < 0:
             return 1
+        walk_drop_file(&W1)
         snprintf(exec_name, sizeof(exec_name), b"/proc/%d/fd/%d", t.tid, fd)
         memcpy(W1.h, exec_name, strlen(exec_name) + 1)
         W1.hlen = <int>strlen(exec_name)
@@ -410,8 +331,7 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
         closing[0] = fd_closes_on_exec(t, fd)
         return exec_place(&W1, t) if fstatat(AT_FDCWD, W1.h, &st, 0) == 0 else -EBADF
     memcpy(exec_name, path_buffer, n + 1)
-    W1.resolve = 0
-    result = text_walk(&W1, t, fd, path_buffer, n, path_mode(row, t))
+    result = file_walk(t, fd, path_buffer, n, path_mode(row, t))
     if result < 0:
         return result
     if not W1.valid:
@@ -446,8 +366,6 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
             if error < 0:
                 result = error
     if result == 0 and check_only:
-        if chain.fd >= 0:
-            c_close(chain.fd)
         return answer(t, 0)
     if result == 0:
         result = plan_make(t, exec_name)

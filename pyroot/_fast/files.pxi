@@ -222,6 +222,8 @@ cdef int on_path(Tracee *t, const pyroot_row *row) noexcept nogil:
     outcome = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], mode)
     if outcome == -ESRCH:
         return R_DEAD
+    if row.remove:
+        note_change()
     if W1.valid and mode == M_CREATE:
         error = name_busy(&W1, t, row)
         if error < 0:
@@ -363,6 +365,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     cdef c_stat st
     if outcome == -ESRCH:
         return R_DEAD
+    note_writing(flags)
     if W1.valid:
         if W1.isbind and W1.mode == M_CREATE and W1.last == LAST_NORM:
             error = parent_stat(&W1, &st)

@@ -115,7 +115,7 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
         child.fs.refs += 1
     else:
         child.fs = fs_copy(parent.fs)
-    placement_inherit(child, parent)
+    placement_inherit(child, parent, flags & CLONE_THREAD_ != 0)
 
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
     """Read the flags of the clone, clone3, fork or vfork that the tracee is in."""

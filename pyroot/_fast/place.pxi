@@ -41,7 +41,10 @@ cdef struct Walk:
     char *rootg              # start of a RESOLVE_IN_ROOT or RESOLVE_BENEATH walk
     int rootlen
     int rootfd               # of an anchored walk: that start, -1 if not needed
+    bint want_file           # keep the descriptor of the proof in `file`
+    int file                 # O_PATH descriptor of the place, -1 if none was kept
     # result
+    bint jumped              # a link of /proc took part: the way depends on who walks
     bint root_known          # an absolute path or ".." has been met (for RESOLVE_NO_XDEV)
     bint pair                # one of two names of a call
     bint anchored            # go by descriptors: the absolute host texts lead through a directory that is closed to us
@@ -67,7 +70,7 @@ cdef int walk_alloc(Walk *w) noexcept nogil:
     w.rootg = <char *>malloc(BUF + 8)
     w.base = <char *>malloc(BUF + 8)
     w.dfd = AT_FDCWD
-    w.rootfd = -1
+    w.rootfd = w.file = -1
     return -ENOMEM if w.g == NULL or w.h == NULL or w.todo == NULL or w.rootg == NULL or w.base == NULL else 0
 
 cdef void walk_release(Walk *w) noexcept nogil:
@@ -82,6 +85,16 @@ cdef void walk_drop_fd(Walk *w) noexcept nogil:
         c_close(w.dfd)
     w.dfd = AT_FDCWD
     w.doff = 0
+
+cdef inline int walk_take_file(Walk *w) noexcept nogil:
+    """Hand the kept descriptor of the place over, -1 if there is none."""
+    cdef int fd = w.file
+    w.file = -1
+    return fd
+
+cdef inline void walk_drop_file(Walk *w) noexcept nogil:
+    if w.file >= 0:
+        c_close(walk_take_file(w))
 
 cdef inline const char *walk_rel(Walk *w) noexcept nogil:
     """Return the text that names h from dfd."""

@@ -1,6 +1,7 @@
 # Placement: a stop is three to five times dearer when tracer and tracee sit on different CPUs, and on an idle machine the
 # scheduler puts them there.  So a tracee that stops often shares the tracer's CPU while it does, and is let go as soon as it
-# computes.  A guest that asks for or sets its affinity is let go first: it never sees this.
+# computes.  A new process is about to stop often (execve, ld.so), so it starts near, and so does its parent, whose affinity
+# the next child then has from birth.  A guest that asks for or sets its affinity is let go first: it never sees this.
 
 cdef extern from * nogil:
     """
@@ -33,6 +34,7 @@ cdef struct Placement:
     bint possible            # there is more than one CPU to choose from
     int tids[NEAR_MOST]
     int count
+    bint settled             # the tracer itself stays on cpu
     int cpu
     unsigned long own[MASK_WORDS]
 
@@ -57,31 +59,36 @@ cdef void placement_enter(Tracee *t) noexcept nogil:
     t.near = True
     placement.tids[placement.count] = t.tid
     placement.count += 1
-    if placement.count == 1:
-        pyroot_tick(NEAR_TICK)
+
+cdef bint placement_settle() noexcept nogil:
+    """Keep the tracer on the CPU where it is, until a tick finds nobody near."""
+    cdef unsigned long here[MASK_WORDS]
+    if placement.settled:
+        return True
+    memset(here, 0, sizeof(here))
+    placement.cpu = pyroot_cpu()
+    here[placement.cpu // 64] = 1UL << (placement.cpu % 64)
+    if pyroot_mask_set(0, here) < 0:
+        placement.possible = False
+        return False
+    placement.settled = True
+    pyroot_tick(NEAR_TICK)
+    return True
 
 cdef void placement_bring(Tracee *t) noexcept nogil:
     cdef unsigned long here[MASK_WORDS]
-    if placement.count == NEAR_MOST:
+    if placement.count == NEAR_MOST or not placement_settle():
         return
     memset(here, 0, sizeof(here))
-    if placement.count == 0:
-        placement.cpu = pyroot_cpu()
-        here[placement.cpu // 64] = 1UL << (placement.cpu % 64)
-        if pyroot_mask_set(0, here) < 0:
-            placement.possible = False
-            return
     here[placement.cpu // 64] = 1UL << (placement.cpu % 64)
     memset(t.mask, 0, sizeof(t.mask))
     if pyroot_mask_get(t.tid, t.mask) <= 0 or not (t.mask[placement.cpu // 64] >> (placement.cpu % 64)) & 1:
         t.far = True
     elif pyroot_mask_set(t.tid, here) == 0:
         placement_enter(t)
-    if placement.count == 0:
-        pyroot_mask_set(0, placement.own)
 
 cdef void placement_forget(Tracee *t) noexcept nogil:
-    """Take a tracee from the list; the last one frees the tracer."""
+    """Take a tracee from the list."""
     cdef int i
     t.near = False
     for i in range(placement.count):
@@ -89,9 +96,6 @@ cdef void placement_forget(Tracee *t) noexcept nogil:
             placement.count -= 1
             placement.tids[i] = placement.tids[placement.count]
             break
-    if placement.count == 0:
-        pyroot_tick(0)
-        pyroot_mask_set(0, placement.own)
 
 cdef void placement_release(Tracee *t) noexcept nogil:
     """Let a tracee run where it wants again."""
@@ -127,10 +131,22 @@ cdef void placement_tick() noexcept nogil:
         else:
             placement.count -= 1
             placement.tids[i] = placement.tids[placement.count]
+    if placement.count == 0:
+        pyroot_tick(0)
+        pyroot_mask_set(0, placement.own)
+        placement.settled = False
 
-cdef void placement_inherit(Tracee *child, Tracee *parent) noexcept nogil:
-    """A child starts with its parent's affinity, that is, near."""
+cdef void placement_inherit(Tracee *child, Tracee *parent, bint thread) noexcept nogil:
+    """A child has its parent's affinity; a new process is brought near together with its parent."""
     child.far = parent.far
+    if not thread and placement.possible and not parent.far:
+        parent.stops += NEAR_KEEP
+        if not parent.near:
+            placement_bring(parent)
+            if not child.far:
+                placement_bring(child)
+                child.stops = NEAR_KEEP
+            return
     if parent.near:
         memcpy(child.mask, parent.mask, sizeof(child.mask))
         if placement.count < NEAR_MOST:

@@ -11,8 +11,11 @@ cdef bint has_dotdot(const char *p) noexcept nogil:
         while p[0] != 0 and p[0] != c'/':
             p += 1
 
-cdef int prove(int fd, const char *rel, bint directory) noexcept nogil:
-    """Return 0 if no component of rel below fd is a link, else -errno of the first component that stops the walk."""
+cdef int prove(int fd, const char *rel, bint directory, int *keep) noexcept nogil:
+    """Return 0 if no component of rel below fd is a link, else -errno of the first component that stops the walk.
+
+    The place's O_PATH descriptor goes to ``keep`` unless that is NULL.
+    """
     cdef open_how how
     cdef int got
     memset(&how, 0, sizeof(how))
@@ -21,7 +24,10 @@ cdef int prove(int fd, const char *rel, bint directory) noexcept nogil:
     got = <int>c_syscall(NR_openat2, fd, rel, &how, sizeof(how))
     if got < 0:
         return -errno
-    c_close(got)
+    if keep != NULL:
+        keep[0] = got
+    else:
+        c_close(got)
     return 0
 
 cdef int walk_fast(Walk *w) noexcept nogil:
@@ -89,12 +95,12 @@ cdef int walk_fast(Walk *w) noexcept nogil:
         follow = (last == LAST_DOT or w.mode == M_FOLLOW or w.mode == M_MISSING or (w.mode == M_NOFOLLOW and w.slash)
                   or (w.mode == M_OCREAT and not w.slash))
         if follow:
-            error = prove(w.v.b[w.bi].fd, w.h + top + 1, False)
+            error = prove(w.v.b[w.bi].fd, w.h + top + 1, False, &w.file if w.want_file else NULL)
         else:
             keep = w.hlen - w.namelen - 1
             if keep > top:
                 w.h[keep] = 0
-                error = prove(w.v.b[w.bi].fd, w.h + top + 1, True)
+                error = prove(w.v.b[w.bi].fd, w.h + top + 1, True, NULL)
                 w.h[keep] = c'/'
     if error == 0 or (w.mode != M_MISSING and error != -EACCES and (error == -ENOENT or error == -ENOTDIR or error == -ENAMETOOLONG)):
         w.missing = error == -ENOENT

@@ -95,7 +95,7 @@ def filter_program() -> list[Insn]:
 
 
 def _row_initialiser(row: Row) -> str:
-    remove = {"": 0, "dir": 1, "file": 2, "flag": 3}[row.remove]
+    remove = {"": 0, "dir": 1, "file": 2, "flag": 3, "rights": 4}[row.remove]
     return (
         f"    [{numbers.NUMBERS[row.name]}] = {{\"{row.name}\", H_{row.handler.upper()}, {row.path}, {row.dirfd}, {row.path2}, "
         f"{row.dirfd2}, F_{row.final.upper()}, {row.flags}, F_{row.default.upper()}, {remove}, {row.bit:#x}, {row.refuse}}},"

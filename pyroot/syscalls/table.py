@@ -19,7 +19,8 @@ class Row:
     positions counted from 0; ``final`` says whether the last component is followed: ``follow``, ``nofollow``, ``create``
     (never followed, not even with a trailing slash), ``flag`` (``flags`` is the argument, ``bit`` the flag that inverts the
     default ``default``), ``open`` (decided by the O_* flags).  ``when`` restricts the stop to certain arguments (see
-    ``generate``); ``refuse`` is the errno of a call that is never let through.
+    ``generate``); ``refuse`` is the errno of a call that is never let through.  ``remove`` marks calls after which what was found
+    before may no longer be: a name goes away (``dir``, ``file``, ``flag`` decides), or the ``rights`` change.
     """
 
     __slots__ = ("bit", "default", "dirfd", "dirfd2", "final", "flags", "handler", "loader", "name", "note", "path", "path2", "refuse",
@@ -49,8 +50,11 @@ class Row:
         self.when, self.refuse, self.loader, self.remove, self.note = when, refuse, loader, remove, note
 
 
-def _at(name: str, flags: int, *, dirfd: int = 0, bit: int = 0x100, default: str = "follow", handler: str = "path", note: str = "") -> Row:
-    return Row(name, handler, dirfd=dirfd, path=dirfd + 1, final="flag", flags=flags, bit=bit, default=default, note=note)
+def _at(
+    name: str, flags: int, *, dirfd: int = 0, bit: int = 0x100, default: str = "follow", handler: str = "path", remove: str = "",
+    note: str = "",
+) -> Row:
+    return Row(name, handler, dirfd=dirfd, path=dirfd + 1, final="flag", flags=flags, bit=bit, default=default, remove=remove, note=note)
 
 
 def _refuse(name: str, error: int, note: str) -> Row:
@@ -77,12 +81,12 @@ ROWS: list[Row] = [
     _at("faccessat2", 3),
     Row("readlink", "readlink", path=0, final="nofollow"),
     Row("readlinkat", "readlink", dirfd=0, path=1, final="nofollow"),
-    Row("chmod", path=0),
-    Row("fchmodat", dirfd=0, path=1),
-    _at("fchmodat2", 3),
-    Row("chown", path=0),
-    Row("lchown", path=0, final="nofollow"),
-    _at("fchownat", 4),
+    Row("chmod", path=0, remove="rights"),
+    Row("fchmodat", dirfd=0, path=1, remove="rights"),
+    _at("fchmodat2", 3, remove="rights"),
+    Row("chown", path=0, remove="rights"),
+    Row("lchown", path=0, final="nofollow", remove="rights"),
+    _at("fchownat", 4, remove="rights"),
     Row("utime", path=0),
     Row("utimes", path=0),
     Row("futimesat", dirfd=0, path=1, note="a NULL path acts on the fd"),
@@ -92,9 +96,12 @@ ROWS: list[Row] = [
     _at("file_getattr", 4),
     _at("file_setattr", 4),
     # -- extended attributes
-    *(Row(n, path=0) for n in ("setxattr", "getxattr", "listxattr", "removexattr")),
-    *(Row(n, path=0, final="nofollow") for n in ("lsetxattr", "lgetxattr", "llistxattr", "lremovexattr")),
-    *(_at(n, 2) for n in ("setxattrat", "getxattrat", "listxattrat", "removexattrat")),
+    *(Row(n, path=0) for n in ("getxattr", "listxattr")),
+    *(Row(n, path=0, remove="rights") for n in ("setxattr", "removexattr")),
+    *(Row(n, path=0, final="nofollow") for n in ("lgetxattr", "llistxattr")),
+    *(Row(n, path=0, final="nofollow", remove="rights") for n in ("lsetxattr", "lremovexattr")),
+    *(_at(n, 2) for n in ("getxattrat", "listxattrat")),
+    *(_at(n, 2, remove="rights") for n in ("setxattrat", "removexattrat")),
     # -- names
     Row("mkdir", path=0, final="create"),
     Row("mkdirat", dirfd=0, path=1, final="create"),
