@@ -288,6 +288,7 @@ cdef int first_plan(Tracee *t, bytes exe) except? -1000:
         return -ENOENT if n == 0 else -ENAMETOOLONG
     memcpy(path_buffer, path, n + 1)
     chain.by_fd = False
+    chain.place = -1
     result = file_walk(t, AT_FDCWD, path_buffer, n, M_FOLLOW)
     if result < 0:
         return result
@@ -314,9 +315,12 @@ cdef char **_vector(list items) except NULL:
 cdef void raise_file_limit() noexcept:
     """Take all the descriptors that we may have: bindings and long paths hold some.  The guest's limit stays."""
     cdef c_rlimit r
+    global fd_reserve
     if getrlimit(RLIMIT_NOFILE, &r) == 0 and r.rlim_cur < r.rlim_max:
         r.rlim_cur = r.rlim_max
         setrlimit(RLIMIT_NOFILE, &r)
+    if getrlimit(RLIMIT_NOFILE, &r) == 0:
+        fd_reserve = <int>(r.rlim_cur // 2 if r.rlim_cur < 1 << 20 else 1 << 19)
 
 cdef sigset_t saved_mask
 cdef bint mask_saved = False

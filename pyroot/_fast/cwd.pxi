@@ -66,6 +66,26 @@ cdef int errno_of_lstat(const char *host) noexcept nogil:
     cdef c_stat st
     return errno if fstatat(AT_FDCWD, host, &st, AT_SYMLINK_NOFOLLOW) < 0 else 0
 
+cdef int exe_text(Exe *exe, char *to) noexcept nogil:
+    """Return the length of the guest text of a program's path, as it is now."""
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef ssize_t n
+    cdef int got = 0
+    if exe.fd >= 0:
+        snprintf(link, sizeof(link), b"/proc/self/fd/%d", exe.fd)
+        n = c_readlink(link, text, PATHMAX - 1)
+        if n > 0 and text[0] == c'/' and not (n == <ssize_t>strlen(exe.host) and memcmp(text, exe.host, n) == 0):
+            got = guest_text(text, <int>n, -1, to)
+    if got > 0:
+        return got
+    got = <int>strlen(exe.guest)
+    memcpy(to, exe.guest, got)
+    if exe.fd < 0 and not is_proc(exe.host, <int>strlen(exe.host)) and errno_of_lstat(exe.host) == ENOENT:
+        memcpy(to + got, b" (deleted)", 10)
+        got += 10
+    return got
+
 cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, char *to) noexcept nogil:
     """Return the length of the guest text of a magic link, 0 to leave the call to the kernel, or -errno."""
     cdef Tracee *t = tracee_get(pid)
@@ -77,13 +97,8 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
     if kind == MAGIC_ROOT:
         to[0] = c'/'
         return 1
-    if kind == MAGIC_EXE and t.mm != NULL and t.mm.exe_guest != NULL:
-        n = strlen(t.mm.exe_guest)
-        memcpy(to, t.mm.exe_guest, n)
-        if (not is_proc(t.mm.exe_host, <int>strlen(t.mm.exe_host)) and errno_of_lstat(t.mm.exe_host) == ENOENT):
-            memcpy(to + n, b" (deleted)", 10)
-            n += 10
-        return <int>n
+    if kind == MAGIC_EXE and t.mm != NULL and t.mm.exe != NULL:
+        return exe_text(t.mm.exe, to)
     if kind == MAGIC_CWD:
         return cwd_text(t, to)
     n = c_readlink(link, text, PATHMAX - 1)

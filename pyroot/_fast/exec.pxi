@@ -16,6 +16,7 @@ cdef struct Chain:           # the walk over one exec
     char host[PATHMAX]
     char guest[PATHMAX * 2]
     char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
+    int place                # O_PATH descriptor of the ELF program, -1 if none is kept
     bint by_fd               # execveat of a descriptor
     bint opened              # the file itself could be opened: later errors come after those of argv
 
@@ -184,6 +185,11 @@ cdef int string_error(Tracee *t, uint64_t pointer) noexcept nogil:
         total += sizeof(part)
     return -E2BIG
 
+cdef inline void chain_drop() noexcept nogil:
+    if chain.place >= 0:
+        c_close(chain.place)
+    chain.place = -1
+
 cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_only) noexcept nogil:
     """Follow scripts from chain.host to an ELF program and its interpreter.  ``closing``: the file's own descriptor will be
     closed by the exec, so that a script could not be read by its interpreter."""
@@ -193,7 +199,8 @@ cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_on
     chain.opened = False
     chain.interp[0] = 0
     while True:
-        result = program_find(chain.host, walk_take_file(&W1), &p)
+        chain_drop()
+        result = program_find(chain.host, walk_take_file(&W1), &p, &chain.place)
         if check_only and chain.opened and result != -ETXTBSY:
             return 0
         if result < 0:
@@ -233,6 +240,11 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     if plan == NULL:
         return -ENOMEM
     memset(&plan.info, 0, sizeof(loader_info))
+    plan.exe = exe_new(chain.host, chain.guest, chain.place)
+    chain.place = -1
+    if plan.exe == NULL:
+        free(plan)
+        return -ENOMEM
     plan.size = sizeof(loader_info)
     plan.info.magic = LOADER_MAGIC
     plan.info.arena_addr = LOADER_ARENA
@@ -262,8 +274,6 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     if chain.nprefix > 0:
         plan.info.nprefix = chain.nprefix
         result = result or plan_text(plan, chain.prefix, chain.plen, &plan.info.off_prefix)
-    plan.exe_host = dup_bytes(chain.host, <int>strlen(chain.host))
-    plan.exe_guest = dup_bytes(chain.guest, <int>strlen(chain.guest))
     if result < 0:
         plan_free(plan)
         return result
@@ -388,9 +398,8 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     if mm == NULL:
         return -ENOMEM
     mm.arena = True
-    mm.exe_host = plan.exe_host
-    mm.exe_guest = plan.exe_guest
-    plan.exe_host = plan.exe_guest = NULL
+    mm.exe = plan.exe
+    plan.exe = NULL
     mm_drop(t.mm)
     t.mm = mm
     t.first_exec = False

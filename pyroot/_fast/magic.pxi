@@ -89,6 +89,23 @@ cdef int walk_anchor(Walk *w, const char *link, int result) noexcept nogil:
         w.doff = w.hlen
     return result
 
+cdef int walk_to_exe(Walk *w, Exe *exe) noexcept nogil:
+    """Go to a program, wherever its name is now."""
+    cdef c_stat a, b
+    cdef int result
+    if exe.fd >= 0 and c_fstat(exe.fd, &a) == 0 and not (fstatat(AT_FDCWD, exe.host, &b, AT_SYMLINK_NOFOLLOW) == 0
+                                                         and a.st_dev == b.st_dev and a.st_ino == b.st_ino):
+        w.magic = True
+        w.magic_bi = -1
+        w.bi = -1
+        w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", c_getpid(), exe.fd)
+        return 0
+    result = walk_to_guest(w, exe.guest, <int>strlen(exe.guest))
+    w.namelen = 0
+    while w.namelen < w.hlen and w.h[w.hlen - w.namelen - 1] != c'/':
+        w.namelen += 1
+    return result
+
 cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *text, int textlen, bint more) noexcept nogil:
     cdef char link[48]
     cdef Tracee *t = tracee_get(pid)
@@ -109,10 +126,6 @@ cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *t
         snprintf(link, sizeof(link), b"/proc/%d/cwd", t.tid)
         return walk_anchor(w, link, walk_to_cwd(w, t))
     w.last = LAST_NORM
-    if t.mm == NULL or t.mm.exe_guest == NULL:
+    if t.mm == NULL or t.mm.exe == NULL:
         return -ENOENT
-    textlen = walk_to_guest(w, t.mm.exe_guest, <int>strlen(t.mm.exe_guest))
-    w.namelen = 0
-    while w.namelen < w.hlen and w.h[w.hlen - w.namelen - 1] != c'/':
-        w.namelen += 1
-    return textlen
+    return walk_to_exe(w, t.mm.exe)

@@ -51,6 +51,7 @@ cdef struct Interpreter:     # where the text of a PT_INTERP led to
     char text[64]
     char host[PATHMAX]
 
+cdef int fd_reserve = 256    # descriptors from here on are for the calls at hand
 cdef Program programs[PROGRAMS]
 cdef Program program_young   # the last one that is not kept
 cdef Interpreter interpreters[INTERPRETERS]
@@ -73,10 +74,11 @@ cdef int open_elsewhere(int fd) noexcept nogil:
         return 0
     return -ETXTBSY if errno == EAGAIN else 0
 
-cdef int program_find(const char *host, int place, Program **found) noexcept nogil:
+cdef int program_find(const char *host, int place, Program **found, int *keep) noexcept nogil:
     """Check a file as execve would and tell what it is; 0 or -errno.
 
-    ``place`` is an O_PATH descriptor of it or -1; it is closed.  The entry is valid until the next call.
+    ``place`` is an O_PATH descriptor of it or -1; it goes to ``keep``, or is closed if that is NULL or descriptors are scarce.
+    The entry is valid until the next call.
     """
     cdef pyroot_identity id
     cdef Program *p
@@ -111,7 +113,10 @@ cdef int program_find(const char *host, int place, Program **found) noexcept nog
                 c_close(fd)
             if result == 0:
                 p.writes = writes
-    c_close(place)
+    if keep != NULL and result == 0 and place < fd_reserve:
+        keep[0] = place
+    else:
+        c_close(place)
     found[0] = p
     return result
 
@@ -194,7 +199,7 @@ cdef int interpreter_find(Tracee *t, const char *path) noexcept nogil:
     if W1.hlen >= PATHMAX:
         return -ENAMETOOLONG
     memcpy(chain.interp, W1.h, W1.hlen + 1)
-    result = program_find(chain.interp, walk_take_file(&W1), &p)
+    result = program_find(chain.interp, walk_take_file(&W1), &p, NULL)
     if result < 0:
         return result
     if p.have < 64:

@@ -1,10 +1,15 @@
 # What the supervisor knows of each tracee: one record a thread, shared records for address spaces and fs_structs (clone(2)).
 
+cdef struct Exe:             # the program of an address space and its copies
+    int refs
+    int fd                   # O_PATH descriptor, -1 if none is kept
+    char *host
+    char *guest
+
 cdef struct Mm:              # one address space
     int refs
     bint arena               # the loader has mapped stub and arena here
-    char *exe_host           # host path of the program, NULL before the first exec
-    char *exe_guest
+    Exe *exe                 # NULL before the first exec
     bint undumpable          # what the guest believes PR_GET_DUMPABLE to be
 
 cdef struct Fs:              # one fs_struct: cwd (the umask needs no record)
@@ -15,8 +20,7 @@ cdef struct ExecPlan:        # what the loader has to be told at the exec event
     loader_info info
     char data[40000]         # directly behind info: its strings
     int size                 # bytes of info and data
-    char *exe_host
-    char *exe_guest
+    Exe *exe
 
 cdef enum:
     PINS = 8
@@ -111,13 +115,39 @@ cdef Mm *mm_new() noexcept nogil:
         mm.refs = 1
     return mm
 
+cdef Exe *exe_new(const char *host, const char *guest, int fd) noexcept nogil:
+    """Note a program; takes over the descriptor."""
+    cdef Exe *exe = <Exe *>calloc(1, sizeof(Exe))
+    if exe == NULL:
+        if fd >= 0:
+            c_close(fd)
+        return NULL
+    exe.refs = 1
+    exe.fd = fd
+    exe.host = dup_bytes(host, <int>strlen(host))
+    exe.guest = dup_bytes(guest, <int>strlen(guest))
+    if exe.host == NULL or exe.guest == NULL:
+        exe_drop(exe)
+        return NULL
+    return exe
+
+cdef void exe_drop(Exe *exe) noexcept nogil:
+    if exe == NULL:
+        return
+    exe.refs -= 1
+    if exe.refs == 0:
+        if exe.fd >= 0:
+            c_close(exe.fd)
+        free(exe.host)
+        free(exe.guest)
+        free(exe)
+
 cdef void mm_drop(Mm *mm) noexcept nogil:
     if mm == NULL:
         return
     mm.refs -= 1
     if mm.refs == 0:
-        free(mm.exe_host)
-        free(mm.exe_guest)
+        exe_drop(mm.exe)
         free(mm)
 
 cdef Mm *mm_copy(Mm *old) noexcept nogil:
@@ -125,9 +155,9 @@ cdef Mm *mm_copy(Mm *old) noexcept nogil:
     if mm != NULL and old != NULL:
         mm.arena = old.arena
         mm.undumpable = old.undumpable
-        if old.exe_host != NULL:
-            mm.exe_host = dup_bytes(old.exe_host, <int>strlen(old.exe_host))
-            mm.exe_guest = dup_bytes(old.exe_guest, <int>strlen(old.exe_guest))
+        if old.exe != NULL:
+            mm.exe = old.exe
+            mm.exe.refs += 1
     return mm
 
 cdef Fs *fs_copy(Fs *old) noexcept nogil:
@@ -146,8 +176,7 @@ cdef void fs_drop(Fs *fs) noexcept nogil:
 
 cdef void plan_free(ExecPlan *plan) noexcept nogil:
     if plan != NULL:
-        free(plan.exe_host)
-        free(plan.exe_guest)
+        exe_drop(plan.exe)
         free(plan)
 
 cdef void tracee_release_call(Tracee *t) noexcept nogil:
