@@ -34,7 +34,7 @@ cdef int walk_follow(Walk *w, const char *comp, int n, c_stat *parent, c_stat *s
         else:
             kind = proc_magic(w, comp, n, &pid)
     if kind != MAGIC_NONE:
-        return walk_magic(w, kind, pid, comp, n, text, got, w.todo[w.tpos] != 0)
+        return walk_magic(w, kind, pid, comp, n, text, got, w.todo[w.tpos + strspn_slash(w.todo + w.tpos)] != 0)
     if got == 0:
         return -ENOENT
     if protected_symlinks and st.st_uid != c_geteuid():
@@ -189,6 +189,7 @@ cdef int walk_run(Walk *w) noexcept nogil:
 cdef int walk_dots(Walk *w, int n, bint final) noexcept nogil:
     """Handle "." and "..": both need search permission of the directory they are looked up in."""
     cdef c_stat st
+    cdef bint at_start, at_mount
     cdef int result = walk_stat(w, b".", 1, &st)
     if result < 0:
         return result
@@ -199,7 +200,10 @@ cdef int walk_dots(Walk *w, int n, bint final) noexcept nogil:
     if n == 2:
         w.root_known = True
         if final and w.mode == M_CREATE:
-            return 0
+            # the kernel takes this step before it sees that nothing can be made here
+            at_start = w.bi >= 0 and w.glen == w.rootlen and w.resolve & RESOLVE_BENEATH
+            at_mount = w.bi >= 0 and w.glen > 0 and w.resolve & RESOLVE_NO_XDEV and w.glen == w.v.b[w.bi].guestlen
+            return -EXDEV if at_start or at_mount else 0
         result = removed_up(w) if w.bi <= -2 else walk_up(w)
     w.pbi = w.bi if w.bi >= 0 else w.gone_bi
     return result

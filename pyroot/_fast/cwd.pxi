@@ -8,7 +8,7 @@ cdef int on_chdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     if outcome == -ESRCH:
         return R_DEAD
     if W1.valid and W1.v.ambiguous and W1.bi >= 0:
-        how = cwd_will_be(t, W1.bi)
+        how = cwd_will_be(t, W1.magic_bi if W1.magic else W1.bi)
     error = put_path(&W1, outcome, 0)
     return answer(t, error) if error < 0 else finish_edit(t, how)
 

@@ -339,7 +339,10 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
         W1.bi = -1
         snprintf(exec_name, sizeof(exec_name), b"/dev/fd/%d", fd)
         closing[0] = fd_closes_on_exec(t, fd)
-        return exec_place(&W1, t) if fstatat(AT_FDCWD, W1.h, &st, 0) == 0 else -EBADF
+        if fstatat(AT_FDCWD, W1.h, &st, 0) < 0:
+            return -EBADF
+        # a descriptor of a link itself (O_PATH | O_NOFOLLOW)
+        return -ELOOP if S_ISLNK(st.st_mode) else exec_place(&W1, t)
     memcpy(exec_name, path_buffer, n + 1)
     result = file_walk(t, fd, path_buffer, n, path_mode(row, t))
     if result < 0:

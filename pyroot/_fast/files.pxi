@@ -108,6 +108,7 @@ cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) no
 cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     cdef int result
     cdef c_stat st
+    w.valid = False
     w.pid = t.tgid
     w.tid = t.tid
     w.anchored = False
@@ -371,7 +372,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
             error = parent_stat(&W1, &st)
             if error == 0:
                 # the flags are checked first, then the slash
-                error = -EINVAL if flags & O_DIRECTORY else -EISDIR if W1.slash else -EEXIST
+                error = -EINVAL if flags & O_TMPFILE else -EISDIR if W1.slash else -EEXIST
             return answer(t, error)
         if W1.bi >= 0 and W1.v.ambiguous:
             how = open_ambiguous(t)
@@ -429,6 +430,7 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_CONT
     if how.resolve & RESOLVE_CACHED:
         return answer(t, -EAGAIN)
+    note_writing(how.flags)
     edit_start()
     W1.resolve = how.resolve
     outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))

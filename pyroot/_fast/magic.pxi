@@ -54,14 +54,10 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, char *text
     cdef c_stat a, b
     cdef int result, fd = -1
     cdef char link[PATHMAX]
+    cdef bint there
     if not more:
-        w.magic = True
-        w.magic_bi = -1
-        if text[0] == c'/':
-            parse_pid(comp, &result)
-            w.magic_bi = view_from_host(w.v, text, textlen, fd_binding(w.v, t, result), w.base, &w.base_hlen)
-        w.base_hlen = -1
-        return walk_push(w, comp, n)
+        parse_pid(comp, &fd)
+        return walk_magic_end(w, comp, n, text, textlen, fd_binding(w.v, t, fd))
     if w.hlen + n + 2 >= PATHMAX:
         return -ENAMETOOLONG
     result = snprintf(link, PATHMAX, b"%s/%.*s", w.h, n, comp)
@@ -70,8 +66,10 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, char *text
     if not S_ISDIR(a.st_mode):
         return -ENOTDIR
     parse_pid(comp, &fd)
-    if text[0] == c'/' and fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev and a.st_ino == b.st_ino:
-        return walk_anchor(w, link, walk_to_host(w, text, textlen, fd_binding(w.v, t, fd)))
+    if text[0] == c'/':
+        there = fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev and a.st_ino == b.st_ino
+        if there or (errno == EACCES and text[textlen - 1] != c')'):
+            return walk_anchor(w, link, walk_to_host(w, text, textlen, fd_binding(w.v, t, fd)))
     if text[0] == c'/':
         return walk_to_text(w, link, text, textlen, fd_binding(w.v, t, fd))
     w.bi = -1
@@ -79,8 +77,20 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, char *text
     w.hlen = result
     return 0
 
+cdef int walk_magic_end(Walk *w, const char *comp, int n, char *text, int textlen, int prefer) noexcept nogil:
+    """End the walk at a magic link: the kernel follows it itself."""
+    w.magic = True
+    w.magic_bi = -1
+    if text[0] == c'/':
+        w.magic_bi = view_from_host(w.v, text, textlen, prefer, w.base, &w.base_hlen)
+    w.base_hlen = -1
+    return walk_push(w, comp, n)
+
 cdef int walk_anchor(Walk *w, const char *link, int result) noexcept nogil:
-    """In a walk by descriptors, hold the directory that a magic link led to."""
+    """Hold the directory that a magic link led to, if the walk goes by descriptors or its path is closed to us."""
+    cdef c_stat st
+    if result == 0 and not w.anchored and w.bi >= 0 and fstatat(AT_FDCWD, w.h, &st, 0) < 0 and errno == EACCES:
+        w.anchored = True
     if result == 0 and w.anchored and w.dfd < 0 and w.bi >= 0:
         w.dfd = c_open(link, O_PATH | O_DIRECTORY | O_CLOEXEC)
         if w.dfd < 0:
@@ -122,6 +132,9 @@ cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *t
     if kind == MAGIC_ROOT:
         walk_to_root(w)
         return 0
+    if kind == MAGIC_CWD and not more:
+        w.last = LAST_NORM
+        return walk_magic_end(w, comp, n, text, textlen, t.fs.bind if t.fs != NULL else -1)
     if kind == MAGIC_CWD:
         snprintf(link, sizeof(link), b"/proc/%d/cwd", t.tid)
         return walk_anchor(w, link, walk_to_cwd(w, t))
