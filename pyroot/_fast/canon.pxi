@@ -320,7 +320,11 @@ cdef int walk_path(Walk *w, const char *path, int n, int mode) noexcept nogil:
     w.base_hlen = -1
     if w.bi < 0 and w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) and w.bi != -1:
         # a removed directory is empty; as a root it has only itself
-        return -EXDEV if w.resolve & RESOLVE_BENEATH and path[0] == c'/' else -ENOENT if has_name(path) else 0
+        if w.resolve & RESOLVE_BENEATH and path[0] == c'/':
+            return -EXDEV
+        if not has_name(path):
+            return 0
+        return -EACCES if c_faccessat(AT_FDCWD, w.h, X_OK, AT_EACCESS) < 0 and errno == EACCES else -ENOENT
     if w.bi >= 0 and w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         memcpy(w.rootg, w.g, w.glen + 1)
         w.rootlen = w.glen

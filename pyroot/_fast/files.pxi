@@ -361,19 +361,22 @@ cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     edit_start()
     return open_common(t, row, flags, call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], open_mode(flags)))
 
+cdef int mount_point_exists(uint64_t flags) noexcept nogil:
+    """Return the error of an exclusive open of a mount point: the flags are checked first, then the slash."""
+    cdef c_stat st
+    cdef int error = parent_stat(&W1, &st)
+    if error < 0:
+        return error
+    return -EINVAL if flags & O_TMPFILE else -EISDIR if W1.slash else -EEXIST
+
 cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
     cdef int error, how = R_CONT
-    cdef c_stat st
     if outcome == -ESRCH:
         return R_DEAD
     note_writing(flags)
     if W1.valid:
         if W1.isbind and W1.mode == M_CREATE and W1.last == LAST_NORM:
-            error = parent_stat(&W1, &st)
-            if error == 0:
-                # the flags are checked first, then the slash
-                error = -EINVAL if flags & O_TMPFILE else -EISDIR if W1.slash else -EEXIST
-            return answer(t, error)
+            return answer(t, mount_point_exists(flags))
         if W1.bi >= 0 and W1.v.ambiguous:
             how = open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not flags & O_PATH:
@@ -436,6 +439,8 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))
     if outcome == -ESRCH:
         return R_DEAD
+    if W1.valid and W1.isbind and W1.mode == M_CREATE and W1.last == LAST_NORM:
+        return answer(t, mount_point_exists(how.flags))
     if outcome == TR_PASS and (how.resolve == 0 or not W1.valid):
         return R_CONT
     how.resolve = 0
