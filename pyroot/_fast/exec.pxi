@@ -21,6 +21,7 @@ cdef struct Chain:           # the walk over one exec
     char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
     int fd
     bint by_fd               # execveat of a descriptor
+    bint compat              # a 32-bit program
     bint opened              # the file itself could be opened: later errors come after those of argv
 
 cdef Chain chain
@@ -163,16 +164,19 @@ cdef int elf_interp(Tracee *t, int fd, const uint8_t *head, int have) noexcept n
     cdef uint64_t offset
     cdef int count, i, j, batch
     cdef uint16_t etype, machine, size
-    if have < 64:
-        return -ENOEXEC
     memcpy(&etype, head + 16, 2)
     memcpy(&machine, head + 18, 2)
+    chain.compat = machine == EM_386_ or machine == EM_486_
+    chain.interp[0] = 0
+    if chain.compat:
+        return elf32_interp(t, fd, head, have)
+    if have < 64:
+        return -ENOEXEC
     memcpy(&offset, head + 32, 8)
     memcpy(&size, head + 54, 2)
     count = head[56] | head[57] << 8
     if machine != EM_X86_64_ or (etype != 2 and etype != 3) or size != 56 or count < 1 or count > 65536 // 56:
         return -ENOEXEC
-    chain.interp[0] = 0
     for i in range(0, count, 64):
         batch = count - i if count - i < 64 else 64
         if c_pread(fd, ph, batch * 56, offset + i * 56) != batch * 56:
@@ -186,6 +190,7 @@ cdef int elf_interp_path(Tracee *t, int fd, uint64_t offset, uint64_t size, char
     cdef uint8_t head[64]
     cdef c_stat st
     cdef int result, got
+    cdef uint16_t machine
     if size < 2 or size > PATHMAX:
         return -ENOEXEC
     if c_pread(fd, path, size, offset) != <ssize_t>size:
@@ -205,9 +210,12 @@ cdef int elf_interp_path(Tracee *t, int fd, uint64_t offset, uint64_t size, char
     c_close(result)
     if got != 64:
         return -EIO
-    if memcmp(head, b"\177ELF", 4) != 0 or (<uint16_t *>(head + 18))[0] != EM_X86_64_:
+    memcpy(&machine, head + 18, 2)
+    if memcmp(head, b"\177ELF", 4) != 0:
         return -ELIBBAD
-    return 0
+    if chain.compat:
+        return 0 if machine == EM_386_ or machine == EM_486_ else -ELIBBAD
+    return 0 if machine == EM_X86_64_ else -ELIBBAD
 
 cdef int64_t argument_limit(Tracee *t) noexcept nogil:
     """Return how many bytes argv and envp may have (bprm_stack_limits in fs/exec.c)."""
@@ -222,18 +230,21 @@ cdef int argument_error(Tracee *t, uint64_t vector, int64_t limit, int64_t *tota
     cdef int n
     cdef uint64_t pointers[64]
     cdef char byte
-    cdef int i, count
+    cdef int i, count, width = 4 if t.compat else 8
     if vector == 0:
         return 0
     while True:
         # never across a page end: the vector may stop right there
-        count = (4096 - <int>(vector & 4095)) // 8
+        count = (4096 - <int>(vector & 4095)) // width
         if count > 64:
             count = 64
         if count == 0:
             count = 1
-        if mem_read(t.tid, vector, pointers, count * 8) < 0:
+        if mem_read(t.tid, vector, pointers, count * width) < 0:
             return -EFAULT
+        for i in range(count if t.compat else 0):
+            # from the last to the first, in place
+            pointers[count - 1 - i] = (<uint32_t *>pointers)[count - 1 - i]
         for i in range(count):
             if pointers[i] == 0:
                 return 0
@@ -243,7 +254,7 @@ cdef int argument_error(Tracee *t, uint64_t vector, int64_t limit, int64_t *tota
             total[0] += n + 8
             if total[0] > limit:
                 return -E2BIG
-        vector += count * 8
+        vector += count * width
 
 cdef int string_error(Tracee *t, uint64_t pointer) noexcept nogil:
     cdef char part[4096]
@@ -316,7 +327,8 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     memset(&plan.info, 0, sizeof(loader_info))
     plan.size = sizeof(loader_info)
     plan.info.magic = LOADER_MAGIC
-    plan.info.arena_addr = LOADER_ARENA
+    plan.compat = chain.compat
+    plan.info.arena_addr = 0 if chain.compat else LOADER_ARENA
     plan.info.arena_size = ARENA_SIZE
     if is_proc(chain.host, <int>strlen(chain.host)):
         # a descriptor of the guest that the exec may close: ours stays until the loader is through
@@ -427,8 +439,15 @@ cdef bint is_link(const char *host) noexcept nogil:
     cdef c_stat st
     return fstatat(AT_FDCWD, host, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISLNK(st.st_mode)
 
+cdef const char *plan_loader(Tracee *t) noexcept nogil:
+    """Return the host path of the loader that the planned program needs."""
+    if t.plan.compat:
+        return loader32_path
+    return loader_path
+
 cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef bint closing = False
+    cdef const char *path
     cdef int64_t limit, total = 0
     cdef int error
     cdef int result = exec_target(t, row, &closing)
@@ -454,7 +473,8 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     if result < 0:
         return R_DEAD if result == -ESRCH else answer(t, result)
     edit_start()
-    edit_bytes(row.path, loader_path, <int>strlen(loader_path) + 1)
+    path = plan_loader(t)
+    edit_bytes(row.path, path, <int>strlen(path) + 1)
     if t.nr == NR_execveat:
         edit_value(4, 0)
     return finish_edit(t, R_CONT)
@@ -469,7 +489,8 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     mm = mm_new()
     if mm == NULL:
         return -ENOMEM
-    mm.arena = True
+    mm.arena = not plan.compat
+    mm.loading = plan.compat
     mm.exe_host = plan.exe_host
     mm.exe_guest = plan.exe_guest
     plan.exe_host = plan.exe_guest = NULL
@@ -481,7 +502,7 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1
-    result = <int>mem_write(t.tid, LOADER_INFO, &plan.info, plan.size)
+    result = <int>mem_write(t.tid, LOADER32_INFO if plan.compat else LOADER_INFO, &plan.info, plan.size)
     plan_free(plan)
     t.plan = NULL
     return result
