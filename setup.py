@@ -16,6 +16,7 @@ import os
 import platform
 import shlex
 import shutil
+import subprocess
 import sys
 import sysconfig
 from glob import glob
@@ -139,14 +140,19 @@ class BuildCompiled(build_ext):
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         directory.mkdir(parents=True, exist_ok=True)
-        program = Path(module.build(str(directory), " ".join(compiler())))
-        program.chmod(0o755)
+        for machine in module.MACHINES:
+            try:
+                Path(module.build(str(directory), " ".join(compiler()), machine)).chmod(0o755)
+            except subprocess.CalledProcessError:
+                if machine == check_platform():
+                    raise
+                print(f"pyroot: this compiler makes no programs for {machine}: guests will not have them", file=sys.stderr)
 
     def get_outputs(self) -> list[str]:
         """Add the guest program to the files that this step makes."""
         outputs = list(super().get_outputs())
         if not self.inplace:
-            outputs.append(os.path.join(self.build_lib, "pyroot", "guest", f"loader-{check_platform()}"))
+            outputs += glob(os.path.join(self.build_lib, "pyroot", "guest", "loader-*"))
         return outputs
 
 

@@ -36,7 +36,8 @@ cdef int arena_open(bint shared) noexcept nogil:
         arena.small[i] = NSMALL - 1 - i
     for i in range(NBIG):
         arena.big[i] = NSMALL + NBIG - 1 - i
-    arena.nsmall = NSMALL
+    # the first slot, which is the last of the stack, holds the code by which the 32-bit loader leaves
+    arena.nsmall = NSMALL - 1
     arena.nbig = NBIG
     if not shared:
         return 0
@@ -86,7 +87,9 @@ cdef inline uint64_t slot_offset(int slot) noexcept nogil:
 
 cdef int slot_at(uint64_t data) noexcept nogil:
     """Return the slot that a data address in the arena belongs to, -1 if none."""
-    cdef uint64_t offset = data - SLOT_FRAME - <uint64_t>LOADER_ARENA
+    return slot_of(data - SLOT_FRAME - <uint64_t>LOADER_ARENA)
+
+cdef int slot_of(uint64_t offset) noexcept nogil:
     if offset >= ARENA_SIZE:
         return -1
     if offset < <uint64_t>NSMALL * SMALL:
@@ -139,7 +142,7 @@ cdef int edit_reserve(Tracee *t) noexcept nogil:
     return 0
 
 cdef inline uint64_t edit_address(Tracee *t, int offset) noexcept nogil:
-    return <uint64_t>LOADER_ARENA + slot_offset(t.slot) + SLOT_FRAME + offset
+    return arena_base(t) + slot_offset(t.slot) + SLOT_FRAME + offset
 
 cdef int edit_commit(Tracee *t) noexcept nogil:
     """Write the slot and point the registers at it, so that the call runs with the new arguments and returns through the stub.
@@ -150,8 +153,8 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
     cdef uint64_t data, value
     if edit.n == 0:
         return 0
-    if not t.mm.arena:
-        return -EFAULT
+    if uses_code(t):
+        return commit_code(t)
     if edit_reserve(t) < 0:
         return -ENOMEM
     for i in range(6):

@@ -28,11 +28,11 @@ cdef struct ChildReport:
 cdef void child_main(int go, int report, const char *cwd, char **argv, char **envp, bint seccomp) noexcept nogil:
     """Wait until the supervisor has seized us, then become the guest.  Never returns."""
     cdef ChildReport r
-    cdef char byte
     r.error = 0
     pyroot_reset_signals()
     sigprocmask(SIG_SETMASK, &saved_mask, NULL)
-    if c_read(go, &byte, 1) != 1:
+    # which loader it is depends on the program
+    if c_read(go, loader_path, PATHMAX) <= 0:
         c_exit(125)
     r.stage = 1
     if c_chdir(cwd) == 0:

@@ -172,6 +172,7 @@ cdef class Core:
         cdef int pid, result
         cdef ChildReport r
         cdef ssize_t got
+        cdef const char *loader
         host_cwd = self.resolve(cwd)[1]
         cdef const char *c_cwd = host_cwd
         ended = False
@@ -195,10 +196,11 @@ cdef class Core:
                 raise CoreError(f"fork: {_os.strerror(errno)}")
             session.main_tid = pid
             self._adopt_first(pid, exe, cwd, seccomp)
+            loader = plan_loader(tracee_get(pid))
             take_signals()
             raise_file_limit()
             saved_mask_restore()
-            c_write(go[1], b"x", 1)
+            c_write(go[1], loader, strlen(loader) + 1)
             with nogil:
                 result = run_loop()
             got = c_read(report[0], &r, sizeof(r))
@@ -220,6 +222,7 @@ cdef class Core:
             c_close(report[0])
             if loader_fd >= 0:
                 c_close(loader_fd)
+            loader32_close()
             tracees_clear()
             arena_close()
             walk_release(&W1)
@@ -387,6 +390,8 @@ cdef int _loader_install() except -2:
     encoded = _os.fsencode(source)
     if len(encoded) >= PATHMAX:
         raise CoreError("the installation path is too long")
+    encoded32 = encoded.removesuffix(b"x86_64") + b"i386"
+    memcpy(loader32_source, <const char *>encoded32, len(encoded32) + 1)
     if c_geteuid() == 0:
         memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
         return -1

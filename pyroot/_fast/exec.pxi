@@ -18,6 +18,7 @@ cdef struct Chain:           # the walk over one exec
     char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
     int place                # O_PATH descriptor of the ELF program, -1 if none is kept
     bint by_fd               # execveat of a descriptor
+    bint compat              # a 32-bit program
     bint opened              # the file itself could be opened: later errors come after those of argv
 
 cdef Chain chain
@@ -152,18 +153,21 @@ cdef int argument_error(Tracee *t, uint64_t vector, int64_t limit, int64_t *tota
     cdef int n
     cdef uint64_t pointers[64]
     cdef char byte
-    cdef int i, count
+    cdef int i, count, width = 4 if t.compat else 8
     if vector == 0:
         return 0
     while True:
         # never across a page end: the vector may stop right there
-        count = (4096 - <int>(vector & 4095)) // 8
+        count = (4096 - <int>(vector & 4095)) // width
         if count > 64:
             count = 64
         if count == 0:
             count = 1
-        if mem_read(t.tid, vector, pointers, count * 8) < 0:
+        if mem_read(t.tid, vector, pointers, count * width) < 0:
             return -EFAULT
+        for i in range(count if t.compat else 0):
+            # from the last to the first, in place
+            pointers[count - 1 - i] = (<uint32_t *>pointers)[count - 1 - i]
         for i in range(count):
             if pointers[i] == 0:
                 return 0
@@ -173,7 +177,7 @@ cdef int argument_error(Tracee *t, uint64_t vector, int64_t limit, int64_t *tota
             total[0] += n + 8
             if total[0] > limit:
                 return -E2BIG
-        vector += count * 8
+        vector += count * width
 
 cdef int string_error(Tracee *t, uint64_t pointer) noexcept nogil:
     cdef char part[4096]
@@ -216,9 +220,10 @@ cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_on
             continue
         if memcmp(p.head, b"\177ELF", 4) != 0:
             return -ENOEXEC
+        chain.compat = p.compat
         if p.elf < 0 or p.interp[0] == 0:
             return p.elf
-        return interpreter_find(t, p.interp)
+        return interpreter_find(t, p.interp, p.compat)
 
 cdef int plan_text(ExecPlan *plan, const char *text, int n, unsigned int *offset) noexcept nogil:
     cdef int at = plan.size
@@ -247,7 +252,8 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
         return -ENOMEM
     plan.size = sizeof(loader_info)
     plan.info.magic = LOADER_MAGIC
-    plan.info.arena_addr = LOADER_ARENA
+    plan.compat = chain.compat
+    plan.info.arena_addr = 0 if chain.compat else LOADER_ARENA
     plan.info.arena_size = ARENA_SIZE
     if is_proc(chain.host, <int>strlen(chain.host)):
         # a descriptor of the guest that the exec may close: ours stays until the loader is through
@@ -360,8 +366,15 @@ cdef bint is_link(const char *host) noexcept nogil:
     cdef c_stat st
     return fstatat(AT_FDCWD, host, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISLNK(st.st_mode)
 
+cdef const char *plan_loader(Tracee *t) noexcept nogil:
+    """Return the host path of the loader that the planned program needs."""
+    if t.plan.compat:
+        return loader32_path
+    return loader_path
+
 cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef bint closing = False
+    cdef const char *path
     cdef int64_t limit, total = 0
     cdef int error
     cdef int result = exec_target(t, row, &closing)
@@ -385,7 +398,8 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     if result < 0:
         return R_DEAD if result == -ESRCH else answer(t, result)
     edit_start()
-    edit_bytes(row.path, loader_path, <int>strlen(loader_path) + 1)
+    path = plan_loader(t)
+    edit_bytes(row.path, path, <int>strlen(path) + 1)
     if t.nr == NR_execveat:
         edit_value(4, 0)
     return finish_edit(t, R_CONT)
@@ -400,7 +414,8 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     mm = mm_new()
     if mm == NULL:
         return -ENOMEM
-    mm.arena = True
+    mm.arena = not plan.compat
+    mm.loading = plan.compat
     mm.exe = plan.exe
     plan.exe = NULL
     mm_drop(t.mm)
@@ -411,7 +426,7 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1
-    result = <int>mem_write(t.tid, LOADER_INFO, &plan.info, plan.size)
+    result = <int>mem_write(t.tid, LOADER32_INFO if plan.compat else LOADER_INFO, &plan.info, plan.size)
     plan_free(plan)
     t.plan = NULL
     return result

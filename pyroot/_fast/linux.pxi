@@ -130,6 +130,7 @@ cdef extern from "<stdio.h>" nogil:
 cdef extern from "<stdlib.h>" nogil:
     char *mkdtemp(char *)
     char *getenv(const char *)
+    unsigned long strtoul(const char *, char **, int)
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *, size_t, int, int, int, off_t)
@@ -216,6 +217,10 @@ cdef extern from "<linux/seccomp.h>" nogil:
     enum:
         SECCOMP_SET_MODE_FILTER, SECCOMP_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW
 
+cdef extern from "<sys/user.h>" nogil:
+    struct user_regs_struct:
+        unsigned long rax, rdi, rsi, rdx, r10, r8, r9, rip, orig_rax, cs
+
 cdef extern from "<sys/ptrace.h>" nogil:
     long c_ptrace "ptrace"(int, ...)
     enum:
@@ -249,22 +254,26 @@ cdef extern from "tables.h" nogil:
         unsigned char remove
         unsigned int bit
         int refuse
+        unsigned short like
     const pyroot_row *pyroot_rows
+    const pyroot_row *pyroot_rows_i386
     const sock_filter *pyroot_filter
     enum:
-        PYROOT_LAST_CALL, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK
+        PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK
     enum:
         H_NONE, H_AFFINITY, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GUESTPID, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2
         H_PATH
         H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG, H_SOCKIN
-        H_SOCKOUT, H_UNSHARE
+        H_SOCKETCALL, H_SOCKOUT, H_UNSHARE
         F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN
     enum:
         NR_execve, NR_execveat, NR_creat, NR_getcwd, NR_link, NR_linkat, NR_rename, NR_renameat2, NR_mount, NR_chroot, NR_umount2
         NR_quotactl, NR_bind, NR_connect, NR_clone, NR_clone3, NR_fork, NR_vfork, NR_sendmmsg, NR_recvmmsg, NR_sendto, NR_openat
         NR_readlink, NR_readlinkat, NR_mkdir, NR_rmdir, NR_unlink, NR_unlinkat, NR_openat2, NR_mknod, NR_mknodat, NR_symlink, NR_symlinkat
         NR_seccomp, NR_accept, NR_accept4
-        NR_getsockname, NR_getpeername, NR_recvfrom, NR_statfs, NR_open_tree
+        NR_getsockname, NR_getpeername, NR_recvfrom, NR_statfs, NR_open_tree, NR_recvmsg
+        NR_i386_fork, NR_i386_vfork, NR_i386_clone, NR_i386_bind, NR_i386_connect, NR_i386_accept4, NR_i386_sendto, NR_i386_sendmsg
+        NR_i386_sendmmsg
 
 cdef extern from "loader.h" nogil:
     struct loader_info:
@@ -281,6 +290,7 @@ cdef extern from "loader.h" nogil:
         unsigned int off_comm
     enum:
         LOADER_MAGIC, LI_SHARED_ARENA, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
+        LOADER32_INFO, LOADER32_REPORT
     unsigned long long LOADER_STUBS
     unsigned long long LOADER_TEXT
     unsigned long long LOADER_INFO

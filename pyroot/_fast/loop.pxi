@@ -37,13 +37,20 @@ cdef void forward_signals() noexcept nogil:
                 c_kill(session.main_tid, sig)
 
 cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
-    c_ptrace(PTRACE_SYSCALL if to_exit or not session.seccomp else PTRACE_CONT, t.tid, NULL, <void *><size_t>sig)
+    c_ptrace(PTRACE_SYSCALL if to_exit or not session.seccomp or t.injected != NULL else PTRACE_CONT, t.tid, NULL, <void *><size_t>sig)
 
 cdef int dispatch(Tracee *t) noexcept nogil:
     cdef const pyroot_row *row
-    if t.nr > PYROOT_LAST_CALL:
+    if t.nr > <uint64_t>PYROOT_LAST_CALL or (t.compat and t.nr > <uint64_t>PYROOT_LAST_CALL_I386):
         return answer(t, -ENOSYS)
-    row = &pyroot_rows[t.nr]
+    if t.compat:
+        if t.mm.low == 0:
+            return low_begin(t)
+        row = &pyroot_rows_i386[t.nr]
+        t.nr = row.like
+        t.direct = 0
+    else:
+        row = &pyroot_rows[t.nr]
     if row.handler == H_NONE or handlers[row.handler] == NULL:
         # stopped without a row: never pass it on
         return answer(t, -ENOSYS)
@@ -52,10 +59,15 @@ cdef int dispatch(Tracee *t) noexcept nogil:
 cdef int on_call(Tracee *t, int arch) noexcept nogil:
     """A call is about to run: release what the last one held, then translate."""
     cdef uint32_t verdict
+    cdef int result
     if arch < 0:
         return R_DEAD if arch == -ESRCH else answer(t, arch)
     if t.first_exec:
         return R_CONT
+    if t.compat or t.mm.low != 0:
+        result = code_call(t)
+        if result >= 0:
+            return result
     if ip_in_stub(t.ip):
         # a call that we rewrote is restarted after a signal: its slot still holds the arguments
         pin_resume(t, slot_at(t.args[(t.ip - <uint64_t>LOADER_STUBS) // LOADER_STUB_SIZE]))
@@ -81,7 +93,9 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
     if arch == -ESRCH:
         return
     placement_stop(t)
-    if op == INFO_EXIT:
+    if t.injected != NULL:
+        result = low_step(t, op)
+    elif op == INFO_EXIT:
         result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
     else:
         result = on_call(t, arch)
@@ -91,12 +105,14 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
 cdef void pin_interrupted(Tracee *t) noexcept nogil:
     """A signal arrives while a rewritten call is under way: its slot must outlive the handler's own calls."""
     cdef uint64_t ip = 0
-    if t.slot < 0 or reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not ip_in_stub(ip):
+    if t.slot < 0 or reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not (ip_in_stub(ip) or ip_in_code(t, ip)):
         return
     pin_call(t)
 
 cdef void on_signal(Tracee *t, int sig) noexcept nogil:
     pin_interrupted(t)
+    if t.injected != NULL and low_end(t, 0) == R_DEAD:
+        return
     resume(t, sig, t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
 cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
@@ -123,11 +139,14 @@ cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
     if reg_peek(t, PYROOT_REG_NR, &nr) < 0:
         return 0
     if nr == NR_clone3:
+        # one number for both ABIs; the others have no number in common
         return t.clone_flags
-    if nr == NR_vfork:
+    if nr == NR_vfork or nr == NR_i386_vfork:
         return CLONE_VM_ | CLONE_VFORK_
     if nr == NR_clone and reg_peek(t, pyroot_reg_arg[0], &flags) == 0:
         return flags
+    if nr == NR_i386_clone and reg_peek(t, pyroot_reg_arg_i386[0], &flags) == 0:
+        return <uint32_t>flags
     return 0
 
 cdef void on_birth(Tracee *parent) noexcept nogil:
@@ -151,6 +170,7 @@ cdef void on_birth(Tracee *parent) noexcept nogil:
     if parent.exit_action == X_CLONE:
         memcpy(child.saved, parent.saved, sizeof(child.saved))
         child.exit_action = X_CLONE
+        child.compat = parent.compat
     if waiting:
         tracees.orphans -= 1
         start_child(child)

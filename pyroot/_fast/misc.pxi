@@ -7,7 +7,7 @@ cdef int on_clone(Tracee *t, const pyroot_row *row) noexcept nogil:
     """The filter stops only what asks for a namespace of its own or for a child without a tracer."""
     if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
         return answer(t, -EPERM)
-    memcpy(t.saved, t.args, sizeof(t.args))
+    memcpy(t.saved, t.full, sizeof(t.full))
     t.exit_action = X_CLONE
     return R_EXIT if reg_set_arg(t, 0, t.args[0] & ~CLONE_UNTRACED_) == 0 else R_DEAD
 
@@ -28,13 +28,13 @@ cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
     memcpy(copy, &t.clone_flags, 8)
     edit_start()
     edit_bytes(-1, copy, size)
-    if not t.mm.arena or edit_reserve(t) < 0:
+    if not has_arena(t) or edit_reserve(t) < 0:
         return answer(t, -ENOMEM)
     if arena.shared:
         memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, edit.data, edit.len)
     elif mem_write(t.tid, edit_address(t, 0), edit.data, edit.len) < 0:
         return answer(t, -EFAULT)
-    memcpy(t.saved, t.args, sizeof(t.args))
+    memcpy(t.saved, t.full, sizeof(t.full))
     t.exit_action = X_CLONE
     return R_EXIT if reg_set_arg(t, 0, edit_address(t, 0)) == 0 else R_DEAD
 
@@ -105,6 +105,7 @@ cdef void handlers_fill() noexcept nogil:
     handlers[H_PIDFD_GETFD] = on_pidfd_getfd
     handlers[H_SOCKIN] = on_sockin
     handlers[H_SOCKOUT] = on_sockout
+    handlers[H_SOCKETCALL] = on_socketcall
     handlers[H_SENDMSG] = on_sendmsg
     handlers[H_SENDMMSG] = on_sendmmsg
     handlers[H_RECVMSG] = on_recvmsg
@@ -157,7 +158,7 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
 cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
     """Run the seccomp program over the call at hand: one place decides, with and without seccomp."""
     cdef uint8_t data[64]
-    cdef uint32_t a = 0, arch = ARCH_X86_64, nr = <uint32_t>t.nr
+    cdef uint32_t a = 0, arch = ARCH_I386 if t.compat else ARCH_X86_64, nr = <uint32_t>t.nr
     cdef int pc = 0
     cdef const sock_filter *f
     memcpy(data, &nr, 4)

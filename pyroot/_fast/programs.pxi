@@ -35,6 +35,8 @@ cdef enum:
     YOUNG = 50000000         # ns: a file that changed so recently may change again under the same ctime
     PT_INTERP_ = 3
     EM_X86_64_ = 62
+    EM_386_ = 3
+    EM_486_ = 6
 
 cdef struct Program:
     pyroot_identity id
@@ -43,11 +45,13 @@ cdef struct Program:
     bint same                # that was read from the file with this identity
     int have                 # bytes in head
     char head[HEAD]
+    bint compat              # a 32-bit program
     int elf                  # 0, or the -errno that the kernel's checks of an ELF program end with
     char interp[PATHMAX]     # its PT_INTERP, empty if it has none
 
 cdef struct Interpreter:     # where the text of a PT_INTERP led to
     uint64_t checked, changes
+    bint compat              # for 32-bit programs
     char text[64]
     char host[PATHMAX]
 
@@ -155,10 +159,13 @@ cdef int elf_read(Program *p, int fd) noexcept nogil:
     cdef uint64_t offset
     cdef int count, i, j, batch
     cdef uint16_t etype, machine, size
-    if p.have < 64:
-        return -ENOEXEC
     memcpy(&etype, head + 16, 2)
     memcpy(&machine, head + 18, 2)
+    p.compat = machine == EM_386_ or machine == EM_486_
+    if p.compat:
+        return elf32_read(p, fd)
+    if p.have < 64:
+        return -ENOEXEC
     memcpy(&offset, head + 32, 8)
     memcpy(&size, head + 54, 2)
     count = head[56] | head[57] << 8
@@ -182,15 +189,16 @@ cdef int elf_read_interp(Program *p, int fd, uint64_t offset, uint64_t size) noe
         return -ENOEXEC
     return 0 if p.interp[0] != 0 else -ENOENT
 
-cdef int interpreter_find(Tracee *t, const char *path) noexcept nogil:
+cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nogil:
     """Resolve a PT_INTERP into chain.interp and check the file; 0 or -errno."""
     cdef char text[PATHMAX]      # the path lies in an entry that may be used anew
     memcpy(text, path, strlen(path) + 1)
     cdef Interpreter *e = &interpreters[hash_more(FNV, text, <int>strlen(text)) & (INTERPRETERS - 1)]
     cdef Program *p
     cdef uint64_t now = pyroot_now(), seen = changes
+    cdef uint16_t machine
     cdef int result
-    if e.checked != 0 and e.changes == changes and now - e.checked <= KEEP_SPAN and strcmp(e.text, text) == 0:
+    if e.checked != 0 and e.compat == compat and e.changes == changes and now - e.checked <= KEEP_SPAN and strcmp(e.text, text) == 0:
         memcpy(chain.interp, e.host, strlen(e.host) + 1)
         return 0
     result = exec_resolve(t, text)
@@ -204,11 +212,13 @@ cdef int interpreter_find(Tracee *t, const char *path) noexcept nogil:
         return result
     if p.have < 64:
         return -EIO
-    if memcmp(p.head, b"\177ELF", 4) != 0 or (<uint16_t *>(p.head + 18))[0] != EM_X86_64_:
+    machine = (<uint16_t *>(p.head + 18))[0]
+    if memcmp(p.head, b"\177ELF", 4) != 0 or not (machine == EM_386_ or machine == EM_486_ if compat else machine == EM_X86_64_):
         return -ELIBBAD
     if text[0] == c'/' and not W1.jumped and strlen(text) < sizeof(e.text):
         e.checked = now
         e.changes = seen
+        e.compat = compat
         memcpy(e.text, text, strlen(text) + 1)
         memcpy(e.host, chain.interp, W1.hlen + 1)
     return 0

@@ -39,7 +39,7 @@ cdef inline int reg_peek(Tracee *t, int offset, uint64_t *value) noexcept nogil:
     return -ESRCH if got < 0 else 0
 
 cdef inline int reg_set_arg(Tracee *t, int i, uint64_t value) noexcept nogil:
-    return reg_poke(t, pyroot_reg_arg[i], value)
+    return reg_poke(t, pyroot_reg_arg_i386[i] if t.compat else pyroot_reg_arg[i], value)
 
 cdef inline int reg_set_ip(Tracee *t, uint64_t value) noexcept nogil:
     return reg_poke(t, PYROOT_REG_IP, value)
@@ -59,6 +59,7 @@ cdef inline bint ip_in_stub(uint64_t ip) noexcept nogil:
 cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
     """Read the call that the tracee is stopped in; return its arch check: 0, or -ENOSYS for another ABI, or -ESRCH."""
     cdef pyroot_syscall_info info
+    cdef int i
     if c_ptrace(PTRACE_GET_SYSCALL_INFO, t.tid, <void *>sizeof(info), &info) < 0:
         return -ESRCH
     op[0] = info.op
@@ -66,4 +67,9 @@ cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
     t.ip = info.ip
     t.sp = info.sp
     memcpy(t.args, info.args, sizeof(info.args))
-    return 0 if info.arch == ARCH_X86_64 else -ENOSYS
+    t.compat = info.arch == ARCH_I386
+    memcpy(t.full, info.args, sizeof(info.args))
+    if t.compat:
+        for i in range(6):
+            t.args[i] = <uint32_t>t.args[i]
+    return 0 if info.arch == ARCH_X86_64 or t.compat else -ENOSYS

@@ -188,7 +188,7 @@ cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
     cdef SockAddr sa
     cdef int n, at
-    if mem_read(t.tid, t.args[1], &header, sizeof(header)) < 0 or header.msg_name == NULL:
+    if header_read(t, t.args[1], &header) < 0 or header.msg_name == NULL:
         return R_CONT
     n = sock_translate(t, <uint64_t>header.msg_name, header.msg_namelen, False, &sa)
     if n == 0:
@@ -196,13 +196,13 @@ cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     if n < 0:
         return R_DEAD if n == -ESRCH else answer(t, n)
     edit_start()
-    edit_bytes(1, &header, sizeof(header))
+    edit_bytes(1, &header, header_size(t))
     at = edit_bytes(-1, &sa, n)
     if edit_reserve(t) < 0:
         return answer(t, -ENOMEM)
     header.msg_name = <void *>edit_address(t, at)
     header.msg_namelen = n
-    memcpy(edit.data, &header, sizeof(header))
+    header_pack(t, &header, edit.data)
     return finish_edit(t, R_CONT)
 
 cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
@@ -214,11 +214,11 @@ cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     if count > 1024:
         count = 1024
     for i in range(count):
-        if mem_read(t.tid, t.args[1] + i * 64, &header, sizeof(header)) < 0:
+        if header_read(t, message_at(t, t.args[1], i), &header) < 0:
             break
         if header.msg_name != NULL and header.msg_namelen > 2 and mem_read(t.tid, <uint64_t>header.msg_name, &family, 2) == 0:
             wanted |= family == AF_UNIX
-    if not wanted or not t.mm.arena:
+    if not wanted or not has_arena(t):
         return R_CONT
     memcpy(t.saved, t.args, sizeof(t.args))
     t.saved[2] = count
@@ -229,7 +229,7 @@ cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     i = finish_edit(t, R_EXIT)
     if i == R_EXIT and t.slot >= 0:
         t.exit_action = X_SENDMMSG
-        if reg_poke(t, PYROOT_REG_NR, NR_sendmsg) < 0:
+        if reg_poke(t, PYROOT_REG_NR, call_number(t, NR_sendmsg, NR_i386_sendmsg)) < 0:
             return R_DEAD
     return <int>i
 
@@ -238,7 +238,7 @@ cdef int send_next(Tracee *t) noexcept nogil:
     cdef c_msghdr header
     cdef SockAddr sa
     cdef int n, at
-    if mem_read(t.tid, t.saved[1] + t.saved[4] * 64, &header, sizeof(header)) < 0:
+    if header_read(t, message_at(t, t.saved[1], t.saved[4]), &header) < 0:
         return -EFAULT
     n = 0
     if header.msg_name != NULL:
@@ -247,14 +247,14 @@ cdef int send_next(Tracee *t) noexcept nogil:
             return n
     edit_start()
     # room for the largest address: the slot serves every message of the call
-    edit_bytes(1, &header, sizeof(header))
+    edit_bytes(1, &header, header_size(t))
     at = edit_bytes(-1, &sa, sizeof(sa))
     if edit_reserve(t) < 0:
         return -ENOMEM
     if n > 0:
         header.msg_name = <void *>edit_address(t, at)
         header.msg_namelen = n
-        memcpy(edit.data, &header, sizeof(header))
+        header_pack(t, &header, edit.data)
     edit_value(2, t.saved[3])
     return 0
 
@@ -263,7 +263,7 @@ cdef int exit_sendmmsg(Tracee *t, int64_t result) noexcept nogil:
     cdef uint32_t sent = <uint32_t>result
     cdef uint64_t slot
     if result >= 0:
-        mem_write(t.tid, t.saved[1] + t.saved[4] * 64 + 56, &sent, 4)
+        mem_write(t.tid, message_at(t, t.saved[1], t.saved[4]) + header_size(t), &sent, 4)
         t.saved[4] += 1
         if t.saved[4] < t.saved[2]:
             result = send_next(t)
@@ -274,10 +274,10 @@ cdef int exit_sendmmsg(Tracee *t, int64_t result) noexcept nogil:
                 elif mem_write(t.tid, slot, edit.data, edit.len) < 0:
                     return R_DEAD
                 t.exit_action = X_SENDMMSG
-                reg_poke(t, PYROOT_REG_RESULT, NR_sendmsg)
+                reg_poke(t, PYROOT_REG_RESULT, call_number(t, NR_sendmsg, NR_i386_sendmsg))
                 # no call is in progress for the kernel to restart
                 reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1)
-                return R_CONT if reg_set_ip(t, <uint64_t>LOADER_STUBS + LOADER_STUB_SIZE) == 0 else R_DEAD
+                return R_CONT if reg_set_ip(t, call_again(t)) == 0 else R_DEAD
     if t.saved[4] > 0:
         result = <int64_t>t.saved[4]
     reg_poke(t, PYROOT_REG_RESULT, <uint64_t>result)
@@ -420,7 +420,7 @@ cdef unsigned int address_back(SockAddr *sa, int have, unsigned int size) noexce
 
 cdef int on_recvmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
-    if mem_read(t.tid, t.args[1], &header, sizeof(header)) < 0 or header.msg_name == NULL:
+    if header_read(t, t.args[1], &header) < 0 or header.msg_name == NULL:
         return R_CONT
     t.saved[0] = t.args[1]
     t.saved[1] = header.msg_namelen
@@ -435,7 +435,7 @@ cdef void header_back(Tracee *t, int which, uint64_t pointer, unsigned int room)
     cdef SockAddr sa
     cdef unsigned int now
     cdef int got
-    if mem_read(t.tid, pointer, &header, sizeof(header)) < 0 or header.msg_name == NULL or header.msg_namelen < 3:
+    if header_read(t, pointer, &header) < 0 or header.msg_name == NULL or header.msg_namelen < 3:
         return
     memset(&sa, 0, sizeof(sa))
     got = <int>(room if room < header.msg_namelen else header.msg_namelen)
@@ -447,7 +447,7 @@ cdef void header_back(Tracee *t, int which, uint64_t pointer, unsigned int room)
     if now == 0:
         return
     put_address(t, which, <uint64_t>header.msg_name, room, &sa, now, header.msg_namelen)
-    mem_write(t.tid, pointer + 8, &now, 4)
+    mem_write(t.tid, pointer + (4 if t.compat else 8), &now, 4)
 
 cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Keep the room of each name, which the kernel overwrites, and what its buffer holds."""
@@ -462,7 +462,7 @@ cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_CONT
     keep_bytes(t, 0, <int>count, 0, 0)
     for i in range(count):
-        if mem_read(t.tid, t.args[1] + i * 64, &header, sizeof(header)) < 0:
+        if header_read(t, message_at(t, t.args[1], i), &header) < 0:
             break
         t.rooms[i] = header.msg_namelen
         if header.msg_name != NULL:
@@ -486,4 +486,4 @@ cdef void recv_keep(Tracee *t, uint64_t i, uint64_t pointer, unsigned int size) 
 cdef void exit_recvmmsg(Tracee *t, int64_t result) noexcept nogil:
     cdef int64_t i
     for i in range(result if result < <int64_t>t.saved[1] else <int64_t>t.saved[1]):
-        header_back(t, <int>i, t.saved[0] + i * 64, t.rooms[i])
+        header_back(t, <int>i, message_at(t, t.saved[0], i), t.rooms[i])

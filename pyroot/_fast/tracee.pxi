@@ -9,6 +9,8 @@ cdef struct Exe:             # the program of an address space and its copies
 cdef struct Mm:              # one address space
     int refs
     bint arena               # the loader has mapped stub and arena here
+    uint64_t low             # address of the arena below 4 GiB, 0 none (regs_i386.pxi)
+    bint loading             # the 32-bit loader is at work
     Exe *exe                 # NULL before the first exec
     bint undumpable          # what the guest believes PR_GET_DUMPABLE to be
 
@@ -20,7 +22,14 @@ cdef struct ExecPlan:        # what the loader has to be told at the exec event
     loader_info info
     char data[40000]         # directly behind info: its strings
     int size                 # bytes of info and data
+    bint compat              # a 32-bit program
     Exe *exe
+
+cdef struct Injection:       # calls that a tracee is made to run (lowmap.pxi)
+    user_regs_struct saved   # the guest's registers, at its call
+    uint64_t address         # where the mapping goes
+    int call                 # number of the injected call
+    int stage
 
 cdef enum:
     PINS = 8
@@ -72,6 +81,10 @@ cdef struct Tracee:
     uint64_t nr
     uint64_t args[6]
     uint64_t ip, sp
+    bint compat              # by a number of i386; args are its 32 bits, nr is that of x86_64 once the row is known
+    uint64_t full[6]         # the whole registers of the arguments
+    int direct               # number of the call to make in the place of a socketcall, 0 none
+    Injection *injected
 
 cdef enum:
     TID_LEAF = 512
@@ -154,6 +167,7 @@ cdef Mm *mm_copy(Mm *old) noexcept nogil:
     cdef Mm *mm = mm_new()
     if mm != NULL and old != NULL:
         mm.arena = old.arena
+        mm.low = old.low
         mm.undumpable = old.undumpable
         if old.exe != NULL:
             mm.exe = old.exe
@@ -235,6 +249,7 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
         pin_drop(t, 0)
     free(t.note)
     free(t.rooms)
+    free(t.injected)
     mm_drop(t.mm)
     fs_drop(t.fs)
     if t.state == T_ORPHAN:

@@ -15,10 +15,12 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MACHINES = ("x86_64",)
+MACHINES = ("x86_64", "i386")
 # Files the result depends on, besides stub-MACHINE.S and MACHINE.h.
 UNITS = ("loader.c", "image.c", "stack.c")
-SOURCES = (*UNITS, "parts.h", "loader.h", "loader.lds")
+SOURCES = (*UNITS, "parts.h", "loader.h", "places-i386.h", "loader.lds")
+# What the compiler of x86_64 needs to be told; headers and libraries of the machine are not used.
+MACHINE_FLAGS = {"x86_64": (), "i386": ("-m32", "-march=i686", "-mpreferred-stack-boundary=2", "-fno-pic")}
 
 # fmt: off
 COMPILE_FLAGS = [
@@ -34,25 +36,29 @@ LINK_FLAGS = [
 # fmt: on
 
 PT_LOAD = 1
+ELFCLASS64 = 2
 
 
-def _heap_address() -> int:
-    """Return LOADER_BRK of ``loader.h``."""
-    with open(os.path.join(HERE, "loader.h"), encoding="ascii") as header:
-        found = re.search(r"^#define LOADER_BRK\s+(0x[0-9a-f]+)", header.read(), re.MULTILINE)
+def _heap_address(machine: str) -> int:
+    """Return LOADER_BRK of ``loader.h`` or its counterpart."""
+    header, name = ("loader.h", "LOADER_BRK") if machine == "x86_64" else ("places-i386.h", "LOADER32_BRK")
+    with open(os.path.join(HERE, header), encoding="ascii") as source:
+        found = re.search(rf"^#define {name}\s+(0x[0-9a-f]+)", source.read(), re.MULTILINE)
     if found is None:
-        raise ValueError("loader.h defines no LOADER_BRK")
+        raise ValueError(f"{header} defines no {name}")
     return int(found[1], 16)
 
 
 def _place_heap(elf: bytearray, address: int) -> None:
-    """Give the one empty PT_LOAD of a little-endian ELF64 file its address (see ``loader.lds``)."""
-    (offset,) = struct.unpack_from("<Q", elf, 32)
-    size, count = struct.unpack_from("<HH", elf, 54)
+    """Give the one empty PT_LOAD of a little-endian ELF file its address (see ``loader.lds``)."""
+    wide = elf[4] == ELFCLASS64
+    (offset,) = struct.unpack_from("<Q" if wide else "<I", elf, 32 if wide else 28)
+    size, count = struct.unpack_from("<HH", elf, 54 if wide else 42)
     for at in range(offset, offset + size * count, size):
-        kind, flags, _, _, _, file_size, memory_size, align = struct.unpack_from("<IIQQQQQQ", elf, at)
+        (kind,) = struct.unpack_from("<I", elf, at)
+        (memory_size,) = struct.unpack_from("<Q" if wide else "<I", elf, at + (40 if wide else 20))
         if kind == PT_LOAD and memory_size == 0:
-            struct.pack_into("<IIQQQQQQ", elf, at, kind, flags, 0, address, address, file_size, memory_size, align)
+            struct.pack_into("<QQQ" if wide else "<III", elf, at + (8 if wide else 4), 0, address, address)
             return
     raise ValueError("the linker made no empty segment")
 
@@ -67,20 +73,20 @@ def build(out_dir: str, cc: str = "gcc", machine: str = "x86_64") -> str:
         raise ValueError(f"no guest loader for {machine}")
     os.makedirs(out_dir, exist_ok=True)
     target = os.path.join(out_dir, f"loader-{machine}")
-    compiler = cc.split()
+    compiler, extra = cc.split(), MACHINE_FLAGS[machine]
     with tempfile.TemporaryDirectory(prefix="pyroot-loader-") as work:
         objects = []
         for source in (*UNITS, f"stub-{machine}.S"):
             objects.append(os.path.join(work, source + ".o"))
-            subprocess.run([*compiler, *COMPILE_FLAGS, "-c", os.path.join(HERE, source), "-o", objects[-1]], check=True)
+            subprocess.run([*compiler, *COMPILE_FLAGS, *extra, "-c", os.path.join(HERE, source), "-o", objects[-1]], check=True)
         script = os.path.join(work, "loader.lds")
         layout = os.path.join(HERE, "loader.lds")
-        subprocess.run([*compiler, "-E", "-P", "-x", "c", "-I", HERE, layout, "-o", script], check=True)
+        subprocess.run([*compiler, *extra, "-E", "-P", "-x", "c", "-I", HERE, layout, "-o", script], check=True)
         linked = os.path.join(work, "linked")
-        subprocess.run([*compiler, *LINK_FLAGS, "-Wl,-T," + script, *objects, "-o", linked], check=True)
+        subprocess.run([*compiler, *LINK_FLAGS, *extra, "-Wl,-T," + script, *objects, "-o", linked], check=True)
         with open(linked, "rb") as source_file:
             content = bytearray(source_file.read())
-    _place_heap(content, _heap_address())
+    _place_heap(content, _heap_address(machine))
     # The name changes over in one step: a guest may be executing the old file.
     fresh = f"{target}.{os.getpid()}"
     with open(fresh, "wb") as target_file:
@@ -93,4 +99,5 @@ def build(out_dir: str, cc: str = "gcc", machine: str = "x86_64") -> str:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python build.py OUTDIR")
-    print(build(sys.argv[1], os.environ.get("CC", "gcc")))
+    for wanted in MACHINES:
+        print(build(sys.argv[1], os.environ.get("CC", "gcc"), wanted))

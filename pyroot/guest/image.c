@@ -13,12 +13,12 @@
 int open_file(const char *path, int why)
 {
     u64 limit[2], lifted[2];
-    long fd = sys6(SYS_openat, AT_FDCWD, (long)path, O_CLOEXEC, 0, 0, 0);
+    long fd = sys6(SYS_openat, AT_FDCWD, (long)path, O_CLOEXEC | ARCH_OPEN_FLAGS, 0, 0, 0);
 
     if (fd == -EMFILE && sys6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)limit, 0, 0) == 0) {
         lifted[0] = lifted[1] = limit[1];
         sys6(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)lifted, 0, 0, 0);
-        fd = sys6(SYS_openat, AT_FDCWD, (long)path, O_CLOEXEC, 0, 0, 0);
+        fd = sys6(SYS_openat, AT_FDCWD, (long)path, O_CLOEXEC | ARCH_OPEN_FLAGS, 0, 0, 0);
         sys6(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)limit, 0, 0, 0);
     }
     if (fd < 0)
@@ -31,21 +31,21 @@ static void read_headers(struct image *image)
 {
     u8 *buffer = (u8 *)LOADER_HEADERS;
     const struct elf_header *header = (const struct elf_header *)buffer;
-    long got = sys6(SYS_pread64, image->fd, (long)buffer, HEADER_READ, 0, 0, 0);
-    u64 size;
+    long got = arch_pread(image->fd, buffer, HEADER_READ, 0);
+    word size;
 
     if (got < (long)sizeof(*header))
         fail(LOADER_FAIL_HEADER, got < 0 ? got : -ENOEXEC);
-    size = (u64)header->phnum * sizeof(struct segment);
+    size = (word)header->phnum * sizeof(struct segment);
     if (*(const u32 *)header->ident != 0x464c457f || header->machine != ARCH_ELF_MACHINE ||
         (header->type != ET_EXEC && header->type != ET_DYN) ||
         header->phentsize != sizeof(struct segment) || size == 0 || size > PHDRS_MAX)
         fail(LOADER_FAIL_HEADER, -ENOEXEC);
-    if (header->phoff <= (u64)got && size <= (u64)got - header->phoff) {
+    if (header->phoff <= (word)got && size <= (word)got - header->phoff) {
         image->segments = (const struct segment *)(buffer + header->phoff);
     } else {
         image->segments = (const struct segment *)(buffer + HEADER_READ);
-        got = sys6(SYS_pread64, image->fd, (long)image->segments, (long)size, (long)header->phoff, 0, 0);
+        got = arch_pread(image->fd, buffer + HEADER_READ, size, header->phoff);
         if (got != (long)size)
             fail(LOADER_FAIL_HEADER, got < 0 ? got : -ENOEXEC);
     }
@@ -55,10 +55,10 @@ static void read_headers(struct image *image)
 }
 
 /* Account for one PT_LOAD, with the kernel's rules for code, data and the end of the program. */
-static void measure_segment(struct image *image, const struct segment *segment, u64 page)
+static void measure_segment(struct image *image, const struct segment *segment, word page)
 {
-    u64 start = segment->vaddr, file_end = start + segment->filesz, end = start + segment->memsz;
-    u64 phoff = image->header->phoff;
+    word start = segment->vaddr, file_end = start + segment->filesz, end = start + segment->memsz;
+    word phoff = image->header->phoff;
 
     if (start >= ARCH_TASK_SIZE || segment->filesz > segment->memsz || segment->memsz > ARCH_TASK_SIZE - start)
         fail(LOADER_FAIL_HEADER, -ENOEXEC);
@@ -81,11 +81,11 @@ static void measure_segment(struct image *image, const struct segment *segment, 
     image->high = (image->end + page - 1) & -page;
 }
 
-static void measure_image(struct image *image, u64 page)
+static void measure_image(struct image *image, word page)
 {
     image->phdr = image->end_code = image->start_data = image->end_data = image->end = 0;
     image->has_interp = image->exec_stack = 0;
-    image->start_code = image->low = ~0ull;
+    image->start_code = image->low = ~0ul;
     image->high = 0;
     image->align = page;
     for (u16 i = 0; i < image->phnum; i++) {
@@ -117,9 +117,9 @@ static u64 random_bits(const struct stack *stack)
     u64 value = 0;
 
     if (sys3(SYS_getrandom, &value, sizeof(value), GRND_NONBLOCK) != sizeof(value)) {
-        const u64 *seed = (const u64 *)get_aux(stack, AT_RANDOM);
+        const word *seed = (const word *)get_aux(stack, AT_RANDOM);
 
-        value = (seed ? seed[0] ^ seed[1] : 0) + (u64)stack->sp;
+        value = (seed ? seed[0] ^ seed[1] : 0) + (word)stack->sp;
         value = (value ^ value >> 29) * 0xbf58476d1ce4e5b9ull;
         value ^= value >> 32;
     }
@@ -127,7 +127,7 @@ static u64 random_bits(const struct stack *stack)
 }
 
 /* Find free room of `size` bytes, at `address` exactly (0: anywhere), and leave it unmapped; 0 when it is taken. */
-static u64 find_room(u64 address, u64 size)
+static word find_room(word address, word size)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address ? MAP_FIXED_NOREPLACE : 0);
     long got = map(address, size, PROT_NONE, flags, -1, 0);
@@ -135,13 +135,13 @@ static u64 find_room(u64 address, u64 size)
     if (is_error(got))
         return 0;
     sys3(SYS_munmap, got, size, 0);
-    return address && got != (long)address ? 0 : (u64)got;
+    return address && got != (long)address ? 0 : (word)got;
 }
 
 /* Choose the difference between linked and mapped addresses. */
-static void place_image(struct image *image, const struct stack *stack, u64 page)
+static void place_image(struct image *image, const struct stack *stack, word page)
 {
-    u64 size = image->high - image->low, align = image->align, room = 0;
+    word size = image->high - image->low, align = image->align, room = 0;
 
     image->bias = 0;
     if (image->type == ET_EXEC) {
@@ -150,10 +150,10 @@ static void place_image(struct image *image, const struct stack *stack, u64 page
         int randomized = is_randomized(stack);
 
         for (int i = 0; i < PLACE_TRIES && !room; i++) {
-            u64 base = ARCH_PIE_BASE;
+            word base = ARCH_PIE_BASE;
 
             if (randomized)
-                base += (random_bits(stack) & ((1ull << ARCH_PIE_RANDOM) - 1)) * page;
+                base += (word)(random_bits(stack) & ((1ull << ARCH_PIE_RANDOM) - 1)) * page;
             image->bias = (base - image->low) & -align;
             room = find_room(image->bias + image->low, size);
         }
@@ -167,11 +167,11 @@ static void place_image(struct image *image, const struct stack *stack, u64 page
 
 /* Map one PT_LOAD. Like the kernel: the rest of the last file page is cleared if the segment is writable, and what
  * lies beyond it is always readable and writable memory. */
-static void map_segment(const struct image *image, const struct segment *segment, u64 page)
+static void map_segment(const struct image *image, const struct segment *segment, word page)
 {
-    u64 start = image->bias + segment->vaddr, skew = start & (page - 1);
-    u64 file_end = start + segment->filesz, zero_from = start - skew;
-    u64 zero_to = (start + segment->memsz + page - 1) & -page;
+    word start = image->bias + segment->vaddr, skew = start & (page - 1);
+    word file_end = start + segment->filesz, zero_from = start - skew;
+    word zero_to = (start + segment->memsz + page - 1) & -page;
     int prot = (segment->flags & PF_R ? PROT_READ : 0) | (segment->flags & PF_W ? PROT_WRITE : 0) |
                (segment->flags & PF_X ? PROT_EXEC : 0);
     long got;
@@ -196,7 +196,7 @@ static void map_segment(const struct image *image, const struct segment *segment
 /* Load an ELF file; afterwards the addresses in `image` are those in memory and header/segments are invalid. */
 void map_image(struct image *image, const char *path, int is_program, const struct stack *stack)
 {
-    u64 page = get_aux(stack, AT_PAGESZ);
+    word page = get_aux(stack, AT_PAGESZ);
 
     image->fd = open_file(path, LOADER_FAIL_OPEN);
     read_headers(image);

@@ -18,34 +18,44 @@ struct mm_map {
     u32 auxv_size, exe_fd;
 };
 
-void loader_main(u64 *sp) __attribute__((noreturn));
+void loader_main(word *sp) __attribute__((noreturn));
 
-static void map_arena(void)
+/* Map the arena where the supervisor wants it or, at address 0, where the kernel does; return its address. */
+static word map_arena(void)
 {
-    u64 address = INFO->arena_addr, size = INFO->arena_size;
+    word address = INFO->arena_addr, size = INFO->arena_size;
+    int fixed = address ? MAP_FIXED_NOREPLACE : 0;
     long got;
 
     if (!size)
-        return;
+        return 0;
     if (INFO->flags & LI_SHARED_ARENA) {
         int fd = open_file(info_text(INFO->off_arena), LOADER_FAIL_ARENA);
 
-        got = map(address, size, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+        got = map(address, size, PROT_READ | ARCH_ARENA_PROT, MAP_SHARED | fixed, fd, 0);
         sys3(SYS_close, fd, 0, 0);
     } else {
-        got = map(address, size, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+        got = map(address, size, PROT_READ | PROT_WRITE | ARCH_ARENA_PROT,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
     }
-    if (got != (long)address)
+    if (is_error(got) || (address && got != (long)address))
         fail(LOADER_FAIL_ARENA, is_error(got) ? got : -EEXIST);
-    sys3(SYS_madvise, address, size, MADV_DONTDUMP);
+    sys3(SYS_madvise, got, size, MADV_DONTDUMP);
+#if defined(__i386__)
+    if (!(INFO->flags & LI_SHARED_ARENA)) {
+        static const u8 leave[] = {LOADER32_LEAVE};
+
+        arch_copy((void *)got, leave, sizeof(leave));
+    }
+#endif
+    return (word)got;
 }
 
 /* Make the kernel's picture of this process the guest program's: heap, /proc/PID/{cmdline,environ,auxv,stat}. The heap
  * gets the random distance the kernel gave to the loader's. Where this is refused the heap stays at LOADER_BRK. */
 static void set_kernel_view(const struct stack *stack, const struct image *program)
 {
-    u64 distance = (u64)sys3(SYS_brk, 0, 0, 0) - LOADER_BRK;
+    word distance = (word)sys3(SYS_brk, 0, 0, 0) - LOADER_BRK;
     struct mm_map view;
 
     view.start_code = program->start_code;
@@ -58,12 +68,12 @@ static void set_kernel_view(const struct stack *stack, const struct image *progr
     if (distance < LOADER_ARENA_MAX)
         view.brk += distance;
     view.start_brk = view.brk;
-    view.start_stack = (u64)stack->sp;
+    view.start_stack = (word)stack->sp;
     view.arg_start = stack->arg_start;
     view.arg_end = view.env_start = stack->arg_end;
     view.env_end = stack->env_end;
-    view.auxv = (u64)stack->auxv;
-    view.auxv_size = (u32)((u64)stack->end - (u64)stack->auxv);
+    view.auxv = (word)stack->auxv;
+    view.auxv_size = (u32)((word)stack->end - (word)stack->auxv);
     view.exe_fd = ~0u;
     if (sys6(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, (long)&view, sizeof(view), 0, 0) == 0)
         return;
@@ -84,17 +94,17 @@ static void set_name(void)
     sys3(SYS_prctl, PR_SET_NAME, name, 0);
 }
 
-void loader_main(u64 *sp)
+void loader_main(word *sp)
 {
     struct stack stack;
     struct image program, interp;
-    u64 entry, page;
+    word entry, page, arena;
 
     if (INFO->magic != LOADER_MAGIC || !INFO->off_prog || !INFO->off_execfn)
         fail(LOADER_FAIL_INFO, -ENOEXEC);
     read_first_stack(&stack, sp);
     page = get_aux(&stack, AT_PAGESZ);
-    map_arena();
+    arena = map_arena();
     map_image(&program, info_text(INFO->off_prog), 1, &stack);
     rebuild_stack(&stack);
     set_aux(&stack, AT_PHDR, program.phdr);
@@ -109,11 +119,11 @@ void loader_main(u64 *sp)
         entry = interp.entry;
     }
     if (program.exec_stack) {
-        u64 low = (u64)stack.sp & -page;
+        word low = (word)stack.sp & -page;
 
         sys3(SYS_mprotect, low, stack.top - low, PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN);
     }
     set_kernel_view(&stack, &program);
     set_name();
-    loader_leave(stack.sp, entry);
+    loader_leave(stack.sp, entry, arena);
 }

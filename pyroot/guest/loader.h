@@ -10,6 +10,9 @@
 #ifndef PYROOT_GUEST_LOADER_H
 #define PYROOT_GUEST_LOADER_H
 
+#include "places-i386.h"
+
+#if !defined(__i386__)
 #define LOADER_BASE         0x567000000000
 
 #define LOADER_STUBS        0x567000000000  /* return stubs and trampoline, r-x, stays for the life of the guest */
@@ -25,6 +28,7 @@
 #define LOADER_ARENA        0x567001000000  /* the place meant for the arena; the one used is in loader_info */
 #define LOADER_ARENA_MAX    0xff000000      /* most bytes that fit before LOADER_BRK */
 #define LOADER_BRK          0x567100000000  /* heap of last resort, where PR_SET_MM_MAP is refused */
+#endif
 
 /* Return stubs: LOADER_STUBS + LOADER_STUB_<register>. The register points at the data of a slot; the stub is entered
  * at its `syscall` (offset 0: a restarted call) or behind it (offset LOADER_STUB_RESUME: a call already in the kernel)

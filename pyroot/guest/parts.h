@@ -13,6 +13,8 @@
 
 #if defined(__x86_64__)
 #include "x86_64.h"
+#elif defined(__i386__)
+#include "i386.h"
 #else
 #error "no loader for this architecture"
 #endif
@@ -21,6 +23,7 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
+typedef unsigned long word;                 /* what a register holds: an address, a size, an entry of the stack's table */
 
 /* mmap, open, prctl: values common to all architectures supported here */
 #define PROT_NONE           0
@@ -73,14 +76,21 @@ struct elf_header {
     u8 ident[16];
     u16 type, machine;
     u32 version;
-    u64 entry, phoff, shoff;
+    word entry, phoff, shoff;
     u32 flags;
     u16 ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
 };
 
 struct segment {
-    u32 type, flags;
-    u64 offset, vaddr, paddr, filesz, memsz, align;
+    u32 type;
+#if defined(__x86_64__)
+    u32 flags;
+#endif
+    word offset, vaddr, paddr, filesz, memsz;
+#if !defined(__x86_64__)
+    u32 flags;
+#endif
+    word align;
 };
 
 /* An ELF file: first as read (addresses as linked), after map_image() as mapped. */
@@ -90,18 +100,18 @@ struct image {
     const struct segment *segments;
     u16 type, phnum;
     u8 has_interp, exec_stack;
-    u64 low, high, align;                   /* page-aligned span of all PT_LOAD, greatest alignment */
-    u64 bias, entry, phdr;
-    u64 start_code, end_code, start_data, end_data, end;
+    word low, high, align;                   /* page-aligned span of all PT_LOAD, greatest alignment */
+    word bias, entry, phdr;
+    word start_code, end_code, start_data, end_data, end;
 };
 
 /* The initial stack: argc, argv, envp, auxv from `sp` up to `end`, and the strings above. */
 struct stack {
-    u64 *sp, *argv, *envp, *auxv, *end;
-    u64 argc;
-    u64 arg_start, arg_end, env_end;        /* arg_end is also the start of the environment strings */
+    word *sp, *argv, *envp, *auxv, *end;
+    word argc;
+    word arg_start, arg_end, env_end;        /* arg_end is also the start of the environment strings */
     char *execfn;                           /* where the kernel put it: directly behind the environment */
-    u64 top;                                /* end of the whole stack mapping */
+    word top;                                /* end of the whole stack mapping */
 };
 
 /* image.c */
@@ -109,13 +119,13 @@ int open_file(const char *path, int why);
 void map_image(struct image *image, const char *path, int is_program, const struct stack *stack);
 
 /* stack.c */
-u64 get_aux(const struct stack *stack, u64 type);
-void set_aux(const struct stack *stack, u64 type, u64 value);
-void read_first_stack(struct stack *stack, u64 *sp);
+word get_aux(const struct stack *stack, word type);
+void set_aux(const struct stack *stack, word type, word value);
+void read_first_stack(struct stack *stack, word *sp);
 void rebuild_stack(struct stack *stack);
 
 /* stub-MACHINE.S: unmap the loader and start the program, never to return */
-void loader_leave(u64 *sp, u64 entry) __attribute__((noreturn));
+void loader_leave(word *sp, word entry, word arena) __attribute__((noreturn));
 
 #define INFO ((const struct loader_info *)LOADER_INFO)
 #define sys3(n, a, b, c) sys6(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
@@ -126,9 +136,9 @@ static inline __attribute__((noreturn)) void fail(int why, long error)
         sys6(SYS_kill, sys3(SYS_getpid, 0, 0, 0), SIGKILL, why, error, 0, 0);
 }
 
-static inline long map(u64 address, u64 size, int prot, int flags, int fd, u64 offset)
+static inline long map(word address, word size, int prot, int flags, int fd, word offset)
 {
-    return sys6(SYS_mmap, (long)address, (long)size, prot, flags, fd, (long)offset);
+    return sys6(SYS_mmap, (long)address, (long)size, prot, flags, fd, arch_mmap_offset(offset));
 }
 
 static inline int is_error(long result)
@@ -141,9 +151,9 @@ static inline const char *info_text(u32 offset)
     return (const char *)INFO + offset;
 }
 
-static inline u64 size_with_nul(const char *text)
+static inline word size_with_nul(const char *text)
 {
-    u64 size = 0;
+    word size = 0;
 
     while (text[size++])
         ;

@@ -6,32 +6,32 @@
  */
 #include "parts.h"
 
-static u64 *find_aux(const struct stack *stack, u64 type)
+static word *find_aux(const struct stack *stack, word type)
 {
-    for (u64 *entry = stack->auxv; entry[0] != AT_NULL; entry += 2)
+    for (word *entry = stack->auxv; entry[0] != AT_NULL; entry += 2)
         if (entry[0] == type)
             return entry + 1;
     return 0;
 }
 
-u64 get_aux(const struct stack *stack, u64 type)
+word get_aux(const struct stack *stack, word type)
 {
-    const u64 *value = find_aux(stack, type);
+    const word *value = find_aux(stack, type);
 
     return value ? *value : 0;
 }
 
-void set_aux(const struct stack *stack, u64 type, u64 value)
+void set_aux(const struct stack *stack, word type, word value)
 {
-    u64 *place = find_aux(stack, type);
+    word *place = find_aux(stack, type);
 
     if (place)
         *place = value;
 }
 
-static void read_stack(struct stack *stack, u64 *sp)
+static void read_stack(struct stack *stack, word *sp)
 {
-    u64 *at = sp + 1;
+    word *at = sp + 1;
 
     stack->sp = sp;
     stack->argc = sp[0];
@@ -47,32 +47,32 @@ static void read_stack(struct stack *stack, u64 *sp)
 }
 
 /* Read the stack as the kernel has made it. */
-void read_first_stack(struct stack *stack, u64 *sp)
+void read_first_stack(struct stack *stack, word *sp)
 {
-    u64 page, end;
+    word page, end;
 
     read_stack(stack, sp);
     page = get_aux(stack, AT_PAGESZ);
     stack->execfn = (char *)get_aux(stack, AT_EXECFN);
     if (!page || !stack->execfn)
         fail(LOADER_FAIL_INFO, -ENOEXEC);
-    end = (u64)stack->execfn + size_with_nul(stack->execfn);
+    end = (word)stack->execfn + size_with_nul(stack->execfn);
     stack->top = (end + page - 1) & -page;
-    stack->env_end = (u64)stack->execfn;
+    stack->env_end = (word)stack->execfn;
     stack->arg_end = *stack->envp ? *stack->envp : stack->env_end;
     stack->arg_start = stack->argc ? stack->argv[0] : stack->arg_end;
 }
 
 /* Things of the kernel's that lie where a longer argv[0] may have to go. */
 struct kept {
-    u64 type, size;
+    word type, size;
     u8 bytes[64];
 };
 
-static u64 keep_aux(const struct stack *stack, struct kept kept[3])
+static word keep_aux(const struct stack *stack, struct kept kept[3])
 {
     static const u8 types[3] = {AT_RANDOM, AT_PLATFORM, AT_BASE_PLATFORM};
-    u64 total = 0;
+    word total = 0;
 
     for (int i = 0; i < 3; i++) {
         const char *from = (const char *)get_aux(stack, types[i]);
@@ -92,43 +92,43 @@ static u64 keep_aux(const struct stack *stack, struct kept kept[3])
 
 /* Lay the table out anew with `nprefix` strings in the place of argv[0], and `execfn` (0: is placed already) above it.
  * From high to low: environment, arguments (both stay), the new strings directly below argv[1], kept things, table. */
-static void move_stack(struct stack *stack, u64 nprefix, const char *prefix, const char *execfn)
+static void move_stack(struct stack *stack, word nprefix, const char *prefix, const char *execfn)
 {
     struct kept kept[3];
-    u64 prefix_size = 0, execfn_size = execfn ? size_with_nul(execfn) : 0, kept_size = keep_aux(stack, kept);
-    u64 replaced = nprefix && stack->argc, argc = stack->argc + nprefix - replaced;
-    u64 *tail = stack->argv + replaced, tail_count = (u64)(stack->end - tail), top;
-    u64 *sp;
+    word prefix_size = 0, execfn_size = execfn ? size_with_nul(execfn) : 0, kept_size = keep_aux(stack, kept);
+    word replaced = nprefix && stack->argc, argc = stack->argc + nprefix - replaced;
+    word *tail = stack->argv + replaced, tail_count = (word)(stack->end - tail), top;
+    word *sp;
     char *at;
 
-    for (u64 i = 0; i < nprefix; i++)
+    for (word i = 0; i < nprefix; i++)
         prefix_size += size_with_nul(prefix + prefix_size);
     if (nprefix)
         stack->arg_start = (stack->argc > 1 ? stack->argv[1] : stack->arg_end) - prefix_size;
     top = stack->arg_start - kept_size - execfn_size;
-    if (top > (u64)stack->end)
-        top = (u64)stack->end;
-    sp = (u64 *)((top - 8 * (1 + nprefix + tail_count)) & -16ull);
+    if (top > (word)stack->end)
+        top = (word)stack->end;
+    sp = (word *)((top - sizeof(word) * (1 + nprefix + tail_count)) & -16ul);
 
-    arch_copy(sp + 1 + nprefix, tail, 8 * tail_count);
+    arch_copy(sp + 1 + nprefix, tail, sizeof(word) * tail_count);
     at = (char *)(sp + 1 + nprefix + tail_count);
     sp[0] = argc;
     arch_copy((char *)stack->arg_start, prefix, prefix_size);
     prefix = (const char *)stack->arg_start;
-    for (u64 i = 0; i < nprefix; i++) {
-        sp[1 + i] = (u64)prefix;
+    for (word i = 0; i < nprefix; i++) {
+        sp[1 + i] = (word)prefix;
         prefix += size_with_nul(prefix);
     }
     read_stack(stack, sp);
     for (int i = 0; i < 3; i++) {
         if (kept[i].size)
-            set_aux(stack, kept[i].type, (u64)at);
+            set_aux(stack, kept[i].type, (word)at);
         arch_copy(at, kept[i].bytes, kept[i].size);
         at += kept[i].size;
     }
     if (execfn) {
         arch_copy(at, execfn, execfn_size);
-        set_aux(stack, AT_EXECFN, (u64)at);
+        set_aux(stack, AT_EXECFN, (word)at);
     }
 }
 
@@ -136,7 +136,7 @@ static void move_stack(struct stack *stack, u64 nprefix, const char *prefix, con
 void rebuild_stack(struct stack *stack)
 {
     const char *execfn = info_text(INFO->off_execfn);
-    u64 room = size_with_nul(stack->execfn), size = size_with_nul(execfn);
+    word room = size_with_nul(stack->execfn), size = size_with_nul(execfn);
     int fits = size <= room;
 
     arch_zero(stack->execfn, room);

@@ -13,6 +13,8 @@
 #define ARCH_PIE_BASE       0x555555554000ull   /* ELF_ET_DYN_BASE */
 #define ARCH_BRK_BASE       0x555555555000ull   /* heap of a program among the mmaps: ELF_ET_DYN_BASE, rounded up */
 #define ARCH_PIE_RANDOM     28              /* bits of pages; default of vm.mmap_rnd_bits */
+#define ARCH_OPEN_FLAGS     0
+#define ARCH_ARENA_PROT     0
 
 #define SYS_close           3
 #define SYS_mmap            9
@@ -41,6 +43,16 @@ static inline long sys6(long number, long a, long b, long c, long d, long e, lon
                      : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                      : "rcx", "r11", "memory");
     return result;
+}
+
+static inline long arch_pread(int fd, void *to, unsigned long size, unsigned long offset)
+{
+    return sys6(SYS_pread64, fd, (long)to, (long)size, (long)offset, 0, 0);
+}
+
+static inline long arch_mmap_offset(unsigned long offset)
+{
+    return (long)offset;
 }
 
 /* Copy upwards; the ranges may overlap when the destination is the lower one. */

@@ -1,7 +1,8 @@
 """Generate the core's C tables and its seccomp filter from the table: ``python -m pyroot.syscalls.generate``.
 
 Writes ``pyroot/_fast/tables.h`` (checked in; a test regenerates it).  The filter is a binary search over runs of numbers with
-the same treatment.  What the filter leaves alone runs at native speed; ``seccomp_data.instruction_pointer`` exempts the loader.
+the same treatment, one for each of the two ABIs.  What the filter leaves alone runs at native speed;
+``seccomp_data.instruction_pointer`` exempts the loader of 64-bit programs.
 """
 
 from __future__ import annotations
@@ -9,20 +10,37 @@ from __future__ import annotations
 import os
 import sys
 
-from pyroot.syscalls import numbers_x86_64 as numbers
+from pyroot.syscalls import numbers_i386, numbers_x86_64
 from pyroot.syscalls.table import REVIEWED, ROWS, Row
+from pyroot.syscalls.table_i386 import REVIEWED_I386, rows_by_name
 
 LD, JA, JEQ, JGE, JSET, RET = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
 RET_ALLOW, RET_TRACE, RET_ERRNO = 0x7FFF0000, 0x7FF00000, 0x00050000
 ENOSYS = 38
 # offsets in struct seccomp_data (linux/seccomp.h)
 OFF_NR, OFF_ARCH, OFF_IP, OFF_ARGS = 0, 4, 8, 16
+#: Numbers of i386 that the core names.
+I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", "sendto", "sendmsg", "sendmmsg")
 #: The supervisor's pid is patched over this constant when a session starts.
 SUPERVISOR_MARK = 0x50595254
 #: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
 LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
 
 Insn = tuple[int, int, int, int]
+
+
+class Abi:
+    """Describe one way of making system calls: its numbers, the rows of those that need one, the names of the others."""
+
+    def __init__(self, arch: int, table: dict[str, int], rows: dict[str, Row], reviewed: frozenset[str], loader_by_ip: bool) -> None:
+        self.arch, self.numbers, self.reviewed, self.loader_by_ip = arch, table, reviewed, loader_by_ip
+        self.rows = {name: row for name, row in rows.items() if name in table}
+        self.last = max(table.values())
+
+
+X86_64 = Abi(numbers_x86_64.AUDIT_ARCH, numbers_x86_64.NUMBERS, {row.name: row for row in ROWS}, REVIEWED, True)
+#: The addresses of a 32-bit program are too few to give some of them a meaning: there the supervisor knows its loader by time.
+I386 = Abi(numbers_i386.AUDIT_ARCH, numbers_i386.NUMBERS, rows_by_name(), REVIEWED_I386, False)
 
 
 def _conditional(row: Row) -> list[Insn]:
@@ -39,17 +57,21 @@ def _conditional(row: Row) -> list[Insn]:
         return [(LD, 0, 0, low), (JEQ, 0, 1, SUPERVISOR_MARK), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind == "dumpable":  # PR_GET_DUMPABLE 3, PR_SET_DUMPABLE 4
         return [(LD, 0, 0, low), (JEQ, 1, 0, 3), (JEQ, 0, 1, 4), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
+    if kind == "bits":
+        values = [bit for bit in range(64) if value >> bit & 1]
+        tests: list[Insn] = [(JEQ, len(values) - i, 0, bit) for i, bit in enumerate(values)]
+        return [(LD, 0, 0, low), *tests, (RET, 0, 0, RET_ALLOW), (RET, 0, 0, hit)]
     raise ValueError(kind)
 
 
-def _leaf(row: Row | None) -> list[Insn]:
+def _leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
     if row is None:
         return [(RET, 0, 0, RET_ALLOW)]
     if row.when is not None:
         return _conditional(row)
     if row.refuse:
         return [(RET, 0, 0, RET_ERRNO | row.refuse)]
-    if row.loader:
+    if row.loader and loader_by_ip:
         return [
             (LD, 0, 0, OFF_IP + 4), (JEQ, 0, 4, LOADER_TEXT >> 32),
             (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_TEXT & 0xFFFFFFFF), (JGE, 1, 0, LOADER_INFO & 0xFFFFFFFF),
@@ -58,20 +80,18 @@ def _leaf(row: Row | None) -> list[Insn]:
     return [(RET, 0, 0, RET_TRACE)]
 
 
-def _runs() -> list[tuple[int, list[Insn]]]:
+def _runs(abi: Abi) -> list[tuple[int, list[Insn]]]:
     """Return (first number, treatment) for each run of numbers that are treated alike, ascending; the last run is ENOSYS."""
-    rows = {row.name: row for row in ROWS}
-    by_number = {number: name for name, number in numbers.NUMBERS.items()}
+    by_number = {number: name for name, number in abi.numbers.items()}
     runs: list[tuple[int, list[Insn]]] = []
-    last = max(by_number)
-    for number in range(last + 2):
+    for number in range(abi.last + 2):
         name = by_number.get(number)
         if name is None:
             leaf = [(RET, 0, 0, RET_ERRNO | ENOSYS)]
         else:
-            if name not in rows and name not in REVIEWED:
+            if name not in abi.rows and name not in abi.reviewed:
                 raise SystemExit(f"{name}: neither in the table nor reviewed")
-            leaf = _leaf(rows.get(name))
+            leaf = _leaf(abi.rows.get(name), abi.loader_by_ip)
         if not runs or runs[-1][1] != leaf:
             runs.append((number, leaf))
     return runs
@@ -89,22 +109,34 @@ def _search(runs: list[tuple[int, list[Insn]]]) -> list[Insn]:
 
 def filter_program() -> list[Insn]:
     """Return the whole filter as (code, jt, jf, k) tuples."""
-    refuse_abi: list[Insn] = [(RET, 0, 0, RET_ERRNO | ENOSYS)]
-    head: list[Insn] = [(LD, 0, 0, OFF_ARCH), (JEQ, 1, 0, numbers.AUDIT_ARCH), *refuse_abi, (LD, 0, 0, OFF_NR)]
-    return head + _search(_runs())
+    parts: list[list[Insn]] = [[(LD, 0, 0, OFF_NR), *_search(_runs(abi))] for abi in (X86_64, I386)]
+    head: list[Insn] = [
+        (LD, 0, 0, OFF_ARCH), (JEQ, 3, 0, X86_64.arch), (JEQ, 1, 0, I386.arch),
+        (RET, 0, 0, RET_ERRNO | ENOSYS), (JA, 0, 0, len(parts[0])),
+    ]
+    return head + parts[0] + parts[1]
 
 
-def _row_initialiser(row: Row) -> str:
+def _row_initialiser(abi: Abi, row: Row) -> str:
     remove = {"": 0, "dir": 1, "file": 2, "flag": 3, "rights": 4}[row.remove]
     return (
-        f"    [{numbers.NUMBERS[row.name]}] = {{\"{row.name}\", H_{row.handler.upper()}, {row.path}, {row.dirfd}, {row.path2}, "
-        f"{row.dirfd2}, F_{row.final.upper()}, {row.flags}, F_{row.default.upper()}, {remove}, {row.bit:#x}, {row.refuse}}},"
+        f"    [{abi.numbers[row.name]}] = {{\"{row.name}\", H_{row.handler.upper()}, {row.path}, {row.dirfd}, {row.path2}, "
+        f"{row.dirfd2}, F_{row.final.upper()}, {row.flags}, F_{row.default.upper()}, {remove}, {row.bit:#x}, {row.refuse}, "
+        f"{X86_64.numbers.get(row.like, 0)}}},"
     )
+
+
+def _table(abi: Abi, name: str, last: str) -> list[str]:
+    return [
+        f"static const pyroot_row {name}[{last} + 1] = {{",
+        *(_row_initialiser(abi, row) for row in sorted(abi.rows.values(), key=lambda row: abi.numbers[row.name])),
+        "};",
+    ]
 
 
 def render() -> str:
     """Return the text of tables.h."""
-    handlers = sorted({row.handler for row in ROWS})
+    handlers = sorted({row.handler for abi in (X86_64, I386) for row in abi.rows.values()})
     program = filter_program()
     lines = [
         "/* generated by pyroot/syscalls/generate.py from pyroot/syscalls/table.py: do not edit */",
@@ -113,13 +145,15 @@ def render() -> str:
         "enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };", "",
         "typedef struct {",
         "    const char *name; unsigned char handler; signed char path, dirfd, path2, dirfd2;",
-        "    unsigned char final; signed char flags; unsigned char dflt, remove; unsigned bit; int refuse;",
+        "    unsigned char final; signed char flags; unsigned char dflt, remove; unsigned bit; int refuse; unsigned short like;",
         "} pyroot_row;", "",
-        f"#define PYROOT_LAST_CALL {max(numbers.NUMBERS.values())}",
+        f"#define PYROOT_LAST_CALL {X86_64.last}",
+        f"#define PYROOT_LAST_CALL_I386 {I386.last}",
         f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u", "",
-        "static const pyroot_row pyroot_rows[PYROOT_LAST_CALL + 1] = {",
-        *(_row_initialiser(row) for row in sorted(ROWS, key=lambda row: numbers.NUMBERS[row.name])),
-        "};", "", *(f"#define NR_{name} {number}" for name, number in numbers.NUMBERS.items()), "",
+        *_table(X86_64, "pyroot_rows", "PYROOT_LAST_CALL"), "",
+        *_table(I386, "pyroot_rows_i386", "PYROOT_LAST_CALL_I386"), "",
+        *(f"#define NR_{name} {number}" for name, number in X86_64.numbers.items()), "",
+        *(f"#define NR_i386_{name} {I386.numbers[name]}" for name in I386_NAMED), "",
         f"#define PYROOT_FILTER_LENGTH {len(program)}",
         "static const struct sock_filter pyroot_filter[PYROOT_FILTER_LENGTH] = {",
         *(f"    {{{code:#x}, {jt}, {jf}, {k:#x}u}}," for code, jt, jf, k in program),

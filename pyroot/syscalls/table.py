@@ -1,7 +1,8 @@
 """Decide, one row a call, what pyroot does with each system call.
 
 The row gives filter membership (does the call stop the guest, and on which arguments), the handler in the core, and which
-arguments are paths.  Facts: the kernel's ``syscall_64.tbl`` up to Linux 6.18, the manual pages, and measurements.
+arguments are paths.  Facts: the kernel's ``syscall_64.tbl`` up to Linux 6.18, the manual pages, and measurements.  The rows serve
+i386 too, by name; what only i386 has is in ``table_i386``.
 
 A call of Linux that is neither here nor in ``REVIEWED`` does not exist for the guest: it gets ENOSYS, so that a call invented
 after this table was written can never reach the host with an untranslated path.
@@ -19,12 +20,13 @@ class Row:
     positions counted from 0; ``final`` says whether the last component is followed: ``follow``, ``nofollow``, ``create``
     (never followed, not even with a trailing slash), ``flag`` (``flags`` is the argument, ``bit`` the flag that inverts the
     default ``default``), ``open`` (decided by the O_* flags).  ``when`` restricts the stop to certain arguments (see
-    ``generate``); ``refuse`` is the errno of a call that is never let through.  ``remove`` marks calls after which what was found
-    before may no longer be: a name goes away (``dir``, ``file``, ``flag`` decides), or the ``rights`` change.
+    ``generate``); ``refuse`` is the errno of a call that is never let through; ``like`` is the x86_64 call as which the handlers treat
+    it (the call itself, except for some of i386).  ``remove`` marks calls after which what was found before may no longer be: a name
+    goes away (``dir``, ``file``, ``flag`` decides), or the ``rights`` change.
     """
 
-    __slots__ = ("bit", "default", "dirfd", "dirfd2", "final", "flags", "handler", "loader", "name", "note", "path", "path2", "refuse",
-                 "remove", "when")
+    __slots__ = ("bit", "default", "dirfd", "dirfd2", "final", "flags", "handler", "like", "loader", "name", "note", "path", "path2",
+                 "refuse", "remove", "when")
 
     def __init__(
         self,
@@ -44,17 +46,20 @@ class Row:
         loader: bool = False,
         remove: str = "",
         note: str = "",
+        like: str = "",
     ) -> None:
         self.name, self.handler, self.path, self.dirfd, self.path2, self.dirfd2 = name, handler, path, dirfd, path2, dirfd2
         self.final, self.flags, self.bit, self.default = final, flags, bit, default
         self.when, self.refuse, self.loader, self.remove, self.note = when, refuse, loader, remove, note
+        self.like = like or name
 
 
 def _at(
     name: str, flags: int, *, dirfd: int = 0, bit: int = 0x100, default: str = "follow", handler: str = "path", remove: str = "",
-    note: str = "",
+    note: str = "", like: str = "",
 ) -> Row:
-    return Row(name, handler, dirfd=dirfd, path=dirfd + 1, final="flag", flags=flags, bit=bit, default=default, remove=remove, note=note)
+    return Row(name, handler, dirfd=dirfd, path=dirfd + 1, final="flag", flags=flags, bit=bit, default=default, remove=remove, note=note,
+               like=like)
 
 
 def _refuse(name: str, error: int, note: str) -> Row:

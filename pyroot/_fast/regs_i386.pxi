@@ -1,0 +1,164 @@
+# Calls by the numbers of i386: registers, and the code by which a rewritten one returns.
+#
+# int 0x80 and the entries of the 32-bit vdso give back every register but eax, so there is no register to return through and no
+# shared stub: each slot begins with code of its own instead of a frame of data.  It is the call's instruction (a call that a signal
+# interrupted is restarted there), a mov of a constant into each register that was changed, and a jump back.  The kernel has put the
+# instruction pointer of a vdso call on its landing place, behind an int 0x80 of its own, so both entries look alike here.
+#
+# 32-bit guests have this arena only, a 64-bit guest gets it with its first such call (lowmap.pxi).  Whatever has no other arena uses
+# it, also `syscall` from 64-bit code in a 32-bit program.
+
+cdef extern from * nogil:
+    """
+    static const unsigned short pyroot_reg_arg_i386[6] = {
+        offsetof(struct user_regs_struct, rbx), offsetof(struct user_regs_struct, rcx), offsetof(struct user_regs_struct, rdx),
+        offsetof(struct user_regs_struct, rsi), offsetof(struct user_regs_struct, rdi), offsetof(struct user_regs_struct, rbp)};
+    /* what the registers of the arguments are called in instructions */
+    static const unsigned char pyroot_reg_code_i386[6] = {3, 1, 2, 6, 7, 5};
+    static const unsigned char pyroot_reg_code[6] = {7, 6, 2, 10, 8, 9};
+    enum { PYROOT_REG_CS = offsetof(struct user_regs_struct, cs) };
+    """
+    const unsigned short *pyroot_reg_arg_i386
+    const unsigned char *pyroot_reg_code_i386
+    const unsigned char *pyroot_reg_code
+    enum:
+        PYROOT_REG_CS
+
+cdef uint32_t ARCH_I386 = 0x40000003
+
+cdef enum:
+    USER32_CS = 0x23
+
+cdef inline bint has_arena(Tracee *t) noexcept nogil:
+    return t.mm.arena or t.mm.low != 0
+
+cdef inline bint uses_code(Tracee *t) noexcept nogil:
+    """Say whether the call at hand returns through code in its slot, not through a stub."""
+    return t.compat or not t.mm.arena
+
+cdef inline uint64_t arena_base(Tracee *t) noexcept nogil:
+    return t.mm.low if uses_code(t) else <uint64_t>LOADER_ARENA
+
+cdef inline bint ip_in_code(Tracee *t, uint64_t ip) noexcept nogil:
+    return t.mm.low != 0 and ip - t.mm.low < ARENA_SIZE
+
+cdef inline uint64_t call_again(Tracee *t) noexcept nogil:
+    """Return the address of the instruction that makes the rewritten call once more (its pointer argument is the second)."""
+    return edit_address(t, 0) - SLOT_FRAME if uses_code(t) else <uint64_t>LOADER_STUBS + LOADER_STUB_SIZE
+
+cdef inline uint64_t call_number(Tracee *t, uint64_t here, uint64_t i386) noexcept nogil:
+    return i386 if t.compat else here
+
+cdef int code_mov(uint8_t *to, int register, uint64_t value, bint wide) noexcept nogil:
+    """Encode mov $value, %register; return how many bytes it takes.  A 32-bit mov clears the upper half."""
+    cdef int n = 0
+    cdef uint32_t low = <uint32_t>value
+    cdef bint long_form = wide and value >> 32 != 0
+    if long_form or register > 7:
+        to[0] = 0x40 | (8 if long_form else 0) | (1 if register > 7 else 0)
+        n = 1
+    to[n] = 0xb8 | (register & 7)
+    n += 1
+    if long_form:
+        memcpy(to + n, &value, 8)
+        return n + 8
+    memcpy(to + n, &low, 4)
+    return n + 4
+
+cdef int code_jump(uint8_t *to, uint64_t at, uint64_t target, bint wide) noexcept nogil:
+    """Encode a jump from address ``at``."""
+    cdef int64_t distance = <int64_t>(target - (at + 5))
+    cdef int32_t near = <int32_t>distance
+    if not wide or distance == near:
+        to[0] = 0xe9
+        memcpy(to + 1, &near, 4)
+        return 5
+    # jmp *0(%rip)
+    to[0] = 0xff
+    to[1] = 0x25
+    memset(to + 2, 0, 4)
+    memcpy(to + 6, &target, 8)
+    return 14
+
+cdef int code_make(Tracee *t, uint8_t *code, uint64_t address, bint wide) noexcept nogil:
+    """Write the code of the edited call for a slot at ``address``; return its length, or -ENOMEM if it has no room."""
+    cdef uint8_t text[96]
+    cdef int i, n = 2
+    cdef bint changed[6]
+    cdef const unsigned char *registers = pyroot_reg_code_i386 if t.compat else pyroot_reg_code
+    for i in range(6):
+        changed[i] = t.compat and t.direct != 0
+    for i in range(edit.n):
+        changed[edit.arg[i]] = True
+    text[0] = 0xcd if t.compat else 0x0f
+    text[1] = 0x80 if t.compat else 0x05
+    for i in range(6):
+        if changed[i]:
+            n += code_mov(text + n, registers[i], t.full[i], wide)
+    n += code_jump(text + n, address + n, t.ip, wide)
+    if n > SLOT_FRAME:
+        return -ENOMEM
+    memset(text + n, 0xcc, sizeof(text) - n)
+    memcpy(code, text, SLOT_FRAME)
+    return n
+
+cdef int commit_code(Tracee *t) noexcept nogil:
+    """edit_commit for a call that returns through its slot."""
+    cdef uint64_t cs = 0, data, value
+    cdef int i, n
+    if t.mm.low == 0 or reg_peek(t, PYROOT_REG_CS, &cs) < 0:
+        return -EFAULT
+    if edit_reserve(t) < 0:
+        return -ENOMEM
+    data = edit_address(t, 0)
+    n = code_make(t, <uint8_t *>edit.frame, data - SLOT_FRAME, cs != USER32_CS)
+    if n < 0:
+        return n
+    if arena.shared:
+        memcpy(arena.map + slot_offset(t.slot), edit.frame, SLOT_FRAME + edit.len)
+    elif mem_write(t.tid, data - SLOT_FRAME, edit.frame, SLOT_FRAME + edit.len) < 0:
+        return -EFAULT
+    if t.compat and t.direct != 0:
+        # the arguments of a socketcall lay in memory: make the call of its own that has them in registers
+        if reg_poke(t, PYROOT_REG_NR, t.direct) < 0:
+            return -ESRCH
+        for i in range(6):
+            if reg_set_arg(t, i, t.args[i]) < 0:
+                return -ESRCH
+    for i in range(edit.n):
+        value = edit.value[i] + (data if edit.pointer[i] else 0)
+        if reg_set_arg(t, edit.arg[i], value) < 0:
+            return -ESRCH
+    return reg_set_ip(t, data - SLOT_FRAME + 2)
+
+cdef bint slot_is_held(Tracee *t, int slot) noexcept nogil:
+    cdef int i
+    if t.slot == slot:
+        return True
+    for i in range(t.npins):
+        if t.pins[i].slot == slot:
+            return True
+    return False
+
+cdef int code_call(Tracee *t) noexcept nogil:
+    """A call of the loader, or from a slot; returns what to do, or -1: it is a call like any other."""
+    cdef int slot
+    if t.mm.loading:
+        return loader_call(t)
+    if not ip_in_code(t, t.ip):
+        return -1
+    slot = slot_of(t.ip - t.mm.low)
+    if not slot_is_held(t, slot):
+        # nothing that we wrote for this tracee: its path would go to the host as it is
+        return answer(t, -EINTR)
+    pin_resume(t, slot)
+    return R_CONT if t.exit_action == X_NONE else R_EXIT
+
+cdef int loader_call(Tracee *t) noexcept nogil:
+    """The 32-bit loader is at work, nothing of the guest runs; its last call tells where the kernel put the arena."""
+    if t.nr != LOADER32_REPORT:
+        return R_CONT
+    t.mm.low = t.args[0]
+    t.mm.loading = False
+    tracee_release_call(t)
+    return answer(t, 0)
