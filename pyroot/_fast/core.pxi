@@ -226,7 +226,7 @@ cdef class Core:
             walk_release(&W2)
 
     cdef int _prepare(self, bint seccomp) except -1:
-        global names
+        global names, listing_needed
         if names == NULL:
             names = <SockName *>calloc(NAMES, sizeof(SockName))
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
@@ -236,6 +236,7 @@ cdef class Core:
         placement_prepare()
         poison_prepare()
         handlers_fill()
+        listing_needed = view_needs_listing(&self.view)
         filter_prepare()
         return 0
 

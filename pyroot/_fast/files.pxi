@@ -373,11 +373,13 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
         if W1.bi >= 0 and W1.v.ambiguous:
             how = open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not flags & O_PATH:
-            error = proc_file(t, &W1)
+            error = proc_text(t, &W1)
             if error < 0:
                 return answer(t, error)
             if error > 0:
                 outcome = TR_TEXT
+                if flags & O_NOFOLLOW:
+                    edit_value(row.flags, flags & ~<uint64_t>O_NOFOLLOW)
     error = put_path(&W1, outcome, row.path)
     if error < 0:
         return answer(t, error)
@@ -431,6 +433,13 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))
     if outcome == -ESRCH:
         return R_DEAD
+    if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:
+        i = proc_text(t, &W1)
+        if i < 0:
+            return answer(t, i)
+        if i > 0:
+            outcome = TR_TEXT
+            how.flags &= ~<uint64_t>O_NOFOLLOW
     if outcome == TR_PASS and (how.resolve == 0 or not W1.valid):
         return R_CONT
     how.resolve = 0

@@ -1,69 +1,9 @@
-# Files of /proc whose text names mounts: the guest reads a memfd made from the supervisor's own file and the bindings.
+# Files of /proc whose text names mounts: a text made from the supervisor's own file and the bindings.
 #
 # As in a real chroot, the root is listed only if it is itself a mount point; each binding is a mount; mounts of the host below a
 # binding are visible and listed, except where another binding covers them.
 
-cdef enum:
-    K_MOUNTS = 1
-    K_MOUNTINFO = 2
-    K_MOUNTSTATS = 3
-
-cdef struct Text:
-    char *p
-    size_t n, cap
-
-cdef int text_add(Text *x, const char *s, size_t n) noexcept nogil:
-    cdef char *grown
-    if x.n + n + 1 > x.cap:
-        grown = <char *>realloc(x.p, (x.n + n + 1) * 2 + 4096)
-        if grown == NULL:
-            return -ENOMEM
-        x.p = grown
-        x.cap = (x.n + n + 1) * 2 + 4096
-    memcpy(x.p + x.n, s, n)
-    x.n += n
-    x.p[x.n] = 0
-    return 0
-
-cdef int text_file(Text *x, const char *name) noexcept nogil:
-    """Append a whole file."""
-    cdef char part[8192]
-    cdef ssize_t got
-    cdef int fd = c_open(name, O_RDONLY | O_CLOEXEC)
-    if fd < 0:
-        return -errno
-    while True:
-        got = c_read(fd, part, sizeof(part))
-        if got <= 0 or text_add(x, part, got) < 0:
-            break
-    c_close(fd)
-    return 0 if got == 0 else -EIO
-
-cdef void text_escaped(Text *x, const char *s, int n) noexcept nogil:
-    """Append a path as the kernel writes it: blanks, tabs, newlines, backslashes and # in octal."""
-    cdef int i
-    cdef char octets[8]
-    for i in range(n):
-        if s[i] == c' ' or s[i] == c'\t' or s[i] == c'\n' or s[i] == c'\\' or s[i] == c'#':
-            snprintf(octets, sizeof(octets), b"\\%03o", s[i])
-            text_add(x, octets, 4)
-        else:
-            text_add(x, s + i, 1)
-
-cdef int unescape(const char *s, int n, char *to) noexcept nogil:
-    cdef int i = 0, k = 0
-    while i < n and k < PATHMAX - 1:
-        if s[i] == c'\\' and i + 3 < n:
-            to[k] = (s[i + 1] - c'0') * 64 + (s[i + 2] - c'0') * 8 + (s[i + 3] - c'0')
-            i += 4
-        else:
-            to[k] = s[i]
-            i += 1
-        k += 1
-    if k == 1 and to[0] == c'/':
-        k = 0
-    to[k] = 0
-    return k
+cdef const char *MOUNT_ESCAPES = b" \t\n\\#"
 
 cdef struct Line:            # one mount of the host
     const char *text         # the whole line
@@ -103,7 +43,9 @@ cdef int line_parse(Line *l, const char *text, int len, int kind) noexcept nogil
         l.pointlen = field(text, len, 4 if kind == K_MOUNTINFO else 1, &l.point)
         if kind == K_MOUNTINFO:
             l.rootlen = field(text, len, 3, &l.root)
-    l.n = unescape(l.point, l.pointlen, l.mount)
+    l.n = unescape(l.point, l.pointlen, l.mount, PATHMAX)
+    if l.n == 1 and l.mount[0] == c'/':
+        l.n = 0
     return 0
 
 cdef const char *find_in(const char *text, int len, const char *what) noexcept nogil:
@@ -129,13 +71,13 @@ cdef void line_write(
         text_add(out, b" ", 1)
         if not (belowlen > 0 and l.rootlen == 1 and l.root[0] == c'/'):
             text_add(out, l.root, l.rootlen)
-        text_escaped(out, below, belowlen)
+        text_escaped(out, below, belowlen, MOUNT_ESCAPES)
         text_add(out, b" ", 1)
     else:
         text_add(out, l.text, l.point - l.text)
     if guestlen == 0:
         text_add(out, b"/", 1)
-    text_escaped(out, guest, guestlen)
+    text_escaped(out, guest, guestlen, MOUNT_ESCAPES)
     rest = l.point + l.pointlen
     text_add(out, rest, l.text + l.len - rest)
     text_add(out, b"\n", 1)
@@ -198,47 +140,3 @@ cdef int mounts_text(View *v, int kind, Text *out) noexcept nogil:
             mounts_below(out, &host, kind, v, b, number)
     free(host.p)
     return result
-
-cdef int proc_file(Tracee *t, Walk *w) noexcept nogil:
-    """If the path names a mount table of /proc, put the path of a made one in its place.
-
-    Returns 1 when replaced, 0 when the file is none of ours, or -errno.  The memfd lives until the call is over.
-    """
-    cdef const char *name = w.h + w.placelen - w.namelen
-    cdef int pid, kind, fd
-    cdef Text out
-    if w.last != LAST_NORM or w.namelen < 3 or w.hlen != w.placelen or parse_pid(w.h + 6, &pid) == 0:
-        return 0
-    if tracee_get(pid) == NULL:
-        # the memory of a process outside is not for guests
-        return -EACCES if strcmp(name, b"mem") == 0 else 0
-    if strcmp(name, b"mounts") == 0:
-        kind = K_MOUNTS
-    elif strcmp(name, b"mountinfo") == 0:
-        kind = K_MOUNTINFO
-    elif strcmp(name, b"mountstats") == 0:
-        kind = K_MOUNTSTATS
-    else:
-        return 0
-    if w.mode != M_FOLLOW and w.mode != M_NOFOLLOW:
-        return 0
-    memset(&out, 0, sizeof(out))
-    fd = mounts_text(w.v, kind, &out)
-    if fd == 0:
-        fd = c_memfd_create(name, MFD_CLOEXEC)
-        if fd < 0:
-            fd = -errno
-        elif out.n > 0 and c_write(fd, out.p, out.n) != <ssize_t>out.n:
-            c_close(fd)
-            fd = -EIO
-    free(out.p)
-    if fd < 0:
-        return fd
-    if t.hold[1] >= 0:
-        c_close(t.hold[1])
-    t.hold[1] = fd
-    w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", c_getpid(), fd)
-    w.placelen = w.hlen
-    w.namelen = 0
-    w.mode = M_FOLLOW
-    return 1

@@ -19,6 +19,8 @@ ENOSYS = 38
 OFF_NR, OFF_ARCH, OFF_IP, OFF_ARGS = 0, 4, 8, 16
 #: The supervisor's pid is patched over this constant when a session starts.
 SUPERVISOR_MARK = 0x50595254
+#: Stops only in a view whose listings need it: a session whose view does not makes RET_ALLOW of this.
+LISTING_MARK = RET_TRACE | 0x4C
 #: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
 LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
 
@@ -31,6 +33,8 @@ def _conditional(row: Row) -> list[Insn]:
     assert row.when is not None
     kind, argument, value = row.when
     low = OFF_ARGS + 8 * argument
+    if kind == "listing":
+        return [(RET, 0, 0, LISTING_MARK)]
     if kind == "any":
         return [(LD, 0, 0, low), (JSET, 0, 1, value), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind == "nonzero":
@@ -116,7 +120,8 @@ def render() -> str:
         "    unsigned char final; signed char flags; unsigned char dflt, remove; unsigned bit; int refuse;",
         "} pyroot_row;", "",
         f"#define PYROOT_LAST_CALL {max(numbers.NUMBERS.values())}",
-        f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u", "",
+        f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u",
+        f"#define PYROOT_LISTING_MARK {LISTING_MARK:#x}u", "",
         "static const pyroot_row pyroot_rows[PYROOT_LAST_CALL + 1] = {",
         *(_row_initialiser(row) for row in sorted(ROWS, key=lambda row: numbers.NUMBERS[row.name])),
         "};", "", *(f"#define NR_{name} {number}" for name, number in numbers.NUMBERS.items()), "",
