@@ -385,6 +385,29 @@ static int polls(void)
     return 0;
 }
 
+/* table: mountinfo with numbers by order, so that the tree shows; then the other two */
+static int table(void)
+{
+    int numbers[4096], n = 0, id, parent, at;
+    char *line, *rest;
+
+    slurp("/proc/self/mountinfo");
+    for (line = strtok_r(text, "\n", &rest); line && n < 4096; line = strtok_r(NULL, "\n", &rest)) {
+        if (sscanf(line, "%d %d %n", &id, &parent, &at) != 2)
+            return 1;
+        numbers[n++] = id;
+        for (id = 0; id < n - 1 && numbers[id] != parent; id++)
+            ;
+        printf("on %d: %.*s", id < n - 1 ? id : -1, (int)strcspn(line + at, "\n"), line + at);
+        puts(n > 1 && numbers[n - 1] <= numbers[n - 2] ? " unordered" : "");
+    }
+    slurp("/proc/self/mounts");
+    fputs(text, stdout);
+    slurp("/proc/self/mountstats");
+    fputs(text, stdout);
+    return 0;
+}
+
 int main(int count, char **words)
 {
     const char *what = count > 1 ? words[1] : "", *argument = count > 2 ? words[2] : "";
@@ -405,5 +428,7 @@ int main(int count, char **words)
         return sockets(argument);
     if (!strcmp(what, "self"))
         return self();
+    if (!strcmp(what, "table"))
+        return table();
     return strcmp(what, "polls") ? 2 : polls();
 }
