@@ -187,6 +187,35 @@ cdef const char *state_shown(Tracee *t, const char *line) noexcept nogil:
         return NULL
     return b"T (stopped)" if is_stopped(t) else b"R (running)"
 
+cdef void mask_hex(Tracee *t, const char *p, int n, Text *out) noexcept nogil:
+    """Append the line with the digits of the guest's own affinity, which placement.pxi keeps while it has another."""
+    cdef size_t start = out.n
+    cdef int i, nibble = 0
+    text_add(out, p, n)
+    if out.n != start + n:
+        return
+    for i in range(n - 1, 13, -1):
+        if p[i] != c',':
+            out.p[start + i] = b"0123456789abcdef"[t.mask[nibble // 16] >> (nibble % 16 * 4) & 15] if nibble < 256 else c'0'
+            nibble += 1
+
+cdef void mask_list(Tracee *t, Text *out) noexcept nogil:
+    cdef int i = 0, first
+    cdef char number[32]
+    cdef bint more = False
+    text_add(out, b"Cpus_allowed_list:\t", 19)
+    while i < 1024:
+        if not (t.mask[i // 64] >> (i % 64)) & 1:
+            i += 1
+            continue
+        first = i
+        while i < 1024 and (t.mask[i // 64] >> (i % 64)) & 1:
+            i += 1
+        text_add(out, number, snprintf(number, sizeof(number), b"%s%d", <const char *>(b"," if more else b""), first))
+        if i - 1 > first:
+            text_add(out, number, snprintf(number, sizeof(number), b"-%d", i - 1))
+        more = True
+
 cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     """Leave the supervisor and its filter out.  NoNewPrivs stays: set-user-ID programs do run without their rights."""
     cdef Text host
@@ -194,7 +223,6 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     cdef const char *shown
     cdef char number[24]
     cdef int n, filters = 0, error
-    placement_release(t)
     memset(&host, 0, sizeof(host))
     error = text_file(&host, f.name)
     if error < 0 or host.p == NULL:
@@ -211,6 +239,10 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
         if shown != NULL:
             text_add(out, p, 7)
             text_add(out, shown, strlen(shown))
+        elif t.near and starts(p, b"Cpus_allowed:\t"):
+            mask_hex(t, p, n, out)
+        elif t.near and starts(p, b"Cpus_allowed_list:\t"):
+            mask_list(t, out)
         elif starts(p, b"TracerPid:\t"):
             text_add(out, b"TracerPid:\t0", 12)
         elif starts(p, b"Seccomp:\t2") and filters <= 0:
@@ -281,6 +313,25 @@ cdef bint copy_wanted(Tracee *t, Tracee *whose, int kind) noexcept nogil:
         return whose.tgid != t.tgid
     return True
 
+cdef bint copy_reachable(Tracee *t) noexcept nogil:
+    """Say whether the guest may open descriptors of ours: a guest of root that has changed its uid may not."""
+    cdef Text status
+    cdef const char *p
+    cdef int i, fsuid = 0
+    if c_geteuid() != 0:
+        return True
+    memset(&status, 0, sizeof(status))
+    snprintf(link_text, 64, b"/proc/%d/status", t.tid)
+    if text_file(&status, link_text) == 0 and status.p != NULL:
+        p = find_text(status.p, b"\nUid:\t")
+        for i in range(4):
+            if p != NULL:
+                p = strchr(p + 1, c'\t')
+        if p != NULL:
+            parse_pid(p + 1, &fsuid)
+    free(status.p)
+    return fsuid == 0
+
 cdef int copy_make(const ProcFile *f, const Text *text) noexcept nogil:
     """Return a read-only descriptor on the text."""
     cdef char name[128]
@@ -324,8 +375,10 @@ cdef int proc_text(Tracee *t, Walk *w) noexcept nogil:
     if whose == NULL:
         # the memory of a process outside is not for guests
         return -EACCES if f.kind == K_MEM else 0
-    if f.kind == K_MEM or not copy_wanted(t, whose, f.kind):
+    if f.kind == K_MEM or not copy_wanted(t, whose, f.kind) or (f.kind > K_MOUNTSTATS and not copy_reachable(t)):
         return 0
+    if K_MAPS <= f.kind <= K_NUMA_MAPS and whose.mm != NULL and whose.mm.undumpable and whose.tgid != t.tgid:
+        return -EACCES
     memset(&out, 0, sizeof(out))
     fd = text_make(w.v, whose, &f, &out)
     if fd == 0:
