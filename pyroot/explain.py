@@ -271,8 +271,10 @@ def core_failure(error: Exception) -> PyrootError:
     text = str(error)
     hint = "PYROOT_DEBUG=1 shows where it happened"
     if text.startswith("ptrace"):
-        if tracer := _tracer():
+        if tracer := _status_field(b"TracerPid:"):
             hint = f"process {tracer} traces this one already: pyroot does not run inside strace, gdb or another pyroot"
+        elif _status_field(b"NoNewPrivs:"):  # a guest of pyroot sees no tracer
+            hint = "pyroot does not run inside another pyroot, nor in a sandbox that refuses ptrace"
         else:
             hint = "look at /proc/sys/kernel/yama/ptrace_scope and, in a container, for the capability SYS_PTRACE"
     elif text.startswith("fork"):
@@ -280,12 +282,12 @@ def core_failure(error: Exception) -> PyrootError:
     return PyrootError(text, hint)
 
 
-def _tracer() -> int:
-    """Return the pid of the process that traces us, 0 when nobody does."""
+def _status_field(name: bytes) -> int:
+    """Return a number from our status in /proc, 0 where there is none."""
     try:
         with open("/proc/self/status", "rb") as file:
             for line in file:
-                if line.startswith(b"TracerPid:"):
+                if line.startswith(name):
                     return int(line.split()[1])
     except OSError:
         pass

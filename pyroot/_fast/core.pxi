@@ -229,7 +229,7 @@ cdef class Core:
             walk_release(&W2)
 
     cdef int _prepare(self, bint seccomp) except -1:
-        global names
+        global names, listing_needed
         if names == NULL:
             names = <SockName *>calloc(NAMES, sizeof(SockName))
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
@@ -239,6 +239,7 @@ cdef class Core:
         placement_prepare()
         poison_prepare()
         handlers_fill()
+        listing_needed = view_needs_listing(&self.view)
         filter_prepare()
         return 0
 

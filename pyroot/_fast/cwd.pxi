@@ -106,6 +106,9 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
         return -errno
     if text[0] != c'/':
         return 0
+    fd = copied_path(text, <int>n, text)
+    if fd > 0:
+        return guest_text(text, fd, -1, to)
     parse_pid(strrchr(link, c'/') + 1, &fd)
     return guest_text(text, <int>n, fd_binding(W1.v, t, fd), to)
 

@@ -361,34 +361,38 @@ cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     edit_start()
     return open_common(t, row, flags, call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], open_mode(flags)))
 
-cdef int mount_point_exists(uint64_t flags) noexcept nogil:
-    """Return the error of an exclusive open of a mount point: the flags are checked first, then the slash."""
-    cdef c_stat st
-    cdef int error = parent_stat(&W1, &st)
-    if error < 0:
-        return error
-    return -EINVAL if flags & O_TMPFILE else -EISDIR if W1.slash else -EEXIST
-
 cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
     cdef int error, how = R_CONT
     if outcome == -ESRCH:
         return R_DEAD
     note_writing(flags)
     if W1.valid:
-        if W1.isbind and W1.mode == M_CREATE and W1.last == LAST_NORM:
-            return answer(t, mount_point_exists(flags))
+        if made_on_mount(&W1):
+            return answer(t, made_errno(&W1, flags))
         if W1.bi >= 0 and W1.v.ambiguous:
             how = open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not flags & O_PATH:
-            error = proc_file(t, &W1)
+            error = proc_text(t, &W1)
             if error < 0:
                 return answer(t, error)
             if error > 0:
                 outcome = TR_TEXT
+                if flags & O_NOFOLLOW:
+                    edit_value(row.flags, flags & ~<uint64_t>O_NOFOLLOW)
     error = put_path(&W1, outcome, row.path)
     if error < 0:
         return answer(t, error)
     return finish_edit(t, how)
+
+cdef bint made_on_mount(Walk *w) noexcept nogil:
+    """Say whether an open with O_CREAT and O_EXCL names a mount point, which the host may not have."""
+    return w.isbind and w.mode == M_CREATE and w.last == LAST_NORM
+
+cdef int made_errno(Walk *w, uint64_t flags) noexcept nogil:
+    """Return what such an open gets: the flags are checked first, then the way, then the slash."""
+    cdef c_stat st
+    cdef int error = -EINVAL if flags & O_TMPFILE else parent_stat(w, &st)
+    return error if error < 0 else -EISDIR if w.slash else -EEXIST
 
 cdef int open_ambiguous(Tracee *t) noexcept nogil:
     """The view shows some directory twice: note at the exit which binding the new descriptor came through."""
@@ -439,8 +443,15 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))
     if outcome == -ESRCH:
         return R_DEAD
-    if W1.valid and W1.isbind and W1.mode == M_CREATE and W1.last == LAST_NORM:
-        return answer(t, mount_point_exists(how.flags))
+    if W1.valid and made_on_mount(&W1):
+        return answer(t, made_errno(&W1, how.flags))
+    if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:
+        i = proc_text(t, &W1)
+        if i < 0:
+            return answer(t, i)
+        if i > 0:
+            outcome = TR_TEXT
+            how.flags &= ~<uint64_t>O_NOFOLLOW
     if outcome == TR_PASS and (how.resolve == 0 or not W1.valid):
         return R_CONT
     how.resolve = 0

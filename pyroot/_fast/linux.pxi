@@ -61,6 +61,7 @@ cdef extern from "<fcntl.h>" nogil:
         O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_TRUNC, O_NONBLOCK, O_TMPFILE
         AT_FDCWD, AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_EACCESS
         F_DUPFD_CLOEXEC, F_SETLEASE, F_RDLCK, F_UNLCK, F_GETFD
+        F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE
         O_ACCMODE
     int c_open "open"(const char *, int, ...)
     int c_openat "openat"(int, const char *, int, ...)
@@ -77,6 +78,9 @@ cdef extern from "<unistd.h>" nogil:
     int c_chdir "chdir"(const char *)
     int c_rmdir "rmdir"(const char *)
     int c_unlink "unlink"(const char *)
+    off_t lseek(int, off_t, int)
+    enum:
+        SEEK_SET, SEEK_CUR
     pid_t c_fork "fork"()
     pid_t c_getpid "getpid"()
     pid_t c_getpgrp "getpgrp"()
@@ -106,6 +110,7 @@ cdef extern from "<sys/stat.h>" nogil:
     enum:
         S_ISVTX, S_IWOTH
     int c_chmod "chmod"(const char *, unsigned int)
+    int c_fchmod "fchmod"(int, unsigned int)
 
 cdef extern from "<sys/statvfs.h>" nogil:
     struct c_statvfs "statvfs":
@@ -139,7 +144,7 @@ cdef extern from "<sys/mman.h>" nogil:
     int c_memfd_create "memfd_create"(const char *, unsigned int)
     int ftruncate(int, off_t)
     enum:
-        PROT_READ, PROT_WRITE, MAP_SHARED, MFD_CLOEXEC, MFD_EXEC
+        PROT_READ, PROT_WRITE, MAP_SHARED, MFD_CLOEXEC, MFD_EXEC, MFD_ALLOW_SEALING
     void *MAP_FAILED
 
 cdef extern from "<sys/uio.h>" nogil:
@@ -259,10 +264,10 @@ cdef extern from "tables.h" nogil:
     const pyroot_row *pyroot_rows_i386
     const sock_filter *pyroot_filter
     enum:
-        PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK
+        PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK, PYROOT_LISTING_MARK
     enum:
-        H_NONE, H_AFFINITY, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GUESTPID, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2
-        H_PATH
+        H_NONE, H_AFFINITY, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN, H_OPEN_TREE
+        H_OPENAT2, H_PATH
         H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG, H_SOCKIN
         H_SOCKETCALL, H_SOCKOUT, H_UNSHARE
         F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN
@@ -302,6 +307,11 @@ cdef extern from "<sys/syscall.h>" nogil:
 
 cdef extern from * nogil:
     """
+    static int pyroot_pending_stop(int tid) {
+        siginfo_t info = {0};
+        if (waitid(P_PID, (id_t)tid, &info, WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0 || info.si_pid == 0) return 0;
+        return info.si_status;
+    }
     static int pyroot_socket_name(int fd, int peer, void *to, unsigned int *size) {
         return peer ? getpeername(fd, (struct sockaddr *)to, size) : getsockname(fd, (struct sockaddr *)to, size);
     }
@@ -314,6 +324,7 @@ cdef extern from * nogil:
         return got < 0 ? -1 : 0;
     }
     """
+    int pyroot_pending_stop(int)
     int pyroot_socket_name(int, int, void *, unsigned int *)
     int pyroot_peek_sender(int, void *, unsigned int *)
 
@@ -323,4 +334,4 @@ cdef extern from "<errno.h>" nogil:
 
 cdef extern from "tables.h" nogil:
     enum:
-        NR_sendmsg, NR_sched_setaffinity
+        NR_sendmsg, NR_sched_setaffinity, NR_getdents, NR_getdents64

@@ -228,10 +228,12 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
         return
     if sig == SIGSTOP or sig == SIGTSTP or sig == SIGTTIN or sig == SIGTTOU:
         c_ptrace(PTRACE_LISTEN, t.tid, NULL, NULL)
+        t.listening = True
         if t.tid == session.main_tid and c_getpgid(t.tid) == c_getpgrp():
             # a shell waits for us, not for the guest: stop with it.  SIGCONT to the group wakes both.
             c_kill(c_getpid(), SIGSTOP)
         return
+    t.listening = False
     resume(t, 0, t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
 cdef void on_stop(int tid, int status) noexcept nogil:

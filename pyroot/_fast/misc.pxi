@@ -96,6 +96,7 @@ cdef void handlers_fill() noexcept nogil:
     handlers[H_FCHDIR] = on_fchdir
     handlers[H_GETCWD] = on_getcwd
     handlers[H_EXEC] = on_exec
+    handlers[H_GETDENTS] = on_getdents
     handlers[H_PRIVILEGED] = on_privileged
     handlers[H_CLONE] = on_clone
     handlers[H_CLONE3] = on_clone3
@@ -189,3 +190,5 @@ cdef void filter_prepare() noexcept nogil:
         filter_program[i] = pyroot_filter[i]
         if filter_program[i].code == 0x15 and filter_program[i].k == PYROOT_SUPERVISOR_MARK:
             filter_program[i].k = c_getpid()
+        if filter_program[i].code == 0x06 and filter_program[i].k == PYROOT_LISTING_MARK and not listing_needed:
+            filter_program[i].k = 0x7fff0000

@@ -41,7 +41,7 @@ cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
     return old.bi != new.pbi
 
 cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
-    cdef int r1, r2, mode = M_NOFOLLOW if row.final == F_CREATE else path_mode(row, t)
+    cdef int r1, r2, error, mode = M_NOFOLLOW if row.final == F_CREATE else path_mode(row, t)
     cdef c_stat st
     cdef bint by_fd = False
     if two_paths(t, row, mode, &r1, &r2) < 0:
@@ -52,7 +52,8 @@ cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
         link_from_fd(t, <int>t.args[row.dirfd])
     if W1.valid and W2.valid and (row.flags < 0 or not t.args[row.flags] & ~<uint64_t>(AT_SYMLINK_FOLLOW_ | AT_EMPTY_PATH)):
         if W2.isbind and W2.last == LAST_NORM and not by_fd and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
-            return answer(t, -EEXIST)
+            error = parent_stat(&W2, &st)
+            return answer(t, error if error < 0 else -EEXIST)
         if link_crosses(&W1, &W2) and W2.last == LAST_NORM and not W2.slash:
             # the kernel's order: old must exist, new must not, then the mounts are compared
             if ((by_fd or fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0) and parent_stat(&W2, &st) == 0

@@ -1,79 +1,40 @@
-# Files of /proc whose text names mounts: the guest reads a memfd made from the supervisor's own file and the bindings.
+# Files of /proc whose text names mounts: made from the supervisor's own files and the bindings.
 #
-# As in a real chroot, the root is listed only if it is itself a mount point; each binding is a mount; mounts of the host below a
-# binding are visible and listed, except where another binding covers them.
+# The table is the one that "mount --rbind" of each binding in turn would give: as in a real chroot the root is listed only if it is
+# itself a mount point; a binding stands with the mounts of the host below it.  Numbers ascend in this order, as findmnt(8) shows them.
+
+cdef const char *MOUNT_ESCAPES = b" \t\n\\#"
 
 cdef enum:
-    K_MOUNTS = 1
-    K_MOUNTINFO = 2
-    K_MOUNTSTATS = 3
+    ROOT_NUMBER = 1000       # the guest's root, listed or not
 
-cdef struct Text:
-    char *p
-    size_t n, cap
-
-cdef int text_add(Text *x, const char *s, size_t n) noexcept nogil:
-    cdef char *grown
-    if x.n + n + 1 > x.cap:
-        grown = <char *>realloc(x.p, (x.n + n + 1) * 2 + 4096)
-        if grown == NULL:
-            return -ENOMEM
-        x.p = grown
-        x.cap = (x.n + n + 1) * 2 + 4096
-    memcpy(x.p + x.n, s, n)
-    x.n += n
-    x.p[x.n] = 0
-    return 0
-
-cdef int text_file(Text *x, const char *name) noexcept nogil:
-    """Append a whole file."""
-    cdef char part[8192]
-    cdef ssize_t got
-    cdef int fd = c_open(name, O_RDONLY | O_CLOEXEC)
-    if fd < 0:
-        return -errno
-    while True:
-        got = c_read(fd, part, sizeof(part))
-        if got <= 0 or text_add(x, part, got) < 0:
-            break
-    c_close(fd)
-    return 0 if got == 0 else -EIO
-
-cdef void text_escaped(Text *x, const char *s, int n) noexcept nogil:
-    """Append a path as the kernel writes it: blanks, tabs, newlines, backslashes and # in octal."""
-    cdef int i
-    cdef char octets[8]
-    for i in range(n):
-        if s[i] == c' ' or s[i] == c'\t' or s[i] == c'\n' or s[i] == c'\\' or s[i] == c'#':
-            snprintf(octets, sizeof(octets), b"\\%03o", s[i])
-            text_add(x, octets, 4)
-        else:
-            text_add(x, s + i, 1)
-
-cdef int unescape(const char *s, int n, char *to) noexcept nogil:
-    cdef int i = 0, k = 0
-    while i < n and k < PATHMAX - 1:
-        if s[i] == c'\\' and i + 3 < n:
-            to[k] = (s[i + 1] - c'0') * 64 + (s[i + 2] - c'0') * 8 + (s[i + 3] - c'0')
-            i += 4
-        else:
-            to[k] = s[i]
-            i += 1
-        k += 1
-    if k == 1 and to[0] == c'/':
-        k = 0
-    to[k] = 0
-    return k
-
-cdef struct Line:            # one mount of the host
-    const char *text         # the whole line
+cdef struct Mount:           # one mount of the host
+    const char *text         # its record in the file asked for, NULL if the files disagree
     int len
-    const char *point        # its mount point as written
+    const char *point        # its mount point in that record, as written
     int pointlen
-    const char *root         # mountinfo only: the root field as written
+    const char *device       # major:minor, from mountinfo
+    int devicelen
+    const char *root         # which part of the file system
     int rootlen
-    int n                    # length of the unescaped mount point
-    char mount[PATHMAX]
+    char *path               # the mount point in plain (owned)
+    int n
+    int number, parent
+
+cdef struct Listed:          # one mount of the guest
+    char *path               # owned
+    int n
+    int number
+
+cdef struct Mounts:
+    Mount *m
+    int n
+    Listed *out
+    int nout, room
+    int last                 # the number given last
+    Text info, text          # mountinfo, and the file asked for
+    int kind
+    Text *to
 
 cdef int field(const char *text, int len, int which, const char **at) noexcept nogil:
     """Find blank-separated field ``which`` (from 0); return its length."""
@@ -88,24 +49,6 @@ cdef int field(const char *text, int len, int which, const char **at) noexcept n
         which -= 1
         i += 1
 
-cdef int line_parse(Line *l, const char *text, int len, int kind) noexcept nogil:
-    cdef const char *p
-    l.text = text
-    l.len = len
-    l.rootlen = 0
-    if kind == K_MOUNTSTATS:
-        p = find_in(text, len, b" mounted on ")
-        if p == NULL:
-            return -EINVAL
-        p += 12
-        l.pointlen = field(p, len - <int>(p - text), 0, &l.point)
-    else:
-        l.pointlen = field(text, len, 4 if kind == K_MOUNTINFO else 1, &l.point)
-        if kind == K_MOUNTINFO:
-            l.rootlen = field(text, len, 3, &l.root)
-    l.n = unescape(l.point, l.pointlen, l.mount)
-    return 0
-
 cdef const char *find_in(const char *text, int len, const char *what) noexcept nogil:
     cdef int i, n = <int>strlen(what)
     for i in range(len - n + 1):
@@ -113,132 +56,203 @@ cdef const char *find_in(const char *text, int len, const char *what) noexcept n
             return text + i
     return NULL
 
-cdef void line_write(
-    Text *out, Line *l, int kind, const char *guest, int guestlen, const char *below, int belowlen, int number, int parent
+cdef int record_length(const char *p, int kind) noexcept nogil:
+    """Return the length of a record: a line; in mountstats with the lines of statistics that follow it."""
+    cdef int n = line_length(p)
+    cdef const char *next = line_next(p, n)
+    while kind == K_MOUNTSTATS and next[0] != 0 and not starts(next, b"device ") and not starts(next, b"no device"):
+        n = <int>(next - p) + line_length(next)
+        next = line_next(p, n)
+    return n
+
+cdef void record_point(Mount *m, int kind) noexcept nogil:
+    """Find the mount point in a record."""
+    cdef const char *p = find_in(m.text, m.len, b" mounted on ") if kind == K_MOUNTSTATS else m.text
+    if p == NULL:
+        m.text = NULL
+    elif kind == K_MOUNTSTATS:
+        m.pointlen = field(p + 12, m.len - <int>(p + 12 - m.text), 0, &m.point)
+    else:
+        m.pointlen = field(m.text, m.len, 4 if kind == K_MOUNTINFO else 1, &m.point)
+
+cdef int mount_read(Mount *m, const char *text, int len) noexcept nogil:
+    """Fill a record from its line of mountinfo."""
+    cdef const char *p
+    m.text = text
+    m.len = len
+    record_point(m, K_MOUNTINFO)
+    parse_pid(text, &m.number)
+    field(text, len, 1, &p)
+    parse_pid(p, &m.parent)
+    m.devicelen = field(text, len, 2, &m.device)
+    m.rootlen = field(text, len, 3, &m.root)
+    m.path = <char *>malloc(m.pointlen + 1)
+    if m.path == NULL:
+        return -ENOMEM
+    m.n = unescape(m.point, m.pointlen, m.path, m.pointlen + 1)
+    if m.n == 1 and m.path[0] == c'/':
+        m.n = 0
+    return 0
+
+cdef int mounts_read(Mounts *x, int kind) noexcept nogil:
+    """Read the host's mounts: all three files list them in one order."""
+    cdef const char *p
+    cdef int i, n, lines = 0, error = text_file(&x.info, b"/proc/self/mountinfo")
+    x.kind = kind
+    if error == 0 and kind != K_MOUNTINFO:
+        error = text_file(&x.text, b"/proc/self/mounts" if kind == K_MOUNTS else b"/proc/self/mountstats")
+    if error < 0 or x.info.p == NULL:
+        return error
+    for i in range(<int>x.info.n):
+        lines += x.info.p[i] == c'\n'
+    x.m = <Mount *>calloc(lines + 1, sizeof(Mount))
+    if x.m == NULL:
+        return -ENOMEM
+    p = x.info.p
+    while p[0] != 0 and x.n < lines:
+        n = line_length(p)
+        if mount_read(&x.m[x.n], p, n) < 0:
+            return -ENOMEM
+        x.n += 1
+        p = line_next(p, n)
+    if kind == K_MOUNTINFO:
+        return 0
+    p = x.text.p
+    for i in range(x.n):
+        n = record_length(p, kind) if p != NULL else 0
+        x.m[i].text = p if n > 0 else NULL
+        x.m[i].len = n
+        if n > 0:
+            record_point(&x.m[i], kind)
+            p = line_next(p, n)
+    return 0
+
+cdef void mounts_free(Mounts *x) noexcept nogil:
+    cdef int i
+    for i in range(x.n):
+        free(x.m[i].path)
+    for i in range(x.nout):
+        free(x.out[i].path)
+    free(x.m)
+    free(x.out)
+    free(x.info.p)
+    free(x.text.p)
+
+cdef Mount *mount_numbered(Mounts *x, int number) noexcept nogil:
+    cdef int i
+    for i in range(x.n):
+        if x.m[i].number == number:
+            return &x.m[i]
+    return NULL
+
+cdef Mount *mount_of(Mounts *x, Bind *b) noexcept nogil:
+    """Find the host mount that a binding's host side lies in: its descriptor knows."""
+    cdef Text info
+    cdef char name[48]
+    cdef char *p
+    cdef int number = -1
+    memset(&info, 0, sizeof(info))
+    snprintf(name, sizeof(name), b"/proc/self/fdinfo/%d", b.fd)
+    if text_file(&info, name) == 0 and info.p != NULL:
+        p = find_text(info.p, b"mnt_id:\t")
+        if p != NULL:
+            parse_pid(p + 8, &number)
+    free(info.p)
+    return mount_numbered(x, number) if number >= 0 else NULL
+
+cdef int guest_parent(Mounts *x, const char *guest, int n) noexcept nogil:
+    """Return the number of the guest's mount that a mount point lies in: the nearest above it, the last of those at one place."""
+    cdef int i, best = -1, number = ROOT_NUMBER
+    for i in range(x.nout):
+        if x.out[i].n >= best and x.out[i].n <= n and memcmp(x.out[i].path, guest, x.out[i].n) == 0:
+            if x.out[i].n == n or guest[x.out[i].n] == c'/':
+                best = x.out[i].n
+                number = x.out[i].number
+    return number
+
+cdef int listed(Mounts *x, const char *guest, int n) noexcept nogil:
+    """Note a mount of the guest; return its number."""
+    cdef void *grown
+    cdef char *path
+    if x.nout == x.room:
+        grown = realloc(x.out, (x.room * 2 + 32) * sizeof(Listed))
+        if grown == NULL:
+            return ROOT_NUMBER
+        x.out = <Listed *>grown
+        x.room = x.room * 2 + 32
+    path = dup_bytes(guest, n)
+    if path == NULL:
+        return ROOT_NUMBER
+    x.out[x.nout].path = path
+    x.out[x.nout].n = n
+    x.last += n > 0
+    x.out[x.nout].number = x.last
+    x.nout += 1
+    return x.last
+
+cdef void mount_write(
+    Mounts *x, Mount *m, const char *guest, int n, const char *below, int belowlen, int number, int parent
 ) noexcept nogil:
-    """Write a mount of the host as the guest sees it: at ``guest``, its root ``below`` the host mount's root."""
+    """Write a mount of the host as the guest sees it: at ``guest``, and of it what is ``below`` its root."""
     cdef char ids[40]
     cdef const char *rest
-    cdef const char *device
-    cdef int n
-    if kind == K_MOUNTINFO:
-        n = snprintf(ids, sizeof(ids), b"%d %d ", number, parent)
-        text_add(out, ids, n)
-        n = field(l.text, l.len, 2, &device)
-        text_add(out, device, n)
-        text_add(out, b" ", 1)
-        if not (belowlen > 0 and l.rootlen == 1 and l.root[0] == c'/'):
-            text_add(out, l.root, l.rootlen)
-        text_escaped(out, below, belowlen)
-        text_add(out, b" ", 1)
+    if m.text == NULL:
+        return
+    if x.kind == K_MOUNTINFO:
+        text_add(x.to, ids, snprintf(ids, sizeof(ids), b"%d %d ", number, parent))
+        text_add(x.to, m.device, m.devicelen)
+        text_add(x.to, b" ", 1)
+        if not (belowlen > 0 and m.rootlen == 1 and m.root[0] == c'/'):
+            text_add(x.to, m.root, m.rootlen)
+        text_escaped(x.to, below, belowlen, MOUNT_ESCAPES)
+        text_add(x.to, b" ", 1)
     else:
-        text_add(out, l.text, l.point - l.text)
-    if guestlen == 0:
-        text_add(out, b"/", 1)
-    text_escaped(out, guest, guestlen)
-    rest = l.point + l.pointlen
-    text_add(out, rest, l.text + l.len - rest)
-    text_add(out, b"\n", 1)
+        text_add(x.to, m.text, m.point - m.text)
+    if n == 0:
+        text_add(x.to, b"/", 1)
+    text_escaped(x.to, guest, n, MOUNT_ESCAPES)
+    rest = m.point + m.pointlen
+    text_add(x.to, rest, m.text + m.len - rest)
+    text_add(x.to, b"\n", 1)
 
-cdef int mount_of(const Text *host, int kind, const char *path, int n, Line *found) noexcept nogil:
-    """Find the host mount that a path lies in: the longest mount point, the last of equals."""
-    cdef Line l
-    cdef const char *p = host.p
-    cdef const char *end
-    cdef int best = -1
-    while p[0] != 0:
-        end = strchr(p, c'\n')
-        if end == NULL:
-            break
-        if line_parse(&l, p, <int>(end - p), kind) == 0 and l.n >= best and l.n <= n and memcmp(l.mount, path, l.n) == 0:
-            if l.n == n or path[l.n] == c'/':
-                best = l.n
-                memcpy(found, &l, sizeof(l))
-        p = end + 1
-    return best
-
-cdef void mounts_below(Text *out, const Text *host, int kind, View *v, int b, int number) noexcept nogil:
-    """List the host's mounts strictly below a binding's host side."""
-    cdef Line l
-    cdef const char *p = host.p
-    cdef const char *end
-    cdef Bind *bind = &v.b[b]
+cdef void mounts_below(Mounts *x, Bind *b, int host_parent, int parent, int depth) noexcept nogil:
+    """List the mounts that stand on a mount of the host below a binding's host side, each followed by those that stand on it."""
     cdef char guest[PATHMAX * 2]
-    cdef int n, k = 1
-    while p[0] != 0:
-        end = strchr(p, c'\n')
-        if end == NULL:
-            break
-        if line_parse(&l, p, <int>(end - p), kind) == 0 and l.n > bind.hostlen and memcmp(l.mount, bind.host, bind.hostlen) == 0:
-            n = bind.guestlen + l.n - bind.hostlen
-            if l.mount[bind.hostlen] == c'/' and n < <int>sizeof(guest):
-                memcpy(guest, bind.guest, bind.guestlen)
-                memcpy(guest + bind.guestlen, l.mount + bind.hostlen, l.n - bind.hostlen)
-                if view_covering(v, guest, n) == b:
-                    line_write(out, &l, kind, guest, n, b"", 0, number + k, number)
-                    k += 1
-        p = end + 1
+    cdef Mount *m
+    cdef int i, n, number
+    for i in range(x.n):
+        m = &x.m[i]
+        if m.parent != host_parent or m.number == host_parent or depth > 200:
+            continue
+        n = b.guestlen + m.n - b.hostlen
+        if m.n <= b.hostlen or memcmp(m.path, b.host, b.hostlen) != 0 or m.path[b.hostlen] != c'/' or n >= <int>sizeof(guest):
+            continue
+        memcpy(guest, b.guest, b.guestlen)
+        memcpy(guest + b.guestlen, m.path + b.hostlen, m.n - b.hostlen)
+        number = listed(x, guest, n)
+        mount_write(x, m, guest, n, b"", 0, number, parent)
+        mounts_below(x, b, m.number, number, depth + 1)
 
 cdef int mounts_text(View *v, int kind, Text *out) noexcept nogil:
-    cdef Text host
-    cdef Line l
-    cdef int b, n, result, number = 1000
-    memset(&host, 0, sizeof(host))
-    result = text_file(&host, b"/proc/self/mountinfo" if kind == K_MOUNTINFO else
-                       b"/proc/self/mounts" if kind == K_MOUNTS else b"/proc/self/mountstats")
-    if result == 0 and host.p != NULL:
-        for b in range(v.n):
-            number += 1000
-            if v.b[b].flags & BIND_GLUE:
-                continue
-            n = mount_of(&host, kind, v.b[b].host, v.b[b].hostlen, &l)
-            if n >= 0 and (b > 0 or n == v.b[b].hostlen):
-                line_write(out, &l, kind, v.b[b].guest, v.b[b].guestlen, v.b[b].host + n, v.b[b].hostlen - n, number,
-                           2000 if b > 0 else 1000)
-            mounts_below(out, &host, kind, v, b, number)
-    free(host.p)
-    return result
-
-cdef int proc_file(Tracee *t, Walk *w) noexcept nogil:
-    """If the path names a mount table of /proc, put the path of a made one in its place.
-
-    Returns 1 when replaced, 0 when the file is none of ours, or -errno.  The memfd lives until the call is over.
-    """
-    cdef const char *name = w.h + w.placelen - w.namelen
-    cdef int pid, kind, fd
-    cdef Text out
-    if w.last != LAST_NORM or w.namelen < 3 or w.hlen != w.placelen or parse_pid(w.h + 6, &pid) == 0:
-        return 0
-    if tracee_get(pid) == NULL:
-        # the memory of a process outside is not for guests
-        return -EACCES if strcmp(name, b"mem") == 0 else 0
-    if strcmp(name, b"mounts") == 0:
-        kind = K_MOUNTS
-    elif strcmp(name, b"mountinfo") == 0:
-        kind = K_MOUNTINFO
-    elif strcmp(name, b"mountstats") == 0:
-        kind = K_MOUNTSTATS
-    else:
-        return 0
-    if w.mode != M_FOLLOW and w.mode != M_NOFOLLOW:
-        return 0
-    memset(&out, 0, sizeof(out))
-    fd = mounts_text(w.v, kind, &out)
-    if fd == 0:
-        fd = c_memfd_create(name, MFD_CLOEXEC)
-        if fd < 0:
-            fd = -errno
-        elif out.n > 0 and c_write(fd, out.p, out.n) != <ssize_t>out.n:
-            c_close(fd)
-            fd = -EIO
-    free(out.p)
-    if fd < 0:
-        return fd
-    if t.hold[1] >= 0:
-        c_close(t.hold[1])
-    t.hold[1] = fd
-    w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", c_getpid(), fd)
-    w.placelen = w.hlen
-    w.namelen = 0
-    w.mode = M_FOLLOW
-    return 1
+    cdef Mounts x
+    cdef Mount *m
+    cdef Bind *bind
+    cdef int b, error, number
+    memset(&x, 0, sizeof(x))
+    x.to = out
+    x.last = ROOT_NUMBER
+    error = mounts_read(&x, kind)
+    for b in range(v.n if error == 0 else 0):
+        bind = &v.b[b]
+        m = mount_of(&x, bind) if not bind.flags & BIND_GLUE else NULL
+        if m == NULL or m.n > bind.hostlen or memcmp(m.path, bind.host, m.n) != 0:
+            continue
+        number = ROOT_NUMBER
+        if b > 0 or m.n == bind.hostlen:
+            number = guest_parent(&x, bind.guest, bind.guestlen) if b > 0 else ROOT_NUMBER - 1
+            listed(&x, bind.guest, bind.guestlen)
+            mount_write(&x, m, bind.guest, bind.guestlen, bind.host + m.n, bind.hostlen - m.n, x.last, number)
+            number = x.last
+        mounts_below(&x, bind, m.number, number, 0)
+    mounts_free(&x)
+    return error

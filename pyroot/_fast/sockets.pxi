@@ -340,8 +340,13 @@ cdef int real_address(Tracee *t, int fd, bint peer, SockAddr *sa, unsigned int *
     return result
 
 cdef int guest_socket(Tracee *t, int fd) noexcept nogil:
-    """Return a descriptor of ours for a socket of the guest, or -1."""
-    cdef int process = <int>c_syscall(SYS_pidfd_open, t.tgid, 0), mine
+    """Return a descriptor of ours for a socket (or directory) of the guest, or -1."""
+    cdef int process = -1, mine
+    if t.tid != t.tgid:
+        # PIDFD_THREAD (Linux 6.9): a thread may have a table of its own
+        process = <int>c_syscall(SYS_pidfd_open, t.tid, O_EXCL)
+    if process < 0:
+        process = <int>c_syscall(SYS_pidfd_open, t.tgid, 0)
     if process < 0:
         return -1
     mine = <int>c_syscall(SYS_pidfd_getfd, process, fd, 0)

@@ -76,6 +76,7 @@ cdef struct Tracee:
     int stops                # since the last look
     uint64_t since           # ns
     unsigned long mask[16]   # affinity while it is near
+    bint listening           # stopped by a signal, left with PTRACE_LISTEN
     bint first_exec          # the fork of the supervisor, before its program runs
     # the call at hand
     uint64_t nr

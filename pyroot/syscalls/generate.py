@@ -23,6 +23,8 @@ OFF_NR, OFF_ARCH, OFF_IP, OFF_ARGS = 0, 4, 8, 16
 I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", "sendto", "sendmsg", "sendmmsg")
 #: The supervisor's pid is patched over this constant when a session starts.
 SUPERVISOR_MARK = 0x50595254
+#: Stops only in a view whose listings need it: a session whose view does not makes RET_ALLOW of this.
+LISTING_MARK = RET_TRACE | 0x4C
 #: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
 LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
 
@@ -49,6 +51,8 @@ def _conditional(row: Row) -> list[Insn]:
     assert row.when is not None
     kind, argument, value = row.when
     low = OFF_ARGS + 8 * argument
+    if kind == "listing":
+        return [(RET, 0, 0, LISTING_MARK)]
     if kind == "any":
         return [(LD, 0, 0, low), (JSET, 0, 1, value), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind == "nonzero":
@@ -149,7 +153,8 @@ def render() -> str:
         "} pyroot_row;", "",
         f"#define PYROOT_LAST_CALL {X86_64.last}",
         f"#define PYROOT_LAST_CALL_I386 {I386.last}",
-        f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u", "",
+        f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u",
+        f"#define PYROOT_LISTING_MARK {LISTING_MARK:#x}u", "",
         *_table(X86_64, "pyroot_rows", "PYROOT_LAST_CALL"), "",
         *_table(I386, "pyroot_rows_i386", "PYROOT_LAST_CALL_I386"), "",
         *(f"#define NR_{name} {number}" for name, number in X86_64.numbers.items()), "",

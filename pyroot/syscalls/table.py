@@ -76,6 +76,9 @@ ROWS: list[Row] = [
     Row("openat2", "openat2", dirfd=0, path=1, note="how is read once; RESOLVE_* flags are obeyed by our own walk"),
     Row("open_tree", "open_tree", dirfd=0, path=1, final="flag", flags=2, bit=0x100),
     Row("open_tree_attr", "open_tree", dirfd=0, path=1, final="flag", flags=2, bit=0x100),
+    # -- listing
+    Row("getdents", "getdents", when=("listing", 0, 0), note="adds mount points whose name the host directory lacks"),
+    Row("getdents64", "getdents", when=("listing", 0, 0)),
     # -- attributes
     Row("stat", path=0),
     Row("lstat", path=0, final="nofollow"),
@@ -189,7 +192,7 @@ REVIEWED: frozenset[str] = frozenset(
     read write close fstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64
     readv writev pipe select sched_yield mremap msync mincore madvise shmget shmat shmctl dup dup2 pause nanosleep getitimer
     alarm setitimer getpid sendfile socket shutdown listen socketpair setsockopt getsockopt fork vfork exit wait4 uname semget
-    semop semctl shmdt msgget msgsnd msgrcv msgctl fcntl flock fsync fdatasync fstatfs ftruncate getdents fchmod fchown umask
+    semop semctl shmdt msgget msgsnd msgrcv msgctl fcntl flock fsync fdatasync fstatfs ftruncate fchmod fchown umask
     gettimeofday getrlimit getrusage sysinfo times getuid syslog getgid setuid setgid geteuid getegid setpgid getppid getpgrp
     setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid setfsuid setfsgid getsid
     capget capset rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend sigaltstack personality ustat sysfs getpriority
@@ -199,7 +202,7 @@ REVIEWED: frozenset[str] = frozenset(
     delete_module gettid readahead
     fsetxattr fgetxattr flistxattr fremovexattr time futex set_thread_area io_setup
     io_destroy io_getevents io_submit io_cancel get_thread_area lookup_dcookie epoll_create epoll_ctl_old epoll_wait_old
-    remap_file_pages getdents64 set_tid_address restart_syscall semtimedop fadvise64 timer_create timer_settime
+    remap_file_pages set_tid_address restart_syscall semtimedop fadvise64 timer_create timer_settime
     timer_gettime timer_getoverrun timer_delete clock_settime clock_gettime clock_getres clock_nanosleep exit_group
     epoll_wait epoll_ctl mbind set_mempolicy get_mempolicy mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify
     mq_getsetattr kexec_load waitid add_key request_key keyctl ioprio_set ioprio_get inotify_init inotify_rm_watch

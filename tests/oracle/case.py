@@ -54,10 +54,17 @@ class Case:
     def interpreter_arguments(self) -> list[str]:
         """Return the interpreter's options: which names and numbers it must leave out."""
         unmade = sorted({name for b in self.bindings for name in b.guest.split("/") if name.startswith(UNMADE)})
-        arguments = [word for name in unmade for word in ("--hide", name)]
+        # what the real side makes in a directory that the view shows twice is there at its other place too
+        twice = any(not b.host.startswith("/") and self.shown_twice(b) for b in self.bindings)
+        arguments = [word for name in unmade if twice for word in ("--hide", name)]
         arguments += ["--no-directory-numbers"] if unmade else []
         arguments += [] if self.identity else ["--no-identity"]
         return [*arguments, "--program"]
+
+    def shown_twice(self, binding: Binding) -> bool:
+        """Say whether the guest reaches the binding's host side, or what it lies in, at another place too."""
+        places = ["root", *(b.host for b in self.bindings if b is not binding)]
+        return any(binding.host == place or binding.host.startswith(place + "/") for place in places)
 
 
 def materialise(case: Case, base: str, programs: dict[str, bytes]) -> None:

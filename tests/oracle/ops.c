@@ -5,7 +5,7 @@
  *
  * A line is `[=SLOT] NAME ARGUMENT...` (see ops_args.c).  Besides system calls there are:
  *   clone FLAGS COUNT   run the next COUNT operations in a child made with these CLONE_ flags, then wait for it
- *   exit STATUS         list %FD  (whole directory, sorted)
+ *   exit STATUS         list %FD ROOM  (whole directory, sorted, in pieces of at most ROOM bytes)
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -84,14 +84,14 @@ static void run_child(int index, long flags, int count)
     emit_flush();
 }
 
-static void list_directory(int index, int fd)
+static void list_directory(int index, int fd, long room)
 {
     static unsigned char buffer[1 << 16];
     size_t used = 0;
     long n = 0;
     struct op listing = {0};
 
-    while (used < sizeof buffer - 4096 && (n = raw_call(217, fd, (long)buffer + (long)used, 4096, 0, 0, 0)) > 0)
+    while (used < sizeof buffer - (size_t)room && (n = raw_call(217, fd, (long)buffer + (long)used, room, 0, 0, 0)) > 0)
         used += (size_t)n;
     emit("%d list = %ld", index, n);
     listing.count = 1;
@@ -155,7 +155,7 @@ static void run(int from, int to)
             emit_flush();
             raw_call(231, op.args[0].value, 0, 0, 0, 0, 0);
         } else if (!strcmp(op.name, "list")) {
-            list_directory(i, (int)op.args[0].value);
+            list_directory(i, (int)op.args[0].value, op.args[1].value);
         } else {
             system_call(i, &op);
         }

@@ -54,7 +54,7 @@ TEMPLATES: tuple[tuple[int, str], ...] = (
     (1, "fspick {d} {p} 0"), (1, "move_mount {d} {p} {d} {p} 0"),
     (24, "={s} open {p} {o} {mode}"), (20, "={s} openat {d} {p} {o} {mode}"), (1, "={s} creat {p} {mode}"),
     (20, "={s} openat2 {d} {p} longs:{o2}:{m2}:{resolve} 24"), (1, "openat2 {d} {p} longs:{o2}:0:0:{n2} {n64}"),
-    (1, "openat2 {d} {p} {bad} 24"), (1, "={s} dup {f}"), (2, "close {f}"), (6, "list {f}"),
+    (1, "openat2 {d} {p} {bad} 24"), (1, "={s} dup {f}"), (2, "close {f}"), (6, "list {f} {room}"),
     (2, "read {f} >data:20 20"), (2, 'write {f} "data" 4'), (1, "umask {mask}"), (1, "fstatfs {f} >statfs"),
     (1, 'fsetxattr {f} "user.{x}" "f" 1 0'), (1, "ftruncate {f} 3"),
 )
@@ -88,6 +88,7 @@ class ProgramGenerator:
             "n2": lambda: str(rng.randint(0, 3)), "n64": lambda: str(rng.choice((0, 8, 23, 32, 64, 4095, 4096, 4097))),
             "bad": lambda: rng.choice(BAD_POINTERS), "x": lambda: rng.choice(("mark", "other")),
             "cap": lambda: str(rng.choice((-1, 0, 1, 2, 3, 5, 7, 10, 100, 100, 100, 4096, 4096, 5000))),
+            "room": lambda: rng.choice(("4096", "4096", "4096", "32768", "280", "64", "20")),
             "rm": lambda: rng.choice(("0", "0x200", "0x200", "1", "0x100")),
             "lk": lambda: rng.choice(("0", "0", "0x400", "0x1000", "0x1400", "0x100")),
             "node": lambda: rng.choice(("0", "0100644", "010644", "010600", "020666", "060666", "040755", "0140644")),

@@ -276,7 +276,7 @@ def deep_directory(g: ProgramGenerator) -> list[str]:
     calls = (
         "getcwd >text:5000 5000", "getcwd >text:100 100", 'open "new" 0x841 0644', 'stat "new" >stat', 'symlink "new" "link"',
         'stat "link" >stat', 'rename "new" "other"', 'unlink "other"', 'unlink "link"', 'unlink "new"', 'stat "../.." >stat',
-        '=9 open "." 0x10000 0', "list %9", 'openat %9 ".." 0x200000 0', "fchdir %9", 'access "../../nothing" 0',
+        '=9 open "." 0x10000 0', "list %9 4096", 'openat %9 ".." 0x200000 0', "fchdir %9", 'access "../../nothing" 0',
         'openat2 %9 "x" longs:0:0:8 24', 'readlink "/proc/self/cwd" >text:5000 5000', 'mkdir "sub" 0755', 'chdir "sub"',
         'chdir ".."', 'rmdir "sub"', 'execve "/../ops" ["x"] []',
     )

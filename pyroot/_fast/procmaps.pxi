@@ -1,0 +1,85 @@
+# maps, smaps and numa_maps of a guest: file names in guest terms, without what the loader left in the address space.
+
+cdef bint is_ours(uint64_t address) noexcept nogil:
+    """Say whether a mapping is the stubs' page or the arena."""
+    return (<uint64_t>LOADER_STUBS <= address < <uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE
+            or <uint64_t>LOADER_ARENA <= address < <uint64_t>LOADER_ARENA + ARENA_SIZE)
+
+cdef int hex_address(const char *p, uint64_t *value) noexcept nogil:
+    """Parse the hexadecimal number that p starts with; return its digits."""
+    cdef int i = 0
+    value[0] = 0
+    while i < 16 and (c'0' <= p[i] <= c'9' or c'a' <= p[i] <= c'f'):
+        value[0] = value[0] * 16 + (p[i] - c'0' if p[i] <= c'9' else p[i] - c'a' + 10)
+        i += 1
+    return i
+
+cdef int map_path(const char *p, int n, int kind) noexcept nogil:
+    """Return where the path of a line begins, n if it has none."""
+    cdef int at = 0, fields
+    cdef const char *file
+    if kind == K_NUMA_MAPS:
+        file = find_in(p, n, b" file=/")
+        return n if file == NULL else <int>(file - p) + 6
+    for fields in range(5):
+        while at < n and p[at] != c' ':
+            at += 1
+        while at < n and p[at] == c' ':
+            at += 1
+    return at if at < n and p[at] == c'/' else n
+
+cdef void path_shown(Tracee *t, const char *p, int n, const char *escapes, Text *out) noexcept nogil:
+    """Append a host path of a mapping in guest terms; what the view does not show stays as it is."""
+    cdef int k, g
+    if n >= PATHMAX * 4:
+        text_add(out, p, n)
+        return
+    k = unescape(p, n, map_host, sizeof(map_host))
+    if t.mm != NULL and t.mm.exe != NULL and strcmp(map_host, t.mm.exe.host) == 0:
+        # where several bindings show the program: the name that it was started by
+        text_escaped(out, t.mm.exe.guest, <int>strlen(t.mm.exe.guest), escapes)
+        return
+    g = guest_text(map_host, k, -1, link_text)
+    if g > 0:
+        text_escaped(out, link_text, g, escapes)
+    else:
+        text_add(out, p, n)
+
+cdef char map_host[PATHMAX * 4]
+
+cdef int maps_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
+    cdef Text host
+    cdef const char *p
+    cdef const char *escapes = b"\n\t= " if f.kind == K_NUMA_MAPS else b"\n"
+    cdef int n, at, end, error
+    cdef uint64_t address
+    cdef bint ours = False
+    memset(&host, 0, sizeof(host))
+    error = text_file(&host, f.name)
+    p = host.p
+    while error == 0 and p != NULL and p[0] != 0:
+        n = line_length(p)
+        if not c'A' <= p[0] <= c'Z':
+            # not a detail of smaps: a new mapping
+            hex_address(p, &address)
+            ours = is_ours(address)
+            at = map_path(p, n, f.kind) if not ours else n
+            end = n
+            if f.kind == K_NUMA_MAPS:
+                end = at
+                while end < n and p[end] != c' ':
+                    end += 1
+            if not ours and at < n:
+                text_add(out, p, at)
+                path_shown(t, p + at, end - at, escapes, out)
+                at = end
+            else:
+                at = 0
+        else:
+            at = 0
+        if not ours:
+            text_add(out, p + at, n - at)
+            text_add(out, b"\n", 1)
+        p = line_next(p, n)
+    free(host.p)
+    return error

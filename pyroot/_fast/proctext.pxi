@@ -1,0 +1,396 @@
+# Files of /proc whose text would speak of the host or of the supervisor: the guest opens a copy in its own terms.
+#
+# The copy is a sealed memfd, made while the open is under way; the guest's own open(2) of it gives the descriptor.  Its name
+# carries the path in /proc, so that readlink(2) can answer as for the real file and an open through /proc/PID/fd makes a new copy.
+# Decides: which files, and the text of status, stat, wchan and net/unix.  Mount tables are in procfs.pxi, memory maps in procmaps.pxi.
+
+cdef enum:
+    K_MOUNTS = 1
+    K_MOUNTINFO = 2
+    K_MOUNTSTATS = 3
+    K_MAPS = 4
+    K_SMAPS = 5
+    K_NUMA_MAPS = 6
+    K_STATUS = 7
+    K_STAT = 8
+    K_WCHAN = 9
+    K_UNIX = 10
+    K_MEM = 11               # no text: only its owner is asked for
+    COPY_PREFIX = 14
+
+cdef const char *COPY_NAME = b"/memfd:pyroot:"
+
+cdef struct Text:
+    char *p
+    size_t n, cap
+
+cdef struct ProcFile:
+    int kind
+    int pid                  # the thread it belongs to
+    char name[96]            # its path with numbers instead of "self"
+
+cdef int text_add(Text *x, const char *s, size_t n) noexcept nogil:
+    cdef char *grown
+    if x.n + n + 1 > x.cap:
+        grown = <char *>realloc(x.p, (x.n + n + 1) * 2 + 4096)
+        if grown == NULL:
+            return -ENOMEM
+        x.p = grown
+        x.cap = (x.n + n + 1) * 2 + 4096
+    memcpy(x.p + x.n, s, n)
+    x.n += n
+    x.p[x.n] = 0
+    return 0
+
+cdef int text_file(Text *x, const char *name) noexcept nogil:
+    """Append a whole file."""
+    cdef char part[8192]
+    cdef ssize_t got
+    cdef int fd = c_open(name, O_RDONLY | O_CLOEXEC), error = 0
+    if fd < 0:
+        return -errno
+    while error == 0:
+        got = c_read(fd, part, sizeof(part))
+        if got <= 0:
+            error = -errno if got < 0 else 1
+        elif text_add(x, part, got) < 0:
+            error = -ENOMEM
+    c_close(fd)
+    return error if error < 0 else 0
+
+cdef void text_escaped(Text *x, const char *s, int n, const char *which) noexcept nogil:
+    """Append a path with the bytes of ``which`` in octal, as the kernel writes them."""
+    cdef int i
+    cdef char octets[8]
+    for i in range(n):
+        if s[i] != 0 and strchr(which, s[i]) != NULL:
+            snprintf(octets, sizeof(octets), b"\\%03o", s[i])
+            text_add(x, octets, 4)
+        else:
+            text_add(x, s + i, 1)
+
+cdef int octal_escape(const char *s, int n) noexcept nogil:
+    """Return the byte that an escape at s stands for, -1 if none starts there."""
+    if n < 4 or s[0] != c'\\' or not c'0' <= s[1] <= c'3' or not c'0' <= s[2] <= c'7' or not c'0' <= s[3] <= c'7':
+        return -1
+    return (s[1] - c'0') * 64 + (s[2] - c'0') * 8 + s[3] - c'0'
+
+cdef int unescape(const char *s, int n, char *to, int room) noexcept nogil:
+    """Undo the kernel's escapes; return the length, cut to ``room`` - 1."""
+    cdef int i = 0, k = 0, byte
+    while i < n and k < room - 1:
+        byte = octal_escape(s + i, n - i)
+        to[k] = <char>byte if byte >= 0 else s[i]
+        i += 4 if byte >= 0 else 1
+        k += 1
+    to[k] = 0
+    return k
+
+cdef int line_length(const char *p) noexcept nogil:
+    cdef const char *end = strchr(p, c'\n')
+    return <int>strlen(p) if end == NULL else <int>(end - p)
+
+cdef inline const char *line_next(const char *p, int n) noexcept nogil:
+    return p + n + 1 if p[n] == c'\n' else p + n
+
+cdef bint starts(const char *p, const char *what) noexcept nogil:
+    return strncmp(p, what, strlen(what)) == 0
+
+# -- which file ------------------------------------------------------------------------------------------------------------
+
+cdef int kind_of(const char *p) noexcept nogil:
+    """Return the kind of a name in the directory of a process or thread."""
+    if p[0] == c'm':
+        return (K_MAPS if strcmp(p, b"maps") == 0 else K_MOUNTS if strcmp(p, b"mounts") == 0 else
+                K_MOUNTINFO if strcmp(p, b"mountinfo") == 0 else K_MOUNTSTATS if strcmp(p, b"mountstats") == 0 else
+                K_MEM if strcmp(p, b"mem") == 0 else 0)
+    if p[0] == c's':
+        return K_STATUS if strcmp(p, b"status") == 0 else K_STAT if strcmp(p, b"stat") == 0 else K_SMAPS if strcmp(p, b"smaps") == 0 else 0
+    if p[0] == c'n':
+        return K_UNIX if strcmp(p, b"net/unix") == 0 else K_NUMA_MAPS if strcmp(p, b"numa_maps") == 0 else 0
+    return K_WCHAN if strcmp(p, b"wchan") == 0 else 0
+
+cdef int proc_parse(Tracee *t, const char *h, ProcFile *f) noexcept nogil:
+    """Say which file of ours a host path names: its kind, or 0.  A binding may have "self" in its host path."""
+    cdef const char *p = h + 6
+    cdef int used, sub = 0
+    f.kind = 0
+    if not starts(h, b"/proc/"):
+        return 0
+    if starts(p, b"self/"):
+        f.pid = t.tgid
+        p += 4
+    elif starts(p, b"thread-self/"):
+        f.pid = t.tgid
+        sub = t.tid
+        p += 11
+    else:
+        used = parse_pid(p, &f.pid)
+        if used == 0:
+            return 0
+        p += used
+    if starts(p, b"/task/"):
+        used = parse_pid(p + 6, &sub)
+        if used == 0:
+            return 0
+        p += 6 + used
+    if p[0] != c'/':
+        return 0
+    f.kind = kind_of(p + 1)
+    if f.kind == 0:
+        return 0
+    if sub == 0:
+        snprintf(f.name, sizeof(f.name), b"/proc/%d%s", f.pid, p)
+    else:
+        snprintf(f.name, sizeof(f.name), b"/proc/%d/task/%d%s", f.pid, sub, p)
+        f.pid = sub
+    return f.kind
+
+cdef int copied_path(const char *text, int n, char *to) noexcept nogil:
+    """If the text of a descriptor's link names a copy of ours, return the length of the path in /proc that it stands for."""
+    if n <= COPY_PREFIX or memcmp(text, COPY_NAME, COPY_PREFIX) != 0:
+        return 0
+    n -= COPY_PREFIX
+    if n > 10 and memcmp(text + COPY_PREFIX + n - 10, b" (deleted)", 10) == 0:
+        n -= 10
+    memmove(to, text + COPY_PREFIX, n)
+    to[n] = 0
+    return n
+
+cdef int proc_file_of(Tracee *t, Walk *w, ProcFile *f) noexcept nogil:
+    """Say which file of ours an open reaches: by its name, or through the link of a descriptor."""
+    cdef char text[PATHMAX]
+    cdef ssize_t n
+    if not w.magic:
+        return proc_parse(t, w.h, f) if w.last == LAST_NORM and w.hlen == w.placelen else 0
+    n = c_readlink(w.h, text, PATHMAX - 1)
+    if n <= 0:
+        return 0
+    text[n] = 0
+    copied_path(text, <int>n, text)
+    return proc_parse(t, text, f)
+
+# -- texts -----------------------------------------------------------------------------------------------------------------
+
+cdef bint is_stopped(Tracee *t) noexcept nogil:
+    """Say whether a signal has stopped the tracee, also when that stop has not been waited for yet."""
+    cdef int stop = 0
+    if t.listening:
+        return True
+    stop = pyroot_pending_stop(t.tid)
+    return stop >> 8 == PTRACE_EVENT_STOP and ((stop & 255) == SIGSTOP or (stop & 255) == SIGTSTP or (stop & 255) == SIGTTIN
+                                               or (stop & 255) == SIGTTOU)
+
+cdef const char *state_shown(Tracee *t, const char *line) noexcept nogil:
+    """A stop of ours is none for guests: who is stopped here was running, or is stopped by a signal."""
+    if line[0] != c't':
+        return NULL
+    return b"T (stopped)" if is_stopped(t) else b"R (running)"
+
+cdef void mask_hex(Tracee *t, const char *p, int n, Text *out) noexcept nogil:
+    """Append the line with the digits of the guest's own affinity, which placement.pxi keeps while it has another."""
+    cdef size_t start = out.n
+    cdef int i, nibble = 0
+    text_add(out, p, n)
+    if out.n != start + n:
+        return
+    for i in range(n - 1, 13, -1):
+        if p[i] != c',':
+            out.p[start + i] = b"0123456789abcdef"[t.mask[nibble // 16] >> (nibble % 16 * 4) & 15] if nibble < 256 else c'0'
+            nibble += 1
+
+cdef void mask_list(Tracee *t, Text *out) noexcept nogil:
+    cdef int i = 0, first
+    cdef char number[32]
+    cdef bint more = False
+    text_add(out, b"Cpus_allowed_list:\t", 19)
+    while i < 1024:
+        if not (t.mask[i // 64] >> (i % 64)) & 1:
+            i += 1
+            continue
+        first = i
+        while i < 1024 and (t.mask[i // 64] >> (i % 64)) & 1:
+            i += 1
+        text_add(out, number, snprintf(number, sizeof(number), b"%s%d", <const char *>(b"," if more else b""), first))
+        if i - 1 > first:
+            text_add(out, number, snprintf(number, sizeof(number), b"-%d", i - 1))
+        more = True
+
+cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
+    """Leave the supervisor and its filter out.  NoNewPrivs stays: set-user-ID programs do run without their rights."""
+    cdef Text host
+    cdef const char *p
+    cdef const char *shown
+    cdef char number[24]
+    cdef int n, filters = 0, error
+    memset(&host, 0, sizeof(host))
+    error = text_file(&host, f.name)
+    if error < 0 or host.p == NULL:
+        free(host.p)
+        return error
+    p = find_text(host.p, b"\nSeccomp_filters:\t")
+    if p != NULL:
+        parse_pid(p + 18, &filters)
+    filters -= session.seccomp
+    p = host.p
+    while p[0] != 0:
+        n = line_length(p)
+        shown = state_shown(t, p + 7) if starts(p, b"State:\t") else NULL
+        if shown != NULL:
+            text_add(out, p, 7)
+            text_add(out, shown, strlen(shown))
+        elif t.near and starts(p, b"Cpus_allowed:\t"):
+            mask_hex(t, p, n, out)
+        elif t.near and starts(p, b"Cpus_allowed_list:\t"):
+            mask_list(t, out)
+        elif starts(p, b"TracerPid:\t"):
+            text_add(out, b"TracerPid:\t0", 12)
+        elif starts(p, b"Seccomp:\t2") and filters <= 0:
+            text_add(out, b"Seccomp:\t0", 10)
+        elif starts(p, b"Seccomp_filters:\t"):
+            text_add(out, number, snprintf(number, sizeof(number), b"Seccomp_filters:\t%d", filters))
+        else:
+            text_add(out, p, n)
+        text_add(out, b"\n", 1)
+        p = line_next(p, n)
+    free(host.p)
+    return 0
+
+cdef int stat_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
+    cdef const char *shown
+    cdef char *name_end
+    cdef int error = text_file(out, f.name)
+    if error == 0 and out.p != NULL:
+        name_end = strrchr(out.p, c')')
+        if name_end != NULL and name_end[1] == c' ':
+            shown = state_shown(t, name_end + 2)
+            if shown != NULL:
+                name_end[2] = shown[0]
+    return error
+
+cdef int wchan_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
+    cdef int error = text_file(out, f.name)
+    if error == 0 and out.p != NULL and strcmp(out.p, b"ptrace_stop") == 0:
+        out.n = 0
+        return text_add(out, b"do_signal_stop", 14) if is_stopped(t) else text_add(out, b"0", 1)
+    return error
+
+cdef int unix_text(const ProcFile *f, Text *out) noexcept nogil:
+    """Give bound sockets the names that guests know them by."""
+    cdef Text host
+    cdef const char *p
+    cdef char name[SUN_MAX + 1]
+    cdef int n, at, fields, k, error
+    memset(&host, 0, sizeof(host))
+    error = text_file(&host, f.name)
+    p = host.p
+    while error == 0 and p != NULL and p[0] != 0:
+        n = line_length(p)
+        at = fields = 0
+        while at < n and fields < 7:
+            while at < n and p[at] == c' ':
+                at += 1
+            while at < n and p[at] != c' ':
+                at += 1
+            fields += 1
+        at += 1
+        k = name_guest(p + at, n - at, n - at, name) if at < n and p != host.p and p[at] != c'@' and n - at <= SUN_MAX else 0
+        text_add(out, p, at if k > 0 else n)
+        text_add(out, name, k)
+        text_add(out, b"\n", 1)
+        p = line_next(p, n)
+    free(host.p)
+    return error
+
+# -- opening ---------------------------------------------------------------------------------------------------------------
+
+cdef bint copy_wanted(Tracee *t, Tracee *whose, int kind) noexcept nogil:
+    """Say whether the kernel's own file would not do.
+
+    What a process reads of itself in stat and wchan it reads while it runs, and may keep open: it stays the kernel's.
+    """
+    if kind == K_STAT or kind == K_WCHAN:
+        return whose.tgid != t.tgid
+    return True
+
+cdef bint copy_reachable(Tracee *t) noexcept nogil:
+    """Say whether the guest may open descriptors of ours: a guest of root that has changed its uid may not."""
+    cdef Text status
+    cdef const char *p
+    cdef int i, fsuid = 0
+    if c_geteuid() != 0:
+        return True
+    memset(&status, 0, sizeof(status))
+    snprintf(link_text, 64, b"/proc/%d/status", t.tid)
+    if text_file(&status, link_text) == 0 and status.p != NULL:
+        p = find_text(status.p, b"\nUid:\t")
+        for i in range(4):
+            if p != NULL:
+                p = strchr(p + 1, c'\t')
+        if p != NULL:
+            parse_pid(p + 1, &fsuid)
+    free(status.p)
+    return fsuid == 0
+
+cdef int copy_make(const ProcFile *f, const Text *text) noexcept nogil:
+    """Return a read-only descriptor on the text."""
+    cdef char name[128]
+    cdef int error = 0, fd
+    snprintf(name, sizeof(name), b"pyroot:%s", f.name)
+    fd = c_memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)
+    if fd < 0:
+        return -errno
+    if text.n > 0 and c_write(fd, text.p, text.n) != <ssize_t>text.n:
+        error = -EIO
+    elif c_fchmod(fd, 0o444) < 0 or c_fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0:
+        error = -errno
+    if error < 0:
+        c_close(fd)
+        return error
+    return fd
+
+cdef int text_make(View *v, Tracee *whose, const ProcFile *f, Text *out) noexcept nogil:
+    if f.kind <= K_MOUNTSTATS:
+        return mounts_text(v, f.kind, out)
+    if f.kind <= K_NUMA_MAPS:
+        return maps_text(whose, f, out)
+    if f.kind == K_STATUS:
+        return status_text(whose, f, out)
+    if f.kind == K_STAT:
+        return stat_text(whose, f, out)
+    return wchan_text(whose, f, out) if f.kind == K_WCHAN else unix_text(f, out)
+
+cdef int proc_text(Tracee *t, Walk *w) noexcept nogil:
+    """If an open reaches one of the files, put the path of a copy in its place.
+
+    Returns 1 when replaced, 0 when the file is none of ours, or -errno.  Our descriptor lives until the call is over.
+    """
+    cdef ProcFile f
+    cdef Tracee *whose
+    cdef Text out
+    cdef int fd
+    if w.mode == M_CREATE or proc_file_of(t, w, &f) == 0:
+        return 0
+    whose = tracee_get(f.pid)
+    if whose == NULL:
+        # the memory of a process outside is not for guests
+        return -EACCES if f.kind == K_MEM else 0
+    if f.kind == K_MEM or not copy_wanted(t, whose, f.kind) or (f.kind > K_MOUNTSTATS and not copy_reachable(t)):
+        return 0
+    if K_MAPS <= f.kind <= K_NUMA_MAPS and whose.mm != NULL and whose.mm.undumpable and whose.tgid != t.tgid:
+        return -EACCES
+    memset(&out, 0, sizeof(out))
+    fd = text_make(w.v, whose, &f, &out)
+    if fd == 0:
+        fd = copy_make(&f, &out)
+    free(out.p)
+    if fd < 0:
+        return fd
+    if t.hold[1] >= 0:
+        c_close(t.hold[1])
+    t.hold[1] = fd
+    w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", c_getpid(), fd)
+    w.placelen = w.hlen
+    w.namelen = 0
+    w.mode = M_FOLLOW
+    return 1

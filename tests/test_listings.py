@@ -1,0 +1,163 @@
+"""Directories list their mount points: as with real bind mounts, also where the root holds no such name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.oracle.build import BuildError, compile_program
+from tests.probe_root import PROGRAMS
+from tests.rootfs_fixtures import directory_for_user, give, remove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.helpers import Result
+
+ENVIRONMENT = {"PATH": "/", "LANG": "C", "HOME": "/"}
+#: Guest paths of bindings to the shared directory and file; of the parents only / and /there exist.
+DIRECTORIES = ("/new", "/there/new", "/deep/er/dir", "/full")
+FILES = ("/file", "/there/file", "/deep/er/file", "/held")
+
+
+class Place:
+    """A root with the probe in it, and a directory and a file beside it to bind."""
+
+    def __init__(self, top: str, probe: str) -> None:
+        self.root, self.shared = f"{top}/root", f"{top}/shared"
+        self.bindings = [(self.shared, guest) for guest in DIRECTORIES] + [(f"{self.shared}/file", guest) for guest in FILES]
+        for name in ("root/there/old", "root/tmp", "root/full", "root/empty", "root/many", "shared/sub"):
+            os.makedirs(f"{top}/{name}")
+        for name in ("root/held", "root/full/covered", "shared/file", *(f"root/many/{i}" for i in range(300))):
+            with open(f"{top}/{name}", "w", encoding="ascii") as file:
+                file.write(name)
+        shutil.copy(probe, f"{self.root}/listing")
+
+    def words(self) -> list[str]:
+        """Return the options of pyroot for the root and its bindings."""
+        return ["-r", self.root, "-w", "/", *(word for host, guest in self.bindings for word in ("-b", f"{host}:{guest}"))]
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    """Make the root."""
+    try:
+        probe = compile_program([f"{PROGRAMS}/listing_probe.c"], "-static", "-pthread", name="listing-probe")
+    except BuildError as error:
+        pytest.skip(str(error))
+    top = directory_for_user()
+    made = Place(top, probe)
+    give(top)
+    yield made
+    remove(top)
+
+
+@pytest.fixture
+def both(
+    request: pytest.FixtureRequest, place: Place, run_pyroot: Callable[..., Result]
+) -> Callable[..., list[str]]:
+    """Return a function that runs the probe on both sides and compares; the order of names is the file system's business."""
+    real_chroot = request.getfixturevalue("real_chroot") if os.geteuid() == 0 else None
+
+    def call(*command: str) -> list[str]:
+        before = sorted(os.listdir(place.root))
+        found = run_pyroot([*place.words(), "/listing", *command], environment=ENVIRONMENT)
+        assert (found.status, found.stderr) == (0, "")
+        assert sorted(os.listdir(place.root)) == before
+        if real_chroot:
+            real = real_chroot(place.root, ["/listing", *command], place.bindings, environment=ENVIRONMENT)
+            assert sorted(found.stdout.splitlines()) == sorted(real.stdout.splitlines())
+        return found.stdout.splitlines()
+
+    return call
+
+
+@pytest.mark.parametrize("kind", [[], ["old"]], ids=["getdents64", "getdents"])
+@pytest.mark.parametrize("size", [32, 48, 120, 4096, 100000])
+def test_buffers_of_any_size(both: Callable[..., list[str]], size: int, kind: list[str]) -> None:
+    listed = both("list", "/", str(size), *kind)
+    assert {"new 4", "file 8", "deep 4", "full 4", "held 8"} <= set(listed)
+    assert len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize("path", ["/there", "/deep", "/deep/er", "/empty", "/many", "/full", "/new"])
+def test_every_parent_lists_its_mount_points(both: Callable[..., list[str]], path: str) -> None:
+    assert both("list", path, "4096")[-1] == f"end {path}: ok"
+
+
+def test_a_buffer_too_small_is_an_error(both: Callable[..., list[str]]) -> None:
+    assert both("list", "/", "16") == ["end /: EINVAL"]
+
+
+@pytest.mark.parametrize("path", ["/", "/there", "/deep/er", "/many"])
+def test_positions_lead_back(both: Callable[..., list[str]], path: str) -> None:
+    assert " wrong 0 at the end none" in both("seek", path)[0]
+
+
+def test_duplicates_and_children_share_the_position(both: Callable[..., list[str]]) -> None:
+    listed = both("share", "/")
+    middle = listed.index("other")
+    assert sorted(listed[:middle]) == sorted(listed[middle + 1 :])
+
+
+def test_threads_list_at_the_same_time(both: Callable[..., list[str]]) -> None:
+    assert len(set(both("threads", "/"))) == 1
+
+
+def test_looking_agrees_with_listing(both: Callable[..., list[str]]) -> None:
+    both("look", *DIRECTORIES, *FILES, "/deep", "/deep/er", "/nowhere")
+
+
+@pytest.mark.parametrize(("directory", "file"), [("/new", "/file"), ("/there/new", "/there/file"), ("/full", "/held")])
+def test_mount_points_are_borders(both: Callable[..., list[str]], directory: str, file: str) -> None:
+    lines = both("borders", directory, file)
+    assert f"rename in {directory}/inner: EXDEV" in lines
+    assert f"unlink {file}: EBUSY" in lines
+
+
+@pytest.mark.parametrize("path", ["/new", "/full", "/deep/er/dir"])
+def test_watches_see_bound_directories(both: Callable[..., list[str]], path: str) -> None:
+    assert both("watch", path)[-1] == "made made"
+
+
+def test_entries_of_bindings_have_their_number_and_type(place: Place, run_pyroot: Callable[..., Result]) -> None:
+    """A name that only the view has is listed with what stat says, also for devices."""
+    words = [*place.words(), "-b", "/dev/null:/null", "/listing", "numbers", "/"]
+    lines = run_pyroot(words, environment=ENVIRONMENT).stdout.splitlines()
+    assert {"new same type", "file same type", "deep same type", "null same type"} <= set(lines)
+
+
+def test_a_directory_bound_on_a_file_is_listed_as_one(place: Place, run_pyroot: Callable[..., Result]) -> None:
+    """The kernel refuses such mounts: what is there counts."""
+    words = ["-r", place.root, "-w", "/", "-b", f"{place.shared}:/held", "-b", f"{place.shared}/file:/there/old"]
+    assert "held 4" in run_pyroot([*words, "/listing", "list", "/", "4096"], environment=ENVIRONMENT).stdout.splitlines()
+    assert "old 8" in run_pyroot([*words, "/listing", "list", "/there", "60"], environment=ENVIRONMENT).stdout.splitlines()
+
+
+def test_a_name_that_the_host_gains_is_listed_once(place: Place, run_pyroot: Callable[..., Result]) -> None:
+    words = [*place.words(), "-b", f"{place.root}:/outside"]
+    script = ["/listing", "list", "/there", "4096"]
+    os.mkdir(f"{place.root}/there/new")
+    try:
+        lines = run_pyroot([*words, *script], environment=ENVIRONMENT).stdout.splitlines()
+        below = run_pyroot([*words, "/listing", "list", "/outside/there", "4096"], environment=ENVIRONMENT).stdout.splitlines()
+    finally:
+        os.rmdir(f"{place.root}/there/new")
+    assert lines.count("new 4") == 1
+    assert "file 8" in lines
+    assert "file 8" not in below
+
+
+def test_only_parents_of_such_names_are_read_for_the_guest(place: Place, run_pyroot: Callable[..., Result]) -> None:
+    """The position at the end tells who listed: ours, or the file system's own."""
+    plain = ["-r", place.root, "-w", "/", "-b", f"{place.shared}:/full"]
+
+    def end(words: list[str], path: str) -> str:
+        return run_pyroot([*words, "/listing", "end", path], environment=ENVIRONMENT).stdout[:7]
+
+    assert end(place.words(), "/") == "1e77072"
+    assert end(place.words(), "/many") != "1e77072"
+    assert end(plain, "/") != "1e77072"
