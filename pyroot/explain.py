@@ -26,9 +26,11 @@ MAX_SCRIPTS = 5  # scripts in a row, fs/exec.c
 USUAL_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _PT_INTERP = 3
+_CLASS_32 = 1
 _CLASS_64 = 2
 _TYPES = (2, 3)  # ET_EXEC, ET_DYN
 _THIS_MACHINE = {"x86_64": 62, "aarch64": 183}
+_COMPATIBLE = {62: (3, 6)}  # whose 32-bit programs this one runs
 _MACHINES = {
     2: "SPARC", 3: "i386", 4: "m68k", 8: "MIPS", 15: "PA-RISC", 20: "PowerPC", 21: "PowerPC 64", 22: "s390", 40: "ARM",
     42: "SuperH", 43: "SPARC 64", 50: "Itanium", 62: "x86_64", 183: "aarch64", 243: "RISC-V", 258: "LoongArch",
@@ -128,6 +130,13 @@ def _without_finding(number: int) -> tuple[str, str]:
         errno.EPERM: "a security module or a limit of this machine forbids it",
     }
     return text_of(number), hints.get(number, "")
+
+
+def runs_i386() -> bool:
+    """Tell whether the loader for 32-bit programs was built."""
+    import pyroot.guest
+
+    return os.path.exists(os.path.join(os.path.dirname(pyroot.guest.__file__ or ""), "loader-i386"))
 
 
 def is_plain_script(core: "Core", program: bytes, cwd: bytes) -> bool:
@@ -233,7 +242,13 @@ def _elf_interpreter(host_path: bytes, link: Link) -> Link | None:
         order = ">" if head[5] == 2 else "<"
         file_type, machine = struct.unpack_from(order + "HH", head, 16)
         ours = _THIS_MACHINE.get(os.uname().machine, machine)
-        if machine != ours or head[4] != _CLASS_64:
+        compat = machine in _COMPATIBLE.get(ours, ()) and head[4] == _CLASS_32
+        if compat and not runs_i386():
+            raise Broken(
+                "is a 32-bit program for i386, and this pyroot was built without the loader for these",
+                "build pyroot where gcc -m32 works (Debian: apt-get install gcc-multilib)",
+            )
+        if not compat and (machine != ours or head[4] != _CLASS_64):
             bits = "64" if head[4] == _CLASS_64 else "32"
             theirs = _MACHINES.get(machine, f"processor number {machine}")
             raise Broken(
@@ -244,15 +259,17 @@ def _elf_interpreter(host_path: bytes, link: Link) -> Link | None:
             raise Broken("is an ELF file, but no program", "an object or core file cannot be executed")
         if link.role.startswith("ELF"):
             return None
-        if len(head) < 64:
+        if len(head) < (52 if compat else 64):
             raise _cut_off()
-        offset, entry_size, entries = struct.unpack_from(order + "Q14xHH", head, 32)
+        at, fields = (28, "I10xHH") if compat else (32, "Q14xHH")
+        offset, entry_size, entries = struct.unpack_from(order + fields, head, at)
         file.seek(offset)
         table = file.read(entry_size * entries)
         if len(table) < entry_size * entries:
             raise _cut_off()
-        for start in range(0, len(table) - 39, max(entry_size, 56)):
-            kind, place, size = struct.unpack_from(order + "I4xQ16xQ", table, start)
+        fields, least, whole = ("II8xI", 19, 32) if compat else ("I4xQ16xQ", 39, 56)
+        for start in range(0, len(table) - least, max(entry_size, whole)):
+            kind, place, size = struct.unpack_from(order + fields, table, start)
             if kind == _PT_INTERP:
                 file.seek(place)
                 name = file.read(min(size, 4096)).partition(b"\0")[0]

@@ -15,7 +15,7 @@ import stat
 from pyroot import binding
 from pyroot.errors import EXIT_SIGNAL_BASE, PyrootError, text_of
 from pyroot.glue import Glue
-from pyroot.report import note
+from pyroot.report import note, verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,6 +185,11 @@ def _execute(
     core: "Core", config: "Config", program: bytes, argv: list[bytes], environment: list[bytes], cwd: bytes
 ) -> int:
     note(1, f"starting {os.fsdecode(program)}")
+    if verbosity() > 0:
+        from pyroot import explain
+
+        if not explain.runs_i386():
+            note(1, "32-bit programs will give ENOEXEC: this pyroot was built by a compiler without -m32")
     try:
         return _run_core(core, config, program, argv, environment, cwd)
     except OSError as error:

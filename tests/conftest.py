@@ -17,9 +17,9 @@ import pytest
 from tests import helpers
 from tests.helpers import Result, ordinary_user
 from tests.oracle import sides
-from tests.rootfs_fixtures import busybox_root, debian_root, inside, made_root
+from tests.rootfs_fixtures import busybox_root, debian_i386_root, debian_root, inside, made_root
 
-__all__ = ["busybox_root", "debian_root", "made_root"]
+__all__ = ["busybox_root", "debian_i386_root", "debian_root", "made_root"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

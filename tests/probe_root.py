@@ -24,10 +24,16 @@ ENVIRONMENT = {"PATH": "/", "LANG": "C", "HOME": "/"}
 @pytest.fixture(scope="session")
 def probe_root() -> Iterator[str]:
     """Make the root: ``/probe``, ``/abi``, ``/storm``, ``/marker``, scripts, ``/tmp`` and ``/proc``."""
+    yield from make_root()
+
+
+def make_root(*options: str) -> Iterator[str]:
+    """Make the root with ``/probe`` and ``/storm`` compiled with these options."""
+    wide = ["-static", "-pthread", *options]
     try:
-        probe = compile_program([f"{PROGRAMS}/process_probe.c"], "-static", "-pthread", name="process-probe")
+        probe = compile_program([f"{PROGRAMS}/process_probe.c"], *wide, name="process-probe")
         abi = compile_program([f"{PROGRAMS}/abi_probe.c"], "-static", name="abi-probe")
-        storm = compile_program([f"{PROGRAMS}/storm_probe.c"], "-static", "-pthread", name="storm-probe")
+        storm = compile_program([f"{PROGRAMS}/storm_probe.c"], *wide, name="storm-probe")
     except BuildError as error:
         pytest.skip(str(error))
     root = directory_for_user()

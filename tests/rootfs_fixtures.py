@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SUITE = "bookworm"
 PACKAGES = ("perl", "python3-minimal", "git", "gcc", "libc6-dev", "make", "procps")
+PACKAGES_I386 = ("perl",)
 LEFT_OUT = ("./dev/*", "./proc/*", "./sys/*", "./var/cache/apt/archives/*.deb", "./var/lib/apt/lists/*")
 DEBOOTSTRAP_LIMIT = 900
 
@@ -62,9 +63,9 @@ def debootstrap_program() -> str:
     return found
 
 
-def make_debian_tar(target: str) -> None:
+def make_debian_tar(target: str, architecture: str, packages: tuple[str, ...]) -> None:
     """Run debootstrap and pack its result."""
-    command = [debootstrap_program(), "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE]
+    command = [debootstrap_program(), "--variant=minbase", f"--arch={architecture}", f"--include={','.join(packages)}", SUITE]
     directory = tempfile.mkdtemp(prefix="debootstrap-", dir=cache_directory())
     try:
         os.chmod(directory, 0o755)
@@ -85,14 +86,15 @@ def make_debian_tar(target: str) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@functools.lru_cache(maxsize=1)
-def debian_tar() -> str:
+@functools.lru_cache(maxsize=2)
+def debian_tar(architecture: str = "amd64", packages: tuple[str, ...] = PACKAGES) -> str:
     """Return the path of the tar file, made now if it is not in the cache; one process makes it."""
-    target = os.path.join(cache_directory(), f"debian-{SUITE}-{'-'.join(PACKAGES)}.tar")
+    kind = "" if architecture == "amd64" else f"{architecture}-"
+    target = os.path.join(cache_directory(), f"debian-{SUITE}-{kind}{'-'.join(packages)}.tar")
     with open(target + ".lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(target):
-            make_debian_tar(target)
+            make_debian_tar(target, architecture, packages)
     return target
 
 
@@ -118,8 +120,19 @@ def remove(path: str) -> None:
 @pytest.fixture(scope="session")
 def debian_root() -> Iterator[str]:
     """Unpack the Debian root as the ordinary user."""
+    yield from unpacked("amd64", PACKAGES)
+
+
+@pytest.fixture(scope="session")
+def debian_i386_root() -> Iterator[str]:
+    """Unpack a Debian root of 32-bit programs."""
+    yield from unpacked("i386", PACKAGES_I386)
+
+
+def unpacked(architecture: str, packages: tuple[str, ...]) -> Iterator[str]:
+    """Unpack a Debian root as the ordinary user, and remove it afterwards."""
     try:
-        tar = debian_tar()
+        tar = debian_tar(architecture, packages)
     except Unavailable as reason:
         pytest.skip(f"no Debian root: {reason}")
     parent = directory_for_user()

@@ -199,7 +199,8 @@ def test_elf_interpreter_without_x_bit(root: Root) -> None:
 def test_program_for_another_machine(root: Root) -> None:
     for machine, bits, name in (
         (183, 2, "64-bit program for aarch64"),
-        (3, 1, "32-bit program for i386"),
+        (40, 1, "32-bit program for ARM"),
+        (3, 2, "64-bit program for i386"),
         (243, 2, "RISC-V"),
     ):
         root.elf("bin/p", {4: bytes([bits]), 18: struct.pack("<H", machine)})

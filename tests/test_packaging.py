@@ -150,7 +150,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
     for name in ("pyroot", "bind", "scripts", "docs"):
-        skipped = shutil.ignore_patterns("*.so", "__pycache__", "loader-x86_64")
+        skipped = shutil.ignore_patterns("*.so", "__pycache__", "loader-x86_64", "loader-i386")
         shutil.copytree(PROJECT / name, source / name, ignore=skipped)
     offline = ["--no-deps", "--no-index", "--no-build-isolation"]
     output(sys.executable, "-m", "pip", "wheel", "-q", *offline, "-w", base, source)
@@ -167,6 +167,7 @@ def test_wheel_holds_every_part_with_its_mode(wheel: Path) -> None:
     assert wheel.name.endswith("-linux_x86_64.whl")
     assert f"pyroot/_fast{suffix}" in modes
     assert modes["pyroot/guest/loader-x86_64"] == 0o755
+    assert modes.get("pyroot/guest/loader-i386", 0o755) == 0o755
     [command] = [name for name in modes if name.endswith(".data/scripts/pyroot")]
     assert modes[command] & 0o111
     presets = {path.name for path in (PROJECT / "bind").glob("*.bind")}

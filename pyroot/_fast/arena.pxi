@@ -85,6 +85,9 @@ cdef inline uint64_t slot_offset(int slot) noexcept nogil:
         return <uint64_t>slot * SMALL
     return <uint64_t>NSMALL * SMALL + <uint64_t>(slot - NSMALL) * BIG
 
+cdef inline int slot_room(int slot) noexcept nogil:
+    return (SMALL if slot < NSMALL else BIG) - SLOT_FRAME
+
 cdef int slot_at(uint64_t data) noexcept nogil:
     """Return the slot that a data address in the arena belongs to, -1 if none."""
     return slot_of(data - SLOT_FRAME - <uint64_t>LOADER_ARENA)

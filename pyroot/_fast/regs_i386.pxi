@@ -28,6 +28,7 @@ cdef uint32_t ARCH_I386 = 0x40000003
 
 cdef enum:
     USER32_CS = 0x23
+    CODE_MOST = 80           # six registers of 64 bits and a far jump
 
 cdef inline bint has_arena(Tracee *t) noexcept nogil:
     return t.mm.arena or t.mm.low != 0
@@ -80,27 +81,42 @@ cdef int code_jump(uint8_t *to, uint64_t at, uint64_t target, bint wide) noexcep
     memcpy(to + 6, &target, 8)
     return 14
 
-cdef int code_make(Tracee *t, uint8_t *code, uint64_t address, bint wide) noexcept nogil:
-    """Write the code of the edited call for a slot at ``address``; return its length, or -ENOMEM if it has no room."""
-    cdef uint8_t text[96]
-    cdef int i, n = 2
-    cdef bint changed[6]
-    cdef const unsigned char *registers = pyroot_reg_code_i386 if t.compat else pyroot_reg_code
-    for i in range(6):
-        changed[i] = t.compat and t.direct != 0
+cdef bint code_changes(Tracee *t, int which) noexcept nogil:
+    """Say whether the edit puts something else into the register of an argument."""
+    cdef int i
     for i in range(edit.n):
-        changed[edit.arg[i]] = True
-    text[0] = 0xcd if t.compat else 0x0f
-    text[1] = 0x80 if t.compat else 0x05
+        if edit.arg[i] == which:
+            return True
+    return t.compat and t.direct != 0
+
+cdef int code_restore(Tracee *t, uint8_t *code, uint64_t address, bint wide) noexcept nogil:
+    """Write the code behind the call: the changed registers, and the way back.  Returns its length, at most CODE_MOST."""
+    cdef int i, n = 0
     for i in range(6):
-        if changed[i]:
-            n += code_mov(text + n, registers[i], t.full[i], wide)
-    n += code_jump(text + n, address + n, t.ip, wide)
-    if n > SLOT_FRAME:
+        if code_changes(t, i):
+            n += code_mov(code + n, pyroot_reg_code_i386[i] if t.compat else pyroot_reg_code[i], t.full[i], wide)
+    return n + code_jump(code + n, address + n, t.ip, wide)
+
+cdef int code_make(Tracee *t, uint64_t data, bint wide) noexcept nogil:
+    """Write the code of the edited call into the frame; what has no room there lies behind the data."""
+    cdef uint8_t text[CODE_MOST]
+    cdef uint8_t *frame = <uint8_t *>edit.frame
+    cdef int n, at
+    memset(frame, 0xcc, SLOT_FRAME)
+    frame[0] = 0xcd if t.compat else 0x0f
+    frame[1] = 0x80 if t.compat else 0x05
+    n = code_restore(t, text, data - SLOT_FRAME + 2, wide)
+    if n <= SLOT_FRAME - 2:
+        memcpy(frame + 2, text, n)
+        return 0
+    at = (edit.len + 15) & ~15
+    if at + n > slot_room(t.slot):
         return -ENOMEM
-    memset(text + n, 0xcc, sizeof(text) - n)
-    memcpy(code, text, SLOT_FRAME)
-    return n
+    code_jump(frame + 2, data - SLOT_FRAME + 2, data + at, wide)
+    n = code_restore(t, text, data + at, wide)
+    memcpy(edit.data + at, text, n)
+    edit.len = at + n
+    return 0
 
 cdef int commit_code(Tracee *t) noexcept nogil:
     """edit_commit for a call that returns through its slot."""
@@ -111,7 +127,7 @@ cdef int commit_code(Tracee *t) noexcept nogil:
     if edit_reserve(t) < 0:
         return -ENOMEM
     data = edit_address(t, 0)
-    n = code_make(t, <uint8_t *>edit.frame, data - SLOT_FRAME, cs != USER32_CS)
+    n = code_make(t, data, cs != USER32_CS)
     if n < 0:
         return n
     if arena.shared:

@@ -254,7 +254,7 @@ cdef int send_next(Tracee *t) noexcept nogil:
     if n > 0:
         header.msg_name = <void *>edit_address(t, at)
         header.msg_namelen = n
-        header_pack(t, &header, edit.data)
+    header_pack(t, &header, edit.data)
     edit_value(2, t.saved[3])
     return 0
 

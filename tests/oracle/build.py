@@ -58,13 +58,18 @@ def read(path: str) -> bytes:
         return file.read()
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=3)
 def guest_programs(libc: str = "") -> dict[str, bytes]:
     """Return the contents of the programs that every case's tree holds, by name.
 
-    ``libc`` is "musl" or "glibc"; by default musl where it is installed.
+    ``libc`` is "musl" or "glibc"; by default musl where it is installed. "i386" makes 32-bit programs, but for "dynamic".
     """
     sources = sorted(glob.glob(os.path.join(HERE, "ops*.c")))
+    if libc == "i386":
+        wide = ("-m32", "-D_FILE_OFFSET_BITS=64")
+        ops = read(compile_program(sources, "-static", *wide, name="ops32"))
+        orphan = read(compile_program(sources, "-Wl,--dynamic-linker=/nowhere/ld.so", *wide, name="ops32-orphan"))
+        return {**guest_programs(), "ops": ops, "short": ops[:200], "orphan": orphan}
     musl = libc != "glibc" and shutil.which("musl-gcc") is not None
     if libc == "musl" and not musl:
         raise BuildError("musl-gcc is not installed")

@@ -128,7 +128,13 @@ static void system_call(int index, struct op *op)
         return;
     }
     set_timer(BLOCKED_AFTER);
+#if defined(__i386__)
+    call_turn = (unsigned)index;
+#endif
     result = raw(number, values);
+#if defined(__i386__)
+    call_turn = 0;
+#endif
     set_timer(0);
     if (op->slot >= 0 && result >= 0) {
         if (slots[op->slot] > 2 && slots[op->slot] != result)

@@ -48,6 +48,15 @@ long raw(long number, const long *a);
 long raw_call(long number, long a, long b, long c, long d, long e, long f);
 int call_number(const char *name);
 
+#if defined(__i386__)
+/* ops_i386.c */
+enum layout { NEWEST, OLDER, OLDEST };
+struct stat;
+extern unsigned call_turn;      /* chooses among the forms of a call */
+extern enum layout stat_layout, statfs_layout; /* of the last such call */
+void stat_from_layout(const unsigned char *memory, struct stat *st);
+#endif
+
 /* ops_args.c */
 void prepare_pages(void);
 int parse_op(char *line, struct op *op);

@@ -26,7 +26,13 @@
 
 #include "ops.h"
 
+#if defined(__x86_64__)
 #define UNMAPPED 0x200000000000L
+#define KERNEL 0xffff800000000000UL
+#else
+#define UNMAPPED 0x40000000L
+#define KERNEL 0xfffff000UL
+#endif
 
 static unsigned char arena[1 << 20];
 static size_t arena_used;
@@ -205,7 +211,7 @@ static int word(struct arg *arg, char *token)
     else if (!strcmp(token, "UNMAPPED"))
         arg->value = UNMAPPED;
     else if (!strcmp(token, "KERNEL"))
-        arg->value = (long)0xffff800000000000UL;
+        arg->value = (long)KERNEL;
     else if (!strcmp(token, "ROBUF"))
         arg->value = (long)readonly;
     else if (!strncmp(token, "CUT:", 4))
@@ -217,12 +223,12 @@ static int word(struct arg *arg, char *token)
 
 static void longs(struct arg *arg, char *token)
 {
-    long *values = allocate(16 * sizeof(long));
+    uint64_t *values = allocate(16 * sizeof *values);
     int n = 0;
 
-    memset(values, 0, 16 * sizeof(long));
+    memset(values, 0, 16 * sizeof *values);
     while (*token && n < 16) {
-        values[n++] = (long)strtoull(token, &token, 0);
+        values[n++] = strtoull(token, &token, 0);
         if (*token == ':')
             token++;
     }

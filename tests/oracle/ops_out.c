@@ -132,15 +132,20 @@ static void emit_stat(const unsigned char *memory)
     struct stat st;
 
     memcpy(&st, memory, sizeof st);
+#if defined(__i386__)
+    if (stat_layout != NEWEST)
+        stat_from_layout(memory, &st);
+#endif
     emit_inode(st.st_mode, st.st_nlink, st.st_uid, st.st_gid, (uint64_t)st.st_size, (long)st.st_mtime);
-    emit_identity(st.st_dev, st.st_ino);
+    if (st.st_ino)
+        emit_identity(st.st_dev, st.st_ino);
 }
 
 static void emit_statx(const unsigned char *memory)
 {
     const uint32_t *w = (const uint32_t *)memory;
     uint64_t inode = *(const uint64_t *)(memory + 32), size = *(const uint64_t *)(memory + 40);
-    long mtime = *(const long *)(memory + 64 + 48);
+    long mtime = (long)*(const int64_t *)(memory + 64 + 48);
 
     emit(" mask=%x", w[0] & 0x7ff);
     emit_inode(*(const uint16_t *)(memory + 28), w[4], w[5], w[6], size, mtime);
@@ -242,7 +247,12 @@ static void emit_success(const struct op *op, int index, long result)
     case OUT_STATX: emit_statx(arg->memory); break;
     case OUT_STATFS: {
         const struct statfs *fs = (const void *)arg->memory;
-        emit(" type=%lx namelen=%ld", (unsigned long)fs->f_type, (long)fs->f_namelen);
+        long namelen = (long)fs->f_namelen;
+#if defined(__i386__)
+        if (statfs_layout != NEWEST)
+            namelen = (long)((const uint32_t *)arg->memory)[9];
+#endif
+        emit(" type=%lx namelen=%ld", (unsigned long)fs->f_type, namelen);
         break;
     }
     case OUT_TEXT: case OUT_DATA:

@@ -1,6 +1,6 @@
 /* The calls that the interpreter knows, by name: numbers of x86_64 Linux up to 6.18.
  *
- * Numbers are written out because the C library's headers of an older distribution do not know the newest ones.
+ * The i386 build finds its own numbers by these (ops_i386.c). Numbers are written out because the C library's headers of an older distribution do not know the newest ones.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <string.h>
@@ -40,6 +40,7 @@ int call_number(const char *name)
 
 int registers_changed;
 
+#if defined(__x86_64__)
 long raw(long number, const long *a)
 {
     long result, rdi = a[0], rsi = a[1], rdx = a[2];
@@ -55,6 +56,7 @@ long raw(long number, const long *a)
         registers_changed = 1;
     return result;
 }
+#endif
 
 long raw_call(long number, long a, long b, long c, long d, long e, long f)
 {

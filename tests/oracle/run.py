@@ -201,6 +201,7 @@ def main() -> int:
     parser.add_argument("--ops", type=int, default=200)
     parser.add_argument("--other", choices=sorted(sides.SIDES), default="pyroot")
     parser.add_argument("--libc", choices=("musl", "glibc"), default="")
+    parser.add_argument("--m32", dest="libc", action="store_const", const="i386", help="let guests be 32-bit programs")
     parser.add_argument("--disk", action="store_true", help="use the file system of the temporary directory, not tmpfs")
     parser.add_argument("--deep", action="store_true", help="put the root below a host path of 3,200 bytes")
     parser.add_argument("--wild", action="store_true", help="let guests move and lock away the sources of bindings")

@@ -63,6 +63,35 @@ def test_fixed_seeds_agree() -> None:
     assert differences == 0, report[-8000:]
 
 
+@pytest.fixture
+def with_32_bits() -> None:
+    """Skip where no 32-bit guest can be compiled."""
+    try:
+        guest_programs("i386")
+    except BuildError as error:
+        pytest.skip(f"no 32-bit compiler (Debian: gcc-multilib): {error}")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("with_32_bits")
+def test_fixed_seeds_agree_for_i386() -> None:
+    """The same programs in the forms of i386: stat64 and its elders, 16-bit owners, socketcall, int 0x80 and the vdso."""
+    operations, differences, report = compare(1, 10, 150, "--m32")
+    assert operations >= 10 * 150
+    assert differences == 0, report[-8000:]
+
+
+@pytest.mark.oracle
+@pytest.mark.timeout(3000)
+@pytest.mark.usefixtures("with_32_bits")
+def test_fresh_seeds_agree_for_i386() -> None:
+    """i386 guests and the real chroot agree on fresh operations."""
+    first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time()) + 4000
+    print(f"PYROOT_ORACLE_SEED={first - 4000}")
+    _, differences, report = compare(first, first + 59, 200, "--m32")
+    assert differences == 0, f"PYROOT_ORACLE_SEED={first - 4000}\n{report[-8000:]}"
+
+
 @pytest.mark.oracle
 @pytest.mark.timeout(3000)
 def test_fresh_seeds_agree() -> None:
