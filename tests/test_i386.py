@@ -55,6 +55,8 @@ def library(name: str) -> str:
 def root() -> Iterator[str]:
     """Make a root with the register probes, the oracle's interpreter in many forms, and scripts for both widths."""
     programs = {name: compiled("regs32.c", name, *FIXED, *options) for name, options in (("regs32", ["-m32"]), ("regs64", []))}
+    for name, options in (("mixed32", ["-m32"]), ("mixed64", [])):
+        programs[name] = compiled("mixed.c", name, *FIXED, "-pthread", *options)
     ops = sorted(str(path) for path in (HERE / "oracle").glob("ops*.c"))
     kinds = {
         "static": ["-static", "-no-pie", "-fno-pie"], "static-pie": ["-static-pie", "-fPIE"],
@@ -149,6 +151,41 @@ def test_exec_by_int_80_from_a_64_bit_program(same: Callable[..., Result], root:
         result = same("/exec80", target)
         assert 'argv="' in result.stdout, result
         assert '"second"' in result.stdout
+
+
+@pytest.mark.parametrize("program", ["mixed32", "mixed64"])
+def test_far_jump_to_code_of_the_other_width(same: Callable[..., Result], program: str) -> None:
+    """64-bit calls of a 32-bit program, and int 0x80 from the 32-bit code of a 64-bit program."""
+    assert same(f"/{program}").stdout.splitlines() == ["/b/f 3 b:f", "/file 6 b:file", "/w/../b/f 3 b:f", "/nowhere -2", "/b/../b/f 3 b:f"]
+
+
+def test_threads_make_their_first_int_80_at_the_same_time(same: Callable[..., Result]) -> None:
+    for _ in range(3):
+        assert same("/mixed64", "threads").stdout == "failed 0 handled 1\n"
+
+
+@pytest.mark.parametrize("options", [["-static"], ["-static-pie", "-fPIE"], ["-no-pie", "-fno-pie"], ["-pie", "-fPIE"]], ids=" ".join)
+def test_heap_works_where_prctl_refuses_to_move_it(root: str, run_pyroot: Callable[..., Result], options: list[str]) -> None:
+    shutil.copy(compiled("machine.c", "machine32", "-m32", *options), f"{root}/heap")
+    result = run_pyroot(["-r", root, "-w", "/", "-b", "/proc", "/mixed32", "nomm", "/heap", "maps"])
+    assert result.stdout.startswith("sbrk grows 1\n"), result
+    assert "[heap]" in result.stdout
+
+
+LAYOUTS = ["-R", "-L", "-RL", "-3", "-R3"]
+
+
+@pytest.mark.skipif(bool(helpers.have("setarch")), reason="needs setarch (Debian: util-linux)")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_of_the_address_space(root: str, pyroot_words: list[str], layout: str) -> None:
+    """Without randomisation, growing upwards, and with 3 GiB."""
+    environment = {**helpers.pyroot_command()[1], **ENVIRONMENT, "PATH": os.environ["PATH"]}
+    for kind in ("static", "static-pie", "dynamic", "pie"):
+        words = ["setarch", layout, "--", *pyroot_words, "-r", root, "-w", "/", "-b", "/proc", f"/{kind}"]
+        result = helpers.run(words, environment=environment)
+        assert "exec argv=" in result.stdout, result
+        # a static PIE lies among the mappings, above its heap
+        assert kind == "static-pie" or " heap=1 " in result.stdout, result
 
 
 def test_elf_file_of_the_wrong_kind_is_refused(same: Callable[..., Result], root: str) -> None:

@@ -44,8 +44,13 @@ class Place:
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
     """Make the root."""
+    yield from make_place()
+
+
+def make_place(*options: str) -> Iterator[Place]:
+    """Make the root, with a probe that is compiled with these options."""
     try:
-        probe = compile_program([f"{PROGRAMS}/listing_probe.c"], "-static", "-pthread", name="listing-probe")
+        probe = compile_program([f"{PROGRAMS}/listing_probe.c"], "-static", "-pthread", *options, name="listing-probe")
     except BuildError as error:
         pytest.skip(str(error))
     top = directory_for_user()

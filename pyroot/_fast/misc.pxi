@@ -143,6 +143,8 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         view_removed(W1.v, t.saved[0])
     elif action == X_BIND:
         exit_bind(t, result)
+    elif action == X_LISTING:
+        exit_listing(t, result)
     elif action == X_CHDIR and result == 0:
         t.fs.bind = <int>t.saved[0]
     elif action == X_OPEN and result >= 0:

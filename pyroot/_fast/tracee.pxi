@@ -10,6 +10,7 @@ cdef struct Mm:              # one address space
     int refs
     bint arena               # the loader has mapped stub and arena here
     uint64_t low             # address of the arena below 4 GiB, 0 none (regs_i386.pxi)
+    int low_tid              # the tracee that is about to map it, 0 none (lowmap.pxi)
     bint loading             # the 32-bit loader is at work
     Exe *exe                 # NULL before the first exec
     bint undumpable          # what the guest believes PR_GET_DUMPABLE to be
@@ -50,6 +51,7 @@ cdef enum:
     X_OPEN = 9
     X_REMOVED = 10
     X_CHDIR = 11
+    X_LISTING = 12
 
 cdef struct Pin:
     int slot

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define MOST 4096
+#define OLD_WORD sizeof(long) /* inode and position of linux_dirent */
 
 static char buffer[100000];
 
@@ -36,8 +37,8 @@ static int print_entries(long n, int old)
     for (long at = 0; at < n; count++) {
         unsigned short size;
 
-        memcpy(&size, buffer + at + 16, 2);
-        printf("%s %d\n", buffer + at + (old ? 18 : 19), old ? buffer[at + size - 1] : buffer[at + 18]);
+        memcpy(&size, buffer + at + (old ? 2 * OLD_WORD : 16), 2);
+        printf("%s %d\n", buffer + at + (old ? 2 * OLD_WORD + 2 : 19), old ? buffer[at + size - 1] : buffer[at + 18]);
         at += size;
     }
     return count;
