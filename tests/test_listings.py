@@ -92,6 +92,11 @@ def test_a_buffer_too_small_is_an_error(both: Callable[..., list[str]]) -> None:
     assert both("list", "/", "16") == ["end /: EINVAL"]
 
 
+@pytest.mark.parametrize("path", ["/", "/there", "/many"])
+def test_bad_arguments_get_the_kernel_s_errors(both: Callable[..., list[str]], path: str) -> None:
+    assert f"null {path}: EFAULT" in both("faults", path)
+
+
 @pytest.mark.parametrize("path", ["/", "/there", "/deep/er", "/many"])
 def test_positions_lead_back(both: Callable[..., list[str]], path: str) -> None:
     assert " wrong 0 at the end none" in both("seek", path)[0]

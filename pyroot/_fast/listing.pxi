@@ -106,30 +106,43 @@ cdef void list_types(View *v, int d, const char *guest, int glen, int used, bint
                 list_buffer[at + (18 if wide else size - 1)] = <char>(st.st_mode >> 12 & 15)
             at += size
 
-cdef int list_here(Tracee *t, int d) noexcept nogil:
+cdef int list_here(Tracee *t, int d, int64_t at, int64_t room) noexcept nogil:
     """Do the guest's call on a duplicate of its descriptor; W1 is the directory.  Return the call's result or -ESRCH."""
-    cdef bint wide = t.nr == NR_getdents64
-    cdef unsigned int room = <unsigned int>t.args[2]
-    cdef int64_t at = lseek(d, 0, SEEK_CUR)
-    cdef int used, error
-    if room > LIST_BUFFER:
-        room = LIST_BUFFER
-    if at < 0:
-        return <int>-errno
-    used = 0
-    if not LIST_TAIL <= at <= LIST_TAIL + LIST_MOST:
-        used = <int>c_syscall(NR_getdents64 if wide else NR_getdents, d, list_buffer, room)
+    cdef bint wide = t.nr == NR_getdents64, tail = LIST_TAIL <= at <= LIST_TAIL + LIST_MOST
+    cdef int used = 0, error
+    if not tail:
+        used = <int>c_syscall(NR_getdents64 if wide else NR_getdents, d, list_buffer, <int>room)
         if used < 0:
             return -errno
         list_types(W1.v, d, W1.g, W1.glen, used, wide)
     if used == 0:
-        used = list_tail(W1.v, d, W1.g, W1.glen, at if at >= LIST_TAIL and at <= LIST_TAIL + LIST_MOST else LIST_TAIL, <int>room, wide)
-    if used > 0:
-        error = <int>mem_write(t.tid, t.args[1], list_buffer, used)
-        if error < 0:
-            lseek(d, at, SEEK_SET)
-            return error
-    return used
+        used = list_tail(W1.v, d, W1.g, W1.glen, at if tail else LIST_TAIL, <int>room, wide)
+    error = <int>mem_write(t.tid, t.args[1], list_buffer, used) if used > 0 else 0
+    if error < 0:
+        lseek(d, at, SEEK_SET)
+    return error if error < 0 else used
+
+cdef int list_whole(Tracee *t, int d) noexcept nogil:
+    """Give the guest what fits; where its buffer runs into a hole, as the kernel, what fits before the hole."""
+    cdef int64_t at = lseek(d, 0, SEEK_CUR), room = <unsigned int>t.args[2]
+    cdef int result
+    if at < 0:
+        return <int>-errno
+    if room > 0x7fffffff:
+        # negative for the kernel: nothing fits
+        return -EINVAL
+    if room > LIST_BUFFER:
+        room = LIST_BUFFER
+    result = list_here(t, d, at, room)
+    while result == -EFAULT:
+        room = <int64_t>((t.args[1] + <uint64_t>room - 1) & ~<uint64_t>4095) - <int64_t>t.args[1]
+        if room <= 0:
+            break
+        result = list_here(t, d, at, room)
+        if result == -EINVAL:
+            result = -EFAULT
+            break
+    return result
 
 cdef int on_getdents(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Only views with such names stop here, and only their parents are read by us."""
@@ -148,6 +161,6 @@ cdef int on_getdents(Tracee *t, const pyroot_row *row) noexcept nogil:
     d = guest_socket(t, fd)
     if d < 0:
         return R_CONT
-    result = list_here(t, d)
+    result = list_whole(t, d)
     c_close(d)
     return R_DEAD if result == -ESRCH else answer(t, result)
