@@ -137,6 +137,8 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         header_back(t, 0, t.saved[0], <unsigned int>t.saved[1])
     elif action == X_RECVMMSG and result > 0:
         exit_recvmmsg(t, result)
+    elif action == X_LIST and result >= 0:
+        return exit_list(t, result)
     elif action == X_RENAME and result == 0:
         exit_rename(t)
     elif action == X_REMOVED and result == 0:

@@ -37,8 +37,8 @@ static int print_entries(long n, int old)
     for (long at = 0; at < n; count++) {
         unsigned short size;
 
-        memcpy(&size, buffer + at + 16, 2);
-        printf("%s %d\n", buffer + at + (old ? 18 : 19), old ? buffer[at + size - 1] : buffer[at + 18]);
+        memcpy(&size, buffer + at + (old ? 2 * sizeof(long) : 16), 2);
+        printf("%s %d\n", buffer + at + (old ? 2 * sizeof(long) + 2 : 19), buffer[at + (old ? size - 1 : 18)]);
         at += size;
     }
     return count;
@@ -170,7 +170,7 @@ static int end(const char *path)
     DIR *d = opendir(path);
 
     count_names(d);
-    printf("%lx\n", (long)lseek(dirfd(d), 0, SEEK_CUR));
+    printf("%llx\n", (long long)lseek(dirfd(d), 0, SEEK_CUR));
     return 0;
 }
 
