@@ -137,14 +137,14 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         header_back(t, 0, t.saved[0], <unsigned int>t.saved[1])
     elif action == X_RECVMMSG and result > 0:
         exit_recvmmsg(t, result)
+    elif action == X_LIST and result >= 0:
+        return exit_list(t, result)
     elif action == X_RENAME and result == 0:
         exit_rename(t)
     elif action == X_REMOVED and result == 0:
         view_removed(W1.v, t.saved[0])
     elif action == X_BIND:
         exit_bind(t, result)
-    elif action == X_LISTING:
-        exit_listing(t, result)
     elif action == X_CHDIR and result == 0:
         t.fs.bind = <int>t.saved[0]
     elif action == X_OPEN and result >= 0:

@@ -51,7 +51,7 @@ cdef enum:
     X_OPEN = 9
     X_REMOVED = 10
     X_CHDIR = 11
-    X_LISTING = 12
+    X_LIST = 12
 
 cdef struct Pin:
     int slot
