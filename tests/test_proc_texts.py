@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import helpers
+from tests.oracle import sides
 from tests.oracle.build import BuildError, compile_program
 from tests.probe_root import PROGRAMS
 from tests.rootfs_fixtures import directory_for_user, give, remove
@@ -128,3 +130,21 @@ def test_words_and_links_of_a_process(both: Callable[..., list[str]]) -> None:
 
 def test_mount_tables_can_be_polled(both: Callable[..., list[str]]) -> None:
     both("polls")
+
+
+def test_a_root_with_proc_mounted_is_no_way_out(root: str, run_pyroot: Callable[..., Result]) -> None:
+    """A root that somebody uses with chroot, too: its own mount of /proc is treated as one that is bound."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+
+    def prepare() -> None:
+        sides.private_mounts()
+        sides.mount("proc", f"{root}/proc", "proc", 0)
+        helpers.drop_to_ordinary_user()
+
+    for command in (["self"], ["maps", "/tmp"], ["table"]):
+        found = run_pyroot(["-r", root, "-w", "/", "/proc-probe", *command], environment=ENVIRONMENT, prepare=prepare)
+        assert (found.status, found.stderr) == (0, "")
+        assert root not in found.stdout
+        bound = run_pyroot(["-r", root, "-b", "/proc", "-w", "/", "/proc-probe", *command], environment=ENVIRONMENT)
+        assert found.stdout == bound.stdout

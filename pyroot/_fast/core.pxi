@@ -235,6 +235,8 @@ cdef class Core:
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
             raise CoreError(f"arena: {_os.strerror(errno)}")
         W1.v = W2.v = &self.view
+        if view_bind_procs(&self.view) < 0:
+            raise MemoryError
         view_hold_parents(&self.view)
         placement_prepare()
         poison_prepare()
