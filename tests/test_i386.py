@@ -222,6 +222,7 @@ def test_heap_and_address_space_are_a_32_bit_program_s(root: str, run_pyroot: Ca
     assert any("[vdso]" in line for _, line in ranges)
     assert ranges[0][0] >= 0x08048000
     assert "sbrk grows 1" in lines
+    assert not [line for line in lines if "pyroot" in line or " /memfd:" in line]
 
 
 @pytest.mark.skipif(not (PROJECT / "setup.py").exists(), reason="no source tree here")
