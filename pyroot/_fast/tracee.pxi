@@ -5,6 +5,7 @@ cdef struct Exe:             # the program of an address space and its copies
     int fd                   # O_PATH descriptor, -1 if none is kept
     char *host
     char *guest
+cdef struct Trace           # the guest that traces it (ptrace.pxi)
 
 cdef struct Mm:              # one address space
     int refs
@@ -52,6 +53,7 @@ cdef enum:
     X_REMOVED = 10
     X_CHDIR = 11
     X_LIST = 12
+    X_WAIT = 12
 
 cdef struct Pin:
     int slot
@@ -88,6 +90,24 @@ cdef struct Tracee:
     uint64_t full[6]         # the whole registers of the arguments
     int direct               # number of the call to make in the place of a socketcall, 0 none
     Injection *injected
+    unsigned int mark        # of a seccomp stop: what the filter returned with it
+    bint answered            # it was skipped, with a result of ours
+    int parent, parent_tgid  # the thread that made it, and that one's process
+    # ptrace(2) among guests: all of it zero for those that neither trace nor are traced
+    bint special             # one of the following has ever been set: its stops go through ptrace.pxi
+    Trace *trace             # the guest that traces it
+    bint tracer              # it, or another thread of its process, has traced: its waits are ours
+    int stepping             # its calls stop at their entries (ptrace_wait.pxi)
+    int tracer_filters       # installed so that they do not
+    bint injecting           # the call in progress is one of ours
+    bint again               # the call in progress will be made again, unseen by its tracer
+    bint waiting, standin    # in a wait; that another call stands in for, because the kernel has no child to wait for
+    uint64_t wait_nr         # the number of the call that is to be made again
+    int loading              # the number of the exec whose loader runs behind its tracer's back
+    bint late_stop           # a SIGSTOP came meanwhile
+    uint64_t blocked         # the signal mask that the loader's end brings back
+    bint kicked              # the supervisor has sent PTRACE_INTERRUPT for reasons of its own
+    bint chld_caught, chld_nostop, chld_blocked    # what the process does with SIGCHLD (kept with the leader)
 
 cdef enum:
     TID_LEAF = 512
@@ -247,6 +267,8 @@ cdef void pin_resume(Tracee *t, int slot) noexcept nogil:
 cdef void tracee_free(Tracee *t) noexcept nogil:
     if t.near:
         placement_forget(t)
+    if t.special:
+        special_forget(t)
     tracee_release_call(t)
     while t.npins > 0:
         pin_drop(t, 0)

@@ -72,7 +72,7 @@ static word map_arena(void)
  * gets the random distance the kernel gave to the loader's. Where this is refused the heap stays at LOADER_BRK. */
 static void set_kernel_view(const struct stack *stack, const struct image *program)
 {
-    word distance = (word)sys3(SYS_brk, 0, 0, 0) - LOADER_BRK;
+    word distance = (word)sys3(SYS_brk, 0, 0, 0) - (word)ARCH_FIXED(LOADER_BRK);
     struct mm_map view;
 
     view.start_code = program->start_code;

@@ -55,6 +55,8 @@ def _conditional(row: Row) -> list[Insn]:
         return [(RET, 0, 0, LISTING_MARK)]
     if kind == "any":
         return [(LD, 0, 0, low), (JSET, 0, 1, value), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
+    if kind == "never":
+        return [(RET, 0, 0, RET_ALLOW)]
     if kind == "nonzero":
         return [(LD, 0, 0, low), (JEQ, 0, 2, 0), (LD, 0, 0, low + 4), (JEQ, 1, 0, 0), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind == "supervisor":
@@ -98,6 +100,8 @@ def _runs(abi: Abi) -> list[tuple[int, list[Insn]]]:
             leaf = _leaf(abi.rows.get(name), abi.loader_by_ip)
         if not runs or runs[-1][1] != leaf:
             runs.append((number, leaf))
+    # a call that a tracer skipped: nothing will run, and its result stands
+    runs.append((0xFFFFFFFF, [(RET, 0, 0, RET_ALLOW)]))
     return runs
 
 
