@@ -53,7 +53,7 @@ cdef enum:
     X_REMOVED = 10
     X_CHDIR = 11
     X_LIST = 12
-    X_WAIT = 12
+    X_WAIT = 13
 
 cdef struct Pin:
     int slot
