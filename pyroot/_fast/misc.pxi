@@ -205,8 +205,8 @@ cdef void filter_prepare() noexcept nogil:
         filter_program[i] = pyroot_filter[i]
         if filter_program[i].code == 0x15 and filter_program[i].k == PYROOT_SUPERVISOR_MARK:
             filter_program[i].k = c_getpid()
-        if filter_program[i].code == 0x06 and filter_program[i].k == PYROOT_LISTING_MARK and not listing_needed:
-            filter_program[i].k = 0x7fff0000
+        elif filter_program[i].code == 0x06 and filter_program[i].k == PYROOT_LISTING_MARK:
+            filter_program[i].k = FILTER_TRACE | filter_mark if listing_needed else 0x7fff0000
         elif filter_program[i].code == 0x15 and filter_program[i].k == <uint32_t>(LOADER_TEXT - pyroot_shift >> 32):
             filter_program[i].k = <uint32_t>(LOADER_TEXT >> 32)
         elif filter_program[i].code == 0x06 and filter_program[i].k == FILTER_TRACE:
