@@ -159,6 +159,24 @@ def test_far_jump_to_code_of_the_other_width(same: Callable[..., Result], progra
     assert same(f"/{program}").stdout.splitlines() == ["/b/f 3 b:f", "/file 6 b:file", "/w/../b/f 3 b:f", "/nowhere -2", "/b/../b/f 3 b:f"]
 
 
+def test_32_bit_program_is_no_tracer(root: str, run_pyroot: Callable[..., Result]) -> None:
+    """The structures of its ptrace(2) are not ours: it is refused before anything is written."""
+    assert run_pyroot(["-r", root, "-w", "/", "/mixed32", "tracer"]).stdout.splitlines() == ["me 1", "seize 1"]
+
+
+@pytest.mark.skipif(bool(helpers.have("strace")), reason="needs strace")
+def test_64_bit_tracer_sees_the_calls_of_a_32_bit_program(run_pyroot: Callable[..., Result], guest_directory: str) -> None:
+    """As it made them: no path of the host, no loader."""
+    probe = f"{guest_directory}/mixed32"
+    shutil.copy(compiled("mixed.c", "mixed32", *FIXED, "-pthread", "-m32"), probe)
+    words = ["-r", "/", "-b", f"{guest_directory}:/opt", "strace", "-f", "-o", f"{guest_directory}/log", "/opt/mixed32", "tracer"]
+    result = run_pyroot([*words[:-1], "code"])
+    log = Path(f"{guest_directory}/log").read_text(encoding="utf-8")
+    assert 'execve("/opt/mixed32", ["/opt/mixed32", "code"]' in log, (log, result)
+    assert guest_directory not in log
+    assert 'open("/nowhere", O_RDONLY)' in log
+
+
 def test_threads_make_their_first_int_80_at_the_same_time(same: Callable[..., Result]) -> None:
     for _ in range(3):
         assert same("/mixed64", "threads").stdout == "failed 0 handled 1\n"

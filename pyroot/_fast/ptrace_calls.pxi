@@ -47,6 +47,9 @@ cdef int on_ptrace(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int pid = <int>t.args[1]
     if request == PTRACE_NESTING:
         result = nesting + 1
+    elif t.compat and request != PTRACE_TRACEME:
+        # a tracer that is a 32-bit program: its structures are others
+        result = -EPERM
     elif request == PTRACE_TRACEME:
         result = trace_me(t)
     else:
@@ -59,7 +62,7 @@ cdef long trace_me(Tracee *t) noexcept nogil:
         return -EPERM
     if parent == NULL or parent.tgid != t.parent_tgid:
         parent = tracee_get(t.parent_tgid)
-    if parent == NULL or not may_trace(parent, t) or trace_link(t, parent, False, 0) == NULL:
+    if parent == NULL or not parent.mm.arena or not may_trace(parent, t) or trace_link(t, parent, False, 0) == NULL:
         return -EPERM
     become_tracer(parent, NULL)
     return 0

@@ -106,13 +106,36 @@ def _runs(abi: Abi) -> list[tuple[int, list[Insn]]]:
 
 
 def _search(runs: list[tuple[int, list[Insn]]]) -> list[Insn]:
-    if len(runs) == 1:
-        return runs[0][1]
+    """Return a binary search whose ends are shared, in as few parts as jumps of 255 instructions allow."""
+    whole = _tree(runs)
+    if all(max(jt, jf) < 256 for _code, jt, jf, _k in whole):
+        return whole
     middle = len(runs) // 2
     left, right = _search(runs[:middle]), _search(runs[middle:])
-    if len(left) < 255:
-        return [(JGE, len(left), 0, runs[middle][0]), *left, *right]
     return [(JGE, 0, 1, runs[middle][0]), (JA, 0, 0, len(left)), *left, *right]
+
+
+def _tree(runs: list[tuple[int, list[Insn]]]) -> list[Insn]:
+    """Return the comparisons, parents first, and behind them each treatment once; jumps may be too long."""
+    leaves: list[list[Insn]] = []
+    for _number, leaf in runs:
+        if leaf not in leaves:
+            leaves.append(leaf)
+    place = [len(runs) - 1 + sum(map(len, leaves[:i])) for i in range(len(leaves))]
+    program: list[Insn] = []
+
+    def descend(first: int, last: int) -> int:
+        """Emit the search in runs[first:last]; return where it begins."""
+        if last - first == 1:
+            return place[leaves.index(runs[first][1])]
+        here, middle = len(program), (first + last) // 2
+        program.append((JGE, 0, 0, 0))
+        below, above = descend(first, middle), descend(middle, last)
+        program[here] = (JGE, above - here - 1, below - here - 1, runs[middle][0])
+        return here
+
+    descend(0, len(runs))
+    return program + [insn for leaf in leaves for insn in leaf]
 
 
 def filter_program() -> list[Insn]:

@@ -1,7 +1,8 @@
-/* Calls of one width from a program of the other.  Usage: mixed code | threads | nomm PROGRAM
+/* Calls of one width from a program of the other.  Usage: mixed code | threads | tracer | nomm PROGRAM
  *
  * code: an i386 program makes `syscall` from 64-bit code, an x86_64 one int 0x80 from 32-bit code (both by a far jump).
  * threads (x86_64): eight threads make their first int 0x80 at the same time, while a timer interrupts them all.
+ * tracer: what ptrace(2) says to somebody who wants to be a tracer, and to a child that wants to be traced.
  * nomm: execute PROGRAM where prctl(PR_SET_MM) is refused, so that its heap stays where the loader's was. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,7 +17,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define THREADS 8
@@ -117,6 +120,25 @@ static int threads(void)
 }
 #endif
 
+static int tracer(void)
+{
+    int status = 0, pid = fork();
+
+    if (pid == 0) {
+        printf("me %d\n", ptrace(PTRACE_TRACEME, 0, 0, 0) ? errno : 0);
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    pid = fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    printf("seize %d\n", ptrace(PTRACE_SEIZE, pid, 0, 0) ? errno : 0);
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, __WALL);
+    return 0;
+}
+
 static int nomm(char **argv)
 {
     struct sock_filter program[] = {
@@ -147,5 +169,5 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "threads"))
         return threads();
 #endif
-    return code();
+    return argc > 1 && !strcmp(argv[1], "tracer") ? tracer() : code();
 }
