@@ -255,8 +255,7 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
         c_ptrace(PTRACE_LISTEN, t.tid, NULL, NULL)
         t.listening = True
         if t.tid == session.main_tid and c_getpgid(t.tid) == c_getpgrp():
-            # a shell waits for us, not for the guest: stop with it.  SIGCONT to the group wakes both.
-            c_kill(c_getpid(), SIGSTOP)
+            stop_with(t.tid)
         return
     resume(t, 0, t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
