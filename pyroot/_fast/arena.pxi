@@ -1,8 +1,9 @@
 # The arena: where rewritten arguments lie.
 #
 # A memfd that every guest maps read-only (so no thread of the guest can change a path after it was checked) and that the
-# supervisor writes with plain stores.  Slots come in two sizes.  A supervisor that runs as root uses private memory in the guest
-# instead (a guest that changed its uid could not open the memfd) and writes it with process_vm_writev(2).
+# supervisor writes with plain stores.  Slots come in two sizes.  A supervisor that runs as root, or that may not make a file of that
+# size, uses private memory in the guest instead (a guest that changed its uid could not open the memfd) and writes it with
+# process_vm_writev(2).
 
 cdef enum:
     SMALL = 1024
@@ -45,6 +46,12 @@ cdef int arena_open(bint shared) noexcept nogil:
     if arena.fd < 0 or ftruncate(arena.fd, ARENA_SIZE) < 0:
         return -errno
     arena.map = <char *>mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena.fd, 0)
+    if ftruncate(arena.fd, ARENA_SIZE) < 0:
+        # a limit on the size of files: private memory does as well
+        c_close(arena.fd)
+        arena.fd = -1
+        arena.shared = False
+        return 0
     if arena.map == <char *>MAP_FAILED:
         arena.map = NULL
         return -errno

@@ -201,7 +201,7 @@ cdef extern from "<sys/resource.h>" nogil:
     int getrlimit(int, c_rlimit *)
     int setrlimit(int, c_rlimit *)
     enum:
-        RLIMIT_NOFILE, RLIMIT_STACK
+        RLIMIT_NOFILE, RLIMIT_STACK, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA
 
 cdef extern from "<linux/openat2.h>" nogil:
     struct open_how:
