@@ -421,8 +421,6 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     mm_drop(t.mm)
     t.mm = mm
     t.first_exec = False
-    while t.npins > 0:
-        pin_drop(t, 0)
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1
