@@ -99,7 +99,7 @@ class Side:
             return command, ENVIRONMENT
         pyroot, environment = helpers.pyroot_command()
         bindings = [word for path in (*BINDINGS, f"{scratch}:/tmp") for word in ("-b", path)]
-        return [*pyroot, "-r", self.root, *bindings, "-w", "/tmp", *command], {**environment, **ENVIRONMENT}
+        return [*pyroot, "--kill-on-exit", "-r", self.root, *bindings, "-w", "/tmp", *command], {**environment, **ENVIRONMENT}
 
     def prepare(self, scratch: str) -> None:
         """Enter the real chroot, or become the ordinary user that starts pyroot; runs between fork and exec."""
