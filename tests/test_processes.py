@@ -167,6 +167,12 @@ def test_pyroot_is_a_job_of_its_shell(pyroot_words: list[str]) -> None:
         what="only the shell is left")
 
 
+def test_a_signal_for_the_whole_group_arrives_once(run_pyroot: Callable[..., Result]) -> None:
+    """kill 0 in a guest reaches pyroot too, which must not hand it on to the command."""
+    script = "n=0; trap 'n=$((n+1))' TERM; i=0; while [ $i -lt 300 ]; do kill -TERM 0; i=$((i+1)); done; /bin/true; echo $n"
+    assert shell(run_pyroot, script) == Result(0, "300\n", "")
+
+
 def test_a_stopped_command_that_somebody_else_continues(pyroot_words: list[str]) -> None:
     """The shell sees the job stop; SIGCONT to the command alone, which pyroot as a stopped process cannot see, is enough."""
     words = " ".join([*(f"{name}={value}" for name, value in helpers.pyroot_command()[1].items()), *pyroot_words, *HOST])

@@ -172,6 +172,7 @@ cdef extern from "<signal.h>" nogil:
     ctypedef struct siginfo_t:
         int si_signo
         int si_code
+        pid_t si_pid
     struct c_sigaction "sigaction":
         void (*sa_sigaction)(int, siginfo_t *, void *) noexcept
         void (*sa_handler)(int) noexcept

@@ -23,6 +23,9 @@ cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
     global signals_waiting
     if info.si_code > 0 and sig != SIGHUP:
         return
+    if info.si_code <= 0 and tracee_get(info.si_pid) != NULL:
+        # a guest has sent it to its whole process group, the command has its own
+        return
     pending_signals[sig] = 1
     signals_waiting = 1
 
