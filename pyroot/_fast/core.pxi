@@ -198,7 +198,6 @@ cdef class Core:
             self._adopt_first(pid, exe, cwd, seccomp)
             loader = plan_loader(tracee_get(pid))
             take_signals()
-            raise_file_limit()
             saved_mask_restore()
             c_write(go[1], loader, strlen(loader) + 1)
             with nogil:
@@ -217,6 +216,7 @@ cdef class Core:
         finally:
             if not ended:
                 give_signals_back()
+                limits_give_back()
             saved_mask_restore()
             c_close(go[1])
             c_close(report[0])
@@ -230,6 +230,7 @@ cdef class Core:
 
     cdef int _prepare(self, bint seccomp) except -1:
         global names, listing_needed
+        limits_raise()
         if names == NULL:
             names = <SockName *>calloc(NAMES, sizeof(SockName))
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
@@ -318,16 +319,6 @@ cdef char **_vector(list items) except NULL:
     vector[n] = NULL
     return vector
 
-
-cdef void raise_file_limit() noexcept:
-    """Take all the descriptors that we may have: bindings and long paths hold some.  The guest's limit stays."""
-    cdef c_rlimit r
-    global fd_reserve
-    if getrlimit(RLIMIT_NOFILE, &r) == 0 and r.rlim_cur < r.rlim_max:
-        r.rlim_cur = r.rlim_max
-        setrlimit(RLIMIT_NOFILE, &r)
-    if getrlimit(RLIMIT_NOFILE, &r) == 0:
-        fd_reserve = <int>(r.rlim_cur // 2 if r.rlim_cur < 1 << 20 else 1 << 19)
 
 cdef sigset_t saved_mask
 cdef bint mask_saved = False
@@ -433,8 +424,10 @@ cdef int _loader_memfd(bytes image, bytes encoded) except -2:
         memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
         return -1
     if c_write(fd, <const char *>image, len(image)) != len(image):
+        # a limit on the size of files
         c_close(fd)
-        raise CoreError("the loader could not be written")
+        memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
+        return -1
     # a descriptor that is open for writing would make every exec fail with ETXTBSY
     snprintf(loader_path, sizeof(loader_path), b"/proc/%d/fd/%d", c_getpid(), fd)
     cdef int again = c_open(loader_path, O_RDONLY | O_CLOEXEC)

@@ -23,6 +23,9 @@ cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
     global signals_waiting
     if info.si_code > 0 and sig != SIGHUP:
         return
+    if info.si_code <= 0 and tracee_get(info.si_pid) != NULL:
+        # a guest has sent it to its whole process group, the command has its own
+        return
     pending_signals[sig] = 1
     signals_waiting = 1
 
@@ -44,6 +47,7 @@ cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
 
 cdef int dispatch(Tracee *t) noexcept nogil:
     cdef const pyroot_row *row
+    t.number = t.nr
     if t.nr > <uint64_t>PYROOT_LAST_CALL or (t.compat and t.nr > <uint64_t>PYROOT_LAST_CALL_I386):
         return answer(t, -ENOSYS)
     if t.compat:
@@ -71,10 +75,10 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         result = code_call(t)
         if result >= 0:
             return result
-    if ip_in_stub(t.ip):
-        # a call that we rewrote is restarted after a signal: its slot still holds the arguments
-        pin_resume(t, slot_at(t.args[(t.ip - <uint64_t>LOADER_STUBS) // LOADER_STUB_SIZE]))
-        return R_CONT if t.exit_action == X_NONE else R_EXIT
+    if ip_in_stub(t.ip) and slot_is_mine(t):
+        result = stub_again(t)
+        if result >= 0:
+            return result
     if not session.seccomp and <uint64_t>LOADER_TEXT <= t.ip < <uint64_t>LOADER_INFO:
         # the loader at work, which still needs what its exec holds
         return R_CONT
@@ -108,15 +112,8 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
     if result != R_DEAD:
         resume(t, 0, result == R_EXIT)
 
-cdef void pin_interrupted(Tracee *t) noexcept nogil:
-    """A signal arrives while a rewritten call is under way: its slot must outlive the handler's own calls."""
-    cdef uint64_t ip = 0
-    if t.slot < 0 or reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not (ip_in_stub(ip) or ip_in_code(t, ip)):
-        return
-    pin_call(t)
-
 cdef void on_signal(Tracee *t, int sig) noexcept nogil:
-    pin_interrupted(t)
+    stub_leave(t)
     if t.injected != NULL and low_end(t, 0) == R_DEAD:
         return
     resume(t, sig, t.exit_action != X_NONE and t.exit_action != X_CLONE)
@@ -255,8 +252,7 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
         c_ptrace(PTRACE_LISTEN, t.tid, NULL, NULL)
         t.listening = True
         if t.tid == session.main_tid and c_getpgid(t.tid) == c_getpgrp():
-            # a shell waits for us, not for the guest: stop with it.  SIGCONT to the group wakes both.
-            c_kill(c_getpid(), SIGSTOP)
+            stop_with(t.tid)
         return
     resume(t, 0, t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
