@@ -353,11 +353,12 @@ cdef void tracees_clear() noexcept nogil:
 
 cdef void nesting_prepare() noexcept nogil:
     """Ask the pyroot around this one, if there is one, how deep we are: its pages are at other addresses, its marks differ."""
-    global nesting, filter_mark, pyroot_shift
+    global nesting, filter_mark, pyroot_shift, loader32_shift
     cdef long depth = c_syscall(SYS_ptrace, <long>PTRACE_NESTING, 0, 0, 0)
     nesting = <int>depth if depth > 0 else 0
     filter_mark = 0x8000 + nesting
     pyroot_shift = <uint64_t>nesting * NESTING_STRIDE
+    loader32_shift = nesting % 2 * LOADER32_STRIDE
 
 cdef uint64_t NESTING_STRIDE = 0x1000000000
 
@@ -391,13 +392,13 @@ cdef int _loader_install() except -2:
     """Make the loader executable for guests: a memfd (root: the installed file, for guests that change their uid)."""
     import pyroot.guest as _guest
     source = _os.path.join(_os.path.dirname(_guest.__file__ or ""), "loader-x86_64")
+    encoded = _os.fsencode(source)
+    encoded32 = encoded.removesuffix(b"x86_64") + (b"i386-nested" if nesting % 2 else b"i386")
+    if len(encoded32) >= PATHMAX:
+        raise CoreError("the installation path is too long")
+    memcpy(loader32_source, <const char *>encoded32, len(encoded32) + 1)
     if nesting:
         return _nested_loader(source)
-    encoded = _os.fsencode(source)
-    if len(encoded) >= PATHMAX:
-        raise CoreError("the installation path is too long")
-    encoded32 = encoded.removesuffix(b"x86_64") + b"i386"
-    memcpy(loader32_source, <const char *>encoded32, len(encoded32) + 1)
     if c_geteuid() == 0:
         memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
         return -1

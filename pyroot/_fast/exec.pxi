@@ -425,7 +425,7 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1
-    result = <int>mem_write(t.tid, LOADER32_INFO if plan.compat else LOADER_INFO, &plan.info, plan.size)
+    result = <int>mem_write(t.tid, LOADER32_INFO + loader32_shift if plan.compat else LOADER_INFO, &plan.info, plan.size)
     plan_free(plan)
     t.plan = NULL
     return result
