@@ -348,18 +348,19 @@ cdef void on_gone(int tid, int status) noexcept nogil:
 
 cdef int run_loop() noexcept nogil:
     """Supervise until the last tracee is gone; return 0 or -errno of waitpid."""
-    cdef int status = 0, tid
+    cdef int status = 0, tid, error
     while True:
         # what a tracee has used is of interest to guests that trace, and to nobody else
         tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL else NULL)
+        error = errno
         if signals_waiting:
             forward_signals()
         if tick_waiting:
             placement_tick()
         if tid < 0:
-            if errno == EINTR:
+            if error == EINTR:
                 continue
-            return 0 if errno == ECHILD else -errno
+            return 0 if error == ECHILD else -error
         if WIFSTOPPED(status):
             on_stop(tid, status)
         else:
