@@ -156,6 +156,14 @@ cdef bint slot_is_held(Tracee *t, int slot) noexcept nogil:
             return True
     return False
 
+cdef bint slot_is_given(Tracee *t, int slot) noexcept nogil:
+    """Say whether an argument points into the data of a slot."""
+    cdef int i
+    for i in range(6):
+        if t.args[i] - (t.mm.low + slot_offset(slot) + SLOT_FRAME) < <uint64_t>slot_room(slot):
+            return True
+    return False
+
 cdef int code_call(Tracee *t) noexcept nogil:
     """A call of the loader, or from a slot; returns what to do, or -1: it is a call like any other."""
     cdef int slot
@@ -164,7 +172,7 @@ cdef int code_call(Tracee *t) noexcept nogil:
     if not ip_in_code(t, t.ip):
         return -1
     slot = slot_of(t.ip - t.mm.low)
-    if not slot_is_held(t, slot):
+    if not slot_is_held(t, slot) or t.ip != t.mm.low + slot_offset(slot) + 2 or not slot_is_given(t, slot):
         # nothing that we wrote for this tracee: its path would go to the host as it is
         return answer(t, -EINTR)
     pin_resume(t, slot)
