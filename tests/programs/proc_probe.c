@@ -261,7 +261,7 @@ static void print_lines(const char *const *names)
 /* states: what status, stat and wchan say of oneself and of a stopped child */
 static int states(void)
 {
-    static const char *const names[] = {"Name", "State", "TracerPid", "Seccomp", "Threads", "Cpus_allowed", "SigQ", NULL};
+    static const char *const names[] = {"Name", "State", "TracerPid", "Seccomp", "Threads", "Cpus_allowed", NULL};
     char path[100];
     pid_t child = fork();
     int status;
