@@ -71,6 +71,8 @@ SPECIAL: dict[str, tuple[list[object], int]] = {
     "pidfd_getfd": ([OUTSIDER, "i:0"], errno.EPERM),
     "kill": (["S:", "i:9"], errno.EPERM), "tkill": (["S:", "i:9"], errno.EPERM), "tgkill": (["S:", "S:", "i:9"], errno.EPERM),
     "sched_getaffinity": (["i:0", "i:128", "z:128"], 0), "sched_setaffinity": (["i:0", "i:128", "x:" + "ff" * 128], 0),
+    "rt_sigaction": (["i:17", "i:0", "z:32", "i:8"], 0), "wait4": (["i:-1", "i:0", "i:1"], errno.ECHILD),
+    "waitid": (["i:0", "i:0", "z:128", "i:5"], errno.ECHILD),
     "prctl": (["i:4", "i:0"], 0), "seccomp": (["i:1", "i:8", "z:16"], errno.EBUSY),
     "open_by_handle_at": ([AT_FDCWD, "x:" + struct.pack("<Ii8x", 8, 1).hex()], errno.EPERM),
     "pivot_root": (["s:/g/x", "s:/g/x"], errno.EPERM),
