@@ -18,6 +18,8 @@ from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyroot._fast import Core
     from pyroot.config import Config
 
@@ -82,6 +84,16 @@ def _not_found_hint(core: "Core", config: "Config", name: bytes, path: bytes) ->
     if any(os.access(directory + b"/" + name, os.X_OK) for directory in searched if directory):
         return f"pyroot new --add {root} {shown} copies this machine's {shown} there, with all that it needs"
     return f"the root {root} has no such program: install it there"
+
+
+def near_names(name: str, names: "Iterable[str]", limit: int = 3) -> list[str]:
+    """Return those of ``names`` that somebody who typed ``name`` may have meant, the nearest first."""
+    import difflib
+
+    known = sorted(set(names) - {name})
+    swapped = [other for other in known if len(name) > 1 and sorted(other) == sorted(name)]
+    near = difflib.get_close_matches(name, known, limit, 0.7 if len(name) > 3 else 0.6)
+    return list(dict.fromkeys(swapped + near))[:limit]
 
 
 def _misplaced_hint(config: "Config") -> str:
