@@ -16,10 +16,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyroot import report
-from pyroot.doctor.programs import host_library
+from pyroot.doctor.programs import host_library, symbol_version
 from pyroot.doctor.tree import tree_of
+from pyroot.doctor.view import View
 from pyroot.doctor.words import Words, colour, json_text, put, require_elftools, root_directory, safe
-from pyroot.elf.closure import ELF_INTERPRETER, LIBRARY, PLAIN_LIBRARY, STANDARD_PATH, Closure, Item
+from pyroot.elf.closure import (
+    ELF_INTERPRETER,
+    ENV_PROGRAM,
+    LIBRARY,
+    PLAIN_LIBRARY,
+    PROGRAM,
+    SCRIPT_INTERPRETER,
+    STANDARD_PATH,
+    Closure,
+    Item,
+    is_executable,
+)
 from pyroot.elf.ldcache import CacheEntry, build_cache, conf_directories, parse_cache
 from pyroot.elf.reader import ElfError, read_elf
 from pyroot.elf.rooted import Rooted
@@ -116,14 +128,14 @@ def main(argv: list[str]) -> int:
     root = root_directory("copy", words.rest[0])
     if os.path.samefile(root, source.root or b"/"):
         raise PyrootError(f"copy: {words.rest[0]}: is the root to copy from", "name another directory")
-    closure = collect(source, [os.fsencode(name) for name in words.rest[1:]])
+    closure = collect(source, [os.fsencode(name) for name in words.rest[1:]], Rooted(root))
     actions = plan(closure, root)
+    if "dry-run" not in words.flags:
+        perform(closure, actions, root)
     if "json" not in words.flags and "quiet" not in words.flags:
         for action in actions:
             if action.kind != "same" or "verbose" in words.flags or report.verbosity() > 0:
-                put(_line(action, source))
-    if "dry-run" not in words.flags:
-        perform(closure, actions, root)
+                put(_line(action))
     if "json" in words.flags:
         put(json_text([_as_json(action) for action in actions]))
     return 0
@@ -131,7 +143,7 @@ def main(argv: list[str]) -> int:
 
 def copy_into(root: bytes, programs: list[bytes], source: Rooted | None = None) -> list[Action]:
     """Copy programs or data with all that they need into the root; give what was done. Raises PyrootError."""
-    closure = collect(source or Rooted("/"), programs)
+    closure = collect(source or Rooted("/"), programs, Rooted(root))
     actions = plan(closure, root)
     perform(closure, actions, root)
     return actions
@@ -140,12 +152,29 @@ def copy_into(root: bytes, programs: list[bytes], source: Rooted | None = None) 
 # --- what -----------------------------------------------------------------------------------------------------------
 
 
-def collect(source: Rooted, names: list[bytes]) -> Closure:
+class Additions(Closure):
+    """A closure that stops at interpreters of scripts which the target has already, as programs of its own."""
+
+    def __init__(self, source: Rooted, search_path: bytes, target: Rooted | None = None) -> None:
+        """Collect in `source` for `target`."""
+        super().__init__(source, search_path)
+        self.target = target
+
+    def add_program(self, program: bytes, why: str = PROGRAM, needed_by: bytes | None = None, depth: int = 0) -> Item:
+        """Add a program; one that a script needs and the target has is left to the target."""
+        if self.target is not None and why in (SCRIPT_INTERPRETER, ENV_PROGRAM):
+            own = Closure(self.target, STANDARD_PATH).find_program(program) if b"/" not in program else program
+            if own is not None and is_executable(self.target, own):
+                return Item(own, why, needed_by)
+        return super().add_program(program, why, needed_by, depth)
+
+
+def collect(source: Rooted, names: list[bytes], target: Rooted | None = None) -> Closure:
     """Collect programs, libraries and data of the source, and what they need. Raises PyrootError for what is missing."""
     path = STANDARD_PATH
     if not source.root:
         path = os.fsencode(os.environ.get("PATH", "")) + b":" + STANDARD_PATH
-    closure = Closure(source, path)
+    closure = Additions(source, path, target)
     for name in names:
         _add(closure, name)
     for item in closure.items:
@@ -336,6 +365,7 @@ def perform(closure: Closure, actions: Iterable[Action], root: bytes) -> Install
         if any(action.kind == "copy" for action in actions):
             _add_top_links(installer, closure.rooted, Rooted(root))
             add_loader_index(installer, closure)
+            _require_complete(root, actions)
     except OSError as error:
         installer.undo()
         raise write_failure(error, root, root, "copy") from error
@@ -343,6 +373,25 @@ def perform(closure: Closure, actions: Iterable[Action], root: bytes) -> Install
         installer.undo()
         raise
     return installer
+
+
+def _require_complete(root: bytes, actions: Iterable[Action]) -> None:
+    """Look at the programs where they are now: what they find there may be another library than they had. Raises PyrootError."""
+    view = View(Rooted(root), commands=[action.item.path for action in actions if action.item.why == PROGRAM and action.kind == "copy"])
+    if not view.commands:
+        return
+    for item in view.closure.items:
+        if item.missing and item.why in (LIBRARY, ELF_INTERPRETER):
+            who = os.fsdecode(item.needed_by or b"")
+            raise PyrootError(
+                f"copy: {who} would not find {os.fsdecode(item.path)} in the root: {item.problem}",
+                "what had been copied was taken back; pyroot doctor tells more about the root",
+            )
+    for finding in symbol_version(view):
+        raise PyrootError(
+            f"copy: {os.fsdecode(finding.path)} of the root {finding.what}",
+            "what had been copied was taken back: install the program by the root's own means",
+        )
 
 
 def _add_top_links(installer: Installer, source: Rooted, target: Rooted) -> None:
@@ -398,7 +447,7 @@ def _entries(rooted: Rooted, directory: bytes, name: bytes, search: GlibcSearch)
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
-def _line(action: Action, source: Rooted) -> str:
+def _line(action: Action) -> str:
     item = action.item
     word = {"copy": "copy", "same": "has ", "kept": "keep"}[action.kind]
     link = f" -> {safe(item.trace.real)}" if item.trace and item.trace.real != item.path else ""

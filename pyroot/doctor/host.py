@@ -120,6 +120,8 @@ def ptrace(view: View) -> Iterator[Finding]:
         mend = "sysctl kernel.yama.ptrace_scope=1 as root" if scope == "2" else "boot with kernel.yama.ptrace_scope below 3"
     elif read("/sys/fs/selinux/booleans/deny_ptrace").startswith("1"):
         mend = "setsebool deny_ptrace off as root"
+    elif status_field("NoNewPrivs") == "1":  # a guest of pyroot sees no tracer and no filter
+        mend = "do not run it inside another pyroot, nor in a sandbox that refuses ptrace"
     elif not scope and status_field("Seccomp") != "2":
         mend = f"look at the security module: {label() or 'none is known'}"
     yield Finding(b"", f"ptrace gives {os.strerror(failed)}" + (f" (ptrace_scope {scope})" if scope else ""), mend)
@@ -264,7 +266,9 @@ def limits(view: View) -> Iterator[Finding]:
     ):
         soft, hard = resource.getrlimit(which)
         if soft != resource.RLIM_INFINITY and soft < least:
-            yield Finding(b"", f"{soft} {name}", f"ulimit {flag} {'unlimited' if hard == resource.RLIM_INFINITY else hard}")
+            more = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
+            mend = f"ulimit {flag} {more}" if hard != soft else f"ask for a higher limit of ulimit {flag} (limits.conf)"
+            yield Finding(b"", f"{soft} {name}", mend)
 
 
 @check("programs-32-bit", NOTE, "the loader for 32-bit programs", "without it they give ENOEXEC in a guest", HOST)
