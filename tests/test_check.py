@@ -54,7 +54,7 @@ def test_sound_host_has_no_error(files: dict[str, str], monkeypatch: pytest.Monk
         ({"/proc/sys/kernel/yama/ptrace_scope": "2"}, "ptrace_scope=1"),
         ({"/proc/sys/kernel/yama/ptrace_scope": "3"}, "boot with"),
         ({"/proc/self/status": "TracerPid:\t77\nNoNewPrivs:\t0\nSeccomp:\t0\n"}, "strace"),
-        ({"/proc/self/status": "TracerPid:\t0\nNoNewPrivs:\t1\nSeccomp:\t0\n"}, "another pyroot"),
+        ({"/proc/self/status": "TracerPid:\t0\nNoNewPrivs:\t1\nSeccomp:\t0\n"}, "sandbox around it"),
         ({"/sys/fs/selinux/booleans/deny_ptrace": "1 1"}, "setsebool deny_ptrace"),
         ({"/proc/self/status": "TracerPid:\t0\nNoNewPrivs:\t0\nSeccomp:\t2\n"}, "SYS_PTRACE"),
         ({"/proc/self/attr/current": "docker-default (enforce)"}, "docker-default"),

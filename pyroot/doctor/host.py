@@ -115,13 +115,13 @@ def ptrace(view: View) -> Iterator[Finding]:
         return
     mend = "in a container: allow the system call ptrace, docker run --cap-add SYS_PTRACE"
     if status_field("TracerPid") not in ("", "0"):
-        mend = "do not run it inside strace, gdb or another pyroot"
+        mend = "do not run it inside strace or gdb"
     elif scope in ("2", "3"):
         mend = "sysctl kernel.yama.ptrace_scope=1 as root" if scope == "2" else "boot with kernel.yama.ptrace_scope below 3"
     elif read("/sys/fs/selinux/booleans/deny_ptrace").startswith("1"):
         mend = "setsebool deny_ptrace off as root"
-    elif status_field("NoNewPrivs") == "1":  # a guest of pyroot sees no tracer and no filter
-        mend = "do not run it inside another pyroot, nor in a sandbox that refuses ptrace"
+    elif status_field("NoNewPrivs") == "1":
+        mend = "look at the sandbox around it, which refuses ptrace"
     elif not scope and status_field("Seccomp") != "2":
         mend = f"look at the security module: {label() or 'none is known'}"
     yield Finding(b"", f"ptrace gives {os.strerror(failed)}" + (f" (ptrace_scope {scope})" if scope else ""), mend)
@@ -133,7 +133,7 @@ def traced(view: View) -> Iterator[Finding]:
     tracer = status_field("TracerPid")
     if tracer not in ("", "0"):
         name = read(f"/proc/{tracer}/comm")
-        yield Finding(b"", f"process {tracer} ({name}) traces this one", "start pyroot outside of strace, gdb or another pyroot")
+        yield Finding(b"", f"process {tracer} ({name}) traces this one", "start pyroot outside of strace or gdb")
 
 
 @check(
