@@ -111,8 +111,13 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
     w.valid = False
     w.pid = t.tgid
     w.tid = t.tid
-    w.anchored = False
+    w.anchored = w.valid = False
     w.gone_bi = -1
+    w.fs = t.fs
+    if w.fs != NULL and w.fs.root != NULL:
+        result = nested_refresh(w.fs.root)
+        if result < 0:
+            return result
     if path[0] != c'/' or w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         result = walk_to_fd(w, t, dirfd)
         if result == -EBADF or result == -ENOTDIR:

@@ -266,8 +266,8 @@ cdef extern from "tables.h" nogil:
     enum:
         PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK, PYROOT_LISTING_MARK
     enum:
-        H_NONE, H_AFFINITY, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN, H_OPEN_TREE
-        H_OPENAT2, H_PATH
+        H_NONE, H_AFFINITY, H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN
+        H_OPEN_TREE, H_OPENAT2, H_PATH
         H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG, H_SOCKIN
         H_SOCKETCALL, H_SOCKOUT, H_UNSHARE
         F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN
@@ -303,7 +303,7 @@ cdef extern from "loader.h" nogil:
 
 cdef extern from "<sys/syscall.h>" nogil:
     enum:
-        SYS_ptrace, SYS_prlimit64, SYS_seccomp, SYS_pidfd_open, SYS_pidfd_getfd
+        SYS_ptrace, SYS_prlimit64, SYS_seccomp, SYS_capget, SYS_pidfd_open, SYS_pidfd_getfd
 
 cdef extern from * nogil:
     """

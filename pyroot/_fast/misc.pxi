@@ -98,6 +98,7 @@ cdef void handlers_fill() noexcept nogil:
     handlers[H_EXEC] = on_exec
     handlers[H_GETDENTS] = on_getdents
     handlers[H_PRIVILEGED] = on_privileged
+    handlers[H_CHROOT] = on_chroot
     handlers[H_CLONE] = on_clone
     handlers[H_CLONE3] = on_clone3
     handlers[H_UNSHARE] = on_unshare

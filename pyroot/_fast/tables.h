@@ -3,7 +3,7 @@
 #define PYROOT_TABLES_H
 #include <linux/filter.h>
 
-enum { H_NONE, H_AFFINITY, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_UNSHARE };
+enum { H_NONE, H_AFFINITY, H_CHDIR, H_CHROOT, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_UNSHARE };
 enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };
 
 typedef struct {
@@ -55,7 +55,7 @@ static const pyroot_row pyroot_rows[PYROOT_LAST_CALL + 1] = {
     [137] = {"statfs", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 137},
     [155] = {"pivot_root", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 155},
     [157] = {"prctl", H_PRCTL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 157},
-    [161] = {"chroot", H_PRIVILEGED, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 161},
+    [161] = {"chroot", H_CHROOT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 161},
     [163] = {"acct", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 163},
     [165] = {"mount", H_PRIVILEGED, 1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 165},
     [166] = {"umount2", H_PRIVILEGED, 0, -1, -1, -1, F_FLAG, 1, F_FOLLOW, 0, 0x8, 0, 166},
@@ -156,7 +156,7 @@ static const pyroot_row pyroot_rows_i386[PYROOT_LAST_CALL_I386 + 1] = {
     [40] = {"rmdir", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 1, 0x0, 0, 84},
     [51] = {"acct", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 163},
     [52] = {"umount2", H_PRIVILEGED, 0, -1, -1, -1, F_FLAG, 1, F_FOLLOW, 0, 0x8, 0, 166},
-    [61] = {"chroot", H_PRIVILEGED, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 161},
+    [61] = {"chroot", H_CHROOT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 161},
     [83] = {"symlink", H_PATH, 1, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 88},
     [84] = {"oldlstat", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6},
     [85] = {"readlink", H_READLINK, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 89},

@@ -14,8 +14,18 @@ cdef struct Mm:              # one address space
     Exe *exe                 # NULL before the first exec
     bint undumpable          # what the guest believes PR_GET_DUMPABLE to be
 
-cdef struct Fs:              # one fs_struct: cwd (the umask needs no record)
+cdef struct NestedRoot:      # what a chroot(2) of the guest made its root (nested.pxi)
     int refs
+    int fd                   # O_PATH, ours
+    int bind                 # binding that it was reached through
+    char *text               # its guest path when it was looked at last
+    int len
+    bint gone                # it has been removed
+    bint plain               # it lies at ``text``, and the text is short enough for the kernel
+
+cdef struct Fs:              # one fs_struct: root and cwd (the umask needs no record)
+    int refs
+    NestedRoot *root         # NULL: pyroot's own
     int bind                 # binding that the cwd was entered through, -1 unknown
 
 cdef struct ExecPlan:        # what the loader has to be told at the exec event
@@ -180,6 +190,9 @@ cdef Fs *fs_copy(Fs *old) noexcept nogil:
     if fs != NULL:
         fs.refs = 1
         fs.bind = old.bind if old != NULL else -1
+        if old != NULL and old.root != NULL:
+            fs.root = old.root
+            fs.root.refs += 1
     return fs
 
 cdef void fs_drop(Fs *fs) noexcept nogil:
@@ -187,6 +200,7 @@ cdef void fs_drop(Fs *fs) noexcept nogil:
         return
     fs.refs -= 1
     if fs.refs == 0:
+        nested_drop(fs.root)
         free(fs)
 
 cdef void plan_free(ExecPlan *plan) noexcept nogil:

@@ -134,7 +134,7 @@ ROWS: list[Row] = [
     Row("chdir", "chdir", path=0),
     Row("fchdir", "fchdir"),
     Row("getcwd", "getcwd"),
-    Row("chroot", "privileged", path=0, note="lookup errors come before EPERM"),
+    Row("chroot", "chroot", path=0, note="lookup errors come before EPERM; the kernel never changes the root"),
     # -- programs
     Row("execve", "exec", path=0),
     Row("execveat", "exec", dirfd=0, path=1, final="flag", flags=4, bit=0x100),
