@@ -189,7 +189,7 @@ cdef extern from "<signal.h>" nogil:
 cdef extern from "<sys/prctl.h>" nogil:
     int prctl(int, ...)
     enum:
-        PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_PDEATHSIG
+        PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_GET_SECCOMP, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_PDEATHSIG
 
 cdef extern from "<sys/resource.h>" nogil:
     struct c_rlimit "rlimit":
@@ -265,9 +265,11 @@ cdef extern from "tables.h" nogil:
     const sock_filter *pyroot_filter
     enum:
         PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK, PYROOT_LISTING_MARK
+        PYROOT_TRACE_OURS, PYROOT_TRACE_EXEMPT, PYROOT_TRACE_GUEST, PYROOT_TRACE_STRICT
+        NR_exit, NR_restart_syscall
     enum:
         H_NONE, H_AFFINITY, H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN
-        H_OPEN_TREE, H_OPENAT2, H_PATH
+        H_OPEN_TREE, H_OPENAT2, H_PATH, H_SECCOMP
         H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG, H_SOCKIN
         H_SOCKETCALL, H_SOCKOUT, H_UNSHARE
         F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN
@@ -298,6 +300,7 @@ cdef extern from "loader.h" nogil:
         LOADER32_INFO, LOADER32_REPORT
     unsigned long long LOADER_STUBS
     unsigned long long LOADER_TEXT
+    unsigned int LOADER32_TEXT
     unsigned long long LOADER_INFO
     unsigned long long LOADER_ARENA
 

@@ -59,18 +59,25 @@ cdef int dispatch(Tracee *t) noexcept nogil:
 cdef int on_call(Tracee *t, int arch) noexcept nogil:
     """A call is about to run: release what the last one held, then translate."""
     cdef uint32_t verdict
-    cdef int result
+    cdef int result, which
     if arch < 0:
         return R_DEAD if arch == -ESRCH else answer(t, arch)
     if t.first_exec:
         return R_CONT
+    if t.trace_data != PYROOT_TRACE_OURS:
+        result = on_filter_stop(t)
+        if result != GO_ON:
+            return result
     if t.compat or t.mm.low != 0:
         result = code_call(t)
         if result >= 0:
             return result
     if ip_in_stub(t.ip):
         # a call that we rewrote is restarted after a signal: its slot still holds the arguments
-        pin_resume(t, slot_at(t.args[(t.ip - <uint64_t>LOADER_STUBS) // LOADER_STUB_SIZE]))
+        which = <int>(t.ip - <uint64_t>LOADER_STUBS) // LOADER_STUB_SIZE
+        if which > 5 or not slot_runs(t, slot_at(t.args[which])):
+            return answer(t, -EINTR)
+        pin_resume(t, slot_at(t.args[which]))
         return R_CONT if t.exit_action == X_NONE else R_EXIT
     if not session.seccomp and <uint64_t>LOADER_TEXT <= t.ip < <uint64_t>LOADER_INFO:
         # the loader at work, which still needs what its exec holds
@@ -131,6 +138,7 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
         child.fs.refs += 1
     else:
         child.fs = fs_copy(parent.fs)
+    child.filtered = parent.filtered
     placement_inherit(child, parent, flags & CLONE_THREAD_ != 0)
 
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
@@ -294,7 +302,7 @@ cdef void adopt_orphans() noexcept nogil:
 
 cdef int status_field(int tid, const char *name) noexcept nogil:
     cdef char file[40]
-    cdef char text[1024]
+    cdef char text[4096]
     cdef char *p
     cdef int fd, value = 0
     cdef ssize_t n

@@ -46,6 +46,8 @@ cdef int on_unshare(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
     """PR_SET_DUMPABLE 0 would take the guest's memory from us: remember it, do not do it."""
+    if t.args[0] == PR_GET_SECCOMP or t.args[0] == PR_SET_SECCOMP:
+        return on_prctl_seccomp(t)
     if t.args[0] == PR_GET_DUMPABLE:
         return answer(t, 0 if t.mm.undumpable else 1)
     if t.args[1] > 1:
@@ -99,6 +101,7 @@ cdef void handlers_fill() noexcept nogil:
     handlers[H_GETDENTS] = on_getdents
     handlers[H_PRIVILEGED] = on_privileged
     handlers[H_CHROOT] = on_chroot
+    handlers[H_SECCOMP] = on_seccomp
     handlers[H_CLONE] = on_clone
     handlers[H_CLONE3] = on_clone3
     handlers[H_UNSHARE] = on_unshare
@@ -148,6 +151,8 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         t.fs.bind = <int>t.saved[0]
     elif action == X_OPEN and result >= 0:
         exit_open(t, <int>result)
+    elif action == X_SECCOMP and result == 0:
+        exit_seccomp(t)
     elif action == X_UNSHARE and result == 0:
         fs = fs_copy(t.fs)
         if fs != NULL:
@@ -193,3 +198,5 @@ cdef void filter_prepare() noexcept nogil:
             filter_program[i].k = c_getpid()
         if filter_program[i].code == 0x06 and filter_program[i].k == PYROOT_LISTING_MARK and not listing_needed:
             filter_program[i].k = 0x7fff0000
+        if filter_program[i].code == 0x06 and filter_program[i].k == PYROOT_LISTING_MARK:
+            filter_program[i].k = RET_TRACE_ | PYROOT_TRACE_OURS

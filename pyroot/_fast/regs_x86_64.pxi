@@ -20,6 +20,7 @@ cdef extern from * nogil:
         uint64_t ip, sp
         uint64_t nr
         uint64_t args[6]
+        uint32_t ret_data
 
 cdef enum:
     INFO_NONE = 0
@@ -66,6 +67,7 @@ cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
     t.nr = info.nr
     t.ip = info.ip
     t.sp = info.sp
+    t.trace_data = info.ret_data if info.op == INFO_SECCOMP else PYROOT_TRACE_OURS
     memcpy(t.args, info.args, sizeof(info.args))
     t.compat = info.arch == ARCH_I386
     memcpy(t.full, info.args, sizeof(info.args))

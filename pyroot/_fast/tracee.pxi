@@ -60,9 +60,11 @@ cdef enum:
     X_OPEN = 9
     X_REMOVED = 10
     X_CHDIR = 11
+    X_SECCOMP = 12
 
 cdef struct Pin:
     int slot
+    uint64_t nr
     int hold[2]
 
 cdef struct Tracee:
@@ -72,6 +74,7 @@ cdef struct Tracee:
     Fs *fs
     ExecPlan *plan
     int slot                 # arena slot of the last rewritten call, -1 none
+    uint64_t slot_nr         # that call's number
     Pin pins[PINS]           # what calls hold that a signal interrupted, the oldest first
     int npins
     int hold[2]              # descriptors that the call in progress needs, -1 none
@@ -88,6 +91,8 @@ cdef struct Tracee:
     unsigned long mask[16]   # affinity while it is near
     bint listening           # stopped by a signal, left with PTRACE_LISTEN
     bint first_exec          # the fork of the supervisor, before its program runs
+    bint filtered            # the guest has installed a seccomp filter of its own
+    bint loading             # such a guest is in the loader, behind an execve
     # the call at hand
     uint64_t nr
     uint64_t args[6]
@@ -96,6 +101,7 @@ cdef struct Tracee:
     uint64_t full[6]         # the whole registers of the arguments
     int direct               # number of the call to make in the place of a socketcall, 0 none
     Injection *injected
+    uint32_t trace_data      # data word of the RET_TRACE that stopped it
 
 cdef enum:
     TID_LEAF = 512
@@ -238,9 +244,20 @@ cdef void pin_call(Tracee *t) noexcept nogil:
     if t.npins == PINS:
         pin_drop(t, 0)
     t.pins[t.npins].slot = t.slot
+    t.pins[t.npins].nr = t.slot_nr
     memcpy(t.pins[t.npins].hold, t.hold, sizeof(t.hold))
     t.npins += 1
     t.slot = t.hold[0] = t.hold[1] = -1
+
+cdef bint slot_runs(Tracee *t, int slot) noexcept nogil:
+    """Say whether a call of this number, under way or interrupted, owns the slot: nothing else may be made from a stub."""
+    cdef int i
+    if t.slot == slot and slot >= 0:
+        return t.nr == t.slot_nr or t.nr == NR_restart_syscall
+    for i in range(t.npins):
+        if t.pins[i].slot == slot and slot >= 0:
+            return t.nr == t.pins[i].nr or t.nr == NR_restart_syscall
+    return False
 
 cdef void pin_resume(Tracee *t, int slot) noexcept nogil:
     """The call that owns this slot goes on: what later calls hold is free."""
@@ -251,6 +268,7 @@ cdef void pin_resume(Tracee *t, int slot) noexcept nogil:
         if t.pins[i].slot == slot:
             tracee_release_call(t)
             t.slot = slot
+            t.slot_nr = t.pins[i].nr
             memcpy(t.hold, t.pins[i].hold, sizeof(t.hold))
             t.pins[i].slot = t.pins[i].hold[0] = t.pins[i].hold[1] = -1
             pin_drop(t, i)

@@ -15,7 +15,11 @@ from pyroot.syscalls.table import REVIEWED, ROWS, Row
 from pyroot.syscalls.table_i386 import REVIEWED_I386, rows_by_name
 
 LD, JA, JEQ, JGE, JSET, RET = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
-RET_ALLOW, RET_TRACE, RET_ERRNO = 0x7FFF0000, 0x7FF00000, 0x00050000
+RET_ALLOW, RET_ERRNO = 0x7FFF0000, 0x00050000
+#: The data word tells stops of this filter (OURS) from those of a guest's own filters: EXEMPT is the loader's and the
+#: return stubs' calls in them, GUEST what they want traced, STRICT what strict mode does not allow (_fast/seccomp.pxi).
+TRACE_OURS, TRACE_EXEMPT, TRACE_GUEST, TRACE_STRICT = 0x5059, 0x505A, 0x505B, 0x505C
+RET_TRACE = 0x7FF00000 | TRACE_OURS
 ENOSYS = 38
 # offsets in struct seccomp_data (linux/seccomp.h)
 OFF_NR, OFF_ARCH, OFF_IP, OFF_ARGS = 0, 4, 8, 16
@@ -24,9 +28,12 @@ I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", 
 #: The supervisor's pid is patched over this constant when a session starts.
 SUPERVISOR_MARK = 0x50595254
 #: Stops only in a view whose listings need it: a session whose view does not makes RET_ALLOW of this.
-LISTING_MARK = RET_TRACE | 0x4C
+LISTING_MARK = 0x7FF00000 | 0x4C
 #: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
 LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
+
+#: Options of prctl(2) that stop: PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_SECCOMP, PR_SET_SECCOMP.
+PRCTL = (3, 4, 21, 22)
 
 Insn = tuple[int, int, int, int]
 
@@ -59,9 +66,9 @@ def _conditional(row: Row) -> list[Insn]:
         return [(LD, 0, 0, low), (JEQ, 0, 2, 0), (LD, 0, 0, low + 4), (JEQ, 1, 0, 0), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind == "supervisor":
         return [(LD, 0, 0, low), (JEQ, 0, 1, SUPERVISOR_MARK), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
-    if kind == "dumpable":  # PR_GET_DUMPABLE 3, PR_SET_DUMPABLE 4
-        return [(LD, 0, 0, low), (JEQ, 1, 0, 3), (JEQ, 0, 1, 4), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
-    if kind == "bits":
+    if kind == "prctl":
+        value = sum(1 << option for option in PRCTL)
+    if kind in ("bits", "prctl"):
         values = [bit for bit in range(64) if value >> bit & 1]
         tests: list[Insn] = [(JEQ, len(values) - i, 0, bit) for i, bit in enumerate(values)]
         return [(LD, 0, 0, low), *tests, (RET, 0, 0, RET_ALLOW), (RET, 0, 0, hit)]
@@ -154,6 +161,8 @@ def render() -> str:
         f"#define PYROOT_LAST_CALL {X86_64.last}",
         f"#define PYROOT_LAST_CALL_I386 {I386.last}",
         f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u",
+        *(f"#define PYROOT_TRACE_{name} {mark:#x}u" for name, mark in (
+            ("OURS", TRACE_OURS), ("EXEMPT", TRACE_EXEMPT), ("GUEST", TRACE_GUEST), ("STRICT", TRACE_STRICT))),
         f"#define PYROOT_LISTING_MARK {LISTING_MARK:#x}u", "",
         *_table(X86_64, "pyroot_rows", "PYROOT_LAST_CALL"), "",
         *_table(I386, "pyroot_rows_i386", "PYROOT_LAST_CALL_I386"), "",

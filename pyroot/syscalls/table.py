@@ -152,8 +152,8 @@ ROWS: list[Row] = [
     Row("tgkill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0)),
     Row("sched_getaffinity", "affinity", note="a guest that stops often shares the supervisor's CPU and must not see it"),
     Row("sched_setaffinity", "affinity"),
-    Row("prctl", "prctl", when=("dumpable", 0, 0), loader=True, note="an undumpable guest could not be read"),
-    Row("seccomp", "refuse", refuse=errno.EBUSY, when=("any", 1, 8), note="a guest listener would outrank the supervisor"),
+    Row("prctl", "prctl", when=("prctl", 0, 0), note="an undumpable guest could not be read; the filters of the guest"),
+    Row("seccomp", "seccomp", note="the kernel gets an edited filter, that judges the guest's calls only; a listener would outrank us"),
     # -- AF_UNIX
     Row("bind", "sockin", path=1, flags=2, final="create"),
     Row("connect", "sockin", path=1, flags=2),
