@@ -1,6 +1,7 @@
 /* What a program sees of its own seccomp filters: one line for each answer, the same with and without a supervisor.
  *
  *   seccomp            every part, each in a process of its own
+ *   seccomp part NAME  one of them
  *   seccomp again N    what a part executes behind its filter
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -188,10 +189,15 @@ static const struct part parts[] = {
 
 int main(int argc, char **argv)
 {
-    if (argc > 1)
+    if (argc > 2 && !strcmp(argv[1], "again"))
         return again(argv[2][0]);
     call(SYS_prctl, 38, 1, 0);                          /* PR_SET_NO_NEW_PRIVS */
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (argc > 2) {
+            if (!strcmp(parts[i].name, argv[2]))
+                parts[i].run();
+            continue;
+        }
         say("-- %s", parts[i].name);
         say("ended %x", in_child(parts[i].run));
     }

@@ -128,7 +128,7 @@ def escape(g: ProgramGenerator) -> list[str]:
 def child(g: ProgramGenerator) -> list[str]:
     """Let a child, which may share its root with its parent, go into a nested root and execute something there."""
     how = g.rng.choice(("0", "0x200", "0x400", "0x100", "0x4100", "0x10f00", "0x4300"))
-    where = g.rng.choice(("/x", "/", "/", "/a", *(b.guest for b in g.bindings if b.is_directory)))
+    where = g.rng.choice(("/x", "/", "/", "/a", *(b.guest for b in g.bindings if b.is_directory and b.guest != "/proc")))
     lines = [f"chroot {quoted(where)}", *(['unshare 0x200'] if g.rng.random() < 0.2 else []), *calls_inside(g, 3)]
     if g.rng.random() < 0.5:
         path = g.rng.choice(EXECUTABLES)
