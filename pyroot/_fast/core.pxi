@@ -51,8 +51,10 @@ cdef class Core:
 
     def bind(self, bytes host, bytes guest, int flags=0):
         """Show canonical ``host`` at canonical ``guest``; a later binding of one guest path wins.  Raises OSError."""
+        cdef int before = self.view.n, result
         self._add(host, guest, flags)
-        if view_rebuild(&self.view) < 0:
+        result = view_rebuild(&self.view) if self.view.n == before else view_append(&self.view)
+        if result < 0:
             raise MemoryError
 
     def bindings(self):
@@ -237,6 +239,8 @@ cdef class Core:
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
             raise CoreError(f"arena: {_os.strerror(errno)}")
         W1.v = W2.v = &self.view
+        if view_rebuild(&self.view) < 0:
+            raise MemoryError
         view_hold_parents(&self.view)
         placement_prepare()
         poison_prepare()

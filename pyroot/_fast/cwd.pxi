@@ -96,27 +96,40 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
     if n <= 0:
         return n
     n = nested_text(asking, to, n)
-    return -n if n < 0 else n
+    n = -n if n < 0 else n
+    return n if n < PATHMAX else -ENAMETOOLONG
 
 cdef int link_target(Tracee *t, int kind, const char *link, char *to) noexcept nogil:
     """Write the guest path, counted from pyroot's root, that a magic link of t leads to."""
     cdef char text[PATHMAX]
     cdef ssize_t n
-    cdef int fd
+    cdef int fd, copied
     if kind == MAGIC_EXE and t.mm != NULL and t.mm.exe != NULL:
         return exe_text(t.mm.exe, to)
     if kind == MAGIC_CWD:
         return cwd_text(t, to)
+    parse_pid(strrchr(link, c'/') + 1, &fd)
     n = c_readlink(link, text, PATHMAX - 1)
     if n < 0:
-        return -errno
+        return long_link_text(link, fd_binding(W1.v, t, fd), to) if errno == ENAMETOOLONG else -errno
     if text[0] != c'/':
         return 0
-    fd = copied_path(text, <int>n, text)
-    if fd > 0:
-        return guest_text(text, fd, -1, to)
-    parse_pid(strrchr(link, c'/') + 1, &fd)
+    copied = copied_path(text, <int>n, text)
+    if copied > 0:
+        return guest_text(text, copied, -1, to)
     return guest_text(text, <int>n, fd_binding(W1.v, t, fd), to)
+
+cdef int long_link_text(const char *link, int prefer, char *to) noexcept nogil:
+    """Write the guest path of a directory whose host path the kernel cannot tell in one piece."""
+    cdef int result
+    W2.anchored = False
+    result = walk_to_long(&W2, link, prefer)
+    walk_drop_fd(&W2)
+    W2.anchored = False
+    if result < 0 or W2.bi < 0 or W2.glen >= PATHMAX:
+        return -ENAMETOOLONG
+    memcpy(to, W2.g, W2.glen)
+    return W2.glen
 
 cdef int root_text(Tracee *t, char *to) noexcept nogil:
     """Write the guest path of a process's root, counted from pyroot's."""
@@ -196,7 +209,7 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
             return put_link(t, t.args[row.path + 1], n, size)
     if outcome == -ESRCH:
         return R_DEAD
-    if W1.valid and size > 0 and W1.last == LAST_NORM and not W1.slash and is_proc(W1.h, W1.hlen):
+    if W1.valid and size > 0 and W1.last == LAST_NORM and not W1.slash and not W1.held and is_proc(W1.h, W1.hlen):
         n = W1.placelen - W1.namelen
         W1.h[n - 1] = 0
         W1.hlen = n - 1

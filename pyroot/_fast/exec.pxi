@@ -14,7 +14,7 @@ cdef struct Chain:           # the walk over one exec
     int plen, nprefix
     char head[HEAD]          # of a script; script_line cuts it up
     char host[PATHMAX]
-    char guest[PATHMAX * 2]
+    char guest[BUF + 16]
     char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
     int place                # O_PATH descriptor of the ELF program, -1 if none is kept
     bint by_fd               # execveat of a descriptor
@@ -29,10 +29,10 @@ cdef int exec_place(Walk *w, Tracee *t) noexcept nogil:
     cdef char text[PATHMAX]
     cdef ssize_t n
     cdef int k
-    if w.hlen >= PATHMAX or w.glen >= PATHMAX * 2 - 2:
+    if w.hlen >= PATHMAX:
         return -ENAMETOOLONG
     memcpy(chain.host, w.h, w.hlen + 1)
-    if is_proc(w.h, w.hlen) or w.bi < 0:
+    if (is_proc(w.h, w.hlen) and not w.held) or w.bi < 0:
         n = c_readlink(w.h, text, PATHMAX - 1)
         if n > 0:
             k = guest_text(text, <int>n, -1, link_text) if text[0] == c'/' else 0

@@ -51,6 +51,7 @@ cdef struct Walk:
     bint magic               # the name is a magic link to a file; magic_bi is the file's binding or -1
     int magic_bi
     bint valid               # the walk ran to its end
+    bint held                # h leads through a descriptor of ours: it says nothing of the place
     int missing              # trailing components that do not exist (only where the walk noticed)
     bint isbind              # the name is the top of a binding
     int last
