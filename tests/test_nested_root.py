@@ -7,89 +7,27 @@ both must answer alike.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+import subprocess
 import tempfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import helpers
-from tests.oracle import nested, sides
 from tests.oracle.build import BuildError, guest_programs
+from tests.twins import ENVIRONMENT, Twins, may_chroot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.helpers import Result
 
-ENVIRONMENT = {"PATH": "/bin:/", "HOME": "/", "LANG": "C"}
-
-
-@dataclass
-class Ground:
-    """A root, a directory to bind over it, and the ways to run a program of operations there."""
-
-    root: str
-    host: str
-    run_pyroot: Callable[..., Result]
-
-    def bindings(self) -> list[tuple[str, str]]:
-        """Return what is bound where."""
-        return [(self.host, "/jail/bound"), ("/proc", "/proc"), ("/proc", "/jail/proc")]
-
-    def words(self) -> list[str]:
-        """Return the arguments of pyroot."""
-        words = ["-r", self.root, "-w", "/"]
-        for host, guest in self.bindings():
-            words += ["-b", f"{host}:{guest}"]
-        return words
-
-    def may_chroot(self) -> None:
-        """Become the ordinary user with the right to call chroot(2)."""
-        os.umask(0o022)
-        nested.become_user_with_chroot(helpers.NOBODY)
-        sides.no_new_privileges()
-
-    def under_pyroot(self, program: list[str], right: bool) -> list[str]:
-        """Run a program under pyroot."""
-        prepare = self.may_chroot if right else helpers.drop_to_ordinary_user
-        result = self.run_pyroot(
-            [*self.words(), "/ops", "--program"], text="\n".join(program).encode(), prepare=prepare, environment=ENVIRONMENT
-        )
-        assert result.stderr == ""
-        return result.stdout.splitlines()
-
-    def really(self, program: list[str], right: bool) -> list[str]:
-        """Run a program in a real chroot."""
-
-        def prepare() -> None:
-            sides.private_mounts()
-            sides.mount(self.root, self.root, None, sides.MS_BIND)
-            for host, guest in self.bindings():
-                sides.mount(host, self.root + guest, None, sides.MS_BIND | sides.MS_REC)
-            nested.make_topmost(self.root)
-            if right:
-                self.may_chroot()
-            else:
-                sides.drop_rights()
-
-        result = helpers.run(
-            ["/ops", "--program"], text="\n".join(program).encode(), prepare=prepare, environment=ENVIRONMENT
-        )
-        return result.stdout.splitlines()
-
-    def answers(self, *program: str, right: bool = True) -> list[str]:
-        """Return what the operations answer under pyroot, without their numbers; the real chroot must agree."""
-        lines = self.under_pyroot(list(program), right)
-        if os.geteuid() == 0:
-            assert lines == self.really(list(program), right)
-        return [line.partition(" ")[2] for line in lines]
-
 
 @pytest.fixture
-def ground(run_pyroot: Callable[..., Result]) -> Iterator[Ground]:
+def ground(run_pyroot: Callable[..., Result]) -> Iterator[Twins]:
     """Make a root that holds another one, ``/jail``, with the interpreter in both."""
     try:
         programs = guest_programs()
@@ -116,38 +54,44 @@ def ground(run_pyroot: Callable[..., Result]) -> Iterator[Ground]:
         for path in (directory, *(f"{directory}/{name}" for name in files)):
             os.chown(path, helpers.ordinary_user.uid, -1, follow_symlinks=False)
     os.chmod(f"{top}/root/closed", 0)
-    yield Ground(f"{top}/root", f"{top}/host", run_pyroot)
+    yield Twins(top, f"{top}/root", run_pyroot, [(f"{top}/host", "/jail/bound"), ("/proc", "/proc"), ("/proc", "/jail/proc")])
     os.chmod(f"{top}/root/closed", 0o755)
     shutil.rmtree(top)
 
 
 @pytest.fixture
-def free(ground: Ground) -> Ground:
+def free(ground: Twins) -> Twins:
     """Give a ground whose guests may call chroot(2)."""
     if os.geteuid() != 0:
         pytest.skip("only root can give a guest CAP_SYS_CHROOT")
     return ground
 
 
-def test_ordinary_guest_gets_the_lookups_error_before_eperm(ground: Ground) -> None:
+@pytest.fixture
+def may(free: Twins) -> Callable[..., list[str]]:
+    """Return a function that runs a program as a user who may call chroot(2)."""
+    return functools.partial(free.answers, right=True)
+
+
+def test_ordinary_guest_gets_the_lookups_error_before_eperm(ground: Twins) -> None:
     paths = ('"/jail"', '"/"', '"jail/sub/.."', '"/nowhere"', '"/file"', '"/file/x"', '"/closed"', '"/closed/x"', '"/loop"', '""',
              f'"{"n" * 256}"', f'"{"./" * 2048}"', "NULL", "HOLE", '"/jail/link"')
-    assert ground.answers(*(f"chroot {path}" for path in paths), right=False) == [
+    assert ground.answers(*(f"chroot {path}" for path in paths)) == [
         f"chroot = -{code}" for code in (1, 1, 1, 2, 20, 20, 13, 13, 40, 2, 36, 36, 14, 14, 20)
     ]
 
 
-def test_ordinary_guest_cannot_pivot(ground: Ground) -> None:
-    assert ground.answers('pivot_root "/nowhere" "/nowhere"', 'pivot_root "/jail" "/jail"', right=False) == ["pivot_root = -1"] * 2
+def test_ordinary_guest_cannot_pivot(ground: Twins) -> None:
+    assert ground.answers('pivot_root "/nowhere" "/nowhere"', 'pivot_root "/jail" "/jail"') == ["pivot_root = -1"] * 2
 
 
-def test_whoever_may_gets_the_lookups_errors_too(free: Ground) -> None:
+def test_whoever_may_gets_the_lookups_errors_too(may: Callable[..., list[str]]) -> None:
     paths = ('"/nowhere"', '"/file"', '"/closed"', '"/loop"', '""', "NULL", f'"{"./" * 2048}"')
-    assert free.answers(*(f"chroot {path}" for path in paths)) == [f"chroot = -{code}" for code in (2, 20, 13, 40, 2, 14, 36)]
+    assert may(*(f"chroot {path}" for path in paths)) == [f"chroot = -{code}" for code in (2, 20, 13, 40, 2, 14, 36)]
 
 
-def test_absolute_paths_links_and_dotdot_stop_at_the_nested_root(free: Ground) -> None:
-    lines = free.answers(
+def test_absolute_paths_links_and_dotdot_stop_at_the_nested_root(may: Callable[..., list[str]]) -> None:
+    lines = may(
         'chroot "/jail"', 'chdir "/"', "getcwd >text:100 100", '=1 open "/file" 0 0', "read %1 >data:9 9", '=1 open "../../link" 0 0',
         "read %1 >data:9 9", 'stat "/other" >int', '=1 open "bound/../../../file" 0 0', "read %1 >data:9 9", 'chdir "/sub/deep"',
         "getcwd >text:100 100", 'chdir "../../.."', "getcwd >text:100 100", '=1 open "/bound/file" 0 0', "read %1 >data:9 9",
@@ -161,9 +105,9 @@ def test_absolute_paths_links_and_dotdot_stop_at_the_nested_root(free: Ground) -
     assert "stat = -2" in lines
 
 
-def test_working_directory_outside_is_unreachable_and_the_way_out(free: Ground) -> None:
+def test_working_directory_outside_is_unreachable_and_the_way_out(may: Callable[..., list[str]]) -> None:
     """The classic escape works as with the kernel, and ends at pyroot's root."""
-    lines = free.answers(
+    lines = may(
         'chdir "/other"', 'chroot "/jail"', "getcwd >text:100 100", "getcwd >text:5 5", 'readlink "/proc/self/cwd" >text:100 100',
         'readlink "/proc/self/root" >text:100 100', 'stat "../jail" >int', 'chdir "../../.."', "getcwd >text:100 100", 'chroot "."',
         "getcwd >text:100 100", '=1 open "/file" 0 0', "read %1 >data:9 9", 'stat "/.." >int',
@@ -177,16 +121,16 @@ def test_working_directory_outside_is_unreachable_and_the_way_out(free: Ground) 
     assert lines[12] == 'read = 5 "outer"'
 
 
-def test_descriptor_outside_leads_out(free: Ground) -> None:
-    lines = free.answers(
+def test_descriptor_outside_leads_out(may: Callable[..., list[str]]) -> None:
+    lines = may(
         '=1 open "/" 0x10000 0', 'chroot "/jail"', 'chdir "/"', '=2 openat %1 "file" 0 0', "read %2 >data:9 9", '=2 openat %1 "../.." 0 0',
         'readlink "/proc/self/fd/3" >text:50 50', "fchdir %1", 'chroot "."', '=2 open "/file" 0 0', "read %2 >data:9 9",
     )
     assert lines[4] == lines[10] == 'read = 5 "outer"'
 
 
-def test_programs_scripts_and_interpreters_are_those_of_the_nested_root(free: Ground) -> None:
-    lines = free.answers(
+def test_programs_scripts_and_interpreters_are_those_of_the_nested_root(may: Callable[..., list[str]]) -> None:
+    lines = may(
         "clone 0 2", 'chroot "/jail"', 'execve "/script" ["zero" "one"] []', "clone 0 2", 'chroot "/jail"', 'execve "/dynamic" ["x"] []',
         "clone 0 3", 'chroot "/jail"', 'chdir "/sub"', 'execve "../ops" ["y"] []', "clone 0 2", 'chroot "/other"', 'execve "/ops" ["x"] []',
     )
@@ -196,10 +140,10 @@ def test_programs_scripts_and_interpreters_are_those_of_the_nested_root(free: Gr
     assert "execve = -2" in text
 
 
-def test_root_is_shared_as_clone_says(free: Ground) -> None:
+def test_root_is_shared_as_clone_says(may: Callable[..., list[str]]) -> None:
     where = 'stat "/file" >int'
     look = ['=1 open "/file" 0 0', "read %1 >data:9 9"]
-    lines = free.answers(
+    lines = may(
         "clone 0 1", 'chroot "/jail"', *look, "clone 0x200 2", "unshare 0x200", 'chroot "/jail"', *look, "clone 0x200 1", 'chroot "/jail"',
         *look, "clone 0x10f00 1", 'chroot "/sub"', where,
     )
@@ -207,8 +151,8 @@ def test_root_is_shared_as_clone_says(free: Ground) -> None:
     assert lines[-1] == "stat = -2"
 
 
-def test_nested_root_follows_renames_and_outlives_its_removal(free: Ground) -> None:
-    lines = free.answers(
+def test_nested_root_follows_renames_and_outlives_its_removal(may: Callable[..., list[str]]) -> None:
+    lines = may(
         '=1 open "/" 0x10000 0', 'mkdir "/other/r" 0755', 'chroot "/other/r"', "fchdir %1", 'rename "other/r" "other/s"', 'chdir "/"',
         "getcwd >text:100 100", 'mkdir "/in" 0755', "fchdir %1", 'stat "other/s/in" >int', 'rmdir "other/s/in"', 'rmdir "other/s"',
         'open "/" 0x10000 0', 'mkdir "/in" 0755', 'readlink "/proc/self/root" >text:50 50', 'stat "/.." >int', 'chroot "."',
@@ -219,9 +163,10 @@ def test_nested_root_follows_renames_and_outlives_its_removal(free: Ground) -> N
     assert lines[-1] == 'getcwd = 2 "/\\x00"'
 
 
-def test_mount_tables_list_what_lies_below_the_nested_root(free: Ground) -> None:
+def test_mount_tables_list_what_lies_below_the_nested_root(free: Twins) -> None:
     """Read by a program of the nested root itself; the real tables have the same mount points."""
     program = ['chroot "/jail"', 'chdir "/"', '=1 open "/proc/self/mountinfo" 0 0', "read %1 >data:4000 4000"]
+    subprocess.run(["cp", "-a", free.top, free.top + ".real"], check=True)
     for run in (free.under_pyroot, free.really):
         line = run(program, True)[3]
         points = [row.split(" ")[4] for row in line.partition('"')[2].split("\\x0a") if row.count(" ") > 4]
@@ -229,8 +174,8 @@ def test_mount_tables_list_what_lies_below_the_nested_root(free: Ground) -> None
         assert not any(point.startswith(("/jail", "/other")) for point in points)
 
 
-def test_sockets_are_bound_and_found_below_the_nested_root(free: Ground) -> None:
-    lines = free.answers(
+def test_sockets_are_bound_and_found_below_the_nested_root(may: Callable[..., list[str]]) -> None:
+    lines = may(
         'chroot "/jail"', 'chdir "/"', "=6 socket 1 1 0", 'bind %6 un:"/sub/s" 9', "listen %6 1", "getsockname %6 >sa:110 >len:110",
         "=7 socket 1 1 0", 'connect %7 un:"../sub/s" 11', "getpeername %7 >sa:110 >len:110", 'unlink "/sub/s"',
         'connect %7 un:"/jail/sub/s" 14',
@@ -242,9 +187,9 @@ def test_sockets_are_bound_and_found_below_the_nested_root(free: Ground) -> None
     assert lines[10] == "connect = -2"
 
 
-def test_scoped_walks_know_both_roots(free: Ground) -> None:
+def test_scoped_walks_know_both_roots(may: Callable[..., list[str]]) -> None:
     """openat2: RESOLVE_IN_ROOT makes its own root, RESOLVE_BENEATH refuses the nested one, RESOLVE_NO_XDEV counts from it."""
-    lines = free.answers(
+    lines = may(
         'chroot "/jail"', 'chdir "/"', '=1 open "/sub" 0x10000 0', 'openat2 %1 "/../deep" longs:0:0:16 24',
         'openat2 %1 "/file" longs:0:0:16 24',
         'openat2 %1 "/" longs:0:0:8 24', 'openat2 -100 "/sub/../../file" longs:0:0:1 24', 'openat2 -100 "/bound" longs:0:0:1 24',
@@ -254,16 +199,16 @@ def test_scoped_walks_know_both_roots(free: Ground) -> None:
     assert int(lines[6].rpartition(" ")[2]) > 0
 
 
-def test_path_of_a_process_in_another_root(free: Ground) -> None:
+def test_path_of_a_process_in_another_root(may: Callable[..., list[str]]) -> None:
     """A child in a nested root reads its parent's links as the kernel counts them: from the topmost root."""
-    lines = free.answers(
+    lines = may(
         "clone 0 4", 'chroot "/jail"', 'readlink "/proc/\\P/root" >text:50 50', 'readlink "/proc/\\P/exe" >text:50 50',
         'stat "/proc/\\P/root/other" >int', 'chroot "/jail"', "clone 0 1", 'readlink "/proc/\\P/exe" >text:50 50',
     )
     assert lines[:2] == ["chroot = 0", 'readlink = 1 "/"']
 
 
-def test_chroot_program_of_busybox(free: Ground) -> None:
+def test_chroot_program_of_busybox(free: Twins) -> None:
     busybox = shutil.which("busybox")
     if busybox is None:
         pytest.skip("busybox is not installed")
@@ -271,12 +216,12 @@ def test_chroot_program_of_busybox(free: Ground) -> None:
     shutil.copy(busybox, f"{free.root}/jail/busybox")
     result = free.run_pyroot(
         [*free.words(), "/busybox", "chroot", "/jail", "/busybox", "sh", "-c", "/busybox cat /file; cd bound/inner && pwd"],
-        prepare=free.may_chroot, environment=ENVIRONMENT,
+        prepare=may_chroot, environment=ENVIRONMENT,
     )
     assert (result.stdout, result.stderr, result.status) == ("inner/bound/inner\n", "", 0)
 
 
-def test_right_that_is_given_up_is_gone(free: Ground) -> None:
+def test_right_that_is_given_up_is_gone(free: Twins) -> None:
     """The kernel's word counts: a guest that has dropped the capability gets EPERM."""
     words, environment = helpers.pyroot_command()
     text = (
@@ -286,5 +231,5 @@ def test_right_that_is_given_up_is_gone(free: Ground) -> None:
         "libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())\n"
         "print(libc.chroot(b'/'), ctypes.get_errno(), libc.chroot(b'/nowhere'), ctypes.get_errno())\n"
     )
-    result = free.run_pyroot(["-r", "/", words[0], "-c", text], prepare=free.may_chroot, environment=environment)
+    result = free.run_pyroot(["-r", "/", words[0], "-c", text], prepare=may_chroot, environment=environment)
     assert result.stdout.split() == ["-1", "1", "-1", "2"], result.stderr
