@@ -86,6 +86,18 @@ def test_libseccomp_program_runs_the_same(
     assert result.stdout.splitlines()[-1] == "child 400"
 
 
+def test_filters_of_an_i386_program_answer_as_in_a_real_chroot(
+    run_pyroot: Callable[..., Result], real_chroot: Callable[..., Result], ground: str
+) -> None:
+    try:
+        shutil.copy(program("seccomp32.c", options=("-m32",)), f"{ground}/seccomp32")
+    except BuildError as error:
+        pytest.skip(f"no 32-bit compiler (Debian: gcc-multilib): {str(error)[:200]}")
+    result = run_pyroot(["-r", ground, "-w", "/", "/seccomp32"])
+    assert result.stdout.splitlines() == real_chroot(ground, ["/seccomp32"]).stdout.splitlines()
+    assert result.stdout.splitlines()[-3:] == ["ended 500", "strict", "ended 9"]
+
+
 def test_listener_is_refused(run_pyroot: Callable[..., Result], ground: str) -> None:
     """It would see calls before pyroot and could let them run with paths that nobody translated."""
     text = """
