@@ -36,10 +36,11 @@ def ground(run_pyroot: Callable[..., Result]) -> Iterator[Twins]:
     top = tempfile.mkdtemp(prefix="pyroot-nested-")
     os.chmod(top, 0o755)
     for name in ("root/jail/bound", "root/jail/sub/deep", "root/jail/proc", "root/jail/lib", "root/proc", "root/other", "host/inner",
-                 "root/closed"):
+                 "root/closed", "root/lib", "root/bare"):
         os.makedirs(f"{top}/{name}")
     for name, content in (("root/ops", "ops"), ("root/jail/ops", "ops"), ("root/jail/dynamic", "dynamic"),
-                          ("root/jail/lib/ld-musl-x86_64.so.1", "libc")):
+                          ("root/jail/lib/ld-musl-x86_64.so.1", "libc"), ("root/dynamic", "dynamic"), ("root/bare/dynamic", "dynamic"),
+                          ("root/lib/ld-musl-x86_64.so.1", "libc")):
         with open(f"{top}/{name}", "wb") as file:
             file.write(programs[content])
         os.chmod(f"{top}/{name}", 0o755)
@@ -138,6 +139,16 @@ def test_programs_scripts_and_interpreters_are_those_of_the_nested_root(may: Cal
     assert 'argv="/ops""from-script""/script""one" execfn="/script"' in text
     assert text.count("exited 7") == 3
     assert "execve = -2" in text
+
+
+def test_interpreter_is_looked_up_below_the_root_of_each_process(may: Callable[..., list[str]]) -> None:
+    """One after the other, the same program with and without its interpreter."""
+    run = 'execve "/dynamic" ["x"] []'
+    lines = may(*(["clone 0 1", run, "clone 0 2", 'chroot "/bare"', run] * 2), "clone 0 2", 'chroot "/jail"', run)
+    endings = [line.rpartition(" ")[2] for line in lines if line.startswith("clone")]
+    assert endings[0] == endings[2] == endings[4] == "7"
+    if os.path.exists("/lib/ld-musl-x86_64.so.1"):
+        assert lines.count("execve = -2") == 2
 
 
 def test_root_is_shared_as_clone_says(may: Callable[..., list[str]]) -> None:

@@ -135,6 +135,8 @@ cdef int exec_script(Tracee *t, const char *filename, bint closing) noexcept nog
         return -E2BIG
     if prefix_push(name) < 0:
         return -E2BIG
+    # the script itself is read: what its long path held is free for its interpreter's
+    hold_drop(t)
     result = exec_resolve(t, name)
     if result < 0:
         return result
@@ -241,7 +243,7 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     cdef char held[48]
     cdef const char *program = chain.host
     cdef const char *name
-    cdef int result = 0
+    cdef int result = 0, fd
     if plan == NULL:
         return -ENOMEM
     memset(&plan.info, 0, sizeof(loader_info))
@@ -259,12 +261,14 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     plan.info.arena_size = ARENA_SIZE
     if is_proc(chain.host, <int>strlen(chain.host)):
         # a descriptor of the guest that the exec may close: ours stays until the loader is through
-        if t.hold[0] >= 0:
-            c_close(t.hold[0])
-        t.hold[0] = c_open(chain.host, O_RDONLY | O_CLOEXEC)
-        if t.hold[0] < 0:
+        fd = c_open(chain.host, O_RDONLY | O_CLOEXEC)
+        if fd < 0:
             plan_free(plan)
             return -errno
+        if t.hold[0] >= 0:
+            # (the way to the file may have been through this one)
+            c_close(t.hold[0])
+        t.hold[0] = fd
         snprintf(held, sizeof(held), b"/proc/%d/fd/%d", c_getpid(), t.hold[0])
         program = held
     if arena.shared:

@@ -198,7 +198,8 @@ cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nog
     cdef uint64_t now = pyroot_now(), seen = changes
     cdef uint16_t machine
     cdef int result
-    if e.checked != 0 and e.compat == compat and e.changes == changes and now - e.checked <= KEEP_SPAN and strcmp(e.text, text) == 0:
+    cdef bint keep = t.fs == NULL or t.fs.root == NULL       # the text means another file below a nested root
+    if keep and e.checked != 0 and e.compat == compat and e.changes == changes and now - e.checked <= KEEP_SPAN and strcmp(e.text, text) == 0:
         memcpy(chain.interp, e.host, strlen(e.host) + 1)
         return 0
     result = exec_resolve(t, text)
@@ -215,7 +216,7 @@ cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nog
     machine = (<uint16_t *>(p.head + 18))[0]
     if memcmp(p.head, b"\177ELF", 4) != 0 or not (machine == EM_386_ or machine == EM_486_ if compat else machine == EM_X86_64_):
         return -ELIBBAD
-    if text[0] == c'/' and not W1.jumped and strlen(text) < sizeof(e.text):
+    if keep and text[0] == c'/' and not W1.jumped and strlen(text) < sizeof(e.text):
         e.checked = now
         e.changes = seen
         e.compat = compat

@@ -214,13 +214,17 @@ cdef void plan_free(ExecPlan *plan) noexcept nogil:
         exe_drop(plan.exe)
         free(plan)
 
-cdef void tracee_release_call(Tracee *t) noexcept nogil:
-    """Give back what the last call of the tracee held: it is over, or never will be."""
+cdef void hold_drop(Tracee *t) noexcept nogil:
+    """Close the descriptors that the call needed."""
     cdef int i
     for i in range(2):
         if t.hold[i] >= 0:
             c_close(t.hold[i])
             t.hold[i] = -1
+
+cdef void tracee_release_call(Tracee *t) noexcept nogil:
+    """Give back what the last call of the tracee held: it is over, or never will be."""
+    hold_drop(t)
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1
