@@ -199,7 +199,9 @@ cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nog
     cdef uint16_t machine
     cdef int result
     cdef bint keep = t.fs == NULL or t.fs.root == NULL       # the text means another file below a nested root
-    if keep and e.checked != 0 and e.compat == compat and e.changes == changes and now - e.checked <= KEEP_SPAN and strcmp(e.text, text) == 0:
+    if not keep or e.compat != compat or strcmp(e.text, text) != 0:
+        pass
+    elif e.checked != 0 and e.changes == changes and now - e.checked <= KEEP_SPAN:
         memcpy(chain.interp, e.host, strlen(e.host) + 1)
         return 0
     result = exec_resolve(t, text)
