@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,13 @@ __all__ = ["busybox_root", "debian_i386_root", "debian_root", "made_root"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+def pytest_configure() -> None:
+    """Take signals as a terminal's child does: a shell starts its background jobs with these two ignored, and guests would inherit it."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def first_line(path: str, default: str) -> str:

@@ -55,6 +55,8 @@ def library(name: str) -> str:
 def root() -> Iterator[str]:
     """Make a root with the register probes, the oracle's interpreter in many forms, and scripts for both widths."""
     programs = {name: compiled("regs32.c", name, *FIXED, *options) for name, options in (("regs32", ["-m32"]), ("regs64", []))}
+    for name, options in (("mixed32", ["-m32"]), ("mixed64", [])):
+        programs[name] = compiled("mixed.c", name, *FIXED, "-pthread", *options)
     ops = sorted(str(path) for path in (HERE / "oracle").glob("ops*.c"))
     kinds = {
         "static": ["-static", "-no-pie", "-fno-pie"], "static-pie": ["-static-pie", "-fPIE"],
@@ -151,6 +153,59 @@ def test_exec_by_int_80_from_a_64_bit_program(same: Callable[..., Result], root:
         assert '"second"' in result.stdout
 
 
+@pytest.mark.parametrize("program", ["mixed32", "mixed64"])
+def test_far_jump_to_code_of_the_other_width(same: Callable[..., Result], program: str) -> None:
+    """64-bit calls of a 32-bit program, and int 0x80 from the 32-bit code of a 64-bit program."""
+    assert same(f"/{program}").stdout.splitlines() == ["/b/f 3 b:f", "/file 6 b:file", "/w/../b/f 3 b:f", "/nowhere -2", "/b/../b/f 3 b:f"]
+
+
+def test_32_bit_program_is_no_tracer(root: str, run_pyroot: Callable[..., Result]) -> None:
+    """The structures of its ptrace(2) are not ours: it is refused before anything is written."""
+    assert run_pyroot(["-r", root, "-w", "/", "/mixed32", "tracer"]).stdout.splitlines() == ["me 1", "seize 1"]
+
+
+@pytest.mark.skipif(bool(helpers.have("strace")), reason="needs strace")
+def test_64_bit_tracer_sees_the_calls_of_a_32_bit_program(run_pyroot: Callable[..., Result], guest_directory: str) -> None:
+    """As it made them: no path of the host, no loader."""
+    probe = f"{guest_directory}/mixed32"
+    shutil.copy(compiled("mixed.c", "mixed32", *FIXED, "-pthread", "-m32"), probe)
+    words = ["-r", "/", "-b", f"{guest_directory}:/opt", "strace", "-f", "-o", f"{guest_directory}/log", "/opt/mixed32", "tracer"]
+    result = run_pyroot([*words[:-1], "code"])
+    log = Path(f"{guest_directory}/log").read_text(encoding="utf-8")
+    assert 'execve("/opt/mixed32", ["/opt/mixed32", "code"]' in log, (log, result)
+    assert guest_directory not in log
+    assert 'open("/nowhere", O_RDONLY)' in log
+
+
+def test_threads_make_their_first_int_80_at_the_same_time(same: Callable[..., Result]) -> None:
+    for _ in range(3):
+        assert same("/mixed64", "threads").stdout == "failed 0 handled 1\n"
+
+
+@pytest.mark.parametrize("options", [["-static"], ["-static-pie", "-fPIE"], ["-no-pie", "-fno-pie"], ["-pie", "-fPIE"]], ids=" ".join)
+def test_heap_works_where_prctl_refuses_to_move_it(root: str, run_pyroot: Callable[..., Result], options: list[str]) -> None:
+    shutil.copy(compiled("machine.c", "machine32", "-m32", *options), f"{root}/heap")
+    result = run_pyroot(["-r", root, "-w", "/", "-b", "/proc", "/mixed32", "nomm", "/heap", "maps"])
+    assert result.stdout.startswith("sbrk grows 1\n"), result
+    assert "[heap]" in result.stdout
+
+
+LAYOUTS = ["-R", "-L", "-RL", "-3", "-R3"]
+
+
+@pytest.mark.skipif(bool(helpers.have("setarch")), reason="needs setarch (Debian: util-linux)")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_of_the_address_space(root: str, pyroot_words: list[str], layout: str) -> None:
+    """Without randomisation, growing upwards, and with 3 GiB."""
+    environment = {**helpers.pyroot_command()[1], **ENVIRONMENT, "PATH": os.environ["PATH"]}
+    for kind in ("static", "static-pie", "dynamic", "pie"):
+        words = ["setarch", layout, "--", *pyroot_words, "-r", root, "-w", "/", "-b", "/proc", f"/{kind}"]
+        result = helpers.run(words, environment=environment)
+        assert "exec argv=" in result.stdout, result
+        # a static PIE lies among the mappings, above its heap
+        assert kind == "static-pie" or " heap=1 " in result.stdout, result
+
+
 def test_elf_file_of_the_wrong_kind_is_refused(same: Callable[..., Result], root: str) -> None:
     whole = Path(f"{root}/pie").read_bytes()
     damaged = {
@@ -185,6 +240,7 @@ def test_heap_and_address_space_are_a_32_bit_program_s(root: str, run_pyroot: Ca
     assert any("[vdso]" in line for _, line in ranges)
     assert ranges[0][0] >= 0x08048000
     assert "sbrk grows 1" in lines
+    assert not [line for line in lines if "pyroot" in line or " /memfd:" in line]
 
 
 @pytest.mark.skipif(not (PROJECT / "setup.py").exists(), reason="no source tree here")

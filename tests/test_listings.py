@@ -26,7 +26,8 @@ FILES = ("/file", "/there/file", "/deep/er/file", "/held")
 class Place:
     """A root with the probe in it, and a directory and a file beside it to bind."""
 
-    def __init__(self, top: str, probe: str) -> None:
+    def __init__(self, top: str, probe: str, position: str) -> None:
+        self.position = position
         self.root, self.shared = f"{top}/root", f"{top}/shared"
         self.bindings = [(self.shared, guest) for guest in DIRECTORIES] + [(f"{self.shared}/file", guest) for guest in FILES]
         for name in ("root/there/old", "root/tmp", "root/full", "root/empty", "root/many", "shared/sub"):
@@ -41,15 +42,17 @@ class Place:
         return ["-r", self.root, "-w", "/", *(word for host, guest in self.bindings for word in ("-b", f"{host}:{guest}"))]
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    """Make the root."""
+@pytest.fixture(scope="module", params=["-m64", "-m32"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Make the root, with a probe of 64 or 32 bits."""
+    machine: str = request.param
     try:
-        probe = compile_program([f"{PROGRAMS}/listing_probe.c"], "-static", "-pthread", name="listing-probe")
+        options = (machine, "-D_FILE_OFFSET_BITS=64", "-static", "-pthread")
+        probe = compile_program([f"{PROGRAMS}/listing_probe.c"], *options, name=f"listing-probe{machine}")
     except BuildError as error:
         pytest.skip(str(error))
     top = directory_for_user()
-    made = Place(top, probe)
+    made = Place(top, probe, "1e77072" if machine == "-m64" else "7fff000")
     give(top)
     yield made
     remove(top)
@@ -76,7 +79,7 @@ def both(
 
 
 @pytest.mark.parametrize("kind", [[], ["old"]], ids=["getdents64", "getdents"])
-@pytest.mark.parametrize("size", [32, 48, 120, 4096, 100000])
+@pytest.mark.parametrize("size", [32, 120, 100000])
 def test_buffers_of_any_size(both: Callable[..., list[str]], size: int, kind: list[str]) -> None:
     listed = both("list", "/", str(size), *kind)
     assert {"new 4", "file 8", "deep 4", "full 4", "held 8"} <= set(listed)
@@ -90,6 +93,11 @@ def test_every_parent_lists_its_mount_points(both: Callable[..., list[str]], pat
 
 def test_a_buffer_too_small_is_an_error(both: Callable[..., list[str]]) -> None:
     assert both("list", "/", "16") == ["end /: EINVAL"]
+
+
+@pytest.mark.parametrize("path", ["/", "/there", "/many"])
+def test_bad_arguments_get_the_kernel_s_errors(both: Callable[..., list[str]], path: str) -> None:
+    assert f"null {path}: EFAULT" in both("faults", path)
 
 
 @pytest.mark.parametrize("path", ["/", "/there", "/deep/er", "/many"])
@@ -158,6 +166,6 @@ def test_only_parents_of_such_names_are_read_for_the_guest(place: Place, run_pyr
     def end(words: list[str], path: str) -> str:
         return run_pyroot([*words, "/listing", "end", path], environment=ENVIRONMENT).stdout[:7]
 
-    assert end(place.words(), "/") == "1e77072"
-    assert end(place.words(), "/many") != "1e77072"
-    assert end(plain, "/") != "1e77072"
+    assert end(place.words(), "/") == place.position
+    assert end(place.words(), "/many") != place.position
+    assert end(plain, "/") != place.position

@@ -239,13 +239,14 @@ cdef class Core:
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
             raise CoreError(f"arena: {_os.strerror(errno)}")
         W1.v = W2.v = &self.view
-        if view_rebuild(&self.view) < 0:
+        if view_bind_procs(&self.view) < 0 or view_rebuild(&self.view) < 0:
             raise MemoryError
         view_hold_parents(&self.view)
         placement_prepare()
         poison_prepare()
         handlers_fill()
         listing_needed = view_needs_listing(&self.view)
+        nesting_prepare()
         filter_prepare()
         return 0
 
@@ -363,6 +364,16 @@ cdef void tracees_clear() noexcept nogil:
             tracees.leaf[i] = NULL
     tracees.count = tracees.orphans = 0
 
+cdef void nesting_prepare() noexcept nogil:
+    """Ask the pyroot around this one, if there is one, how deep we are: its pages are at other addresses, its marks differ."""
+    global nesting, filter_mark, pyroot_shift
+    cdef long depth = c_syscall(SYS_ptrace, <long>PTRACE_NESTING, 0, 0, 0)
+    nesting = <int>depth if depth > 0 else 0
+    filter_mark = 0x8000 + nesting
+    pyroot_shift = <uint64_t>nesting * NESTING_STRIDE
+
+cdef uint64_t NESTING_STRIDE = 0x1000000000
+
 cdef int settings_read() except -1:
     """Read the kernel's settings that change path resolution, and whether the kernel would refuse us privileged calls."""
     global protected_symlinks, privileged, comm_from_file
@@ -378,9 +389,10 @@ cdef int settings_read() except -1:
 
 cdef int _loader_install() except -2:
     """Make the loader executable for guests: a memfd (root: the installed file, for guests that change their uid)."""
-    cdef int fd
     import pyroot.guest as _guest
     source = _os.path.join(_os.path.dirname(_guest.__file__ or ""), "loader-x86_64")
+    if nesting:
+        return _nested_loader(source)
     encoded = _os.fsencode(source)
     if len(encoded) >= PATHMAX:
         raise CoreError("the installation path is too long")
@@ -390,10 +402,24 @@ cdef int _loader_install() except -2:
         memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
         return -1
     with open(source, "rb") as file:
+        return _loader_memfd(file.read(), encoded)
+
+cdef int _nested_loader(str source) except -2:
+    """Make a loader whose pages lie beside those of the pyroot around us."""
+    with open(source, "rb") as file:
         image = file.read()
+    # the upper halves of its addresses: those of LOADER_TEXT and LOADER_BRK (parts.h keeps them in one piece)
+    for half in range((LOADER_TEXT - pyroot_shift) >> 32, ((LOADER_TEXT - pyroot_shift) >> 32) + 2):
+        image = image.replace(int(half).to_bytes(4, "little"), int(half + (pyroot_shift >> 32)).to_bytes(4, "little"))
+    return _loader_memfd(image, b"")
+
+cdef int _loader_memfd(bytes image, bytes encoded) except -2:
+    cdef int fd
     fd = c_memfd_create(b"pyroot-loader", MFD_CLOEXEC | MFD_EXEC)
     if fd < 0 and errno == EINVAL:
         fd = c_memfd_create(b"pyroot-loader", MFD_CLOEXEC)
+    if fd < 0 and not encoded:
+        raise CoreError("a loader for a pyroot inside a pyroot could not be made")
     if fd < 0:
         memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
         return -1

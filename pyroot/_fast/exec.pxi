@@ -257,7 +257,7 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     plan.compat = chain.compat
     plan.info.arena_addr = LOADER_ARENA
     if chain.compat:
-        plan.info.arena_addr = ARENA32_FILTERED if t.filtered else 0
+        plan.info.arena_addr = ARENA32
     plan.info.arena_size = ARENA_SIZE
     if is_proc(chain.host, <int>strlen(chain.host)):
         # a descriptor of the guest that the exec may close: ours stays until the loader is through
@@ -427,7 +427,7 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     mm_drop(t.mm)
     t.mm = mm
     t.first_exec = False
-    t.loading = t.filtered
+    t.unjudged = t.filtered
     while t.npins > 0:
         pin_drop(t, 0)
     if t.slot >= 0:

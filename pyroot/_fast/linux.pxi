@@ -34,6 +34,8 @@ cdef extern from * nogil:
     #include <linux/ptrace.h>
     #include "tables.h"
     #include "loader.h"
+    /* where a pyroot inside a pyroot has its pages: the constants of loader.h are the outermost one's */
+    static unsigned long long pyroot_shift;
     #ifndef SECCOMP_FILTER_FLAG_SPEC_ALLOW
     #define SECCOMP_FILTER_FLAG_SPEC_ALLOW 4
     #endif
@@ -42,6 +44,7 @@ cdef extern from * nogil:
     #endif
     """
     int errno
+    unsigned long long pyroot_shift
 
 cdef extern from "<errno.h>" nogil:
     enum:
@@ -224,7 +227,7 @@ cdef extern from "<linux/seccomp.h>" nogil:
 
 cdef extern from "<sys/user.h>" nogil:
     struct user_regs_struct:
-        unsigned long rax, rdi, rsi, rdx, r10, r8, r9, rip, orig_rax, cs
+        unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs, eflags, rsp
 
 cdef extern from "<sys/ptrace.h>" nogil:
     long c_ptrace "ptrace"(int, ...)
@@ -233,6 +236,9 @@ cdef extern from "<sys/ptrace.h>" nogil:
         PTRACE_O_TRACESYSGOOD, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, PTRACE_O_TRACECLONE, PTRACE_O_TRACEEXEC
         PTRACE_O_TRACESECCOMP, PTRACE_O_EXITKILL, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC
         PTRACE_EVENT_SECCOMP, PTRACE_EVENT_STOP, PTRACE_GETREGS, PTRACE_SETREGS
+        PTRACE_INTERRUPT, PTRACE_SETOPTIONS, PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_DETACH, PTRACE_KILL, PTRACE_SINGLESTEP
+        PTRACE_EVENT_VFORK_DONE, PTRACE_EVENT_EXIT
+        PTRACE_O_TRACEVFORKDONE, PTRACE_O_TRACEEXIT, PTRACE_GETSIGINFO, PTRACE_SETSIGINFO
     enum:
         PTRACE_GET_SYSCALL_INFO = 0x420e
 
@@ -265,13 +271,12 @@ cdef extern from "tables.h" nogil:
     const sock_filter *pyroot_filter
     enum:
         PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK, PYROOT_LISTING_MARK
-        PYROOT_TRACE_OURS, PYROOT_TRACE_EXEMPT, PYROOT_TRACE_GUEST, PYROOT_TRACE_STRICT
         NR_exit, NR_restart_syscall
     enum:
         H_NONE, H_AFFINITY, H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN
         H_OPEN_TREE, H_OPENAT2, H_PATH, H_SECCOMP
-        H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG, H_SOCKIN
-        H_SOCKETCALL, H_SOCKOUT, H_UNSHARE
+        H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG
+        H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_UNSHARE, H_WAIT
         F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN
     enum:
         NR_execve, NR_execveat, NR_creat, NR_getcwd, NR_link, NR_linkat, NR_rename, NR_renameat2, NR_mount, NR_chroot, NR_umount2
@@ -298,15 +303,19 @@ cdef extern from "loader.h" nogil:
     enum:
         LOADER_MAGIC, LI_SHARED_ARENA, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
         LOADER32_INFO, LOADER32_REPORT
-    unsigned long long LOADER_STUBS
-    unsigned long long LOADER_TEXT
+    unsigned long long LOADER_STUBS "(LOADER_STUBS + pyroot_shift)"
+    unsigned long long LOADER_TEXT "(LOADER_TEXT + pyroot_shift)"
     unsigned int LOADER32_TEXT
-    unsigned long long LOADER_INFO
-    unsigned long long LOADER_ARENA
+    unsigned long long LOADER_INFO "(LOADER_INFO + pyroot_shift)"
+    unsigned long long LOADER_ARENA "(LOADER_ARENA + pyroot_shift)"
+    unsigned long long LOADER_END "(LOADER_END + pyroot_shift)"
+    enum:
+        LOADER_TRAMPOLINE
 
 cdef extern from "<sys/syscall.h>" nogil:
     enum:
         SYS_ptrace, SYS_prlimit64, SYS_seccomp, SYS_capget, SYS_pidfd_open, SYS_pidfd_getfd
+        SYS_wait4, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo
 
 cdef extern from * nogil:
     """
@@ -337,4 +346,4 @@ cdef extern from "<errno.h>" nogil:
 
 cdef extern from "tables.h" nogil:
     enum:
-        NR_sendmsg, NR_sched_setaffinity, NR_getdents, NR_getdents64
+        NR_sendmsg, NR_sched_setaffinity, NR_getdents, NR_getdents64, NR_wait4, NR_waitid, NR_rt_sigaction, NR_futex

@@ -37,6 +37,9 @@ cdef void forward_signals() noexcept nogil:
                 c_kill(session.main_tid, sig)
 
 cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
+    if t.special:
+        special_resume(t, sig, to_exit)
+        return
     c_ptrace(PTRACE_SYSCALL if to_exit or not session.seccomp or t.injected != NULL else PTRACE_CONT, t.tid, NULL, <void *><size_t>sig)
 
 cdef int dispatch(Tracee *t) noexcept nogil:
@@ -64,10 +67,6 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         return R_DEAD if arch == -ESRCH else answer(t, arch)
     if t.first_exec:
         return R_CONT
-    if t.trace_data != PYROOT_TRACE_OURS:
-        result = on_filter_stop(t)
-        if result != GO_ON:
-            return result
     if t.compat or t.mm.low != 0:
         result = code_call(t)
         if result >= 0:
@@ -89,7 +88,7 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         verdict = filter_verdict(t)
         if verdict >> 16 == 5:
             return answer(t, -<int><uint16_t>verdict)
-        if verdict >> 16 == 0x7fff:
+        if verdict >> 16 == 0x7fff and not (t.tracer and call_of_tracer(t)):
             return R_CONT
     return dispatch(t)
 
@@ -104,6 +103,10 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
         result = low_step(t, op)
     elif op == INFO_EXIT:
         result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
+    elif op == INFO_SECCOMP and t.mark != filter_mark:
+        result = on_filter_stop(t)
+        if result == GO_ON:
+            result = on_call(t, arch)
     else:
         result = on_call(t, arch)
     if result != R_DEAD:
@@ -128,6 +131,12 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
         child.tgid = parent.tgid
     else:
         fd_inherit(W1.v, parent.tgid, child.tgid)
+    child.tracer_filters = parent.tracer_filters
+    child.parent = parent.tid
+    child.parent_tgid = parent.tgid
+    if flags & (CLONE_PARENT_ | CLONE_THREAD_):
+        child.parent = parent.parent
+        child.parent_tgid = parent.parent_tgid
     if flags & CLONE_VM_:
         child.mm = parent.mm
         child.mm.refs += 1
@@ -157,8 +166,9 @@ cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
         return <uint32_t>flags
     return 0
 
-cdef void on_birth(Tracee *parent) noexcept nogil:
+cdef void on_birth(Tracee *parent, int event) noexcept nogil:
     cdef unsigned long tid = 0
+    cdef uint64_t flags
     cdef Tracee *child
     cdef bint waiting
     if c_ptrace(PTRACE_GETEVENTMSG, parent.tid, NULL, &tid) < 0:
@@ -174,7 +184,10 @@ cdef void on_birth(Tracee *parent) noexcept nogil:
             c_kill(<int>tid, SIGKILL)
             resume(parent, 0, False)
             return
-    adopt(child, parent, clone_flags_of(parent))
+    flags = clone_flags_of(parent)
+    adopt(child, parent, flags)
+    if parent.special:
+        special_inherit(child, parent, event, flags)
     if parent.exit_action == X_CLONE:
         memcpy(child.saved, parent.saved, sizeof(child.saved))
         child.exit_action = X_CLONE
@@ -184,7 +197,8 @@ cdef void on_birth(Tracee *parent) noexcept nogil:
         start_child(child)
     else:
         child.state = T_NEW
-    resume(parent, 0, parent.exit_action != X_NONE)
+    if not (parent.special and special_event(parent, event, tid)):
+        resume(parent, 0, parent.exit_action != X_NONE)
 
 cdef void start_child(Tracee *t) noexcept nogil:
     cdef int i
@@ -193,7 +207,10 @@ cdef void start_child(Tracee *t) noexcept nogil:
         for i in range(3):
             reg_set_arg(t, i, t.saved[i])
         t.exit_action = X_NONE
-    resume(t, 0, False)
+    if t.trace != NULL:
+        first_stop(t)
+    else:
+        resume(t, 0, False)
 
 cdef void caller_placement(Tracee *t, int old) noexcept nogil:
     """The thread that called execve has its leader's tid now."""
@@ -218,6 +235,7 @@ cdef void on_exec_stop(int tid) noexcept nogil:
             caller.tid = tid
             tracees.leaf[tid // TID_LEAF][tid % TID_LEAF] = caller
             caller_placement(caller, <int>old)
+            tracer_renamed(<int>old, tid)
             t = caller
     if t == NULL:
         c_kill(tid, SIGKILL)
@@ -227,10 +245,14 @@ cdef void on_exec_stop(int tid) noexcept nogil:
     t.exit_action = X_NONE
     if on_exec_event(t) < 0:
         c_kill(tid, SIGKILL)
-    resume(t, 0, False)
+    if t.special:
+        special_exec(t, <int>old)
+    else:
+        resume(t, 0, False)
 
 cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
     """PTRACE_EVENT_STOP: a new child's first stop, a group-stop, or the end of one."""
+    t.listening = False
     if t.state == T_NEW:
         start_child(t)
         return
@@ -241,7 +263,6 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
             # a shell waits for us, not for the guest: stop with it.  SIGCONT to the group wakes both.
             c_kill(c_getpid(), SIGSTOP)
         return
-    t.listening = False
     resume(t, 0, t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
 cdef void on_stop(int tid, int status) noexcept nogil:
@@ -259,10 +280,12 @@ cdef void on_stop(int tid, int status) noexcept nogil:
         t.state = T_ORPHAN
         tracees.orphans += 1
         return
-    if event == PTRACE_EVENT_SECCOMP or (event == 0 and sig == (SIGTRAP | 0x80)):
+    if t.special:
+        special_stop(t, sig, event)
+    elif event == PTRACE_EVENT_SECCOMP or (event == 0 and sig == (SIGTRAP | 0x80)):
         on_call_stop(t)
     elif event == PTRACE_EVENT_FORK or event == PTRACE_EVENT_VFORK or event == PTRACE_EVENT_CLONE:
-        on_birth(t)
+        on_birth(t, event)
     elif event == PTRACE_EVENT_STOP:
         on_stop_event(t, sig)
     elif event == 0:
@@ -324,6 +347,8 @@ cdef void on_gone(int tid, int status) noexcept nogil:
         session.main_done = True
         session.main_status = status
     if t != NULL:
+        if t.special:
+            special_gone(t, status)
         tracee_free(t)
     if tracees.orphans > 0:
         adopt_orphans()
@@ -334,7 +359,8 @@ cdef int run_loop() noexcept nogil:
     """Supervise until the last tracee is gone; return 0 or -errno of waitpid."""
     cdef int status = 0, tid
     while True:
-        tid = c_waitpid(-1, &status, __WALL)
+        # what a tracee has used is of interest to guests that trace, and to nobody else
+        tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL else NULL)
         if signals_waiting:
             forward_signals()
         if tick_waiting:

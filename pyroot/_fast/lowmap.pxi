@@ -61,11 +61,20 @@ cdef int inject_call(Tracee *t, int call) noexcept nogil:
     t.injected.call = call
     return -ESRCH if c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs) < 0 else 0
 
+cdef int low_wait(Tracee *t) noexcept nogil:
+    """Another thread is at it: let this one make its call again and again, which is not long."""
+    if reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1) < 0 or reg_poke(t, PYROOT_REG_RESULT, t.nr) < 0:
+        return R_DEAD
+    return R_CONT if reg_set_ip(t, t.ip - 2) == 0 else R_DEAD
+
 cdef int low_begin(Tracee *t) noexcept nogil:
     """The first call by a number of i386 in this address space: get it an arena that such calls reach."""
     cdef uint64_t address
+    cdef Tracee *other = tracee_get(t.mm.low_tid)
     if not t.mm.arena:
         return answer(t, -EFAULT)
+    if other != NULL and other.mm == t.mm and other.injected != NULL:
+        return low_wait(t)
     address = low_room(t.tid)
     if address == 0:
         return answer(t, -ENOMEM)
@@ -73,6 +82,7 @@ cdef int low_begin(Tracee *t) noexcept nogil:
     if t.injected == NULL:
         return answer(t, -ENOMEM)
     t.injected.address = address
+    t.mm.low_tid = t.tid
     if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &t.injected.saved) < 0:
         return R_DEAD
     return R_EXIT if inject_call(t, INJECTED_NR_MREMAP if arena.shared else INJECTED_NR_MMAP) == 0 else R_DEAD
@@ -99,9 +109,7 @@ cdef int low_next(Tracee *t) noexcept nogil:
     if t.injected.call == INJECTED_NR_MREMAP:
         t.injected.stage = LOW_SKIPPED
         return R_EXIT if inject_call(t, INJECTED_NR_MPROTECT) == 0 else R_DEAD
-    if t.mm.low == 0:
-        # else another thread was faster: its mapping is the one in use
-        t.mm.low = t.injected.address
+    t.mm.low = t.injected.address
     return low_end(t, 0)
 
 cdef int low_step(Tracee *t, uint8_t op) noexcept nogil:

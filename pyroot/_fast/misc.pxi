@@ -1,6 +1,7 @@
 # Calls about processes: the few that could leave the translated view, and the dispatch over all handlers.
 
 cdef uint64_t CLONE_VM_ = 0x100, CLONE_FS_ = 0x200, CLONE_THREAD_ = 0x10000, CLONE_NEWNS_ = 0x20000, CLONE_UNTRACED_ = 0x800000
+cdef uint64_t CLONE_PARENT_ = 0x8000, CLONE_PTRACE_ = 0x2000
 cdef uint64_t CLONE_NEWUSER_ = 0x10000000, CLONE_VFORK_ = 0x4000
 
 cdef int on_clone(Tracee *t, const pyroot_row *row) noexcept nogil:
@@ -83,7 +84,7 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
 
-cdef Handler handlers[32]
+cdef Handler handlers[48]
 
 cdef void handlers_fill() noexcept nogil:
     handlers[H_PATH] = on_path
@@ -107,6 +108,9 @@ cdef void handlers_fill() noexcept nogil:
     handlers[H_UNSHARE] = on_unshare
     handlers[H_PRCTL] = on_prctl
     handlers[H_GUESTPID] = on_guestpid
+    handlers[H_PTRACE] = on_ptrace
+    handlers[H_WAIT] = on_wait
+    handlers[H_SIGACTION] = on_sigaction
     handlers[H_PIDFD_GETFD] = on_pidfd_getfd
     handlers[H_SOCKIN] = on_sockin
     handlers[H_SOCKOUT] = on_sockout
@@ -128,6 +132,10 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         for i in range(3):
             reg_set_arg(t, i, t.saved[i])
         return R_CONT
+    if action == X_WAIT:
+        return exit_wait(t, result)
+    if action == X_JUDGE:
+        return R_CONT if reg_set_ip(t, t.saved[0]) == 0 else R_DEAD
     if -516 <= result <= -512:
         if action == X_SENDMMSG:
             # restarted at the stub: the same message again
@@ -141,6 +149,8 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         header_back(t, 0, t.saved[0], <unsigned int>t.saved[1])
     elif action == X_RECVMMSG and result > 0:
         exit_recvmmsg(t, result)
+    elif action == X_LIST and result >= 0:
+        return exit_list(t, result)
     elif action == X_RENAME and result == 0:
         exit_rename(t)
     elif action == X_REMOVED and result == 0:
@@ -188,6 +198,13 @@ cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
         else:
             return f.k
 
+cdef enum:
+    FILTER_TRACE = 0x7ff00000
+
+# What our filter returns beside SECCOMP_RET_TRACE: tells its stops from those of a guest's own filter, and of another pyroot's.
+cdef uint32_t filter_mark = 0x8000
+cdef int nesting = 0         # how many pyroots are around this one
+
 cdef sock_filter filter_program[PYROOT_FILTER_LENGTH]
 
 cdef void filter_prepare() noexcept nogil:
@@ -196,7 +213,9 @@ cdef void filter_prepare() noexcept nogil:
         filter_program[i] = pyroot_filter[i]
         if filter_program[i].code == 0x15 and filter_program[i].k == PYROOT_SUPERVISOR_MARK:
             filter_program[i].k = c_getpid()
-        if filter_program[i].code == 0x06 and filter_program[i].k == PYROOT_LISTING_MARK and not listing_needed:
-            filter_program[i].k = 0x7fff0000
-        if filter_program[i].code == 0x06 and filter_program[i].k == PYROOT_LISTING_MARK:
-            filter_program[i].k = RET_TRACE_ | PYROOT_TRACE_OURS
+        elif filter_program[i].code == 0x06 and filter_program[i].k == PYROOT_LISTING_MARK:
+            filter_program[i].k = FILTER_TRACE | filter_mark if listing_needed else 0x7fff0000
+        elif filter_program[i].code == 0x15 and filter_program[i].k == <uint32_t>(LOADER_TEXT - pyroot_shift >> 32):
+            filter_program[i].k = <uint32_t>(LOADER_TEXT >> 32)
+        elif filter_program[i].code == 0x06 and filter_program[i].k == FILTER_TRACE:
+            filter_program[i].k |= filter_mark

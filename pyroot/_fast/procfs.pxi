@@ -228,7 +228,7 @@ cdef void mounts_below(Mounts *x, Bind *b, int host_parent, int parent, int dept
     """List the mounts that stand on a mount of the host below a binding's host side, each followed by those that stand on it."""
     cdef char guest[PATHMAX * 2]
     cdef Mount *m
-    cdef int i, n, number
+    cdef int i, n, number, over
     for i in range(x.n):
         m = &x.m[i]
         if m.parent != host_parent or m.number == host_parent or depth > 200:
@@ -238,6 +238,9 @@ cdef void mounts_below(Mounts *x, Bind *b, int host_parent, int parent, int dept
             continue
         memcpy(guest, b.guest, b.guestlen)
         memcpy(guest + b.guestlen, m.path + b.hostlen, m.n - b.hostlen)
+        over = view_covering(W1.v, guest, n)
+        if W1.v.b[over].flags & BIND_STANDS_IN and W1.v.b[over].guestlen == n:
+            continue
         number = listed(x, guest, n)
         mount_write(x, m, guest, n, b"", 0, number, parent)
         mounts_below(x, b, m.number, number, depth + 1)
@@ -266,3 +269,53 @@ cdef int mounts_text(View *v, int kind, NestedRoot *root, Text *out) noexcept no
         mounts_below(&x, bind, m.number, number, 0)
     mounts_free(&x)
     return error
+
+cdef int proc_stands_in(View *v, const char *path, int n) noexcept nogil:
+    """Bind the host's /proc over another mount of it, wherever the view shows that; return how many times."""
+    cdef char link[PATHMAX + 8]
+    cdef char text[24]
+    cdef char guest[PATHMAX * 2]
+    cdef int b, k, glen, fd, done = 0, pid = 0, count = v.n
+    snprintf(link, sizeof(link), b"%s/self", path)
+    k = <int>c_readlink(link, text, sizeof(text) - 1)
+    text[k if k > 0 else 0] = 0
+    parse_pid(text, &pid)
+    if pid != c_getpid():
+        # of another PID name space: its numbers mean nothing here
+        return 0
+    for b in range(count):
+        if n <= v.b[b].hostlen or memcmp(path, v.b[b].host, v.b[b].hostlen) != 0 or path[v.b[b].hostlen] != c'/':
+            continue
+        glen = v.b[b].guestlen + n - v.b[b].hostlen
+        if glen >= <int>sizeof(guest):
+            continue
+        memcpy(guest, v.b[b].guest, v.b[b].guestlen)
+        memcpy(guest + v.b[b].guestlen, path + v.b[b].hostlen, n - v.b[b].hostlen)
+        fd = c_open(b"/proc", O_PATH | O_DIRECTORY | O_CLOEXEC) if view_covering(v, guest, glen) == b else -1
+        if fd >= 0 and view_bind(v, b"/proc", 5, guest, glen, BIND_STANDS_IN, fd, True) < 0:
+            c_close(fd)
+        elif fd >= 0:
+            done += 1
+    return done
+
+cdef int view_bind_procs(View *v) noexcept nogil:
+    """A root that has /proc mounted: what lies there must be known as /proc, whose links and texts are not as they look."""
+    cdef Text info
+    cdef const char *p
+    cdef const char *root
+    cdef const char *point
+    cdef char path[PATHMAX]
+    cdef int n, k, done = 0, error
+    memset(&info, 0, sizeof(info))
+    error = text_file(&info, b"/proc/self/mountinfo")
+    p = info.p
+    while error == 0 and p != NULL and p[0] != 0:
+        n = line_length(p)
+        if find_in(p, n, b" - proc ") != NULL and field(p, n, 3, &root) == 1 and root[0] == c'/':
+            k = field(p, n, 4, &point)
+            k = unescape(point, k, path, sizeof(path))
+            if k > 1 and not is_proc(path, k):
+                done += proc_stands_in(v, path, k)
+        p = line_next(p, n)
+    free(info.p)
+    return view_rebuild(v) if done > 0 else 0

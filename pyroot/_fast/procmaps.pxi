@@ -1,7 +1,9 @@
 # maps, smaps and numa_maps of a guest: file names in guest terms, without what the loader left in the address space.
 
-cdef bint is_ours(uint64_t address) noexcept nogil:
-    """Say whether a mapping is the stubs' page or the arena."""
+cdef bint is_ours(Tracee *t, uint64_t address) noexcept nogil:
+    """Say whether a mapping is the stubs' page or an arena."""
+    if t.mm != NULL and ip_in_code(t, address):
+        return True
     return (<uint64_t>LOADER_STUBS <= address < <uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE
             or <uint64_t>LOADER_ARENA <= address < <uint64_t>LOADER_ARENA + ARENA_SIZE)
 
@@ -67,7 +69,7 @@ cdef int maps_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
         if not c'A' <= p[0] <= c'Z':
             # not a detail of smaps: a new mapping
             hex_address(p, &address)
-            ours = is_ours(address)
+            ours = is_ours(t, address)
             at = map_path(p, n, f.kind) if not ours else n
             end = n
             if f.kind == K_NUMA_MAPS:

@@ -182,8 +182,8 @@ cdef bint is_stopped(Tracee *t) noexcept nogil:
                                                or (stop & 255) == SIGTTOU)
 
 cdef const char *state_shown(Tracee *t, const char *line) noexcept nogil:
-    """A stop of ours is none for guests: who is stopped here was running, or is stopped by a signal."""
-    if line[0] != c't':
+    """A stop of ours is none for guests: who is stopped here was running, or is stopped by a signal or for a guest that traces."""
+    if line[0] != c't' or stopped_for_tracer(t):
         return NULL
     return b"T (stopped)" if is_stopped(t) else b"R (running)"
 
@@ -231,7 +231,7 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     p = find_text(host.p, b"\nSeccomp_filters:\t")
     if p != NULL:
         parse_pid(p + 18, &filters)
-    filters -= session.seccomp
+    filters -= session.seccomp + t.tracer_filters
     p = host.p
     while p[0] != 0:
         n = line_length(p)
@@ -244,7 +244,7 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
         elif t.near and starts(p, b"Cpus_allowed_list:\t"):
             mask_list(t, out)
         elif starts(p, b"TracerPid:\t"):
-            text_add(out, b"TracerPid:\t0", 12)
+            text_add(out, number, snprintf(number, sizeof(number), b"TracerPid:\t%d", tracer_of(t.tid)))
         elif starts(p, b"Seccomp:\t2") and filters <= 0:
             text_add(out, b"Seccomp:\t0", 10)
         elif starts(p, b"Seccomp_filters:\t"):

@@ -20,7 +20,7 @@ cdef extern from * nogil:
         uint64_t ip, sp
         uint64_t nr
         uint64_t args[6]
-        uint32_t ret_data
+        unsigned int ret_data
 
 cdef enum:
     INFO_NONE = 0
@@ -47,6 +47,7 @@ cdef inline int reg_set_ip(Tracee *t, uint64_t value) noexcept nogil:
 
 cdef int reg_answer(Tracee *t, long result) noexcept nogil:
     """Skip the call and let it return ``result``: number -1 with the result register preset, one stop in all."""
+    t.answered = True
     if reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1) < 0:
         return -ESRCH
     return reg_poke(t, PYROOT_REG_RESULT, <uint64_t>result)
@@ -67,7 +68,7 @@ cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
     t.nr = info.nr
     t.ip = info.ip
     t.sp = info.sp
-    t.trace_data = info.ret_data if info.op == INFO_SECCOMP else PYROOT_TRACE_OURS
+    t.mark = info.ret_data
     memcpy(t.args, info.args, sizeof(info.args))
     t.compat = info.arch == ARCH_I386
     memcpy(t.full, info.args, sizeof(info.args))

@@ -22,7 +22,11 @@ cdef enum:
     BPF_JA = 0x05
     FILTER_MAX = 4096        # BPF_MAXINSNS
     GO_ON = 3                # no stop of the guest's filter: handle the call as always
-    ARENA32_FILTERED = 0x70000000    # where 32-bit programs of a process with a filter get their arena: filters know it
+    # beside SECCOMP_RET_TRACE, as filter_mark, and like it different for a pyroot in a pyroot
+    MARK_EXEMPT = 0x1000     # (added to filter_mark) the loader's and the return stubs' calls
+    MARK_STRICT = 0x2000     # what strict mode does not allow
+    MARK_GUEST = 0xc000      # in the place of a guest's mark that is one of these
+    ARENA32 = 0xd0000000     # where 32-bit programs get their arena, if it is free: filters know it across an execve
 
 cdef uint32_t RET_ALLOW_ = 0x7fff0000, RET_TRACE_ = 0x7ff00000, RET_ACTION_ = 0xffff0000
 
@@ -60,12 +64,17 @@ cdef bint filter_sound(int n) noexcept nogil:
             return False
     return guest_filter[n - 1].code == BPF_RET_K or guest_filter[n - 1].code == BPF_RET_A
 
+cdef inline bint mark_is_ours(uint32_t mark) noexcept nogil:
+    """Say whether a stop is of a filter of ours or of what we added to a guest's."""
+    return mark == filter_mark or mark == filter_mark + MARK_EXEMPT or mark == filter_mark + MARK_STRICT
+
 cdef void filter_mark_traces(int n) noexcept nogil:
-    """Give the guest's RET_TRACE a data word that is not ours."""
+    """Keep the guest's RET_TRACE apart from ours."""
     cdef int i
     for i in range(n):
         if guest_filter[i].code == BPF_RET_K and guest_filter[i].k & RET_ACTION_ == RET_TRACE_:
-            guest_filter[i].k = RET_TRACE_ | PYROOT_TRACE_GUEST
+            if mark_is_ours(guest_filter[i].k & 0xffff):
+                guest_filter[i].k = RET_TRACE_ | MARK_GUEST
 
 cdef void filter_range(int at, uint32_t start, uint32_t end, int exempt) noexcept nogil:
     """Write a test whether the accumulator lies in a range: then jump to ``exempt``."""
@@ -74,30 +83,31 @@ cdef void filter_range(int at, uint32_t start, uint32_t end, int exempt) noexcep
 
 cdef int filter_common(Tracee *t, int at) noexcept nogil:
     """Write the end that all verdicts share (verdict in the accumulator); return where it ends, or 0 if there is no room."""
-    cdef uint32_t low = <uint32_t>t.mm.low if t.mm.low != 0 else <uint32_t>ARENA32_FILTERED
-    cdef int exempt = at + 23, out = at + 24, i386 = at + 15
-    if at + 26 > FILTER_MAX:
+    cdef uint32_t low = <uint32_t>t.mm.low if t.mm.low != 0 else <uint32_t>ARENA32
+    cdef int exempt = at + 24, out = at + 25, i386 = at + 16
+    if at + 27 > FILTER_MAX:
         return 0
-    # a computed RET_TRACE gets the guest's data word
+    # a computed RET_TRACE must not have a mark of ours
     filter_set(at, 0x07, 0, 0, 0)                                             # X = verdict
-    filter_set(at + 1, 0x54, 0, 0, RET_ACTION_)
-    filter_set(at + 2, 0x15, 0, 2, RET_TRACE_)
-    filter_set(at + 3, 0x00, 0, 0, RET_TRACE_ | PYROOT_TRACE_GUEST)
-    filter_set(at + 4, 0x07, 0, 0, 0)
-    filter_set(at + 5, 0x20, 0, 0, 4)                                         # architecture
-    filter_set(at + 6, 0x15, i386 - at - 7, 0, ARCH_I386)
-    filter_set(at + 7, 0x20, 0, 0, 12)                                        # instruction pointer, high half
-    filter_set(at + 8, 0x15, 0, out - at - 9, <uint32_t>(<uint64_t>LOADER_STUBS >> 32))
-    filter_set(at + 9, 0x20, 0, 0, 8)
-    filter_range(at + 10, <uint32_t><uint64_t>LOADER_STUBS, <uint32_t>(<uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE), exempt)
-    filter_range(at + 12, <uint32_t><uint64_t>LOADER_TEXT, <uint32_t><uint64_t>LOADER_INFO, exempt)
-    filter_set(at + 14, BPF_JA, 0, 0, out - at - 15)
+    filter_set(at + 1, 0x15, 2, 0, RET_TRACE_ | filter_mark)
+    filter_set(at + 2, 0x15, 1, 0, RET_TRACE_ | (filter_mark + MARK_EXEMPT))
+    filter_set(at + 3, 0x15, 0, 2, RET_TRACE_ | (filter_mark + MARK_STRICT))
+    filter_set(at + 4, 0x00, 0, 0, RET_TRACE_ | MARK_GUEST)
+    filter_set(at + 5, 0x07, 0, 0, 0)
+    filter_set(at + 6, 0x20, 0, 0, 4)                                         # architecture
+    filter_set(at + 7, 0x15, i386 - at - 8, 0, ARCH_I386)
+    filter_set(at + 8, 0x20, 0, 0, 12)                                        # instruction pointer, high half
+    filter_set(at + 9, 0x15, 0, out - at - 10, <uint32_t>(<uint64_t>LOADER_STUBS >> 32))
+    filter_set(at + 10, 0x20, 0, 0, 8)
+    filter_range(at + 11, <uint32_t><uint64_t>LOADER_STUBS, <uint32_t>(<uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE), exempt)
+    filter_range(at + 13, <uint32_t><uint64_t>LOADER_TEXT, <uint32_t><uint64_t>LOADER_INFO, exempt)
+    filter_set(at + 15, BPF_JA, 0, 0, out - at - 16)
     filter_set(i386, 0x20, 0, 0, 8)
     filter_range(i386 + 1, LOADER32_TEXT, LOADER32_INFO, exempt)
-    filter_range(i386 + 3, ARENA32_FILTERED, ARENA32_FILTERED + ARENA_SIZE, exempt)
+    filter_range(i386 + 3, ARENA32, ARENA32 + ARENA_SIZE, exempt)
     filter_range(i386 + 5, low, low + ARENA_SIZE, exempt)
-    filter_set(at + 22, BPF_JA, 0, 0, out - at - 23)
-    filter_set(exempt, BPF_RET_K, 0, 0, RET_TRACE_ | PYROOT_TRACE_EXEMPT)
+    filter_set(at + 23, BPF_JA, 0, 0, out - at - 24)
+    filter_set(exempt, BPF_RET_K, 0, 0, RET_TRACE_ | (filter_mark + MARK_EXEMPT))
     filter_set(out, 0x87, 0, 0, 0)                                            # verdict = X
     filter_set(out + 1, BPF_RET_A, 0, 0, 0)
     return out + 2
@@ -175,7 +185,7 @@ cdef int filter_strict(Tracee *t, int argument, uint64_t filter_mode) noexcept n
     filter_set(1, 0x15, 6, 0, ARCH_I386)
     for i in range(2):
         filter_set(2 + 6 * i, 0x20, 0, 0, 0)
-        filter_set(7 + 6 * i, BPF_RET_K, 0, 0, RET_TRACE_ | PYROOT_TRACE_STRICT)
+        filter_set(7 + 6 * i, BPF_RET_K, 0, 0, RET_TRACE_ | (filter_mark + MARK_STRICT))
     for i in range(4):
         filter_set(3 + i, 0x15, 10 - i, 0, allowed[i])
         filter_set(9 + i, 0x15, 4 - i, 0, allowed[4 + i])
@@ -210,7 +220,7 @@ cdef int on_seccomp(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint32_t flags = <uint32_t>t.args[1], operation = <uint32_t>t.args[0]
     if not session.seccomp:
         return answer(t, -ENOSYS)
-    t.loading = False
+    t.unjudged = False
     if operation == SECCOMP_STRICT_:
         if flags != 0 or t.args[2] != 0:
             return answer(t, -EINVAL)
@@ -227,7 +237,7 @@ cdef int on_prctl_seccomp(Tracee *t) noexcept nogil:
     """PR_GET_SECCOMP tells of the guest's own filters only; PR_SET_SECCOMP is the old form of seccomp(2)."""
     if t.args[0] == PR_GET_SECCOMP:
         return answer(t, 2 if t.filtered else 0)
-    t.loading = False
+    t.unjudged = False
     if not session.seccomp or (t.args[1] != 1 and t.args[1] != 2):
         return answer(t, -EINVAL)
     return filter_strict(t, 1, 2) if t.args[1] == 1 else filter_install(t, 0)
@@ -248,20 +258,34 @@ cdef void exit_seccomp(Tracee *t) noexcept nogil:
 cdef int on_filter_stop(Tracee *t) noexcept nogil:
     """A stop that a guest's filter made; GO_ON: our own filter's business."""
     cdef bint stays = ip_in_stub(t.ip) or ip_in_code(t, t.ip)
-    if t.trace_data == PYROOT_TRACE_EXEMPT:
+    if t.mark == filter_mark + MARK_EXEMPT:
         if t.mm.loading:
             # the 32-bit loader: code_call knows it
             return GO_ON
-        if t.loading:
+        if t.unjudged:
             # the loader, up to the munmap by which it leaves
-            t.loading = not stays
+            t.unjudged = not stays
             return R_CONT
-        return GO_ON if stays else answer(t, -ENOSYS)
+        return GO_ON if stays else judge_again(t)
     tracee_release_call(t)
-    if t.trace_data == PYROOT_TRACE_STRICT:
+    if t.mark == filter_mark + MARK_STRICT:
         return strict_kill(t)
     # RET_TRACE without a tracer
     return answer(t, -ENOSYS)
+
+cdef int judge_again(Tracee *t) noexcept nogil:
+    """The guest's own code calls from a place that was ours in another program: let its filter judge, as from elsewhere."""
+    cdef uint64_t ip = t.ip
+    cdef bint ours
+    t.ip = 0
+    ours = call_is_ours(t)
+    t.ip = ip
+    if ours:
+        # it would run untranslated, were it allowed
+        return answer(t, -ENOSYS)
+    t.saved[0] = ip
+    t.exit_action = X_JUDGE
+    return R_EXIT if reg_set_ip(t, 0) == 0 else R_DEAD
 
 cdef int strict_kill(Tracee *t) noexcept nogil:
     """Strict mode ends the thread as by SIGKILL."""

@@ -5,11 +5,13 @@ cdef struct Exe:             # the program of an address space and its copies
     int fd                   # O_PATH descriptor, -1 if none is kept
     char *host
     char *guest
+cdef struct Trace           # the guest that traces it (ptrace.pxi)
 
 cdef struct Mm:              # one address space
     int refs
     bint arena               # the loader has mapped stub and arena here
     uint64_t low             # address of the arena below 4 GiB, 0 none (regs_i386.pxi)
+    int low_tid              # the tracee that is about to map it, 0 none (lowmap.pxi)
     bint loading             # the 32-bit loader is at work
     Exe *exe                 # NULL before the first exec
     bint undumpable          # what the guest believes PR_GET_DUMPABLE to be
@@ -60,7 +62,10 @@ cdef enum:
     X_OPEN = 9
     X_REMOVED = 10
     X_CHDIR = 11
-    X_SECCOMP = 12
+    X_LIST = 12
+    X_WAIT = 13
+    X_SECCOMP = 14
+    X_JUDGE = 15
 
 cdef struct Pin:
     int slot
@@ -92,7 +97,7 @@ cdef struct Tracee:
     bint listening           # stopped by a signal, left with PTRACE_LISTEN
     bint first_exec          # the fork of the supervisor, before its program runs
     bint filtered            # the guest has installed a seccomp filter of its own
-    bint loading             # such a guest is in the loader, behind an execve
+    bint unjudged            # such a guest is in the loader, behind an execve: its filter has no say
     # the call at hand
     uint64_t nr
     uint64_t args[6]
@@ -101,7 +106,24 @@ cdef struct Tracee:
     uint64_t full[6]         # the whole registers of the arguments
     int direct               # number of the call to make in the place of a socketcall, 0 none
     Injection *injected
-    uint32_t trace_data      # data word of the RET_TRACE that stopped it
+    unsigned int mark        # of a seccomp stop: what the filter returned with it
+    bint answered            # it was skipped, with a result of ours
+    int parent, parent_tgid  # the thread that made it, and that one's process
+    # ptrace(2) among guests: all of it zero for those that neither trace nor are traced
+    bint special             # one of the following has ever been set: its stops go through ptrace.pxi
+    Trace *trace             # the guest that traces it
+    bint tracer              # it, or another thread of its process, has traced: its waits are ours
+    int stepping             # its calls stop at their entries (ptrace_wait.pxi)
+    int tracer_filters       # installed so that they do not
+    bint injecting           # the call in progress is one of ours
+    bint again               # the call in progress will be made again, unseen by its tracer
+    bint waiting, standin    # in a wait; that another call stands in for, because the kernel has no child to wait for
+    uint64_t wait_nr         # the number of the call that is to be made again
+    int loading              # the number of the exec whose loader runs behind its tracer's back
+    bint late_stop           # a SIGSTOP came meanwhile
+    uint64_t blocked         # the signal mask that the loader's end brings back
+    bint kicked              # the supervisor has sent PTRACE_INTERRUPT for reasons of its own
+    bint chld_caught, chld_nostop, chld_blocked    # what the process does with SIGCHLD (kept with the leader)
 
 cdef enum:
     TID_LEAF = 512
@@ -281,6 +303,8 @@ cdef void pin_resume(Tracee *t, int slot) noexcept nogil:
 cdef void tracee_free(Tracee *t) noexcept nogil:
     if t.near:
         placement_forget(t)
+    if t.special:
+        special_forget(t)
     tracee_release_call(t)
     while t.npins > 0:
         pin_drop(t, 0)

@@ -7,6 +7,7 @@ cdef enum:
     BUF = 1048576        # longest path text that the walker handles; longer ones give ENAMETOOLONG
     PATHMAX = 4096
     BIND_GLUE = 1
+    BIND_STANDS_IN = 2   # /proc, over another mount of it
 
 cdef struct Bind:
     char *host

@@ -13,6 +13,8 @@
 #define ARCH_BRK_BASE       0x56555000ul
 #define ARCH_PIE_RANDOM     8               /* bits of pages; default of vm.mmap_rnd_compat_bits */
 #define ARCH_OPEN_FLAGS     0100000         /* O_LARGEFILE: programs may be larger than 2 GiB here too */
+#define ARCH_ARENA_LOW      0x80000000ul    /* below it the kernel uses the old layout */
+#define ARCH_ARENA_ASIDE    0xd0000000ul
 #define ARCH_ARENA_PROT     PROT_EXEC               /* the return code lies in the slots */
 
 #define SYS_close           6

@@ -29,7 +29,7 @@ int open_file(const char *path, int why)
 /* Read and check header and program headers. */
 static void read_headers(struct image *image)
 {
-    u8 *buffer = (u8 *)LOADER_HEADERS;
+    u8 *buffer = (u8 *)ARCH_FIXED(LOADER_HEADERS);
     const struct elf_header *header = (const struct elf_header *)buffer;
     long got = arch_pread(image->fd, buffer, HEADER_READ, 0);
     word size;

@@ -20,42 +20,60 @@ struct mm_map {
 
 void loader_main(word *sp) __attribute__((noreturn));
 
-/* Map the arena where the supervisor wants it or, at address 0, where the kernel does; return its address. */
-static word map_arena(void)
+static word map_arena_at(word address, int flags)
 {
-    word address = INFO->arena_addr, size = INFO->arena_size;
-    int fixed = address ? MAP_FIXED_NOREPLACE : 0;
+    word size = INFO->arena_size;
     long got;
 
-    if (!size)
-        return 0;
     if (INFO->flags & LI_SHARED_ARENA) {
         int fd = open_file(info_text(INFO->off_arena), LOADER_FAIL_ARENA);
 
-        got = map(address, size, PROT_READ | ARCH_ARENA_PROT, MAP_SHARED | fixed, fd, 0);
+        got = map(address, size, PROT_READ | ARCH_ARENA_PROT, MAP_SHARED | flags, fd, 0);
         sys3(SYS_close, fd, 0, 0);
     } else {
         got = map(address, size, PROT_READ | PROT_WRITE | ARCH_ARENA_PROT,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
     }
-    if (is_error(got) || (address && got != (long)address))
-        fail(LOADER_FAIL_ARENA, is_error(got) ? got : -EEXIST);
+    if (is_error(got))
+        fail(LOADER_FAIL_ARENA, got);
     sys3(SYS_madvise, got, size, MADV_DONTDUMP);
-#if defined(__i386__)
-    if (!(INFO->flags & LI_SHARED_ARENA)) {
-        static const u8 leave[] = {LOADER32_LEAVE};
-
-        arch_copy((void *)got, leave, sizeof(leave));
-    }
-#endif
     return (word)got;
 }
+
+#if defined(__i386__)
+/* Map the arena where the kernel wants it, behind program and interpreter, so that it takes nobody's place. In the old
+ * layout, where mappings grow upwards from below the heap of a position-independent program, it goes out of the way.
+ * The supervisor's wish counts if that place is free: seccomp filters of guests know it. */
+static word map_arena(void)
+{
+    static const u8 leave[] = {LOADER32_LEAVE};
+    word got = map_arena_at(INFO->arena_addr, 0), aside;
+
+    if (got < ARCH_ARENA_LOW) {
+        aside = map_arena_at(ARCH_ARENA_ASIDE, 0);
+        sys3(SYS_munmap, got, INFO->arena_size, 0);
+        got = aside;
+    }
+    if (!(INFO->flags & LI_SHARED_ARENA))
+        arch_copy((void *)got, leave, sizeof(leave));
+    return got;
+}
+#else
+static word map_arena(void)
+{
+    word address = INFO->arena_addr;
+
+    if (INFO->arena_size && map_arena_at(address, MAP_FIXED_NOREPLACE) != address)
+        fail(LOADER_FAIL_ARENA, -EEXIST);
+    return address;
+}
+#endif
 
 /* Make the kernel's picture of this process the guest program's: heap, /proc/PID/{cmdline,environ,auxv,stat}. The heap
  * gets the random distance the kernel gave to the loader's. Where this is refused the heap stays at LOADER_BRK. */
 static void set_kernel_view(const struct stack *stack, const struct image *program)
 {
-    word distance = (word)sys3(SYS_brk, 0, 0, 0) - LOADER_BRK;
+    word distance = (word)sys3(SYS_brk, 0, 0, 0) - (word)ARCH_FIXED(LOADER_BRK);
     struct mm_map view;
 
     view.start_code = program->start_code;
@@ -104,7 +122,9 @@ void loader_main(word *sp)
         fail(LOADER_FAIL_INFO, -ENOEXEC);
     read_first_stack(&stack, sp);
     page = get_aux(&stack, AT_PAGESZ);
+#if !defined(__i386__)
     arena = map_arena();
+#endif
     map_image(&program, info_text(INFO->off_prog), 1, &stack);
     rebuild_stack(&stack);
     set_aux(&stack, AT_PHDR, program.phdr);
@@ -118,6 +138,9 @@ void loader_main(word *sp)
         set_aux(&stack, AT_BASE, interp.bias);
         entry = interp.entry;
     }
+#if defined(__i386__)
+    arena = map_arena();
+#endif
     if (program.exec_stack) {
         word low = (word)stack.sp & -page;
 

@@ -127,7 +127,11 @@ void rebuild_stack(struct stack *stack);
 /* stub-MACHINE.S: unmap the loader and start the program, never to return */
 void loader_leave(word *sp, word entry, word arena) __attribute__((noreturn));
 
-#define INFO ((const struct loader_info *)LOADER_INFO)
+/* An address of loader.h, whole in one instruction: a pyroot inside a pyroot finds it there and moves it (core.pxi). */
+#ifndef ARCH_FIXED
+#define ARCH_FIXED(address) (address)
+#endif
+#define INFO ((const struct loader_info *)ARCH_FIXED(LOADER_INFO))
 #define sys3(n, a, b, c) sys6(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 
 static inline __attribute__((noreturn)) void fail(int why, long error)

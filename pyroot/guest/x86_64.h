@@ -31,6 +31,9 @@
 #define SYS_prlimit64       302
 #define SYS_getrandom       318
 
+/* Keep the compiler from making a constant out of smaller ones. */
+#define ARCH_FIXED(address) ({ unsigned long long fixed_; __asm__("movabs %1, %0" : "=r"(fixed_) : "i"(address)); fixed_; })
+
 static inline long sys6(long number, long a, long b, long c, long d, long e, long f)
 {
     long result;

@@ -15,11 +15,7 @@ from pyroot.syscalls.table import REVIEWED, ROWS, Row
 from pyroot.syscalls.table_i386 import REVIEWED_I386, rows_by_name
 
 LD, JA, JEQ, JGE, JSET, RET = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
-RET_ALLOW, RET_ERRNO = 0x7FFF0000, 0x00050000
-#: The data word tells stops of this filter (OURS) from those of a guest's own filters: EXEMPT is the loader's and the
-#: return stubs' calls in them, GUEST what they want traced, STRICT what strict mode does not allow (_fast/seccomp.pxi).
-TRACE_OURS, TRACE_EXEMPT, TRACE_GUEST, TRACE_STRICT = 0x5059, 0x505A, 0x505B, 0x505C
-RET_TRACE = 0x7FF00000 | TRACE_OURS
+RET_ALLOW, RET_TRACE, RET_ERRNO = 0x7FFF0000, 0x7FF00000, 0x00050000
 ENOSYS = 38
 # offsets in struct seccomp_data (linux/seccomp.h)
 OFF_NR, OFF_ARCH, OFF_IP, OFF_ARGS = 0, 4, 8, 16
@@ -28,7 +24,7 @@ I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", 
 #: The supervisor's pid is patched over this constant when a session starts.
 SUPERVISOR_MARK = 0x50595254
 #: Stops only in a view whose listings need it: a session whose view does not makes RET_ALLOW of this.
-LISTING_MARK = 0x7FF00000 | 0x4C
+LISTING_MARK = RET_TRACE | 0x4C
 #: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
 LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
 
@@ -62,6 +58,8 @@ def _conditional(row: Row) -> list[Insn]:
         return [(RET, 0, 0, LISTING_MARK)]
     if kind == "any":
         return [(LD, 0, 0, low), (JSET, 0, 1, value), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
+    if kind == "never":
+        return [(RET, 0, 0, RET_ALLOW)]
     if kind == "nonzero":
         return [(LD, 0, 0, low), (JEQ, 0, 2, 0), (LD, 0, 0, low + 4), (JEQ, 1, 0, 0), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind == "supervisor":
@@ -105,17 +103,42 @@ def _runs(abi: Abi) -> list[tuple[int, list[Insn]]]:
             leaf = _leaf(abi.rows.get(name), abi.loader_by_ip)
         if not runs or runs[-1][1] != leaf:
             runs.append((number, leaf))
+    # a call that a tracer skipped: nothing will run, and its result stands
+    runs.append((0xFFFFFFFF, [(RET, 0, 0, RET_ALLOW)]))
     return runs
 
 
 def _search(runs: list[tuple[int, list[Insn]]]) -> list[Insn]:
-    if len(runs) == 1:
-        return runs[0][1]
+    """Return a binary search whose ends are shared, in as few parts as jumps of 255 instructions allow."""
+    whole = _tree(runs)
+    if all(max(jt, jf) < 256 for _code, jt, jf, _k in whole):
+        return whole
     middle = len(runs) // 2
     left, right = _search(runs[:middle]), _search(runs[middle:])
-    if len(left) < 255:
-        return [(JGE, len(left), 0, runs[middle][0]), *left, *right]
     return [(JGE, 0, 1, runs[middle][0]), (JA, 0, 0, len(left)), *left, *right]
+
+
+def _tree(runs: list[tuple[int, list[Insn]]]) -> list[Insn]:
+    """Return the comparisons, parents first, and behind them each treatment once; jumps may be too long."""
+    leaves: list[list[Insn]] = []
+    for _number, leaf in runs:
+        if leaf not in leaves:
+            leaves.append(leaf)
+    place = [len(runs) - 1 + sum(map(len, leaves[:i])) for i in range(len(leaves))]
+    program: list[Insn] = []
+
+    def descend(first: int, last: int) -> int:
+        """Emit the search in runs[first:last]; return where it begins."""
+        if last - first == 1:
+            return place[leaves.index(runs[first][1])]
+        here, middle = len(program), (first + last) // 2
+        program.append((JGE, 0, 0, 0))
+        below, above = descend(first, middle), descend(middle, last)
+        program[here] = (JGE, above - here - 1, below - here - 1, runs[middle][0])
+        return here
+
+    descend(0, len(runs))
+    return program + [insn for leaf in leaves for insn in leaf]
 
 
 def filter_program() -> list[Insn]:
@@ -161,8 +184,6 @@ def render() -> str:
         f"#define PYROOT_LAST_CALL {X86_64.last}",
         f"#define PYROOT_LAST_CALL_I386 {I386.last}",
         f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u",
-        *(f"#define PYROOT_TRACE_{name} {mark:#x}u" for name, mark in (
-            ("OURS", TRACE_OURS), ("EXEMPT", TRACE_EXEMPT), ("GUEST", TRACE_GUEST), ("STRICT", TRACE_STRICT))),
         f"#define PYROOT_LISTING_MARK {LISTING_MARK:#x}u", "",
         *_table(X86_64, "pyroot_rows", "PYROOT_LAST_CALL"), "",
         *_table(I386, "pyroot_rows_i386", "PYROOT_LAST_CALL_I386"), "",

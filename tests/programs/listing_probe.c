@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -36,8 +37,8 @@ static int print_entries(long n, int old)
     for (long at = 0; at < n; count++) {
         unsigned short size;
 
-        memcpy(&size, buffer + at + 16, 2);
-        printf("%s %d\n", buffer + at + (old ? 18 : 19), old ? buffer[at + size - 1] : buffer[at + 18]);
+        memcpy(&size, buffer + at + (old ? 2 * sizeof(long) : 16), 2);
+        printf("%s %d\n", buffer + at + (old ? 2 * sizeof(long) + 2 : 19), buffer[at + (old ? size - 1 : 18)]);
         at += size;
     }
     return count;
@@ -133,13 +134,43 @@ static int share(const char *path)
     return 0;
 }
 
+/* faults DIR: what is no buffer or no directory, and a buffer that ends in a hole */
+static int faults(const char *path)
+{
+    int fd = open(path, O_RDONLY), bare = open(path, O_PATH), file = open("/listing", O_RDONLY), copy = dup(0);
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long n, all = 0;
+
+    munmap(pages + 4096, 4096);
+    close(copy);
+    result("null", path, syscall(SYS_getdents64, fd, NULL, 4096));
+    result("hole", path, syscall(SYS_getdents64, fd, pages + 4096, 4096));
+    result("near a hole", path, syscall(SYS_getdents64, fd, pages + 4090, 4096));
+    result("none", path, syscall(SYS_getdents64, fd, buffer, 0));
+    result("bare", path, syscall(SYS_getdents64, bare, buffer, 4096));
+    result("file", path, syscall(SYS_getdents64, file, buffer, 4096));
+    result("closed", path, syscall(SYS_getdents64, copy, buffer, 4096));
+    result("cwd", path, syscall(SYS_getdents64, AT_FDCWD, buffer, 4096));
+    while ((n = syscall(SYS_getdents64, fd, pages + 4096 - 300, 8192)) > 0)
+        for (long at = 0; at < n; all++)
+            at += *(unsigned short *)(pages + 4096 - 300 + at + 16);
+    printf("names %ld\n", all);
+    result("end", path, n);
+    lseek(fd, 0, SEEK_SET);
+    n = read_some(fd, -1, 0);
+    result("most", path, n);
+    print_entries(n, 0);
+    print_entries(read_some(fd, -1, 0), 0);
+    return 0;
+}
+
 /* end DIR: the position behind the last name */
 static int end(const char *path)
 {
     DIR *d = opendir(path);
 
     count_names(d);
-    printf("%lx\n", (long)lseek(dirfd(d), 0, SEEK_CUR));
+    printf("%llx\n", (long long)lseek(dirfd(d), 0, SEEK_CUR));
     return 0;
 }
 
@@ -268,6 +299,8 @@ int main(int count, char **words)
         return numbers(words[2]);
     if (!strcmp(what, "seek"))
         return seek(words[2]);
+    if (!strcmp(what, "faults"))
+        return faults(words[2]);
     if (!strcmp(what, "end"))
         return end(words[2]);
     if (!strcmp(what, "share"))

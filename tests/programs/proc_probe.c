@@ -125,7 +125,8 @@ static int maps(const char *dir)
 /* layout: every mapping has a name that this program could have made, and none lies where pyroot's do */
 static int layout(void)
 {
-    unsigned long start, end, smaps = 0, maps = 0;
+    unsigned long long start, end;
+    unsigned long smaps = 0, maps = 0;
     char *line, *rest;
 
     slurp("/proc/self/smaps");
@@ -133,7 +134,8 @@ static int layout(void)
         smaps += strncmp(line, "Size:", 5) == 0;
     slurp("/proc/self/maps");
     for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), maps++)
-        if (sscanf(line, "%lx-%lx", &start, &end) != 2 || (start >> 32 == 0x5670 && start < 0x567100000000))
+        if (sscanf(line, "%llx-%llx", &start, &end) != 2 || start >> 24 == 0x567000 || start >> 24 == 0x567001 ||
+            strstr(line, "memfd"))
             printf("odd %s\n", line);
     printf("mappings %s, descriptions %s\n", maps > 5 ? "some" : "few", smaps >= maps ? "all" : "few");
     return 0;
