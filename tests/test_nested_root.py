@@ -244,3 +244,23 @@ def test_right_that_is_given_up_is_gone(free: Twins) -> None:
     )
     result = free.run_pyroot(["-r", "/", words[0], "-c", text], prepare=may_chroot, environment=environment)
     assert result.stdout.split() == ["-1", "1", "-1", "2"], result.stderr
+
+
+NAMESPACES = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def errno_of(call, *arguments):
+    ctypes.set_errno(0)
+    call(*arguments)
+    return ctypes.get_errno()
+mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+print([errno_of(libc.setns, *a) for a in ((-1, 0), (900, 0x20000), (0, 0), (mounts, 0), (mounts, 0x20000), (mounts, 0x40000000))])
+print([errno_of(libc.unshare, flags) for flags in (0x20000, 1, 0x20001, 0x10020000, 0)])
+"""
+
+
+def test_namespaces_are_refused_in_the_kernels_order(run_pyroot: Callable[..., Result]) -> None:
+    """A bad descriptor, another kind of namespace and unknown flags come before the missing right."""
+    words, environment = helpers.pyroot_command()
+    result = run_pyroot(["-r", "/", words[0], "-c", NAMESPACES], environment=environment)
+    assert result.stdout.splitlines() == ["[9, 9, 22, 1, 1, 22]", "[1, 22, 22, 1, 0]"], result.stderr
