@@ -7,6 +7,7 @@ This module and what it imports are loaded for every command, so only os, sys, e
 imported at the top of them; a test holds the list.
 """
 
+import errno
 import os
 import sys
 
@@ -14,6 +15,7 @@ from pyroot import options, report
 from pyroot.errors import EXIT_FAILURE, EXIT_SIGNAL_BASE, PyrootError, text_of
 
 _SIGINT = 2
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,6 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_SIGNAL_BASE + _SIGINT
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM or isinstance(error, MemoryError):
+            report.failure(PyrootError(f"cannot go on: {error}", "a limit is too low for pyroot itself: see ulimit -a"))
+            _show_traceback(error)
+            return EXIT_FAILURE
         what = f"internal error: {type(error).__name__}: {error}"
         report.failure(PyrootError(what, "this is a fault of pyroot: PYROOT_DEBUG=1 shows where, please report it"))
         _show_traceback(error)

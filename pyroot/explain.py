@@ -124,6 +124,7 @@ def exec_failure(core: "Core", config: "Config", program: bytes, cwd: bytes, err
 def _without_finding(number: int) -> tuple[str, str]:
     hints = {
         errno.E2BIG: "the arguments and the environment together are too long",
+        errno.ENOEXEC: "perhaps this kernel runs no 32-bit programs: it can be built or started without them",
         errno.ETXTBSY: "some process has the file open for writing",
         errno.ENOMEM: "there is not enough memory, or a limit of ulimit -v is too low",
         errno.EAGAIN: "there are too many processes, see ulimit -u",

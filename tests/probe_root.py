@@ -23,7 +23,7 @@ ENVIRONMENT = {"PATH": "/", "LANG": "C", "HOME": "/"}
 
 @pytest.fixture(scope="session")
 def probe_root() -> Iterator[str]:
-    """Make the root: ``/probe``, ``/abi``, ``/storm``, ``/marker``, scripts, ``/tmp`` and ``/proc``."""
+    """Make the root: ``/probe``, ``/abi``, ``/storm``, ``/stress``, ``/marker``, scripts, ``/tmp`` and ``/proc``."""
     yield from make_root()
 
 
@@ -34,6 +34,7 @@ def make_root(*options: str) -> Iterator[str]:
         probe = compile_program([f"{PROGRAMS}/process_probe.c"], *wide, name="process-probe")
         abi = compile_program([f"{PROGRAMS}/abi_probe.c"], "-static", name="abi-probe")
         storm = compile_program([f"{PROGRAMS}/storm_probe.c"], *wide, name="storm-probe")
+        stress = compile_program([f"{PROGRAMS}/stress_probe.c"], *wide, name="stress-probe")
     except BuildError as error:
         pytest.skip(str(error))
     root = directory_for_user()
@@ -42,6 +43,7 @@ def make_root(*options: str) -> Iterator[str]:
     shutil.copy(probe, f"{root}/probe")
     shutil.copy(abi, f"{root}/abi")
     shutil.copy(storm, f"{root}/storm")
+    shutil.copy(stress, f"{root}/stress")
     for i in range(1, 8):
         script(f"{root}/s{i}", "#!/probe argument\n" if i == 1 else f"#!/s{i - 1}\n")
     script(f"{root}/marker", "marker\n", 0o644)

@@ -228,7 +228,7 @@ def test_object_file(root: Root) -> None:
     assert "no program" in root.why("/bin/p", errno.ENOEXEC).message
 
 
-@pytest.mark.parametrize("number", [errno.E2BIG, errno.ETXTBSY, errno.ENOMEM, errno.EPERM])
+@pytest.mark.parametrize("number", [errno.E2BIG, errno.ENOEXEC, errno.ETXTBSY, errno.ENOMEM, errno.EPERM])
 def test_whole_chain_leaves_the_errno(root: Root, number: int) -> None:
     root.elf("bin/p")
     root.with_interpreter()

@@ -17,6 +17,7 @@ import pytest
 from tests import helpers
 from tests.oracle.build import BuildError, compile_program, guest_programs
 from tests.rootfs_fixtures import directory_for_user, give, remove
+from tests.test_ptrace import nested_words
 from tests.test_registers import checked_lines
 
 if TYPE_CHECKING:
@@ -190,6 +191,25 @@ def test_heap_works_where_prctl_refuses_to_move_it(root: str, run_pyroot: Callab
     assert "[heap]" in result.stdout
 
 
+@pytest.mark.parametrize("entry", [*ENTRIES, "pie x"])
+def test_pyroot_inside_pyroot(root: str, pyroot_words: list[str], entry: str) -> None:
+    """The loaders of both make room for each other."""
+    words = ["-r", root, "-w", "/", "-b", "/proc", "-b", f"{root}/../host:/b", "-b", f"{root}/../host/file:/file"]
+    environment = {**helpers.pyroot_command()[1], **ENVIRONMENT, "PATH": "/usr/bin:/bin"}
+    result = helpers.run([*nested_words(pyroot_words, 1), *pyroot_words, *words, *f"/{entry} all".split()], environment=environment)
+    if entry in ENTRIES:
+        checked_lines(result, "pyroot")
+    else:
+        assert result.status == 7, result
+
+
+def test_restarted_call_takes_no_other_path(root: str, run_pyroot: Callable[..., Result]) -> None:
+    """Where a call is made again its path is passed as it is: it has to be the one that was translated."""
+    words = ["-r", root, "-w", "/", "-b", f"{root}/../host:/b"]
+    result = run_pyroot([*words, "/mixed32", "escape", f"{root}/../host/f"])
+    assert result.stdout == "open 4\n"
+
+
 LAYOUTS = ["-R", "-L", "-RL", "-3", "-R3"]
 
 
@@ -264,7 +284,7 @@ def test_pyroot_without_the_loader_says_so(root: str, pyroot_words: list[str], t
     directory = helpers.core_directory()
     copy = Path(directory_for_user())
     try:
-        shutil.copytree(f"{directory}/pyroot", copy / "pyroot", ignore=shutil.ignore_patterns("loader-i386", "__pycache__"))
+        shutil.copytree(f"{directory}/pyroot", copy / "pyroot", ignore=shutil.ignore_patterns("loader-i386*", "__pycache__"))
         give(str(copy))
         environment = {**helpers.pyroot_command()[1], "PATH": "/", "PYTHONPATH": str(copy)}
         interpreter = helpers.ordinary_user.interpreter[0]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import helpers
 from tests.oracle.build import BuildError, compile_program
 from tests.probe_root import PROGRAMS
 from tests.rootfs_fixtures import directory_for_user, give, remove
@@ -169,3 +172,27 @@ def test_only_parents_of_such_names_are_read_for_the_guest(place: Place, run_pyr
     assert end(place.words(), "/") == place.position
     assert end(place.words(), "/many") != place.position
     assert end(plain, "/") != place.position
+
+
+def without_pidfd_getfd() -> None:
+    """Become the ordinary user under a filter that refuses pidfd_getfd(2), as container engines have one; runs before exec."""
+    helpers.drop_to_ordinary_user()
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, 438), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000)]
+    program = b"".join(struct.pack("HBBI", *instruction) for instruction in code)
+    text = ctypes.create_string_buffer(program)
+    header = struct.pack("HxxxxxxP", len(code), ctypes.addressof(text))
+    assert helpers.libc.prctl(38, 1, 0, 0, 0) == 0
+    assert helpers.libc.prctl(22, 2, header) == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/there", "/deep/er", "/many"])
+def test_names_are_listed_where_pidfd_getfd_is_refused(place: Place, run_pyroot: Callable[..., Result], path: str) -> None:
+    for command in (["list", path, "4096"], ["list", path, "40000", "old"], ["threads", path], ["look", path, "/new"]):
+        words = [*place.words(), "/listing", *command]
+        expected = run_pyroot(words, environment=ENVIRONMENT)
+        found = run_pyroot(words, environment=ENVIRONMENT, prepare=without_pidfd_getfd)
+        assert (found.status, found.stderr) == (0, "")
+        assert sorted(found.stdout.splitlines()) == sorted(expected.stdout.splitlines())
+    again = run_pyroot([*place.words(), "/listing", "seek", path], environment=ENVIRONMENT, prepare=without_pidfd_getfd)
+    names, repeated = (int(line.split()[1]) for line in again.stdout.splitlines()[:2])
+    assert names == repeated

@@ -150,7 +150,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
     for name in ("pyroot", "bind", "scripts", "docs"):
-        skipped = shutil.ignore_patterns("*.so", "__pycache__", "loader-x86_64", "loader-i386")
+        skipped = shutil.ignore_patterns("*.so", "__pycache__", "loader-x86_64", "loader-i386*")
         shutil.copytree(PROJECT / name, source / name, ignore=skipped)
     offline = ["--no-deps", "--no-index", "--no-build-isolation"]
     output(sys.executable, "-m", "pip", "wheel", "-q", *offline, "-w", base, source)

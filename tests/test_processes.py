@@ -167,6 +167,33 @@ def test_pyroot_is_a_job_of_its_shell(pyroot_words: list[str]) -> None:
         what="only the shell is left")
 
 
+def test_a_signal_for_the_whole_group_arrives_once(run_pyroot: Callable[..., Result]) -> None:
+    """kill 0 in a guest reaches pyroot too, which must not hand it on to the command."""
+    script = "n=0; trap 'n=$((n+1))' TERM; i=0; while [ $i -lt 300 ]; do kill -TERM 0; i=$((i+1)); done; /bin/true; echo $n"
+    assert shell(run_pyroot, script) == Result(0, "300\n", "")
+
+
+def test_a_stopped_command_that_somebody_else_continues(pyroot_words: list[str]) -> None:
+    """The shell sees the job stop; SIGCONT to the command alone, which pyroot as a stopped process cannot see, is enough."""
+    words = " ".join([*(f"{name}={value}" for name, value in helpers.pyroot_command()[1].items()), *pyroot_words, *HOST])
+    environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb", "HOME": "/tmp"}
+    with Terminal(["/bin/bash", "--norc", "--noprofile", "-i"], environment) as terminal:
+        terminal.type("PS1='<ready>'; bind 'set enable-bracketed-paste off'; stty -echo\n")
+        terminal.expect("<ready>(?!')")
+        terminal.type(f"{words} /bin/sh -c 'echo guest $$.; kill -STOP $$; /bin/echo goes on'\n")
+        guest = int(terminal.expect(r"guest \d+\.").split()[-1].rstrip("."))
+        terminal.expect("(?s)Stopped.*<ready>")
+        helpers.wait_until(lambda: all_stopped(terminal.pid), what="pyroot and its guest are stopped")
+        os.kill(guest, signal.SIGCONT)
+        terminal.expect("goes on")
+
+
+def test_a_command_that_stops_and_goes_on_without_a_terminal(run_pyroot: Callable[..., Result]) -> None:
+    """Where no shell waits for a job, one guest may stop another and continue it, with traced calls of its own in between."""
+    script = "(until grep -q '^State:.[tT]' /proc/$$/status; do :; done; /bin/true; /bin/kill -CONT $$) & kill -STOP $$; wait; echo on"
+    assert shell(run_pyroot, script) == Result(0, "on\n", "")
+
+
 def all_stopped(session: int) -> bool:
     """Say whether everything in the session but its leader is stopped, by a signal or by the tracer."""
     states = [(helpers.stat_fields(pid) or "X")[0] for pid in helpers.session_members(session) if pid != session]

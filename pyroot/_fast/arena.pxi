@@ -1,8 +1,9 @@
 # The arena: where rewritten arguments lie.
 #
 # A memfd that every guest maps read-only (so no thread of the guest can change a path after it was checked) and that the
-# supervisor writes with plain stores.  Slots come in two sizes.  A supervisor that runs as root uses private memory in the guest
-# instead (a guest that changed its uid could not open the memfd) and writes it with process_vm_writev(2).
+# supervisor writes with plain stores.  Slots come in two sizes.  A supervisor that runs as root, or that may not make a file of that
+# size, uses private memory in the guest instead (a guest that changed its uid could not open the memfd) and writes it with
+# process_vm_writev(2).
 
 cdef enum:
     SMALL = 1024
@@ -46,8 +47,14 @@ cdef int arena_open(bint shared) noexcept nogil:
     if not shared:
         return 0
     arena.fd = c_memfd_create(b"pyroot-arena", MFD_CLOEXEC)
-    if arena.fd < 0 or ftruncate(arena.fd, ARENA_SIZE) < 0:
+    if arena.fd < 0:
         return -errno
+    if ftruncate(arena.fd, ARENA_SIZE) < 0:
+        # a limit on the size of files: private memory does as well
+        c_close(arena.fd)
+        arena.fd = -1
+        arena.shared = False
+        return 0
     arena.map = <char *>mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena.fd, 0)
     if arena.map == <char *>MAP_FAILED:
         arena.map = NULL
@@ -180,7 +187,7 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
         edit.frame[i] = t.args[i]
     edit.frame[6] = 0
     edit.frame[7] = t.ip
-    t.slot_nr = t.nr
+    stub_note(t)
     data = edit_address(t, 0)
     if arena.shared:
         memcpy(arena.map + slot_offset(t.slot), edit.frame, SLOT_FRAME + edit.len)

@@ -244,6 +244,9 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
         if protected_symlinks:
             walk_stat(w, b".", 1, parent)
         result = walk_follow(w, comp, n, parent, st, text)
+        if result == -EINVAL:
+            # it was a link a moment ago: somebody has put something else there
+            return walk_component(w, comp, n, final, parent, st, text)
         return 1 if result == 0 else result
     return walk_push(w, comp, n)
 

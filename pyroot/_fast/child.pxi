@@ -30,6 +30,7 @@ cdef void child_main(int go, int report, const char *cwd, char **argv, char **en
     cdef ChildReport r
     r.error = 0
     pyroot_reset_signals()
+    limits_give_back()
     sigprocmask(SIG_SETMASK, &saved_mask, NULL)
     # which loader it is depends on the program
     if c_read(go, loader_path, PATHMAX) <= 0:

@@ -200,7 +200,6 @@ cdef class Core:
             self._adopt_first(pid, exe, cwd, seccomp)
             loader = plan_loader(tracee_get(pid))
             take_signals()
-            raise_file_limit()
             saved_mask_restore()
             c_write(go[1], loader, strlen(loader) + 1)
             with nogil:
@@ -219,6 +218,7 @@ cdef class Core:
         finally:
             if not ended:
                 give_signals_back()
+                limits_give_back()
             saved_mask_restore()
             c_close(go[1])
             c_close(report[0])
@@ -234,6 +234,7 @@ cdef class Core:
 
     cdef int _prepare(self, bint seccomp) except -1:
         global names, listing_needed
+        limits_raise()
         if names == NULL:
             names = <SockName *>calloc(NAMES, sizeof(SockName))
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
@@ -323,16 +324,6 @@ cdef char **_vector(list items) except NULL:
     return vector
 
 
-cdef void raise_file_limit() noexcept:
-    """Take all the descriptors that we may have: bindings and long paths hold some.  The guest's limit stays."""
-    cdef c_rlimit r
-    global fd_reserve
-    if getrlimit(RLIMIT_NOFILE, &r) == 0 and r.rlim_cur < r.rlim_max:
-        r.rlim_cur = r.rlim_max
-        setrlimit(RLIMIT_NOFILE, &r)
-    if getrlimit(RLIMIT_NOFILE, &r) == 0:
-        fd_reserve = <int>(r.rlim_cur // 2 if r.rlim_cur < 1 << 20 else 1 << 19)
-
 cdef sigset_t saved_mask
 cdef bint mask_saved = False
 
@@ -366,11 +357,12 @@ cdef void tracees_clear() noexcept nogil:
 
 cdef void nesting_prepare() noexcept nogil:
     """Ask the pyroot around this one, if there is one, how deep we are: its pages are at other addresses, its marks differ."""
-    global nesting, filter_mark, pyroot_shift
+    global nesting, filter_mark, pyroot_shift, loader32_shift
     cdef long depth = c_syscall(SYS_ptrace, <long>PTRACE_NESTING, 0, 0, 0)
     nesting = <int>depth if depth > 0 else 0
     filter_mark = 0x8000 + nesting
     pyroot_shift = <uint64_t>nesting * NESTING_STRIDE
+    loader32_shift = nesting % 2 * LOADER32_STRIDE
 
 cdef uint64_t NESTING_STRIDE = 0x1000000000
 
@@ -391,13 +383,13 @@ cdef int _loader_install() except -2:
     """Make the loader executable for guests: a memfd (root: the installed file, for guests that change their uid)."""
     import pyroot.guest as _guest
     source = _os.path.join(_os.path.dirname(_guest.__file__ or ""), "loader-x86_64")
+    encoded = _os.fsencode(source)
+    encoded32 = encoded.removesuffix(b"x86_64") + (b"i386-nested" if nesting % 2 else b"i386")
+    if len(encoded32) >= PATHMAX:
+        raise CoreError("the installation path is too long")
+    memcpy(loader32_source, <const char *>encoded32, len(encoded32) + 1)
     if nesting:
         return _nested_loader(source)
-    encoded = _os.fsencode(source)
-    if len(encoded) >= PATHMAX:
-        raise CoreError("the installation path is too long")
-    encoded32 = encoded.removesuffix(b"x86_64") + b"i386"
-    memcpy(loader32_source, <const char *>encoded32, len(encoded32) + 1)
     if c_geteuid() == 0:
         memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
         return -1
@@ -424,8 +416,10 @@ cdef int _loader_memfd(bytes image, bytes encoded) except -2:
         memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
         return -1
     if c_write(fd, <const char *>image, len(image)) != len(image):
+        # a limit on the size of files
         c_close(fd)
-        raise CoreError("the loader could not be written")
+        memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
+        return -1
     # a descriptor that is open for writing would make every exec fail with ETXTBSY
     snprintf(loader_path, sizeof(loader_path), b"/proc/%d/fd/%d", c_getpid(), fd)
     cdef int again = c_open(loader_path, O_RDONLY | O_CLOEXEC)

@@ -71,7 +71,7 @@ cdef int script_line(char *head, char **name, char **argument) noexcept nogil:
     p = head + 2
     while p < end and spacetab(p[0]):
         p += 1
-    if p == end or p[0] == 0:
+    if p == end:
         return -ENOEXEC
     name[0] = p
     while p < end and p[0] != 0 and not spacetab(p[0]):
@@ -115,7 +115,8 @@ cdef int exec_resolve(Tracee *t, const char *path) noexcept nogil:
     """Find a path written inside a file (script interpreter, PT_INTERP): relative to the cwd."""
     cdef int result, n = <int>strlen(path)
     if n == 0:
-        return -ENOENT
+        # an interpreter without a name is the working directory, and that is no program
+        return -EACCES
     result = file_walk(t, AT_FDCWD, path, n, M_FOLLOW)
     if result < 0:
         return result
@@ -428,12 +429,10 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     t.mm = mm
     t.first_exec = False
     t.unjudged = t.filtered
-    while t.npins > 0:
-        pin_drop(t, 0)
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1
-    result = <int>mem_write(t.tid, LOADER32_INFO if plan.compat else LOADER_INFO, &plan.info, plan.size)
+    result = <int>mem_write(t.tid, LOADER32_INFO + loader32_shift if plan.compat else LOADER_INFO, &plan.info, plan.size)
     plan_free(plan)
     t.plan = NULL
     return result

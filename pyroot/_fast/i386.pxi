@@ -134,6 +134,7 @@ cdef int elf32_read(Program *p, int fd) noexcept nogil:
 cdef char loader32_source[PATHMAX]
 cdef char loader32_path[PATHMAX]
 cdef int loader32_fd = -1
+cdef uint64_t loader32_shift = 0     # of its addresses: nothing of it stays, so two places do for any nesting
 
 cdef void set_loader32_fd(int fd) noexcept nogil:
     global loader32_fd

@@ -172,6 +172,7 @@ cdef extern from "<signal.h>" nogil:
     ctypedef struct siginfo_t:
         int si_signo
         int si_code
+        pid_t si_pid
     struct c_sigaction "sigaction":
         void (*sa_sigaction)(int, siginfo_t *, void *) noexcept
         void (*sa_handler)(int) noexcept
@@ -201,7 +202,7 @@ cdef extern from "<sys/resource.h>" nogil:
     int getrlimit(int, c_rlimit *)
     int setrlimit(int, c_rlimit *)
     enum:
-        RLIMIT_NOFILE, RLIMIT_STACK
+        RLIMIT_NOFILE, RLIMIT_STACK, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA
 
 cdef extern from "<linux/openat2.h>" nogil:
     struct open_how:
@@ -302,7 +303,7 @@ cdef extern from "loader.h" nogil:
         unsigned int off_comm
     enum:
         LOADER_MAGIC, LI_SHARED_ARENA, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
-        LOADER32_INFO, LOADER32_REPORT
+        LOADER32_INFO, LOADER32_REPORT, LOADER32_STRIDE
     unsigned long long LOADER_STUBS "(LOADER_STUBS + pyroot_shift)"
     unsigned long long LOADER_TEXT "(LOADER_TEXT + pyroot_shift)"
     unsigned int LOADER32_TEXT

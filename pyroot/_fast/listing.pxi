@@ -3,7 +3,8 @@
 # The names come behind the host's own.  Their positions are numbers that no file system gives out, and the open file itself keeps
 # them as its offset: so duplicates, children, lseek(2), telldir(3) and buffers of any size need no record here.  The supervisor
 # reads such a directory through a duplicate of the guest's descriptor, which shares that offset.  File systems give 32-bit calls
-# other positions, so those read the host's names themselves, and we add to the result.
+# other positions, so those read the host's names themselves, and we add to the result; so does everybody where pidfd_getfd(2) is
+# refused (as by Docker): then we note at which end of a listing we have added the names, and their position is that end.
 
 cdef enum:
     LIST_BUFFER = 65536
@@ -22,6 +23,15 @@ cdef struct Listing:
     bint compat
     int size_at, name_at     # offsets of d_reclen and d_name
     int64_t tail             # the first position of ours
+    bint shared              # d shares the offset; else it is an O_PATH descriptor
+    int64_t end              # not shared: the offset behind the host's names
+
+cdef struct ListNote:        # not shared: the names have been given
+    int tgid, fd
+    uint64_t file
+    int64_t end
+
+cdef ListNote list_notes[256]
 
 cdef char list_buffer[LIST_BUFFER]
 cdef bint listing_needed = False
@@ -84,7 +94,7 @@ cdef int list_tail(const Listing *l, int64_t at, int room) noexcept nogil:
     cdef c_stat st
     cdef int i, k = 0, used = 0, size, start
     cdef int64_t next = at
-    if lseek(l.d, l.tail + LIST_MOST, SEEK_SET) < 0:
+    if l.shared and lseek(l.d, l.tail + LIST_MOST, SEEK_SET) < 0:
         # a file system that has no such positions: its own names must do
         return 0
     for i in range(1, v.n):
@@ -97,7 +107,7 @@ cdef int list_tail(const Listing *l, int64_t at, int room) noexcept nogil:
         if fstatat(l.d, v.b[i].guest + start, &st, AT_SYMLINK_NOFOLLOW) == 0 or errno != ENOENT or c_fstat(v.b[i].fd, &st) < 0:
             continue
         size = record_put(l, list_buffer + used, room - used, v.b[i].guest + start, v.b[i].guestlen - start, st.st_ino,
-                          l.tail + k, st.st_mode >> 12 & 15)
+                          l.tail + k if l.shared else l.end, st.st_mode >> 12 & 15)
         if size == 0:
             if used == 0:
                 used = -EINVAL
@@ -106,7 +116,8 @@ cdef int list_tail(const Listing *l, int64_t at, int room) noexcept nogil:
         next = l.tail + k
     else:
         next = l.tail + k
-    lseek(l.d, next, SEEK_SET)
+    if l.shared:
+        lseek(l.d, next, SEEK_SET)
     return used
 
 cdef bint list_types(const Listing *l, int used) noexcept nogil:
@@ -166,51 +177,93 @@ cdef int list_whole(Tracee *t, const Listing *l, int64_t at) noexcept nogil:
             break
     return result
 
-cdef int list_open(Tracee *t, int fd) noexcept nogil:
-    """If a descriptor is a directory with mount points directly in it, put W1 there and return a duplicate of it, else -1."""
+cdef bint list_open(Tracee *t, int fd, Listing *l) noexcept nogil:
+    """If a descriptor is a directory with mount points directly in it, put W1 there and open l.d; else say False."""
     cdef Entry *e
+    cdef char link[48]
     W1.anchored = False
     if fd < 0 or walk_to_fd(&W1, t, fd) < 0:
-        return -1
+        return False
     walk_drop_fd(&W1)
     e = view_find(W1.v, hash_more(FNV, W1.g, W1.glen), W1.g, W1.glen) if W1.bi >= 0 else NULL
-    return guest_socket(t, fd) if e != NULL and e.below > 0 else -1
+    if e == NULL or e.below == 0:
+        return False
+    l.d = guest_socket(t, fd)
+    l.shared = l.d >= 0
+    if not l.shared:
+        snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
+        l.d = c_open(link, O_PATH | O_DIRECTORY | O_CLOEXEC)
+    return l.d >= 0
 
 cdef int on_getdents(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Only views with such names stop here, and only their parents are read by us."""
     cdef Listing l
     cdef int64_t at
     cdef int result
-    l.d = list_open(t, <int>t.args[0])
-    if l.d < 0:
+    if not list_open(t, <int>t.args[0], &l):
         return R_CONT
     listing_set(&l, t.nr, t.compat)
-    at = lseek(l.d, 0, SEEK_CUR)
-    if at < 0 or (t.compat and not in_tail(&l, at)):
+    at = lseek(l.d, 0, SEEK_CUR) if l.shared else 0
+    if at < 0:
+        c_close(l.d)
+        return R_CONT
+    if not l.shared or (t.compat and not in_tail(&l, at)):
         c_close(l.d)
         memcpy(t.saved, t.args, 3 * sizeof(uint64_t))
         t.saved[3] = t.nr
-        t.exit_action = X_LIST if t.compat else X_NONE
-        return R_EXIT if t.compat else R_CONT
+        t.saved[4] = t.compat
+        t.exit_action = X_LIST
+        return R_EXIT
     result = list_whole(t, &l, at)
     c_close(l.d)
     return R_DEAD if result == -ESRCH else answer(t, result)
 
+cdef int64_t fd_position(Tracee *t, int fd) noexcept nogil:
+    cdef Text info
+    cdef char name[48]
+    cdef int64_t position = -1
+    memset(&info, 0, sizeof(info))
+    snprintf(name, sizeof(name), b"/proc/%d/fdinfo/%d", t.tid, fd)
+    if text_file(&info, name) == 0 and info.p != NULL and starts(info.p, b"pos:\t"):
+        position = <int64_t>strtoul(info.p + 5, NULL, 10)
+    free(info.p)
+    return position
+
+cdef inline ListNote *list_note(Tracee *t, int fd) noexcept nogil:
+    return &list_notes[(<unsigned int>t.tgid * 131 + <unsigned int>fd) & 255]
+
+cdef int list_behind(Tracee *t, Listing *l, int fd, int room) noexcept nogil:
+    """The host's names are at their end: give those behind it, once where nothing but a note tells that they have been given."""
+    cdef ListNote *note = list_note(t, fd)
+    cdef uint64_t file
+    cdef int used
+    if not l.shared:
+        l.end = fd_position(t, fd)
+        file = fd_file(t.tid, fd)
+        if note.tgid == t.tgid and note.fd == fd and note.file == file and note.end == l.end:
+            note.tgid = 0
+            return 0
+    used = list_tail(l, l.tail, room if 0 <= room < LIST_BUFFER else LIST_BUFFER)
+    if not l.shared and used > 0:
+        note.tgid = t.tgid
+        note.fd = fd
+        note.file = file
+        note.end = l.end
+    return used
+
 cdef int exit_list(Tracee *t, int64_t result) noexcept nogil:
-    """A 32-bit call has read the host's names: correct their types, or begin with those behind them."""
+    """The guest has read the host's names itself: correct their types, or begin with those behind them."""
     cdef Listing l
-    cdef int used = <int>result
-    if result > LIST_BUFFER:
+    cdef int used = <int>result, fd = <int>t.saved[0]
+    if result > LIST_BUFFER or not list_open(t, fd, &l):
         return R_CONT
-    l.d = list_open(t, <int>t.saved[0])
-    if l.d < 0:
-        return R_CONT
-    listing_set(&l, t.saved[3], True)
+    listing_set(&l, t.saved[3], t.saved[4] != 0)
     if used > 0:
+        list_note(t, fd).tgid = 0
         if mem_read(t.tid, t.saved[1], list_buffer, used) == 0 and list_types(&l, used):
             mem_write(t.tid, t.saved[1], list_buffer, used)
     else:
-        used = list_tail(&l, l.tail, <int>t.saved[2] if t.saved[2] < LIST_BUFFER else LIST_BUFFER)
+        used = list_behind(t, &l, fd, <int>t.saved[2])
         if used > 0 and mem_write(t.tid, t.saved[1], list_buffer, used) < 0:
             used = -EFAULT
         if used != 0:

@@ -23,6 +23,9 @@ cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
     global signals_waiting
     if info.si_code > 0 and sig != SIGHUP:
         return
+    if info.si_code <= 0 and tracee_get(info.si_pid) != NULL:
+        # a guest has sent it to its whole process group, the command has its own
+        return
     pending_signals[sig] = 1
     signals_waiting = 1
 
@@ -44,6 +47,7 @@ cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
 
 cdef int dispatch(Tracee *t) noexcept nogil:
     cdef const pyroot_row *row
+    t.number = t.nr
     if t.nr > <uint64_t>PYROOT_LAST_CALL or (t.compat and t.nr > <uint64_t>PYROOT_LAST_CALL_I386):
         return answer(t, -ENOSYS)
     if t.compat:
@@ -62,7 +66,7 @@ cdef int dispatch(Tracee *t) noexcept nogil:
 cdef int on_call(Tracee *t, int arch) noexcept nogil:
     """A call is about to run: release what the last one held, then translate."""
     cdef uint32_t verdict
-    cdef int result, which
+    cdef int result
     if arch < 0:
         return R_DEAD if arch == -ESRCH else answer(t, arch)
     if t.first_exec:
@@ -71,13 +75,10 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         result = code_call(t)
         if result >= 0:
             return result
-    if ip_in_stub(t.ip):
-        # a call that we rewrote is restarted after a signal: its slot still holds the arguments
-        which = <int>(t.ip - <uint64_t>LOADER_STUBS) // LOADER_STUB_SIZE
-        if which > 5 or not slot_runs(t, slot_at(t.args[which])):
-            return answer(t, -EINTR)
-        pin_resume(t, slot_at(t.args[which]))
-        return R_CONT if t.exit_action == X_NONE else R_EXIT
+    if ip_in_stub(t.ip) and slot_is_mine(t):
+        result = stub_again(t)
+        if result >= 0:
+            return result
     if not session.seccomp and <uint64_t>LOADER_TEXT <= t.ip < <uint64_t>LOADER_INFO:
         # the loader at work, which still needs what its exec holds
         return R_CONT
@@ -112,15 +113,8 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
     if result != R_DEAD:
         resume(t, 0, result == R_EXIT)
 
-cdef void pin_interrupted(Tracee *t) noexcept nogil:
-    """A signal arrives while a rewritten call is under way: its slot must outlive the handler's own calls."""
-    cdef uint64_t ip = 0
-    if t.slot < 0 or reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not (ip_in_stub(ip) or ip_in_code(t, ip)):
-        return
-    pin_call(t)
-
 cdef void on_signal(Tracee *t, int sig) noexcept nogil:
-    pin_interrupted(t)
+    stub_leave(t)
     if t.injected != NULL and low_end(t, 0) == R_DEAD:
         return
     resume(t, sig, t.exit_action != X_NONE and t.exit_action != X_CLONE)
@@ -260,8 +254,7 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
         c_ptrace(PTRACE_LISTEN, t.tid, NULL, NULL)
         t.listening = True
         if t.tid == session.main_tid and c_getpgid(t.tid) == c_getpgrp():
-            # a shell waits for us, not for the guest: stop with it.  SIGCONT to the group wakes both.
-            c_kill(c_getpid(), SIGSTOP)
+            stop_with(t.tid)
         return
     resume(t, 0, t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
@@ -357,18 +350,19 @@ cdef void on_gone(int tid, int status) noexcept nogil:
 
 cdef int run_loop() noexcept nogil:
     """Supervise until the last tracee is gone; return 0 or -errno of waitpid."""
-    cdef int status = 0, tid
+    cdef int status = 0, tid, error
     while True:
         # what a tracee has used is of interest to guests that trace, and to nobody else
         tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL else NULL)
+        error = errno
         if signals_waiting:
             forward_signals()
         if tick_waiting:
             placement_tick()
         if tid < 0:
-            if errno == EINTR:
+            if error == EINTR:
                 continue
-            return 0 if errno == ECHILD else -errno
+            return 0 if error == ECHILD else -error
         if WIFSTOPPED(status):
             on_stop(tid, status)
         else:

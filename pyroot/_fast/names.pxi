@@ -100,7 +100,9 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
         return 0
     if not exchange and newthere and not W1.isbind and not W2.isbind and not W1.v.ambiguous and not (leads_to_binding(&W2) and olddir):
         return 0
-    if not olddir and (W1.slash or W2.slash) and not exchange:
+    if exchange and not newdir and W2.slash:
+        return -ENOTDIR
+    if not olddir and (W1.slash or (W2.slash and not exchange)):
         return -ENOTDIR
     if W1.glen <= W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0 and W2.g[W1.glen] == c'/':
         return -EINVAL

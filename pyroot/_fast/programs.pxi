@@ -94,7 +94,8 @@ cdef int program_find(const char *host, int place, Program **found, int *keep) n
             return -errno
     result = pyroot_identify(place, &id)
     if result == 0 and not S_ISREG(id.mode):
-        result = -EACCES
+        # a descriptor of a link itself is the one way to come upon a link here
+        result = -ELOOP if S_ISLNK(id.mode) else -EACCES
     if result < 0:
         c_close(place)
         return result
@@ -171,6 +172,9 @@ cdef int elf_read(Program *p, int fd) noexcept nogil:
     count = head[56] | head[57] << 8
     if machine != EM_X86_64_ or (etype != 2 and etype != 3) or size != 56 or count < 1 or count > 65536 // 56:
         return -ENOEXEC
+    if count > 64 and c_pread(fd, ph, 1, offset + count * 56 - 1) != 1:
+        # the kernel reads all of them before it looks at one
+        return -ENOEXEC
     for i in range(0, count, 64):
         batch = count - i if count - i < 64 else 64
         if c_pread(fd, ph, batch * 56, offset + i * 56) != batch * 56:
@@ -181,13 +185,16 @@ cdef int elf_read(Program *p, int fd) noexcept nogil:
     return 0
 
 cdef int elf_read_interp(Program *p, int fd, uint64_t offset, uint64_t size) noexcept nogil:
+    cdef ssize_t got
     if size < 2 or size > PATHMAX:
         return -ENOEXEC
-    if c_pread(fd, p.interp, size, offset) != <ssize_t>size:
-        return -EIO
+    got = c_pread(fd, p.interp, size, offset)
+    if got != <ssize_t>size:
+        return -errno if got < 0 else -EIO
     if p.interp[size - 1] != 0:
         return -ENOEXEC
-    return 0 if p.interp[0] != 0 else -ENOENT
+    # without a name it is the working directory, and that is no program
+    return 0 if p.interp[0] != 0 else -EACCES
 
 cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nogil:
     """Resolve a PT_INTERP into chain.interp and check the file; 0 or -errno."""

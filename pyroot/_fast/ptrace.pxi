@@ -2,7 +2,7 @@
 #
 # A task has one tracer, and for guests that is the supervisor.  A guest that asks to trace another one gets the supervisor's
 # own stops handed on: while its tracee is stopped for it, that tracee is stopped for us, so registers and memory are real.
-# What is ours is taken out first: rewritten arguments and the return stub (regs_restore), the loader (ptrace_exec.pxi).
+# What is ours is taken out first: rewritten arguments and the return stub (stub.pxi), the loader (ptrace_exec.pxi).
 #
 # This file decides which stops a tracer sees and what happens when it lets its tracee go; ptrace_calls.pxi has the requests,
 # ptrace_wait.pxi how the tracer learns of the stops.  Facts: kernel/ptrace.c, kernel/signal.c, kernel/entry; ptrace(2).
@@ -210,7 +210,7 @@ cdef void special_stop(Tracee *t, int sig, int event) noexcept nogil:
     else:
         c_ptrace(PTRACE_GETEVENTMSG, t.tid, NULL, &message)
         if t.trace != NULL:
-            regs_restore(t)
+            stub_leave(t)
         if not special_event(t, event, message):
             resume(t, 0, t.exit_action != X_NONE)
 
@@ -245,7 +245,7 @@ cdef void special_event_stop(Tracee *t, int sig, bint kicked) noexcept nogil:
         on_stop_event(t, sig)
         return
     t.listening = False
-    regs_restore(t)
+    stub_leave(t)
     if sig == SIGSTOP or sig == SIGTSTP or sig == SIGTTIN or sig == SIGTTOU:
         present(t, STOP_GROUP, sig | PTRACE_EVENT_STOP << 8 if trace.seized else sig, 0, CLD_STOPPED_)
     elif trace.seized and (trace.interrupt or not kicked):
@@ -265,10 +265,7 @@ cdef void special_signal(Tracee *t, int sig) noexcept nogil:
     if sig == SIGTRAP and t.exit_action != X_NONE and t.exit_action != X_CLONE and t.trace.go >= GO_STEP:
         # the step ends at the end of the call
         on_exit_stop(t)
-    if t.exit_action == X_NONE:
-        regs_restore(t)
-    else:
-        pin_interrupted(t)
+    stub_leave(t)
     present(t, STOP_SIGNAL, sig, 0, CLD_TRAPPED_)
 
 # -- calls -----------------------------------------------------------------------------------------------------------------
@@ -308,7 +305,7 @@ cdef void special_call(Tracee *t) noexcept nogil:
             resume(t, 0, result == R_EXIT)
     elif op == INFO_SECCOMP:
         if t.trace != NULL and t.trace.options & PTRACE_O_TRACESECCOMP:
-            regs_restore(t)
+            stub_leave(t)
             present(t, STOP_SECCOMP, SIGTRAP | PTRACE_EVENT_SECCOMP << 8, t.mark, CLD_TRAPPED_)
         else:
             answer(t, -ENOSYS)
@@ -319,7 +316,7 @@ cdef void special_call(Tracee *t) noexcept nogil:
     elif t.stepping == INJECT and not t.compat and not t.loading and inject(t):
         pass
     elif t.trace != NULL and (t.trace.go == GO_SYSCALL or t.trace.go == GO_SYSEMU):
-        regs_restore(t)
+        stub_leave(t)
         t.trace.skip = t.trace.go == GO_SYSEMU
         present_call(t, STOP_ENTRY)
     else:
@@ -372,7 +369,7 @@ cdef void special_exit(Tracee *t) noexcept nogil:
     if trace == NULL or result == R_EXIT or t.again:
         resume(t, 0, result == R_EXIT)
         return
-    regs_restore(t)
+    stub_leave(t)
     if t.answered:
         reg_poke(t, PYROOT_REG_NR, trace.nr)
     t.answered = False
@@ -449,63 +446,3 @@ cdef void kick(Tracee *t) noexcept nogil:
         return
     t.kicked = True
     c_ptrace(PTRACE_INTERRUPT, t.tid, NULL, NULL)
-
-# -- what is ours in the registers -------------------------------------------------------------------------------------------------
-
-cdef int regs_restore(Tracee *t) noexcept nogil:
-    """Undo the rewriting of a call in the registers of a stopped guest: as the kernel sees it the guest made it itself."""
-    cdef user_regs_struct regs
-    cdef uint64_t frame[8]
-    cdef uint64_t ip = 0, data
-    cdef uint64_t values[6]
-    cdef int which, slot
-    if reg_peek(t, PYROOT_REG_IP, &ip) < 0:
-        return 0
-    if ip_in_code(t, ip):
-        return code_undo(t, ip)
-    if not ip_in_stub(ip):
-        return 0
-    ip -= <uint64_t>LOADER_STUBS
-    if ip >= LOADER_TRAMPOLINE or c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
-        return 0
-    which = <int>(ip // LOADER_STUB_SIZE)
-    ip %= LOADER_STUB_SIZE
-    values[0], values[1], values[2], values[3], values[4], values[5] = regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9
-    data = values[which]
-    slot = slot_at(data)
-    if slot < 0:
-        # the stub's last instruction: all is back but the way
-        regs.rip = regs.rcx
-        return 0 if c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs) == 0 else -ESRCH
-    if arena.shared:
-        memcpy(frame, arena.map + slot_offset(slot), SLOT_FRAME)
-    elif mem_read(t.tid, data - SLOT_FRAME, frame, SLOT_FRAME) < 0:
-        return -ESRCH
-    regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9 = frame[0], frame[1], frame[2], frame[3], frame[4], frame[5]
-    # a call that is to be made again is made where the guest made it
-    regs.rip = frame[7] - 2 if ip == 0 else frame[7]
-    if ip >= LOADER_STUB_RESUME:
-        regs.rcx = frame[7]
-    if c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs) < 0:
-        return -ESRCH
-    pin_resume(t, slot)
-    if t.slot == slot:
-        slot_free(slot)
-        t.slot = -1
-    return 0
-
-cdef int code_undo(Tracee *t, uint64_t ip) noexcept nogil:
-    """regs_restore for a call that returns through code in its slot: only the last one's registers are known."""
-    cdef user_regs_struct regs
-    cdef int slot = slot_of(ip - t.mm.low), i
-    if slot != t.slot or t.trace == NULL or c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
-        return 0
-    for i in range(6):
-        reg_poke(t, pyroot_reg_arg_i386[i] if t.compat else pyroot_reg_arg[i], t.trace.args[i])
-    reg_poke(t, PYROOT_REG_NR, t.trace.nr if regs.orig_rax != <unsigned long>-1 else regs.orig_rax)
-    # the slot begins with the call's instruction: there it is about to be made again
-    if reg_set_ip(t, t.trace.ip - 2 if ip == t.mm.low + slot_offset(slot) else t.trace.ip) < 0:
-        return -ESRCH
-    slot_free(slot)
-    t.slot = -1
-    return 0

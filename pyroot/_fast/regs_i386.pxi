@@ -127,6 +127,7 @@ cdef int commit_code(Tracee *t) noexcept nogil:
     if edit_reserve(t) < 0:
         return -ENOMEM
     data = edit_address(t, 0)
+    stub_note(t)
     n = code_make(t, data, cs != USER32_CS)
     if n < 0:
         return n
@@ -147,28 +148,16 @@ cdef int commit_code(Tracee *t) noexcept nogil:
             return -ESRCH
     return reg_set_ip(t, data - SLOT_FRAME + 2)
 
-cdef bint slot_is_held(Tracee *t, int slot) noexcept nogil:
-    cdef int i
-    if t.slot == slot:
-        return True
-    for i in range(t.npins):
-        if t.pins[i].slot == slot:
-            return True
-    return False
-
 cdef int code_call(Tracee *t) noexcept nogil:
     """A call of the loader, or from a slot; returns what to do, or -1: it is a call like any other."""
-    cdef int slot
     if t.mm.loading:
         return loader_call(t)
     if not ip_in_code(t, t.ip):
         return -1
-    slot = slot_of(t.ip - t.mm.low)
-    if not slot_is_held(t, slot):
+    if not slot_is_mine(t):
         # nothing that we wrote for this tracee: its path would go to the host as it is
         return answer(t, -EINTR)
-    pin_resume(t, slot)
-    return R_CONT if t.exit_action == X_NONE else R_EXIT
+    return stub_again(t)
 
 cdef int loader_call(Tracee *t) noexcept nogil:
     """The 32-bit loader is at work, nothing of the guest runs; its last call tells where the kernel put the arena."""

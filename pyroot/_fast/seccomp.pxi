@@ -266,7 +266,7 @@ cdef int on_filter_stop(Tracee *t) noexcept nogil:
             # the loader, up to the munmap by which it leaves
             t.unjudged = not stays
             return R_CONT
-        return GO_ON if stays else judge_again(t)
+        return GO_ON if stays and slot_is_mine(t) else judge_again(t)
     tracee_release_call(t)
     if t.mark == filter_mark + MARK_STRICT:
         return strict_kill(t)

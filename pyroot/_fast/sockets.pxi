@@ -229,7 +229,6 @@ cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     i = finish_edit(t, R_EXIT)
     if i == R_EXIT and t.slot >= 0:
         t.exit_action = X_SENDMMSG
-        t.slot_nr = NR_sendmsg
         if reg_poke(t, PYROOT_REG_NR, call_number(t, NR_sendmsg, NR_i386_sendmsg)) < 0:
             return R_DEAD
     return <int>i

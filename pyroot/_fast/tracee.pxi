@@ -44,7 +44,6 @@ cdef struct Injection:       # calls that a tracee is made to run (lowmap.pxi)
     int stage
 
 cdef enum:
-    PINS = 8
     # states of a tracee
     T_NEW = 0                # reported by its parent, its own first stop has not come
     T_ORPHAN = 1             # its first stop came before the parent's event: kept stopped
@@ -67,11 +66,6 @@ cdef enum:
     X_SECCOMP = 14
     X_JUDGE = 15
 
-cdef struct Pin:
-    int slot
-    uint64_t nr
-    int hold[2]
-
 cdef struct Tracee:
     int tid, tgid
     int state
@@ -79,9 +73,7 @@ cdef struct Tracee:
     Fs *fs
     ExecPlan *plan
     int slot                 # arena slot of the last rewritten call, -1 none
-    uint64_t slot_nr         # that call's number
-    Pin pins[PINS]           # what calls hold that a signal interrupted, the oldest first
-    int npins
+    uint64_t frame[8]        # of that call: the guest's own registers, at 6 its number, at 7 where it goes on
     int hold[2]              # descriptors that the call in progress needs, -1 none
     int exit_action
     uint64_t saved[6]        # arguments kept for the exit action
@@ -104,6 +96,7 @@ cdef struct Tracee:
     uint64_t ip, sp
     bint compat              # by a number of i386; args are its 32 bits, nr is that of x86_64 once the row is known
     uint64_t full[6]         # the whole registers of the arguments
+    uint64_t number          # as the guest has it, also where nr is another's
     int direct               # number of the call to make in the place of a socketcall, 0 none
     Injection *injected
     unsigned int mark        # of a seccomp stop: what the filter returned with it
@@ -254,60 +247,12 @@ cdef void tracee_release_call(Tracee *t) noexcept nogil:
         plan_free(t.plan)
         t.plan = NULL
 
-cdef void pin_drop(Tracee *t, int which) noexcept nogil:
-    """Forget an interrupted call."""
-    cdef int i
-    for i in range(2):
-        if t.pins[which].hold[i] >= 0:
-            c_close(t.pins[which].hold[i])
-    if t.pins[which].slot >= 0:
-        slot_free(t.pins[which].slot)
-    t.npins -= 1
-    memmove(&t.pins[which], &t.pins[which + 1], (t.npins - which) * sizeof(Pin))
-
-cdef void pin_call(Tracee *t) noexcept nogil:
-    """Set aside what the interrupted call holds."""
-    if t.npins == PINS:
-        pin_drop(t, 0)
-    t.pins[t.npins].slot = t.slot
-    t.pins[t.npins].nr = t.slot_nr
-    memcpy(t.pins[t.npins].hold, t.hold, sizeof(t.hold))
-    t.npins += 1
-    t.slot = t.hold[0] = t.hold[1] = -1
-
-cdef bint slot_runs(Tracee *t, int slot) noexcept nogil:
-    """Say whether a call of this number, under way or interrupted, owns the slot: nothing else may be made from a stub."""
-    cdef int i
-    if t.slot == slot and slot >= 0:
-        return t.nr == t.slot_nr or t.nr == NR_restart_syscall
-    for i in range(t.npins):
-        if t.pins[i].slot == slot and slot >= 0:
-            return t.nr == t.pins[i].nr or t.nr == NR_restart_syscall
-    return False
-
-cdef void pin_resume(Tracee *t, int slot) noexcept nogil:
-    """The call that owns this slot goes on: what later calls hold is free."""
-    cdef int i
-    if t.slot == slot:
-        return
-    for i in range(t.npins):
-        if t.pins[i].slot == slot:
-            tracee_release_call(t)
-            t.slot = slot
-            t.slot_nr = t.pins[i].nr
-            memcpy(t.hold, t.pins[i].hold, sizeof(t.hold))
-            t.pins[i].slot = t.pins[i].hold[0] = t.pins[i].hold[1] = -1
-            pin_drop(t, i)
-            return
-
 cdef void tracee_free(Tracee *t) noexcept nogil:
     if t.near:
         placement_forget(t)
     if t.special:
         special_forget(t)
     tracee_release_call(t)
-    while t.npins > 0:
-        pin_drop(t, 0)
     free(t.note)
     free(t.rooms)
     free(t.injected)

@@ -15,12 +15,13 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MACHINES = ("x86_64", "i386")
+MACHINES = ("x86_64", "i386", "i386-nested")
 # Files the result depends on, besides stub-MACHINE.S and MACHINE.h.
 UNITS = ("loader.c", "image.c", "stack.c")
 SOURCES = (*UNITS, "parts.h", "loader.h", "places-i386.h", "loader.lds")
 # What the compiler of x86_64 needs to be told; headers and libraries of the machine are not used.
-MACHINE_FLAGS = {"x86_64": (), "i386": ("-m32", "-march=i686", "-mpreferred-stack-boundary=2", "-fno-pic")}
+I386_FLAGS = ("-m32", "-march=i686", "-mpreferred-stack-boundary=2", "-fno-pic")
+MACHINE_FLAGS = {"x86_64": (), "i386": I386_FLAGS, "i386-nested": (*I386_FLAGS, "-DPYROOT_NESTED")}
 
 # fmt: off
 COMPILE_FLAGS = [
@@ -76,7 +77,7 @@ def build(out_dir: str, cc: str = "gcc", machine: str = "x86_64") -> str:
     compiler, extra = cc.split(), MACHINE_FLAGS[machine]
     with tempfile.TemporaryDirectory(prefix="pyroot-loader-") as work:
         objects = []
-        for source in (*UNITS, f"stub-{machine}.S"):
+        for source in (*UNITS, f"stub-{machine.removesuffix('-nested')}.S"):
             objects.append(os.path.join(work, source + ".o"))
             subprocess.run([*compiler, *COMPILE_FLAGS, *extra, "-c", os.path.join(HERE, source), "-o", objects[-1]], check=True)
         script = os.path.join(work, "loader.lds")

@@ -138,6 +138,20 @@ static word find_room(word address, word size)
     return address && got != (long)address ? 0 : (word)got;
 }
 
+/* Whether each segment of a program with fixed addresses has room, though something lies between them: this loader, where
+ * it loads that of a pyroot inside a pyroot. */
+static word find_gaps(const struct image *image, word page)
+{
+    for (u16 i = 0; i < image->phnum; i++) {
+        const struct segment *segment = &image->segments[i];
+        word start = segment->vaddr & -page, end = (segment->vaddr + segment->memsz + page - 1) & -page;
+
+        if (segment->type == PT_LOAD && segment->memsz && !find_room(start, end - start))
+            return 0;
+    }
+    return image->low;
+}
+
 /* Choose the difference between linked and mapped addresses. */
 static void place_image(struct image *image, const struct stack *stack, word page)
 {
@@ -146,6 +160,8 @@ static void place_image(struct image *image, const struct stack *stack, word pag
     image->bias = 0;
     if (image->type == ET_EXEC) {
         room = find_room(image->low, size);
+        if (!room)
+            room = find_gaps(image, page);
     } else if (image->has_interp) {
         int randomized = is_randomized(stack);
 

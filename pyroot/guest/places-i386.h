@@ -16,6 +16,7 @@
 #define LOADER32_STACK_TOP  0x130000
 #define LOADER32_HEADERS    0x130000        /* buffer for ELF header and program headers */
 #define LOADER32_END        0x150000
+#define LOADER32_STRIDE     0x60000         /* where the loader of a pyroot inside a pyroot lies, behind that one's */
 #define LOADER32_BRK        0x3a000000      /* heap of last resort, where PR_SET_MM_MAP is refused */
 #define LOADER32_REPORT     183             /* number (getcwd) of the call that tells the arena's address: the last one */
 
@@ -30,11 +31,16 @@
     0xff, 0x64, 0x24, 0xfc                  /* jmp *-4(%esp) */
 
 #if defined(__i386__)
-#define LOADER_TEXT         LOADER32_TEXT
-#define LOADER_INFO         LOADER32_INFO
-#define LOADER_STACK_TOP    LOADER32_STACK_TOP
-#define LOADER_HEADERS      LOADER32_HEADERS
-#define LOADER_END          LOADER32_END
+#if defined(PYROOT_NESTED)
+#define LOADER32_SHIFT      LOADER32_STRIDE
+#else
+#define LOADER32_SHIFT      0
+#endif
+#define LOADER_TEXT         (LOADER32_TEXT + LOADER32_SHIFT)
+#define LOADER_INFO         (LOADER32_INFO + LOADER32_SHIFT)
+#define LOADER_STACK_TOP    (LOADER32_STACK_TOP + LOADER32_SHIFT)
+#define LOADER_HEADERS      (LOADER32_HEADERS + LOADER32_SHIFT)
+#define LOADER_END          (LOADER32_END + LOADER32_SHIFT)
 #define LOADER_BRK          LOADER32_BRK
 #define LOADER_ARENA_MAX    0x10000000      /* most bytes behind LOADER_BRK at which its heap may start */
 #endif

@@ -1,8 +1,9 @@
-/* Calls of one width from a program of the other.  Usage: mixed code | threads | tracer | nomm PROGRAM
+/* Calls of one width from a program of the other.  Usage: mixed code | threads | tracer | nomm PROGRAM | escape HOSTPATH
  *
  * code: an i386 program makes `syscall` from 64-bit code, an x86_64 one int 0x80 from 32-bit code (both by a far jump).
  * threads (x86_64): eight threads make their first int 0x80 at the same time, while a timer interrupts them all.
  * tracer: what ptrace(2) says to somebody who wants to be a tracer, and to a child that wants to be traced.
+ * escape: a signal handler gives the interrupted open another path, where the call is about to be made again.
  * nomm: execute PROGRAM where prctl(PR_SET_MM) is refused, so that its heap stays where the loader's was. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,8 +19,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define THREADS 8
@@ -139,6 +143,37 @@ static int tracer(void)
     return 0;
 }
 
+#if defined(__x86_64__)
+#define FIRST REG_RDI
+#define OPEN 2
+#else
+#define FIRST REG_EBX
+#define OPEN 5
+#endif
+static char *outside;
+
+static void other_path(int number, siginfo_t *info, void *context)
+{
+    ucontext_t *user = context;
+
+    (void)number, (void)info;
+    user->uc_mcontext.gregs[FIRST] = (long)outside;
+}
+
+static int escape(char *path)
+{
+    struct sigaction action = {.sa_sigaction = other_path, .sa_flags = SA_RESTART | SA_SIGINFO};
+    struct itimerval soon = {{0, 0}, {0, 100000}};
+
+    outside = path;
+    mkfifo("/w/fifo", 0600);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    errno = 0;
+    printf("open %d\n", syscall(OPEN, "/b/../w/fifo", O_RDONLY) < 0 ? errno : 0);
+    return 0;
+}
+
 static int nomm(char **argv)
 {
     struct sock_filter program[] = {
@@ -164,7 +199,7 @@ int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc > 2)
-        return nomm(argv);
+        return strcmp(argv[1], "escape") ? nomm(argv) : escape(argv[2]);
 #if defined(__x86_64__)
     if (argc > 1 && !strcmp(argv[1], "threads"))
         return threads();

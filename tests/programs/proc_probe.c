@@ -261,7 +261,7 @@ static void print_lines(const char *const *names)
 /* states: what status, stat and wchan say of oneself and of a stopped child */
 static int states(void)
 {
-    static const char *const names[] = {"Name", "State", "TracerPid", "Seccomp", "Threads", "Cpus_allowed", "SigQ", NULL};
+    static const char *const names[] = {"Name", "State", "TracerPid", "Seccomp", "Threads", "Cpus_allowed", NULL};
     char path[100];
     pid_t child = fork();
     int status;
@@ -310,27 +310,36 @@ static void bound(const char *name)
     result("bind", name, bind(fd, (void *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0 ? -1 : 0);
 }
 
-/* sockets DIR: what net/unix calls bound sockets */
-static int sockets(const char *dir)
+static int by_text(const void *a, const void *b)
 {
-    char path[300], *line, *rest, *name;
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
-    snprintf(path, sizeof(path), "%s/pyrootprobe-absolute", dir);
-    bound(path);
+/* sockets DIR MARK: what net/unix calls bound sockets whose names hold MARK; it lists them in no order */
+static int sockets(const char *dir, const char *mark)
+{
+    char paths[3][300], *line, *rest, *name, *names[100];
+    int n = 0;
+
+    snprintf(paths[0], sizeof(paths[0]), "%s/%s-absolute", dir, mark);
+    snprintf(paths[1], sizeof(paths[1]), "%s-relative", mark);
+    snprintf(paths[2], sizeof(paths[2]), "./%s with blanks", mark);
     if (chdir(dir) < 0)
         return 1;
-    bound("pyrootprobe-relative");
-    bound("./pyrootprobe with blanks");
+    for (int i = 0; i < 3; i++)
+        bound(paths[i]);
     slurp("/proc/net/unix");
-    for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        if ((name = strstr(line, "pyrootprobe"))) {
+    for (line = strtok_r(text, "\n", &rest); line && n < 100; line = strtok_r(NULL, "\n", &rest))
+        if ((name = strstr(line, mark))) {
             while (name > line && name[-1] != ' ')
                 name--;
-            printf("listed %s\n", name);
+            names[n++] = name;
         }
-    unlink(path);
-    unlink("pyrootprobe-relative");
-    unlink("pyrootprobe with blanks");
+    qsort(names, (size_t)n, sizeof(*names), by_text);
+    for (int i = 0; i < n; i++)
+        printf("listed %s\n", names[i]);
+    for (int i = 0; i < 3; i++)
+        unlink(paths[i]);
     return 0;
 }
 
@@ -427,7 +436,7 @@ int main(int count, char **words)
     if (!strcmp(what, "states"))
         return states();
     if (!strcmp(what, "sockets"))
-        return sockets(argument);
+        return sockets(argument, words[3]);
     if (!strcmp(what, "self"))
         return self();
     if (!strcmp(what, "table"))

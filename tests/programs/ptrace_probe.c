@@ -104,7 +104,10 @@ void show_message(pid_t pid)
     unsigned long message = ~0ul;
 
     REQUEST(PTRACE_GETEVENTMSG, pid, 0, &message);
-    say("  message: %s%ld", message > 1000 ? name_of(message) : "", message > 1000 ? 0 : (long)message);
+    if (message == (unsigned long)pid)
+        say("  message: %s", name_of(pid));
+    else
+        say("  message: %ld", (long)message);
 }
 
 void finish(pid_t pid)
@@ -406,10 +409,14 @@ static void run_births_with(long options)
         const char *name = name_of(got);
         char *line = lines[atoi(name + 1) % 8];
 
-        if (WIFSTOPPED(status) && status >> 16 && ptrace(PTRACE_GETEVENTMSG, got, 0, &message) == 0 && message > 1000)
-            name_of(message);
-        snprintf(line + strlen(line), sizeof lines[0] - strlen(line), "; %s %s", text_of(status), message > 1000 ? name_of(message) :
-                 message ? "code" : "");
+        int event = WIFSTOPPED(status) ? status >> 16 : 0;
+
+        if (event)
+            ptrace(PTRACE_GETEVENTMSG, got, 0, &message);
+        if (event && event != PTRACE_EVENT_EXIT)
+            snprintf(line + strlen(line), sizeof lines[0] - strlen(line), "; %s %s", text_of(status), name_of(message));
+        else
+            snprintf(line + strlen(line), sizeof lines[0] - strlen(line), "; %s %#lx", text_of(status), message);
         sig = WIFSTOPPED(status) && status >> 16 == 0 && WSTOPSIG(status) != SIGSTOP ? WSTOPSIG(status) : 0;
         ptrace(PTRACE_CONT, got, 0, sig);
     }

@@ -1,0 +1,21 @@
+"""Fuzzers: random input for the supervisor, which must neither crash nor hang nor disagree with the kernel.
+
+``python -m tests.fuzz NAME --seconds N --seed S`` runs one.  Each turn has a seed of its own; what fails is printed with that seed,
+made smaller where the fuzzer knows how, and recorded in ``tests/fuzz/corpus/NAME``, which later runs try first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .calls import Calls
+from .programs import Programs
+from .race import Race
+from .views import Views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .engine import Fuzzer
+
+FUZZERS: dict[str, Callable[[], Fuzzer]] = {"calls": Calls, "programs": Programs, "views": Views, "race": Race}

@@ -1,0 +1,108 @@
+"""The loop that all fuzzers share: seeds, time, the corpus of seeds that once failed."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+
+
+class Failed(Exception):
+    """A turn went wrong; the text says how."""
+
+
+class Fuzzer(Protocol):
+    """What a fuzzer offers: turns that are decided by their seed and size alone."""
+
+    name: str
+    size: int
+
+    def open(self) -> None:
+        """Make what all turns need."""
+
+    def turn(self, seed: int, size: int) -> str:
+        """Do one turn; return a word on it, or raise Failed."""
+
+    def close(self) -> None:
+        """Remove what open made."""
+
+
+@dataclass
+class Report:
+    """What a run did."""
+
+    turns: int = 0
+    failures: int = 0
+
+
+def corpus(name: str) -> list[tuple[int, int]]:
+    """Return the (seed, size) pairs that failed once."""
+    try:
+        with open(os.path.join(CORPUS, name), encoding="ascii") as file:
+            return [(int(line.split()[0]), int(line.split()[1])) for line in file if line.strip() and not line.startswith("#")]
+    except OSError:
+        return []
+
+
+def record(name: str, seed: int, size: int, why: str) -> None:
+    """Add a failure to the corpus, once."""
+    if (seed, size) in corpus(name):
+        return
+    os.makedirs(CORPUS, exist_ok=True)
+    with open(os.path.join(CORPUS, name), "a", encoding="ascii", errors="replace") as file:
+        file.write(f"# {why.splitlines()[0][:120]}\n{seed} {size}\n")
+
+
+def smaller(fuzzer: Fuzzer, seed: int, size: int) -> tuple[int, str]:
+    """Find a smaller size that fails with this seed; return it and how it fails."""
+    best, why = size, ""
+    for candidate in (1, 2, 4, 8, 16, 32, 64, 128):
+        if candidate >= best:
+            break
+        try:
+            fuzzer.turn(seed, candidate)
+        except Failed as error:
+            return candidate, str(error)
+    return best, why
+
+
+def seeds(fuzzer: Fuzzer, first: int) -> Iterator[tuple[int, int]]:
+    """Yield what to try: the corpus, then new seeds without end."""
+    yield from corpus(fuzzer.name)
+    rng = random.Random(first)
+    while True:
+        yield rng.randrange(1, 1 << 48), fuzzer.size
+
+
+def run(fuzzer: Fuzzer, seconds: float, first: int, say: bool = True, keep: bool = True) -> Report:
+    """Run a fuzzer for some time; failures are printed, and recorded if ``keep``."""
+    report = Report()
+    end = time.monotonic() + seconds
+    if say:
+        print(f"{fuzzer.name}: seed {first}", flush=True)
+    fuzzer.open()
+    try:
+        for seed, size in seeds(fuzzer, first):
+            report.turns += 1
+            try:
+                fuzzer.turn(seed, size)
+            except Failed as error:
+                report.failures += 1
+                found, why = smaller(fuzzer, seed, size)
+                print(f"{fuzzer.name}: seed {seed} size {found}: {why or error}", flush=True)
+                if keep:
+                    record(fuzzer.name, seed, found, why or str(error))
+            if time.monotonic() > end:
+                break
+    finally:
+        fuzzer.close()
+    if say:
+        print(f"{fuzzer.name}: {report.turns} turns, {report.failures} failed", flush=True)
+    return report

@@ -1,0 +1,132 @@
+"""Mutated ELF headers and #! lines: execve says what it says in a real chroot, and the supervisor goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import struct
+import subprocess
+
+from tests.oracle.build import compile_program
+
+from .engine import Failed
+from .guests import PROGRAMS, Guest
+
+FIELDS = [(4, 1), (5, 1), (6, 1), (7, 1), (16, 2), (18, 2), (20, 4), (24, 8), (32, 8), (40, 8), (48, 4), (52, 2), (54, 2), (56, 2), (60, 2)]
+VALUES = [0, 1, 2, 3, 0x3E, 56, 64, 0x7F, 0xFF, 0x1000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFF000, 1 << 47,
+          (1 << 63) - 1, 1 << 63, (1 << 64) - 1]  # fmt: skip
+PROGRAM_FIELDS = [(0, 4), (4, 4), (8, 8), (16, 8), (32, 8), (40, 8), (48, 8)]
+INTERPRETERS = [b"/probe", b"probe", b"/l/../probe", b"/nowhere", b"/place", b"/marker", b"/cases/0", b"", b"/probe/", b"/abs", b"/lib.so",
+                b"/" + b"x" * 260, b"/proc/self/exe", b"/outside/probe"]  # fmt: skip
+BLANKS = [b"", b" ", b"\t", b"  \t", b" argument", b" two words ", b"\0", b" \0x", b"\r"]
+
+
+def put(content: bytearray, at: int, size: int, value: int) -> None:
+    """Write a number where there is room for it."""
+    if at >= 0 and at + size <= len(content):
+        content[at: at + size] = struct.pack("<Q", value & (1 << 64) - 1)[:size]
+
+
+def mutated_elf(rng: random.Random, original: bytes) -> bytes:
+    """Change a few fields of the header or of program headers, or cut the file."""
+    content = bytearray(original)
+    offset, count = struct.unpack_from("<Q", original, 32)[0], struct.unpack_from("<H", original, 56)[0]
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        what = rng.random()
+        value = rng.choice(VALUES) if rng.random() < 0.7 else rng.randrange(1 << rng.randrange(1, 65))
+        if what < 0.4:
+            at, size = rng.choice(FIELDS)
+        elif what < 0.9:
+            at, size = rng.choice(PROGRAM_FIELDS)
+            at += offset + 56 * rng.randrange(count)
+            if rng.random() < 0.4:
+                old = int.from_bytes(content[at: at + size], "little")
+                value = old + rng.choice([-4096, -1, 1, 2, 4095, 4096, 1 << 20])
+        else:
+            del content[rng.randrange(0, min(len(content), 1200)):]
+            continue
+        put(content, at, size, value)
+    return bytes(content)
+
+
+def script(rng: random.Random) -> bytes:
+    """Make a #! line and what is behind it."""
+    line = b"#!" + rng.choice(BLANKS[:4]) + rng.choice(INTERPRETERS) + rng.choice(BLANKS)
+    if rng.random() < 0.15:
+        line += rng.choice([b" ", b"a"]) * rng.randrange(230, 270)
+    return line + rng.choice([b"\n", b"\n", b"\n", b"", b"\0", b"\nrest\n"])
+
+
+class Programs:
+    """Each turn is a set of files that the probe executes on both sides."""
+
+    name = "programs"
+    size = 60
+
+    def open(self) -> None:
+        """Make the root with the programs that are mutated: a static one, and one with an interpreter of its own."""
+        self.guest = Guest("exec_probe")
+        self.static = compile_program([f"{PROGRAMS}/rows_probe.c"], "-static", name="rows-probe")
+        interpreter = f"{self.guest.root}/interpreter"
+        shutil.copy(compile_program([f"{PROGRAMS}/exec_probe.c"], "-static", name="exec_probe"), interpreter)
+        self.dynamic = f"{self.guest.parent}/dynamic"
+        source = f"{self.guest.parent}/dynamic.c"
+        with open(source, "w", encoding="ascii") as file:
+            file.write("int main(void) { return 5; }\n")
+        subprocess.run(["gcc", "-o", self.dynamic, source, "-Wl,--dynamic-linker=/interpreter"], check=True)
+        os.mkdir(f"{self.guest.root}/cases")
+        os.chmod(f"{self.guest.root}/cases", 0o755)
+
+    def fill(self, seed: int, size: int) -> list[str]:
+        """Write the files of a turn; return their names."""
+        rng = random.Random(seed)
+        originals = []
+        for path in (self.static, self.dynamic):
+            with open(path, "rb") as file:
+                originals.append(file.read())
+        names = []
+        for i in range(size):
+            content = script(rng) if rng.random() < 0.4 else mutated_elf(rng, rng.choice(originals))
+            name = f"/cases/{i}"
+            target = self.guest.root + name
+            if os.path.lexists(target):
+                os.unlink(target)
+            with open(target, "wb") as file:
+                file.write(content)
+            os.chmod(target, 0o755 if rng.random() < 0.97 else 0o644)
+            names.append(name)
+        return names
+
+    def turn(self, seed: int, size: int) -> str:
+        """Execute the files on both sides and compare."""
+        text = "\n".join(self.fill(seed, size)).encode() + b"\n"
+        mine = self.guest.pyroot("run", text=text)
+        if mine.status != 0 or len(mine.stdout.splitlines()) != size:
+            raise Failed(f"the probe ended with {mine.status}: {mine.stdout[-200:]} {mine.stderr[-500:]}")
+        if os.geteuid() != 0:
+            return "no real chroot"
+        real = self.guest.real("run", text=text)
+        for expected, seen in zip(real.stdout.splitlines(), mine.stdout.splitlines(), strict=True):
+            if not alike(expected, seen) and self.has_segments(seen.split()[0]):
+                raise Failed(f"{seen}, in a chroot {expected}")
+        return "agreed"
+
+    def has_segments(self, name: str) -> bool:
+        """Say whether a program has a PT_LOAD; the loader refuses one without, of which the kernel starts the interpreter alone."""
+        with open(self.guest.root + name, "rb") as file:
+            content = file.read()
+        if content[:4] != b"\x7fELF" or len(content) < 64:
+            return True
+        start, count = struct.unpack_from("<Q", content, 32)[0], struct.unpack_from("<H", content, 56)[0]
+        kinds = [content[start + 56 * i: start + 56 * i + 4] for i in range(count)]
+        return b"\1\0\0\0" in kinds
+
+    def close(self) -> None:
+        """Remove the root."""
+        self.guest.remove()
+
+
+def alike(expected: str, seen: str) -> bool:
+    """Say whether two outcomes are the same; how a program dies that could not be loaded is not compared."""
+    return expected == seen or (" signal " in expected and " signal " in seen)

@@ -1,0 +1,231 @@
+/* Makes random system calls with random arguments, each batch in a child, and tells at the end that it is still there.
+ *
+ *   fuzz_calls SEED BATCHES PATH...     PATHs are used as strings beside those made up here
+ *
+ * Left out are calls whose arguments could hit processes of the same user outside, make objects that outlive us, or block the
+ * machine: the list is in harmless().
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CALLS = 24, LAST = 480 };
+static uint64_t state;
+static char *pages;             /* two pages, then a hole */
+static char **given;
+static int givens, sockets[2], directory;
+
+static uint32_t chance(uint32_t n)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 20) % n;
+}
+
+static int harmless(long number)
+{
+    static const short left_out[] = {
+        SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_pidfd_send_signal, SYS_reboot, SYS_sync,
+        SYS_syncfs, SYS_shmget, SYS_semget, SYS_msgget, SYS_mq_open, SYS_setpriority, SYS_ioprio_set, SYS_sched_setscheduler,
+        SYS_sched_setparam, SYS_sched_setattr, SYS_prlimit64, SYS_migrate_pages, SYS_move_pages, SYS_fcntl, SYS_process_madvise,
+        SYS_process_mrelease, SYS_keyctl, SYS_add_key, SYS_request_key, SYS_msgctl, SYS_semctl, SYS_shmctl, SYS_msgsnd, SYS_msgrcv,
+        SYS_semop, SYS_semtimedop, SYS_shmat, SYS_setpgid, SYS_setsid, SYS_mq_unlink, SYS_vhangup, SYS_io_setup, SYS_fallocate,
+    };
+
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
+        if (number == left_out[i])
+            return 0;
+    return 1;
+}
+
+/* The same for the numbers of int 0x80 (asm/unistd_32.h). */
+static int harmless80(long number)
+{
+    static const short left_out[] = {
+        1, 2, 29, 36, 37, 55, 57, 66, 97, 110, 111, 117, 120, 154, 156, 178, 190, 221, 238, 245, 252, 270, 277, 278, 279, 280, 281, 282,
+        286, 287, 288, 289, 294, 317, 324, 335, 340, 344, 351, 393, 394, 395, 396, 397, 398, 399, 400, 401, 402, 420, 424, 435, 440, 448,
+    };
+
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
+        if (number == left_out[i])
+            return 0;
+    return 1;
+}
+
+static long call(long number, const long *a)
+{
+    long result;
+    register long r10 __asm__("r10") = a[3];
+    register long r8 __asm__("r8") = a[4];
+    register long r9 __asm__("r9") = a[5];
+
+    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+static long call80(long number, const long *a)
+{
+    long result;
+
+    __asm__ volatile("push %%rbx; mov %2, %%ebx; int $0x80; pop %%rbx" : "=a"(result)
+                     : "a"(number), "r"((int)a[0]), "c"(a[1]), "d"(a[2]), "S"(a[3]), "D"(a[4]) : "r8", "r9", "r10", "r11", "memory");
+    return result;
+}
+
+/* A path, put where it ends right before the hole, at a page boundary, or anywhere. */
+static long path(void)
+{
+    static const char *parts[] = {"/", ".", "..", "/marker", "place", "/proc/self/fd", "/proc/self/root", "l", "", "//", "/tmp/",
+                                  "/proc/self/exe", "/proc/thread-self/cwd", "tmp/f", "/abs", "/dev/../", "/proc/self/fd/0", "x"};
+    char text[9000];
+    size_t n = 0;
+
+    if (givens && chance(3) == 0) {
+        n = strlen(strcpy(text, given[chance((uint32_t)givens)]));
+    } else {
+        for (uint32_t i = chance(7) + 1; i; i--)
+            n += strlen(strcpy(text + n, parts[chance(sizeof parts / sizeof *parts)]));
+        if (chance(20) == 0)
+            for (; n < 4090 + chance(20); n++)
+                text[n] = "/ab."[chance(4)];
+        if (chance(20) == 0)
+            for (uint32_t i = chance(300); i; i--)
+                text[n++] = 'n';
+    }
+    text[n] = 0;
+    switch (chance(4)) {
+    case 0: return (long)memcpy(pages + 8192 - n - 1, text, n + 1);
+    case 1: return (long)memcpy(pages + 8192 - n, text, n);               /* without its end */
+    case 2: return n + 8 < 4096 + 8 ? (long)memcpy(pages + 4092, text, n + 1 < 4100 ? n + 1 : 4100) : (long)pages;
+    default: return (long)strcpy(pages + chance(64), text);
+    }
+}
+
+static long structure(void)
+{
+    uint64_t *words = (uint64_t *)(pages + (chance(3) ? 8 * chance(400) : 8192 - 8 * (1 + chance(16))));
+
+    for (int i = 0; i < 16 && (char *)(words + i + 1) <= pages + 8192; i++)
+        switch (chance(6)) {
+        case 0: words[i] = (uint64_t)path(); break;
+        case 1: words[i] = (uint64_t)-1; break;
+        case 2: words[i] = chance(200); break;
+        case 3: words[i] = (uint64_t)(pages + chance(8192)); break;
+        case 4: words[i] = state; break;
+        default: words[i] = 0;
+        }
+    if (chance(3) == 0)
+        *(uint16_t *)words = AF_UNIX;
+    return (long)words;
+}
+
+static long word(void)
+{
+    switch (chance(14)) {
+    case 0: return AT_FDCWD;
+    case 1: return directory;
+    case 2: return sockets[chance(2)];
+    case 3: return (long)chance(16);
+    case 4: return 1L << chance(64);
+    case 5: return -(long)chance(5);
+    case 6: return (long)(pages + 8192 - chance(9));
+    case 7: return (long)(0x7ffffffff000UL - chance(2) * 4096);
+    case 8: return (long)chance(0x2000);
+    case 9: return structure();
+    case 10: return 0;
+    case 11: return (long)(0x100000000UL | (uint32_t)AT_FDCWD);
+    default: return path();
+    }
+}
+
+static void batch(int turn)
+{
+    struct rlimit file = {1 << 20, 1 << 20}, memory = {1 << 29, 1 << 29}, files = {64, 64}, none = {0, 0}, time = {2, 2};
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setrlimit(RLIMIT_FSIZE, &file);
+    setrlimit(RLIMIT_AS, &memory);
+    setrlimit(RLIMIT_NOFILE, &files);
+    setrlimit(RLIMIT_CORE, &none);
+    setrlimit(RLIMIT_CPU, &time);
+    for (int i = 0; i < CALLS; i++) {
+        long a[6], number = chance(LAST), result;
+        int kind = (int)chance(12);
+        for (int k = 0; k < 6; k++)
+            a[k] = word();
+        if (!harmless(number) || (number == SYS_exit || number == SYS_exit_group || number == SYS_pause))
+            continue;
+        if (number == SYS_clone)
+            a[0] &= ~(long)(CLONE_VM | CLONE_PARENT);   /* a child of ours with a memory of its own */
+        if (kind == 0)
+            result = call(number | 0x40000000L, a);
+        else if (kind == 1)
+            result = harmless80(number) ? call80(number, a) : 0;
+        else if (kind == 2)
+            result = call((long)state, a);
+        else
+            result = call(number, a);
+        if (result == 0 && kind > 1 && (number == SYS_clone || number == SYS_clone3 || number == SYS_fork || number == SYS_vfork))
+            _exit(0);
+    }
+    _exit(turn & 0x7f);
+}
+
+int main(int argc, char **argv)
+{
+    int killed = 0, ended = 0, late = 0;
+    uint64_t seed;
+
+    if (argc < 3)
+        return 0;
+    seed = strtoull(argv[1], NULL, 0);
+    given = argv + 3;
+    givens = argc - 3;
+    pages = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(pages + 8192, 4096);
+    directory = open("/", O_PATH | O_DIRECTORY);
+    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, sockets))
+        return 1;
+    for (int i = 0; i < atoi(argv[2]); i++) {
+        struct timespec moment = {0, 2000000};
+        int status, waited = 0;
+        pid_t pid, got = 0;
+        state = (seed + (uint64_t)i) * 0x9E3779B97F4A7C15u | 1;
+        pid = fork();
+        if (pid == 0)
+            batch(i);
+        while ((got = waitpid(pid, &status, WNOHANG)) == 0 && waited++ < 250)
+            nanosleep(&moment, NULL);
+        if (got == 0) {
+            late++;
+            kill(pid, SIGKILL);
+            waitpid(pid, &status, 0);
+        } else if (WIFEXITED(status)) {
+            ended++;
+        } else {
+            killed++;
+        }
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    }
+    printf("batches %d ended %d killed %d late %d alive %d\n", atoi(argv[2]), ended, killed, late, access("/keep/marker", F_OK) == 0);
+    return 0;
+}

@@ -1,0 +1,141 @@
+/* Makes raw system calls that are described on stdin, each in a child of its own, and prints what came of them.
+ *
+ * A line: a label, the number, and up to six arguments of the form KIND:VALUE
+ *   i:NUMBER  s:STRING  x:HEX BYTES  z:SIZE (zeroed)  o:SIZE (zeroed, printed afterwards as text)
+ *   a:PATH (struct sockaddr_un)  m:PATH (struct msghdr to that address)  M:PATH (the same as the only mmsghdr)
+ *   d:PATH (O_PATH descriptor)  r:PATH (descriptor for reading)  t: u: (AF_UNIX stream, datagram socket)  n: (inotify)  f: (fanotify)
+ *   p:PID (pidfd of it)  S: (pid of the supervisor)
+ * Run without a terminal line it does nothing: as a program that others execute it just ends.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static long call(long number, const long *a)
+{
+    long result;
+    register long r10 __asm__("r10") = a[3];
+    register long r8 __asm__("r8") = a[4];
+    register long r9 __asm__("r9") = a[5];
+
+    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+static long supervisor;     /* our parent: we are the command */
+
+static struct sockaddr_un *address(const char *path)
+{
+    struct sockaddr_un *a = calloc(1, sizeof *a);
+
+    a->sun_family = AF_UNIX;
+    strncpy(a->sun_path, path, sizeof a->sun_path - 1);
+    return a;
+}
+
+static struct mmsghdr *message(const char *path)
+{
+    struct mmsghdr *m = calloc(2, sizeof *m);
+    struct iovec *part = calloc(1, sizeof *part);
+
+    part->iov_base = "x";
+    part->iov_len = 1;
+    m->msg_hdr = (struct msghdr){.msg_name = address(path), .msg_namelen = sizeof(struct sockaddr_un), .msg_iov = part, .msg_iovlen = 1};
+    return m;
+}
+
+static long bytes(const char *hex)
+{
+    size_t n = strlen(hex) / 2;
+    unsigned char *data = calloc(n + 1, 1);
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned value;
+        sscanf(hex + 2 * i, "%2x", &value);
+        data[i] = (unsigned char)value;
+    }
+    return (long)data;
+}
+
+static long argument(const char *word, char **shown)
+{
+    const char *value = word + 2;
+
+    switch (*word) {
+    case 'i': return strtol(value, NULL, 0);
+    case 's': return (long)value;
+    case 'x': return bytes(value);
+    case 'z': return (long)calloc(1, (size_t)atol(value));
+    case 'o': return (long)(*shown = calloc(1, (size_t)atol(value) + 1));
+    case 'a': return (long)address(value);
+    case 'm': return (long)&message(value)->msg_hdr;
+    case 'M': return (long)message(value);
+    case 'd': return open(value, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    case 'r': return open(value, O_RDONLY | O_CLOEXEC);
+    case 't': return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    case 'u': return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    case 'n': return inotify_init1(IN_CLOEXEC);
+    case 'f': return syscall(SYS_fanotify_init, FAN_CLASS_NOTIF | FAN_REPORT_FID | FAN_CLOEXEC, 0);
+    case 'p': return syscall(SYS_pidfd_open, atoi(value), 0);
+    case 'S': return supervisor;
+    default: exit(2);
+    }
+}
+
+/* One line, in the child; what is printed goes through the pipe that a successful execve closes. */
+static void one(int out, char **words, int count)
+{
+    char *shown = NULL, text[600];
+    long arguments[6] = {0}, number = atol(words[1]), result;
+
+    for (int i = 2; i < count && i < 8; i++)
+        arguments[i - 2] = argument(words[i], &shown);
+    result = call(number, arguments);
+    if (result == 0 && (number == SYS_clone || number == SYS_clone3 || number == SYS_vfork || number == SYS_fork))
+        _exit(0);
+    snprintf(text, sizeof text, "%ld %s", result < 0 ? result : 0, shown && result > 0 ? shown : "");
+    if (write(out, text, strlen(text)) < 0)
+        _exit(1);
+    _exit(0);
+}
+
+int main(int argc, char **argv)
+{
+    char line[4096], *words[10];
+
+    if (argc < 2)
+        return 0;
+    (void)argv;
+    supervisor = getppid();
+    while (fgets(line, sizeof line, stdin)) {
+        int ends[2], count = 0, n;
+        char text[700];
+        for (char *word = strtok(line, " \n"); word && count < 10; word = strtok(NULL, " \n"))
+            words[count++] = word;
+        if (count < 2 || pipe2(ends, O_CLOEXEC))
+            return 1;
+        fflush(stdout);
+        if (fork() == 0)
+            one(ends[1], words, count);
+        close(ends[1]);
+        n = (int)read(ends[0], text, sizeof text - 1);
+        text[n > 0 ? n : 0] = 0;
+        close(ends[0]);
+        while (wait(NULL) > 0)
+            ;
+        printf("%s %s\n", words[0], n > 0 ? text : "executed");
+    }
+    return 0;
+}

@@ -1,0 +1,31 @@
+"""A short run of each fuzzer, and a longer one with the marker ``fuzz``; ``python -m tests.fuzz`` has no end but yours."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from tests.fuzz import FUZZERS, engine
+from tests.helpers import ordinary_user
+from tests.oracle.build import BuildError
+
+pytestmark = pytest.mark.timeout(300)
+LONG = pytest.param(60.0, marks=pytest.mark.fuzz)
+
+
+@pytest.mark.parametrize("seconds", [2.0, LONG])
+@pytest.mark.parametrize("name", sorted(FUZZERS))
+def test_fuzzer_finds_nothing(name: str, seconds: float) -> None:
+    """The seeds of its corpus, and new ones for some seconds."""
+    obstacle = ordinary_user.why_not()
+    if obstacle:
+        pytest.skip(obstacle)
+    first = int(os.environ.get("PYROOT_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+    try:
+        report = engine.run(FUZZERS[name](), seconds, first, keep=False)
+    except BuildError as error:
+        pytest.skip(str(error))
+    assert report.turns > 0
+    assert report.failures == 0, f"seed {first}"
