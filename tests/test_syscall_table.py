@@ -142,7 +142,7 @@ def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
                 continue
             assert verdict(number, *[0] * 6, arch=arch) == ALLOW, name
             args = [0] * 6
-            args[argument] = {"any": value, "nonzero": 1 << 40, "supervisor": generate.SUPERVISOR_MARK, "dumpable": 4, "bits": 3}[kind]
+            args[argument] = {"any": value, "nonzero": 1 << 40, "supervisor": generate.SUPERVISOR_MARK, "prctl": 4, "bits": 3}[kind]
             assert verdict(number, *args, arch=arch) == expected, name
         else:
             assert verdict(number, arch=arch) == expected, name

@@ -9,17 +9,20 @@ cdef enum:
     SMALL = 1024
     BIG = 16384
     NSMALL = 6144
-    NBIG = 640
-    ARENA_SIZE = 16777216    # NSMALL * SMALL + NBIG * BIG
+    NBIG = 634
+    HUGE = 49152             # for a seccomp filter of any length
+    NHUGE = 2
+    ARENA_SIZE = 16777216    # NSMALL * SMALL + NBIG * BIG + NHUGE * HUGE
 
 cdef struct Arena:
     bint shared
     int fd
     char *map                # NULL if not shared
-    int *small               # stacks of free slots; a big slot is NSMALL + index
+    int *small               # stacks of free slots; a big slot is NSMALL + index, a huge one NSMALL + NBIG + index
     int nsmall
     int *big
     int nbig
+    bint huge[NHUGE]         # taken
     char path[64]            # how the loader opens it
 
 cdef Arena arena
@@ -40,6 +43,7 @@ cdef int arena_open(bint shared) noexcept nogil:
     # the first slot, which is the last of the stack, holds the code by which the 32-bit loader leaves
     arena.nsmall = NSMALL - 1
     arena.nbig = NBIG
+    memset(arena.huge, 0, sizeof(arena.huge))
     if not shared:
         return 0
     arena.fd = c_memfd_create(b"pyroot-arena", MFD_CLOEXEC)
@@ -71,18 +75,25 @@ cdef void arena_close() noexcept nogil:
 
 cdef int slot_take(int data) noexcept nogil:
     """Return a slot with room for ``data`` bytes behind its frame, or -1."""
+    cdef int i
     if data + SLOT_FRAME <= SMALL and arena.nsmall > 0:
         arena.nsmall -= 1
         return arena.small[arena.nsmall]
     if data + SLOT_FRAME <= BIG and arena.nbig > 0:
         arena.nbig -= 1
         return arena.big[arena.nbig]
+    for i in range(NHUGE):
+        if data + SLOT_FRAME > BIG and not arena.huge[i]:
+            arena.huge[i] = True
+            return NSMALL + NBIG + i
     return -1
 
 cdef void slot_free(int slot) noexcept nogil:
     if slot < NSMALL:
         arena.small[arena.nsmall] = slot
         arena.nsmall += 1
+    elif slot >= NSMALL + NBIG:
+        arena.huge[slot - NSMALL - NBIG] = False
     else:
         arena.big[arena.nbig] = slot
         arena.nbig += 1
@@ -90,10 +101,12 @@ cdef void slot_free(int slot) noexcept nogil:
 cdef inline uint64_t slot_offset(int slot) noexcept nogil:
     if slot < NSMALL:
         return <uint64_t>slot * SMALL
-    return <uint64_t>NSMALL * SMALL + <uint64_t>(slot - NSMALL) * BIG
+    if slot < NSMALL + NBIG:
+        return <uint64_t>NSMALL * SMALL + <uint64_t>(slot - NSMALL) * BIG
+    return <uint64_t>NSMALL * SMALL + <uint64_t>NBIG * BIG + <uint64_t>(slot - NSMALL - NBIG) * HUGE
 
 cdef inline int slot_room(int slot) noexcept nogil:
-    return (SMALL if slot < NSMALL else BIG) - SLOT_FRAME
+    return (SMALL if slot < NSMALL else BIG if slot < NSMALL + NBIG else HUGE) - SLOT_FRAME
 
 cdef int slot_at(uint64_t data) noexcept nogil:
     """Return the slot that a data address in the arena belongs to, -1 if none."""
@@ -104,7 +117,10 @@ cdef int slot_of(uint64_t offset) noexcept nogil:
         return -1
     if offset < <uint64_t>NSMALL * SMALL:
         return <int>(offset // SMALL)
-    return NSMALL + <int>((offset - <uint64_t>NSMALL * SMALL) // BIG)
+    offset -= <uint64_t>NSMALL * SMALL
+    if offset < <uint64_t>NBIG * BIG:
+        return NSMALL + <int>(offset // BIG)
+    return NSMALL + NBIG + <int>((offset - <uint64_t>NBIG * BIG) // HUGE)
 
 # -- editing a call ------------------------------------------------------------------------------------------------------
 
@@ -115,7 +131,7 @@ cdef struct Edit:
     bint pointer[6]
     int len
     uint64_t frame[8]        # directly in front of data: written to the slot in one piece
-    char data[BIG]
+    char data[HUGE]
 
 cdef Edit edit
 
@@ -126,7 +142,7 @@ cdef inline void edit_start() noexcept nogil:
 cdef int edit_bytes(int arg, const void *bytes, int n) noexcept nogil:
     """Give an argument a copy of n bytes; return their offset in the slot, or -ENAMETOOLONG."""
     cdef int at = (edit.len + 15) & ~15
-    if at + n > BIG - SLOT_FRAME:
+    if at + n > (HUGE if arg < 0 else BIG) - SLOT_FRAME:
         return -ENAMETOOLONG
     memcpy(edit.data + at, bytes, n)
     edit.len = at + n

@@ -43,17 +43,16 @@ cdef int walk_follow(Walk *w, const char *comp, int n, c_stat *parent, c_stat *s
     if text[0] == c'/':
         if w.resolve & RESOLVE_BENEATH:
             return -EXDEV
-        if w.resolve & RESOLVE_NO_XDEV and (w.bi != 0 or not w.root_known):
+        if w.resolve & RESOLVE_NO_XDEV and (not w.root_known or w.bi != root_binding(w)):
             # the kernel compares with a root that it has looked up only if something made it (nd_jump_root in fs/namei.c)
             return -EXDEV
         result = walk_prepend(w, text, got)
-        walk_start_absolute(w)
-        return result
+        return result if result < 0 else walk_start_absolute(w)
     return walk_prepend(w, text, got)
 
 cdef bint protected_symlinks = False
 
-cdef void walk_start_absolute(Walk *w) noexcept nogil:
+cdef int walk_start_absolute(Walk *w) noexcept nogil:
     w.last = LAST_ROOT
     w.namelen = 0
     w.isbind = False
@@ -66,8 +65,8 @@ cdef void walk_start_absolute(Walk *w) noexcept nogil:
             w.doff = w.hlen if w.dfd >= 0 else 0
             if w.dfd < 0:
                 w.dfd = AT_FDCWD
-    else:
-        walk_to_root(w)
+        return 0
+    return walk_to_root(w)
 
 cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil:
     """If comp is the top of a binding go there; return 1 if so, 0 if not, or -errno.  A final M_CREATE name is not crossed."""
@@ -121,7 +120,7 @@ cdef int removed_up(Walk *w) noexcept nogil:
     cdef int n, above, fd
     if w.resolve & RESOLVE_BENEATH:
         return -EXDEV
-    if w.resolve & RESOLVE_IN_ROOT:
+    if w.resolve & RESOLVE_IN_ROOT or (w.fs != NULL and w.fs.root != NULL and at_nested_root(w)):
         return 0
     fd = c_open(w.h, O_PATH | O_DIRECTORY | O_CLOEXEC)
     if fd < 0:
@@ -287,7 +286,8 @@ cdef void walk_append(Walk *w, const char *text, int n) noexcept nogil:
 cdef void walk_finish(Walk *w) noexcept nogil:
     """Append what the guest wrote behind the last name: it decides the kernel's errors for "x/", "." and ".."."""
     w.placelen = w.hlen
-    if w.last == LAST_DOT:
+    if w.last == LAST_DOT or (w.last == LAST_ROOT and w.bi <= -2 and w.mode != M_CREATE):
+        # (a nested root that was removed is named by a link of /proc)
         walk_append(w, b"/.", 2)
     elif w.last == LAST_DOTDOT:
         # a looked-up ".." needs no search permission of where it leads
@@ -334,7 +334,9 @@ cdef int walk_path(Walk *w, const char *path, int n, int mode) noexcept nogil:
     if path[0] == c'/':
         if w.resolve & RESOLVE_BENEATH:
             return -EXDEV
-        walk_start_absolute(w)
+        n = walk_start_absolute(w)
+        if n < 0:
+            return n
     else:
         if w.bi <= -2:
             walk_removed(w)

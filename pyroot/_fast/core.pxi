@@ -51,8 +51,10 @@ cdef class Core:
 
     def bind(self, bytes host, bytes guest, int flags=0):
         """Show canonical ``host`` at canonical ``guest``; a later binding of one guest path wins.  Raises OSError."""
+        cdef int before = self.view.n, result
         self._add(host, guest, flags)
-        if view_rebuild(&self.view) < 0:
+        result = view_rebuild(&self.view) if self.view.n == before else view_append(&self.view)
+        if result < 0:
             raise MemoryError
 
     def bindings(self):
@@ -227,6 +229,8 @@ cdef class Core:
             arena_close()
             walk_release(&W1)
             walk_release(&W2)
+            walk_release(&W3)
+            W3.g = NULL
 
     cdef int _prepare(self, bint seccomp) except -1:
         global names, listing_needed
@@ -236,7 +240,7 @@ cdef class Core:
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
             raise CoreError(f"arena: {_os.strerror(errno)}")
         W1.v = W2.v = &self.view
-        if view_bind_procs(&self.view) < 0:
+        if view_bind_procs(&self.view) < 0 or view_rebuild(&self.view) < 0:
             raise MemoryError
         view_hold_parents(&self.view)
         placement_prepare()
@@ -365,25 +369,12 @@ cdef uint64_t NESTING_STRIDE = 0x1000000000
 cdef int settings_read() except -1:
     """Read the kernel's settings that change path resolution, and whether the kernel would refuse us privileged calls."""
     global protected_symlinks, privileged, comm_from_file
-    cdef char status[4096]
-    cdef char *caps
-    cdef ssize_t got
-    cdef int i
     cdef char text[8]
     cdef int fd = c_open(b"/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC)
     if fd >= 0:
         protected_symlinks = c_read(fd, text, 8) > 0 and text[0] == c'1'
         c_close(fd)
-    privileged = c_geteuid() == 0
-    fd = c_open(b"/proc/self/status", O_RDONLY | O_CLOEXEC)
-    if fd >= 0:
-        got = c_read(fd, status, sizeof(status) - 1)
-        c_close(fd)
-        status[got if got > 0 else 0] = 0
-        caps = find_text(status, b"CapEff:\t")
-        if caps != NULL:
-            for i in range(16):
-                privileged |= caps[8 + i] != c'0'
+    privileged = effective_caps(0) & (1 << CAP_DAC_READ_SEARCH_ | 1 << CAP_SYS_PACCT_ | 1 << CAP_SYS_ADMIN_) != 0
     release = _os.uname().release.split(".")
     comm_from_file = [int(part) for part in release[:2] if part.isdigit()] >= [6, 14]
     return 0

@@ -34,14 +34,17 @@ cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
     if W1.bi <= -2:
         return answer(t, -ENOENT)
     n = W1.glen
-    if W1.bi == -1:
-        memmove(W1.h + 13, W1.h, W1.hlen + 1)
+    if n == 0:
+        W1.g[0] = c'/'
+        n = 1
+    n = nested_text(t, W1.g, n) if W1.bi >= 0 else -W1.hlen
+    if n < 0:
+        # not below the process's root
+        n = 13 - n
+        memmove(W1.h + 13, W1.g if W1.bi >= 0 else W1.h, n - 13)
         memcpy(W1.h, b"(unreachable)", 13)
         text = W1.h
-        n = W1.hlen + 13
-    elif n == 0:
-        text = b"/"
-        n = 1
+    (<char *>text)[n] = 0
     if n + 1 > PATHMAX:
         return answer(t, -ENAMETOOLONG)
     if <uint64_t>(n + 1) > t.args[1]:
@@ -87,30 +90,61 @@ cdef int exe_text(Exe *exe, char *to) noexcept nogil:
     return got
 
 cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, char *to) noexcept nogil:
-    """Return the length of the guest text of a magic link, 0 to leave the call to the kernel, or -errno."""
+    """Return the length of the text of a magic link as ``asking`` sees it, 0 to leave the call to the kernel, or -errno."""
     cdef Tracee *t = tracee_get(pid)
+    cdef int n = 0 if t == NULL else root_text(t, to) if kind == MAGIC_ROOT else link_target(t, kind, link, to)
+    if n <= 0:
+        return n
+    n = nested_text(asking, to, n)
+    n = -n if n < 0 else n
+    return n if n < PATHMAX else -ENAMETOOLONG
+
+cdef int link_target(Tracee *t, int kind, const char *link, char *to) noexcept nogil:
+    """Write the guest path, counted from pyroot's root, that a magic link of t leads to."""
     cdef char text[PATHMAX]
     cdef ssize_t n
-    cdef int fd
-    if t == NULL:
-        return 0
-    if kind == MAGIC_ROOT:
-        to[0] = c'/'
-        return 1
+    cdef int fd, copied
     if kind == MAGIC_EXE and t.mm != NULL and t.mm.exe != NULL:
         return exe_text(t.mm.exe, to)
     if kind == MAGIC_CWD:
         return cwd_text(t, to)
+    parse_pid(strrchr(link, c'/') + 1, &fd)
     n = c_readlink(link, text, PATHMAX - 1)
     if n < 0:
-        return -errno
+        return long_link_text(link, fd_binding(W1.v, t, fd), to) if errno == ENAMETOOLONG else -errno
     if text[0] != c'/':
         return 0
-    fd = copied_path(text, <int>n, text)
-    if fd > 0:
-        return guest_text(text, fd, -1, to)
-    parse_pid(strrchr(link, c'/') + 1, &fd)
+    copied = copied_path(text, <int>n, text)
+    if copied > 0:
+        return guest_text(text, copied, -1, to)
     return guest_text(text, <int>n, fd_binding(W1.v, t, fd), to)
+
+cdef int long_link_text(const char *link, int prefer, char *to) noexcept nogil:
+    """Write the guest path of a directory whose host path the kernel cannot tell in one piece."""
+    cdef int result
+    W2.anchored = False
+    result = walk_to_long(&W2, link, prefer)
+    walk_drop_fd(&W2)
+    W2.anchored = False
+    if result < 0 or W2.bi < 0 or W2.glen >= PATHMAX:
+        return -ENAMETOOLONG
+    memcpy(to, W2.g, W2.glen)
+    return W2.glen
+
+cdef int root_text(Tracee *t, char *to) noexcept nogil:
+    """Write the guest path of a process's root, counted from pyroot's."""
+    cdef NestedRoot *r = t.fs.root
+    cdef int n = 0
+    if r != NULL and nested_refresh(r) == 0 and r.len + 10 < PATHMAX:
+        n = r.len
+        memcpy(to, r.text, n)
+    if n == 0:
+        to[0] = c'/'
+        n = 1
+    if r != NULL and r.gone:
+        memcpy(to + n, b" (deleted)", 10)
+        n += 10
+    return n
 
 cdef int cwd_text(Tracee *t, char *to) noexcept nogil:
     cdef int result = walk_to_cwd(&W2, t)
@@ -175,7 +209,7 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
             return put_link(t, t.args[row.path + 1], n, size)
     if outcome == -ESRCH:
         return R_DEAD
-    if W1.valid and size > 0 and W1.last == LAST_NORM and not W1.slash and is_proc(W1.h, W1.hlen):
+    if W1.valid and size > 0 and W1.last == LAST_NORM and not W1.slash and not W1.held and is_proc(W1.h, W1.hlen):
         n = W1.placelen - W1.namelen
         W1.h[n - 1] = 0
         W1.hlen = n - 1

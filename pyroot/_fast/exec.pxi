@@ -14,7 +14,7 @@ cdef struct Chain:           # the walk over one exec
     int plen, nprefix
     char head[HEAD]          # of a script; script_line cuts it up
     char host[PATHMAX]
-    char guest[PATHMAX * 2]
+    char guest[BUF + 16]
     char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
     int place                # O_PATH descriptor of the ELF program, -1 if none is kept
     bint by_fd               # execveat of a descriptor
@@ -29,10 +29,10 @@ cdef int exec_place(Walk *w, Tracee *t) noexcept nogil:
     cdef char text[PATHMAX]
     cdef ssize_t n
     cdef int k
-    if w.hlen >= PATHMAX or w.glen >= PATHMAX * 2 - 2:
+    if w.hlen >= PATHMAX:
         return -ENAMETOOLONG
     memcpy(chain.host, w.h, w.hlen + 1)
-    if is_proc(w.h, w.hlen) or w.bi < 0:
+    if (is_proc(w.h, w.hlen) and not w.held) or w.bi < 0:
         n = c_readlink(w.h, text, PATHMAX - 1)
         if n > 0:
             k = guest_text(text, <int>n, -1, link_text) if text[0] == c'/' else 0
@@ -136,6 +136,8 @@ cdef int exec_script(Tracee *t, const char *filename, bint closing) noexcept nog
         return -E2BIG
     if prefix_push(name) < 0:
         return -E2BIG
+    # the script itself is read: what its long path held is free for its interpreter's
+    hold_drop(t)
     result = exec_resolve(t, name)
     if result < 0:
         return result
@@ -242,7 +244,7 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     cdef char held[48]
     cdef const char *program = chain.host
     cdef const char *name
-    cdef int result = 0
+    cdef int result = 0, fd
     if plan == NULL:
         return -ENOMEM
     memset(&plan.info, 0, sizeof(loader_info))
@@ -254,16 +256,20 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     plan.size = sizeof(loader_info)
     plan.info.magic = LOADER_MAGIC
     plan.compat = chain.compat
-    plan.info.arena_addr = 0 if chain.compat else LOADER_ARENA
+    plan.info.arena_addr = LOADER_ARENA
+    if chain.compat:
+        plan.info.arena_addr = ARENA32
     plan.info.arena_size = ARENA_SIZE
     if is_proc(chain.host, <int>strlen(chain.host)):
         # a descriptor of the guest that the exec may close: ours stays until the loader is through
-        if t.hold[0] >= 0:
-            c_close(t.hold[0])
-        t.hold[0] = c_open(chain.host, O_RDONLY | O_CLOEXEC)
-        if t.hold[0] < 0:
+        fd = c_open(chain.host, O_RDONLY | O_CLOEXEC)
+        if fd < 0:
             plan_free(plan)
             return -errno
+        if t.hold[0] >= 0:
+            # (the way to the file may have been through this one)
+            c_close(t.hold[0])
+        t.hold[0] = fd
         snprintf(held, sizeof(held), b"/proc/%d/fd/%d", c_getpid(), t.hold[0])
         program = held
     if arena.shared:
@@ -422,6 +428,7 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     mm_drop(t.mm)
     t.mm = mm
     t.first_exec = False
+    t.unjudged = t.filtered
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1

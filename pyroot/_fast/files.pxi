@@ -108,11 +108,15 @@ cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) no
 cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     cdef int result
     cdef c_stat st
-    w.valid = False
     w.pid = t.tgid
     w.tid = t.tid
-    w.anchored = False
+    w.anchored = w.valid = w.held = False
     w.gone_bi = -1
+    w.fs = t.fs
+    if w.fs != NULL and w.fs.root != NULL:
+        result = nested_refresh(w.fs.root)
+        if result < 0:
+            return result
     if path[0] != c'/' or w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         result = walk_to_fd(w, t, dirfd)
         if result == -EBADF or result == -ENOTDIR:
@@ -133,9 +137,10 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
     if w.base_hlen < 0:
         if w.hlen == n and memcmp(w.h, path, n) == 0:
             return TR_PASS
-    elif w.hlen == w.base_hlen + 1 + n and memcmp(w.h, w.base, w.base_hlen) == 0 and memcmp(w.h + w.base_hlen + 1, path, n) == 0:
-        walk_drop_fd(w)
-        return TR_PASS
+    elif w.hlen < PATHMAX and w.hlen == w.base_hlen + 1 + n and memcmp(w.h, w.base, w.base_hlen) == 0:
+        if memcmp(w.h + w.base_hlen + 1, path, n) == 0:
+            walk_drop_fd(w)
+            return TR_PASS
     if w.hlen < PATHMAX and (not w.anchored or w.dfd < 0):
         walk_drop_fd(w)
         return TR_TEXT
@@ -187,6 +192,7 @@ cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
     t.hold[k] = w.dfd
     w.dfd = AT_FDCWD
     w.doff = 0
+    w.held = True
     return TR_TEXT
 
 cdef int put_path(Walk *w, int outcome, int arg) noexcept nogil:
@@ -371,7 +377,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
             return answer(t, made_errno(&W1, flags))
         if W1.bi >= 0 and W1.v.ambiguous:
             how = open_ambiguous(t)
-        if is_proc(W1.h, W1.hlen) and not flags & O_PATH:
+        if is_proc(W1.h, W1.hlen) and not W1.held and not flags & O_PATH:
             error = proc_text(t, &W1)
             if error < 0:
                 return answer(t, error)

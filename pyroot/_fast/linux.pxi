@@ -193,7 +193,7 @@ cdef extern from "<signal.h>" nogil:
 cdef extern from "<sys/prctl.h>" nogil:
     int prctl(int, ...)
     enum:
-        PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_PDEATHSIG
+        PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_GET_SECCOMP, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_PDEATHSIG
 
 cdef extern from "<sys/resource.h>" nogil:
     struct c_rlimit "rlimit":
@@ -272,11 +272,12 @@ cdef extern from "tables.h" nogil:
     const sock_filter *pyroot_filter
     enum:
         PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK, PYROOT_LISTING_MARK
+        NR_exit, NR_restart_syscall
     enum:
-        H_NONE, H_AFFINITY, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN, H_OPEN_TREE
-        H_OPENAT2, H_PATH
+        H_NONE, H_AFFINITY, H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN
+        H_OPEN_TREE, H_OPENAT2, H_PATH, H_SECCOMP
         H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG
-        H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_UNSHARE, H_WAIT
+        H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_UNSHARE, H_WAIT
         F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN
     enum:
         NR_execve, NR_execveat, NR_creat, NR_getcwd, NR_link, NR_linkat, NR_rename, NR_renameat2, NR_mount, NR_chroot, NR_umount2
@@ -305,6 +306,7 @@ cdef extern from "loader.h" nogil:
         LOADER32_INFO, LOADER32_REPORT, LOADER32_STRIDE
     unsigned long long LOADER_STUBS "(LOADER_STUBS + pyroot_shift)"
     unsigned long long LOADER_TEXT "(LOADER_TEXT + pyroot_shift)"
+    unsigned int LOADER32_TEXT
     unsigned long long LOADER_INFO "(LOADER_INFO + pyroot_shift)"
     unsigned long long LOADER_ARENA "(LOADER_ARENA + pyroot_shift)"
     unsigned long long LOADER_END "(LOADER_END + pyroot_shift)"
@@ -313,7 +315,7 @@ cdef extern from "loader.h" nogil:
 
 cdef extern from "<sys/syscall.h>" nogil:
     enum:
-        SYS_ptrace, SYS_prlimit64, SYS_seccomp, SYS_pidfd_open, SYS_pidfd_getfd
+        SYS_ptrace, SYS_prlimit64, SYS_seccomp, SYS_capget, SYS_pidfd_open, SYS_pidfd_getfd
         SYS_wait4, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo
 
 cdef extern from * nogil:

@@ -105,8 +105,9 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
     elif op == INFO_EXIT:
         result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
     elif op == INFO_SECCOMP and t.mark != filter_mark:
-        # a filter of the guest's own wants a tracer that is not there
-        result = answer(t, -ENOSYS)
+        result = on_filter_stop(t)
+        if result == GO_ON:
+            result = on_call(t, arch)
     else:
         result = on_call(t, arch)
     if result != R_DEAD:
@@ -140,6 +141,7 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
         child.fs.refs += 1
     else:
         child.fs = fs_copy(parent.fs)
+    child.filtered = parent.filtered
     placement_inherit(child, parent, flags & CLONE_THREAD_ != 0)
 
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
@@ -316,7 +318,7 @@ cdef void adopt_orphans() noexcept nogil:
 
 cdef int status_field(int tid, const char *name) noexcept nogil:
     cdef char file[40]
-    cdef char text[1024]
+    cdef char text[4096]
     cdef char *p
     cdef int fd, value = 0
     cdef ssize_t n

@@ -130,8 +130,7 @@ cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *t
         return walk_magic_file(w, t, comp, n, text, textlen, more)
     w.last = LAST_DOT
     if kind == MAGIC_ROOT:
-        walk_to_root(w)
-        return 0
+        return walk_to_root_of(w, t.fs)
     if kind == MAGIC_CWD and not more:
         w.last = LAST_NORM
         return walk_magic_end(w, comp, n, text, textlen, t.fs.bind if t.fs != NULL else -1)

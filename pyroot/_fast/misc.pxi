@@ -3,6 +3,7 @@
 cdef uint64_t CLONE_VM_ = 0x100, CLONE_FS_ = 0x200, CLONE_THREAD_ = 0x10000, CLONE_NEWNS_ = 0x20000, CLONE_UNTRACED_ = 0x800000
 cdef uint64_t CLONE_PARENT_ = 0x8000, CLONE_PTRACE_ = 0x2000
 cdef uint64_t CLONE_NEWUSER_ = 0x10000000, CLONE_VFORK_ = 0x4000
+cdef uint64_t UNSHARE_KNOWN = 0x7e070f80     # what unshare(2) knows
 
 cdef int on_clone(Tracee *t, const pyroot_row *row) noexcept nogil:
     """The filter stops only what asks for a namespace of its own or for a child without a tracer."""
@@ -41,12 +42,48 @@ cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 cdef int on_unshare(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
-        return answer(t, -EPERM)
+        return answer(t, -EINVAL if t.args[0] & ~UNSHARE_KNOWN else -EPERM)
     t.exit_action = X_UNSHARE
     return R_EXIT
 
+cdef uint64_t namespace_flag(const char *text) noexcept nogil:
+    """Return the CLONE_ flag of a namespace from the text of its link in /proc, 0 if it is none."""
+    if strncmp(text, b"mnt:[", 5) == 0:
+        return CLONE_NEWNS_
+    if strncmp(text, b"user:[", 6) == 0:
+        return CLONE_NEWUSER_
+    if strncmp(text, b"uts:[", 5) == 0:
+        return 0x4000000
+    if strncmp(text, b"ipc:[", 5) == 0:
+        return 0x8000000
+    if strncmp(text, b"net:[", 5) == 0:
+        return 0x40000000
+    if strncmp(text, b"pid:[", 5) == 0:
+        return 0x20000000
+    if strncmp(text, b"cgroup:[", 8) == 0:
+        return 0x2000000
+    return 0x80 if strncmp(text, b"time:[", 6) == 0 else 0
+
+cdef int on_setns(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """setns: it would leave the translated view, so it is never made; a descriptor that the kernel would refuse gets its errno."""
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef uint64_t flag, wanted = <uint32_t>t.args[1]
+    cdef ssize_t n
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, <int>t.args[0])
+    n = c_readlink(link, text, PATHMAX - 1)
+    if n < 0 and errno == ENOENT:
+        return answer(t, -EBADF)
+    text[n if n > 0 else 0] = 0
+    flag = namespace_flag(text)
+    if strcmp(text, b"anon_inode:[pidfd]") == 0:
+        flag = wanted & (UNSHARE_KNOWN & ~<uint64_t>0x50f00)
+    return answer(t, -EPERM if flag != 0 and (wanted == 0 or wanted == flag) else -EINVAL)
+
 cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
     """PR_SET_DUMPABLE 0 would take the guest's memory from us: remember it, do not do it."""
+    if t.args[0] == PR_GET_SECCOMP or t.args[0] == PR_SET_SECCOMP:
+        return on_prctl_seccomp(t)
     if t.args[0] == PR_GET_DUMPABLE:
         return answer(t, 0 if t.mm.undumpable else 1)
     if t.args[1] > 1:
@@ -82,7 +119,7 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
 
-cdef Handler handlers[32]
+cdef Handler handlers[48]
 
 cdef void handlers_fill() noexcept nogil:
     handlers[H_PATH] = on_path
@@ -99,9 +136,12 @@ cdef void handlers_fill() noexcept nogil:
     handlers[H_EXEC] = on_exec
     handlers[H_GETDENTS] = on_getdents
     handlers[H_PRIVILEGED] = on_privileged
+    handlers[H_CHROOT] = on_chroot
+    handlers[H_SECCOMP] = on_seccomp
     handlers[H_CLONE] = on_clone
     handlers[H_CLONE3] = on_clone3
     handlers[H_UNSHARE] = on_unshare
+    handlers[H_SETNS] = on_setns
     handlers[H_PRCTL] = on_prctl
     handlers[H_GUESTPID] = on_guestpid
     handlers[H_PTRACE] = on_ptrace
@@ -130,6 +170,8 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         return R_CONT
     if action == X_WAIT:
         return exit_wait(t, result)
+    if action == X_JUDGE:
+        return R_CONT if reg_set_ip(t, t.saved[0]) == 0 else R_DEAD
     if -516 <= result <= -512:
         if action == X_SENDMMSG:
             # restarted at the stub: the same message again
@@ -155,6 +197,8 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         t.fs.bind = <int>t.saved[0]
     elif action == X_OPEN and result >= 0:
         exit_open(t, <int>result)
+    elif action == X_SECCOMP and result == 0:
+        exit_seccomp(t)
     elif action == X_UNSHARE and result == 0:
         fs = fs_copy(t.fs)
         if fs != NULL:

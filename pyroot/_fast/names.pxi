@@ -33,7 +33,7 @@ cdef void link_from_fd(Tracee *t, int fd) noexcept nogil:
     W1.isbind = False
 
 cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
-    if new.bi < 0 or is_proc(new.h, new.hlen):
+    if new.bi < 0 or (is_proc(new.h, new.hlen) and not new.held):
         # a removed directory, or one where no name can be made: ENOENT comes first
         return False
     if old.magic:

@@ -23,7 +23,7 @@ cdef enum:
 cdef struct Walk:
     View *v
     int pid, tid             # what /proc/self and /proc/thread-self mean
-    Fs *fs
+    Fs *fs                   # whose root absolute paths start at
     char *g                  # canonical guest path without trailing slash
     int glen
     uint64_t gh
@@ -51,6 +51,7 @@ cdef struct Walk:
     bint magic               # the name is a magic link to a file; magic_bi is the file's binding or -1
     int magic_bi
     bint valid               # the walk ran to its end
+    bint held                # h leads through a descriptor of ours: it says nothing of the place
     int missing              # trailing components that do not exist (only where the walk noticed)
     bint isbind              # the name is the top of a binding
     int last
@@ -118,8 +119,11 @@ cdef int walk_shorten(Walk *w) noexcept nogil:
     w.doff = w.hlen
     return 0
 
-cdef void walk_to_root(Walk *w) noexcept nogil:
-    walk_to_guest(w, b"", 0)
+cdef int walk_to_root(Walk *w) noexcept nogil:
+    """Go to the root of the process that the walk is made for."""
+    if w.fs == NULL or w.fs.root == NULL:
+        return walk_to_guest(w, b"", 0)
+    return walk_to_nested(w, w.fs.root)
 
 cdef int walk_to_guest(Walk *w, const char *guest, int n) noexcept nogil:
     """Go to a canonical guest path (no proof)."""
@@ -184,8 +188,11 @@ cdef int walk_push(Walk *w, const char *comp, int n) noexcept nogil:
 cdef int walk_up(Walk *w) noexcept nogil:
     """Go to the guest parent; the root's parent is the root; outside the view ".." stays where it is."""
     cdef int n, fd, result
-    if w.bi >= 0 and w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) and w.glen == w.rootlen:
-        return -EXDEV if w.resolve & RESOLVE_BENEATH else 0
+    if w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
+        if w.bi >= 0 and w.glen == w.rootlen:
+            return -EXDEV if w.resolve & RESOLVE_BENEATH else 0
+    elif w.fs != NULL and w.fs.root != NULL and at_nested_root(w):
+        return 0
     if w.bi < 0 or w.glen == 0:
         return 0
     if w.resolve & RESOLVE_NO_XDEV and w.glen == w.v.b[w.bi].guestlen:

@@ -34,6 +34,7 @@ cdef struct Mounts:
     int last                 # the number given last
     Text info, text          # mountinfo, and the file asked for
     int kind
+    NestedRoot *root         # the nested root of the process that the table is of, NULL: pyroot's
     Text *to
 
 cdef int field(const char *text, int len, int which, const char **at) noexcept nogil:
@@ -193,11 +194,19 @@ cdef int listed(Mounts *x, const char *guest, int n) noexcept nogil:
 cdef void mount_write(
     Mounts *x, Mount *m, const char *guest, int n, const char *below, int belowlen, int number, int parent
 ) noexcept nogil:
-    """Write a mount of the host as the guest sees it: at ``guest``, and of it what is ``below`` its root."""
+    """Write a mount of the host as the guest sees it: at ``guest``, and of it what is ``below`` its root.
+
+    A mount that does not lie below the nested root is left out, as in the kernel's own tables.
+    """
     cdef char ids[40]
     cdef const char *rest
     if m.text == NULL:
         return
+    if x.root != NULL:
+        if n < x.root.len or memcmp(guest, x.root.text, x.root.len) != 0 or (n > x.root.len and guest[x.root.len] != c'/'):
+            return
+        guest += x.root.len
+        n -= x.root.len
     if x.kind == K_MOUNTINFO:
         text_add(x.to, ids, snprintf(ids, sizeof(ids), b"%d %d ", number, parent))
         text_add(x.to, m.device, m.devicelen)
@@ -236,13 +245,14 @@ cdef void mounts_below(Mounts *x, Bind *b, int host_parent, int parent, int dept
         mount_write(x, m, guest, n, b"", 0, number, parent)
         mounts_below(x, b, m.number, number, depth + 1)
 
-cdef int mounts_text(View *v, int kind, Text *out) noexcept nogil:
+cdef int mounts_text(View *v, int kind, NestedRoot *root, Text *out) noexcept nogil:
     cdef Mounts x
     cdef Mount *m
     cdef Bind *bind
     cdef int b, error, number
     memset(&x, 0, sizeof(x))
     x.to = out
+    x.root = root
     x.last = ROOT_NUMBER
     error = mounts_read(&x, kind)
     for b in range(v.n if error == 0 else 0):

@@ -39,10 +39,15 @@ cdef void path_shown(Tracee *t, const char *p, int n, const char *escapes, Text 
     k = unescape(p, n, map_host, sizeof(map_host))
     if t.mm != NULL and t.mm.exe != NULL and strcmp(map_host, t.mm.exe.host) == 0:
         # where several bindings show the program: the name that it was started by
-        text_escaped(out, t.mm.exe.guest, <int>strlen(t.mm.exe.guest), escapes)
+        g = <int>strlen(t.mm.exe.guest)
+        memcpy(link_text, t.mm.exe.guest, g)
+        g = nested_text(t, link_text, g)
+        text_escaped(out, link_text, -g if g < 0 else g, escapes)
         return
     g = guest_text(map_host, k, -1, link_text)
     if g > 0:
+        g = nested_text(t, link_text, g)
+        g = -g if g < 0 else g
         text_escaped(out, link_text, g, escapes)
     else:
         text_add(out, p, n)

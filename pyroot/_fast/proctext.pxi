@@ -350,8 +350,10 @@ cdef int copy_make(const ProcFile *f, const Text *text) noexcept nogil:
     return fd
 
 cdef int text_make(View *v, Tracee *whose, const ProcFile *f, Text *out) noexcept nogil:
+    cdef int error
     if f.kind <= K_MOUNTSTATS:
-        return mounts_text(v, f.kind, out)
+        error = nested_refresh(whose.fs.root) if whose.fs.root != NULL else 0
+        return error if error < 0 else mounts_text(v, f.kind, whose.fs.root, out)
     if f.kind <= K_NUMA_MAPS:
         return maps_text(whose, f, out)
     if f.kind == K_STATUS:

@@ -205,7 +205,10 @@ cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nog
     cdef uint64_t now = pyroot_now(), seen = changes
     cdef uint16_t machine
     cdef int result
-    if e.checked != 0 and e.compat == compat and e.changes == changes and now - e.checked <= KEEP_SPAN and strcmp(e.text, text) == 0:
+    cdef bint keep = t.fs == NULL or t.fs.root == NULL       # the text means another file below a nested root
+    if not keep or e.compat != compat or strcmp(e.text, text) != 0:
+        pass
+    elif e.checked != 0 and e.changes == changes and now - e.checked <= KEEP_SPAN:
         memcpy(chain.interp, e.host, strlen(e.host) + 1)
         return 0
     result = exec_resolve(t, text)
@@ -222,7 +225,7 @@ cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nog
     machine = (<uint16_t *>(p.head + 18))[0]
     if memcmp(p.head, b"\177ELF", 4) != 0 or not (machine == EM_386_ or machine == EM_486_ if compat else machine == EM_X86_64_):
         return -ELIBBAD
-    if text[0] == c'/' and not W1.jumped and strlen(text) < sizeof(e.text):
+    if keep and text[0] == c'/' and not W1.jumped and strlen(text) < sizeof(e.text):
         e.checked = now
         e.changes = seen
         e.compat = compat

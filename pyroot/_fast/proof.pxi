@@ -92,7 +92,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
         return walk_fast_undo(w, glen, gh, hlen, bi)
     error = 0
     if w.hlen > top + 1:
-        follow = (last == LAST_DOT or w.mode == M_FOLLOW or w.mode == M_MISSING or (w.mode == M_NOFOLLOW and w.slash)
+        follow = (last != LAST_NORM or w.mode == M_FOLLOW or w.mode == M_MISSING or (w.mode == M_NOFOLLOW and w.slash)
                   or (w.mode == M_OCREAT and not w.slash))
         if follow:
             error = prove(w.v.b[w.bi].fd, w.h + top + 1, False, &w.file if w.want_file else NULL)

@@ -292,8 +292,17 @@ cdef void special_call(Tracee *t) noexcept nogil:
             resume(t, 0, result == R_EXIT)
     elif op == INFO_EXIT:
         special_exit(t)
+    elif op == INFO_SECCOMP and t.injecting:
+        # our own call, which our own filter stops
+        c_ptrace(PTRACE_SYSCALL, t.tid, NULL, NULL)
     elif op == INFO_SECCOMP and t.mark == filter_mark:
         call_go(t, arch, 0)
+    elif op == INFO_SECCOMP and mark_is_ours(t.mark):
+        result = on_filter_stop(t)
+        if result == GO_ON:
+            call_go(t, arch, 0)
+        elif result != R_DEAD:
+            resume(t, 0, result == R_EXIT)
     elif op == INFO_SECCOMP:
         if t.trace != NULL and t.trace.options & PTRACE_O_TRACESECCOMP:
             stub_leave(t)

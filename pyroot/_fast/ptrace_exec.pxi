@@ -75,7 +75,7 @@ cdef void loader_end(Tracee *t, uint64_t sp, int word) noexcept nogil:
     cdef bint caught = t.again
     cdef int nr = t.loading
     t.loading = 0
-    t.again = False
+    t.unjudged = t.again = False
     if mem_read(t.tid, sp - word, &entry, word) < 0 or c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
         c_kill(t.tid, SIGKILL)
         return

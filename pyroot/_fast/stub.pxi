@@ -32,6 +32,8 @@ cdef bint slot_is_mine(Tracee *t) noexcept nogil:
         return False
     if ip_in_code(t, t.ip):
         return slot_of(t.ip - t.mm.low) == t.slot
+    if t.ip >= <uint64_t>LOADER_STUBS + LOADER_TRAMPOLINE:
+        return False
     return slot_at(t.args[(t.ip - <uint64_t>LOADER_STUBS) // LOADER_STUB_SIZE]) == t.slot
 
 cdef int stub_again(Tracee *t) noexcept nogil:

@@ -16,8 +16,18 @@ cdef struct Mm:              # one address space
     Exe *exe                 # NULL before the first exec
     bint undumpable          # what the guest believes PR_GET_DUMPABLE to be
 
-cdef struct Fs:              # one fs_struct: cwd (the umask needs no record)
+cdef struct NestedRoot:      # what a chroot(2) of the guest made its root (nested.pxi)
     int refs
+    int fd                   # O_PATH, ours
+    int bind                 # binding that it was reached through
+    char *text               # its guest path when it was looked at last
+    int len
+    bint gone                # it has been removed
+    bint plain               # it lies at ``text``, and the text is short enough for the kernel
+
+cdef struct Fs:              # one fs_struct: root and cwd (the umask needs no record)
+    int refs
+    NestedRoot *root         # NULL: pyroot's own
     int bind                 # binding that the cwd was entered through, -1 unknown
 
 cdef struct ExecPlan:        # what the loader has to be told at the exec event
@@ -53,6 +63,8 @@ cdef enum:
     X_CHDIR = 11
     X_LIST = 12
     X_WAIT = 13
+    X_SECCOMP = 14
+    X_JUDGE = 15
 
 cdef struct Tracee:
     int tid, tgid
@@ -76,6 +88,8 @@ cdef struct Tracee:
     unsigned long mask[16]   # affinity while it is near
     bint listening           # stopped by a signal, left with PTRACE_LISTEN
     bint first_exec          # the fork of the supervisor, before its program runs
+    bint filtered            # the guest has installed a seccomp filter of its own
+    bint unjudged            # such a guest is in the loader, behind an execve: its filter has no say
     # the call at hand
     uint64_t nr
     uint64_t args[6]
@@ -197,6 +211,9 @@ cdef Fs *fs_copy(Fs *old) noexcept nogil:
     if fs != NULL:
         fs.refs = 1
         fs.bind = old.bind if old != NULL else -1
+        if old != NULL and old.root != NULL:
+            fs.root = old.root
+            fs.root.refs += 1
     return fs
 
 cdef void fs_drop(Fs *fs) noexcept nogil:
@@ -204,6 +221,7 @@ cdef void fs_drop(Fs *fs) noexcept nogil:
         return
     fs.refs -= 1
     if fs.refs == 0:
+        nested_drop(fs.root)
         free(fs)
 
 cdef void plan_free(ExecPlan *plan) noexcept nogil:
@@ -211,13 +229,17 @@ cdef void plan_free(ExecPlan *plan) noexcept nogil:
         exe_drop(plan.exe)
         free(plan)
 
-cdef void tracee_release_call(Tracee *t) noexcept nogil:
-    """Give back what the last call of the tracee held: it is over, or never will be."""
+cdef void hold_drop(Tracee *t) noexcept nogil:
+    """Close the descriptors that the call needed."""
     cdef int i
     for i in range(2):
         if t.hold[i] >= 0:
             c_close(t.hold[i])
             t.hold[i] = -1
+
+cdef void tracee_release_call(Tracee *t) noexcept nogil:
+    """Give back what the last call of the tracee held: it is over, or never will be."""
+    hold_drop(t)
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1

@@ -4,7 +4,7 @@
 # (by guest path with all ancestors, by host path) make every look-up independent of the number of bindings.
 
 cdef enum:
-    BUF = 70000          # longest path text that the walker handles; longer ones give ENAMETOOLONG
+    BUF = 1048576        # longest path text that the walker handles; longer ones give ENAMETOOLONG
     PATHMAX = 4096
     BIND_GLUE = 1
     BIND_STANDS_IN = 2   # /proc, over another mount of it
@@ -38,6 +38,7 @@ cdef struct View:
     int entn, entcap     # entcap is a power of two
     HostEntry *hent
     int hentcap
+    int longest          # length of the longest host path of a binding
     bint ambiguous       # one host directory is reachable under two guest paths
     uint32_t *hint       # host path hash -> binding last used for it (only if ambiguous)
 
@@ -117,22 +118,53 @@ cdef HostEntry *view_host_slot(View *v, uint64_t key, const char *text, int n) n
         i = (i + 1) & (v.hentcap - 1)
     return &v.hent[i]
 
-cdef int view_rebuild(View *v) noexcept nogil:
-    """Rebuild both tables from the bindings; needed after a binding came or moved."""
-    cdef int i, j, depth = 0
+cdef int view_enter(View *v, int i) noexcept nogil:
+    """Enter one binding into both tables, which have room."""
+    cdef int j
     cdef uint64_t key
-    cdef Bind *b
     cdef HostEntry *he
+    cdef Bind *b = &v.b[i]
+    if b.guestlen > 0 and view_add_entry(v, FNV, b"", 0, -1) < 0:
+        return -ENOMEM
+    for j in range(1, b.guestlen):
+        if b.guest[j] == c'/' and view_add_entry(v, hash_more(FNV, b.guest, j), b.guest, j, -1) < 0:
+            return -ENOMEM
+    if view_add_entry(v, hash_more(FNV, b.guest, b.guestlen), b.guest, b.guestlen, i) < 0:
+        return -ENOMEM
+    key = hash_more(FNV, b.host, b.hostlen)
+    he = view_host_slot(v, key, b.host, b.hostlen)
+    b.hnext = he.bind
+    he.key = key
+    he.bind = i
+    if b.hostlen > v.longest:
+        v.longest = b.hostlen
+    return 0
+
+cdef int entries_of(const Bind *b) noexcept nogil:
+    """Return how many guest paths a binding needs in the table at most."""
+    cdef int j, n = 2
+    for j in range(b.guestlen):
+        n += b.guest[j] == c'/'
+    return n
+
+cdef int view_append(View *v) noexcept nogil:
+    """Make the last binding known; the tables are rebuilt only when they get full.  Ambiguity is left to view_rebuild."""
+    if 3 * (v.entn + entries_of(&v.b[v.n - 1])) > v.entcap or 3 * v.n > v.hentcap:
+        return view_rebuild(v)
+    return view_enter(v, v.n - 1)
+
+cdef int view_rebuild(View *v) noexcept nogil:
+    """Rebuild both tables from the bindings; needed after a binding moved, and once when all are there."""
+    cdef int i, depth = 0
     view_clear_tables(v)
+    v.longest = 0
     for i in range(v.n):
-        for j in range(v.b[i].guestlen):
-            depth += v.b[i].guest[j] == c'/'
-        depth += 2
+        depth += entries_of(&v.b[i])
     v.entcap = 16
-    while v.entcap < 3 * depth:
+    while v.entcap < 6 * depth:
         v.entcap *= 2
     v.hentcap = 16
-    while v.hentcap < 3 * v.n:
+    while v.hentcap < 6 * v.n:
         v.hentcap *= 2
     v.ent = <Entry *>calloc(v.entcap, sizeof(Entry))
     v.hent = <HostEntry *>calloc(v.hentcap, sizeof(HostEntry))
@@ -141,20 +173,8 @@ cdef int view_rebuild(View *v) noexcept nogil:
     for i in range(v.hentcap):
         v.hent[i].bind = -1
     for i in range(v.n):
-        b = &v.b[i]
-        key = FNV
-        if b.guestlen > 0 and view_add_entry(v, key, b"", 0, -1) < 0:
+        if view_enter(v, i) < 0:
             return -ENOMEM
-        for j in range(1, b.guestlen):
-            if b.guest[j] == c'/' and view_add_entry(v, hash_more(FNV, b.guest, j), b.guest, j, -1) < 0:
-                return -ENOMEM
-        if view_add_entry(v, hash_more(FNV, b.guest, b.guestlen), b.guest, b.guestlen, i) < 0:
-            return -ENOMEM
-        key = hash_more(FNV, b.host, b.hostlen)
-        he = view_host_slot(v, key, b.host, b.hostlen)
-        b.hnext = he.bind
-        he.key = key
-        he.bind = i
     v.ambiguous = view_is_ambiguous(v)
     if v.ambiguous and v.hint == NULL:
         v.hint = <uint32_t *>calloc(HINTS, sizeof(uint32_t))
@@ -236,6 +256,11 @@ cdef int view_from_host(View *v, const char *host, int n, int prefer, char *gues
     cdef HostEntry *he
     if v.ambiguous and v.hint != NULL:
         hinted = <int>v.hint[hash_more(FNV, host, n) & (HINTS - 1)] - 1
+    if i > v.longest:
+        # nothing longer can be a binding's host side; begin with whole components
+        i = v.longest + 1
+        while i > 0 and host[i] != c'/':
+            i -= 1
     while True:
         he = view_host_slot(v, hash_more(FNV, host, i), host, i)
         b = he.bind

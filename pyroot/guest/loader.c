@@ -42,11 +42,12 @@ static word map_arena_at(word address, int flags)
 
 #if defined(__i386__)
 /* Map the arena where the kernel wants it, behind program and interpreter, so that it takes nobody's place. In the old
- * layout, where mappings grow upwards from below the heap of a position-independent program, it goes out of the way. */
+ * layout, where mappings grow upwards from below the heap of a position-independent program, it goes out of the way.
+ * The supervisor's wish counts if that place is free: seccomp filters of guests know it. */
 static word map_arena(void)
 {
     static const u8 leave[] = {LOADER32_LEAVE};
-    word got = map_arena_at(0, 0), aside;
+    word got = map_arena_at(INFO->arena_addr, 0), aside;
 
     if (got < ARCH_ARENA_LOW) {
         aside = map_arena_at(ARCH_ARENA_ASIDE, 0);

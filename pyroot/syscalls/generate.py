@@ -28,6 +28,9 @@ LISTING_MARK = RET_TRACE | 0x4C
 #: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
 LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
 
+#: Options of prctl(2) that stop: PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_SECCOMP, PR_SET_SECCOMP.
+PRCTL = (3, 4, 21, 22)
+
 Insn = tuple[int, int, int, int]
 
 
@@ -61,9 +64,9 @@ def _conditional(row: Row) -> list[Insn]:
         return [(LD, 0, 0, low), (JEQ, 0, 2, 0), (LD, 0, 0, low + 4), (JEQ, 1, 0, 0), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind == "supervisor":
         return [(LD, 0, 0, low), (JEQ, 0, 1, SUPERVISOR_MARK), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
-    if kind == "dumpable":  # PR_GET_DUMPABLE 3, PR_SET_DUMPABLE 4
-        return [(LD, 0, 0, low), (JEQ, 1, 0, 3), (JEQ, 0, 1, 4), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
-    if kind == "bits":
+    if kind == "prctl":
+        value = sum(1 << option for option in PRCTL)
+    if kind in ("bits", "prctl"):
         values = [bit for bit in range(64) if value >> bit & 1]
         tests: list[Insn] = [(JEQ, len(values) - i, 0, bit) for i, bit in enumerate(values)]
         return [(LD, 0, 0, low), *tests, (RET, 0, 0, RET_ALLOW), (RET, 0, 0, hit)]

@@ -134,7 +134,7 @@ ROWS: list[Row] = [
     Row("chdir", "chdir", path=0),
     Row("fchdir", "fchdir"),
     Row("getcwd", "getcwd"),
-    Row("chroot", "privileged", path=0, note="lookup errors come before EPERM"),
+    Row("chroot", "chroot", path=0, note="lookup errors come before EPERM; the kernel never changes the root"),
     # -- programs
     Row("execve", "exec", path=0),
     Row("execveat", "exec", dirfd=0, path=1, final="flag", flags=4, bit=0x100),
@@ -142,7 +142,7 @@ ROWS: list[Row] = [
     Row("clone", "clone", when=("any", 0, CLONE_NEWNS | CLONE_UNTRACED | CLONE_NEWUSER)),
     Row("clone3", "clone3"),
     Row("unshare", "unshare", when=("any", 0, CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER)),
-    _refuse("setns", errno.EPERM, "would leave the view of the file system that pyroot translates"),
+    Row("setns", "setns", note="would leave the view of the file system that pyroot translates"),
     Row("ptrace", "ptrace", note="a task has one tracer, and for guests that is pyroot: played (ptrace.pxi)"),
     Row("wait4", "wait", when=("never", 0, 0), note="stops in processes that trace, by a filter of their own"),
     Row("waitid", "wait", when=("never", 0, 0), note="as wait4"),
@@ -155,8 +155,8 @@ ROWS: list[Row] = [
     Row("tgkill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0)),
     Row("sched_getaffinity", "affinity", note="a guest that stops often shares the supervisor's CPU and must not see it"),
     Row("sched_setaffinity", "affinity"),
-    Row("prctl", "prctl", when=("dumpable", 0, 0), loader=True, note="an undumpable guest could not be read"),
-    Row("seccomp", "refuse", refuse=errno.EBUSY, when=("any", 1, 8), note="a guest listener would outrank the supervisor"),
+    Row("prctl", "prctl", when=("prctl", 0, 0), note="an undumpable guest could not be read; the filters of the guest"),
+    Row("seccomp", "seccomp", note="the kernel gets an edited filter, that judges the guest's calls only; a listener would outrank us"),
     # -- AF_UNIX
     Row("bind", "sockin", path=1, flags=2, final="create"),
     Row("connect", "sockin", path=1, flags=2),

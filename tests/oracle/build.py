@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 
+MUSL = "/lib/ld-musl-x86_64.so.1"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -70,14 +71,14 @@ def guest_programs(libc: str = "") -> dict[str, bytes]:
         ops = read(compile_program(sources, "-static", *wide, name="ops32"))
         orphan = read(compile_program(sources, "-Wl,--dynamic-linker=/nowhere/ld.so", *wide, name="ops32-orphan"))
         return {**guest_programs(), "ops": ops, "short": ops[:200], "orphan": orphan}
-    musl = libc != "glibc" and shutil.which("musl-gcc") is not None
+    musl = libc != "glibc" and shutil.which("musl-gcc") is not None and os.path.exists(MUSL)
     if libc == "musl" and not musl:
         raise BuildError("musl-gcc is not installed")
     ops = read(compile_program(sources, "-static", compiler="musl-gcc" if musl else "gcc", name="ops"))
     programs = {"ops": ops, "dynamic": ops, "libc": b"", "short": ops[:200]}
     if musl:
-        found = subprocess.run(["musl-gcc", "-print-file-name=libc.so"], capture_output=True, text=True, check=True)
-        programs["libc"] = read(found.stdout.strip())
+        # (musl-gcc -print-file-name=libc.so may name the other C library's linker script)
+        programs["libc"] = read(MUSL)
         programs["dynamic"] = read(compile_program(sources, compiler="musl-gcc", name="ops-dynamic"))
     programs["orphan"] = read(compile_program(sources, "-Wl,--dynamic-linker=/nowhere/ld.so", name="ops-orphan"))
     return programs

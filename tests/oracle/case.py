@@ -50,6 +50,7 @@ class Case:
     bindings: list[Binding] = field(default_factory=list)
     program: list[str] = field(default_factory=list)
     identity: bool = True
+    nested: bool = False  # the program may call chroot(2)
 
     def interpreter_arguments(self) -> list[str]:
         """Return the interpreter's options: which names and numbers it must leave out."""

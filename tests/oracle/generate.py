@@ -206,8 +206,11 @@ def permitted(target: str, bindings: list[Binding]) -> bool:
     return not any(b.guest.startswith(target + "/") or b.guest == target for b in bindings)
 
 
-def generate(seed: int, operations: int, wild: bool = False) -> Case:
-    """Return the case of one seed with about ``operations`` operations; ``wild``: sources may be moved by the guest."""
+def generate(seed: int, operations: int, wild: bool = False, nested: bool = False) -> Case:
+    """Return the case of one seed with about ``operations`` operations.
+
+    ``wild``: sources may be moved by the guest; ``nested``: the guest may call chroot(2).
+    """
     rng = random.Random(seed)
     tree = TreeGenerator(rng)
     tree.fixed_part()
@@ -227,8 +230,8 @@ def generate(seed: int, operations: int, wild: bool = False) -> Case:
     tree.fill("root/b", 2, 6)
     tree.fill("root", 1, 6)
     bindings = random_bindings(rng, tree, wild)
-    case = Case(seed, tree.entries, bindings)
-    case.program = ProgramGenerator(rng, tree.kinds, bindings, guest_names(tree, bindings)).build(operations)
+    case = Case(seed, tree.entries, bindings, nested=nested)
+    case.program = ProgramGenerator(rng, tree.kinds, bindings, guest_names(tree, bindings), nested).build(operations)
     return case
 
 

@@ -29,6 +29,10 @@ KNOWN: tuple[Known, ...] = (
         r"^readlink .*/fd/", r"#<n> \(deleted\)", r"#<n> \(deleted\)",
         "the text names an O_TMPFILE file by its inode number, whose number of digits is the disk's choice",
     ),
+    Known(
+        r"^(getcwd|readlink) ", r'"/\d+', r'"/\d+',
+        "below a nested root at /proc a process's directory is named by its pid alone",
+    ),
 )
 
 

@@ -10,7 +10,7 @@ import random
 import re
 from typing import TYPE_CHECKING
 
-from . import scenarios
+from . import nested, scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,13 +71,15 @@ class ProgramGenerator:
     """Builds a program over the names that the tree shows."""
 
     def __init__(
-        self, rng: random.Random, kinds: dict[str, str], bindings: list[Binding], guest_names: list[str]
+        self, rng: random.Random, kinds: dict[str, str], bindings: list[Binding], guest_names: list[str],
+        nested_roots: bool = False,
     ) -> None:
         self.rng = rng
         self.names = [name for name in guest_names if "L" not in name] or ["/a"]
         self.bindings = bindings
         self.has_proc = any(binding.guest == "/proc" for binding in bindings)
         self.placed = False
+        self.nested_roots = nested_roots
         self.lines: list[str] = []
         self.weights = [weight for weight, _ in TEMPLATES]
         self.holes: dict[str, Callable[[], str]] = {
@@ -252,7 +254,12 @@ class ProgramGenerator:
         rng = self.rng
         for slot in range(4):
             self.lines.append(f"={slot} open {escape(rng.choice(self.names))} {rng.choice(('0x800', '0x200000'))} 0")
+        if self.nested_roots:
+            self.lines += nested.start()
         while len(self.lines) < operations:
+            if self.nested_roots and rng.random() < 0.12:
+                self.lines += nested.out() if rng.random() < 0.2 else nested.scenario(self)
+                continue
             block = self.call() if rng.random() < 0.9 else rng.choice(scenarios.ALL)(self)
             if rng.random() < 0.02:
                 block = [f"clone {rng.choice(('0', '0x200', '0x400', '0x4100', '0x100', '0x10f00'))} {len(block)}",
@@ -260,4 +267,4 @@ class ProgramGenerator:
             self.lines += block
             if rng.random() < 0.03:
                 self.lines.append('chdir "/"')
-        return self.lines
+        return [nested.with_rights(line) for line in self.lines] if self.nested_roots else self.lines

@@ -168,7 +168,7 @@ def run(oracle: Oracle, seeds: range, operations: int, options: argparse.Namespa
     forgiven: collections.Counter[str] = collections.Counter()
     started = time.monotonic()
     for seed in seeds:
-        case = generate(seed, operations, options.wild)
+        case = generate(seed, operations, options.wild, options.nested)
         done += len(case.program)
         comparison = oracle.compare(case)
         total += len(comparison)
@@ -205,6 +205,7 @@ def main() -> int:
     parser.add_argument("--disk", action="store_true", help="use the file system of the temporary directory, not tmpfs")
     parser.add_argument("--deep", action="store_true", help="put the root below a host path of 3,200 bytes")
     parser.add_argument("--wild", action="store_true", help="let guests move and lock away the sources of bindings")
+    parser.add_argument("--nested", action="store_true", help="let guests call chroot(2): both sides have CAP_SYS_CHROOT")
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--limit", type=int, default=3, help="differences shown for each seed")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tests.helpers import ordinary_user, pyroot_command
 
 from .case import ORDINARY_ID, UNMADE, Binding, Case
+from .nested import become_user_with_chroot, make_topmost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,10 +61,12 @@ def no_new_privileges() -> None:
     checked(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
-def drop_rights() -> None:
-    """Become the ordinary user."""
+def drop_rights(nested: bool = False) -> None:
+    """Become the ordinary user; ``nested``: who may call chroot(2)."""
     os.umask(0o022)
-    if os.geteuid() == 0:
+    if nested:
+        become_user_with_chroot(ORDINARY_ID)
+    elif os.geteuid() == 0:
         os.setgroups([])
         os.setgid(ORDINARY_ID)
         os.setuid(ORDINARY_ID)
@@ -121,10 +124,15 @@ def run_real(case: Case, base: str) -> list[str]:
 
     def prepare() -> None:
         private_mounts()
+        if case.nested:
+            mount(f"{base}/root", f"{base}/root", None, MS_BIND)
         bind_mounts(base, case.bindings)
-        os.chroot(f"{base}/root")
+        if case.nested:
+            make_topmost(f"{base}/root")
+        else:
+            os.chroot(f"{base}/root")
         os.chdir("/")
-        drop_rights()
+        drop_rights(case.nested)
 
     return run_program(["/ops", *case.interpreter_arguments()], "\n".join(case.program), prepare, ENVIRONMENT)
 
@@ -143,7 +151,8 @@ def run_pyroot(case: Case, base: str) -> list[str]:
     command += ["-r", f"{base}/root", *binding_words(case, base, "-b"), "-w", "/"]
     command += ["/ops", *case.interpreter_arguments()]
     switches = {name: os.environ[name] for name in SWITCHES if name in os.environ}
-    return run_program(command, "\n".join(case.program), drop_rights, {**environment, **switches, **ENVIRONMENT})
+    environment = {**environment, **switches, **ENVIRONMENT}
+    return run_program(command, "\n".join(case.program), lambda: drop_rights(case.nested), environment)
 
 
 def run_proot(case: Case, base: str) -> list[str]:

@@ -81,6 +81,14 @@ def test_fixed_seeds_agree_for_i386() -> None:
     assert differences == 0, report[-8000:]
 
 
+@pytest.mark.timeout(600)
+def test_fixed_seeds_with_nested_roots_agree() -> None:
+    """The same where guests may call chroot(2) themselves."""
+    operations, differences, report = compare(1, 8, 150, "--nested")
+    assert operations >= 8 * 150
+    assert differences == 0, report[-8000:]
+
+
 @pytest.mark.oracle
 @pytest.mark.timeout(3000)
 @pytest.mark.usefixtures("with_32_bits")
@@ -90,6 +98,16 @@ def test_fresh_seeds_agree_for_i386() -> None:
     print(f"PYROOT_ORACLE_SEED={first - 4000}")
     _, differences, report = compare(first, first + 59, 200, "--m32")
     assert differences == 0, f"PYROOT_ORACLE_SEED={first - 4000}\n{report[-8000:]}"
+
+
+@pytest.mark.oracle
+@pytest.mark.timeout(3000)
+def test_fresh_seeds_with_nested_roots_agree() -> None:
+    """Fresh programs that may call chroot(2)."""
+    first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time()) + 6000
+    print(f"PYROOT_ORACLE_SEED={first - 6000}")
+    _, differences, report = compare(first, first + 59, 200, "--nested")
+    assert differences == 0, f"PYROOT_ORACLE_SEED={first - 6000}\n{report[-8000:]}"
 
 
 @pytest.mark.oracle
