@@ -46,6 +46,7 @@ def tracer_root() -> Iterator[str]:
     for name in ("tmp", "proc", "dev", "place"):
         os.mkdir(f"{root}/{name}")
     shutil.copy(built("ptrace_probe+ptrace_state+ptrace_waits", "-static", "-pthread"), f"{root}/ptrace")
+    shutil.copy(built("ptrace_fuzz", "-static"), f"{root}/fuzz")
     script(f"{root}/marker", "marker\n", 0o644)
     script(f"{root}/s1", "#!/ptrace nothing\n")
     script(f"{root}/s2", "#!/s1\n")
@@ -340,3 +341,13 @@ def test_scenarios_again_and_again(tracer_root: str, run_pyroot: Callable[..., R
         first = run_pyroot([*probe_words(tracer_root), "/ptrace", scenario], environment=ENVIRONMENT)
         for _ in range(20):
             assert run_pyroot([*probe_words(tracer_root), "/ptrace", scenario], environment=ENVIRONMENT) == first
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(900)
+def test_random_requests(tracer_root: str, run_pyroot: Callable[..., Result]) -> None:
+    """Whatever a tracer asks for, pyroot lives on and ends with its guests."""
+    first = int(os.environ.get("PYROOT_SEED", "1"))
+    for seed in range(first, first + 20):
+        result = run_pyroot(["--kill-on-exit", *probe_words(tracer_root), "/fuzz", str(seed)], environment=ENVIRONMENT)
+        assert (result.status, result.stdout, result.stderr) == (0, "done\n", ""), f"seed {seed}"
