@@ -128,6 +128,17 @@ def test_guests_that_are_killed_at_random_moments(probe_root: str, pyroot_words:
         helpers.wait_until(functools.partial(nobody, mark), 10, "nobody is left")
 
 
+@pytest.mark.stress
+@pytest.mark.timeout(900)
+def test_another_process_gets_the_command_s_pid(probe_root: str, run_pyroot: Callable[..., Result]) -> None:
+    """The status is the command's own, also when guests that outlive it use up all pids."""
+    with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
+        if int(file.read()) > 65536:
+            pytest.skip("pids come round too late on this machine (kernel.pid_max)")
+    result = run_pyroot(["-r", probe_root, "-w", "/", "/stress", "reuse"], environment={"PATH": "/"}, timeout=LIMIT)
+    assert result == helpers.Result(3, "again\n", "")
+
+
 def parent(pid: int) -> int:
     """Return the parent of a process, 0 if it is gone."""
     fields = helpers.stat_fields(pid)

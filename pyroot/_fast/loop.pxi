@@ -336,16 +336,19 @@ cdef int status_field(int tid, const char *name) noexcept nogil:
 
 cdef void on_gone(int tid, int status) noexcept nogil:
     cdef Tracee *t = tracee_get(tid)
-    if tid == session.main_tid:
+    cdef bint is_main = tid == session.main_tid and not session.main_done
+    if is_main:
         session.main_done = True
         session.main_status = status
+        # a later guest may get the same pid
+        session.main_tid = 0
     if t != NULL:
         if t.special:
             special_gone(t, status)
         tracee_free(t)
     if tracees.orphans > 0:
         adopt_orphans()
-    if tid == session.main_tid and session.kill_on_exit:
+    if is_main and session.kill_on_exit:
         kill_all()
 
 cdef int run_loop() noexcept nogil:

@@ -4,6 +4,7 @@
  *   stress_probe serial N [exec]      N children one after another, with an exec each
  *   stress_probe parallel N           N children alive at once, each with a status of its own
  *   stress_probe tree                 forks and executes without end, children of children too
+ *   stress_probe reuse                ends with 3; a child of it goes on until another process has the same pid
  *   stress_probe storm WHAT ROUNDS    signals while WHAT runs: exec fork vfork fifo connect accept
  *   stress_probe nested N             N opens of a FIFO, each interrupted by a handler that makes the next
  *   stress_probe loop                 reads "calls N", "execs N", "forks N" from stdin, answers each with "done"
@@ -166,6 +167,28 @@ static int tree(long depth)
         while (alive > 0 && waitpid(-1, NULL, alive < ALIVE ? WNOHANG : 0) > 0)
             alive--;
         look();
+    }
+    return 0;
+}
+
+/* End with 3 and leave a process behind that makes children until one has our pid. */
+static int reuse(void)
+{
+    pid_t command = getpid(), pid;
+
+    if (fork())
+        return 3;
+    while (getppid() == command)
+        usleep(1000);
+    for (long i = 0; i < 200000; i++) {
+        pid = i & 1 ? vfork() : fork();
+        if (pid == 0)
+            _exit(0);
+        exited(pid);
+        if (pid == command) {
+            puts("again");
+            return 0;
+        }
     }
     return 0;
 }
@@ -477,6 +500,7 @@ int main(int argc, char **argv)
     if (!strcmp(mode, "serial")) return serial(count, argc > 3);
     if (!strcmp(mode, "parallel")) return parallel(count);
     if (!strcmp(mode, "tree")) return tree(count);
+    if (!strcmp(mode, "reuse")) return reuse();
     if (!strcmp(mode, "storm") && what) return storm(what);
     if (!strcmp(mode, "chain")) return storm_exec(count, (pid_t)rounds);
     if (!strcmp(mode, "nested")) return nested(count);
