@@ -18,9 +18,9 @@ from pyroot.doctor.steps import Chmod, Copy, Link, LoaderIndex, Step
 from pyroot.doctor.view import PROGRAM_DIRECTORIES, View
 from pyroot.elf.closure import ELF_INTERPRETER, ENV_PROGRAM, LIBRARY, PROGRAM, SCRIPT_INTERPRETER, Item
 from pyroot.elf.ldcache import conf_directories, parse_cache
-from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, Identity, identity_of, read_head
+from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, Elf, ElfError, Identity, identity_of, read_elf, read_head
 from pyroot.elf.rooted import Rooted
-from pyroot.elf.search import CONF, GlibcSearch
+from pyroot.elf.search import CONF, BadLibrary, GlibcSearch, Loaded, loader_of, search_for
 from pyroot.explain import near_names
 
 _MACHINES = {"x86_64": EM_X86_64, "aarch64": EM_AARCH64}
@@ -286,6 +286,13 @@ def elf_interpreter(view: View) -> Iterator[Finding]:
         yield Finding(path, f"{items[0].problem}; needed by {_wanted_by(view, items)}", mend or "install the C library in the root", steps)
 
 
+def _program_over(view: View, item: Item) -> Elf | None:
+    """Give the program on whose behalf a library is wanted."""
+    above = view.closure.programs_over(item)
+    objects = view.closure.images.get(above[-1].path if above else item.needed_by or b"")
+    return objects[0].elf if objects else None
+
+
 def _readable(view: View, path: bytes) -> bool:
     status = view.stat(path)
     return status is not None and view.may(status, os.R_OK)
@@ -338,7 +345,7 @@ def library_missing(view: View) -> Iterator[Finding]:
     for name, items in _grouped(view, list(view.missing(LIBRARY))).items():
         if _damage(view, items[0]) or _candidates(view, name):
             continue
-        source = host_library(name)
+        source = host_library(name, _program_over(view, items[0]))
         mend, steps = _copy(view, source) if source else ("", ())
         mend = mend or "install the package that brings it in the root"
         yield Finding(name, f"{items[0].problem}; needed by {_wanted_by(view, items)}", mend, steps)
@@ -482,18 +489,18 @@ def set_id(view: View) -> Iterator[Finding]:
         )
 
 
-def host_library(name: bytes) -> bytes | None:
-    """Find a library of this host by name, as its own loader would for a program of this machine."""
-    from pyroot.elf.closure import Closure
-
+def host_library(name: bytes, program: Elf | None = None) -> bytes | None:
+    """Find a library of this host by name or path, as the loader of `program` (default: of /bin/sh) would find it here."""
     if b"/" in name:
         return name if os.path.isfile(name) else None
-    closure = Closure(Rooted("/"))
-    closure.add_program(b"/bin/sh")
-    for objects in closure.images.values():
-        try:
-            found = closure.search_of(objects[0].elf).find(name, objects[0], objects[0])
-        except OSError:
-            return None
-        return found.path if found else None
-    return None
+    host = Rooted("/")
+    try:
+        elf = program or read_elf(host.host(host.trace(b"/bin/sh").real))
+        loader = loader_of(host, elf)
+        if host.find(loader) is None:
+            return None  # this host has no loader of that kind, so no libraries for it
+        alone = Loaded(b"", b"", Elf(elf.identity), b"/")
+        found = search_for(host, elf.identity, loader).find(name, alone, alone)
+    except (OSError, ElfError, BadLibrary):
+        return None
+    return found.path if found else None

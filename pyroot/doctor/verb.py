@@ -63,7 +63,7 @@ _SAME_CODE = 8  # findings of one code that are printed without -v
 
 def main(argv: list[str]) -> int:
     """Run `pyroot doctor` on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("doctor", argv, _FLAGS, _VALUES, stop=1)
+    words = Words("doctor", argv, _FLAGS, _VALUES)
     if "help" in words.flags:
         put(USAGE)
         return 0

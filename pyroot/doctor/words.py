@@ -19,8 +19,8 @@ _RESET = "\x1b[0m"
 class Words:
     """The words of a verb, split into flags, options with values, and the rest."""
 
-    def __init__(self, verb: str, argv: list[str], flags: dict[str, str], values: dict[str, str], stop: int = -1) -> None:
-        """Split `argv`; `flags` and `values` map spellings to names. After `stop` plain words no option is read."""
+    def __init__(self, verb: str, argv: list[str], flags: dict[str, str], values: dict[str, str]) -> None:
+        """Split `argv`; `flags` and `values` map spellings to names. Options may stand anywhere before "--"."""
         self.verb = verb
         self.flags: set[str] = set()
         self.values: dict[str, list[str]] = {}
@@ -32,7 +32,7 @@ class Words:
             if word == "--":
                 self.rest += words
                 break
-            if not word.startswith("-") or word == "-" or 0 <= stop <= len(self.rest):
+            if not word.startswith("-") or word == "-":
                 self.rest.append(word)
             elif word in flags:
                 self.flags.add(flags[word])
