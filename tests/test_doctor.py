@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -169,7 +171,7 @@ def test_fix_never_leaves_the_root(root: Path, tmp_path: Path) -> None:
     assert (outside / "passwd").read_text() == "keep"
 
 
-@pytest.mark.parametrize("words", [[], ["--nosuch", "x"], ["/nowhere/at/all"], ["-b"], [""]])
+@pytest.mark.parametrize("words", [[], ["/", "--fix"], ["--nosuch", "x"], ["/nowhere/at/all"], ["-b"], [""]])
 def test_wrong_words_are_refused(words: list[str]) -> None:
     with pytest.raises(PyrootError) as caught:
         verb.main(words)
@@ -263,3 +265,12 @@ def test_musl_root(tmp_path: Path) -> None:
     assert codes(findings, "error") == ["library-missing"]
     found = next(one for one in findings if one.code == "library-missing")
     assert found.steps == (), "a library of glibc is of no use to a program of musl"
+
+
+def test_reader_that_goes_away_does_not_stop_the_mending(root: Path) -> None:
+    (root / "etc/passwd").unlink()
+    line = f"{shlex.quote(sys.executable)} -m pyroot doctor --fix {shlex.quote(str(root))} | head -c 1"
+    environment = {**helpers.python_environment(), "PATH": os.environ.get("PATH", os.defpath)}
+    done = subprocess.run(["sh", "-c", line], env=environment, cwd="/", capture_output=True, text=True, check=True, timeout=60)
+    assert (len(done.stdout), done.stderr) == (1, "")
+    assert (root / "etc/passwd").exists()

@@ -129,6 +129,8 @@ def main(argv: list[str]) -> int:
     root = root_directory("copy", words.rest[0])
     if os.path.samefile(root, source.root or b"/"):
         raise PyrootError(f"copy: {words.rest[0]}: is the root to copy from", "name another directory")
+    if os.path.samefile(root, "/"):
+        raise PyrootError(f"copy: {words.rest[0]}: is the root of this host", "name another directory")
     closure = collect(source, [os.fsencode(name) for name in words.rest[1:]], Rooted(root))
     actions = plan(closure, root)
     if "dry-run" not in words.flags:

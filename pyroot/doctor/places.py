@@ -6,6 +6,7 @@ merge as distributions do it.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -184,7 +185,8 @@ def program_dangling(view: View) -> Iterator[Finding]:
         where = " on this host it leads to a program" if view.rooted.root and os.path.isfile(first) else ""
         if where:
             mend = f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(first))}"
-        yield Finding(path, f"is a link to {os.fsdecode(text)}, which is not there{';' if where else ''}{where}", mend, steps)
+        why = "which leads back to itself" if view.problem(path) == errno.ELOOP else "which is not there"
+        yield Finding(path, f"is a link to {os.fsdecode(text)}, {why}{';' if where else ''}{where}", mend, steps)
 
 
 @check("link-dangling", NOTE, "links in /etc and the library directories that lead nowhere", "whoever opens the name gets ENOENT")
