@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from pyroot.doctor.view import Bound, View
 from pyroot.elf.closure import LIBRARY, Closure
+from pyroot.elf.search import BadLibrary
 from pyroot.errors import EXIT_NOT_FOUND, PyrootError
 
 if TYPE_CHECKING:
     from pyroot._fast import Core
     from pyroot.config import Config
+    from pyroot.elf.reader import Elf
 
 _GLUE = 1
 
@@ -29,36 +31,37 @@ def view_of(core: Core) -> Bound:
     return Bound(root, [(host, guest) for host, guest, flags in rest if not flags & _GLUE])
 
 
-def names_missing(core: Core, program: bytes) -> list[bytes]:
-    """List the libraries in DT_NEEDED of a program that its loader would not find. For one whose loader is missing, too."""
+def names_missing(core: Core, program: bytes) -> tuple[list[bytes], Elf | None]:
+    """List the libraries in DT_NEEDED of a program that its loader would not find, also where the loader is missing."""
     closure = Closure(view_of(core))
     closure.add_program(program)
     for objects in closure.images.values():
         main, search = objects[0], closure.search_of(objects[0].elf)
         try:
-            return [needed.name for needed in main.elf.needed if not needed.optional and search.find(needed.name, main, main) is None]
-        except Exception:  # a broken file on the way: what is named then is less, never wrong
-            return []
-    return []
+            wanted = [needed.name for needed in main.elf.needed if not needed.optional and not search.is_self(needed.name)]
+            return [name for name in wanted if search.find(name, main, main) is None], main.elf
+        except BadLibrary:  # a broken file on the way: what is named then is less, never wrong
+            return [], main.elf
+    return [], None
 
 
 def with_libraries(core: Core, program: bytes, reason: str, hint: str, interpreter: bytes, root: str) -> tuple[str, str]:
     """Complete the line about a missing ELF interpreter by the libraries that are missing too, and the hint by a command."""
     try:
-        names = names_missing(core, program)
+        names, elf = names_missing(core, program)
     except (ImportError, OSError):
         return reason, hint
     if not names:
         return reason, hint
     shown = ", ".join(map(os.fsdecode, names))
-    return f"{reason}; nor {'are' if len(names) > 1 else 'is'} {shown}, which it needs", copy_hint(root, [interpreter, *names]) or hint
+    return f"{reason}; nor {'are' if len(names) > 1 else 'is'} {shown}, which it needs", copy_hint(root, [interpreter, *names], elf) or hint
 
 
-def copy_hint(root: str, names: list[bytes]) -> str:
+def copy_hint(root: str, names: list[bytes], program: Elf | None) -> str:
     """Give the command that copies interpreters and libraries of this host, empty when it has not got them all."""
     from pyroot.doctor.programs import host_library
 
-    if root == "/" or not all(host_library(name) for name in names):
+    if root == "/" or not all(host_library(name, program) for name in names):
         return ""
     words = " ".join(shlex.quote(os.fsdecode(name)) for name in names)
     return f"pyroot copy {shlex.quote(root)} {words} brings this machine's"
@@ -77,6 +80,10 @@ def after_exit(core: Core, config: Config, program: bytes) -> PyrootError | None
     root = os.fsdecode(config.rootfs_spelled)
     names = list(dict.fromkeys(item.path for item in missing))
     others = f"; nor {'are' if len(names) > 2 else 'is'} {', '.join(map(os.fsdecode, names[1:]))}" if len(names) > 1 else ""
-    hint = copy_hint(root, names) or f"pyroot doctor {shlex.quote(root)} {shlex.quote(os.fsdecode(program))} tells more"
+    objects = view.closure.images.get(program)
+    hint = (
+        copy_hint(root, names, objects[0].elf if objects else None)
+        or f"pyroot doctor {shlex.quote(root)} {shlex.quote(os.fsdecode(program))} tells more"
+    )
     why = "is not in the guest" if first.problem.startswith("not found") else first.problem
     return PyrootError(f"{text}: its library {os.fsdecode(first.path)} {why}{others}", hint, EXIT_NOT_FOUND)

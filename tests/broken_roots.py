@@ -183,6 +183,18 @@ def unlink_library(root: Path, name: str) -> None:
         path.unlink()
 
 
+def two_links_to_one_place(root: Path) -> None:
+    """Let two names of programs lead to a directory that is gone, as with /etc/alternatives."""
+    for name in ("dir", "vdir"):
+        link(f"usr/bin/{name}", f"/etc/alternatives/{name}")(root)
+
+
+def interpreter_behind_a_link(root: Path) -> None:
+    """Let a script name a link that leads nowhere: the interpreter is told, and not the link as well."""
+    link("usr/bin/lang", "/etc/alternatives/lang")(root)
+    script(root, "#!/usr/bin/lang\n")
+
+
 @dataclass(frozen=True)
 class Defect:
     """One way to break a root: what the doctor calls it, whether --fix mends it, and what has to be so before."""
@@ -262,6 +274,8 @@ DEFECTS = (
     Defect("/sbin is a directory", "merged-usr-mixed", unmerge, severity="warning", needs="merged"),
     Defect("link with the host's path", "link-to-host", link("usr/bin/dir", "{root}/usr/bin/ls"), True),
     Defect("program that leads nowhere", "program-dangling", link("usr/bin/dir", "../../opt/nosuch/dir")),
+    Defect("what a link of a program leads to is missing", "program-dangling", two_links_to_one_place),
+    Defect("interpreter behind a link missing", "script-interpreter", interpreter_behind_a_link),
     Defect("command missing", "command-missing", lambda root: None, commands=("nosuch-tool",)),
     Defect("command by path missing", "command-missing", lambda root: None, commands=("/opt/tool",)),
     Defect("command of the host", "command-missing", lambda root: None, True, commands=("head",)),

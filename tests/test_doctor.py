@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -73,7 +75,8 @@ def test_defect_is_named_and_nothing_else(defect: Defect, root: Path) -> None:
     assert defect.code in codes(findings, defect.severity)
     named = [one for one in findings if one.code == defect.code]
     assert all(one.what and one.why and one.mend for one in named)
-    assert any(one.steps for one in named) == defect.mends, named
+    assert len(named) == 1, "one defect is told once"
+    assert bool(named[0].steps) == defect.mends, named
     if defect.mends:
         done = verb.mend(bytes(root), findings, only_show=False, quiet=True)
         assert [problem for _step, problem in done if problem] == []
@@ -169,7 +172,7 @@ def test_fix_never_leaves_the_root(root: Path, tmp_path: Path) -> None:
     assert (outside / "passwd").read_text() == "keep"
 
 
-@pytest.mark.parametrize("words", [[], ["--nosuch", "x"], ["/nowhere/at/all"], ["-b"], [""]])
+@pytest.mark.parametrize("words", [[], ["/", "--fix"], ["--nosuch", "x"], ["/nowhere/at/all"], ["-b"], [""]])
 def test_wrong_words_are_refused(words: list[str]) -> None:
     with pytest.raises(PyrootError) as caught:
         verb.main(words)
@@ -208,3 +211,67 @@ def test_document_has_the_table_of_the_registry() -> None:
     if not (PROJECT / "docs").exists():
         pytest.skip("no source tree here")
     assert verb.table() in (PROJECT / "docs/DOCTOR.md").read_text(), "put `pyroot doctor --list` into docs/DOCTOR.md"
+
+
+def test_options_may_stand_behind_the_root(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (root / "etc/passwd").unlink()
+    assert verb.main([str(root), "--fix"]) == 0
+    assert "fix      write /etc/passwd" in capfd.readouterr().out
+
+
+def test_special_files_in_the_place_of_settings_are_not_opened(root: Path) -> None:
+    for name in ("etc/passwd", "etc/ld.so.cache", "etc/ld.so.conf", "etc/nsswitch.conf", "usr/bin/pipe", "etc/resolv.conf"):
+        (root / name).unlink(missing_ok=True)
+        os.mkfifo(root / name, 0o755)
+    assert "passwd-missing" in codes(examine(root), "error")
+
+
+def test_resolv_conf_that_somebody_wrote_is_not_replaced(root: Path) -> None:
+    (root / "etc/resolv.conf").write_text("search example\n")
+    findings = examine(root)
+    assert [one.steps for one in findings if one.code == "resolv-missing"] == [()]
+    verb.mend(bytes(root), findings, only_show=False, quiet=True)
+    assert (root / "etc/resolv.conf").read_text() == "search example\n"
+
+
+@pytest.mark.rootfs
+def test_root_of_32_bit_programs_is_sound(debian_i386_root: str, run_pyroot: Callable[..., Result]) -> None:
+    done = run_pyroot(["doctor", debian_i386_root])
+    assert done.status == 0, done.stdout
+
+
+@pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="no musl-gcc (Debian: musl-tools)")
+def test_musl_root(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in ("bin", "lib", "etc", "tmp"):
+        (root / name).mkdir(parents=True)
+    (root / "tmp").chmod(0o1777)
+    for name, text in (("passwd", "root:x:0:0::/:/bin/tool\n"), ("group", "root:x:0:\n"), ("hosts", "::1 localhost\n")):
+        (root / "etc" / name).write_text(text)
+    (tmp_path / "own.c").write_text("int own(void) { return 0; }\n")
+    (tmp_path / "main.c").write_text("int own(void); int main(void) { return own(); }\n")
+    library, program = root / "lib/libz.so.1", root / "bin/tool"
+    subprocess.run(["musl-gcc", "-shared", "-fPIC", "-Wl,-soname,libz.so.1", "-o", library, tmp_path / "own.c"], check=True)
+    subprocess.run(["musl-gcc", "-o", program, tmp_path / "main.c", library], check=True)
+    from pyroot.elf import read_elf
+
+    interp = os.fsdecode(read_elf(str(program)).interp or b"")
+    (root / interp[1:]).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(interp, root / interp[1:])
+    (root / interp[1:]).chmod(0o755)
+    give(root)
+    assert codes(examine(root), "error") == []
+    library.unlink()
+    findings = examine(root)
+    assert codes(findings, "error") == ["library-missing"]
+    found = next(one for one in findings if one.code == "library-missing")
+    assert found.steps == (), "a library of glibc is of no use to a program of musl"
+
+
+def test_reader_that_goes_away_does_not_stop_the_mending(root: Path) -> None:
+    (root / "etc/passwd").unlink()
+    line = f"{shlex.quote(sys.executable)} -m pyroot doctor --fix {shlex.quote(str(root))} | head -c 1"
+    environment = {**helpers.python_environment(), "PATH": os.environ.get("PATH", os.defpath)}
+    done = subprocess.run(["sh", "-c", line], env=environment, cwd="/", capture_output=True, text=True, check=True, timeout=60)
+    assert (len(done.stdout), done.stderr) == (1, "")
+    assert (root / "etc/passwd").exists()

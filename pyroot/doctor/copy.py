@@ -40,6 +40,7 @@ from pyroot.elf.versions import read_versions
 from pyroot.errors import PyrootError
 from pyroot.explain import near_names
 from pyroot.rootfs.install import Installer, write_failure
+from pyroot.rootfs.new import Ended, signals_raised
 from pyroot.rootfs.plan import GLIBC_HELPER, NSS_MODULE, nss_modules
 from pyroot.rootfs.skeleton import add_loader_index
 
@@ -128,10 +129,17 @@ def main(argv: list[str]) -> int:
     root = root_directory("copy", words.rest[0])
     if os.path.samefile(root, source.root or b"/"):
         raise PyrootError(f"copy: {words.rest[0]}: is the root to copy from", "name another directory")
+    if os.path.samefile(root, "/"):
+        raise PyrootError(f"copy: {words.rest[0]}: is the root of this host", "name another directory")
     closure = collect(source, [os.fsencode(name) for name in words.rest[1:]], Rooted(root))
     actions = plan(closure, root)
     if "dry-run" not in words.flags:
-        perform(closure, actions, root)
+        try:
+            with signals_raised():
+                perform(closure, actions, root)
+        except Ended as end:
+            os.kill(os.getpid(), end.number)
+            return 128 + end.number
     if "json" not in words.flags and "quiet" not in words.flags:
         for action in actions:
             if action.kind != "same" or "verbose" in words.flags or report.verbosity() > 0:

@@ -47,7 +47,7 @@ def resolv_missing(view: View) -> Iterator[Finding]:
     try:
         with open("/etc/resolv.conf", "rb") as file:
             content = file.read()
-        if content and view.rooted.root:
+        if content and text is None and view.rooted.root:
             steps = (WriteFile(b"/etc/resolv.conf", content),)
     except OSError:
         pass

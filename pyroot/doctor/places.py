@@ -6,6 +6,7 @@ merge as distributions do it.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pyroot.doctor.layout import broken_directories, mixed_directories
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod, Link, MakeDirectory, Step
-from pyroot.doctor.view import PROGRAM_DIRECTORIES, View
+from pyroot.doctor.view import PROGRAM_DIRECTORIES, View, shown_names
 
 _WAYS = (
     b"/",
@@ -172,19 +173,26 @@ def _dangling(view: View) -> Iterator[tuple[bytes, bytes]]:
 
 @check("program-dangling", ERROR, "links in program directories that lead nowhere", "the program is listed and cannot be started: ENOENT")
 def program_dangling(view: View) -> Iterator[Finding]:
-    """Find names of programs that lead nowhere."""
-    real = {trace.real for trace in map(view.find, PROGRAM_DIRECTORIES) if trace}
-    below = {b"/" + target for target in (b"usr/bin", b"usr/sbin")}
+    """Find names of programs that lead nowhere, told once for each thing that is missing, unless another check names that."""
+    real = {trace.real for trace in map(view.find, PROGRAM_DIRECTORIES) if trace} | {b"/usr/bin", b"/usr/sbin"}
+    named = {view.dead_end(path) for path in broken_directories(view)}
+    named |= {view.dead_end(item.path) for item in view.closure.items if item.missing and item.path.startswith(b"/")}
+    found: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for path, text in _dangling(view):
-        if os.path.dirname(path) not in real | below:
-            continue
-        steps: tuple[Step, ...] = ()
-        mend = "install the program, or remove the link"
+        wanted = not view.commands or path in view.commands or os.path.basename(path) in view.commands
+        end = view.dead_end(path)
+        if wanted and os.path.dirname(path) in real and end not in named:
+            # Many links into one directory, such as /etc/alternatives, have one cause when that directory is gone.
+            found.setdefault(end if view.find(os.path.dirname(end)) else os.path.dirname(end), []).append((path, text))
+    for end, links in found.items():
+        path, text = links[0]
         first = text if text.startswith(b"/") else os.path.dirname(path) + b"/" + text
-        where = " on this host it leads to a program" if view.rooted.root and os.path.isfile(first) else ""
-        if where:
+        mend = "install the program, or remove the link"
+        if view.rooted.root and os.path.isfile(first):
             mend = f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(first))}"
-        yield Finding(path, f"is a link to {os.fsdecode(text)}, which is not there{';' if where else ''}{where}", mend, steps)
+        why = "which leads back to itself" if view.problem(path) == errno.ELOOP else f"but {os.fsdecode(end)} is not there"
+        more = "" if len(links) == 1 else f"; so {'is' if len(links) == 2 else 'are'} {shown_names([other for other, _text in links[1:]])}"
+        yield Finding(path, f"is a link to {os.fsdecode(text)}, {why}{more}", mend)
 
 
 @check("link-dangling", NOTE, "links in /etc and the library directories that lead nowhere", "whoever opens the name gets ENOENT")

@@ -15,21 +15,15 @@ from collections.abc import Iterator
 from pyroot.doctor.layout import broken_directories
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod, Copy, Link, LoaderIndex, Step
-from pyroot.doctor.view import PROGRAM_DIRECTORIES, View
+from pyroot.doctor.view import PROGRAM_DIRECTORIES, View, shown_names
 from pyroot.elf.closure import ELF_INTERPRETER, ENV_PROGRAM, LIBRARY, PROGRAM, SCRIPT_INTERPRETER, Item
 from pyroot.elf.ldcache import conf_directories, parse_cache
-from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, Identity, identity_of, read_head
+from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, Elf, ElfError, Identity, identity_of, read_elf, read_head
 from pyroot.elf.rooted import Rooted
-from pyroot.elf.search import CONF, GlibcSearch
+from pyroot.elf.search import CONF, BadLibrary, GlibcSearch, Loaded, loader_of, search_for
 from pyroot.explain import near_names
 
 _MACHINES = {"x86_64": EM_X86_64, "aarch64": EM_AARCH64}
-
-
-def _names(paths: list[bytes], limit: int = 3) -> str:
-    """List the first of some paths, and how many more there are."""
-    shown = ", ".join(os.fsdecode(path) for path in paths[:limit])
-    return shown + (f" and {len(paths) - limit} more" if len(paths) > limit else "")
 
 
 def _grouped(view: View, items: list[Item]) -> dict[bytes, list[Item]]:
@@ -45,7 +39,7 @@ def _grouped(view: View, items: list[Item]) -> dict[bytes, list[Item]]:
 
 def _wanted_by(view: View, items: list[Item]) -> str:
     who = list(dict.fromkeys(item.needed_by for item in items if item.needed_by))
-    text = _names(who)
+    text = shown_names(who)
     if len(who) == 1:
         above = view.closure.programs_over(items[0])
         if len(above) > 1:
@@ -82,8 +76,9 @@ def command_missing(view: View) -> Iterator[Finding]:
     for item in view.missing(PROGRAM):
         if item.problem not in ("not found in PATH", "does not exist", "is a directory", "is not a regular file"):
             continue
-        if b"/" not in item.path and any(view.is_file(directory + b"/" + item.path) for directory in PROGRAM_DIRECTORIES):
-            continue  # there, without the x bit
+        places = [directory + b"/" + item.path for directory in PROGRAM_DIRECTORIES if b"/" not in item.path]
+        if any(view.is_file(place) or view.link(place) is not None for place in places):
+            continue  # there, without the x bit, or as a link that leads nowhere
         if _is_broken(view, item.path):
             continue
         names = (os.fsdecode(os.path.basename(path)) for path, _place in view.program_files())
@@ -178,6 +173,9 @@ def program_damaged(view: View) -> Iterator[Finding]:
                 yield _damaged(view, item.path, f"ends after {size} of {ends} bytes")
         elif damage := _damage(view, item):
             path = item.path if item.path.startswith(b"/") else next(iter(_candidates(view, item.path)), item.path)
+            trace, status = view.find(path), view.stat(path)
+            if trace is not None and status is not None and 0 < status.st_size < view.versions(trace.real).ends:
+                damage = f"ends after {status.st_size} of {view.versions(trace.real).ends} bytes"
             if path not in seen:
                 seen.add(path)
                 yield _damaged(view, path, damage)
@@ -185,7 +183,7 @@ def program_damaged(view: View) -> Iterator[Finding]:
 
 def _damage(view: View, item: Item) -> str:
     """Tell what is wrong with a missing item when it is there and no sound ELF file."""
-    for word in ("the file is empty", "too short", "damaged ELF", "lies outside", "not an ELF file"):
+    for word in ("the file is empty", "too short", "damaged ELF", "lies outside", "not an ELF file", "out of range"):
         if word in item.problem:
             return item.problem.rpartition(": ")[2] if item.problem.startswith("/") else item.problem
     return ""
@@ -225,7 +223,7 @@ def foreign_machine(view: View) -> Iterator[Finding]:
     for path, identity in _foreign_programs(view):
         kinds.setdefault(str(identity), []).append(path)
     for kind, paths in kinds.items():
-        more = f", and so {'is' if len(paths) == 2 else 'are'} {_names(paths[1:])}" if len(paths) > 1 else ""
+        more = f", and so {'is' if len(paths) == 2 else 'are'} {shown_names(paths[1:])}" if len(paths) > 1 else ""
         ours = os.uname().machine
         yield Finding(paths[0], f"is a {kind} program{more}; this machine runs {ours}", f"use a root made for {ours}")
 
@@ -286,6 +284,13 @@ def elf_interpreter(view: View) -> Iterator[Finding]:
         yield Finding(path, f"{items[0].problem}; needed by {_wanted_by(view, items)}", mend or "install the C library in the root", steps)
 
 
+def _program_over(view: View, item: Item) -> Elf | None:
+    """Give the program on whose behalf a library is wanted."""
+    above = view.closure.programs_over(item)
+    objects = view.closure.images.get(above[-1].path if above else item.needed_by or b"")
+    return objects[0].elf if objects else None
+
+
 def _readable(view: View, path: bytes) -> bool:
     status = view.stat(path)
     return status is not None and view.may(status, os.R_OK)
@@ -338,7 +343,7 @@ def library_missing(view: View) -> Iterator[Finding]:
     for name, items in _grouped(view, list(view.missing(LIBRARY))).items():
         if _damage(view, items[0]) or _candidates(view, name):
             continue
-        source = host_library(name)
+        source = host_library(name, _program_over(view, items[0]))
         mend, steps = _copy(view, source) if source else ("", ())
         mend = mend or "install the package that brings it in the root"
         yield Finding(name, f"{items[0].problem}; needed by {_wanted_by(view, items)}", mend, steps)
@@ -381,7 +386,7 @@ def loader_index(view: View) -> Iterator[Finding]:
     wanters = [item for items in found.values() for item in items]
     yield Finding(
         b"/etc/ld.so.cache",
-        f"does not lead to {_names(list(found))}; needed by {_wanted_by(view, wanters)}",
+        f"does not lead to {shown_names(list(found))}; needed by {_wanted_by(view, wanters)}",
         "run ldconfig in the root as root, or pyroot doctor --fix",
         (LoaderIndex(b"/etc/ld.so.cache"),),
     )
@@ -427,7 +432,7 @@ def symbol_version(view: View) -> Iterator[Finding]:
                 if offers and version not in offers:
                     lacking.setdefault((given.path, version), []).append(wanter.path)
     for (path, version), wanters in lacking.items():
-        what = f"does not have version {os.fsdecode(version)}; needed by {_names(wanters)}"
+        what = f"does not have version {os.fsdecode(version)}; needed by {shown_names(wanters)}"
         yield Finding(path, what, "take program and library from one system: install the program in the root by its own means")
 
 
@@ -460,7 +465,7 @@ def musl_path(view: View) -> Iterator[Finding]:
             directories = [part for part in parts if part]
             if directories and not any(view.is_directory(part) for part in directories):
                 yield Finding(
-                    b"/etc/" + name, f"names no directory that exists ({_names(directories)})", "name the directories of libraries"
+                    b"/etc/" + name, f"names no directory that exists ({shown_names(directories)})", "name the directories of libraries"
                 )
 
 
@@ -477,23 +482,23 @@ def set_id(view: View) -> Iterator[Finding]:
     if names:
         yield Finding(
             names[0],
-            f"is set-id{'' if len(names) == 1 else ', and so are ' + _names(names[1:])}",
+            f"is set-id{'' if len(names) == 1 else ', and so are ' + shown_names(names[1:])}",
             "do not count on sudo, su or mount inside",
         )
 
 
-def host_library(name: bytes) -> bytes | None:
-    """Find a library of this host by name, as its own loader would for a program of this machine."""
-    from pyroot.elf.closure import Closure
-
+def host_library(name: bytes, program: Elf | None = None) -> bytes | None:
+    """Find a library of this host by name or path, as the loader of `program` (default: of /bin/sh) would find it here."""
     if b"/" in name:
         return name if os.path.isfile(name) else None
-    closure = Closure(Rooted("/"))
-    closure.add_program(b"/bin/sh")
-    for objects in closure.images.values():
-        try:
-            found = closure.search_of(objects[0].elf).find(name, objects[0], objects[0])
-        except OSError:
-            return None
-        return found.path if found else None
-    return None
+    host = Rooted("/")
+    try:
+        elf = program or read_elf(host.host(host.trace(b"/bin/sh").real))
+        loader = loader_of(host, elf)
+        if host.find(loader) is None:
+            return None  # this host has no loader of that kind, so no libraries for it
+        alone = Loaded(b"", b"", Elf(elf.identity), b"/")
+        found = search_for(host, elf.identity, loader).find(name, alone, alone)
+    except (OSError, ElfError, BadLibrary):
+        return None
+    return found.path if found else None

@@ -63,7 +63,7 @@ _SAME_CODE = 8  # findings of one code that are printed without -v
 
 def main(argv: list[str]) -> int:
     """Run `pyroot doctor` on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("doctor", argv, _FLAGS, _VALUES, stop=1)
+    words = Words("doctor", argv, _FLAGS, _VALUES)
     if "help" in words.flags:
         put(USAGE)
         return 0
@@ -75,6 +75,8 @@ def main(argv: list[str]) -> int:
         raise PyrootError("doctor: no root file system given", "say which: pyroot doctor ROOTFS [COMMAND...]")
     require_elftools("doctor")
     root = root_directory("doctor", names[0])
+    if "fix" in words.flags and "dry-run" not in words.flags and os.path.samefile(root, "/"):
+        raise PyrootError(f"doctor: {names[0]}: is the root of this host, which --fix leaves alone", "leave --fix out, or add --dry-run")
     view = _make_view(root, names, words)
     findings = examine(view)
     done: list[tuple[Step, str]] = []

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator
 
 from pyroot.elf.closure import Closure, Item
-from pyroot.elf.rooted import Rooted, Trace
+from pyroot.elf.rooted import MAX_LINKS, Rooted, Trace
 from pyroot.elf.versions import Versions, read_versions
 
 PROGRAM_DIRECTORIES = (b"/usr/local/sbin", b"/usr/local/bin", b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin")
@@ -96,6 +96,34 @@ class View:
         except OSError as error:
             return error.errno or errno.EIO
         return 0
+
+    def dead_end(self, path: bytes) -> bytes:
+        """Give the canonical guest path of the first thing that is missing on the way of a path; empty when nothing is."""
+        pending = path.split(b"/")[::-1]
+        real = b""
+        links = 0
+        while pending:
+            name = pending.pop()
+            if name in (b"", b"."):
+                continue
+            if name == b"..":
+                real = real.rpartition(b"/")[0]
+                continue
+            here = real + b"/" + name
+            try:
+                text = self.rooted.text(here)
+            except OSError:
+                return here
+            if text is None:
+                real = here
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                return here
+            if text.startswith(b"/"):
+                real = b""
+            pending += text.split(b"/")[::-1]
+        return b""
 
     def is_directory(self, path: bytes) -> bool:
         """Tell whether a path leads to a directory."""
@@ -186,3 +214,9 @@ class View:
             except OSError:
                 self._versions[real] = Versions()
         return self._versions[real]
+
+
+def shown_names(paths: list[bytes], limit: int = 3) -> str:
+    """List the first of some paths, and how many more there are."""
+    shown = ", ".join(os.fsdecode(path) for path in paths[:limit])
+    return shown + (f" and {len(paths) - limit} more" if len(paths) > limit else "")

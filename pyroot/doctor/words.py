@@ -10,7 +10,7 @@ import sys
 import time
 
 from pyroot import report
-from pyroot.errors import EXIT_FAILURE, PyrootError, text_of
+from pyroot.errors import PyrootError, text_of
 
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "note": "\x1b[36m", "fix": "\x1b[32m"}
 _RESET = "\x1b[0m"
@@ -19,8 +19,8 @@ _RESET = "\x1b[0m"
 class Words:
     """The words of a verb, split into flags, options with values, and the rest."""
 
-    def __init__(self, verb: str, argv: list[str], flags: dict[str, str], values: dict[str, str], stop: int = -1) -> None:
-        """Split `argv`; `flags` and `values` map spellings to names. After `stop` plain words no option is read."""
+    def __init__(self, verb: str, argv: list[str], flags: dict[str, str], values: dict[str, str]) -> None:
+        """Split `argv`; `flags` and `values` map spellings to names. Options may stand anywhere before "--"."""
         self.verb = verb
         self.flags: set[str] = set()
         self.values: dict[str, list[str]] = {}
@@ -32,7 +32,7 @@ class Words:
             if word == "--":
                 self.rest += words
                 break
-            if not word.startswith("-") or word == "-" or 0 <= stop <= len(self.rest):
+            if not word.startswith("-") or word == "-":
                 self.rest.append(word)
             elif word in flags:
                 self.flags.add(flags[word])
@@ -85,13 +85,16 @@ def _is_terminal(fd: int) -> bool:
 
 
 def put(text: str) -> None:
-    """Write to standard output, escapes for what a terminal could act on included."""
+    """Write to standard output. When the reader has gone the work goes on, unseen: what is being done gets done."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise PyrootError("standard output: broken pipe", "", EXIT_FAILURE) from None
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+    except OSError as error:
+        raise PyrootError(f"standard output: {text_of(error.errno or 0)}", "") from None
 
 
 def safe(text: str | bytes) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from dataclasses import dataclass
 
 MAX_LINKS = 40
@@ -58,8 +59,11 @@ class Rooted:
             return None
 
     def read(self, guest_path: bytes) -> bytes:
-        """Read a whole file of the root. Raises OSError."""
-        with open(self.host(self.trace(guest_path).real), "rb") as file:
+        """Read a whole regular file of the root; a FIFO or a device is not opened. Raises OSError."""
+        host = self.host(self.trace(guest_path).real)
+        if not stat.S_ISREG(os.lstat(host).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), guest_path)
+        with open(host, "rb") as file:
             return file.read()
 
     def _follow(self, guest_path: bytes) -> Trace:

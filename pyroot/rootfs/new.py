@@ -52,7 +52,7 @@ class Order:
     verbose: int = 0
 
 
-class _Ended(BaseException):
+class Ended(BaseException):
     """A signal that ends the process, after the work has been taken back."""
 
     def __init__(self, number: int) -> None:
@@ -75,9 +75,9 @@ def main(argv: list[str]) -> int:
     target = _target(order.directory, order.add)
     closure = choose(order.programs)
     try:
-        with _signals_raised():
+        with signals_raised():
             installer = _make(target, closure)
-    except _Ended as end:
+    except Ended as end:
         os.kill(os.getpid(), end.number)
         return 128 + end.number
     _summary(order.directory, closure, installer)
@@ -236,11 +236,11 @@ def _summary(directory: bytes, closure: Closure, installer: Installer) -> None:
 
 
 @contextmanager
-def _signals_raised() -> Iterator[None]:
+def signals_raised() -> Iterator[None]:
     """Turn the signals that end a process into an exception for a while, so that cleaning up is done."""
 
     def stop(number: int, frame: object) -> None:
-        raise _Ended(number)
+        raise Ended(number)
 
     old = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
     for number in old:
