@@ -18,6 +18,8 @@ from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyroot._fast import Core
     from pyroot.config import Config
 
@@ -40,10 +42,11 @@ _MACHINES = {
 class Broken(Exception):
     """The broken link: what is wrong with it and what to do."""
 
-    def __init__(self, reason: str, hint: str) -> None:
+    def __init__(self, reason: str, hint: str, missing: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
+        self.missing = missing  # not there at all
 
 
 class Link:
@@ -76,12 +79,33 @@ def _not_found_hint(core: "Core", config: "Config", name: bytes, path: bytes) ->
             place = os.fsdecode(directory)
             return f"the root {root} has {place}/{shown}: add {place} to PATH or give the full path"
     if config.rootfs == b"/":
-        return "is the name spelled right, and is the program installed?"
+        near = near_names(shown, (os.fsdecode(entry) for directory in searched for entry in _names_in(core, directory)))
+        return f"did you mean {' or '.join(near)}?" if near else "is the name spelled right, and is the program installed?"
     if not any(_exists(core, directory) for directory in (b"/bin", b"/usr/bin", b"/sbin")):
         return f"the root {root} has neither /bin nor /usr/bin; pyroot new DIR makes a small root"
     if any(os.access(directory + b"/" + name, os.X_OK) for directory in searched if directory):
-        return f"pyroot new --add {root} {shown} copies this machine's {shown} there, with all that it needs"
+        return f"pyroot copy {root} {shown} copies this machine's {shown} there, with all that it needs"
+    near = near_names(shown, (os.fsdecode(entry) for directory in searched for entry in _names_in(core, directory)))
+    if near:
+        return f"did you mean {' or '.join(near)}?"
     return f"the root {root} has no such program: install it there"
+
+
+def _names_in(core: "Core", guest_directory: bytes) -> list[bytes]:
+    try:
+        return os.listdir(core.resolve(guest_directory)[1]) if guest_directory else []
+    except OSError:
+        return []
+
+
+def near_names(name: str, names: "Iterable[str]", limit: int = 3) -> list[str]:
+    """Return those of ``names`` that somebody who typed ``name`` may have meant, the nearest first."""
+    import difflib
+
+    known = sorted(set(names) - {name})
+    swapped = [other for other in known if len(name) > 1 and sorted(other) == sorted(name)]
+    near = difflib.get_close_matches(name, known, limit, 0.7 if len(name) > 3 else 0.6)
+    return list(dict.fromkeys(swapped + near))[:limit]
 
 
 def _misplaced_hint(config: "Config") -> str:
@@ -115,6 +139,11 @@ def exec_failure(core: "Core", config: "Config", program: bytes, cwd: bytes, err
         del links[1:]
     except Broken as broken:
         reason, hint = broken.reason, broken.hint
+        if links[-1].role.startswith("ELF") and broken.missing:
+            from pyroot.needs import with_libraries
+
+            root = os.fsdecode(config.rootfs_spelled)
+            reason, hint = with_libraries(core, links[-2].guest, reason, hint, links[-1].guest, root)
     named = [os.fsdecode(program)] + [f"its {link.role} {os.fsdecode(link.guest)}" for link in links[1:]]
     if len(links) == 1 and number in (errno.ENOENT, errno.ENOTDIR):
         hint = _misplaced_hint(config) or hint
@@ -152,7 +181,7 @@ def is_plain_script(core: "Core", program: bytes, cwd: bytes) -> bool:
 def _examine(core: "Core", link: Link, cwd: bytes, root: str) -> Link | None:
     """Check one program as execve would; return the interpreter that it names, None at the end of the chain."""
     host_path = _locate(core, link, cwd, root)
-    _check_permissions(host_path)
+    _check_permissions(host_path, root)
     header = _read_header(host_path)
     if header.startswith(b"#!"):
         return _script_interpreter(header, link)
@@ -171,7 +200,7 @@ def _locate(core: "Core", link: Link, cwd: bytes, root: str) -> bytes:
             raise Broken(text_of(error.errno or 0), "the path must lead to a program in the guest") from None
     target = _dangling_target(core, link, cwd)
     reason = f"is a link to {os.fsdecode(target)}, which is not in the guest" if target else "not in the guest"
-    raise Broken(reason, _missing_hint(link, root))
+    raise Broken(reason, _missing_hint(link, root), True)
 
 
 def _dangling_target(core: "Core", link: Link, cwd: bytes) -> bytes:
@@ -184,15 +213,17 @@ def _dangling_target(core: "Core", link: Link, cwd: bytes) -> bytes:
 def _missing_hint(link: Link, root: str) -> str:
     name = os.fsdecode(link.guest)
     if link.role.startswith("ELF"):
-        return f"install the C library in the root; pyroot new --add {root} PROGRAM copies a program with its libraries"
+        if root != "/" and os.path.isfile(name):
+            return f"pyroot copy {root} {name} brings this machine's"
+        return f"install the C library in the root; pyroot copy {root} PROGRAM brings a program with its libraries"
     if link.role.startswith("#!"):
         if os.access(link.guest, os.X_OK) and name.startswith("/"):
-            return f"pyroot new --add {root} {name} copies this machine's interpreter there, with all that it needs"
+            return f"pyroot copy {root} {name} copies this machine's interpreter there, with all that it needs"
         return f"install {name} in the root, or let the first line of the script name an interpreter that is there"
     return "paths of the command are those of the guest; -b makes a host path appear there"
 
 
-def _check_permissions(host_path: bytes) -> None:
+def _check_permissions(host_path: bytes, root: str) -> None:
     try:
         mode = os.stat(host_path).st_mode
     except OSError as error:
@@ -204,7 +235,7 @@ def _check_permissions(host_path: bytes) -> None:
     if os.access(host_path, os.X_OK):
         return
     if not mode & 0o111:
-        raise Broken("has no x bit", "chmod +x makes it executable, if it is a program")
+        raise Broken("has no x bit", f"chmod +x {os.fsdecode(host_path)}, if it is a program; pyroot doctor {root} finds others")
     if os.statvfs(host_path).f_flag & os.ST_NOEXEC:
         raise Broken("is on a file system mounted noexec", "move the root to a file system that allows programs")
     raise Broken("you are not permitted to execute it", "look at its owner, its mode and its access control list")

@@ -13,9 +13,9 @@ import os
 import stat
 
 from pyroot import binding
-from pyroot.errors import EXIT_SIGNAL_BASE, PyrootError, text_of
+from pyroot.errors import EXIT_NOT_FOUND, EXIT_SIGNAL_BASE, PyrootError, text_of
 from pyroot.glue import Glue
-from pyroot.report import note, verbosity
+from pyroot.report import failure, note, verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,9 +44,31 @@ def run(config: "Config") -> int:
         environment = guest_environment(cwd)
         note(1, f"root {os.fsdecode(config.rootfs)}, working directory {os.fsdecode(cwd)}")
         close_outside_directories(core)
-        return exit_code(_start(core, config, environment, cwd))
+        return _explained(core, config, exit_code(_start(core, config, environment, cwd)), cwd)
     finally:
         glue.remove()
+
+
+def _explained(core: "Core", config: "Config", code: int, cwd: bytes) -> int:
+    """Tell which library was missing when the command ended as ld.so ends a program that lacks one; return the code."""
+    if code != EXIT_NOT_FOUND or verbosity() < 0:
+        return code
+    name = config.command[0] if config.command else LOGIN_SHELL
+    for program in candidates(name, os.environb.get(b"PATH", DEFAULT_PATH)):
+        try:
+            guest = core.resolve(program, cwd)[0]
+        except OSError:
+            continue
+        try:
+            from pyroot import needs
+
+            error = needs.after_exit(core, config, guest)
+        except (ImportError, OSError):
+            return code
+        if error:
+            failure(error)
+        return code
+    return code
 
 
 def _core_class() -> "type[Core]":

@@ -112,6 +112,9 @@ OPTIONS: tuple[Option, ...] = (
 VERBS: tuple[tuple[str, str, str, str], ...] = (
     # name, arguments, help, module whose main(argv) does it
     ("new", "DIR [PROGRAM ...]", "make a small root out of this machine's programs", "pyroot.rootfs.new"),
+    ("doctor", "ROOTFS [COMMAND ...]", "say what will fail in a root, why, and what mends it", "pyroot.doctor.verb"),
+    ("check", "", "say whether this host lets pyroot work", "pyroot.doctor.check"),
+    ("copy", "ROOTFS PROGRAM ...", "copy programs into a root, with all that they need", "pyroot.doctor.copy"),
 )
 
 # What proot (and its Termux fork) takes and pyroot does not: spelling -> (all spellings, what to do instead).

@@ -185,7 +185,7 @@ def test_signals_that_pyroot_lives_through(probe_root: str, pyroot_words: list[s
     mark = f"pyroot-harmless-{os.getpid()}"
     with started(guest_words(pyroot_words, probe_root, "/stress", "serial", "300", "exec"), mark) as process:
         rng = random.Random(SEED)
-        helpers.wait_until(lambda: len(helpers.session_members(process.pid)) > 2, what="the command has children")
+        helpers.wait_until(lambda: len(helpers.session_members(process.pid)) > 1 or process.poll() is not None, what="the command runs")
         while process.poll() is None:
             process.send_signal(getattr(signal, rng.choice(HARMLESS)))
         output, _ = process.communicate(timeout=20)

@@ -118,6 +118,7 @@ class Closure:
         self.rooted = rooted
         self.items: list[Item] = []
         self.indexes: dict[bytes, Index] = {}
+        self.images: dict[bytes, list[Loaded]] = {}  # what each ELF program has in its process, in load order
         self._search_path = os.fsencode(search_path)
         self._by_path: dict[bytes, Item] = {}
         self._elves: dict[bytes, Elf | str] = {}
@@ -220,7 +221,7 @@ class Closure:
                 self.add_program(name, ENV_PROGRAM, program, depth + 1)
 
     def _add_elf(self, program: bytes, trace: Trace, elf: Elf) -> None:
-        search = self._search(elf)
+        search = self.search_of(elf)
         main = Loaded(program, trace.real, elf, origin_of(trace.real))
         if elf.soname:
             main.names.add(elf.soname)
@@ -228,10 +229,12 @@ class Closure:
         if elf.interp is not None:
             interpreter = self._add_interpreter(program, elf.interp, elf)
             if interpreter is None:
+                self.images[program] = objects
                 return
             objects.append(interpreter)
             if isinstance(search, MuslSearch) and search.path_file:
                 self.add_data(search.path_file, "search path of musl", elf.interp)
+        self.images[program] = objects
         self._breadth_first(objects, search)
 
     def _add_interpreter(self, program: bytes, path: bytes, elf: Elf) -> Loaded | None:
@@ -305,7 +308,8 @@ class Closure:
             index.add(search.cache_entries(name, found), search.system_directories)
         return Loaded(found.path, trace.real, elf, origin_of(found.path), wanter, {name, elf.soname or name})
 
-    def _search(self, elf: Elf) -> Search:
+    def search_of(self, elf: Elf) -> Search:
+        """Give the search that the interpreter of a program does."""
         interpreter = loader_of(self.rooted, elf)
         key = interpreter, elf.identity.bits, elf.identity.machine
         if key not in self._searches:

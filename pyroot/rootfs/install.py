@@ -24,20 +24,21 @@ _MODE = 0o1777  # set-uid and set-gid bits would give the caller's rights to the
 class Installer:
     """Fill one root directory, and take everything back on `undo`."""
 
-    def __init__(self, root: bytes) -> None:
-        """Fill the existing directory `root` (canonical)."""
+    def __init__(self, root: bytes, source: Rooted | None = None, verb: str = "new") -> None:
+        """Fill the existing directory `root` (canonical) from `source`, by default this host."""
         self.root = root
+        self.verb = verb
         self.bytes_copied = 0
         self.files_copied = 0
-        self._host = Rooted("/")
+        self._source = source or Rooted("/")
         self._undo: list[tuple[bytes, bytes | None]] = []
         self._hard_links: dict[tuple[int, int], bytes] = {}
 
     def add(self, path: bytes) -> None:
         """Bring a host path into the root: its directories, its links, and the file or empty directory at its end."""
         host, guest = self._walk(path)
-        if not os.path.isdir(host):
-            self._copy(host, guest)
+        if not os.path.isdir(self._source.host(host)):
+            self._copy(self._source.host(host), guest)
 
     def directory(self, path: bytes, mode: int = 0o755) -> bytes:
         """Make a directory of the root with its parents, unless it is there; give its canonical place."""
@@ -104,7 +105,7 @@ class Installer:
                 host, guest = os.path.dirname(host).rstrip(b"/"), os.path.dirname(guest).rstrip(b"/")
                 continue
             here, there = host + b"/" + name, guest + b"/" + name
-            text = self._host.text(here)
+            text = self._source.text(here)
             if text is not None:
                 links += 1
                 if links > MAX_LINKS:
@@ -114,10 +115,10 @@ class Installer:
                     if text.startswith(b"/"):
                         host = guest = b""
                     continue
-                here = self._host.trace(here).real
+                here = self._source.trace(here).real
             host = here
-            if os.path.isdir(here):
-                guest = self._directory(there, stat.S_IMODE(os.stat(here).st_mode))
+            if os.path.isdir(self._source.host(here)):
+                guest = self._directory(there, stat.S_IMODE(os.stat(self._source.host(here)).st_mode))
             elif any(part not in (b"", b".") for part in pending):
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
             else:
@@ -136,7 +137,7 @@ class Installer:
                 raise
             return False
         self._undo.append((place, None))
-        status = os.lstat(here)
+        status = os.lstat(self._source.host(here))
         os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
         return True
 
@@ -160,7 +161,7 @@ class Installer:
         if os.path.lexists(place):
             trace = Rooted(self.root).find(guest)
             if trace is None or not _same_file(host, status, self._at(trace.real)):
-                raise self._conflict(place, f"is there already and differs from this host's {os.fsdecode(host)}")
+                raise self._conflict(place, f"is there already and differs from {self._owner} {os.fsdecode(host)}")
             return
         key = status.st_dev, status.st_ino
         twin = self._hard_links.get(key)
@@ -206,17 +207,21 @@ class Installer:
 
     def _conflict(self, place: bytes, why: str) -> PyrootError:
         return PyrootError(
-            f"new: {os.fsdecode(place)} {why}", "nothing was changed: make a new root, or take that file away first"
+            f"{self.verb}: {os.fsdecode(place)} {why}", "nothing was changed: make a new root, or take that file away first"
         )
 
+    @property
+    def _owner(self) -> str:
+        return "the other root's" if self._source.root else "this host's"
 
-def write_failure(error: OSError, root: bytes, shown: bytes) -> PyrootError:
+
+def write_failure(error: OSError, root: bytes, shown: bytes, verb: str = "new") -> PyrootError:
     """Turn a failed call into the line for the user, who knows the directory being filled as `shown`."""
     name = os.fsencode(error.filename2 or error.filename or shown)
     if name == root or name.startswith(root + b"/"):
         name = shown + name[len(root):]
     return PyrootError(
-        f"new: {os.fsdecode(name)}: {text_of(error.errno or errno.EIO)}", "what had been made was taken back"
+        f"{verb}: {os.fsdecode(name)}: {text_of(error.errno or errno.EIO)}", "what had been made was taken back"
     )
 
 

@@ -1,0 +1,38 @@
+"""Which of the merged-/usr directories are broken: asked by several checks, so that one defect gives one finding.
+
+Decides: what counts as a broken merge. A root where /bin and /usr/bin are two real directories is sound; one where /bin is
+a link into /usr that leads nowhere, or is gone though its siblings are links, is not.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyroot.doctor.view import View
+
+_LINKED = (b"bin", b"sbin", b"lib", b"lib64")
+
+
+def broken_directories(view: View) -> dict[bytes, str]:
+    """Give the top directories that should lead into /usr and do not, with what is wrong."""
+    links = {name: view.link(b"/" + name) for name in _LINKED}
+    merged = [name for name, text in links.items() if text is not None and text.strip(b"/").startswith(b"usr/")]
+    found: dict[bytes, str] = {}
+    for name, text in links.items():
+        if text is not None and view.find(b"/" + name) is None:
+            found[b"/" + name] = f"is a link to {os.fsdecode(text)}, which is not there"
+        elif text is None and merged and view.stat(b"/" + name) is None and view.is_directory(b"/usr/" + name):
+            found[b"/" + name] = f"is missing, though /usr/{os.fsdecode(name)} is there"
+    return found
+
+
+def mixed_directories(view: View) -> list[bytes]:
+    """List top directories that are real ones while their siblings lead into /usr."""
+    links = {name: view.link(b"/" + name) for name in _LINKED}
+    if not any(text is not None and text.strip(b"/").startswith(b"usr/") for text in links.values()):
+        return []
+    return [
+        b"/" + name
+        for name, text in links.items()
+        if text is None and view.is_directory(b"/" + name) and view.is_directory(b"/usr/" + name)
+    ]

@@ -1,0 +1,172 @@
+"""Checks of names and data that programs look up: hosts, resolv.conf, services, certificates, time zone, locale, terminal.
+
+Decides: which of these files is missed by whom. Source: hosts(5), resolv.conf(5), services(5), tzfile(5), locale(7),
+terminfo(5); the places of CA certificates as distributions have them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from pyroot.doctor.registry import NOTE, WARNING, Finding, check
+from pyroot.doctor.steps import AddLines, Copy, WriteFile
+from pyroot.doctor.view import View
+
+_HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_CERTIFICATES = (
+    b"/etc/ssl/certs/ca-certificates.crt",
+    b"/etc/pki/tls/certs/ca-bundle.crt",
+    b"/etc/ssl/cert.pem",
+    b"/etc/ssl/ca-bundle.pem",
+    b"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+)
+_TLS = (b"libssl.so", b"libgnutls.so", b"libnss3.so", b"libmbedtls.so")
+_TERMINFO = (b"/etc/terminfo", b"/lib/terminfo", b"/usr/share/terminfo", b"/usr/lib/terminfo")
+
+
+@check("hosts-missing", WARNING, "/etc/hosts and localhost in it", "localhost is then asked of the name server, or not found")
+def hosts_missing(view: View) -> Iterator[Finding]:
+    """Find a root that does not know localhost."""
+    text = view.read(b"/etc/hosts")
+    if text is None:
+        yield Finding(b"/etc/hosts", "is missing", "-R shows the host's", (WriteFile(b"/etc/hosts", _HOSTS),))
+    elif b"localhost" not in re.sub(rb"#[^\n]*", b"", text).split():
+        yield Finding(b"/etc/hosts", "does not name localhost", "add 127.0.0.1 localhost", (AddLines(b"/etc/hosts", _HOSTS),))
+
+
+@check("resolv-missing", WARNING, "/etc/resolv.conf and where it leads", "without a name server host names are not found")
+def resolv_missing(view: View) -> Iterator[Finding]:
+    """Find a root without name servers; the file is often a link into /run."""
+    link = view.link(b"/etc/resolv.conf")
+    text = view.read(b"/etc/resolv.conf")
+    if text is not None and (not text.strip() or b"nameserver" in text):
+        return
+    steps: tuple[WriteFile, ...] = ()
+    try:
+        with open("/etc/resolv.conf", "rb") as file:
+            content = file.read()
+        if content and view.rooted.root:
+            steps = (WriteFile(b"/etc/resolv.conf", content),)
+    except OSError:
+        pass
+    what = "names no name server" if text is not None else f"is a link to {os.fsdecode(link)}, which is not there" if link else "is missing"
+    yield Finding(b"/etc/resolv.conf", what, "run with -R, or with -b /etc/resolv.conf", steps)
+
+
+@check("services-missing", NOTE, "/etc/services and /etc/protocols", "programs that name a port by its word (getservbyname) do not find it")
+def services_missing(view: View) -> Iterator[Finding]:
+    """Find a root without the names of ports."""
+    for path in (b"/etc/services", b"/etc/protocols"):
+        if view.stat(path) is None:
+            steps = (Copy(path, path),) if os.path.isfile(path) else ()
+            yield Finding(path, "is missing", "pyroot copy, or -b", steps)
+
+
+@check(
+    "certificates-missing", WARNING, "CA certificates, where a TLS library is in use", "every https connection fails with an unknown issuer"
+)
+def certificates_missing(view: View) -> Iterator[Finding]:
+    """Find TLS programs without certificates to check with."""
+    users = [item for item in view.closure.items if os.path.basename(item.path).startswith(_TLS)]
+    if users and not any(view.is_file(path) for path in _CERTIFICATES):
+        wanter = os.fsdecode(users[0].needed_by or users[0].path)
+        own = next((path for path in _CERTIFICATES if os.path.isfile(path)), None)
+        mend = f"run with -b {os.fsdecode(own)}" if own else "install ca-certificates in the root"
+        yield Finding(_CERTIFICATES[0], f"no CA certificates; {wanter} uses TLS", mend)
+
+
+@check("localtime", NOTE, "/etc/localtime and where it leads", "times are shown in UTC")
+def localtime(view: View) -> Iterator[Finding]:
+    """Find a time zone that leads nowhere."""
+    link = view.link(b"/etc/localtime")
+    if view.stat(b"/etc/localtime") is None:
+        what = f"is a link to {os.fsdecode(link)}, which is not there" if link else "is missing"
+        yield Finding(b"/etc/localtime", what, "-R shows the host's; or install tzdata")
+
+
+@check(
+    "locale-missing",
+    NOTE,
+    "the locale of LC_ALL, LC_CTYPE or LANG, for glibc",
+    "programs fall back to plain ASCII, and Perl warns about it",
+)
+def locale_missing(view: View) -> Iterator[Finding]:
+    """Find a locale that the caller's environment names and the root lacks."""
+    variables = view.environment
+    name = next((variables[key] for key in (b"LC_ALL", b"LC_CTYPE", b"LANG") if variables.get(key)), b"C")
+    plain = name.partition(b".")[0]
+    if plain in (b"C", b"POSIX") or not view.closure.has_glibc:
+        return
+    encoding = name.partition(b".")[2].lower().replace(b"-", b"")
+    wanted = {name, plain, plain + b"." + encoding}
+    if view.is_file(b"/usr/lib/locale/locale-archive"):
+        archive = view.read(b"/usr/lib/locale/locale-archive") or b""
+        if any(one + b"\0" in archive for one in wanted):
+            return
+    if not wanted & set(view.list(b"/usr/lib/locale")):
+        yield Finding(b"/usr/lib/locale", f"has no {os.fsdecode(name)}", "LC_ALL=C.UTF-8, or generate the locale in the root")
+
+
+@check(
+    "terminfo-missing",
+    WARNING,
+    "the terminfo entry of TERM, where libtinfo or ncurses is in use",
+    "full-screen programs refuse the terminal, and shells cannot edit lines",
+)
+def terminfo_missing(view: View) -> Iterator[Finding]:
+    """Find a terminal that the root does not know."""
+    term = view.environment.get(b"TERM", b"")
+    if not re.fullmatch(rb"[A-Za-z0-9][A-Za-z0-9+._-]*", term) or term == b"dumb":
+        return
+    uses = any(os.path.basename(item.path).startswith((b"libtinfo", b"libncurses")) for item in view.closure.items)
+    short = term[:1] + b"/" + term
+    coded = b"%x/" % term[0] + term
+    if not uses or any(view.is_file(base + b"/" + part) for base in _TERMINFO for part in (short, coded)):
+        return
+    source = next((path for path in (base + b"/" + short for base in _TERMINFO) if os.path.isfile(path)), b"")
+    path = source or b"/usr/share/terminfo/" + short
+    yield Finding(path, f"terminal {os.fsdecode(term)} is not described", "TERM=xterm, or copy it", (Copy(path, path),) if source else ())
+
+
+@check(
+    "host-socket",
+    NOTE,
+    "sockets of the host's services that the environment names",
+    "desktop, ssh agent and display of the host are reached through them",
+)
+def host_socket(view: View) -> Iterator[Finding]:
+    """Find sockets that the caller's environment promises and the root does not show."""
+    for name, path in _sockets(view):
+        if path.startswith(b"/") and os.path.exists(path) and view.stat(path) is None:
+            yield Finding(path, f"{name} names it; it is on the host only", f"-R, or -b {os.fsdecode(path)}")
+
+
+def _sockets(view: View) -> Iterator[tuple[str, bytes]]:
+    variables = view.environment
+    for address in variables.get(b"DBUS_SESSION_BUS_ADDRESS", b"").split(b";"):
+        found = re.search(rb"unix:.*?path=([^,]+)", address)
+        if found:
+            yield "DBUS_SESSION_BUS_ADDRESS", found[1]
+    yield "SSH_AUTH_SOCK", variables.get(b"SSH_AUTH_SOCK", b"")
+    display = re.fullmatch(rb"(?:unix)?:(\d+)(?:\.\d+)?", variables.get(b"DISPLAY", b""))
+    if display:
+        yield "DISPLAY", b"/tmp/.X11-unix/X" + display[1]
+    wayland, runtime = variables.get(b"WAYLAND_DISPLAY", b""), variables.get(b"XDG_RUNTIME_DIR", b"")
+    if wayland:
+        yield "WAYLAND_DISPLAY", wayland if wayland.startswith(b"/") else runtime + b"/" + wayland
+
+
+@check(
+    "name-service-socket",
+    NOTE,
+    "/run/nscd/socket in the root",
+    "glibc asks a daemon there before it reads its own files: its answers are the host's",
+)
+def name_service_socket(view: View) -> Iterator[Finding]:
+    """Find a name service daemon that would answer for the root."""
+    for path in (b"/run/nscd/socket", b"/var/run/nscd/socket"):
+        if view.stat(path) is not None and view.stat(b"/etc/passwd") is not None:
+            yield Finding(path, "accounts may be those of the daemon behind this socket", "leave /run out, when names look wrong")
+            return

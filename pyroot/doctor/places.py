@@ -1,0 +1,228 @@
+"""Checks of directories and links: /tmp, rights on the way, merged-/usr, links that lead nowhere or to the host.
+
+Decides: which places a root must have and who must be able to use them. Source: hier(7), path_resolution(7), the /usr
+merge as distributions do it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+
+from pyroot.doctor.layout import broken_directories, mixed_directories
+from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
+from pyroot.doctor.steps import Chmod, Link, MakeDirectory, Step
+from pyroot.doctor.view import PROGRAM_DIRECTORIES, View
+
+_WAYS = (
+    b"/",
+    b"/bin",
+    b"/sbin",
+    b"/lib",
+    b"/lib64",
+    b"/etc",
+    b"/usr",
+    b"/usr/bin",
+    b"/usr/sbin",
+    b"/usr/lib",
+    b"/usr/share",
+    b"/var",
+    b"/usr/lib64",
+    b"/usr/local",
+    b"/usr/local/bin",
+    b"/usr/lib/x86_64-linux-gnu",
+    b"/lib/x86_64-linux-gnu",
+)
+_LINK_PLACES = (b"/etc", b"/lib", b"/lib64", b"/usr/lib", b"/usr/lib64", b"/usr/lib/x86_64-linux-gnu", b"/etc/alternatives")
+
+
+@check("tmp-missing", ERROR, "/tmp and /var/tmp", "mktemp, compilers, editors and here-documents write there")
+def tmp_missing(view: View) -> Iterator[Finding]:
+    """Find a root without a place for temporary files."""
+    for path in (b"/tmp", b"/var/tmp"):
+        status = view.stat(path)
+        if status is not None and not stat.S_ISDIR(status.st_mode):
+            yield Finding(path, "is no directory", f"remove it in the root, then mkdir -m 1777 {os.fsdecode(path)}")
+        elif status is None and view.link(path) is None and (path == b"/tmp" or view.is_directory(b"/var")):
+            yield Finding(path, "is missing", "mkdir -m 1777; -R shows the host's /tmp", (MakeDirectory(path, 0o1777),))
+        elif status is None and view.link(path) is not None:
+            yield Finding(path, f"is a link to {os.fsdecode(view.link(path) or b'')}, which is not there", "make its target")
+
+
+@check("tmp-rights", ERROR, "the mode of /tmp, /var/tmp and /dev/shm", "programs that cannot write there give up with EACCES")
+def tmp_rights(view: View) -> Iterator[Finding]:
+    """Find places for temporary files that the user cannot write to."""
+    for path in (b"/tmp", b"/var/tmp", b"/dev/shm"):
+        trace, status = view.find(path), view.stat(path)
+        if trace is None or status is None or not stat.S_ISDIR(status.st_mode):
+            continue
+        mode = stat.S_IMODE(status.st_mode)
+        # To root every directory is open: what counts then is whether it is meant to be.
+        writable = mode & 0o222 and mode & 0o111 if view.uid == 0 else view.may(status, os.W_OK | os.X_OK)
+        if not writable:
+            steps = (Chmod(trace.real, 0o1777),) if view.owns(status) else ()
+            yield Finding(path, f"you may not write there (mode {mode:04o})", f"chmod 1777 {os.fsdecode(path)}, in the root", steps)
+
+
+@check("run-missing", NOTE, "/run, /var/run and their rights", "daemons keep their sockets and process numbers there")
+def run_missing(view: View) -> Iterator[Finding]:
+    """Find a root without a place for sockets."""
+    if not view.is_directory(b"/run"):
+        yield Finding(b"/run", "is missing", "mkdir; -R shows the host's", (MakeDirectory(b"/run"),))
+
+
+@check(
+    "directory-closed",
+    ERROR,
+    "r and x bits of the usual directories",
+    "nothing below a directory without x can be reached: EACCES for everything",
+)
+def directory_closed(view: View) -> Iterator[Finding]:
+    """Find directories of the system that the user cannot enter or list."""
+    seen: set[bytes] = set()
+    for path in _WAYS:
+        trace, status = view.find(path), view.stat(path)
+        if trace is None or status is None or trace.real in seen or not stat.S_ISDIR(status.st_mode):
+            continue
+        seen.add(trace.real)
+        mode = stat.S_IMODE(status.st_mode)
+        open_to_us = mode & 0o555 if view.uid == 0 else view.may(status, os.R_OK | os.X_OK)
+        if not open_to_us or (view.uid == 0 and not mode & 0o111):
+            steps = (Chmod(trace.real, mode | 0o755),) if view.owns(status) else ()
+            yield Finding(path, f"you may not enter or list it (mode {mode:04o})", f"chmod 755 {os.fsdecode(path)}, in the root", steps)
+
+
+@check(
+    "merged-usr",
+    ERROR,
+    "/bin, /sbin, /lib, /lib64 where they are links into /usr",
+    "#!/bin/sh and /lib64/ld-linux-x86-64.so.2 are written into scripts and programs",
+)
+def merged_usr(view: View) -> Iterator[Finding]:
+    """Find top directories that do not lead into /usr although their siblings do."""
+    for path, what in broken_directories(view).items():
+        target = b"usr" + path
+        steps: tuple[Step, ...] = (Link(path, target),) if view.is_directory(b"/" + target) else ()
+        yield Finding(path, what, f"ln -sfn {os.fsdecode(target)} {os.fsdecode(path)}, in the root", steps)
+
+
+@check(
+    "merged-usr-mixed",
+    WARNING,
+    "real directories beside links into /usr",
+    "a package was unpacked over a link: some programs are found by one of their two names only",
+)
+def merged_usr_mixed(view: View) -> Iterator[Finding]:
+    """Find a merged root in which one link became a directory."""
+    for path in mixed_directories(view):
+        yield Finding(
+            path,
+            f"is a directory, while its siblings are links into /usr; it holds {len(view.list(path))} names",
+            f"move what is in it to /usr{os.fsdecode(path)} and make it a link",
+        )
+
+
+@check(
+    "link-to-host",
+    ERROR,
+    "links whose text is a path of the host into this root",
+    "inside, a link begins at the root's own /: the host's path leads nowhere",
+)
+def link_to_host(view: View) -> Iterator[Finding]:
+    """Find links that somebody made from outside with the host's name of the root in them."""
+    prefix = view.rooted.root
+    if not prefix:
+        return
+    for path, text in _links(view):
+        if text.startswith(prefix + b"/") and view.find(path) is None:
+            inner = text[len(prefix) :]
+            steps = (Link(path, inner),) if view.find(inner) is not None else ()
+            yield Finding(
+                path, f"is a link to {os.fsdecode(text)}", f"ln -sfn {os.fsdecode(inner)} {os.fsdecode(path)}, in the root", steps
+            )
+
+
+def _links(view: View) -> Iterator[tuple[bytes, bytes]]:
+    """List the links in the places where programs, libraries and settings are."""
+    seen: set[bytes] = set()
+    for directory in (*PROGRAM_DIRECTORIES, *_LINK_PLACES):
+        trace = view.find(directory)
+        if trace is None or trace.real in seen:
+            continue
+        seen.add(trace.real)
+        for name in view.list(directory):
+            path = trace.real.rstrip(b"/") + b"/" + name
+            text = view.link(path)
+            if text is not None:
+                yield path, text
+
+
+def _dangling(view: View) -> Iterator[tuple[bytes, bytes]]:
+    prefix = view.rooted.root
+    for path, text in _links(view):
+        if (
+            view.find(path) is None
+            and not (prefix and text.startswith(prefix + b"/"))
+            and not text.startswith((b"/proc/", b"/run/", b"/dev/"))
+        ):
+            yield path, text
+
+
+@check("program-dangling", ERROR, "links in program directories that lead nowhere", "the program is listed and cannot be started: ENOENT")
+def program_dangling(view: View) -> Iterator[Finding]:
+    """Find names of programs that lead nowhere."""
+    real = {trace.real for trace in map(view.find, PROGRAM_DIRECTORIES) if trace}
+    below = {b"/" + target for target in (b"usr/bin", b"usr/sbin")}
+    for path, text in _dangling(view):
+        if os.path.dirname(path) not in real | below:
+            continue
+        steps: tuple[Step, ...] = ()
+        mend = "install the program, or remove the link"
+        first = text if text.startswith(b"/") else os.path.dirname(path) + b"/" + text
+        where = " on this host it leads to a program" if view.rooted.root and os.path.isfile(first) else ""
+        if where:
+            mend = f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(first))}"
+        yield Finding(path, f"is a link to {os.fsdecode(text)}, which is not there{';' if where else ''}{where}", mend, steps)
+
+
+@check("link-dangling", NOTE, "links in /etc and the library directories that lead nowhere", "whoever opens the name gets ENOENT")
+def link_dangling(view: View) -> Iterator[Finding]:
+    """Find other links that lead nowhere; told once."""
+    real = {trace.real for trace in map(view.find, PROGRAM_DIRECTORIES) if trace}
+    found = [
+        (path, text)
+        for path, text in _dangling(view)
+        if os.path.dirname(path) not in real and path not in (b"/etc/resolv.conf", b"/etc/localtime", b"/etc/mtab")
+    ]
+    if found:
+        more = "" if len(found) == 1 else f"; so do {len(found) - 1} other links"
+        yield Finding(found[0][0], f"leads to {os.fsdecode(found[0][1])}, which is not there{more}", "install what they belong to")
+
+
+@check(
+    "root-noexec",
+    ERROR,
+    "the mount options of the root's file system",
+    "the kernel refuses every program on a file system mounted noexec with EACCES",
+)
+def root_noexec(view: View) -> Iterator[Finding]:
+    """Find a root from which nothing can be started."""
+    if os.statvfs(view.rooted.root or b"/").f_flag & os.ST_NOEXEC:
+        yield Finding(b"/", "its file system is mounted noexec", "move the root to another file system")
+
+
+@check(
+    "root-full",
+    WARNING,
+    "free space and free inodes of the root's file system",
+    "writing gives ENOSPC, and programs die with half-written files",
+)
+def root_full(view: View) -> Iterator[Finding]:
+    """Find a file system without room."""
+    state = os.statvfs(view.rooted.root or b"/")
+    if state.f_blocks and state.f_bavail * state.f_frsize < 1 << 20:
+        yield Finding(b"/", "less than 1 MiB is free", "make room, or move the root")
+    elif state.f_files and state.f_favail < 16:
+        yield Finding(b"/", f"only {state.f_favail} inodes are free", "remove files, or move the root")

@@ -1,0 +1,82 @@
+"""The registry of checks: one row a check, and what a check gives back.
+
+Decides: what a row holds. The checks themselves are in `programs`, `devices`, `accounts`, `places` and `host`; each is one
+function under one row. Order of report, `docs/DOCTOR.md` and the tests follow this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyroot.doctor.steps import Step
+    from pyroot.doctor.view import View
+
+ERROR = "error"  # something that a user of this root runs into
+WARNING = "warning"  # some programs miss it
+NOTE = "note"  # worth knowing when something fails
+SEVERITIES = (ERROR, WARNING, NOTE)
+
+ROOT = "root"
+HOST = "host"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: what, where (guest path, empty for the host), and what mends it.
+
+    `mend` is a command or a sentence for the user; `steps` are what `--fix` would do, none when it cannot.
+    """
+
+    path: bytes
+    what: str
+    mend: str = ""
+    steps: tuple[Step, ...] = ()
+    code: str = ""
+    severity: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row: code, severity, what it looks at, why it matters, and the function that looks."""
+
+    code: str
+    severity: str
+    looks_at: str
+    why: str
+    part: str
+    function: Callable[[View], Iterable[Finding]] = field(compare=False)
+
+    def run(self, view: View) -> list[Finding]:
+        """Look, and give the findings with this row's code, severity and sentence."""
+        return [
+            Finding(one.path, one.what, one.mend, one.steps, self.code, one.severity or self.severity, self.why)
+            for one in self.function(view)
+        ]
+
+
+CHECKS: list[Check] = []
+
+Function = Callable[["View"], Iterable[Finding]]
+
+
+def check(code: str, severity: str, looks_at: str, why: str, part: str = ROOT) -> Callable[[Function], Function]:
+    """Enter a function into the table."""
+
+    def enter(function: Function) -> Function:
+        CHECKS.append(Check(code, severity, looks_at, why, part, function))
+        return function
+
+    return enter
+
+
+def load() -> list[Check]:
+    """Import every module of checks and give the whole table, in one order whoever imports them."""
+    from pyroot.doctor import accounts, devices, host, network, places, programs
+
+    modules = [module.__name__ for module in (programs, devices, accounts, network, places, host)]
+    CHECKS.sort(key=lambda row: modules.index(row.function.__module__))
+    return CHECKS

@@ -1,0 +1,236 @@
+"""`pyroot doctor` and `pyroot check`: run the checks, print what they find, mend what can be mended.
+
+Decides: the options of both verbs, the order of the work, the layout of the report and of its JSON, and the exit status.
+The checks are rows of `registry`; what a mend does is in `steps`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyroot.doctor import registry
+from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
+from pyroot.doctor.steps import Step
+from pyroot.doctor.view import Bound, View
+from pyroot.doctor.words import Progress, Words, colour, json_text, put, require_elftools, root_directory, safe
+from pyroot.elf.rooted import Rooted
+from pyroot.errors import PyrootError, text_of
+
+USAGE = """\
+usage: pyroot doctor [OPTION...] ROOTFS [COMMAND...]
+
+Look at the root file system in ROOTFS, and at this host, and say what will fail and why.
+With COMMAND (a name or a path in the root) only these programs are followed, otherwise
+every program in the usual directories. Exit status: 1 if there is an error, 0 if not.
+
+  -R                 see it as pyroot -R does, with the usual host paths bound
+  -b HOST[:GUEST]    see it with this binding
+  --fix              mend what can be mended safely; every step is shown first
+  --dry-run          with --fix: only show the steps
+  --json             print the findings as JSON
+  --list             print the table of checks
+  -q, --quiet        errors only
+  -v, --verbose      name everything, also notes
+  -h, --help         print this help
+"""
+CHECK_USAGE = """\
+usage: pyroot check [OPTION...]
+
+Look whether this host lets pyroot work: ptrace, seccomp, security modules, limits.
+Exit status: 1 if there is an error, 0 if not.
+
+  --json             print the findings as JSON
+  -v, --verbose      name what is well, too
+  -h, --help         print this help
+"""
+_FLAGS = {
+    "-R": "recommended",
+    "--fix": "fix",
+    "--dry-run": "dry-run",
+    "--json": "json",
+    "--list": "list",
+    "-q": "quiet",
+    "--quiet": "quiet",
+    "-v": "verbose",
+    "--verbose": "verbose",
+    "-h": "help",
+    "--help": "help",
+    "--usage": "help",
+}
+_VALUES = {"-b": "bind", "--bind": "bind", "-r": "root", "--rootfs": "root"}
+_SAME_CODE = 8  # findings of one code that are printed without -v
+
+
+def main(argv: list[str]) -> int:
+    """Run `pyroot doctor` on the words after it. Raises PyrootError for a user's mistake."""
+    words = Words("doctor", argv, _FLAGS, _VALUES, stop=1)
+    if "help" in words.flags:
+        put(USAGE)
+        return 0
+    if "list" in words.flags:
+        put(table())
+        return 0
+    names = words.values.get("root", [])[-1:] + words.rest
+    if not names:
+        raise PyrootError("doctor: no root file system given", "say which: pyroot doctor ROOTFS [COMMAND...]")
+    require_elftools("doctor")
+    root = root_directory("doctor", names[0])
+    view = _make_view(root, names, words)
+    findings = examine(view)
+    done: list[tuple[Step, str]] = []
+    if "fix" in words.flags or "dry-run" in words.flags:
+        done = mend(root, findings, "dry-run" in words.flags, "json" in words.flags)
+        if done and "dry-run" not in words.flags:
+            view = _make_view(root, names, words)
+            findings = examine(view)
+    if "json" in words.flags:
+        put(json_text(as_json(view, findings, done)))
+    else:
+        _print(findings, words.flags, names[0])
+    return int(any(finding.severity == ERROR for finding in findings))
+
+
+def check_main(argv: list[str]) -> int:
+    """Run `pyroot check` on the words after it. Raises PyrootError for a user's mistake."""
+    words = Words("check", argv, {name: value for name, value in _FLAGS.items() if value in ("json", "verbose", "help")}, {})
+    if "help" in words.flags:
+        put(CHECK_USAGE)
+        return 0
+    if words.rest:
+        raise PyrootError(f"check: {words.rest[0]}: unexpected word", f"to look at a root: pyroot doctor {words.rest[0]}")
+    view = View(Rooted("/"), "/")
+    findings: list[Finding] = []
+    for row in registry.load():
+        if row.part == HOST:
+            found = row.run(view)
+            findings += found
+            if not found and "verbose" in words.flags and "json" not in words.flags:
+                put(f"well     {row.code}: {row.looks_at}\n")
+    if "json" in words.flags:
+        put(json_text(as_json(view, findings, [])))
+    else:
+        _print(findings, words.flags | {"verbose"}, "this host")
+    return int(any(finding.severity == ERROR for finding in findings))
+
+
+def _make_view(root: bytes, names: list[str], words: Words) -> View:
+    """Make a fresh view of the root, with the bindings that the words ask for."""
+    from pyroot import binding
+
+    bindings: list[binding.Binding] = []
+    if "recommended" in words.flags:
+        variables = {b"HOME": os.environb.get(b"HOME", b""), b"ROOTFS": root}
+        bindings += binding.read_preset(binding.preset_path("recommended"), variables)
+    for text in words.values.get("bind", []):
+        bindings.append(binding.parse(os.fsencode(text), os.getcwdb(), f"-b {text}"))
+    rooted = Rooted(root)
+    if bindings:
+        pairs: list[tuple[bytes, bytes]] = []
+        for one in bindings:
+            host = os.path.realpath(one.host)
+            if not os.path.lexists(host):
+                if one.shown:
+                    raise PyrootError(f"doctor: {one.shown}: does not exist on the host", "name a path of the host")
+                continue
+            trace = Bound(root, pairs).find(one.guest)
+            pairs.append((host, trace.real if trace else os.path.normpath(one.guest)))
+        rooted = Bound(root, pairs)
+    return View(rooted, names[0], [os.fsencode(name) for name in names[1:]])
+
+
+def examine(view: View) -> list[Finding]:
+    """Run every check of the table on a root and this host; the worst come first, in the order of the table."""
+    progress = Progress()
+    view.progress = progress
+    findings: list[Finding] = []
+    try:
+        for row in registry.load():
+            progress(row.code)
+            findings += row.run(view)
+    finally:
+        progress.end()
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def mend(root: bytes, findings: list[Finding], only_show: bool, quiet: bool = False) -> list[tuple[Step, str]]:
+    """Do the steps of the findings, each shown first. Give the steps with what went wrong, if anything."""
+    done: list[tuple[Step, str]] = []
+    for finding in findings:
+        if finding.severity == NOTE:
+            continue
+        for step in finding.steps:
+            if step in [known for known, _problem in done]:
+                continue
+            problem = ""
+            if not quiet:
+                put(f"{colour('fix', 'fix')}      {safe(step.told)}\n")
+            if not only_show:
+                try:
+                    step.do(root)
+                except PyrootError as error:
+                    problem = error.message
+                except OSError as error:
+                    problem = text_of(error.errno or 0)
+            if problem and not quiet:
+                put(f"         {colour('error', 'failed')}: {safe(problem)}\n")
+            done.append((step, problem))
+    return done
+
+
+def as_json(view: View, findings: list[Finding], done: list[tuple[Step, str]]) -> dict[str, object]:
+    """Give the report as what JSON can hold."""
+    return {
+        "root": safe(view.rooted.root or b"/"),
+        "commands": [safe(command) for command in view.commands],
+        "findings": [
+            {
+                "code": one.code,
+                "severity": one.severity,
+                "path": safe(one.path),
+                "what": safe(one.what),
+                "why": one.why,
+                "mend": safe(one.mend),
+                "steps": [safe(step.told) for step in one.steps],
+            }
+            for one in findings
+        ],
+        "fixed": [{"step": safe(step.told), "problem": safe(problem)} for step, problem in done],
+        **{f"{severity}s": sum(one.severity == severity for one in findings) for severity in SEVERITIES},
+    }
+
+
+def _print(findings: list[Finding], flags: set[str], name: str) -> None:
+    shown = {"error"} if "quiet" in flags else set(SEVERITIES) if "verbose" in flags else {"error", "warning"}
+    printed: dict[str, int] = {}
+    for finding in findings:
+        if finding.severity not in shown:
+            continue
+        printed[finding.code] = printed.get(finding.code, 0) + 1
+        if printed[finding.code] > _SAME_CODE and "verbose" not in flags:
+            continue
+        kind = colour(finding.severity, finding.severity.ljust(8))
+        place = f"{safe(finding.path)}: " if finding.path else ""
+        put(f"{kind} {finding.code}: {place}{safe(finding.what)}\n")
+        put(f"         why:  {finding.why}\n")
+        if finding.mend:
+            fixes = "  (--fix does it)" if finding.steps and finding.severity != NOTE else ""
+            put(f"         mend: {safe(finding.mend)}{fixes}\n")
+    for code, count in printed.items():
+        if count > _SAME_CODE and "verbose" not in flags:
+            put(f"         and {count - _SAME_CODE} more of {code}: -v names them\n")
+    if "quiet" not in flags:
+        counts = [(sum(one.severity == severity for one in findings), severity) for severity in SEVERITIES]
+        text = ", ".join(f"{number} {severity}{'s' * (number != 1)}" for number, severity in counts)
+        put(f"{safe(name)}: {text}\n")
+
+
+def table() -> str:
+    """Give the table of checks in Markdown, as docs/DOCTOR.md has it."""
+    lines = ["| code | severity | looks at | why |", "|---|---|---|---|"]
+    for part in (ROOT, HOST):
+        lines += [
+            f"| `{row.code}` | {row.severity} | {row.looks_at.replace('|', ' ')} | {row.why} |"
+            for row in registry.load()
+            if row.part == part
+        ]
+    return "\n".join(lines) + "\n"

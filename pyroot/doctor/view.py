@@ -1,0 +1,188 @@
+"""What the checks look at: a root directory as a run would show it, and who looks.
+
+Decides: how a guest path is read here, with the bindings that the user names, and which rights count. Not decided here:
+what is wrong. Nothing is run and nothing is changed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from pyroot.elf.closure import Closure, Item
+from pyroot.elf.rooted import Rooted, Trace
+from pyroot.elf.versions import Versions, read_versions
+
+PROGRAM_DIRECTORIES = (b"/usr/local/sbin", b"/usr/local/bin", b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin")
+
+
+class Bound(Rooted):
+    """A root directory with bindings: (host, guest) pairs, both canonical."""
+
+    def __init__(self, root: str | bytes, bindings: list[tuple[bytes, bytes]]) -> None:
+        """Take the root and what is bound over it."""
+        super().__init__(root)
+        self.bindings = {guest: host for host, guest in bindings}
+        self._above = {guest[:at] for guest in self.bindings for at, char in enumerate(guest) if char == 0x2F and at}
+
+    def host(self, guest_real: bytes) -> bytes:
+        """Give the host path of a canonical guest path: the deepest binding decides."""
+        at = guest_real
+        while at and at != b"/":
+            if at in self.bindings:
+                return self.bindings[at] + guest_real[len(at) :]
+            at = at.rpartition(b"/")[0]
+        return super().host(guest_real)
+
+    def text(self, here: bytes) -> bytes | None:
+        """Give the text of a link; a place that is bound is none, nor is a directory that leads to such a place."""
+        if here in self.bindings:
+            return None
+        try:
+            return super().text(here)
+        except FileNotFoundError:
+            if here in self._above:
+                return None
+            raise
+
+
+class View:
+    """One root under examination. What is costly is looked up once, when a check asks for it."""
+
+    def __init__(self, rooted: Rooted, spelled: str = "", commands: list[bytes] | None = None, uid: int | None = None) -> None:
+        """Take the root, its name for messages, the commands that matter (none: every program), and who runs them."""
+        self.rooted = rooted
+        self.spelled = spelled or os.fsdecode(rooted.root)
+        self.commands = commands or []
+        self.uid = os.geteuid() if uid is None else uid
+        self.groups = {os.getegid(), *os.getgroups()} if uid is None else {uid}
+        self.environment = dict(os.environb)
+        self._closure: Closure | None = None
+        self._versions: dict[bytes, Versions] = {}
+        self.progress: Callable[[str], None] = lambda text: None
+
+    # --- files ---
+
+    def find(self, path: bytes) -> Trace | None:
+        """Follow a guest path; None when it leads nowhere."""
+        return self.rooted.find(path)
+
+    def stat(self, path: bytes) -> os.stat_result | None:
+        """Give the status of what a guest path leads to, links followed inside the root."""
+        trace = self.rooted.find(path)
+        if trace is None:
+            return None
+        try:
+            return os.lstat(self.rooted.host(trace.real))
+        except OSError:
+            return None
+
+    def link(self, path: bytes) -> bytes | None:
+        """Give the text of a link, None for what is none (its directory may be reached through links)."""
+        directory = self.rooted.find(os.path.dirname(path) or b"/")
+        if directory is None:
+            return None
+        try:
+            return self.rooted.text(directory.real.rstrip(b"/") + b"/" + os.path.basename(path))
+        except OSError:
+            return None
+
+    def problem(self, path: bytes) -> int:
+        """Give the errno of following a path, 0 when all is well."""
+        try:
+            self.rooted.trace(path)
+        except OSError as error:
+            return error.errno or errno.EIO
+        return 0
+
+    def is_directory(self, path: bytes) -> bool:
+        """Tell whether a path leads to a directory."""
+        status = self.stat(path)
+        return status is not None and stat.S_ISDIR(status.st_mode)
+
+    def is_file(self, path: bytes) -> bool:
+        """Tell whether a path leads to a regular file."""
+        status = self.stat(path)
+        return status is not None and stat.S_ISREG(status.st_mode)
+
+    def read(self, path: bytes) -> bytes | None:
+        """Read a regular file; None when there is none or it cannot be read."""
+        if not self.is_file(path):
+            return None
+        try:
+            return self.rooted.read(path)
+        except OSError:
+            return None
+
+    def list(self, path: bytes) -> list[bytes]:
+        """List the names in a directory, sorted; nothing when there is none or it cannot be read."""
+        trace = self.rooted.find(path)
+        if trace is None:
+            return []
+        try:
+            return sorted(os.listdir(self.rooted.host(trace.real)))
+        except OSError:
+            return []
+
+    # --- rights ---
+
+    def may(self, status: os.stat_result, want: int) -> bool:
+        """Tell whether the user has the rights `want` (os.R_OK and so on) by owner and mode."""
+        mode = status.st_mode
+        if self.uid == 0:
+            return not want & os.X_OK or stat.S_ISDIR(mode) or bool(mode & 0o111)
+        shift = 6 if status.st_uid == self.uid else 3 if status.st_gid in self.groups else 0
+        return mode >> shift & want == want
+
+    def owns(self, status: os.stat_result) -> bool:
+        """Tell whether the user may change the mode of a file."""
+        return self.uid in (0, status.st_uid)
+
+    # --- programs ---
+
+    @property
+    def closure(self) -> Closure:
+        """Give the closure of the commands, or of every program in the usual directories."""
+        if self._closure is None:
+            self._closure = Closure(self.rooted, b":".join(reversed(PROGRAM_DIRECTORIES)))
+            for number, program in enumerate(self.commands or self._programs()):
+                self.progress(f"programs: {number + 1} {os.fsdecode(program)}")
+                self._closure.add_program(program)
+        return self._closure
+
+    def missing(self, *whys: str) -> Iterator[Item]:
+        """List what the closure misses, of the given kinds."""
+        return (item for item in self.closure.items if item.missing and item.why in whys)
+
+    def program_files(self) -> Iterator[tuple[bytes, bytes]]:
+        """List the entries of the usual program directories, each directory once: guest path and canonical directory."""
+        seen: set[bytes] = set()
+        for directory in PROGRAM_DIRECTORIES:
+            trace = self.rooted.find(directory)
+            if trace is None or trace.real in seen:
+                continue
+            seen.add(trace.real)
+            for name in self.list(directory):
+                yield directory + b"/" + name, trace.real + b"/" + name
+
+    def _programs(self) -> Iterator[bytes]:
+        seen: set[bytes] = set()
+        for path, _place in self.program_files():
+            status = self.stat(path)
+            trace = self.rooted.find(path)
+            if status is None or trace is None or not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o111:
+                continue
+            if trace.real not in seen and self.may(status, os.R_OK):
+                seen.add(trace.real)
+                yield path
+
+    def versions(self, real: bytes) -> Versions:
+        """Read the symbol versions of a file of the root, once."""
+        if real not in self._versions:
+            try:
+                self._versions[real] = read_versions(self.rooted.host(real))
+            except OSError:
+                self._versions[real] = Versions()
+        return self._versions[real]

@@ -1,0 +1,111 @@
+"""Read the symbol versions of an ELF file: those that it asks of its libraries, and those that it offers.
+
+Decides: how DT_VERNEED and DT_VERDEF of one file are read. Not decided here: which file answers for a library
+(`search`), what a version that is missing means (`pyroot.doctor`). Source of the facts: the "Symbol Versioning" chapter
+of the Linux Standard Base, ld.so(8).
+
+A library that defines no version at all satisfies every request with a warning only, as in ld.so; a request marked
+weak may stay unanswered.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_DT_STRTAB = 5
+_DT_STRSZ = 10
+_DT_VERDEF = 0x6FFFFFFC
+_DT_VERNEED = 0x6FFFFFFE
+_VER_FLG_WEAK = 2
+_MAX_RECORDS = 10000  # a damaged file must not keep us for ever
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Pairs of library name and version that a file asks for, the versions that it offers, its symbol names, its size."""
+
+    needs: tuple[tuple[bytes, bytes], ...] = ()
+    offers: frozenset[bytes] = frozenset()
+    names: bytes = b""
+    ends: int = 0  # where the last segment of the file ends
+
+    def uses(self, symbol: bytes) -> bool:
+        """Tell whether the dynamic string table names a symbol."""
+        return b"\0" + symbol + b"\0" in self.names
+
+
+def read_versions(path: str | bytes) -> Versions:
+    """Read one file. Gives nothing for a file that is damaged or no ELF file; raises OSError when it cannot be read."""
+    with open(path, "rb") as file:
+        try:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            return Versions()
+    with data:
+        try:
+            return _read(data)
+        except (struct.error, IndexError, ValueError):
+            return Versions()
+
+
+def _read(data: mmap.mmap) -> Versions:
+    if data[:4] != b"\x7fELF":
+        return Versions()
+    order = "<" if data[5] == 1 else ">"
+    wide = data[4] == 2
+    at, entry, count = struct.unpack_from(order + ("32xQ14xHH" if wide else "28xI10xHH"), data)
+    loads: list[tuple[int, int, int]] = []
+    dynamic = b""
+    for number in range(count):
+        if wide:
+            kind, offset, address, size = struct.unpack_from(order + "I4xQQ8xQ", data, at + entry * number)
+        else:
+            kind, offset, address, size = struct.unpack_from(order + "III4xI", data, at + entry * number)
+        if kind == 1:
+            loads.append((address, size, offset))
+        elif kind == 2:
+            dynamic = data[offset : offset + size]
+    form = struct.Struct(order + ("QQ" if wide else "II"))
+    tags = dict(form.iter_unpack(dynamic[: len(dynamic) - len(dynamic) % form.size]))
+    ends = max((offset + size for _address, size, offset in loads), default=0)
+    if _DT_STRTAB not in tags or ends > len(data):
+        return Versions(ends=ends)
+    strings = _place(loads, tags[_DT_STRTAB])
+    names = data[strings : strings + tags.get(_DT_STRSZ, 0)]
+
+    def text(offset: int) -> bytes:
+        return names[offset : names.index(b"\0", offset)]
+
+    needs: list[tuple[bytes, bytes]] = []
+    if _DT_VERNEED in tags:
+        for place, (_version, number, library, first) in _records(data, _place(loads, tags[_DT_VERNEED]), order + "HHII", 12):
+            for _at, (_hash, flags, _other, name) in _records(data, place + first, order + "IHHI", 12, number):
+                if not flags & _VER_FLG_WEAK:
+                    needs.append((text(library), text(name)))
+    offers: set[bytes] = set()
+    if _DT_VERDEF in tags:
+        for place, (_version, _flags, _index, _count, _hash, first) in _records(
+            data, _place(loads, tags[_DT_VERDEF]), order + "HHHHII", 16
+        ):
+            offers.add(text(struct.unpack_from(order + "I", data, place + first)[0]))
+    return Versions(tuple(needs), frozenset(offers), names, ends)
+
+
+def _records(data: mmap.mmap, place: int, form: str, link: int, most: int = _MAX_RECORDS) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Walk a list whose records tell at `link` how far on the next one is, 0 for the last."""
+    for _number in range(min(most, _MAX_RECORDS)):
+        yield place, struct.unpack_from(form, data, place)
+        step = struct.unpack_from(form[0] + "I", data, place + link)[0]
+        if not step:
+            return
+        place += step
+
+
+def _place(loads: list[tuple[int, int, int]], address: int) -> int:
+    for start, length, offset in loads:
+        if start <= address < start + length:
+            return offset + address - start
+    raise ValueError("an address outside the file")

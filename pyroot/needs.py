@@ -1,0 +1,82 @@
+"""Which libraries a command lacks in the guest: asked when it could not be started, or ended as one that lacks some.
+
+Decides: when the exit of a command is worth an examination, and the line and the hint that come out of it. The search is
+`pyroot.elf`'s, seen through the bindings of the run. Nothing is imported from here until something has failed.
+
+Source: ld.so ends a program with status 127 when it cannot load a library, with 1 when a symbol version is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from pyroot.doctor.view import Bound, View
+from pyroot.elf.closure import LIBRARY, Closure
+from pyroot.errors import EXIT_NOT_FOUND, PyrootError
+
+if TYPE_CHECKING:
+    from pyroot._fast import Core
+    from pyroot.config import Config
+
+_GLUE = 1
+
+
+def view_of(core: Core) -> Bound:
+    """Give the guest's files as the doctor reads them."""
+    (root, _guest, _flags), *rest = core.bindings()
+    return Bound(root, [(host, guest) for host, guest, flags in rest if not flags & _GLUE])
+
+
+def names_missing(core: Core, program: bytes) -> list[bytes]:
+    """List the libraries in DT_NEEDED of a program that its loader would not find. For one whose loader is missing, too."""
+    closure = Closure(view_of(core))
+    closure.add_program(program)
+    for objects in closure.images.values():
+        main, search = objects[0], closure.search_of(objects[0].elf)
+        try:
+            return [needed.name for needed in main.elf.needed if not needed.optional and search.find(needed.name, main, main) is None]
+        except Exception:  # a broken file on the way: what is named then is less, never wrong
+            return []
+    return []
+
+
+def with_libraries(core: Core, program: bytes, reason: str, hint: str, interpreter: bytes, root: str) -> tuple[str, str]:
+    """Complete the line about a missing ELF interpreter by the libraries that are missing too, and the hint by a command."""
+    try:
+        names = names_missing(core, program)
+    except (ImportError, OSError):
+        return reason, hint
+    if not names:
+        return reason, hint
+    shown = ", ".join(map(os.fsdecode, names))
+    return f"{reason}; nor {'are' if len(names) > 1 else 'is'} {shown}, which it needs", copy_hint(root, [interpreter, *names]) or hint
+
+
+def copy_hint(root: str, names: list[bytes]) -> str:
+    """Give the command that copies interpreters and libraries of this host, empty when it has not got them all."""
+    from pyroot.doctor.programs import host_library
+
+    if root == "/" or not all(host_library(name) for name in names):
+        return ""
+    words = " ".join(shlex.quote(os.fsdecode(name)) for name in names)
+    return f"pyroot copy {shlex.quote(root)} {words} brings this machine's"
+
+
+def after_exit(core: Core, config: Config, program: bytes) -> PyrootError | None:
+    """Say which library was missing, when a command that ended with status 127 does lack one."""
+    view = View(view_of(core), os.fsdecode(config.rootfs_spelled), [program])
+    given = [path for path in os.environb.get(b"LD_LIBRARY_PATH", b"").split(b":") if path.startswith(b"/")]
+    missing = [item for item in view.missing(LIBRARY) if not any(view.is_file(path + b"/" + item.path) for path in given)]
+    if not missing:
+        return None
+    first = missing[0]
+    chain = [os.fsdecode(one.path) for one in view.closure.programs_over(first)]
+    text = ": ".join([os.fsdecode(program)] + [f"its library {path}" for path in reversed(chain[:-1])])
+    root = os.fsdecode(config.rootfs_spelled)
+    names = list(dict.fromkeys(item.path for item in missing))
+    others = f"; nor {'are' if len(names) > 2 else 'is'} {', '.join(map(os.fsdecode, names[1:]))}" if len(names) > 1 else ""
+    hint = copy_hint(root, names) or f"pyroot doctor {shlex.quote(root)} {shlex.quote(os.fsdecode(program))} tells more"
+    why = "is not in the guest" if first.problem.startswith("not found") else first.problem
+    return PyrootError(f"{text}: its library {os.fsdecode(first.path)} {why}{others}", hint, EXIT_NOT_FOUND)

@@ -1,0 +1,210 @@
+"""`pyroot doctor`: a sound root has no error, a broken one has its defect named and nothing else, and --fix mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
+
+from pyroot.doctor import registry, verb
+from pyroot.doctor.registry import Finding
+from pyroot.doctor.view import Bound, View
+from pyroot.elf import Rooted
+from pyroot.errors import PyrootError
+from tests import helpers
+from tests.broken_roots import DEFECTS, Defect, give, make_sound_root
+from tests.helpers import Result
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a small sound root once."""
+    return make_sound_root(tmp_path_factory.mktemp("doctor") / "sound")
+
+
+@pytest.fixture
+def root(sound: Path, tmp_path: Path) -> Iterator[Path]:
+    """Give a copy of the sound root that the ordinary user owns."""
+    subprocess.run(["cp", "-a", "--reflink=auto", str(sound), str(tmp_path / "root")], check=True)
+    give(tmp_path / "root")
+    yield tmp_path / "root"
+    subprocess.run(["chmod", "-R", "u+rwX", str(tmp_path / "root")], check=False)
+
+
+def examine(root: Path, commands: tuple[str, ...] = ()) -> list[Finding]:
+    """Run the checks as for the ordinary user, with an environment that does not vary."""
+    view = View(Rooted(root), str(root), [os.fsencode(name) for name in commands], helpers.ordinary_user.uid)
+    view.environment = {b"TERM": b"dumb", b"LANG": b"C"}
+    return verb.examine(view)
+
+
+def codes(findings: list[Finding], severity: str) -> list[str]:
+    """List the codes of one severity, each once; the host's are left out."""
+    host = {row.code for row in registry.load() if row.part == registry.HOST}
+    return list(dict.fromkeys(one.code for one in findings if one.severity == severity and one.code not in host))
+
+
+def test_small_root_is_sound(root: Path) -> None:
+    findings = examine(root)
+    assert codes(findings, "error") == []
+    assert [one for one in findings if one.severity == "warning" and one.code != "dev-incomplete"] == [
+        one for one in findings if one.code == "dev-empty"
+    ]
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name.replace(" ", "-"))
+def test_defect_is_named_and_nothing_else(defect: Defect, root: Path) -> None:
+    if defect.needs == "root" and os.geteuid() != 0:
+        pytest.skip("device nodes are made by root")
+    if defect.needs == "merged" and not (root / "bin").is_symlink():
+        pytest.skip("this host is not merged-/usr")
+    defect.act(root)
+    findings = examine(root, defect.commands)
+    assert codes(findings, "error") == ([defect.code] if defect.severity == "error" else []), findings
+    assert defect.code in codes(findings, defect.severity)
+    named = [one for one in findings if one.code == defect.code]
+    assert all(one.what and one.why and one.mend for one in named)
+    assert any(one.steps for one in named) == defect.mends, named
+    if defect.mends:
+        done = verb.mend(bytes(root), findings, only_show=False, quiet=True)
+        assert [problem for _step, problem in done if problem] == []
+        findings = examine(root, defect.commands)
+        assert codes(findings, "error") == []
+        assert defect.code not in codes(findings, defect.severity)
+
+
+def test_enough_defects() -> None:
+    assert len(DEFECTS) >= 30
+    assert len({defect.code for defect in DEFECTS}) >= 28
+
+
+@pytest.mark.rootfs
+@pytest.mark.parametrize("fixture", ["debian_root", "busybox_root", "made_root"])
+def test_sound_roots_have_no_error(fixture: str, request: pytest.FixtureRequest, run_pyroot: Callable[..., Result]) -> None:
+    done = run_pyroot(["doctor", request.getfixturevalue(fixture)])
+    assert (done.status, done.stderr) == (0, ""), done.stdout
+    assert ": 0 errors, " in done.stdout.splitlines()[-1]
+
+
+def test_report_and_exit_status(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert verb.main([str(root)]) == 0
+    assert capfd.readouterr().out.splitlines()[-1].startswith(f"{root}: 0 errors, ")
+    (root / "etc/passwd").unlink()
+    assert verb.main([str(root)]) == 1
+    out = capfd.readouterr().out
+    assert "error    passwd-missing: /etc/passwd: is missing\n" in out
+    assert "(--fix does it)" in out
+    assert "\x1b" not in out
+
+
+def test_dry_run_changes_nothing_and_fix_shows_each_step(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (root / "etc/passwd").unlink()
+    (root / "tmp").rmdir()
+    assert verb.main(["--dry-run", str(root)]) == 1
+    shown = [line for line in capfd.readouterr().out.splitlines() if line.startswith("fix ")]
+    assert [line.split(None, 1)[1] for line in shown][:2] == ["write /etc/passwd (2 lines)", "mkdir -p -m 1777 /tmp"]
+    assert not (root / "etc/passwd").exists()
+    assert verb.main(["--fix", str(root)]) == 0
+    assert "\n".join(shown) in capfd.readouterr().out
+    assert (root / "tmp").stat().st_mode & 0o7777 == 0o1777
+
+
+def test_json(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (root / "etc/passwd").unlink()
+    assert verb.main(["--json", str(root)]) == 1
+    report = json.loads(capfd.readouterr().out)
+    assert (report["root"], report["errors"]) == (str(root), 1)
+    first = report["findings"][0]
+    assert (first["code"], first["severity"], first["path"]) == ("passwd-missing", "error", "/etc/passwd")
+    assert verb.main(["--json", "--fix", str(root)]) == 0
+    assert json.loads(capfd.readouterr().out)["fixed"][0] == {"step": "write /etc/passwd (2 lines)", "problem": ""}
+
+
+def test_bindings_are_looked_at_as_in_a_run(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (root / "etc/passwd").unlink()
+    assert verb.main(["-b", "/etc/passwd", str(root)]) == 0
+    assert verb.main(["-R", str(root)]) == 0
+    assert "dev-empty" not in capfd.readouterr().out
+    with pytest.raises(PyrootError, match="does not exist"):
+        verb.main(["-b", "/nowhere/at/all:/x", str(root)])
+
+
+def test_bound_places_need_not_exist(root: Path) -> None:
+    bound = Bound(str(root), [(b"/etc/passwd", b"/new/dir/file")])
+    assert bound.trace(b"/new/dir/file").real == b"/new/dir/file"
+    assert bound.read(b"/new/dir/file") == Path("/etc/passwd").read_bytes()
+    assert bound.find(b"/new/other") is None
+
+
+def test_missing_library_names_who_needs_it_and_the_near_names_of_a_command(root: Path) -> None:
+    from tests.broken_roots import unlink_library
+
+    unlink_library(root, "libtinfo.so.6")
+    found = next(one for one in examine(root) if one.code == "library-missing")
+    assert found.path == b"libtinfo.so.6"
+    assert "/bin/bash" in found.what
+    assert found.mend.startswith(f"pyroot copy {root} ")
+    found = next(one for one in examine(root, ("sl",)) if one.code == "command-missing")
+    assert "ls" in found.mend
+
+
+def test_fix_never_leaves_the_root(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "passwd").write_text("keep")
+    shutil.rmtree(root / "etc")
+    (root / "etc").symlink_to(outside)
+    before = sorted(path.name for path in outside.iterdir())
+    verb.mend(bytes(root), examine(root), only_show=False, quiet=True)
+    assert sorted(path.name for path in outside.iterdir()) == before
+    assert (outside / "passwd").read_text() == "keep"
+
+
+@pytest.mark.parametrize("words", [[], ["--nosuch", "x"], ["/nowhere/at/all"], ["-b"], [""]])
+def test_wrong_words_are_refused(words: list[str]) -> None:
+    with pytest.raises(PyrootError) as caught:
+        verb.main(words)
+    assert caught.value.exit_code == 125
+    assert caught.value.hint
+    assert caught.value.message.startswith("doctor: ")
+
+
+def test_names_that_a_terminal_would_act_on_are_escaped(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (root / "usr/bin/evil\x1b[31m").symlink_to("nowhere")
+    assert verb.main([str(root)]) == 1
+    out = capfd.readouterr().out
+    assert "\x1b" not in out
+    assert "evil\\x1b[31m" in out
+
+
+def test_no_color_is_obeyed_and_a_terminal_gets_colours(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyroot.doctor import words
+
+    monkeypatch.setattr(words, "_is_terminal", lambda fd: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert words.colour("error", "x") == "\x1b[1;31mx\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert words.colour("error", "x") == "x"
+
+
+def test_codes_are_unique_and_every_row_says_what_and_why() -> None:
+    rows = registry.load()
+    assert len({row.code for row in rows}) == len(rows)
+    assert {row.severity for row in rows} <= set(registry.SEVERITIES)
+    assert all(row.looks_at and row.why and row.function.__doc__ for row in rows)
+
+
+def test_document_has_the_table_of_the_registry() -> None:
+    if not (PROJECT / "docs").exists():
+        pytest.skip("no source tree here")
+    assert verb.table() in (PROJECT / "docs/DOCTOR.md").read_text(), "put `pyroot doctor --list` into docs/DOCTOR.md"
