@@ -63,7 +63,7 @@ cdef int script_line(char *head, char **name, char **argument) noexcept nogil:
             return -ENOEXEC
         while p < limit and p[0] != 0 and not spacetab(p[0]):
             p += 1
-        if p == limit:
+        if p == limit and p[0] != 0 and not spacetab(p[0]):
             return -ENOEXEC
         end = limit
     while end > head + 2 and spacetab((end - 1)[0]):
