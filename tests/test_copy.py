@@ -158,6 +158,16 @@ def test_name_services_come_where_a_program_calls_for_them(root: Path, tmp_path:
     assert not any(b"libnss_" in item.path for item in copy.collect(Rooted("/"), [b"cat"]).items)
 
 
+def test_name_services_are_those_that_the_target_names(root: Path) -> None:
+    found = {item.path for item in copy.collect(Rooted("/"), [b"id"], Rooted(root)).items if item.why == copy.NSS_MODULE}
+    assert not any(b"systemd" in path for path in found), "without a file glibc asks files and dns"
+    (root / "etc").mkdir()
+    (root / "etc/nsswitch.conf").write_text("passwd: compat\n")
+    found = {os.path.basename(item.path) for item in copy.collect(Rooted("/"), [b"id"], Rooted(root)).items if item.why == copy.NSS_MODULE}
+    assert found <= {b"libnss_compat.so.2"}
+    assert bool(found) == any(Path("/lib").glob("*/libnss_compat.so.2"))
+
+
 @needs_cc
 def test_character_sets_come_where_a_program_calls_for_them(tmp_path: Path) -> None:
     if not any(Path("/usr/lib").glob("*/gconv/gconv-modules*")):
@@ -210,6 +220,17 @@ def test_library_of_the_root_stays_when_it_serves(root: Path, capfd: pytest.Capt
     assert [line.split()[0] for line in lines] == ["copy", "keep"]
     assert "libtinfo" in lines[1]
     assert place.stat().st_size == size
+
+
+def test_missing_link_to_a_library_that_is_there_is_made(root: Path) -> None:
+    copy.main([str(root), "bash"])
+    before = tree(root)
+    links = [path for path in root.rglob("libtinfo.so*") if path.is_symlink()]
+    if not links:
+        pytest.skip("libtinfo is no link on this host")
+    links[0].unlink()
+    copy.main([str(root), "bash"])
+    assert {name: entry[3] for name, entry in tree(root).items()} == {name: entry[3] for name, entry in before.items()}
 
 
 def test_library_of_the_root_that_lacks_a_version_is_told(root: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
 import shutil
 import subprocess
@@ -93,9 +94,12 @@ def test_enough_defects() -> None:
 @pytest.mark.rootfs
 @pytest.mark.parametrize("fixture", ["debian_root", "busybox_root", "made_root"])
 def test_sound_roots_have_no_error(fixture: str, request: pytest.FixtureRequest, run_pyroot: Callable[..., Result]) -> None:
-    done = run_pyroot(["doctor", request.getfixturevalue(fixture)])
+    root = request.getfixturevalue(fixture)
+    before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    done = run_pyroot(["doctor", root])
     assert (done.status, done.stderr) == (0, ""), done.stdout
     assert ": 0 errors, " in done.stdout.splitlines()[-1]
+    assert sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before < 10, "seconds of processor time for a whole Debian"
 
 
 def test_report_and_exit_status(root: Path, capfd: pytest.CaptureFixture[str]) -> None:

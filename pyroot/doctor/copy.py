@@ -188,7 +188,7 @@ def collect(source: Rooted, names: list[bytes], target: Rooted | None = None) ->
     for item in closure.items:
         if item.missing:
             raise _missing(closure, item)
-    _add_modules(closure)
+    _add_modules(closure, target)
     return closure
 
 
@@ -236,7 +236,7 @@ def _library_of(closure: Closure, name: bytes) -> bytes | None:
     return None
 
 
-def _add_modules(closure: Closure) -> None:
+def _add_modules(closure: Closure, target: Rooted | None) -> None:
     """Add what glibc opens by itself where the programs call for it: name services and character sets."""
     if not closure.has_glibc:
         return
@@ -249,7 +249,7 @@ def _add_modules(closure: Closure) -> None:
     if any(one.uses(b"pthread_cancel") or one.uses(b"pthread_exit") for one in names):
         closure.add_dlopen(b"libgcc_s.so.1", GLIBC_HELPER)
     if any(one.uses(call) for one in names for call in _NAME_CALLS):
-        for module in nss_modules(closure.rooted):
+        for module in nss_modules(target or closure.rooted):  # what is asked at run time is named by the target
             closure.add_dlopen(b"libnss_" + module + b".so.2", NSS_MODULE)
     if any(one.uses(b"iconv_open") for one in names):
         _add_character_sets(closure)
@@ -296,26 +296,31 @@ def _names_in(rooted: Rooted, directory: bytes) -> list[str]:
 def plan(closure: Closure, root: bytes) -> list[Action]:
     """Decide about each item before anything is written. Raises PyrootError where the root has something else."""
     target = Rooted(root)
-    actions: list[Action] = []
-    for item in closure.items:
-        if item.trace is None:
-            continue
-        there = target.find(item.path) or target.find(item.trace.real)
-        if there is None:
-            actions.append(Action(item, "copy", item.path))
-            continue
-        here, place = closure.rooted.host(item.trace.real), target.host(there.real)
-        if os.path.isdir(here) and os.path.isdir(place) or _same(here, place):
-            actions.append(Action(item, "same", item.path))
-        elif item.why in _LIBRARY_KINDS:
-            _require_versions(closure, item, place)
-            actions.append(Action(item, "kept", item.path))
-        else:
-            raise PyrootError(
-                f"copy: {os.fsdecode(item.path)}: the root has another file there",
-                "nothing was copied: take that file away first, or leave it as it is",
-            )
+    actions = [Action(item, _fate(closure, target, item), item.path) for item in closure.items if item.trace is not None]
+    news = {action.item.path for action in actions if action.kind == "copy"}
+    for action in actions:
+        if action.kind == "kept" and action.item.why != CHARACTER_SETS:
+            _require_versions(closure, target, action.item, news)
     return actions
+
+
+def _fate(closure: Closure, target: Rooted, item: Item) -> str:
+    """Tell what becomes of one item. A file that is there while a link to it is missing counts as one to copy."""
+    real = item.trace.real if item.trace else item.path
+    here = closure.rooted.host(real)
+    there = target.find(item.path)
+    other = there or target.find(real)
+    if other is None:
+        return "copy"
+    place = target.host(other.real)
+    if os.path.isdir(here) and os.path.isdir(place) or _same(here, place):
+        return "same" if there else "copy"
+    if there is None or item.why not in _LIBRARY_KINDS:
+        raise PyrootError(
+            f"copy: {os.fsdecode(item.path if there else real)}: the root has another file there",
+            "nothing was copied: take that file away first, or leave it as it is",
+        )
+    return "kept"
 
 
 def _same(here: bytes, place: bytes) -> bool:
@@ -329,38 +334,29 @@ def _same(here: bytes, place: bytes) -> bool:
     return filecmp.cmp(here, place, shallow=False)
 
 
-def _require_versions(closure: Closure, item: Item, place: bytes) -> None:
-    """Refuse when the root's own library lacks a version that a newcomer asks of it."""
-    try:
-        offers = read_versions(place).offers
-        fits = read_elf(place).identity.fits(read_elf(closure.rooted.host(item.trace.real)).identity) if item.trace else True
-    except (OSError, ElfError):
-        offers, fits = frozenset(), item.why == CHARACTER_SETS
+def _require_versions(closure: Closure, target: Rooted, item: Item, news: set[bytes]) -> None:
+    """Refuse when the root's own library is of another kind, or lacks a version that a newcomer asks of it."""
+    real = item.trace.real if item.trace else item.path
+    place = target.host(target.trace(item.path).real)
     name = os.fsdecode(item.path)
+    try:
+        fits = read_elf(place).identity.fits(read_elf(closure.rooted.host(real)).identity)
+        offers = read_versions(place).offers
+    except (OSError, ElfError):
+        fits, offers = False, frozenset()
     if not fits:
-        raise PyrootError(f"copy: {name}: the root has another kind of file there", "nothing was copied")
+        raise PyrootError(f"copy: {name}: the root has another kind of file there", "nothing was copied: look at that file")
     for objects in closure.images.values():
-        for given in objects:
-            if item.trace is None or given.real != item.trace.real:
+        given = next((one for one in objects if one.real == real), None)
+        for wanter in objects if given and offers else ():
+            if wanter.path not in news:
                 continue
-            for wanter in objects:
-                for library, version in read_versions(closure.rooted.host(wanter.real)).needs:
-                    if (
-                        library in given.names
-                        and offers
-                        and version not in offers
-                        and wanter.real != given.real
-                        and _is_new(wanter.path, closure)
-                    ):
-                        raise PyrootError(
-                            f"copy: {os.fsdecode(wanter.path)} needs {name} with {os.fsdecode(version)}, the root's is another one",
-                            "nothing was copied: install the program by the root's own means, or take it from a root of the same age",
-                        )
-
-
-def _is_new(path: bytes, closure: Closure) -> bool:
-    """Tell whether an object is one that the C library does not come with: those are kept with it."""
-    return not os.path.basename(path).startswith((b"ld-", b"libc.so", b"libm.so", b"libdl.so", b"libpthread.so", b"librt.so"))
+            for library, version in read_versions(closure.rooted.host(wanter.real)).needs:
+                if given and library in given.names and version not in offers:
+                    raise PyrootError(
+                        f"copy: {os.fsdecode(wanter.path)} needs {name} with {os.fsdecode(version)}, which the root's lacks",
+                        "nothing was copied: install the program by the root's own means, or take it from a root of the same age",
+                    )
 
 
 def perform(closure: Closure, actions: Iterable[Action], root: bytes) -> Installer:
