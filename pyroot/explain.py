@@ -184,7 +184,7 @@ def _examine(core: "Core", link: Link, cwd: bytes, root: str) -> Link | None:
     _check_permissions(host_path, root)
     header = _read_header(host_path)
     if header.startswith(b"#!"):
-        return _script_interpreter(header, link)
+        return _script_interpreter(header, host_path)
     if header.startswith(b"\x7fELF"):
         return _elf_interpreter(host_path, link)
     if not header:
@@ -250,7 +250,7 @@ def _read_header(host_path: bytes) -> bytes:
         raise Broken(reason, "pyroot must read a program to start it: chmod +r") from None
 
 
-def _script_interpreter(header: bytes, link: Link) -> Link:
+def _script_interpreter(header: bytes, host_path: bytes) -> Link:
     line, newline, _rest = header[2:].partition(b"\n")
     text = line.strip(b" \t")
     name = text.replace(b"\t", b" ").partition(b" ")[0]
@@ -261,7 +261,7 @@ def _script_interpreter(header: bytes, link: Link) -> Link:
     if name.endswith(b"\r"):
         raise Broken(
             f"its #! line ends in CR LF, so the kernel looks for {os.fsdecode(name)}",
-            f"sed -i 's/\\r$//' {os.fsdecode(link.guest)} gives it Unix line ends",
+            f"sed -i 's/\\r$//' {os.fsdecode(host_path)} gives it Unix line ends",
         )
     return Link(name, "#! interpreter")
 
@@ -321,11 +321,11 @@ def core_failure(error: Exception) -> PyrootError:
     hint = "PYROOT_DEBUG=1 shows where it happened"
     if text.startswith("ptrace"):
         if tracer := _status_field(b"TracerPid:"):
-            hint = f"process {tracer} traces this one already: pyroot does not run inside strace, gdb or another pyroot"
-        elif _status_field(b"NoNewPrivs:"):  # a guest of pyroot sees no tracer
-            hint = "pyroot does not run inside another pyroot, nor in a sandbox that refuses ptrace"
+            hint = f"process {tracer} traces this one already: pyroot does not run inside strace or gdb; pyroot check tells more"
+        elif _status_field(b"NoNewPrivs:"):
+            hint = "a sandbox around pyroot seems to refuse ptrace; pyroot check tells more"
         else:
-            hint = "look at /proc/sys/kernel/yama/ptrace_scope and, in a container, for the capability SYS_PTRACE"
+            hint = "look at /proc/sys/kernel/yama/ptrace_scope and, in a container, for the capability SYS_PTRACE; pyroot check tells more"
     elif text.startswith("fork"):
         hint = "there may be too many processes, see ulimit -u"
     return PyrootError(text, hint)

@@ -118,7 +118,7 @@ def test_dry_run_changes_nothing_and_fix_shows_each_step(root: Path, capfd: pyte
     (root / "tmp").rmdir()
     assert verb.main(["--dry-run", str(root)]) == 1
     shown = [line for line in capfd.readouterr().out.splitlines() if line.startswith("fix ")]
-    assert [line.split(None, 1)[1] for line in shown][:2] == ["write /etc/passwd (2 lines)", "mkdir -p -m 1777 /tmp"]
+    assert [line.split(None, 1)[1] for line in shown][:2] == ["mkdir -p -m 1777 /tmp", "write /etc/passwd (2 lines)"]
     assert not (root / "etc/passwd").exists()
     assert verb.main(["--fix", str(root)]) == 0
     assert "\n".join(shown) in capfd.readouterr().out
@@ -162,6 +162,17 @@ def test_missing_library_names_who_needs_it_and_the_near_names_of_a_command(root
     assert found.mend.startswith(f"pyroot copy {root} ")
     found = next(one for one in examine(root, ("sl",)) if one.code == "command-missing")
     assert "ls" in found.mend
+
+
+@pytest.mark.parametrize("name", ["x bit lost", "/tmp closed", "/etc closed", "link with the host's path", "script with CR LF", "no /bin"])
+def test_mend_is_a_command_that_mends(name: str, root: Path) -> None:
+    defect = next(one for one in DEFECTS if one.name == name)
+    if defect.needs == "merged" and not (root / "bin").is_symlink():
+        pytest.skip("this host is not merged-/usr")
+    defect.act(root)
+    found = [one for one in examine(root) if one.severity == "error"]
+    subprocess.run(["sh", "-c", found[0].mend], check=True, cwd="/", env={"PATH": os.environ.get("PATH", os.defpath)})
+    assert codes(examine(root), "error") == []
 
 
 def test_fix_never_leaves_the_root(root: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def dev_wrong(view: View) -> Iterator[Finding]:
             continue
         here = b"/dev/" + name
         if not stat.S_ISCHR(status.st_mode):
-            yield Finding(here, "is no character device", f"remove it in the root, and {_run(view)}")
+            yield Finding(here, "is no character device", f"rm {view.outside(here)}; {_run(view)}")
         elif (os.major(status.st_rdev), os.minor(status.st_rdev)) != (major, minor) and name != b"ptmx":
             yield Finding(here, f"is device {os.major(status.st_rdev)}:{os.minor(status.st_rdev)}, not {major}:{minor}", _run(view))
 

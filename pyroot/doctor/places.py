@@ -45,7 +45,7 @@ def tmp_missing(view: View) -> Iterator[Finding]:
     for path in (b"/tmp", b"/var/tmp"):
         status = view.stat(path)
         if status is not None and not stat.S_ISDIR(status.st_mode):
-            yield Finding(path, "is no directory", f"remove it in the root, then mkdir -m 1777 {os.fsdecode(path)}")
+            yield Finding(path, "is no directory", f"rm {view.outside(path)} && mkdir -m 1777 {view.outside(path)}")
         elif status is None and view.link(path) is None and (path == b"/tmp" or view.is_directory(b"/var")):
             yield Finding(path, "is missing", "mkdir -m 1777; -R shows the host's /tmp", (MakeDirectory(path, 0o1777),))
         elif status is None and view.link(path) is not None:
@@ -64,7 +64,7 @@ def tmp_rights(view: View) -> Iterator[Finding]:
         writable = mode & 0o222 and mode & 0o111 if view.uid == 0 else view.may(status, os.W_OK | os.X_OK)
         if not writable:
             steps = (Chmod(trace.real, 0o1777),) if view.owns(status) else ()
-            yield Finding(path, f"you may not write there (mode {mode:04o})", f"chmod 1777 {os.fsdecode(path)}, in the root", steps)
+            yield Finding(path, f"you may not write there (mode {mode:04o})", f"chmod 1777 {view.outside(trace.real)}", steps)
 
 
 @check("run-missing", NOTE, "/run, /var/run and their rights", "daemons keep their sockets and process numbers there")
@@ -92,7 +92,7 @@ def directory_closed(view: View) -> Iterator[Finding]:
         open_to_us = mode & 0o555 if view.uid == 0 else view.may(status, os.R_OK | os.X_OK)
         if not open_to_us or (view.uid == 0 and not mode & 0o111):
             steps = (Chmod(trace.real, mode | 0o755),) if view.owns(status) else ()
-            yield Finding(path, f"you may not enter or list it (mode {mode:04o})", f"chmod 755 {os.fsdecode(path)}, in the root", steps)
+            yield Finding(path, f"you may not enter or list it (mode {mode:04o})", f"chmod 755 {view.outside(trace.real)}", steps)
 
 
 @check(
@@ -106,7 +106,7 @@ def merged_usr(view: View) -> Iterator[Finding]:
     for path, what in broken_directories(view).items():
         target = b"usr" + path
         steps: tuple[Step, ...] = (Link(path, target),) if view.is_directory(b"/" + target) else ()
-        yield Finding(path, what, f"ln -sfn {os.fsdecode(target)} {os.fsdecode(path)}, in the root", steps)
+        yield Finding(path, what, f"ln -sfn {os.fsdecode(target)} {view.outside(path)}", steps)
 
 
 @check(
@@ -141,7 +141,7 @@ def link_to_host(view: View) -> Iterator[Finding]:
             inner = text[len(prefix) :]
             steps = (Link(path, inner),) if view.find(inner) is not None else ()
             yield Finding(
-                path, f"is a link to {os.fsdecode(text)}", f"ln -sfn {os.fsdecode(inner)} {os.fsdecode(path)}, in the root", steps
+                path, f"is a link to {os.fsdecode(text)}", f"ln -sfn {shlex.quote(os.fsdecode(inner))} {view.outside(path)}", steps
             )
 
 

@@ -114,7 +114,7 @@ def not_executable(view: View) -> Iterator[Finding]:
         mode = stat.S_IMODE(status.st_mode)
         steps = (Chmod(trace.real, mode | (mode >> 2 & 0o111) | 0o100),) if view.owns(status) else ()
         what = f"has mode {mode:04o}, without an x bit for you" if mode & 0o111 else f"has no x bit (mode {mode:04o})"
-        yield Finding(path, what, f"chmod +x {os.fsdecode(trace.real)}, in the root", steps)
+        yield Finding(path, what, f"chmod +x {view.outside(trace.real)}", steps)
 
 
 def _is_program(view: View, real: bytes) -> bool:
@@ -148,7 +148,7 @@ def not_readable(view: View) -> Iterator[Finding]:
             continue
         mode = stat.S_IMODE(status.st_mode)
         steps = (Chmod(trace.real, mode | 0o444),) if view.owns(status) else ()
-        yield Finding(path, f"you may not read it (mode {mode:04o})", f"chmod +r {os.fsdecode(trace.real)}, in the root", steps)
+        yield Finding(path, f"you may not read it (mode {mode:04o})", f"chmod +r {view.outside(trace.real)}", steps)
 
 
 @check(
@@ -191,8 +191,9 @@ def _damage(view: View, item: Item) -> str:
 
 def _damaged(view: View, path: bytes, what: str) -> Finding:
     mend, steps = _copy(view, path)
+    trace = view.find(path)
     if steps:
-        mend = f"rm it in the root, then: {mend}"
+        mend = f"rm {view.outside(trace.real if trace else path)} && {mend}"
     return Finding(path, what, mend or "install the package that brings it again", ())
 
 
@@ -260,8 +261,10 @@ def script_line_end(view: View) -> Iterator[Finding]:
     """Find scripts with the line ends of Windows."""
     for item in view.missing(SCRIPT_INTERPRETER, ENV_PROGRAM):
         if item.path.endswith(b"\r") and item.needed_by:
-            where = os.fsdecode(item.needed_by)
-            yield Finding(item.needed_by, "its #! line ends in CR LF", f"sed -i 's/\\r$//' {where}, in the root")
+            trace = view.find(item.needed_by)
+            yield Finding(
+                item.needed_by, "its #! line ends in CR LF", f"sed -i 's/\\r$//' {view.outside(trace.real if trace else item.needed_by)}"
+            )
 
 
 @check(

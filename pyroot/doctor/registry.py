@@ -77,6 +77,6 @@ def load() -> list[Check]:
     """Import every module of checks and give the whole table, in one order whoever imports them."""
     from pyroot.doctor import accounts, devices, host, network, places, programs
 
-    modules = [module.__name__ for module in (programs, devices, accounts, network, places, host)]
+    modules = [module.__name__ for module in (programs, places, devices, accounts, network, host)]
     CHECKS.sort(key=lambda row: modules.index(row.function.__module__))
     return CHECKS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 
@@ -153,6 +154,16 @@ class View:
             return sorted(os.listdir(self.rooted.host(trace.real)))
         except OSError:
             return []
+
+    def outside(self, path: bytes) -> str:
+        """Give a guest path as the user names it on the host, quoted for a shell; a link at its end is not followed."""
+        trace = self.rooted.find(os.path.dirname(path) or b"/")
+        host = self.rooted.host(trace.real if trace else os.path.dirname(path)).rstrip(b"/") + b"/" + os.path.basename(path)
+        text = os.fsdecode(host)
+        root = os.fsdecode(self.rooted.root)
+        if root and text.startswith(root + "/"):
+            text = self.spelled.rstrip("/") + text[len(root) :]
+        return shlex.quote(text)
 
     # --- rights ---
 
