@@ -104,6 +104,11 @@ def python_environment() -> dict[str, str]:
     return {"PYTHONPATH": core_directory(), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+def ordinary_python() -> tuple[str, dict[str, str]]:
+    """Return an interpreter that the ordinary user may start, and the environment that lets it import pyroot."""
+    return ordinary_user.interpreter[0] or sys.executable, python_environment()
+
+
 def pyroot_command() -> tuple[list[str], dict[str, str]]:
     """Return the words that start pyroot and the environment that they need.
 

@@ -107,8 +107,8 @@ program = ctypes.create_string_buffer(struct.pack("<HBBI", 6, 0, 0, 0x7FFF0000))
 given = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", 1, ctypes.addressof(program)))
 print(libc.syscall(317, 1, 8, given), ctypes.get_errno(), libc.syscall(317, 1, 1 << 20, given), ctypes.get_errno())
 """
-    words, environment = helpers.pyroot_command()
-    result = run_pyroot(["-r", "/", words[0], "-c", text], environment=environment)
+    python, environment = helpers.ordinary_python()
+    result = run_pyroot(["-r", "/", python, "-c", text], environment=environment)
     assert result.stdout.split() == ["-1", "16", "-1", "22"], result.stderr
 
 

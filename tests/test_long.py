@@ -142,7 +142,7 @@ def test_work_in_a_directory_200_levels_down(ground: Twins) -> None:
 
 def test_tree_400_levels_deep_is_made_and_removed(guest_directory: str, run_pyroot: Callable[..., Result]) -> None:
     """By programs that know nothing of it: 100,000 bytes of path."""
-    words, environment = helpers.pyroot_command()
+    python, environment = helpers.ordinary_python()
     text = f"""
 import os, subprocess
 os.chdir("/pyroot-long/there")
@@ -154,7 +154,7 @@ with open("file", "w") as file:
 print(open("../{PART}/file").read())
 print(subprocess.run(["/bin/rm", "-rf", "/pyroot-long/there/{PART}"]).returncode, os.listdir("/pyroot-long/there"))
 """
-    result = run_pyroot(["-r", "/", "-b", f"{guest_directory}:/pyroot-long/there", words[0], "-c", text], environment=environment)
+    result = run_pyroot(["-r", "/", "-b", f"{guest_directory}:/pyroot-long/there", python, "-c", text], environment=environment)
     assert (result.stdout, result.stderr, result.status) == ("here\n0 []\n", "", 0)
 
 

@@ -234,7 +234,7 @@ def test_chroot_program_of_busybox(free: Twins) -> None:
 
 def test_right_that_is_given_up_is_gone(free: Twins) -> None:
     """The kernel's word counts: a guest that has dropped the capability gets EPERM."""
-    words, environment = helpers.pyroot_command()
+    python, environment = helpers.ordinary_python()
     text = (
         "import ctypes, os\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
@@ -242,7 +242,7 @@ def test_right_that_is_given_up_is_gone(free: Twins) -> None:
         "libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())\n"
         "print(libc.chroot(b'/'), ctypes.get_errno(), libc.chroot(b'/nowhere'), ctypes.get_errno())\n"
     )
-    result = free.run_pyroot(["-r", "/", words[0], "-c", text], prepare=may_chroot, environment=environment)
+    result = free.run_pyroot(["-r", "/", python, "-c", text], prepare=may_chroot, environment=environment)
     assert result.stdout.split() == ["-1", "1", "-1", "2"], result.stderr
 
 
@@ -261,6 +261,6 @@ print([errno_of(libc.unshare, flags) for flags in (0x20000, 1, 0x20001, 0x100200
 
 def test_namespaces_are_refused_in_the_kernels_order(run_pyroot: Callable[..., Result]) -> None:
     """A bad descriptor, another kind of namespace and unknown flags come before the missing right."""
-    words, environment = helpers.pyroot_command()
-    result = run_pyroot(["-r", "/", words[0], "-c", NAMESPACES], environment=environment)
+    python, environment = helpers.ordinary_python()
+    result = run_pyroot(["-r", "/", python, "-c", NAMESPACES], environment=environment)
     assert result.stdout.splitlines() == ["[9, 9, 22, 1, 1, 22]", "[1, 22, 22, 1, 0]"], result.stderr
