@@ -326,7 +326,8 @@ cdef int on_wait(Tracee *t, const pyroot_row *row) noexcept nogil:
     if wait_find(t, &w, &r):
         t.standin = False
         return answer(t, wait_write(t, t.args, &w, &r))
-    if w.options & WAIT_NOHANG and not wait_candidates(t, &w):
+    if (t.standin or w.options & WAIT_NOHANG) and not wait_candidates(t, &w):
+        t.standin = False
         return R_CONT
     leader = tracee_get(t.tgid)
     if leader != NULL and c_ptrace(PTRACE_GETSIGMASK_, t.tid, <void *>8, &mask) == 0:
@@ -471,9 +472,20 @@ cdef void special_gone(Tracee *t, int status) noexcept nogil:
         # the death of a child comes to its parent from the kernel
         if t.tid != t.tgid or t.parent_tgid != trace.tracer_tgid:
             zombie_make(t, status)
+        else:
+            waiters_ask_again(trace.tracer_tgid)
         trace_unlink(t)
     if t.tracer:
         tracer_gone(t.tid)
+
+cdef void waiters_ask_again(int tgid) noexcept nogil:
+    """End the stand-ins of a process: what they wait for may be gone.  Its parent may have seen the death before we did."""
+    cdef Tracee *t
+    cdef int i
+    for i in range(waiters.count):
+        t = tracee_get(waiters.tids[i])
+        if t != NULL and t.tgid == tgid and t.standin:
+            kick(t)
 
 cdef void zombie_make(Tracee *t, int status) noexcept nogil:
     cdef Trace *trace = t.trace
