@@ -193,7 +193,7 @@ class Made:
                 continue
             if os.geteuid() == 0:
                 os.chown(path, path_trees.ORDINARY_ID, -1, follow_symlinks=False)
-        for path, mode in modes:
+        for path, mode in sorted(modes, reverse=True):  # a directory behind what lies in it
             os.chmod(path, mode)  # type: ignore[arg-type]
 
 

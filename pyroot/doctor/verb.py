@@ -151,6 +151,9 @@ def examine(view: View) -> list[Finding]:
             findings += row.run(view)
     finally:
         progress.end()
+    if any(finding.code == "directory-closed" for finding in findings):
+        # what cannot be looked into may hold all that seems to be missing: this has to be mended first
+        findings = [finding for finding in findings if finding.code == "directory-closed" or finding.severity != ERROR]
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
