@@ -80,7 +80,12 @@ def failure(error: "PyrootError") -> None:
     _write(lines)
 
 
+def say(message: str) -> None:
+    """Print one line."""
+    _write(f"pyroot: {printable(message)}\n")
+
+
 def note(level: int, message: str) -> None:
     """Print one line for people who asked for at least ``level`` with -v."""
     if _verbosity >= level:
-        _write(f"pyroot: {printable(message)}\n")
+        say(message)

@@ -101,6 +101,9 @@ cdef struct Tracee:
     Injection *injected
     unsigned int mark        # of a seccomp stop: what the filter returned with it
     bint answered            # it was skipped, with a result of ours
+    int64_t answer           # that result
+    void *call               # its record while it lasts (trace.pxi), owned
+    bint silent              # of a traced session: its calls are nobody's business
     int parent, parent_tgid  # the thread that made it, and that one's process
     # ptrace(2) among guests: all of it zero for those that neither trace nor are traced
     bint special             # one of the following has ever been set: its stops go through ptrace.pxi
@@ -252,6 +255,8 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
         placement_forget(t)
     if t.special:
         special_forget(t)
+    if t.call != NULL:
+        trace_drop(t)
     tracee_release_call(t)
     free(t.note)
     free(t.rooms)
