@@ -62,7 +62,7 @@ msync m ptr ulong flags:msync
 mincore m ptr ulong >mincore
 madvise m ptr ulong enum:madvise
 shmget i ipckey ulong ipcflags
-shmat i int ptr flags:shm = hex
+shmat im int ptr flags:shm = hex
 shmctl i int enum:ipc_cmd ptr
 dup d fd = fd
 dup2 d fd fd = fd
@@ -72,7 +72,7 @@ getitimer - enum:itimer >itimerval
 alarm - uint
 setitimer - enum:itimer itimerval >itimerval
 getpid P
-sendfile df fd fd >offset ulong
+sendfile dn fd fd offset 2@>moved 3@ulong
 socket n enum:domain socktype sockproto = fd
 connect n fd sockaddr:2 int
 accept n fd >sockaddr:2 >socklen = fd
@@ -99,10 +99,11 @@ uname - >utsname
 semget i ipckey int ipcflags
 semop i int sembufs:2 ulong
 semctl i int int enum:ipc_cmd ptr
-shmdt i ptr
+semtimedop i int sembufs:2 ulong timespec
+shmdt im ptr
 msgget i ipckey ipcflags
-msgsnd i int msgbuf:2 ulong ipcflags
-msgrcv i int >msgbuf ulong long ipcflags
+msgsnd i int msgbuf:2 ulong flags:ipc
+msgrcv i int >msgbuf:2 ulong long flags:ipc
 msgctl i int enum:ipc_cmd ptr
 fcntl d fd enum:fcntl fcntl_arg 2@>fcntl_told = fcntl
 flock d fd flags:flock
@@ -184,8 +185,8 @@ mlockall m flags:mlockall
 munlockall m
 vhangup -
 pivot_root f path path
-prctl c prctl >prctl_told
-arch_prctl p enum:arch arch_arg
+prctl c prctl >prctl_told = prctl
+arch_prctl - enum:arch arch_arg
 setrlimit - enum:rlimit rlimit
 chroot f path
 sync -
@@ -198,12 +199,12 @@ readahead d fd long ulong
 setxattr f path str buf:3 ulong flags:xattr
 lsetxattr f path str buf:3 ulong flags:xattr
 fsetxattr d fd str buf:3 ulong flags:xattr
-getxattr f path str >buf ulong
-lgetxattr f path str >buf ulong
-fgetxattr d fd str >buf ulong
-listxattr f path >buf ulong
-llistxattr f path >buf ulong
-flistxattr d fd >buf ulong
+getxattr f path str >buf:3 ulong
+lgetxattr f path str >buf:3 ulong
+fgetxattr d fd str >buf:3 ulong
+listxattr f path >buf:2 ulong
+llistxattr f path >buf:2 ulong
+flistxattr d fd >buf:2 ulong
 removexattr f path str
 lremovexattr f path str
 fremovexattr d fd str
@@ -214,7 +215,7 @@ sched_setaffinity - int ulong cpuset:1
 sched_getaffinity - int ulong >cpuset
 epoll_create d int = fd
 getdents64 d fd >dirents:64 ulong
-set_tid_address p ptr
+set_tid_address - ptr
 fadvise64 d fd long long enum:fadvise
 timer_create - enum:clock sigevent >intp
 timer_settime - int flags:timer_abs itimerspec >itimerspec
@@ -239,7 +240,7 @@ mkdirat df dirfd path:0 mode
 mknodat df dirfd path:0 file_mode mkdev:2
 fchownat df dirfd path:0 id id flags:at
 futimesat df dirfd path:0 file_timevals
-newfstatat dfSF dirfd path:0 >stat flags:at
+newfstatat dfF dirfd path:0 >stat flags:at
 unlinkat df dirfd path:0 flags:at
 renameat df dirfd path:0 dirfd path:2
 linkat df dirfd path:0 dirfd path:2 flags:at
@@ -250,8 +251,8 @@ faccessat df dirfd path:0 flags:access
 pselect6 d int fdset fdset fdset polltime sigsetarg = select
 ppoll d pollfds ulong polltime sigset ulong = pollfds
 unshare p flags:unshare
-set_robust_list p ptr ulong
-get_robust_list p int >longhex >offset
+set_robust_list - ptr ulong
+get_robust_list - int >longhex >offset
 splice d fd offset fd offset ulong flags:splice
 tee d fd fd ulong flags:splice
 sync_file_range d fd long long hexint
@@ -275,7 +276,7 @@ preadv d fd >iov:2 ulong long
 pwritev d fd iov:2 ulong long
 rt_tgsigqueueinfo sp int int signal siginfo
 recvmmsg n fd >mmsghdr uint flags:msg timespec
-prlimit64 - int enum:rlimit rlimit64 >rlimit64
+prlimit64 - int enum:rlimit rlimit >rlimit
 syncfs d fd
 sendmmsg n fd mmsghdr:2 uint flags:msg
 setns d fd flags:clone
@@ -288,18 +289,18 @@ seccomp - ulong uint ptr
 getrandom - >random ulong flags:getrandom
 memfd_create d str flags:memfd = fd
 execveat dfp dirfd program argv envp flags:at
-membarrier - enum:membarrier hexint
+membarrier - enum:membarrier hexint = membarrier
 mlock2 m ptr ulong flags:mlock2
 copy_file_range d fd offset fd offset ulong hexint
 preadv2 d fd >iov:2 ulong long flags:rwf
 pwritev2 d fd iov:2 ulong long flags:rwf
 pkey_mprotect m ptr ulong flags:prot int
-statx dfSLF dirfd path:0 flags:statx_at flags:statx_mask >statx
+statx dfF dirfd path:0 statx_at flags:statx_mask >statx
 rseq - ptr hexint hexint hexint
 pidfd_send_signal ds fd signal siginfo hexint
 pidfd_open d int hexint = fd
 clone3 p clone_args 0@>clone_told 1@ulong
-close_range d uint uint flags:close_range
+close_range - uint uint flags:close_range
 openat2 df dirfd path:0 open_how ulong = fd
 pidfd_getfd d fd int hexint = fd
 faccessat2 df dirfd path:0 flags:access flags:faccessat

@@ -66,6 +66,7 @@ class Plan:
     ins: list[Read] = field(default_factory=list)
     outs: list[Read] = field(default_factory=list)
     early: bool = False
+    pending: Callable[[TracedCall], bool] | None = None  # says at the entry whether the last argument will be written
 
     def read(self, out: bool, kind: int, arg: int, size: int, by: int = 0, scale: int = 1) -> Callable[[TracedCall], bytes | None]:
         """Enter a piece of memory; give what fetches it from a call."""
@@ -85,7 +86,7 @@ class Argument:
     out: bool
 
 
-GLUED = frozenset(["clone_told"])  # kinds that are written without a comma in front
+GLUED = frozenset(["clone_told", "moved"])  # kinds that are written without a comma in front
 
 Kind = Callable[[Context, Plan, int, str, bool], Write]
 Result = Callable[[Context, Plan, list["Argument"]], Write]
@@ -144,6 +145,14 @@ class Row:
         """Give the argument that is the directory of a path argument, None when there is none."""
         return next((int(parameter) for place, name, parameter in self.kinds if place == at and name == "path" and parameter), None)
 
+    def beginning(self, call: TracedCall) -> str:
+        """Write a call as far as its entry tells, up to the comma in front of what only the exit tells."""
+        if call.text is None:
+            self.entry(call)
+        known = ", ".join(one for one in (call.text or ())[: self.split] if one)
+        more = self.split < len(self.arguments) and (self.plan.pending is None or self.plan.pending(call))
+        return f"{self.name}({known}{', ' if known and more else ''}"
+
     def entry(self, call: TracedCall) -> None:
         """Write what is known at the entry into `call.text`; what only the exit tells is None there."""
         call.text = [None if one.out else one.write(call) for one in self.arguments]
@@ -159,11 +168,12 @@ class Row:
         texts = [write(call) for write in self.writes] if call.text is None else self.texts(call)
         if "" in texts:
             texts = [one for one in texts if one]
-        return "".join(texts) if self.glued and len(texts) < 3 else ", ".join(texts)
+        return ", ".join(texts).replace(",  => ", " => ") if self.glued else ", ".join(texts)
 
     def rest(self, call: TracedCall) -> str:
         """Write the arguments that were not known at the entry, and those behind them."""
-        return ", ".join(one for one in self.texts(call)[self.split :] if one)
+        rest = ", ".join(one for one in self.texts(call)[self.split :] if one)
+        return ", " + rest if self.glued and not rest.startswith(" => ") else rest
 
 
 def unexplained(call: TracedCall) -> str:

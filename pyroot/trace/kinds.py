@@ -146,7 +146,7 @@ def fd_text(context: Context, tid: int, fd: int) -> str:
     if fd < 0 or context.places is None or not context.fds:
         return str(fd)
     place = context.places.of_fd(tid, fd, context.fds)
-    return f"{fd}<{place}>" if place else str(fd)
+    return f"{fd}{place}"
 
 
 @kind("fd")
@@ -167,7 +167,7 @@ def _dirfd(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> 
         if fd != AT_FDCWD:
             return fd_text(context, call.tid, fd)
         place = context.places.cwd(call.tid) if context.fds and context.places else ""
-        return f"AT_FDCWD<{place}>" if place else "AT_FDCWD"
+        return f"AT_FDCWD{place}"
 
     return write
 
@@ -213,7 +213,7 @@ def _str(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Wr
 
 @kind("buf")
 def _buf(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """A buffer whose length is an argument (at the entry) or the result (at the exit)."""
+    """A buffer whose length is an argument (at the entry) or the result (at the exit; `parameter`: its room, which may be 0)."""
     if out:
         fetch = plan.read(True, RESULT, at, context.strings + 1)
     else:
@@ -221,7 +221,7 @@ def _buf(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Wr
 
     def write(call: TracedCall) -> str:
         data = fetch(call)
-        if data is None:
+        if data is None or (out and parameter and not call.args[int(parameter)]):
             return pointer(call.args[at])
         return context.cut(data, call.result if out else call.args[int(parameter)])
 
@@ -306,6 +306,13 @@ def _program(context: Context, plan: Plan, at: int, parameter: str, out: bool) -
     return write
 
 
+def clock_time(seconds: int) -> str:
+    """Write a time as a date, in the time zone of the host."""
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
+
+
 # -- results --------------------------------------------------------------------------------------------------------------
 
 
@@ -322,7 +329,7 @@ _entered("hexzero", lambda call: f"{call.result & 0xFFFFFFFFFFFFFFFF:#x}" if cal
 _entered("oct", lambda call: mode_text(call.result))
 _entered("exit", lambda call: "?")
 _entered("long", lambda call: str(call.result))
-_entered("time", lambda call: str(call.result))
+_entered("time", lambda call: f"{call.result} ({clock_time(call.result)})")
 _entered("sched", lambda call: f"{call.result} ({text.one_of(call.result & 0x3FFFFFFF, named('sched').by_number, 'SCHED_???')})")
 
 
@@ -338,7 +345,31 @@ def _personality(context: Context, plan: Plan, arguments: list[Argument]) -> Wri
     def write(call: TracedCall) -> str:
         low = text.one_of(call.result & 0xFF, named("personality").by_number, "PER_???")
         high = call.result & ~0xFF
-        return f"{call.result:#x} ({low}{'|' + text.flags(high, named('personality_bits').pairs, '') if high else ''})"
+        return f"{f'{call.result:#x}' if call.result else 0} ({low}{'|' + text.flags(high, named('personality_bits').pairs, '') if high else ''})"
+
+    return write
+
+
+@result("membarrier")
+def _membarrier(context: Context, plan: Plan, arguments: list[Argument]) -> Write:
+    names = named("membarrier")
+    return lambda call: f"{call.result:#x} ({text.flags(call.result, names.pairs, '')})" if call.result and not call.args[0] else str(call.result)
+
+
+@result("prctl")
+def _prctl(context: Context, plan: Plan, arguments: list[Argument]) -> Write:
+    dumpable = {0: "SUID_DUMP_DISABLE", 1: "SUID_DUMP_USER", 2: "SUID_DUMP_ROOT"}
+    return lambda call: f"{call.result} ({dumpable[call.result]})" if call.args[0] == 3 and call.result in dumpable else str(call.result)
+
+
+@kind("statx_at")
+def _statx_at(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
+    names, sync = named("statx_at"), named("statx_sync")
+
+    def write(call: TracedCall) -> str:
+        value = call.args[at] & 0xFFFFFFFF
+        first, rest = text.one_of(value & 0x6000, sync.by_number, "AT_STATX_???"), value & ~0x6000
+        return f"{first}|{text.flags(rest, names.pairs, '')}" if rest else first
 
     return write
 

@@ -128,6 +128,12 @@ class Output:
         if self.partial and self.main is not None and not self.target:
             self._finish_partial(self.main, 0)
 
+    def line_ends(self, words: str) -> None:
+        """End the line that is not finished."""
+        if self.main is not None:
+            self.main.put(words + "\n")
+            self.partial = 0
+
     def begin(self, tid: int, now: int, words: str, pointer: int) -> None:
         """Write the beginning of a line that a later call of `end` continues."""
         stream = self._stream(tid)

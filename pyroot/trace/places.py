@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyroot._fast import Core
 
 AT_FDCWD = -100
+_LESS, _MORE = "\\74", "\\76"
 _COPY = b"/memfd:pyroot:"  # a text of /proc in guest terms (pyroot/_fast/proctext.pxi); its name carries the path
 
 
@@ -65,9 +66,10 @@ class Places:
         if not link:
             return ""
         if level > 1 and link.startswith(b"socket:["):
-            return _socket(tid, link[8:-1].decode()) or _shown(link)
+            named = _socket(tid, link[8:-1].decode())
+            return f"<{named}>" if named else _shown(link)
         if level > 1 and link.startswith(b"/"):
-            return _shown(link if self.host_paths else self._guest(link)) + _device(tid, fd)
+            return _shown(link if self.host_paths else self._guest(link))[:-1] + _device(tid, fd) + ">"
         return _shown(link if self.host_paths else self._guest(link))
 
     def host(self, tid: int, path: bytes, dirfd: int) -> bytes:
@@ -84,9 +86,10 @@ class Places:
 
 
 def _shown(path: bytes) -> str:
-    """Escape what would end the angle brackets or the line."""
-    words = text.quoted(path)[1:-1].replace('\\"', '"')
-    return words.replace("<", "\\74").replace(">", "\\76")
+    """Put a path between angle brackets, escape what would end them or the line, and tell behind them whether it is removed."""
+    removed = "(deleted)" if path.endswith(b" (deleted)") else ""
+    words = text.quoted(path.removesuffix(b" (deleted)"))[1:-1].replace('\\"', '"')
+    return f"<{words.replace('<', _LESS).replace('>', _MORE)}>{removed}"
 
 
 def _device(tid: int, fd: int) -> str:

@@ -56,7 +56,7 @@ def _pollfds_result(context: Context, plan: Plan, arguments: list[Argument]) -> 
         parts = []
         for fd, _events_in, revents in struct.iter_unpack("<ihh", data or b""):
             if revents and fd >= 0:
-                parts.append(f"{{fd={fd_text(context, call.tid, fd)}, revents={_events(revents)}}}")
+                parts.append(f"{{fd={fd}, revents={_events(revents)}}}")
         if len(parts) > context.strings:
             parts[context.strings :] = ["..."]
         left = _left(context, call, 2) if arguments and len(arguments) > 3 else ""
@@ -225,6 +225,7 @@ def _fcntl_arg(context: Context, plan: Plan, at: int, parameter: str, out: bool)
 @kind("fcntl_told")
 def _fcntl_told(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     """The lock that F_GETLK found."""
+    plan.pending = lambda call: call.args[1] in (5, 36)
 
     def write(call: TracedCall) -> str:
         if call.args[1] not in (5, 36):
@@ -258,6 +259,7 @@ def _fcntl_result(context: Context, plan: Plan, arguments: list[Argument]) -> Wr
 
 # -- ioctl --------------------------------------------------------------------------------------------------------------------
 
+_IOCTL_OUT = (0x5401, 0x5413, 0x540F, 0x541B, 0x5411, 0x80045430, 0x5429)
 _DIRECTIONS = {0: "_IOC_NONE", 1: "_IOC_WRITE", 2: "_IOC_READ", 3: "_IOC_READ|_IOC_WRITE"}
 
 
@@ -291,7 +293,7 @@ def _ioctl_arg(context: Context, plan: Plan, at: int, parameter: str, out: bool)
 
     def write(call: TracedCall) -> str:
         command, value = call.args[1] & 0xFFFFFFFF, call.args[at]
-        if command in (0x5401, 0x5413, 0x540F, 0x541B, 0x5411, 0x80045430, 0x5429, 0x5450, 0x5451, 0x5422):
+        if command in _IOCTL_OUT or command in (0x5450, 0x5451, 0x5422):
             return OMITTED
         if command in (0x5402, 0x5403, 0x5404):
             data = context.peek(call.tid, value, 36)
@@ -316,10 +318,11 @@ def _winsize(context: Context, call: TracedCall, address: int) -> str:
 @kind("ioctl_told")
 def _ioctl_told(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     """What an ioctl gives back through its pointer."""
+    plan.pending = lambda call: call.args[1] & 0xFFFFFFFF in _IOCTL_OUT
 
     def write(call: TracedCall) -> str:
         command, value = call.args[1] & 0xFFFFFFFF, call.args[at]
-        if command not in (0x5401, 0x5413, 0x540F, 0x541B, 0x5411, 0x80045430, 0x5429):
+        if command not in _IOCTL_OUT:
             return OMITTED
         if failed(call):
             return pointer(value)

@@ -124,14 +124,11 @@ class TraceSink(Sink):
         if not self.lasting:
             return
         row = self.rows[call.compat, call.nr]
-        if call.text is None:
-            row.entry(call)
         if self.paths and not self._names_path(row, call):
             return
-        known = [one for one in call.text[: row.split] if one]
-        more = ", " if known and row.split < len(row.arguments) and not row.glued else ""
+        words = row.beginning(call)
         self.begun[call.tid] = row.name
-        self.output.begin(call.tid, call.begin, f"{row.name}({', '.join(known)}{more}", call.ip)
+        self.output.begin(call.tid, call.begin, words, call.ip)
 
     def end_plainly(self, call: TracedCall) -> None:
         """Write a call or the rest of one: nothing is counted, timed or left out."""
@@ -232,13 +229,12 @@ class TraceSink(Sink):
         if self.begun.pop(tid, None):
             self.output.resume(tid, now, row.name, ") ", ending, call.ip)
         else:
-            row.entry(call)
-            known = [one for one in call.text[: row.split] if one]
-            more = ", " if known and row.split < len(row.arguments) and not row.glued else ""
-            self.output.call(tid, call.begin, f"{row.name}({', '.join(known)}{more}) ", ending, call.ip)
+            self.output.call(tid, call.begin, f"{row.beginning(call)}) ", ending, call.ip)
 
     def on_superseded(self, tid: int, old: int, more: object, now: int) -> None:
         """Write that a thread's execve took over the process."""
+        if self.output.partial == old:
+            self.output.line_ends(f" <pid changed to {tid} ...>")
         if self.lines and self.exits_told:
             self.output.line(tid, now, f"+++ superseded by execve in pid {old} +++")
         self.live.discard(old)

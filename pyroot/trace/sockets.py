@@ -13,7 +13,7 @@ from pyroot.trace import text
 from pyroot.trace.decode import COUNTED, FIXED, Context, Plan, Write, failed, kind
 from pyroot.trace.kinds import fd_text
 from pyroot.trace.names import named
-from pyroot.trace.structs import timeval, vectors
+from pyroot.trace.structs import vectors
 from pyroot.trace.text import pointer, signed
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ _SCM = {1: "SCM_RIGHTS", 2: "SCM_CREDENTIALS", 3: "SCM_SECURITY", 4: "SCM_PIDFD"
 def _socktype(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     def write(call: TracedCall) -> str:
         value = call.args[at] & 0xFFFFFFFF
-        first = text.one_of(value & 15, named("socktype").by_number, "SOCK_???")
-        return f"{first}|{text.flags(value & ~15, named('sockflags').pairs, '')}" if value & ~15 else first
+        bits = value & 0o2004000
+        first = text.one_of(value & ~0o2004000, named("socktype").by_number, "SOCK_???")
+        return f"{first}|{text.flags(bits, named('sockflags').pairs, '')}" if bits else first
 
     return write
 
@@ -86,7 +87,7 @@ def _sockaddr(context: Context, plan: Plan, at: int, parameter: str, out: bool) 
 
         def write_in(call: TracedCall) -> str:
             data = fetch(call)
-            return pointer(call.args[at]) if data is None else address_text(context, data)
+            return pointer(call.args[at]) if data is None or len(data) < 2 else address_text(context, data)
 
         return write_in
 
@@ -250,18 +251,13 @@ def _option_text(context: Context, call: TracedCall, value: bytes, size: int) ->
     if level == socket.SOL_SOCKET:
         if option == socket.SO_LINGER and size >= 8:
             return "{{l_onoff={}, l_linger={}}}".format(*struct.unpack_from("<ii", value))
-        if option in (20, 21) and size >= 16:
-            return timeval(value)
         if option == socket.SO_PEERCRED and size >= 12:
             return "{{pid={}, uid={}, gid={}}}".format(*struct.unpack_from("<iII", value))
         if option == socket.SO_BINDTODEVICE:
             return context.quote(value[:size])
-        if option in (3, 4, 38, 39) and size == 4:
+        if option == socket.SO_ERROR and size == 4:
             number = struct.unpack_from("<i", value)[0]
-            if option == 4:
-                return f"[{text.error_name(number) if number else 0}]"
-            names = {3: "socktype", 39: "domain", 38: ""}[option]
-            return f"[{text.one_of(number, named(names).by_number, names)}]" if names else f"[{number}]"
+            return f"[{text.error_name(number) if number else 0}]"
     if size == 4 and len(value) >= 4:
         return f"[{struct.unpack_from('<i', value)[0]}]"
-    return context.quote(value[:size])
+    return context.cut(value[:size], size)

@@ -9,10 +9,10 @@ import struct
 from typing import TYPE_CHECKING
 
 from pyroot.trace import text
-from pyroot.trace.decode import BIG, COUNTED, FIXED, Argument, Context, Plan, Write, failed, kind, result
+from pyroot.trace.decode import BIG, COUNTED, FIXED, Context, Plan, Write, failed, kind
 from pyroot.trace.kinds import creates, device_text, fd_text, mode_text, open_flags
 from pyroot.trace.names import named, signal_name
-from pyroot.trace.structs import limit_text, signal_set, timespec, timeval
+from pyroot.trace.structs import signal_set, timespec
 from pyroot.trace.text import pointer, signed
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _msgbuf(context: Context, plan: Plan, at: int, parameter: str, out: bool) ->
     plan.early = plan.early or not out
 
     def write(call: TracedCall) -> str:
-        size = call.result if out else call.args[int(parameter)]
+        size = -1 if out and failed(call) else call.args[int(parameter)]
         data = context.peek(call.tid, call.args[at], 8 + min(size, context.strings + 1)) if size >= 0 else None
         if data is None:
             return pointer(call.args[at])
@@ -374,6 +374,9 @@ def _futex(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> 
     return write
 
 
+_PRCTL_OUT = (2, 16, 25, 37)
+
+
 @kind("prctl")
 def _prctl(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     plan.early = True
@@ -407,10 +410,11 @@ def _prctl(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> 
 @kind("prctl_told")
 def _prctl_told(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     """What prctl(2) gives back through a pointer."""
+    plan.pending = lambda call: call.args[0] in _PRCTL_OUT
 
     def write(call: TracedCall) -> str:
         option, second = call.args[0] & 0xFFFFFFFF, call.args[1]
-        if option not in (2, 16, 25, 37):
+        if option not in _PRCTL_OUT:
             return OMITTED
         if option == 16:
             data = context.peek_string(call.tid, second, 16) if not failed(call) else None
@@ -436,4 +440,3 @@ def _arch_arg(context: Context, plan: Plan, at: int, parameter: str, out: bool) 
     return write
 
 
-__all__ = ["OMITTED", "limit_text", "timeval"]

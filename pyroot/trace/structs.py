@@ -20,6 +20,11 @@ from pyroot.trace.text import pointer, signed
 if TYPE_CHECKING:
     from pyroot._fast import TracedCall
 
+def _never(call: TracedCall) -> bool:
+    """Say that the argument at hand is written without a comma in front."""
+    return False
+
+
 Layout = Callable[[Context, bytes], str]
 
 
@@ -51,7 +56,7 @@ def fields(names: str, form: str) -> Layout:
 
 # -- time -----------------------------------------------------------------------------------------------------------------
 
-_PAIR = struct.Struct("<qq")
+_PAIR = struct.Struct("<qQ")
 
 
 def timespec(data: bytes, at: int = 0) -> str:
@@ -214,6 +219,19 @@ def _longhex(context: Context, data: bytes) -> str:
     return f"[{struct.unpack('<Q', data)[0]:#x}]"
 
 
+@kind("moved")
+def _moved(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
+    """Where the offset of sendfile(2) is afterwards."""
+    plan.pending = _never
+    fetch = plan.read(True, FIXED, at, 8)
+
+    def write(call: TracedCall) -> str:
+        data = fetch(call)
+        return "" if data is None or failed(call) else f" => [{struct.unpack('<q', data)[0]}]"
+
+    return write
+
+
 @kind("dirents")
 def _dirents(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     fetch = plan.read(True, RESULT, at, BIG)
@@ -340,7 +358,7 @@ def signal_info(data: bytes) -> str:
     elif name == "SIGCHLD":
         user, system = struct.unpack_from("<qq", data, 32)
         ended = code == 1
-        parts += [f"si_pid={pid}", f"si_uid={uid}", f"si_status={status if ended else signal_name(status)}", f"si_utime={user}", f"si_stime={system}"]
+        parts += [f"si_pid={pid}", f"si_uid={uid}", f"si_status={status if ended else signal_name(status)}", f"si_utime={ticks(user)}", f"si_stime={ticks(system)}"]
     elif name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP") and code != 128:
         parts.append(f"si_addr={pointer(struct.unpack_from('<Q', data, 16)[0])}")
     elif name == "SIGSYS":
@@ -363,14 +381,16 @@ def _call_name(number: int, arch: int) -> str:
 
 def _value(data: bytes, at: int) -> str:
     number, address = struct.unpack_from("<i", data, at)[0], struct.unpack_from("<Q", data, at)[0]
-    return f"si_value={{int={number}, ptr={pointer(address)}}}" if address else "si_value={int=0, ptr=NULL}"
+    return f"si_int={number}, si_ptr={pointer(address)}"
 
 
 @fixed("sigevent", 64)
 def _sigevent(context: Context, data: bytes) -> str:
     number, notify = struct.unpack_from("<ii", data, 8)
     name = {0: "SIGEV_SIGNAL", 1: "SIGEV_NONE", 2: "SIGEV_THREAD", 4: "SIGEV_THREAD_ID"}.get(notify, f"{notify:#x}")
-    return f"{{{_value(data, 0).replace('si_', 'sigev_')}, sigev_signo={signal_name(number)}, sigev_notify={name}}}"
+    integer, address = struct.unpack_from("<i", data)[0], struct.unpack_from("<Q", data)[0]
+    value = f"sigev_value={{int={integer}, ptr={pointer(address)}}}, " if address else ""
+    return f"{{{value}sigev_signo={signal_name(number) if number else 0}, sigev_notify={name}}}"
 
 
 @kind("siginfo")
@@ -430,25 +450,31 @@ def _used(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> W
     return write
 
 
-def limit_text(value: int, wide: bool) -> str:
+def limit_text(value: int) -> str:
     """Write a resource limit: a multiple of 1024 as a product."""
     if value == 2**64 - 1:
-        return "RLIM64_INFINITY" if wide else "RLIM_INFINITY"
+        return "RLIM64_INFINITY"
     return f"{value // 1024}*1024" if value > 1024 and value % 1024 == 0 else str(value)
 
 
-def _limits(wide: bool) -> Layout:
-    def layout(context: Context, data: bytes) -> str:
-        soft, hard = struct.unpack("<QQ", data)
-        return f"{{rlim_cur={limit_text(soft, wide)}, rlim_max={limit_text(hard, wide)}}}"
-
-    return layout
+def _limits(context: Context, data: bytes) -> str:
+    soft, hard = struct.unpack("<QQ", data)
+    return f"{{rlim_cur={limit_text(soft)}, rlim_max={limit_text(hard)}}}"
 
 
-fixed("rlimit", 16)(_limits(False))
-fixed("rlimit64", 16)(_limits(True))
+fixed("rlimit", 16)(_limits)
 fixed("sched_param", 4)(lambda context, data: f"[{struct.unpack('<i', data)[0]}]")
-fixed("tms", 32)(fields("tms_utime tms_stime tms_cutime tms_cstime", "qqqq"))
+
+
+def ticks(value: int) -> str:
+    """Write a time in clock ticks, of which there are a hundred a second, with a remark what it is in seconds."""
+    return f"{value} /* {value / 100:.2f} s */" if value else "0"
+
+
+@fixed("tms", 32)
+def _tms(context: Context, data: bytes) -> str:
+    names = ("tms_utime", "tms_stime", "tms_cutime", "tms_cstime")
+    return "{" + ", ".join(f"{name}={ticks(value)}" for name, value in zip(names, struct.unpack("<qqqq", data), strict=True)) + "}"
 
 
 @fixed("utsname", 390)
@@ -495,6 +521,7 @@ def _clone_args(context: Context, plan: Plan, at: int, parameter: str, out: bool
 @kind("clone_told")
 def _clone_told(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     """What clone3(2) wrote through the pointers of its structure."""
+    plan.pending = _never
     fetch = plan.read(False, COUNTED, 0, 88, 1)
 
     def write(call: TracedCall) -> str:
