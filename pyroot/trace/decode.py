@@ -138,12 +138,8 @@ class Row:
         self.result: Write = RESULTS[ending or "int"](context, self.plan, self.arguments)
         self.writes = [one.write for one in self.arguments]
         self.glued = any(name in GLUED for _at, name, _parameter in self.kinds)
-        self.path_arguments = [(at, name) for at, name, _parameter in self.kinds if name in ("path", "program")]
+        self.path_arguments = [at for at, name, _parameter in self.kinds if name in ("path", "program")]
         self.fd_arguments = [at for at, name, _parameter in self.kinds if name in ("fd", "mapfd", "dirfd")]
-
-    def directory_of(self, at: int) -> int | None:
-        """Give the argument that is the directory of a path argument, None when there is none."""
-        return next((int(parameter) for place, name, parameter in self.kinds if place == at and name == "path" and parameter), None)
 
     def beginning(self, call: TracedCall) -> str:
         """Write a call as far as its entry tells, up to the comma in front of what only the exit tells."""

@@ -38,7 +38,7 @@ class JsonSink(TraceSink):
         """Write a call that is over."""
         row = self.rows[call.compat, call.nr]
         bad = failed(call)
-        if self.paths and not self._names_path(row, call):
+        if self.paths and not self.matched.get(call.tid):
             return
         if self.summary is not None:
             self.summary.add(row.name, bad, call.used)

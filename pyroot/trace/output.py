@@ -7,10 +7,8 @@ Not decided here: what the lines say.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from dataclasses import dataclass
-from typing import IO
 
 from pyroot.errors import PyrootError, text_of
 
@@ -63,7 +61,7 @@ class Output:
     def __init__(self, form: Format, target: str, append: bool) -> None:
         """Open what -o names; the empty string is standard error. Raises PyrootError."""
         self.format, self.target, self.append = form, target, append
-        self.command: subprocess.Popen[bytes] | None = None
+        self.ended = -1  # its other end is open as long as the command of -o runs
         self.files: dict[int, Stream] = {}
         self.partial = 0  # tid of the line that is not finished
         self.last = 0  # time of the last line, ns
@@ -72,12 +70,27 @@ class Output:
         if not target:
             self.main = Stream(os.dup(2), False)
         elif target[0] in "|!":
-            self.command = subprocess.Popen(target[1:], shell=True, stdin=subprocess.PIPE)
-            pipe: IO[bytes] | None = self.command.stdin
-            assert pipe is not None
-            self.main = Stream(pipe.fileno(), False)
+            self.main = Stream(self._start(target[1:]), False)
         elif not form.separate:
             self.main = Stream(self._open(target), True)
+
+    def _start(self, command: str) -> int:
+        """Start the command of -o and give the pipe into it. It is no child of ours: the supervisor waits for all of those."""
+        reading, writing = os.pipe()
+        self.ended, alive = os.pipe()
+        middle = os.fork()
+        if middle == 0:
+            try:
+                if os.fork() == 0:
+                    os.dup2(reading, 0)
+                    os.set_inheritable(alive, True)
+                    os.execv("/bin/sh", ["sh", "-c", command])
+            finally:
+                os._exit(0)
+        os.waitpid(middle, 0)
+        os.close(reading)
+        os.close(alive)
+        return writing
 
     def _open(self, name: str) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if self.append else os.O_TRUNC)
@@ -175,9 +188,9 @@ class Output:
         for stream in [self.main, *self.files.values()]:
             if stream is not None:
                 stream.flush()
-        if self.command is not None and self.command.stdin is not None:
-            self.command.stdin.close()
-            self.command.wait()
+        if self.ended >= 0 and self.main is not None:
+            os.close(self.main.fd)
+            os.read(self.ended, 1)
 
 
 def _clock(now: int, form: int) -> str:

@@ -66,7 +66,7 @@ class Places:
         if not link:
             return ""
         if level > 1 and link.startswith(b"socket:["):
-            named = _socket(tid, link[8:-1].decode())
+            named = _socket(tid, fd, link[8:-1].decode())
             return f"<{named}>" if named else _shown(link)
         if level > 1 and link.startswith(b"/"):
             return _shown(link if self.host_paths else self._guest(link))[:-1] + _device(tid, fd) + ">"
@@ -121,16 +121,45 @@ def _endpoint(words: str) -> str:
     return f"[{socket.inet_ntop(socket.AF_INET6, packed)}]:{int(port, 16)}"
 
 
-def _socket(tid: int, inode: str) -> str:
-    """Name a socket by the tables of its network name space."""
-    for name, protocol in (("tcp", "TCP"), ("udp", "UDP"), ("tcp6", "TCPv6"), ("udp6", "UDPv6")):
-        for words in _lines(tid, name):
-            if len(words) > 9 and words[9] == inode:
-                here, there = _endpoint(words[1]), _endpoint(words[2])
-                return f"{protocol}:[{here}->{there}]" if int(words[2].partition(":")[2], 16) else f"{protocol}:[{here}]"
-    for words in _lines(tid, "unix"):
-        if len(words) > 6 and words[6] == inode:
-            kind = {"0001": "STREAM", "0002": "DGRAM", "0005": "SEQPACKET"}.get(words[4], "")
-            path = f',"{words[7]}"' if len(words) > 7 else ""
-            return f"UNIX-{kind}:[{inode}{path}]" if kind else f"UNIX:[{inode}{path}]"
-    return ""
+def _socket(tid: int, fd: int, inode: str) -> str:
+    """Name a socket: its protocol, and its ends where it has some."""
+    try:
+        protocol = os.getxattr(f"/proc/{tid}/fd/{fd}", "system.sockprotoname").rstrip(b"\0").decode("ascii", "replace")
+    except OSError:
+        return ""
+    if protocol.startswith("UNIX"):
+        return f"{protocol}:[{inode}{_unix_details(int(inode))}]"
+    for words in _lines(tid, protocol.lower().replace("v6", "6")):
+        if len(words) > 9 and words[9] == inode:
+            here, there = _endpoint(words[1]), _endpoint(words[2])
+            return f"{protocol}:[{here}->{there}]" if int(words[2].partition(":")[2], 16) else f"{protocol}:[{here}]"
+    return f"{protocol}:[{inode}]"
+
+
+_SOCK_DIAG_BY_FAMILY, _NETLINK_SOCK_DIAG, _SHOW_NAME_AND_PEER = 20, 4, 5
+_DIAG_NAME, _DIAG_PEER = 0, 2
+
+
+def _unix_details(inode: int) -> str:
+    """Ask sock_diag(7) for peer and name of a socket of AF_UNIX."""
+    request = struct.pack("<IHHIIBBHIIIII", 40, _SOCK_DIAG_BY_FAMILY, 1, 1, 0, socket.AF_UNIX, 0, 0, 0xFFFFFFFF, inode, _SHOW_NAME_AND_PEER,
+                          0xFFFFFFFF, 0xFFFFFFFF)  # fmt: skip
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as asking:
+            asking.send(request)
+            answer = asking.recv(4096)
+    except OSError:
+        return ""
+    length, kind = struct.unpack_from("<IH", answer)
+    if kind != _SOCK_DIAG_BY_FAMILY:
+        return ""
+    at, peer, name = 32, "", ""
+    while at + 4 <= min(length, len(answer)):
+        size, what = struct.unpack_from("<HH", answer, at)
+        value = answer[at + 4 : at + size]
+        if what == _DIAG_PEER:
+            peer = f"->{struct.unpack('<I', value)[0]}"
+        elif what == _DIAG_NAME and value:
+            name = f',@{text.quoted(value[1:])}' if value[0] == 0 else f",{text.quoted(value.rstrip(bytes(1)))}"
+        at += max(4, (size + 3) & ~3)
+    return peer + name

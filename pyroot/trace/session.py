@@ -99,6 +99,7 @@ class TraceSink(Sink):
         self.attach_told = True
         self.exits_told = True
         self.begun: dict[int, str] = {}  # tids whose line is begun, with the name of the call
+        self.matched: dict[int, bool] = {}  # with -P: whether the call at hand of a tid names a path
         self.live: set[int] = set()
         self.lasting = True  # lines are begun before their calls end
         self.end = self._chosen_end()
@@ -113,18 +114,34 @@ class TraceSink(Sink):
         plain = self.lines and self.lasting and not self.paths and self.summary is None and not self.output.format.times
         return self.end_plainly if plain else self.end_choosing
 
+    def start(self, core: Core, program: bytes) -> None:
+        """Learn of the view; paths of -P are also known by where they lead."""
+        super().start(core, program)
+        base = core.detranslate(os.getcwdb()) or b"/"
+        for path in list(self.paths):
+            try:
+                self.paths.append(core.resolve(path, base, missing=True)[0])
+            except OSError:
+                continue
+        for row in self.rows.values():
+            # close(2) forgets what the descriptor was: it has to be looked at before
+            row.plan.early = row.plan.early or bool(self.paths)
+
     # -- calls
 
     def read(self, call: TracedCall) -> None:
         """Read what the arguments of a call point at, before it runs."""
-        self.rows[call.compat, call.nr].entry(call)
+        row = self.rows[call.compat, call.nr]
+        if self.paths:
+            self.matched[call.tid] = self._names_path(row, call)
+        row.entry(call)
 
     def begin(self, call: TracedCall) -> None:
         """Write the beginning of a call."""
         if not self.lasting:
             return
         row = self.rows[call.compat, call.nr]
-        if self.paths and not self._names_path(row, call):
+        if self.paths and not self.matched.get(call.tid):
             return
         words = row.beginning(call)
         self.begun[call.tid] = row.name
@@ -143,7 +160,7 @@ class TraceSink(Sink):
     def end_choosing(self, call: TracedCall) -> None:
         """Write or count a call if the options want it."""
         row = self.rows[call.compat, call.nr]
-        if self.paths and call.tid not in self.begun and not self._names_path(row, call):
+        if self.paths and not self.matched.get(call.tid):
             return
         bad = failed(call)
         if self.summary is not None:
@@ -167,21 +184,10 @@ class TraceSink(Sink):
         """Say whether a call names one of the paths of -P, or a descriptor of one."""
         places = self.context.places
         assert places is not None
-        for at, name in row.path_arguments:
-            data = self.context.peek_string(call.tid, call.args[at], 4096)
-            if data is not None and (data in self.paths or name == "path" and self._same(call, row, at, data)):
+        for at in row.path_arguments:
+            if self.context.peek_string(call.tid, call.args[at], 4096) in self.paths:
                 return True
         return any(places.path_of_fd(call.tid, text.signed(call.args[at])) in self.paths for at in row.fd_arguments)
-
-    def _same(self, call: TracedCall, row: Row, at: int, data: bytes) -> bool:
-        """Compare a relative path, seen from its directory."""
-        places = self.context.places
-        if data.startswith(b"/") or places is None:
-            return False
-        directory = row.directory_of(at)
-        fd = text.signed(call.args[directory]) if directory is not None else -100
-        base = places.path_of_cwd(call.tid) if fd == -100 else places.path_of_fd(call.tid, fd)
-        return os.path.normpath(base + b"/" + data) in self.paths
 
     # -- what is no call
 
@@ -218,7 +224,7 @@ class TraceSink(Sink):
         if call is None:
             return
         row = self.rows[call.compat, call.nr]
-        if self.paths and tid not in self.begun and not self._names_path(row, call):
+        if self.paths and not self.matched.get(tid):
             return
         if self.summary is not None and row.name not in _ENDLESS:
             self.summary.add(row.name, False, 0)
