@@ -80,6 +80,11 @@ def failure(error: "PyrootError") -> None:
     _write(lines)
 
 
+def lines(text: str) -> None:
+    """Print lines that are escaped already."""
+    _write(text)
+
+
 def say(message: str) -> None:
     """Print one line."""
     _write(f"pyroot: {printable(message)}\n")

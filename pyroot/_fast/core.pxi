@@ -297,7 +297,8 @@ cdef class Core:
         if result < 0:
             c_kill(pid, SIGKILL)
             while c_waitpid(pid, &status, __WALL) == pid and WIFSTOPPED(status):
-                pass
+                # where calls are traced it stops on its way out
+                c_ptrace(PTRACE_CONT, pid, NULL, NULL)
             if message is not None:
                 raise CoreError(message)
             _fail(-result, exe)

@@ -141,6 +141,10 @@ class Row:
         self.path_arguments = [at for at, name, _parameter in self.kinds if name in ("path", "program")]
         self.fd_arguments = [at for at, name, _parameter in self.kinds if name in ("fd", "mapfd", "dirfd")]
 
+    def directory_of(self, at: int) -> int | None:
+        """Give the argument that is the directory of a path argument, None when there is none."""
+        return next((int(parameter) for place, name, parameter in self.kinds if place == at and name == "path" and parameter), None)
+
     def beginning(self, call: TracedCall) -> str:
         """Write a call as far as its entry tells, up to the comma in front of what only the exit tells."""
         if call.text is None:
