@@ -36,7 +36,7 @@ _CHANGING = (
     (re.compile(r"^times\((.*)\) += \d+"), r"times(\1) = TIME"),
     (re.compile(r"^(time\(NULL\)) += \d+ \(.*\)"), r"\1 = TIME"),
     (re.compile(r"^((?:clock_gettime|gettimeofday)\([^{]*)\{[^}]*\}"), r"\1TIME"),
-    (re.compile(r"(timerfd_gettime|timer_gettime|getitimer|timer_settime|timerfd_settime)(\(.*)it_value=\{tv_sec=\d+, tv_(n|u)sec=\d+\}"), r"\1\2it_value"),
+    (re.compile(r"((?:timerfd_|timer_|i?timer)\w*\(.*)it_value=\{tv_sec=\d+, tv_(n|u)sec=\d+\}"), r"\1it_value"),
     (re.compile(r"f_(blocks|bfree|bavail|files|ffree)=\d+"), r"f_\1"),
     (re.compile(r"\b\d{6,}\b"), "NUMBER"),
 )
