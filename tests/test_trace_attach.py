@@ -72,6 +72,7 @@ def test_process_that_runs_is_traced_and_let_go(shell: subprocess.Popen[bytes], 
     assert text.count('execve("/bin/echo"') == 2
     assert shell.stdin
     shell.stdin.close()
+    shell.stdin = None
     assert shell.wait(timeout=30) == 6
 
 

@@ -120,7 +120,7 @@ class TraceSink(Sink):
         base = core.detranslate(os.getcwdb()) or b"/"
         for path in list(self.paths):
             try:
-                self.paths.append(core.resolve(path, base, missing=True)[0])
+                self.paths.append(core.resolve(path, base)[0])
             except OSError:
                 continue
         for row in self.rows.values():
