@@ -67,7 +67,7 @@ def _one_line(line: str, pids: list[str]) -> str:
         line = re.sub(rf"\b{pid}\b", f"PID{number}", line)
     found = _IPC.match(line)
     if found:
-        line = found.group(1) + re.sub(r"(^|= )\d+", r"\1ID", found.group(2))
+        line = found.group(1) + re.sub(r"(^|= )\d+\b", r"\1ID", found.group(2))
     for pattern, replacement in _CHANGING:
         line = pattern.sub(replacement, line)
     # how far the result is indented depends on pids and addresses, and on whether the call was interrupted
