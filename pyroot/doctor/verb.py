@@ -12,7 +12,7 @@ from pyroot.doctor import registry
 from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
 from pyroot.doctor.steps import Step
 from pyroot.doctor.view import Bound, View
-from pyroot.doctor.words import Progress, Words, colour, json_text, put, require_elftools, root_directory, safe
+from pyroot.doctor.words import Progress, Words, colour, flags, json_text, put, require_elftools, root_directory, safe
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import PyrootError, text_of
 
@@ -43,20 +43,7 @@ Exit status: 1 if there is an error, 0 if not.
   -v, --verbose      name what is well, too
   -h, --help         print this help
 """
-_FLAGS = {
-    "-R": "recommended",
-    "--fix": "fix",
-    "--dry-run": "dry-run",
-    "--json": "json",
-    "--list": "list",
-    "-q": "quiet",
-    "--quiet": "quiet",
-    "-v": "verbose",
-    "--verbose": "verbose",
-    "-h": "help",
-    "--help": "help",
-    "--usage": "help",
-}
+_FLAGS = flags("json", "dry-run", "quiet", "verbose", recommended="-R", fix="--fix", list="--list")
 _VALUES = {"-b": "bind", "--bind": "bind", "-r": "root", "--rootfs": "root"}
 _SAME_CODE = 8  # findings of one code that are printed without -v
 
@@ -94,7 +81,7 @@ def main(argv: list[str]) -> int:
 
 def check_main(argv: list[str]) -> int:
     """Run `pyroot check` on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("check", argv, {name: value for name, value in _FLAGS.items() if value in ("json", "verbose", "help")}, {})
+    words = Words("check", argv, flags("json", "verbose"), {})
     if "help" in words.flags:
         put(CHECK_USAGE)
         return 0

@@ -10,10 +10,10 @@ import errno
 import os
 import shlex
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pyroot.elf.closure import Closure, Item
-from pyroot.elf.rooted import MAX_LINKS, Rooted, Trace
+from pyroot.elf.rooted import Rooted, Trace
 from pyroot.elf.versions import Versions, read_versions
 
 PROGRAM_DIRECTORIES = (b"/usr/local/sbin", b"/usr/local/bin", b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin")
@@ -100,31 +100,7 @@ class View:
 
     def dead_end(self, path: bytes) -> bytes:
         """Give the canonical guest path of the first thing that is missing on the way of a path; empty when nothing is."""
-        pending = path.split(b"/")[::-1]
-        real = b""
-        links = 0
-        while pending:
-            name = pending.pop()
-            if name in (b"", b"."):
-                continue
-            if name == b"..":
-                real = real.rpartition(b"/")[0]
-                continue
-            here = real + b"/" + name
-            try:
-                text = self.rooted.text(here)
-            except OSError:
-                return here
-            if text is None:
-                real = here
-                continue
-            links += 1
-            if links > MAX_LINKS:
-                return here
-            if text.startswith(b"/"):
-                real = b""
-            pending += text.split(b"/")[::-1]
-        return b""
+        return self.rooted.dead_end(path)
 
     def is_directory(self, path: bytes) -> bool:
         """Tell whether a path leads to a directory."""
@@ -164,6 +140,15 @@ class View:
         if root and text.startswith(root + "/"):
             text = self.spelled.rstrip("/") + text[len(root) :]
         return shlex.quote(text)
+
+    def each(self, paths: Iterable[bytes], kind: Callable[[int], bool]) -> Iterator[tuple[bytes, Trace, os.stat_result]]:
+        """Follow paths and give those that lead to a file of this kind (stat.S_ISREG and so on), each file once."""
+        seen: set[bytes] = set()
+        for path in paths:
+            trace, status = self.find(path), self.stat(path)
+            if trace is not None and status is not None and trace.real not in seen and kind(status.st_mode):
+                seen.add(trace.real)
+                yield path, trace, status
 
     # --- rights ---
 
@@ -207,14 +192,8 @@ class View:
                 yield directory + b"/" + name, trace.real + b"/" + name
 
     def _programs(self) -> Iterator[bytes]:
-        seen: set[bytes] = set()
-        for path, _place in self.program_files():
-            status = self.stat(path)
-            trace = self.rooted.find(path)
-            if status is None or trace is None or not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o111:
-                continue
-            if trace.real not in seen and self.may(status, os.R_OK):
-                seen.add(trace.real)
+        for path, _trace, status in self.each((path for path, _place in self.program_files()), stat.S_ISREG):
+            if status.st_mode & 0o111 and self.may(status, os.R_OK):
                 yield path
 
     def versions(self, real: bytes) -> Versions:

@@ -12,8 +12,26 @@ import time
 from pyroot import report
 from pyroot.errors import PyrootError, text_of
 
+# Flags that every verb spells alike; each names those that it takes.
+FLAGS = {
+    "--json": "json",
+    "--dry-run": "dry-run",
+    "-q": "quiet",
+    "--quiet": "quiet",
+    "-v": "verbose",
+    "--verbose": "verbose",
+    "-h": "help",
+    "--help": "help",
+    "--usage": "help",
+}
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "note": "\x1b[36m", "fix": "\x1b[32m"}
 _RESET = "\x1b[0m"
+
+
+def flags(*names: str, **own: str) -> dict[str, str]:
+    """Give the spellings of the common flags of these names, of help, and of a verb's own: ``flags("json", fix="--fix")``."""
+    found = {spelling: name for spelling, name in FLAGS.items() if name in (*names, "help")}
+    return found | {spelling: name for name, spelling in own.items()}
 
 
 class Words:
