@@ -88,7 +88,7 @@ OPTIONS: tuple[Option, ...] = (
         GROUP_ABOUT,
         "say more (1, 2, ...) or less (-1) on standard error",
         "0 is the default: errors and their hints. 1 tells what was decided: root, bindings, working directory, "
-        "program. -1 leaves the hints out.",
+        "program, and which programs inside could not be started, with the reason. -1 leaves the hints out.",
     ),
     Option(
         ("-V", "--version", "--about"),

@@ -21,6 +21,7 @@ cdef class Core:
 
     cdef View view
     cdef Walk walk
+    cdef public object explainer
 
     def __cinit__(self, bytes rootfs):
         memset(&self.view, 0, sizeof(View))
@@ -169,6 +170,7 @@ cdef class Core:
             free(c_envp)
 
     cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
+        global explainer, explaining
         cdef int go[2]
         cdef int report[2]
         cdef int pid, result
@@ -185,6 +187,8 @@ cdef class Core:
         session.kill_on_exit = kill_on_exit
         session.seccomp = seccomp
         session.main_done = session.killing = False
+        explainer = self.explainer
+        explaining = explainer is not None
         session.main_status = 0
         saved_mask_block()
         pid = c_fork()
@@ -225,6 +229,8 @@ cdef class Core:
             if loader_fd >= 0:
                 c_close(loader_fd)
             loader32_close()
+            explaining = False
+            explainer = None
             tracees_clear()
             arena_close()
             walk_release(&W1)
