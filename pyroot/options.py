@@ -115,6 +115,8 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("doctor", "ROOTFS [COMMAND ...]", "say what will fail in a root, why, and what mends it", "pyroot.doctor.verb"),
     ("check", "", "say whether this host lets pyroot work", "pyroot.doctor.check"),
     ("copy", "ROOTFS PROGRAM ...", "copy programs into a root, with all that they need", "pyroot.doctor.copy"),
+    ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
+    ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),
 )
 
 # What proot (and its Termux fork) takes and pyroot does not: spelling -> (all spellings, what to do instead).
