@@ -115,6 +115,9 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("doctor", "ROOTFS [COMMAND ...]", "say what will fail in a root, why, and what mends it", "pyroot.doctor.verb"),
     ("check", "", "say whether this host lets pyroot work", "pyroot.doctor.check"),
     ("copy", "ROOTFS PROGRAM ...", "copy programs into a root, with all that they need", "pyroot.doctor.copy"),
+    ("snapshot", "ROOTFS", "write down every file of a root", "pyroot.manifest.snapshot"),
+    ("diff", "A B", "say what differs between roots or their snapshots", "pyroot.manifest.diff"),
+    ("checklist", "ROOTFS", "write down a root that works, for doctor --against", "pyroot.manifest.checklist"),
     ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),
 )

@@ -10,11 +10,16 @@ import errno
 import os
 import shlex
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pyroot.elf.closure import Closure, Item
 from pyroot.elf.rooted import Rooted, Trace
 from pyroot.elf.versions import Versions, read_versions
+
+if TYPE_CHECKING:
+    from pyroot.manifest.compare import Change
+    from pyroot.manifest.entry import Entry
 
 PROGRAM_DIRECTORIES = (b"/usr/local/sbin", b"/usr/local/bin", b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin")
 
@@ -63,6 +68,8 @@ class View:
         self._closure: Closure | None = None
         self._versions: dict[bytes, Versions] = {}
         self.progress: Callable[[str], None] = lambda text: None
+        self.expected: Sequence[Entry] | None = None  # of a list that the root is checked against
+        self._differences: Sequence[Change] | None = None
 
     # --- files ---
 
@@ -195,6 +202,18 @@ class View:
         for path, _trace, status in self.each((path for path, _place in self.program_files()), stat.S_ISREG):
             if status.st_mode & 0o111 and self.may(status, os.R_OK):
                 yield path
+
+    @property
+    def differences(self) -> Sequence[Change]:
+        """List what is not as in the list that the root is checked against; nothing without a list."""
+        if self._differences is None:
+            self._differences = []
+            if self.expected is not None:
+                from pyroot.manifest.compare import compare
+                from pyroot.manifest.scan import scan
+
+                self._differences = compare(self.expected, scan(self.rooted.root or b"/", True, self.progress))
+        return self._differences
 
     def versions(self, real: bytes) -> Versions:
         """Read the symbol versions of a file of the root, once."""

@@ -1,6 +1,6 @@
-"""What the verbs of this package share: reading their words, the root that is named, colours, progress.
+"""What verbs share: reading their words, the root that is named, colours, progress.
 
-Decides: the spelling rules of these verbs (options anywhere before "--"), and how standard output and a terminal are used.
+Decides: the spelling rules of verbs (options anywhere before "--"), and how standard output and a terminal are used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ FLAGS = {
     "--help": "help",
     "--usage": "help",
 }
-_COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "note": "\x1b[36m", "fix": "\x1b[32m"}
+_COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "note": "\x1b[36m", "fix": "\x1b[32m",
+            "gone": "\x1b[31m", "new": "\x1b[32m", "changed": "\x1b[33m"}  # fmt: skip
 _RESET = "\x1b[0m"
 
 
