@@ -120,6 +120,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("checklist", "ROOTFS", "write down a root that works, for doctor --against", "pyroot.manifest.checklist"),
     ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),
+    ("report", "[-- COMMAND]", "write what somebody who shall help has to know", "pyroot.look.report"),
 )
 
 # What proot (and its Termux fork) takes and pyroot does not: spelling -> (all spellings, what to do instead).
