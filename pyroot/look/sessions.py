@@ -126,8 +126,8 @@ def _session(status: proc.Status, outer: Session | None) -> Session | None:
     if fd is None:
         return None
     head, *rest = proc.read(status.pid, f"fd/{fd}").split(b"\0")
-    if head != _HEAD or len(rest) < 4:
-        return None
+    if head != _HEAD or len(rest) < 4 or not all(flags.isdigit() for flags in rest[2::3]):
+        return None  # a memfd of that name which is not ours
     bindings = [(rest[at], rest[at + 1], int(rest[at + 2])) for at in range(0, len(rest) - 2, 3)]
     return Session(status, bindings, outer)
 
