@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers import Result
 from tests.probe_root import script
-from tests.rootfs_fixtures import directory_for_user, give, remove
+from tests.rootfs_fixtures import directory_for_user, give, remove, static_busybox
 
 Run = Callable[..., Result]
 ENVIRONMENT = {"PATH": "/first:/bin:/last", "HOME": "/", "LANG": "C"}
@@ -20,9 +20,7 @@ ENVIRONMENT = {"PATH": "/first:/bin:/last", "HOME": "/", "LANG": "C"}
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
     """Make a root of busybox's programs with broken ones among them."""
-    busybox = shutil.which("busybox")
-    if not busybox or b"/ld-linux" in Path(busybox).read_bytes():
-        pytest.skip("no static busybox (Debian: busybox-static)")
+    busybox = static_busybox()
     top = directory_for_user()
     for name in ("bin", "first", "last", "tmp"):
         os.mkdir(f"{top}/{name}")
