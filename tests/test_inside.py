@@ -94,6 +94,18 @@ def test_relative_name_begins_in_the_callers_directory(root: Path, run_pyroot: R
     assert "could not start ./closed: has no x bit" in line
 
 
+def test_missing_elf_interpreter_is_named_with_the_libraries(guest_directory: str, run_pyroot: Run) -> None:
+    pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
+    root = Path(guest_directory, "root")
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(static_busybox(), root / "bin/sh")
+    shutil.copy(os.path.realpath(shutil.which("bash") or pytest.skip("no bash")), root / "bin/bash")
+    give(str(root))
+    (line,) = told(run_pyroot, root, "sh", "-c", "/bin/bash; exit 0")
+    assert "could not start /bin/bash: its ELF interpreter /lib64/ld-linux-x86-64.so.2: not in the guest; nor are libtinfo.so.6, libc.so.6" in line
+    assert f"(pyroot copy {root} /lib64/ld-linux-x86-64.so.2 libtinfo.so.6 libc.so.6 brings this machine's)" in line
+
+
 def test_library_that_a_child_lacks_is_named(guest_directory: str, run_pyroot: Run) -> None:
     pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
     path = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/tmp"}
