@@ -102,8 +102,9 @@ def test_missing_elf_interpreter_is_named_with_the_libraries(guest_directory: st
     shutil.copy(os.path.realpath(shutil.which("bash") or pytest.skip("no bash")), root / "bin/bash")
     give(str(root))
     (line,) = told(run_pyroot, root, "sh", "-c", "/bin/bash; exit 0")
-    assert "could not start /bin/bash: its ELF interpreter /lib64/ld-linux-x86-64.so.2: not in the guest; nor are libtinfo.so.6, libc.so.6" in line
-    assert f"(pyroot copy {root} /lib64/ld-linux-x86-64.so.2 libtinfo.so.6 libc.so.6 brings this machine's)" in line
+    loader = "/lib64/ld-linux-x86-64.so.2"
+    assert f"could not start /bin/bash: its ELF interpreter {loader}: not in the guest; nor are libtinfo.so.6, libc.so.6" in line
+    assert f"(pyroot copy {root} {loader} libtinfo.so.6 libc.so.6 brings this machine's)" in line
 
 
 def test_library_that_a_child_lacks_is_named(guest_directory: str, run_pyroot: Run) -> None:
