@@ -132,6 +132,8 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
     if two_paths(t, row, M_CREATE, &r1, &r2) < 0:
         return R_DEAD
     note_change()
+    if tracees.count > 1:
+        note_move(flags)
     if W1.valid and W2.valid and flags < 6 and flags != 3 and W1.v.n > 1:
         if W1.pbi != W2.pbi and W1.pbi >= 0 and W2.pbi >= 0 and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
             return answer(t, -EXDEV)
