@@ -77,7 +77,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     if W1.valid:
         if made_on_mount(&W1):
             return answer(t, made_errno(&W1, flags))
-        if W1.bi >= 0 and W1.v.ambiguous:
+        if W1.v.ambiguous:
             how = open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not W1.held and not flags & O_PATH:
             error = proc_text(t, &W1)
@@ -106,8 +106,12 @@ cdef int made_errno(Walk *w, uint64_t flags) noexcept nogil:
 
 cdef int open_ambiguous(Tracee *t) noexcept nogil:
     """The view shows some directory twice: note at the exit which binding the new descriptor came through."""
-    view_remember(W1.v, W1.h, W1.placelen, W1.bi)
-    t.saved[1] = W1.magic_bi if W1.magic else W1.bi
+    cdef int bind = walk_binding(&W1)
+    if bind < 0:
+        return R_CONT
+    if W1.bi >= 0:
+        view_remember(W1.v, W1.h, W1.placelen, W1.bi)
+    t.saved[1] = W1.magic_bi if W1.magic else bind
     t.exit_action = X_OPEN
     return R_EXIT
 
@@ -171,7 +175,7 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     if i < 0:
         return answer(t, i)
     i = R_CONT
-    if W1.valid and W1.bi >= 0 and W1.v.ambiguous:
+    if W1.valid and W1.v.ambiguous:
         i = open_ambiguous(t)
     return finish_edit(t, i)
 
