@@ -191,6 +191,7 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
         start_child(child)
     else:
         child.state = T_NEW
+    failed_drop(parent)
     if not (parent.special and special_event(parent, event, tid)):
         resume(parent, 0, parent.exit_action != X_NONE)
 
@@ -345,6 +346,8 @@ cdef void on_gone(int tid, int status) noexcept nogil:
     if t != NULL:
         if t.special:
             special_gone(t, status)
+        if explaining:
+            failed_tell(t, status, is_main)
         tracee_free(t)
     if tracees.orphans > 0:
         adopt_orphans()

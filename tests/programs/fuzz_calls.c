@@ -21,10 +21,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "call.h"
 
 enum { CALLS = 24, LAST = 480 };
 static uint64_t state;
@@ -68,18 +71,6 @@ static int harmless80(long number)
         if (number == left_out[i])
             return 0;
     return 1;
-}
-
-static long call(long number, const long *a)
-{
-    long result;
-    register long r10 __asm__("r10") = a[3];
-    register long r8 __asm__("r8") = a[4];
-    register long r9 __asm__("r9") = a[5];
-
-    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
 }
 
 static long call80(long number, const long *a)
@@ -232,8 +223,16 @@ static long shape(long *a, int by80)
     return by80 ? shaped80[which].number : shaped[which].number;
 }
 
+static void ignore(int number)
+{
+    (void)number;
+}
+
 static void batch(int turn)
 {
+    /* what blocks is interrupted, and signals come at any moment */
+    struct sigaction interrupt = {.sa_handler = ignore};
+    struct itimerval often = {{0, 3000}, {0, 3000}};
     struct rlimit file = {1 << 20, 1 << 20}, memory = {1 << 29, 1 << 29}, files = {64, 64}, none = {0, 0}, time = {2, 2};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -243,6 +242,8 @@ static void batch(int turn)
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_CPU, &time);
     lose_directories();
+    sigaction(SIGALRM, &interrupt, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
     for (int i = 0; i < CALLS; i++) {
         long a[6], number = chance(LAST), result;
         int kind = (int)chance(12), by80 = kind == 1 || kind == 3;
@@ -291,7 +292,7 @@ int main(int argc, char **argv)
         pid = fork();
         if (pid == 0)
             batch(i);
-        while ((got = waitpid(pid, &status, WNOHANG)) == 0 && waited++ < 250)
+        while ((got = waitpid(pid, &status, WNOHANG)) == 0 && waited++ < 100)
             nanosleep(&moment, NULL);
         if (got == 0) {
             late++;
