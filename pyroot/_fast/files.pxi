@@ -106,14 +106,11 @@ cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) no
     return text_walk(w, t, dirfd, path_buffer, n, mode)
 
 cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
-    """Translate a path text; TR_PASS, TR_TEXT or -errno.
-
-    A walk by components goes by texts: while a directory changes places with a link it may miss a name that is always there.
-    """
+    """Translate a path text; TR_PASS, TR_TEXT or -errno."""
     cdef int tries, result = 0
-    for tries in range(WALK_TRIES):
+    for tries in range(walk_tries()):
         result = text_walk_once(w, t, dirfd, path, n, mode)
-        if (result != -ENOENT and result != -ENOTDIR) or not names_move():
+        if result != -ENOENT and result != -ENOTDIR:
             break
     return result
 

@@ -5,8 +5,7 @@
 # a link has been moved lately, which costs more than a text.
 
 cdef enum:
-    WALK_TRIES = 8
-    MOVE_TAKES = 20000000    # ns in which a rename that was let go is over, unless the machine is overloaded
+    MOVE_TAKES = 100000000   # ns in which somebody who moves such things does it again
 
 cdef uint64_t moved_at = 0   # when a guest last began to move a directory or a link, 0 never
 
@@ -18,11 +17,21 @@ cdef bint moves_ways(Walk *w) noexcept nogil:
     cdef c_stat st
     return w.valid and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and (S_ISDIR(st.st_mode) or S_ISLNK(st.st_mode))
 
-cdef void note_move(uint64_t flags) noexcept nogil:
+cdef void note_move(Tracee *t, uint64_t flags) noexcept nogil:
     """Remember that a rename is about to be made, from W1 to W2."""
     global moved_at
     if moves_ways(&W1) or (flags & 2 and moves_ways(&W2)):
         moved_at = pyroot_now()
+        t.moves = True
+        movers_change(1)
+
+cdef inline int walk_tries() noexcept nogil:
+    """Return how many walks at most may miss a name that is always there, and one more.
+
+    A walk by components goes by texts, so it may fail while a directory changes places with a link.  Those who may do that now are the
+    guests in a rename; each must stop here before its next one, and meanwhile nobody looks at stops.
+    """
+    return 1 if movers == 0 else 1 + (movers if movers < 7 else 7)
 
 cdef bint may_pin(Walk *w) noexcept nogil:
     """Say whether there is an outside, and guests may go through our descriptors."""
@@ -33,7 +42,7 @@ cdef bint may_pin(Walk *w) noexcept nogil:
 cdef int pinned_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode, bint always) noexcept nogil:
     """call_walk for the only path of a call; what it finds is pinned if ``always``, or if names move."""
     cdef int tries, pinned = 0, outcome
-    for tries in range(WALK_TRIES):
+    for tries in range(walk_tries() + 1):
         outcome = call_walk(w, t, dirfd, pointer, mode)
         if outcome < 0 or not (always or (names_move() and not w.v.ambiguous and w.last == LAST_NORM)) or not may_pin(w):
             return outcome
@@ -43,7 +52,7 @@ cdef int pinned_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode, 
         if pinned == -EMFILE or pinned == -ENFILE:
             # without a descriptor to spare the text has to do
             return outcome
-        if pinned != -ELOOP and not (names_move() and (pinned == -ENOENT or pinned == -ENOTDIR)):
+        if pinned != -ELOOP and pinned != -ENOENT and pinned != -ENOTDIR:
             break
     return pinned
 
