@@ -109,6 +109,8 @@ cdef struct Tracee:
     int direct               # number of the call to make in the place of a socketcall, 0 none
     Injection *injected
     unsigned int mark        # of a seccomp stop: what the filter returned with it
+    bint moves               # its last call may be moving a directory or a link (moving.pxi)
+    int tries                # how often its stub has made the same open again
     bint answered            # it was skipped, with a result of ours
     int parent, parent_tgid  # the thread that made it, and that one's process
     # ptrace(2) among guests: all of it zero for those that neither trace nor are traced
@@ -246,9 +248,18 @@ cdef void hold_drop(Tracee *t) noexcept nogil:
             c_close(t.hold[i])
             t.hold[i] = -1
 
+cdef int movers = 0          # tracees with ``moves``
+
+cdef void movers_change(int by) noexcept nogil:
+    global movers
+    movers += by
+
 cdef void tracee_release_call(Tracee *t) noexcept nogil:
     """Give back what the last call of the tracee held: it is over, or never will be."""
     hold_drop(t)
+    if t.moves:
+        t.moves = False
+        movers_change(-1)
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1
