@@ -212,12 +212,13 @@ cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_on
             return 0
         if result < 0:
             return result
+        if depth > SCRIPTS:
+            # (the kernel has opened it before it counts)
+            return -ELOOP
         if p.head[0] == c'#' and p.head[1] == c'!':
             memcpy(chain.head, p.head, HEAD)
             result = exec_script(t, filename, closing)
             depth += 1
-            if result == 0 and depth > SCRIPTS:
-                result = -ELOOP
             if result < 0:
                 return result
             continue
@@ -384,7 +385,9 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef const char *path
     cdef int64_t limit, total = 0
     cdef int error
-    cdef int result = exec_target(t, row, &closing)
+    cdef int result
+    chain.opened = False
+    result = exec_target(t, row, &closing)
     if result == 1:
         return R_CONT
     cdef bint check_only = t.nr == NR_execveat and t.args[4] & AT_EXECVE_CHECK_ != 0
@@ -403,6 +406,8 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     if result == 0:
         result = plan_make(t, exec_name)
     if result < 0:
+        if explaining and result != -ESRCH:
+            failed_note(t, row, -result)
         return R_DEAD if result == -ESRCH else answer(t, result)
     edit_start()
     path = plan_loader(t)
@@ -427,6 +432,7 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     plan.exe = NULL
     mm_drop(t.mm)
     t.mm = mm
+    failed_drop(t)
     t.first_exec = False
     t.unjudged = t.filtered
     if t.slot >= 0:

@@ -37,6 +37,14 @@ cdef struct ExecPlan:        # what the loader has to be told at the exec event
     bint compat              # a 32-bit program
     Exe *exe
 
+cdef struct FailedExec:      # the last execve that failed, kept where somebody asked for the reason (failed.pxi)
+    int error                # errno
+    bint found               # the file itself is there
+    bint plain               # names only pyroot's own walk can follow: the errno is all that can be told
+    char *name               # as the guest wrote it (owned)
+    char *tried              # directories in which a search has not found it, with ":" between them (owned)
+    char *cwd                # guest path (owned)
+
 cdef struct Injection:       # calls that a tracee is made to run (lowmap.pxi)
     user_regs_struct saved   # the guest's registers, at its call
     uint64_t address         # where the mapping goes
@@ -72,6 +80,7 @@ cdef struct Tracee:
     Mm *mm
     Fs *fs
     ExecPlan *plan
+    FailedExec *failed       # NULL: none, or nobody asked
     int slot                 # arena slot of the last rewritten call, -1 none
     uint64_t frame[8]        # of that call: the guest's own registers, at 6 its number, at 7 where it goes on
     int hold[2]              # descriptors that the call in progress needs, -1 none
@@ -100,6 +109,8 @@ cdef struct Tracee:
     int direct               # number of the call to make in the place of a socketcall, 0 none
     Injection *injected
     unsigned int mark        # of a seccomp stop: what the filter returned with it
+    bint moves               # its last call may be moving a directory or a link (moving.pxi)
+    int tries                # how often its stub has made the same open again
     bint answered            # it was skipped, with a result of ours
     int64_t answer           # that result
     void *call               # its record while it lasts (trace.pxi), owned
@@ -240,9 +251,18 @@ cdef void hold_drop(Tracee *t) noexcept nogil:
             c_close(t.hold[i])
             t.hold[i] = -1
 
+cdef int movers = 0          # tracees with ``moves``
+
+cdef void movers_change(int by) noexcept nogil:
+    global movers
+    movers += by
+
 cdef void tracee_release_call(Tracee *t) noexcept nogil:
     """Give back what the last call of the tracee held: it is over, or never will be."""
     hold_drop(t)
+    if t.moves:
+        t.moves = False
+        movers_change(-1)
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1
@@ -258,6 +278,7 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
     if t.call != NULL:
         trace_drop(t)
     tracee_release_call(t)
+    failed_drop(t)
     free(t.note)
     free(t.rooms)
     free(t.injected)
