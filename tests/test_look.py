@@ -186,6 +186,18 @@ def test_pyroot_inside_pyroot(root: Path, run_pyroot: Run, pyroot_words: list[st
         assert (file["use"], file["path"]) == ("5", "/data/file")
 
 
+def test_pyroot_inside_pyroot_seen_from_inside(root: Path, pyroot_words: list[str]) -> None:
+    own = " ".join(pyroot_words)
+    inner = f"{own} -r {root} -w /data sh -c 'echo ready; read line; exit 0'"
+    script = f"{inner} | (read line; {own} ps --json | tr -d '\\n'; echo)"
+    variables = {**helpers.pyroot_command()[1], **ENVIRONMENT, "PATH": "/bin:/usr/bin"}
+    with running([*pyroot_words, "-r", "/", "-w", "/"], "sh", "-c", script, environment=variables) as (_pid, line):
+        (session,) = json.loads(line)["sessions"]
+        assert (session["root"], session["inside"]) == (str(root), None)
+        (shell,) = session["processes"]
+        assert (shell["exe"], shell["cwd"]) == ("/bin/busybox", "/data")
+
+
 def test_one_that_has_ended_leaves_nothing(root: Path, run_pyroot: Run, pyroot_words: list[str]) -> None:
     with running(pyroot_words, "-r", str(root), "-w", "/", "sh", "-c", "echo ready; read line; exit 0") as (pid, _line):
         assert sessions(run_pyroot, pid)
