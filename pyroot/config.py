@@ -15,6 +15,7 @@ from pyroot.report import note, set_verbosity
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot.options import Parsed
+    from pyroot.trace.session import Sink
 
 
 class Config:
@@ -32,6 +33,7 @@ class Config:
         "verbose",
         "seccomp",
         "tmp_dirs",
+        "trace",
     )
 
     def __init__(self, rootfs: bytes = b"/", command: list[bytes] | None = None) -> None:
@@ -45,6 +47,7 @@ class Config:
         self.kill_on_exit = False
         self.verbose = 0
         self.seccomp = True
+        self.trace: "Sink | None" = None  # who is told of every call (pyroot.trace)
         self.tmp_dirs: list[bytes] = []  # where a place for missing bind targets may be made
 
 

@@ -247,11 +247,15 @@ cdef void filter_prepare() noexcept nogil:
     cdef int i
     for i in range(PYROOT_FILTER_LENGTH):
         filter_program[i] = pyroot_filter[i]
-        if filter_program[i].code == 0x15 and filter_program[i].k == PYROOT_SUPERVISOR_MARK:
-            filter_program[i].k = c_getpid()
-        elif filter_program[i].code == 0x06 and filter_program[i].k == PYROOT_LISTING_MARK:
-            filter_program[i].k = FILTER_TRACE | filter_mark if listing_needed else 0x7fff0000
-        elif filter_program[i].code == 0x15 and filter_program[i].k == <uint32_t>(LOADER_TEXT - pyroot_shift >> 32):
-            filter_program[i].k = <uint32_t>(LOADER_TEXT >> 32)
-        elif filter_program[i].code == 0x06 and filter_program[i].k == FILTER_TRACE:
-            filter_program[i].k |= filter_mark
+        filter_mark_set(&filter_program[i])
+
+cdef void filter_mark_set(sock_filter *f) noexcept nogil:
+    """Put this session's values where the program has marks."""
+    if f.code == 0x15 and f.k == PYROOT_SUPERVISOR_MARK:
+        f.k = c_getpid()
+    elif f.code == 0x06 and f.k == PYROOT_LISTING_MARK:
+        f.k = FILTER_TRACE | filter_mark if listing_needed else 0x7fff0000
+    elif f.code == 0x15 and f.k == <uint32_t>(LOADER_TEXT - pyroot_shift >> 32):
+        f.k = <uint32_t>(LOADER_TEXT >> 32)
+    elif f.code == 0x06 and f.k == FILTER_TRACE:
+        f.k |= filter_mark

@@ -112,6 +112,9 @@ cdef struct Tracee:
     bint moves               # its last call may be moving a directory or a link (moving.pxi)
     int tries                # how often its stub has made the same open again
     bint answered            # it was skipped, with a result of ours
+    int64_t answer           # that result
+    void *call               # its record while it lasts (trace.pxi), owned
+    bint silent              # of a traced session: its calls are nobody's business
     int parent, parent_tgid  # the thread that made it, and that one's process
     # ptrace(2) among guests: all of it zero for those that neither trace nor are traced
     bint special             # one of the following has ever been set: its stops go through ptrace.pxi
@@ -272,6 +275,8 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
         placement_forget(t)
     if t.special:
         special_forget(t)
+    if t.call != NULL:
+        trace_drop(t)
     tracee_release_call(t)
     failed_drop(t)
     free(t.note)
