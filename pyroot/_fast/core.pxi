@@ -178,6 +178,7 @@ cdef class Core:
         host_cwd = self.resolve(cwd)[1]
         cdef const char *c_cwd = host_cwd
         ended = False
+        nesting_prepare()
         self._prepare(seccomp)
         loader_fd = _loader_install()
         if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
@@ -247,7 +248,6 @@ cdef class Core:
         poison_prepare()
         handlers_fill()
         listing_needed = view_needs_listing(&self.view)
-        nesting_prepare()
         filter_prepare()
         return 0
 
