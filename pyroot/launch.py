@@ -232,7 +232,7 @@ def _run_core(
 
     while True:
         try:
-            return core.run(program, argv, environment, cwd, config.kill_on_exit, config.seccomp)
+            return core.run(program, argv, environment, cwd, config.kill_on_exit, config.seccomp, config.handover)
         except CoreError as error:
             if not config.seccomp or not str(error).startswith("seccomp:"):
                 from pyroot import explain

@@ -154,7 +154,8 @@ cdef class Core:
         finally:
             free(text)
 
-    def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True):
+    def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True,
+            bint handover=True):
         """Run a program of the guest and supervise it and all its descendants; return the raw wait status of the program.
 
         Raises OSError when its execve failed (errno in guest terms), CoreError when the supervisor could not start.
@@ -163,12 +164,12 @@ cdef class Core:
         cdef char **c_argv = _vector(argv)
         cdef char **c_envp = _vector(env)
         try:
-            return self._run(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp)
+            return self._run(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp, handover)
         finally:
             free(c_argv)
             free(c_envp)
 
-    cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
+    cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp, bint handover):
         cdef int go[2]
         cdef int report[2]
         cdef int pid, result
@@ -179,6 +180,8 @@ cdef class Core:
         cdef const char *c_cwd = host_cwd
         ended = False
         nesting_prepare()
+        if nesting and handover and run_handed(&self.view, exe, cwd, argv, envp, kill_on_exit, seccomp):
+            return session.main_status
         self._prepare(seccomp)
         loader_fd = _loader_install()
         if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
@@ -227,6 +230,7 @@ cdef class Core:
                 c_close(loader_fd)
             loader32_close()
             tracees_clear()
+            views_clear()
             arena_close()
             walk_release(&W1)
             walk_release(&W2)
@@ -240,7 +244,8 @@ cdef class Core:
             names = <SockName *>calloc(NAMES, sizeof(SockName))
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
             raise CoreError(f"arena: {_os.strerror(errno)}")
-        W1.v = W2.v = &self.view
+        views.base = &self.view
+        view_use(views.base)
         if view_bind_procs(&self.view) < 0 or view_rebuild(&self.view) < 0:
             raise MemoryError
         view_hold_parents(&self.view)
@@ -249,6 +254,7 @@ cdef class Core:
         handlers_fill()
         listing_needed = view_needs_listing(&self.view)
         filter_prepare()
+        copies_prepare()
         return 0
 
     cdef int _adopt_first(self, int pid, bytes exe, bytes cwd, bint seccomp) except -1:
