@@ -16,13 +16,14 @@ cdef enum:
     K_WCHAN = 9
     K_UNIX = 10
     K_MEM = 11               # no text: only its owner is asked for
-    COPY_PREFIX = 15
+    COPY_PREFIX = 14
 
-# How the link of a descriptor on a copy begins.  The digit is how deep this pyroot is nested: it leaves the copies of others alone.
-cdef char copy_name[COPY_PREFIX + 10]
+# How the link of a descriptor on a copy begins.  A nested pyroot ends it with another byte: each leaves the copies of others alone.
+cdef char copy_name[COPY_PREFIX + 1]
 
 cdef void copies_prepare() noexcept nogil:
-    snprintf(copy_name, sizeof(copy_name), b"/memfd:pyroot%d:", nesting % 10)
+    memcpy(copy_name, b"/memfd:pyroot:", COPY_PREFIX + 1)
+    copy_name[COPY_PREFIX - 1] = <char>(c':' + nesting % 10)
 
 cdef struct Text:
     char *p
