@@ -15,6 +15,7 @@ from pyroot.report import note, set_verbosity
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot.options import Parsed
+    from pyroot.trace.session import Sink
 
 
 class Config:
@@ -33,6 +34,7 @@ class Config:
         "seccomp",
         "handover",
         "tmp_dirs",
+        "trace",
     )
 
     def __init__(self, rootfs: bytes = b"/", command: list[bytes] | None = None) -> None:
@@ -47,6 +49,7 @@ class Config:
         self.verbose = 0
         self.seccomp = True
         self.handover = True  # a pyroot around this one may serve the command
+        self.trace: "Sink | None" = None  # who is told of every call (pyroot.trace)
         self.tmp_dirs: list[bytes] = []  # where a place for missing bind targets may be made
 
 

@@ -19,7 +19,7 @@ from pyroot.errors import PyrootError
 from pyroot.look import sockets
 from tests import helpers
 from tests.helpers import Result
-from tests.rootfs_fixtures import directory_for_user, give, remove
+from tests.rootfs_fixtures import directory_for_user, give, remove, static_busybox
 
 Run = Callable[..., Result]
 ENVIRONMENT = {"PATH": "/bin", "HOME": "/", "LANG": "C"}
@@ -42,9 +42,7 @@ sys.stdin.read()
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
     """Make a root with a busybox."""
-    busybox = shutil.which("busybox")
-    if not busybox or b"/ld-linux" in Path(busybox).read_bytes():
-        pytest.skip("no static busybox (Debian: busybox-static)")
+    busybox = static_busybox()
     top = directory_for_user()
     for name in ("bin", "etc", "proc", "data/deep"):
         os.makedirs(f"{top}/{name}")

@@ -155,8 +155,16 @@ cdef class Core:
         finally:
             free(text)
 
+    def peek(self, int tid, uint64_t address, uint64_t size):
+        """Read memory of a guest; None when it is not there."""
+        return trace_bytes(tid, address, size) if size <= PEEK_MOST else None
+
+    def peek_string(self, int tid, uint64_t address, uint32_t limit):
+        """Read a string of a guest, at most ``limit`` bytes of it; None when it is not there."""
+        return trace_string(tid, address, limit)
+
     def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True,
-            bint handover=True):
+            bint handover=True, object trace=None):
         """Run a program of the guest and supervise it and all its descendants; return the raw wait status of the program.
 
         Raises OSError when its execve failed (errno in guest terms), CoreError when the supervisor could not start.
@@ -166,10 +174,17 @@ cdef class Core:
         cdef char **c_envp = _vector(env)
         try:
             nesting_prepare()
-            if nesting and handover and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp):
+            if nesting and handover and trace is None and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp):
                 return session.main_status
+            session.tracing = trace is not None
+            session.judging = session.tracing or not seccomp
+            if session.tracing:
+                trace_begin(trace)
             return self._run(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp)
         finally:
+            if session.tracing:
+                session.tracing = False
+                trace_finish()
             free(c_argv)
             free(c_envp)
 
@@ -275,6 +290,8 @@ cdef class Core:
         listing_needed = view_needs_listing(&self.view)
         filter_prepare()
         copies_prepare()
+        if session.tracing:
+            trace_filter()
         return 0
 
     cdef int _record(self):
@@ -316,7 +333,8 @@ cdef class Core:
         if result < 0:
             c_kill(pid, SIGKILL)
             while c_waitpid(pid, &status, __WALL) == pid and WIFSTOPPED(status):
-                pass
+                # where calls are traced it stops on its way out
+                c_ptrace(PTRACE_CONT, pid, NULL, NULL)
             if message is not None:
                 raise CoreError(message)
             _fail(-result, exe)

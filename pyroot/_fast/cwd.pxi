@@ -4,7 +4,8 @@ cdef int on_chdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int outcome, error, how = R_CONT
     W1.resolve = 0
     edit_start()
-    outcome = call_walk(&W1, t, AT_FDCWD, t.args[0], M_FOLLOW)
+    # always pinned: where later relative paths lead must not lie outside
+    outcome = pinned_walk(&W1, t, AT_FDCWD, t.args[0], M_FOLLOW, True)
     if outcome == -ESRCH:
         return R_DEAD
     if W1.valid and W1.v.ambiguous and W1.bi >= 0:
@@ -230,7 +231,7 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
     W1.resolve = 0
     edit_start()
     size = <int>t.args[row.path + 2]
-    outcome = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], M_NOFOLLOW)
+    outcome = pinned_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], M_NOFOLLOW, False)
     if row.dirfd >= 0 and outcome == TR_PASS and not W1.valid and size > 0:
         n = link_of_fd(t, <int>t.args[0], t.args[row.path])
         if n > 0:

@@ -306,6 +306,7 @@ cdef extern from "loader.h" nogil:
         unsigned int off_comm
     enum:
         LOADER_MAGIC, LI_SHARED_ARENA, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
+        LOADER_STUB_OPEN, LOADER_STUB_OPEN_AGAIN, LOADER_STUB_OPEN_SEEN
         LOADER32_INFO, LOADER32_REPORT, LOADER32_STRIDE
     unsigned long long LOADER_STUBS "(LOADER_STUBS + pyroot_shift)"
     unsigned long long LOADER_TEXT "(LOADER_TEXT + pyroot_shift)"

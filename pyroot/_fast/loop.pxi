@@ -10,6 +10,8 @@ cdef struct Session:
     bint kill_on_exit
     bint seccomp             # the filter is installed; otherwise every call stops twice
     bint killing
+    bint tracing             # calls are recorded (trace.pxi)
+    bint judging             # stops come for calls that the filter would let through: it is asked again, in software
 
 cdef Session session
 cdef volatile int pending_signals[65]
@@ -72,12 +74,11 @@ cdef inline int gone_or_answer(Tracee *t, int result) noexcept nogil:
 
 cdef int on_call(Tracee *t, int arch) noexcept nogil:
     """A call is about to run: release what the last one held, then translate."""
-    cdef uint32_t verdict
     cdef int result
     if arch < 0:
         return R_DEAD if arch == -ESRCH else answer(t, arch)
     if t.first_exec:
-        return R_CONT
+        return trace_first(t) if session.tracing else R_CONT
     if t.compat or t.mm.low != 0:
         result = code_call(t)
         if result >= 0:
@@ -90,15 +91,7 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         # the loader at work, which still needs what its exec holds
         return R_CONT
     tracee_release_call(t)
-    if not session.seccomp:
-        if t.nr == <uint64_t><int64_t>-1:
-            return R_CONT
-        verdict = filter_verdict(t)
-        if verdict >> 16 == 5:
-            return answer(t, -<int><uint16_t>verdict)
-        if verdict >> 16 == 0x7fff and not (t.tracer and call_of_tracer(t)):
-            return R_CONT
-    return dispatch(t)
+    return trace_call(t) if session.judging else dispatch(t)
 
 cdef void on_call_stop(Tracee *t) noexcept nogil:
     cdef uint8_t op = 0
@@ -111,6 +104,8 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
         result = low_step(t, op)
     elif op == INFO_EXIT:
         result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
+        if t.call != NULL and result == R_CONT:
+            trace_end_of(t)
     elif op == INFO_SECCOMP and t.mark != filter_mark:
         result = on_filter_stop(t)
         if result == GO_ON:
@@ -121,10 +116,12 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
         resume(t, 0, result == R_EXIT)
 
 cdef void on_signal(Tracee *t, int sig) noexcept nogil:
+    if session.tracing and sig != 0:
+        trace_signal(t, sig, "signal")
     stub_leave(t)
     if t.injected != NULL and low_end(t, 0) == R_DEAD:
         return
-    resume(t, sig, t.exit_action != X_NONE and t.exit_action != X_CLONE)
+    resume(t, sig, t.call != NULL or t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
 cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     """Give a new tracee its records as clone(2) shares or copies them."""
@@ -189,6 +186,8 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
             return
     flags = clone_flags_of(parent)
     adopt(child, parent, flags)
+    if session.tracing:
+        trace_birth(child, parent, flags)
     if parent.special:
         special_inherit(child, parent, event, flags)
     if parent.exit_action == X_CLONE:
@@ -202,7 +201,7 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
         child.state = T_NEW
     failed_drop(parent)
     if not (parent.special and special_event(parent, event, tid)):
-        resume(parent, 0, parent.exit_action != X_NONE)
+        resume(parent, 0, parent.call != NULL or parent.exit_action != X_NONE)
 
 cdef void start_child(Tracee *t) noexcept nogil:
     cdef int i
@@ -232,6 +231,8 @@ cdef void on_exec_stop(int tid) noexcept nogil:
         return
     if <int>old != tid:
         caller = tracee_get(<int>old)
+        if session.tracing and caller != NULL and not caller.silent:
+            trace_plain(tid, "superseded", <int>old)
         if caller != NULL:
             if t != NULL:
                 tracee_free(t)
@@ -247,6 +248,8 @@ cdef void on_exec_stop(int tid) noexcept nogil:
     t.tgid = tid
     t.state = T_LIVE
     t.exit_action = X_NONE
+    if t.call != NULL:
+        trace_exit(t, 0)
     if on_exec_event(t) < 0:
         c_kill(tid, SIGKILL)
     if t.special:
@@ -261,12 +264,14 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
         start_child(t)
         return
     if sig == SIGSTOP or sig == SIGTSTP or sig == SIGTTIN or sig == SIGTTOU:
+        if session.tracing and not t.silent:
+            trace_plain(t.tid, "stopped", sig)
         c_ptrace(PTRACE_LISTEN, t.tid, NULL, NULL)
         t.listening = True
         if is_command(t.tid) and c_getpgid(t.tid) == c_getpgrp():
             stop_with(t.tid)
         return
-    resume(t, 0, t.exit_action != X_NONE and t.exit_action != X_CLONE)
+    resume(t, 0, t.call != NULL or t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
 cdef void on_stop(int tid, int status) noexcept nogil:
     cdef int sig = WSTOPSIG(status), event = status >> 16
@@ -296,6 +301,8 @@ cdef void on_stop(int tid, int status) noexcept nogil:
     elif event == 0:
         on_signal(t, sig)
     else:
+        if event == PTRACE_EVENT_EXIT and session.tracing:
+            trace_leaving(t)
         resume(t, 0, False)
 
 cdef void kill_all() noexcept nogil:
@@ -355,6 +362,8 @@ cdef void on_gone(int tid, int status) noexcept nogil:
         # a later guest may get the same pid
         session.main_tid = 0
     if t != NULL:
+        if session.tracing:
+            trace_gone(t, status)
         if t.special:
             special_gone(t, status)
         if explaining and t.view == views.base:
@@ -372,12 +381,14 @@ cdef int run_loop() noexcept nogil:
     cdef int status = 0, tid, error
     while True:
         # what a tracee has used is of interest to guests that trace, and to nobody else
-        tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL else NULL)
+        tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL or session.tracing else NULL)
         error = errno
         if signals_waiting:
             forward_signals()
         if tick_waiting:
             placement_tick()
+            if session.tracing:
+                trace_turn(NULL)
         if tid < 0:
             if error == EINTR:
                 continue

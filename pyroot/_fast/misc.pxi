@@ -257,15 +257,19 @@ cdef void filter_prepare() noexcept nogil:
     filter_patch(filter_program, pyroot_filter, PYROOT_FILTER_LENGTH, c_getpid(), listing_needed)
 
 cdef void filter_patch(sock_filter *f, const sock_filter *source, int n, int supervisor, bint listing) noexcept nogil:
-    """Copy a program and put in what is known only now; ``supervisor`` is the process that guests must not kill."""
+    """Copy a program and put in what is known only now."""
     cdef int i
     for i in range(n):
         f[i] = source[i]
-        if f[i].code == 0x15 and f[i].k == PYROOT_SUPERVISOR_MARK:
-            f[i].k = supervisor
-        elif f[i].code == 0x06 and f[i].k == PYROOT_LISTING_MARK:
-            f[i].k = FILTER_TRACE | filter_mark if listing else 0x7fff0000
-        elif f[i].code == 0x15 and f[i].k == <uint32_t>(LOADER_TEXT - pyroot_shift >> 32):
-            f[i].k = <uint32_t>(LOADER_TEXT >> 32)
-        elif f[i].code == 0x06 and f[i].k == FILTER_TRACE:
-            f[i].k |= filter_mark
+        filter_mark_set(&f[i], supervisor, listing)
+
+cdef void filter_mark_set(sock_filter *f, int supervisor, bint listing) noexcept nogil:
+    """Put this session's values where the program has marks; ``supervisor`` is the process that guests must not kill."""
+    if f.code == 0x15 and f.k == PYROOT_SUPERVISOR_MARK:
+        f.k = supervisor
+    elif f.code == 0x06 and f.k == PYROOT_LISTING_MARK:
+        f.k = FILTER_TRACE | filter_mark if listing else 0x7fff0000
+    elif f.code == 0x15 and f.k == <uint32_t>(LOADER_TEXT - pyroot_shift >> 32):
+        f.k = <uint32_t>(LOADER_TEXT >> 32)
+    elif f.code == 0x06 and f.k == FILTER_TRACE:
+        f.k |= filter_mark

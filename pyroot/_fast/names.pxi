@@ -151,6 +151,8 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
     if two_paths(t, row, M_CREATE, &r1, &r2) < 0:
         return R_DEAD
     note_change()
+    if tracees.count > 1:
+        note_move(t, flags)
     if W1.valid and W2.valid and flags < 6 and flags != 3 and (W1.last == LAST_ROOT or W2.last == LAST_ROOT):
         error = rename_root(flags & 1 != 0)
         if error < 0:

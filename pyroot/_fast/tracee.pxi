@@ -111,7 +111,12 @@ cdef struct Tracee:
     int direct               # number of the call to make in the place of a socketcall, 0 none
     Injection *injected
     unsigned int mark        # of a seccomp stop: what the filter returned with it
+    bint moves               # its last call may be moving a directory or a link (moving.pxi)
+    int tries                # how often its stub has made the same open again
     bint answered            # it was skipped, with a result of ours
+    int64_t answer           # that result
+    void *call               # its record while it lasts (trace.pxi), owned
+    bint silent              # of a traced session: its calls are nobody's business
     int parent, parent_tgid  # the thread that made it, and that one's process
     # ptrace(2) among guests: all of it zero for those that neither trace nor are traced
     bint special             # one of the following has ever been set: its stops go through ptrace.pxi
@@ -249,9 +254,18 @@ cdef void hold_drop(Tracee *t) noexcept nogil:
             c_close(t.hold[i])
             t.hold[i] = -1
 
+cdef int movers = 0          # tracees with ``moves``
+
+cdef void movers_change(int by) noexcept nogil:
+    global movers
+    movers += by
+
 cdef void tracee_release_call(Tracee *t) noexcept nogil:
     """Give back what the last call of the tracee held: it is over, or never will be."""
     hold_drop(t)
+    if t.moves:
+        t.moves = False
+        movers_change(-1)
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1
@@ -264,6 +278,8 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
         placement_forget(t)
     if t.special:
         special_forget(t)
+    if t.call != NULL:
+        trace_drop(t)
     tracee_release_call(t)
     failed_drop(t)
     free(t.note)

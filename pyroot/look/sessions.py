@@ -186,8 +186,12 @@ def _outward(bindings: list[tuple[bytes, bytes, int]], outer: Session) -> list[t
 
 
 def program_of(status: proc.Status) -> proc.Mapping | None:
-    """Give the mapping of a process's program: the file whose code begins where the loader told the kernel."""
-    return next((one for one in proc.mappings(status.pid) if one.start <= status.code < one.end), None)
+    """Give the mapping of a process's program: the file whose code begins where the loader told the kernel.
+
+    Nothing while the loader is still at work, and where a kernel takes no word from it (without CONFIG_CHECKPOINT_RESTORE).
+    """
+    found = next((one for one in proc.mappings(status.pid) if one.start <= status.code < one.end), None)
+    return None if found is None or found.path.startswith(b"/memfd:pyroot-loader") else found
 
 
 def command_of(status: proc.Status) -> list[bytes]:
