@@ -262,4 +262,4 @@ class TraceSink(Sink):
 
     def finish(self) -> None:
         """Write what is left."""
-        self.output.close(self.summary.text() if self.summary is not None else "")
+        self.output.close(self.summary.text() if self.summary is not None and self.summary.counts else "")
