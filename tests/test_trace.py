@@ -318,3 +318,23 @@ def test_output_that_fails_does_not_harm_the_command(run_pyroot: Run) -> None:
     ended = run_pyroot(["trace", "-o", "/dev/full", "/bin/sh", "-c", "echo done"])
     assert ended.stdout == "done\n"
     assert "no space left on device" in ended.stderr
+
+
+def test_documents_have_the_tables_of_the_program() -> None:
+    document = Path(__file__).resolve().parent.parent / "docs" / "TRACE.md"
+    if not document.exists():
+        pytest.skip("no source tree here")
+    from pyroot.trace import options
+    from pyroot.trace.calls import SETS
+
+    text = document.read_text()
+    assert options.table() in text
+    assert all(f"`%{name}`" in text for names in SETS.values() for name in names)
+
+
+def test_help_lists_every_option_and_set(run_pyroot: Run) -> None:
+    from pyroot.trace import options
+
+    text = run_pyroot(["trace", "--help"]).stdout
+    assert all(name in text for option in options.OPTIONS for name in option.names)
+    assert "%network" in text and "--host-paths" in text

@@ -390,7 +390,7 @@ cdef int run_loop() noexcept nogil:
             forward_signals()
         if tick_waiting:
             placement_tick()
-            if session.tracing:
+            if session.tracing and tracing.watched:
                 trace_turn(NULL)
         if tid < 0:
             if error == EINTR:

@@ -35,6 +35,7 @@ cdef struct Tracing:
     sock_filter program[TRACE_PROGRAM]
     int length               # of its own part, in front of the session's filter
     bint follow              # children are traced too
+    bint watched             # somebody looks on: calls that last are shown when they begin
     bint times               # the sink wants the time that each call used
     int64_t epoch            # ns between the two clocks
     Tracee *open             # its entry has not been shown yet, and nothing else has happened since
@@ -156,7 +157,7 @@ cdef void trace_make(Tracee *t) noexcept with gil:
         tracing.open = t
         if plan.early:
             trace_sink.read(call)
-        if not t.near:
+        if tracing.watched and not t.near:
             # no tick will come while it lasts
             trace_open_shown()
     except BaseException as error:
@@ -310,7 +311,7 @@ cdef int trace_begin(object sink) except -1:
     cdef int i
     memset(&tracing, 0, sizeof(tracing))
     trace_sink, trace_error = sink, None
-    tracing.follow, tracing.times = sink.follow, sink.times
+    tracing.follow, tracing.times, tracing.watched = sink.follow, sink.times, sink.watched
     tracing.epoch = time.time_ns() - <int64_t>pyroot_now()
     for (compat, nr), (early, ins, outs) in sink.plans().items():
         if not 0 <= nr < TRACE_NUMBERS:

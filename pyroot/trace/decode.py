@@ -47,7 +47,7 @@ class Context:
 
     def quote(self, data: bytes) -> str:
         """Quote bytes as -x and -xx ask for."""
-        if self.hexed == 2 or (self.hexed and not text.is_text(data)):
+        if self.hexed and (self.hexed == 2 or not text.is_text(data)):
             return text.hexed(data)
         return text.quoted(data)
 

@@ -40,7 +40,8 @@ class Sink:
     """What every sink has: the selection, and rows by number."""
 
     follow = True
-    times = False
+    times = False  # the core tells the time that each call used
+    watched = False  # somebody looks on: the core tells of calls when they begin
 
     def __init__(self, context: Context, names: set[str]) -> None:
         """Take the form of arguments and the names of the calls to trace."""
@@ -108,6 +109,7 @@ class TraceSink(Sink):
         """Settle how ends are written; to be called when the fields are set."""
         self.lasting = self.lines and self.statuses == set(select.STATUSES)
         self.times = self.summary is not None
+        self.watched = self.lasting and self.output.main is not None and not self.output.main.buffered
         self.end = self._chosen_end()
 
     def _chosen_end(self) -> Callable[[TracedCall], None]:
@@ -262,4 +264,4 @@ class TraceSink(Sink):
 
     def finish(self) -> None:
         """Write what is left."""
-        self.output.close(self.summary.text() if self.summary is not None else "")
+        self.output.close(self.summary.text() if self.summary is not None and self.summary.counts else "")

@@ -7,6 +7,7 @@ which argument is what (`calls`).
 from __future__ import annotations
 
 import errno
+import functools
 import os
 
 #: Results by which the kernel asks itself to make an interrupted call again (include/linux/errno.h).
@@ -35,6 +36,7 @@ def _escaped(data: bytes) -> str:
     return "".join(parts)
 
 
+@functools.lru_cache(4096)
 def quoted(data: bytes) -> str:
     """Put bytes between quotes, with C escapes where they are not printable."""
     if data.isascii():
@@ -85,6 +87,7 @@ def one_of(value: int, names: dict[int, str], unknown: str) -> str:
     return f"{value:#x} /* {unknown} */" if unknown else f"{value:#x}"
 
 
+@functools.cache
 def error(number: int) -> str:
     """Give an errno with its words."""
     name = errno.errorcode.get(number)
