@@ -11,6 +11,7 @@ cdef struct Session:
     bint seccomp             # the filter is installed; otherwise every call stops twice
     bint killing
     bint tracing             # calls are recorded (trace.pxi)
+    bint bare                # processes that are traced and nothing else (tracing_attach)
     bint judging             # stops come for calls that the filter would let through: it is asked again, in software
 
 cdef Session session
@@ -23,7 +24,7 @@ cdef int TRACE_OPTIONS = (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_
 cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
     """Remember a signal for the main guest.  The terminal's signals reach the guest by themselves; those of a person do not."""
     global signals_waiting
-    if info.si_code > 0 and sig != SIGHUP:
+    if info.si_code > 0 and sig != SIGHUP and not session.bare:
         return
     if info.si_code <= 0 and tracee_get(info.si_pid) != NULL:
         # a guest has sent it to its whole process group, the command has its own
@@ -128,7 +129,7 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     if flags & CLONE_THREAD_:
         child.tgid = parent.tgid
     else:
-        fd_inherit(W1.v, parent.tgid, child.tgid)
+        fd_inherit(parent.view, parent.tgid, child.tgid)
     child.tracer_filters = parent.tracer_filters
     child.parent = parent.tid
     child.parent_tgid = parent.tgid
@@ -146,6 +147,8 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     else:
         child.fs = fs_copy(parent.fs)
     child.filtered = parent.filtered
+    child.lists = parent.lists
+    view_join(child, parent.view)
     placement_inherit(child, parent, flags & CLONE_THREAD_ != 0)
 
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
@@ -248,7 +251,7 @@ cdef void on_exec_stop(int tid) noexcept nogil:
     t.exit_action = X_NONE
     if t.call != NULL:
         trace_exit(t, 0)
-    if on_exec_event(t) < 0:
+    if not session.bare and on_exec_event(t) < 0:
         c_kill(tid, SIGKILL)
     if t.special:
         special_exec(t, <int>old)
@@ -266,7 +269,7 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
             trace_plain(t.tid, "stopped", sig)
         c_ptrace(PTRACE_LISTEN, t.tid, NULL, NULL)
         t.listening = True
-        if t.tid == session.main_tid and c_getpgid(t.tid) == c_getpgrp():
+        if is_command(t.tid) and c_getpgid(t.tid) == c_getpgrp():
             stop_with(t.tid)
         return
     resume(t, 0, t.call != NULL or t.exit_action != X_NONE and t.exit_action != X_CLONE)
@@ -286,6 +289,8 @@ cdef void on_stop(int tid, int status) noexcept nogil:
         t.state = T_ORPHAN
         tracees.orphans += 1
         return
+    if t.view != W1.v:
+        view_use(t.view)
     if t.special:
         special_stop(t, sig, event)
     elif event == PTRACE_EVENT_SECCOMP or (event == 0 and sig == (SIGTRAP | 0x80)):
@@ -362,9 +367,11 @@ cdef void on_gone(int tid, int status) noexcept nogil:
             trace_gone(t, status)
         if t.special:
             special_gone(t, status)
-        if explaining:
+        if explaining and t.view == views.base:
             failed_tell(t, status, is_main)
         tracee_free(t)
+    if views.first != NULL:
+        views_owner_gone(tid)
     if tracees.orphans > 0:
         adopt_orphans()
     if is_main and session.kill_on_exit:
@@ -378,6 +385,8 @@ cdef int run_loop() noexcept nogil:
         tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL or session.tracing else NULL)
         error = errno
         if signals_waiting:
+            if session.bare:
+                return 0
             forward_signals()
         if tick_waiting:
             placement_tick()
