@@ -61,6 +61,12 @@ class Core:
         Raises OSError when the program cannot be executed, CoreError when the supervisor cannot work.
         """
 
+    def attach(self, threads: list[int], sink: object) -> int:
+        """Trace threads that run already, without translation, until they end or a signal comes; they outlive this process.
+
+        Raises CoreError when one of them may not be traced.
+        """
+
     def peek(self, tid: int, address: int, size: int) -> bytes | None:
         """Read ``size`` bytes of a guest's memory, None when they are not there; for sinks."""
 

@@ -36,7 +36,7 @@ _CHANGING = (
     (re.compile(r"^times\((.*)\) += \d+"), r"times(\1) = TIME"),
     (re.compile(r"^(time\(NULL\)) += \d+ \(.*\)"), r"\1 = TIME"),
     (re.compile(r"^((?:clock_gettime|gettimeofday)\([^{]*)\{[^}]*\}"), r"\1TIME"),
-    (re.compile(r"(timerfd_gettime|timer_gettime|getitimer|timer_settime|timerfd_settime)(\(.*)it_value=\{tv_sec=\d+, tv_(n|u)sec=\d+\}"), r"\1\2it_value"),
+    (re.compile(r"((?:timerfd_|timer_|i?timer)\w*\(.*)it_value=\{tv_sec=\d+, tv_(n|u)sec=\d+\}"), r"\1it_value"),
     (re.compile(r"f_(blocks|bfree|bavail|files|ffree)=\d+"), r"f_\1"),
     (re.compile(r"\b\d{6,}\b"), "NUMBER"),
 )
@@ -65,11 +65,11 @@ def compile_probe(name: str) -> str:
 def _one_line(line: str, pids: list[str]) -> str:
     for number, pid in enumerate(pids):
         line = re.sub(rf"\b{pid}\b", f"PID{number}", line)
-    for pattern, replacement in _CHANGING:
-        line = pattern.sub(replacement, line)
     found = _IPC.match(line)
     if found:
-        line = found.group(1) + re.sub(r"(^|= )\d+", r"\1ID", found.group(2))
+        line = found.group(1) + re.sub(r"(^|= )\d+\b", r"\1ID", found.group(2))
+    for pattern, replacement in _CHANGING:
+        line = pattern.sub(replacement, line)
     # how far the result is indented depends on pids and addresses, and on whether the call was interrupted
     return re.sub(r"\) += ", ") = ", line)
 
@@ -92,6 +92,9 @@ def processes(text: str) -> list[list[str]]:
         resumed = re.match(r"<\.\.\. \S+ resumed>(.*)", rest)
         if resumed and pid in begun:
             rest = begun.pop(pid) + resumed.group(1)
+        if own and own[-1].startswith("exit(") and rest.startswith("+++ exited"):
+            # of a thread: the status of the whole process, when that ends before a tracer has asked
+            rest = "+++ exited +++"
         own.append(rest)
     pids = list(lines)
     return [[_one_line(line, pids) for line in lines[pid]] for pid in pids]

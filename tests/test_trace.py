@@ -131,7 +131,11 @@ def test_path_option_finds_descriptors_of_the_path(oracle: Oracle) -> None:
 
 
 @needs_strace
-@pytest.mark.parametrize("options", [["-c", "-S", "name"], ["-c", "-S", "calls", "-e", "trace=%file"], ["-C", "-S", "errors", "-e", "trace=chmod"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "options",
+    [["-c", "-S", "name"], ["-c", "-S", "calls", "-e", "trace=%file"], ["-C", "-S", "errors", "-e", "trace=chmod"]],
+    ids=" ".join,
+)
 def test_summary_counts_what_strace_counts(options: list[str], oracle: Oracle) -> None:
     command = [oracle.probe("trace_calls"), "files", "names", "memory"]
     tables = []
@@ -173,7 +177,8 @@ def test_times_stand_where_strace_puts_them(options: list[str], oracle: Oracle) 
 
 @needs_strace
 def test_yy_names_sockets_and_devices(oracle: Oracle) -> None:
-    ours, theirs = oracle.both(["-yy", "-e", "trace=connect,socket,bind,listen,accept,ioctl"], [oracle.probe("trace_calls"), "sockets", "descriptors"])
+    options = ["-yy", "-e", "trace=connect,socket,bind,listen,accept,ioctl"]
+    ours, theirs = oracle.both(options, [oracle.probe("trace_calls"), "sockets", "descriptors"])
     assert_same(ours, theirs)
 
 
@@ -254,7 +259,7 @@ def test_short_r_is_the_root_where_a_directory_follows(run_pyroot: Run, busybox_
     ("words", "what"),
     [
         (["-k", "true"], "pyroot reads no stacks"),
-        (["-e", "trace=opne", "true"], "no such call or set"),
+        (["-e", "trace=opan", "true"], "no such call or set"),
         (["-e", "trace=/(", "true"], "trace=/("),
         (["-e", "inject=open:error=ENOENT", "true"], "pyroot trace has not"),
         (["-e", "signal=SIGX", "true"], "no such signal"),
@@ -293,7 +298,8 @@ def test_guest_under_a_tracer_in_the_guest_is_traced(run_pyroot: Run, guest_dire
     if helpers.have("strace"):
         pytest.skip("needs strace (Debian: strace)")
     out = f"{guest_directory}/out"
-    ended = run_pyroot(["trace", "-o", out, "-e", "trace=%file", "strace", "-f", "-e", "trace=exit_group", "/bin/sh", "-c", "cat /nonexistent; exit 4"])
+    inner = ["strace", "-f", "-e", "trace=exit_group", "/bin/sh", "-c", "cat /nonexistent; exit 4"]
+    ended = run_pyroot(["trace", "-o", out, "-e", "trace=%file", *inner])
     assert ended.status == 4
     assert "exit_group(4)" in ended.stderr
     assert re.search(r'"/nonexistent".* = -1 ENOENT', Path(out).read_text())

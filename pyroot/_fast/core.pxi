@@ -163,6 +163,33 @@ cdef class Core:
         """Read a string of a guest, at most ``limit`` bytes of it; None when it is not there."""
         return trace_string(tid, address, limit)
 
+    def attach(self, list threads, object sink):
+        """Trace threads that run already, and what they start, until they end or a signal comes.  Raises CoreError."""
+        cdef int result
+        session.tracing = session.judging = session.bare = True
+        session.seccomp = session.kill_on_exit = False
+        session.main_tid = 0
+        session.main_done = True
+        ended = False
+        trace_begin(sink)
+        self._prepare(False)
+        placement.possible = False
+        try:
+            take_signals()
+            for tid in threads:
+                tracing_attach(tid)
+            with nogil:
+                result = run_loop()
+            ended = True
+        finally:
+            session.bare = session.tracing = False
+            if not ended:
+                give_signals_back()
+                limits_give_back()
+            self._clear()
+            trace_finish()
+        return result
+
     def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True,
             bint handover=True, object trace=None):
         """Run a program of the guest and supervise it and all its descendants; return the raw wait status of the program.
@@ -264,13 +291,17 @@ cdef class Core:
             loader32_close()
             explaining = False
             explainer = None
-            tracees_clear()
-            views_clear()
-            arena_close()
-            walk_release(&W1)
-            walk_release(&W2)
-            walk_release(&W3)
-            W3.g = NULL
+            self._clear()
+
+    cdef void _clear(self) noexcept:
+        """Give back what the session held."""
+        tracees_clear()
+        views_clear()
+        arena_close()
+        walk_release(&W1)
+        walk_release(&W2)
+        walk_release(&W3)
+        W3.g = NULL
 
     cdef int _prepare(self, bint seccomp) except -1:
         global names, listing_needed

@@ -11,6 +11,7 @@ cdef struct Session:
     bint seccomp             # the filter is installed; otherwise every call stops twice
     bint killing
     bint tracing             # calls are recorded (trace.pxi)
+    bint bare                # processes that are traced and nothing else (tracing_attach)
     bint judging             # stops come for calls that the filter would let through: it is asked again, in software
 
 cdef Session session
@@ -23,7 +24,7 @@ cdef int TRACE_OPTIONS = (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_
 cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
     """Remember a signal for the main guest.  The terminal's signals reach the guest by themselves; those of a person do not."""
     global signals_waiting
-    if info.si_code > 0 and sig != SIGHUP:
+    if info.si_code > 0 and sig != SIGHUP and not session.bare:
         return
     if info.si_code <= 0 and tracee_get(info.si_pid) != NULL:
         # a guest has sent it to its whole process group, the command has its own
@@ -250,7 +251,7 @@ cdef void on_exec_stop(int tid) noexcept nogil:
     t.exit_action = X_NONE
     if t.call != NULL:
         trace_exit(t, 0)
-    if on_exec_event(t) < 0:
+    if not session.bare and on_exec_event(t) < 0:
         c_kill(tid, SIGKILL)
     if t.special:
         special_exec(t, <int>old)
@@ -384,6 +385,8 @@ cdef int run_loop() noexcept nogil:
         tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL or session.tracing else NULL)
         error = errno
         if signals_waiting:
+            if session.bare:
+                return 0
             forward_signals()
         if tick_waiting:
             placement_tick()

@@ -207,6 +207,8 @@ cdef int trace_call(Tracee *t) noexcept nogil:
     cdef uint32_t verdict
     cdef int result
     t.answered = False
+    if session.bare:
+        return R_CONT
     if t.nr == <uint64_t><int64_t>-1:
         result = R_CONT
     else:
@@ -269,6 +271,21 @@ cdef void trace_leaving(Tracee *t) noexcept nogil:
 cdef void trace_gone(Tracee *t, int status) noexcept nogil:
     if not t.silent and not t.first_exec and t.state != T_ORPHAN:
         trace_plain(t.tid, "gone", status)
+
+cdef int tracing_attach(int tid) except -1:
+    """Become the tracer of a thread that runs; it is not told, and goes on when we end."""
+    cdef Tracee *t
+    if c_ptrace(PTRACE_SEIZE, tid, NULL, <void *><size_t>(TRACE_OPTIONS & ~PTRACE_O_EXITKILL)) < 0:
+        raise CoreError(f"-p {tid}: {_os.strerror(errno)}")
+    t = tracee_new(tid)
+    if t == NULL:
+        raise MemoryError
+    t.mm = mm_new()
+    t.fs = fs_copy(NULL)
+    t.state = T_LIVE
+    t.tgid = status_field(tid, b"Tgid:\t")
+    c_ptrace(PTRACE_INTERRUPT, tid, NULL, NULL)
+    return 0
 
 # -- setting up -----------------------------------------------------------------------------------------------------------------
 

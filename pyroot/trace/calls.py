@@ -93,7 +93,7 @@ fork p
 vfork p
 execve fp program argv envp
 exit p int = exit
-wait4 p int >status flags:wait4 >used:wait
+wait4 p int >status flags:wait >used:wait
 kill sp int signal
 uname - >utsname
 semget i ipckey int ipcflags

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from pyroot.trace.why import Answer
 
 _WIDTH = 200  # of a call's line
-_MAKING = {"mkdir", "mkdirat", "mknod", "mknodat", "symlink", "symlinkat", "link", "linkat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2", "creat"}
+_MAKING = frozenset(
+    "mkdir mkdirat mknod mknodat symlink symlinkat link linkat unlink unlinkat rmdir rename renameat renameat2 creat".split()
+)
 
 
 def host_path(core: Core, guest: bytes) -> bytes:
@@ -110,7 +112,8 @@ def _closed(core: Core, path: bytes, name: str, words: str) -> tuple[str, str]:
         making = name in _MAKING or not os.path.lexists(host)
         if making and not os.access(host_path(core, directory), os.W_OK):
             folder = host_path(core, directory)
-            return f"the directory {_shown(directory)} may not be written to ({_rights(folder)})", f"chmod u+w {shlex.quote(_shown(folder))}"
+            why = f"the directory {_shown(directory)} may not be written to ({_rights(folder)})"
+            return why, f"chmod u+w {shlex.quote(_shown(folder))}"
         for right, word, letter in ((os.R_OK, "read", "r"), (os.W_OK, "written to", "w"), (os.X_OK, "executed", "x")):
             if _asked(words, right) and not os.access(host, right):
                 return f"{_shown(path)} may not be {word} ({_rights(host)})", f"chmod u+{letter} {shlex.quote(_shown(host))}"

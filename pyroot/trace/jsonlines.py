@@ -15,7 +15,7 @@ from pyroot.trace import text
 from pyroot.trace.decode import failed
 from pyroot.trace.names import signal_name
 from pyroot.trace.session import TraceSink
-from pyroot.trace.structs import signal_info
+from pyroot.trace.signals import signal_info
 
 if TYPE_CHECKING:
     from pyroot._fast import TracedCall
@@ -75,7 +75,7 @@ class JsonSink(TraceSink):
         row = self.rows[call.compat, call.nr]
         if call.text is None:
             row.entry(call)
-        args = [one for one in call.text if one]
+        args = [one for one in call.text or () if one]
         self._put(tid, {"type": "syscall", "call": row.name, "args": args, "result": None, "error": None, "time": call.begin / 1e9})
 
     def on_superseded(self, tid: int, old: int, more: object, now: int) -> None:

@@ -5,6 +5,7 @@ Decides: how each is written. Structures are in `structs`, addresses of sockets 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyroot.trace import text
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 AT_FDCWD = -100
 
 
-def simple(name: str, write: object) -> None:
+def simple(name: str, write: Callable[[int], str]) -> None:
     """Enter a kind that needs the value alone."""
 
     def make(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-        return lambda call: write(call.args[at])  # type: ignore[operator, no-any-return]
+        return lambda call: write(call.args[at])
 
     kind(name)(make)
 
@@ -58,7 +59,10 @@ def mode_text(mode: int) -> str:
     return f"0{mode:o}".rjust(3, "0") if mode else "000"
 
 
-_TYPES = {0o140000: "S_IFSOCK", 0o120000: "S_IFLNK", 0o100000: "S_IFREG", 0o60000: "S_IFBLK", 0o40000: "S_IFDIR", 0o20000: "S_IFCHR", 0o10000: "S_IFIFO"}
+_TYPES = {
+    0o140000: "S_IFSOCK", 0o120000: "S_IFLNK", 0o100000: "S_IFREG", 0o60000: "S_IFBLK", 0o40000: "S_IFDIR", 0o20000: "S_IFCHR",
+    0o10000: "S_IFIFO",
+}  # fmt: skip
 _BITS = ((0o4000, "S_ISUID"), (0o2000, "S_ISGID"), (0o1000, "S_ISVTX"))
 
 
@@ -214,10 +218,7 @@ def _str(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Wr
 @kind("buf")
 def _buf(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     """A buffer whose length is an argument (at the entry) or the result (at the exit; `parameter`: its room, which may be 0)."""
-    if out:
-        fetch = plan.read(True, RESULT, at, context.strings + 1)
-    else:
-        fetch = plan.read(False, COUNTED, at, context.strings + 1, int(parameter))
+    fetch = plan.read(out, RESULT if out else COUNTED, at, context.strings + 1, 0 if out else int(parameter))
 
     def write(call: TracedCall) -> str:
         data = fetch(call)
@@ -316,9 +317,9 @@ def clock_time(seconds: int) -> str:
 # -- results --------------------------------------------------------------------------------------------------------------
 
 
-def _entered(name: str, write: object) -> None:
+def _entered(name: str, write: Write) -> None:
     def make(context: Context, plan: Plan, arguments: list[Argument]) -> Write:
-        return lambda call: write(call)  # type: ignore[operator, no-any-return]
+        return write
 
     result(name)(make)
 
@@ -345,7 +346,8 @@ def _personality(context: Context, plan: Plan, arguments: list[Argument]) -> Wri
     def write(call: TracedCall) -> str:
         low = text.one_of(call.result & 0xFF, named("personality").by_number, "PER_???")
         high = call.result & ~0xFF
-        return f"{f'{call.result:#x}' if call.result else 0} ({low}{'|' + text.flags(high, named('personality_bits').pairs, '') if high else ''})"
+        more = "|" + text.flags(high, named("personality_bits").pairs, "") if high else ""
+        return f"{f'{call.result:#x}' if call.result else 0} ({low}{more})"
 
     return write
 
@@ -353,7 +355,13 @@ def _personality(context: Context, plan: Plan, arguments: list[Argument]) -> Wri
 @result("membarrier")
 def _membarrier(context: Context, plan: Plan, arguments: list[Argument]) -> Write:
     names = named("membarrier")
-    return lambda call: f"{call.result:#x} ({text.flags(call.result, names.pairs, '')})" if call.result and not call.args[0] else str(call.result)
+
+    def write(call: TracedCall) -> str:
+        if call.result and not call.args[0]:
+            return f"{call.result:#x} ({text.flags(call.result, names.pairs, '')})"
+        return str(call.result)
+
+    return write
 
 
 @result("prctl")

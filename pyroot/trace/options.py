@@ -45,12 +45,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(("-y", "--decode-fds"), "", "fds", "say what descriptors stand for; -yy: addresses of sockets and devices too"),
     Option(("--host-paths",), "", "host_paths", "write paths as the host has them, not the guest"),
     Option(("-t", "--absolute-timestamps"), "", "absolute", "the time of day; -tt: with microseconds; -ttt: seconds since 1970"),
-    Option(("-r", "--relative-timestamps"), "", "relative", "the time since the last line (not where a directory follows: that is the root)"),
+    Option(("-r", "--relative-timestamps"), "", "relative", "the time since the last line (where a directory follows, the root)"),
     Option(("-T", "--syscall-times"), "", "times", "the time that each call took"),
     Option(("-i", "--instruction-pointer"), "", "pointers", "the address that the call was made from"),
     Option(("-c", "--summary-only"), "", "counts", "count calls, errors and time instead"),
     Option(("-C", "--summary"), "", "summary", "count as well"),
-    Option(("-S", "--summary-sort-by"), "KEY", "sort", "order of the counts: time, calls, errors, name, min-time, max-time, avg-time, nothing"),
+    Option(("-S", "--summary-sort-by"), "KEY", "sort", "order of the counts: time, calls, errors, name, {min,max,avg}-time, nothing"),
     Option(("-a", "--columns"), "N", "columns", "the column of the results (40)"),
     Option(("-q", "--quiet"), "", "quiet", "do not tell of new processes; -qq: nor of exits"),
     Option(("-E", "--env"), "VAR[=VALUE]", "environment", "set, or without a value remove, a variable of the command's environment"),
@@ -139,7 +139,8 @@ def _short(words: Words, letters: str, left: list[str]) -> None:
         known = option or plain.BY_NAME.get(name)
         if known is None:
             instead = NOT_HERE.get(name)
-            raise PyrootError(f"trace: {name}: {'strace has this option, pyroot trace has not' if instead else 'unknown option'}", instead or _MORE)
+            what = "strace has this option, pyroot trace has not" if instead else "unknown option"
+            raise PyrootError(f"trace: {name}: {what}", instead or _MORE)
         if not known.metavar:
             _enter(words, option, name, "")
             continue

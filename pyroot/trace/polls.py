@@ -12,8 +12,9 @@ from pyroot.trace import text
 from pyroot.trace.decode import COUNTED, FIXED, Argument, Context, Plan, Write, failed, kind, result
 from pyroot.trace.kinds import fd_text, mode_text, open_flags
 from pyroot.trace.names import named, signal_name
+from pyroot.trace.signals import signal_set
 from pyroot.trace.special import OMITTED
-from pyroot.trace.structs import _lock, _lock_pid, signal_set, timespec, timeval
+from pyroot.trace.structs import lock, lock_pid, timespec, timeval
 from pyroot.trace.text import pointer, signed
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _fcntl_arg(context: Context, plan: Plan, at: int, parameter: str, out: bool)
             return OMITTED
         data = context.peek(call.tid, value, 32) if command in (6, 7, 37, 38) else None
         if data:
-            return _lock(context, data)
+            return lock(context, data)
         return f"{value:#x}"
 
     return write
@@ -231,7 +232,7 @@ def _fcntl_told(context: Context, plan: Plan, at: int, parameter: str, out: bool
         if call.args[1] not in (5, 36):
             return OMITTED
         data = context.peek(call.tid, call.args[at], 32) if not failed(call) else None
-        return pointer(call.args[at]) if data is None else _lock_pid(context, data)
+        return pointer(call.args[at]) if data is None else lock_pid(context, data)
 
     return write
 

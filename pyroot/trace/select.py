@@ -64,7 +64,7 @@ def _calls_of(word: str, every: list[str]) -> set[str]:
     if found is None:
         if optional:
             return set()
-        raise PyrootError(f"trace: -e trace={word}: no such call or set", "pyroot trace -h lists the sets; a ? in front allows unknown names")
+        raise PyrootError(f"trace: -e trace={word}: no such call or set", "pyroot trace -h lists the sets; ? in front allows any name")
     return found
 
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from pyroot import report
 from pyroot.syscalls import numbers_i386, numbers_x86_64
-from pyroot.trace import kinds, polls, select, sockets, special, structs, text  # noqa: F401  (their kinds)
+from pyroot.trace import kinds, polls, select, signals, sockets, special, structs, text  # noqa: F401  (their kinds)
 from pyroot.trace.calls import rows
 from pyroot.trace.decode import Context, Row, failed, unexplained
 from pyroot.trace.fallback import unknown_row
 from pyroot.trace.names import signal_name
 from pyroot.trace.output import Output
 from pyroot.trace.places import Places
-from pyroot.trace.structs import signal_info
+from pyroot.trace.signals import signal_info
 
 if TYPE_CHECKING:
     from pyroot._fast import Core, TracedCall
@@ -82,7 +82,7 @@ def _core_order(reads: list[tuple[int, int, int, int, int]]) -> list[tuple[int, 
 
 
 #: Calls of i386 whose arguments differ from those of the call of the same name.
-_OTHER_ON_I386 = frozenset(["mmap", "select", "clone", "pread64", "pwrite64", "truncate64", "ftruncate64", "readahead", "fadvise64", "fallocate", "sync_file_range"])
+_OTHER_ON_I386 = frozenset("mmap select clone pread64 pwrite64 readahead fadvise64 fallocate sync_file_range".split())
 
 
 class TraceSink(Sink):
@@ -120,7 +120,7 @@ class TraceSink(Sink):
         base = core.detranslate(os.getcwdb()) or b"/"
         for path in list(self.paths):
             try:
-                self.paths.append(core.resolve(path, base, missing=True)[0])
+                self.paths.append(core.resolve(path, base)[0])
             except OSError:
                 continue
         for row in self.rows.values():

@@ -6,27 +6,30 @@ Decides: how calls are written whose arguments mean this or that: ioctl, fcntl, 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyroot.trace import text
 from pyroot.trace.decode import BIG, COUNTED, FIXED, Context, Plan, Write, failed, kind
 from pyroot.trace.kinds import creates, device_text, fd_text, mode_text, open_flags
 from pyroot.trace.names import named, signal_name
-from pyroot.trace.structs import signal_set, timespec
+from pyroot.trace.signals import signal_set
+from pyroot.trace.structs import timespec
 from pyroot.trace.text import pointer, signed
 
 if TYPE_CHECKING:
     from pyroot._fast import TracedCall
 
+Look = Callable[[Context, "TracedCall", int, str], str]
 OMITTED = ""  # an argument that the call does not look at
 
 
-def kind_of(name: str):  # type: ignore[no-untyped-def]
+def kind_of(name: str) -> Callable[[Look], Look]:
     """Enter a kind that needs the context, the call and its own place only."""
 
-    def enter(write):  # type: ignore[no-untyped-def]
+    def enter(write: Look) -> Look:
         def make(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-            return lambda call: write(context, call, call.args[at], parameter)  # type: ignore[no-any-return]
+            return lambda call: write(context, call, call.args[at], parameter)
 
         kind(name)(make)
         return write
@@ -100,30 +103,6 @@ def _sigframe(context: Context, plan: Plan, at: int, parameter: str, out: bool) 
         return f"{{mask={signal_set(mask)}}}" if mask else "{mask=[]}"
 
     return write
-
-
-def counted(name: str, size: int) -> object:
-    """Enter an array of elements of `size` bytes whose number is an argument, read at the entry."""
-
-    def enter(layout):  # type: ignore[no-untyped-def]
-        def make(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-            fetch = plan.read(False, COUNTED, at, size * (context.strings + 1), int(parameter), size)
-
-            def write(call: TracedCall) -> str:
-                data = fetch(call)
-                if data is None:
-                    return pointer(call.args[at])
-                parts = [layout(context, data[at : at + size]) for at in range(0, len(data), size)]
-                if len(parts) > context.strings:
-                    parts[context.strings :] = ["..."]
-                return f"[{', '.join(parts)}]"
-
-            return write
-
-        kind(name)(make)
-        return layout
-
-    return enter
 
 
 @kind("groups")

@@ -40,7 +40,7 @@ class Summary:
     def __init__(self, order: str) -> None:
         """Take the key of -S. Raises PyrootError."""
         if order not in _SORTS:
-            raise PyrootError(f"trace: -S {order}: no such order", "one of time, calls, errors, name, min-time, max-time, avg-time, nothing")
+            raise PyrootError(f"trace: -S {order}: no such order", "one of time, calls, errors, name, min-time, max-time, avg-time")
         self.order = _SORTS[order]
         self.counts: dict[str, Count] = {}
 
@@ -72,9 +72,8 @@ class Summary:
         lines = [f"% time     seconds  usecs/call     calls    errors {'syscall'}\n", rule]
         for count in counts:
             part = 100 * count.used / total if total else 0.0
-            lines.append(
-                f"{part:6.2f} {count.used / 1e9:11.6f} {int(count.average / 1000):11d} {count.calls:9d} {count.errors or '':>9} {count.name}\n"
-            )
+            numbers = f"{part:6.2f} {count.used / 1e9:11.6f} {int(count.average / 1000):11d} {count.calls:9d} {count.errors or '':>9}"
+            lines.append(f"{numbers} {count.name}\n")
         average = int(total / calls / 1000) if calls else 0
         lines += [rule, f"100.00 {total / 1e9:11.6f} {average:11d} {calls:9d} {errors or '':>9} total\n"]
         return "".join(lines)

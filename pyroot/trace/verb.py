@@ -37,16 +37,16 @@ def main(argv: list[str]) -> int:
         raise PyrootError("trace: -k: pyroot reads no stacks", "strace -k on the host writes them, with the paths of the host")
     config = plain_config.build(words.plain)
     if "attach" in words.values:
-        from pyroot.trace import attach
+        from pyroot.trace.attach import run as attach
 
-        return attach.run(words, config)
+        return attach(words, config)
     if not config.command:
         raise PyrootError("trace: no command given", "pyroot trace [OPTION ...] COMMAND; pyroot trace -h tells more")
     _environment(words)
     if "why" in words.counts:
-        from pyroot.trace import why
+        from pyroot.trace.why import run as explained
 
-        return why.run(words, config)
+        return explained(words, config)
     return _traced(make_sink(words), config)
 
 

@@ -210,7 +210,8 @@ class Search:
 
     def _asks_names(self, process: int) -> bool:
         """Say whether a process talked, in vain, to a name server."""
-        return any(event.process == process and event.name in ("connect", "sendto", "sendmmsg") and "htons(53)" in event.words for event in self.events)
+        talks = ("connect", "sendto", "sendmmsg")
+        return any(event.process == process and event.name in talks and "htons(53)" in event.words for event in self.events)
 
     def _satisfied(self, event: Event, at: int) -> bool:
         """Say whether what a call looked for was found afterwards, under the same name in another place or by another try."""
@@ -242,7 +243,8 @@ class Search:
         """Give the last thing that a process wrote to a pipe, a socket or a terminal."""
         for at in range(end - 1, -1, -1):
             event = self.events[at]
-            if event.kind == "write" and event.process == process and (not event.target.startswith(b"/") or event.target in self.history.outputs):
+            heard = not event.target.startswith(b"/") or event.target in self.history.outputs
+            if event.kind == "write" and event.process == process and heard:
                 return self._lines_of(at)
         return ""
 
