@@ -131,6 +131,10 @@ cdef int handed_bind(View *v, Tracee *t, uint32_t flags, const char *guest, int 
     cdef View *around = t.view
     cdef Bind *b
     cdef int i, n, again
+    if c_fstat(fd, &st) == 0 and S_ISLNK(st.st_mode):
+        # the kernel would follow it: a link of /proc leads anywhere
+        c_close(fd)
+        return -EOPNOTSUPP
     if c_fstat(fd, &st) < 0 or view_bind(v, W1.h, W1.placelen, guest, guestlen, flags, fd, S_ISDIR(st.st_mode)) < 0:
         c_close(fd)
         return -ENOMEM
