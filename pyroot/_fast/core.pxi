@@ -368,12 +368,14 @@ cdef uint64_t NESTING_STRIDE = 0x1000000000
 
 cdef int settings_read() except -1:
     """Read the kernel's settings that change path resolution, and whether the kernel would refuse us privileged calls."""
-    global protected_symlinks, privileged, comm_from_file
+    global protected_symlinks, privileged, comm_from_file, proc_dev
     cdef char text[8]
     cdef int fd = c_open(b"/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC)
     if fd >= 0:
         protected_symlinks = c_read(fd, text, 8) > 0 and text[0] == c'1'
         c_close(fd)
+    cdef c_stat st
+    proc_dev = st.st_dev if fstatat(AT_FDCWD, b"/proc", &st, 0) == 0 else 0
     privileged = effective_caps(0) & (1 << CAP_DAC_READ_SEARCH_ | 1 << CAP_SYS_PACCT_ | 1 << CAP_SYS_ADMIN_) != 0
     release = _os.uname().release.split(".")
     comm_from_file = [int(part) for part in release[:2] if part.isdigit()] >= [6, 14]

@@ -105,6 +105,26 @@ cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) no
         return TR_PASS
     return text_walk(w, t, dirfd, path_buffer, n, mode)
 
+cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
+    """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it."""
+    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX)
+    W1.valid = False
+    if n == -ESRCH:
+        return -ESRCH
+    if n <= 0 or (path_buffer[0] != c'/' and step_passes(t, dirfd, path_buffer, n, mode)):
+        return TR_PASS
+    return text_walk(&W1, t, dirfd, path_buffer, n, mode)
+
+cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexcept nogil:
+    """The same for open."""
+    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX), mode = open_mode(flags)
+    W1.valid = False
+    if n == -ESRCH:
+        return -ESRCH
+    if n <= 0 or (path_buffer[0] != c'/' and step_opens(t, dirfd, path_buffer, n, mode, flags)):
+        return TR_PASS
+    return text_walk(&W1, t, dirfd, path_buffer, n, mode)
+
 cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     cdef int result
     cdef c_stat st
@@ -226,7 +246,7 @@ cdef int on_path(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int mode = path_mode(row, t), outcome, error
     W1.resolve = 0
     edit_start()
-    outcome = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], mode)
+    outcome = name_walk(t, dir_argument(t, row.dirfd), t.args[row.path], mode)
     if outcome == -ESRCH:
         return R_DEAD
     if row.remove:
@@ -365,7 +385,7 @@ cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint64_t flags = <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.nr == NR_creat else t.args[row.flags]
     W1.resolve = 0
     edit_start()
-    return open_common(t, row, flags, call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], open_mode(flags)))
+    return open_common(t, row, flags, open_walk(t, dir_argument(t, row.dirfd), t.args[row.path], flags))
 
 cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
     cdef int error, how = R_CONT
@@ -375,7 +395,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     if W1.valid:
         if made_on_mount(&W1):
             return answer(t, made_errno(&W1, flags))
-        if W1.bi >= 0 and W1.v.ambiguous:
+        if W1.bi >= 0 and W1.v.ambiguous and may_be_directory(&W1):
             how = open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not W1.held and not flags & O_PATH:
             error = proc_text(t, &W1)
@@ -399,6 +419,15 @@ cdef int made_errno(Walk *w, uint64_t flags) noexcept nogil:
     cdef c_stat st
     cdef int error = -EINVAL if flags & O_TMPFILE else parent_stat(w, &st)
     return error if error < 0 else -EISDIR if w.slash else -EEXIST
+
+cdef bint may_be_directory(Walk *w) noexcept nogil:
+    """Say whether the open may give a descriptor of a directory: of other files nobody has to know how they were reached."""
+    cdef c_stat st
+    if w.magic or w.held:
+        return True
+    if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
+        return S_ISDIR(st.st_mode)
+    return errno != ENOENT
 
 cdef int open_ambiguous(Tracee *t) noexcept nogil:
     """The view shows some directory twice: note at the exit which binding the new descriptor came through."""
@@ -472,7 +501,7 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     edit_bytes(2, &how, sizeof(how))
     edit_value(3, sizeof(how))
     i = R_CONT
-    if W1.valid and W1.bi >= 0 and W1.v.ambiguous:
+    if W1.valid and W1.bi >= 0 and W1.v.ambiguous and may_be_directory(&W1):
         i = open_ambiguous(t)
     return finish_edit(t, i)
 

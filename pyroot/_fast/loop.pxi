@@ -146,19 +146,19 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
 
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
     """Read the flags of the clone, clone3, fork or vfork that the tracee is in."""
-    cdef uint64_t nr = 0, flags = 0
-    if reg_peek(t, PYROOT_REG_NR, &nr) < 0:
+    cdef uint64_t nr
+    cdef user_regs_struct regs
+    if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
         return 0
+    nr = regs.orig_rax
     if nr == NR_clone3:
         # one number for both ABIs; the others have no number in common
         return t.clone_flags
     if nr == NR_vfork or nr == NR_i386_vfork:
         return CLONE_VM_ | CLONE_VFORK_
-    if nr == NR_clone and reg_peek(t, pyroot_reg_arg[0], &flags) == 0:
-        return flags
-    if nr == NR_i386_clone and reg_peek(t, pyroot_reg_arg_i386[0], &flags) == 0:
-        return <uint32_t>flags
-    return 0
+    if nr == NR_clone:
+        return regs.rdi
+    return <uint32_t>regs.rbx if nr == NR_i386_clone else 0
 
 cdef void on_birth(Tracee *parent, int event) noexcept nogil:
     cdef unsigned long tid = 0
