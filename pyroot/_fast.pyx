@@ -4,6 +4,7 @@
 include "_fast/linux.pxi"
 include "_fast/view.pxi"
 include "_fast/tracee.pxi"
+include "_fast/stats.pxi"
 include "_fast/mem.pxi"
 include "_fast/regs_x86_64.pxi"
 include "_fast/arena.pxi"

@@ -44,7 +44,14 @@ def run(config: "Config") -> int:
         environment = guest_environment(cwd)
         note(1, f"root {os.fsdecode(config.rootfs)}, working directory {os.fsdecode(cwd)}")
         close_outside_directories(core)
-        return _explained(core, config, exit_code(_start(core, config, environment, cwd)), cwd)
+        if config.stats:
+            core.measure()
+        code = exit_code(_start(core, config, environment, cwd))
+        if config.stats:
+            from pyroot import stats
+
+            stats.show(core)
+        return _explained(core, config, code, cwd)
     finally:
         glue.remove()
 

@@ -168,6 +168,23 @@ cdef class Core:
             free(c_argv)
             free(c_envp)
 
+    def measure(self):
+        """Let the runs from now on read the clock at every stop."""
+        stats.on = True
+
+    def measured(self):
+        """Return what the last run has cost, see the type stub."""
+        cdef int abi, nr
+        calls = [(abi, nr, stats.calls[abi][nr].count, stats.calls[abi][nr].ns)
+                 for abi in range(2) for nr in range(STATS_CALLS) if stats.calls[abi][nr].count > 0]
+        counts = {
+            "stops": stats.stops, "exits": stats.exits, "signals": stats.signals, "births": stats.births, "execs": stats.execs,
+            "ends": stats.ends, "rewritten": stats.rewritten, "answered": stats.answered, "names": stats.names, "proofs": stats.proofs,
+            "looks": stats.looks, "programs": stats.programs, "programs kept": stats.programs_kept, "interpreters": stats.interpreters,
+            "interpreters kept": stats.interpreters_kept, "busy": stats.busy, "waited": stats.waited,
+        }
+        return counts, calls
+
     cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
         cdef int go[2]
         cdef int report[2]
@@ -182,6 +199,7 @@ cdef class Core:
         loader_fd = _loader_install()
         if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
             raise CoreError(f"pipe: {_os.strerror(errno)}")
+        stats_begin()
         session.kill_on_exit = kill_on_exit
         session.seccomp = seccomp
         session.main_done = session.killing = False

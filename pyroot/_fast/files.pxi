@@ -111,7 +111,10 @@ cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept no
     W1.valid = False
     if n == -ESRCH:
         return -ESRCH
-    if n <= 0 or (path_buffer[0] != c'/' and step_passes(t, dirfd, path_buffer, n, mode)):
+    if n <= 0:
+        return TR_PASS
+    if path_buffer[0] != c'/' and step_passes(t, dirfd, path_buffer, n, mode):
+        stats.names += 1
         return TR_PASS
     return text_walk(&W1, t, dirfd, path_buffer, n, mode)
 
@@ -121,7 +124,10 @@ cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexc
     W1.valid = False
     if n == -ESRCH:
         return -ESRCH
-    if n <= 0 or (path_buffer[0] != c'/' and step_opens(t, dirfd, path_buffer, n, mode, flags)):
+    if n <= 0:
+        return TR_PASS
+    if path_buffer[0] != c'/' and step_opens(t, dirfd, path_buffer, n, mode, flags):
+        stats.names += 1
         return TR_PASS
     return text_walk(&W1, t, dirfd, path_buffer, n, mode)
 

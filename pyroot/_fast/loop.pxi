@@ -48,6 +48,8 @@ cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
 cdef int dispatch(Tracee *t) noexcept nogil:
     cdef const pyroot_row *row
     t.number = t.nr
+    if stats.on:
+        stats_call(t)
     if t.nr > <uint64_t>PYROOT_LAST_CALL or (t.compat and t.nr > <uint64_t>PYROOT_LAST_CALL_I386):
         return answer(t, -ENOSYS)
     if t.compat:
@@ -103,6 +105,7 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
     if t.injected != NULL:
         result = low_step(t, op)
     elif op == INFO_EXIT:
+        stats.exits += 1
         result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
     elif op == INFO_SECCOMP and t.mark != filter_mark:
         result = on_filter_stop(t)
@@ -355,9 +358,13 @@ cdef int run_loop() noexcept nogil:
     """Supervise until the last tracee is gone; return 0 or -errno of waitpid."""
     cdef int status = 0, tid, error
     while True:
+        if stats.on:
+            stats_wait()
         # what a tracee has used is of interest to guests that trace, and to nobody else
         tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL else NULL)
         error = errno
+        if stats.on:
+            stats_woken(tid, status)
         if signals_waiting:
             forward_signals()
         if tick_waiting:

@@ -234,6 +234,7 @@ cdef int walk_up_held(Walk *w, int n) noexcept nogil:
 cdef int walk_stat(Walk *w, const char *comp, int n, c_stat *st) noexcept nogil:
     """lstat h/comp without moving."""
     cdef int result, keep = w.hlen
+    stats.looks += 1
     if w.hlen + n + 2 >= BUF + PATHMAX:
         return -ENAMETOOLONG
     w.h[keep] = c'/'
