@@ -92,6 +92,8 @@ static long readlink_of(const char *path)
 static long do_readlink(void) { return readlink_of(link_to_file); }
 static long do_readlink_file(void) { return expect(readlink_of(file), EINVAL); }
 
+static long do_readlink_directory(void) { return expect(readlink_of(directory), EINVAL); }
+
 static long do_getcwd(void)
 {
     char text[4096];
@@ -159,7 +161,8 @@ static const struct {
     {"stat", do_stat}, {"open+close", do_open}, {"access", do_access}, {"readlink", do_readlink}, {"getppid", do_getppid},
     {"read", do_read}, {"stat-1", do_stat_1}, {"stat-3", do_stat_3}, {"stat-10", do_stat_10}, {"stat-link", do_stat_link},
     {"stat-missing", do_stat_missing}, {"stat-relative", do_stat_relative}, {"stat-dirfd", do_stat_dirfd}, {"lstat", do_lstat},
-    {"statx", do_statx}, {"fstat-empty-path", do_fstat}, {"readlink-file", do_readlink_file}, {"getcwd", do_getcwd},
+    {"statx", do_statx}, {"fstat-empty-path", do_fstat}, {"readlink-file", do_readlink_file},
+    {"readlink-directory", do_readlink_directory}, {"getcwd", do_getcwd},
     {"chdir", do_chdir}, {"mkdir+rmdir", do_mkdir}, {"rename", do_rename, before_rename, after_rename},
     {"symlink+unlink", do_symlink}, {"connect", do_connect, before_connect, after_connect},
 };

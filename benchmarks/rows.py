@@ -34,6 +34,7 @@ CALLS = (
     Figure("access"),
     Figure("readlink"),
     Figure("readlink-file", "readlink of a file (EINVAL)"),
+    Figure("readlink-directory", "readlink of a directory (EINVAL), as realpath makes it"),
     Figure("getcwd"),
     Figure("chdir"),
     Figure("mkdir+rmdir"),

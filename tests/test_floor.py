@@ -38,6 +38,7 @@ PER_CALL: dict[str, dict[str, int]] = {
     "open+close": REWRITTEN,
     "access": REWRITTEN,
     "readlink": REWRITTEN,
+    "readlink-directory": {**DIRECTORY, "ptrace": 3},
     "fstat-empty-path": NAME,
     "stat-relative": NAME_FOLLOWED,
     "stat-dirfd": NAME_FOLLOWED,

@@ -401,8 +401,8 @@ cdef int settings_read() except -1:
 
 cdef int _loader_install() except -2:
     """Make the loader executable for guests: a memfd (root: the installed file, for guests that change their uid)."""
-    import pyroot.guest as _guest
-    source = _os.path.join(_os.path.dirname(_guest.__file__ or ""), "loader-x86_64")
+    # (beside this module: to import the package would cost more than to read the loader)
+    source = _os.path.join(_os.path.dirname(__file__), "guest", "loader-x86_64")
     encoded = _os.fsencode(source)
     encoded32 = encoded.removesuffix(b"x86_64") + (b"i386-nested" if nesting % 2 else b"i386")
     if len(encoded32) >= PATHMAX:

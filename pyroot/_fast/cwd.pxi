@@ -222,5 +222,8 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
                 return answer(t, n)
             if n > 0:
                 return put_link(t, t.args[row.path + 1], n, size)
+    if outcome == TR_TEXT and W1.valid and W1.directory and not W1.slash:
+        # realpath(3) asks this of every directory on its way
+        return answer_einval(t)
     error = put_path(&W1, outcome, row.path)
     return answer(t, error) if error < 0 else finish_edit(t, R_CONT)

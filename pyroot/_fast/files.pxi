@@ -11,6 +11,7 @@ cdef enum:
     TR_TEXT = 1              # w.h is what the kernel is to be given
     AT_SYMLINK_FOLLOW_ = 0x400
     AT_REMOVEDIR_ = 0x200
+    EPOLL_CLOEXEC_ = 0x80000
 
 cdef Walk W1, W2
 cdef char path_buffer[PATHMAX + 8]
@@ -23,6 +24,14 @@ cdef bint privileged = False    # the kernel would not refuse mount(2) and its l
 cdef int answer(Tracee *t, long result) noexcept nogil:
     """Skip the call with this result."""
     return R_DEAD if reg_answer(t, result) < 0 else R_CONT
+
+cdef int answer_einval(Tracee *t) noexcept nogil:
+    """As answer(t, -EINVAL), with one register less to set: epoll_create1(2) fails with it, whatever it is given but two values."""
+    cdef uint32_t first = <uint32_t>t.full[0]
+    if t.special or t.filtered or t.compat or not session.seccomp or first == 0 or first == EPOLL_CLOEXEC_:
+        return answer(t, -EINVAL)
+    stats.answered += 1
+    return R_DEAD if reg_poke(t, PYROOT_REG_NR, NR_epoll_create1) < 0 else R_CONT
 
 cdef void poison_prepare() noexcept nogil:
     cdef int i, n = 0

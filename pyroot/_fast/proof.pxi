@@ -103,6 +103,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
                 walk_drop_file(w)
         elif w.hlen - w.namelen - 1 > top:
             error = prove(w.v.b[w.bi].fd, w.h + top + 1, False, NULL)
+            w.directory = error == 0
     if error == 0 or (w.mode != M_MISSING and error != -EACCES and (error == -ENOENT or error == -ENOTDIR or error == -ENAMETOOLONG)):
         w.missing = error == -ENOENT
         return 1
