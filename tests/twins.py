@@ -81,5 +81,7 @@ class Twins:
             subprocess.run(["cp", "-a", self.top, self.top + ".real"], check=True)
         lines = self.under_pyroot(list(program), right)
         if os.geteuid() == 0:
-            assert lines == self.really(list(program), right)
+            real = self.really(list(program), right)
+            different = [pair for pair in zip(lines, real, strict=False) if pair[0] != pair[1]]
+            assert lines == real, f"pyroot and the real chroot: {different}, {len(lines)} and {len(real)} lines"
         return [line.partition(" ")[2] for line in lines]

@@ -88,7 +88,7 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
         return result
     if w.resolve & RESOLVE_NO_XDEV:
         # the slash behind a name to be made is noticed before the name is looked up
-        return -EISDIR if final and comp[n] == c'/' and (w.mode == M_OCREAT or w.mode == M_OCREAT_NOFOLLOW) else -EXDEV
+        return -EISDIR if final and comp[n] == c'/' and is_creating(w.mode) else -EXDEV
     w.isbind = True
     if final and w.mode == M_CREATE:
         return walk_push(w, comp, n)
@@ -96,28 +96,31 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
         return -EACCES
     return walk_to_guest(w, e.text, e.len) or 1
 
+cdef inline bint is_creating(int mode) noexcept nogil:
+    """Say whether an open may make the name (with O_EXCL: M_CREATE)."""
+    return mode == M_OCREAT or mode == M_OCREAT_NOFOLLOW or mode == M_CREATE
+
 cdef bint binding_closed(View *v, int bi) noexcept nogil:
     """Say whether the guest has closed the way to a binding's host side through another binding."""
     cdef c_stat st
     return v.ambiguous and fstatat(AT_FDCWD, v.b[bi].host, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == EACCES
 
-cdef int walk_removed(Walk *w) noexcept nogil:
-    """Walk from a removed directory: its own "." and ".." still work, nothing else is there."""
+cdef void walk_removed(Walk *w) noexcept nogil:
+    """Start in a removed directory: its own "." and ".." still work (see walk_dots), nothing else is there."""
     cdef const char *p = w.todo + w.tpos
     while p[0] == c'.' and p[1] == c'/':
         p += 1 + strspn_slash(p + 1)
-    if p[0] == c'.' and p[1] == c'.' and (p[2] == 0 or p[2] == c'/'):
-        w.tpos = <int>(p + 2 - w.todo)
-        return removed_up(w)
-    w.bi = -1
-    return 0
+    if p[0] == c'.':
+        p += 2 if p[1] == c'.' else 1
+    if p[0] != 0 and p[0] != c'/':
+        w.bi = -1
 
 cdef int removed_up(Walk *w) noexcept nogil:
     """Go to the parent of a removed directory (h is the /proc link that still leads to it)."""
     cdef c_stat st
     cdef char link[48]
     cdef char text[PATHMAX]
-    cdef int n, above, fd
+    cdef int n, above, fd, result, prefer = walk_binding(w)
     if w.resolve & RESOLVE_BENEATH:
         return -EXDEV
     if w.resolve & RESOLVE_IN_ROOT or (w.fs != NULL and w.fs.root != NULL and at_nested_root(w)):
@@ -133,12 +136,12 @@ cdef int removed_up(Walk *w) noexcept nogil:
     snprintf(link, sizeof(link), b"/proc/self/fd/%d", above)
     n = <int>c_readlink(link, text, PATHMAX - 1)
     text[n if n > 0 else 0] = 0
-    if n > 0 and fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISDIR(st.st_mode):
+    result = walk_to_text(w, link, text, n, prefer) if n > 0 else walk_to_long(w, link, prefer)
+    if result < 0 or (w.bi >= 0 and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0):
         c_close(above)
-        return walk_to_host(w, text, n, -1 if w.bi == -2 else -3 - w.bi)
-    # the parent is gone as well
+        return result
+    # the parent is gone as well, or its name is out of reach: go by the descriptor
     walk_drop_fd(w)
-    w.bi = -1
     w.dfd = above
     w.doff = w.hlen
     w.anchored = True
@@ -229,6 +232,10 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
     look = not final or w.mode == M_FOLLOW or w.mode == M_MISSING or (w.mode == M_NOFOLLOW and slash) or (w.mode == M_OCREAT and not slash)
     if not look:
         # the kernel looks the name up itself; only the directory must be searchable by us
+        if (w.base_hlen >= 0 or w.resolve & RESOLVE_IN_ROOT) and not w.anchored:
+            result = walk_stat(w, b".", 1, st)
+            if result == -EACCES:
+                return result
         return walk_push(w, comp, n)
     result = walk_stat(w, comp, n, st)
     if result == -ENOENT and (final or w.mode == M_MISSING):
@@ -286,9 +293,11 @@ cdef void walk_append(Walk *w, const char *text, int n) noexcept nogil:
 cdef void walk_finish(Walk *w) noexcept nogil:
     """Append what the guest wrote behind the last name: it decides the kernel's errors for "x/", "." and ".."."""
     w.placelen = w.hlen
-    if w.last == LAST_DOT or (w.last == LAST_ROOT and w.bi <= -2 and w.mode != M_CREATE):
-        # (a nested root that was removed is named by a link of /proc)
+    if w.last == LAST_DOT:
         walk_append(w, b"/.", 2)
+    elif w.last == LAST_ROOT and w.bi <= -2 and w.mode != M_CREATE:
+        # a root that was removed is named by a link of /proc
+        walk_append(w, b"/", 1)
     elif w.last == LAST_DOTDOT:
         # a looked-up ".." needs no search permission of where it leads
         if w.mode == M_CREATE:
@@ -300,16 +309,32 @@ cdef void walk_finish(Walk *w) noexcept nogil:
             # rename compares the mounts first: stay on the guest's
             walk_append(w, b"/.", 2)
         else:
+            # the root's own text must not be taken for what is behind a descriptor that the walk went by
+            walk_drop_fd(w)
             w.hlen = 0
             walk_append(w, b"/", 1)
     if w.hlen == 0 or (w.slash and w.last != LAST_ROOT):
         walk_append(w, b"/", 1)
 
-cdef bint has_name(const char *p) noexcept nogil:
-    """Say whether a path has a component other than "." and ".."."""
-    while p[0] == c'/' or (p[0] == c'.' and (p[1] == c'/' or p[1] == 0 or (p[1] == c'.' and (p[2] == c'/' or p[2] == 0)))):
-        p += 1
-    return p[0] != 0
+cdef int walk_removed_scope(Walk *w, const char *p) noexcept nogil:
+    """Walk in a removed directory that is the root of the walk: it has only itself."""
+    w.isbind = w.magic = w.slash = False
+    w.namelen = 0
+    w.last = LAST_ROOT
+    if w.resolve & RESOLVE_BENEATH and p[0] == c'/':
+        return -EXDEV
+    p += strspn_slash(p)
+    if p[0] == 0:
+        return 0
+    if c_faccessat(AT_FDCWD, w.h, X_OK, AT_EACCESS) < 0 and errno == EACCES:
+        return -EACCES
+    w.last = LAST_DOT
+    while p[0] == c'.' and (p[1] == 0 or p[1] == c'/' or (p[1] == c'.' and (p[2] == 0 or p[2] == c'/'))):
+        if p[1] == c'.' and w.resolve & RESOLVE_BENEATH:
+            return -EXDEV
+        p += 2 if p[1] == c'.' else 1
+        p += strspn_slash(p)
+    return 0 if p[0] == 0 else -ENOENT
 
 cdef int walk_path(Walk *w, const char *path, int n, int mode) noexcept nogil:
     """Walk a path from the current place (absolute: from the root)."""
@@ -322,12 +347,7 @@ cdef int walk_path(Walk *w, const char *path, int n, int mode) noexcept nogil:
     memcpy(w.todo + w.tpos, path, n)
     w.base_hlen = -1
     if w.bi < 0 and w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) and w.bi != -1:
-        # a removed directory is empty; as a root it has only itself
-        if w.resolve & RESOLVE_BENEATH and path[0] == c'/':
-            return -EXDEV
-        if not has_name(path):
-            return 0
-        return -EACCES if c_faccessat(AT_FDCWD, w.h, X_OK, AT_EACCESS) < 0 and errno == EACCES else -ENOENT
+        return walk_removed_scope(w, path)
     if w.bi >= 0 and w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         memcpy(w.rootg, w.g, w.glen + 1)
         w.rootlen = w.glen

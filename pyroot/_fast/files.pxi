@@ -211,7 +211,7 @@ cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
     """Name a place whose host text is too long for one call through a descriptor that is held until the call is over."""
     cdef char link[48]
     cdef int n, k = 0 if t.hold[0] < 0 else 1
-    if w.dfd < 0 or t.hold[k] >= 0:
+    if w.dfd < 0 or w.hlen < w.doff or t.hold[k] >= 0:
         return -ENAMETOOLONG
     n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), w.dfd)
     if w.hlen - w.doff + n >= PATHMAX:
@@ -257,7 +257,10 @@ cdef inline int dir_argument(Tracee *t, int which) noexcept nogil:
     return <int>t.args[which] if which >= 0 else AT_FDCWD
 
 cdef int on_path(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """One path argument."""
+    return one_path(t, row, False)
+
+cdef int one_path(Tracee *t, const pyroot_row *row, bint opens) noexcept nogil:
+    """One path argument; ``opens``: the result is a descriptor of what it names."""
     cdef int mode = path_mode(row, t), outcome, error
     W1.resolve = 0
     edit_start()
@@ -270,6 +273,8 @@ cdef int on_path(Tracee *t, const pyroot_row *row) noexcept nogil:
         error = name_busy(&W1, t, row)
         if error < 0:
             return answer(t, error)
+    if opens and W1.valid and W1.v.ambiguous:
+        open_ambiguous(t)
     error = put_path(&W1, outcome, row.path)
     if error < 0:
         return answer(t, error)
@@ -351,12 +356,12 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
         if binding_isdir(w):
             return -EISDIR
         return -ENOTDIR if w.slash else -EBUSY
-    if rmdir and leads_to_binding(w):
-        error = removable(w)
-        return error if error < 0 else -ENOTEMPTY
     if row.remove and is_covered(w) and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISDIR(st.st_mode) == rmdir:
         error = removable(w)
         return error if error < 0 else -EBUSY
+    if rmdir and leads_to_binding(w):
+        error = removable(w)
+        return error if error < 0 else -ENOTEMPTY
     if row.remove and is_host_side(w):
         t.saved[0] = hash_more(FNV, w.h, w.placelen)
         t.exit_action = X_REMOVED
@@ -410,7 +415,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     if W1.valid:
         if made_on_mount(&W1):
             return answer(t, made_errno(&W1, flags))
-        if W1.bi >= 0 and W1.v.ambiguous and may_be_directory(&W1):
+        if W1.v.ambiguous:
             how = open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not W1.held and not flags & O_PATH:
             error = proc_text(t, &W1)
@@ -446,8 +451,12 @@ cdef bint may_be_directory(Walk *w) noexcept nogil:
 
 cdef int open_ambiguous(Tracee *t) noexcept nogil:
     """The view shows some directory twice: note at the exit which binding the new descriptor came through."""
-    view_remember(W1.v, W1.h, W1.placelen, W1.bi)
-    t.saved[1] = W1.magic_bi if W1.magic else W1.bi
+    cdef int bind = walk_binding(&W1)
+    if bind < 0 or not may_be_directory(&W1):
+        return R_CONT
+    if W1.bi >= 0:
+        view_remember(W1.v, W1.h, W1.placelen, W1.bi)
+    t.saved[1] = W1.magic_bi if W1.magic else bind
     t.exit_action = X_OPEN
     return R_EXIT
 
@@ -516,14 +525,14 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     edit_bytes(2, &how, sizeof(how))
     edit_value(3, sizeof(how))
     i = R_CONT
-    if W1.valid and W1.bi >= 0 and W1.v.ambiguous and may_be_directory(&W1):
+    if W1.valid and W1.v.ambiguous:
         i = open_ambiguous(t)
     return finish_edit(t, i)
 
 cdef int on_open_tree(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[2] & 1:
         return answer(t, -EPERM)
-    return on_path(t, row)
+    return one_path(t, row, True)
 
 cdef int on_privileged(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Calls that need a capability: an ordinary guest gets the kernel's own errors, root's guests get EPERM here."""

@@ -2,7 +2,7 @@
 
 cdef int two_paths(Tracee *t, const pyroot_row *row, int mode1, int *r1, int *r2) noexcept nogil:
     W1.resolve = W2.resolve = 0
-    W1.pair = W2.pair = True
+    W1.pair = W2.pair = mode1 == M_CREATE
     r1[0] = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], mode1)
     if r1[0] != -ESRCH:
         r2[0] = call_walk(&W2, t, dir_argument(t, row.dirfd2), t.args[row.path2], M_CREATE)
@@ -79,7 +79,7 @@ cdef int name_stat(Walk *w, c_stat *st) noexcept nogil:
 
 cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     """Answer for a mount point that is renamed or replaced, and for what leads to one; 0: let the kernel decide."""
-    cdef c_stat st
+    cdef c_stat st, other
     cdef bint olddir, newdir, newthere
     cdef int error
     if parent_stat(&W1, &st) < 0 or parent_stat(&W2, &st) < 0:
@@ -111,6 +111,9 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     if W1.isbind and W2.isbind and W1.glen == W2.glen and memcmp(W1.g, W2.g, W1.glen) == 0:
         # one and the same: done before anything is asked
         return 1
+    if newthere and name_stat(&W1, &st) == 0 and name_stat(&W2, &other) == 0 and st.st_ino == other.st_ino and st.st_dev == other.st_dev:
+        # the same by two names: below what is mounted there, as the kernel compares them
+        return 1
     error = removable(&W1)
     if error == 0:
         error = removable(&W2) if newthere else parent_writable(&W2)
@@ -125,6 +128,22 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
         return -EBUSY
     return 0 if exchange or not newthere else -ENOTEMPTY
 
+cdef int rename_root(bint noreplace) noexcept nogil:
+    """Answer for the root as a name: it is never looked up, so it need not be searchable.  0: let the kernel decide."""
+    cdef c_stat st
+    cdef int error = 0
+    if W1.pbi < 0 or W2.pbi < 0:
+        return 0
+    if W1.last != LAST_ROOT:
+        error = parent_stat(&W1, &st)
+    if error == 0 and W2.last != LAST_ROOT:
+        error = parent_stat(&W2, &st)
+    if error < 0:
+        return error
+    if W1.pbi != W2.pbi:
+        return -EXDEV
+    return -EEXIST if noreplace and W1.last == LAST_NORM else -EBUSY
+
 cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int r1, r2, error, how = R_CONT
     cdef uint64_t flags = t.args[row.flags] if row.flags >= 0 else 0
@@ -132,6 +151,10 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
     if two_paths(t, row, M_CREATE, &r1, &r2) < 0:
         return R_DEAD
     note_change()
+    if W1.valid and W2.valid and flags < 6 and flags != 3 and (W1.last == LAST_ROOT or W2.last == LAST_ROOT):
+        error = rename_root(flags & 1 != 0)
+        if error < 0:
+            return answer(t, error)
     if W1.valid and W2.valid and flags < 6 and flags != 3 and W1.v.n > 1:
         if W1.pbi != W2.pbi and W1.pbi >= 0 and W2.pbi >= 0 and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
             return answer(t, -EXDEV)

@@ -116,6 +116,8 @@ cdef inline bint same_file(const c_stat *a, const c_stat *b) noexcept nogil:
 
 cdef int root_binding(Walk *w) noexcept nogil:
     """Return the binding that the walk's root lies in: the root's mount, for RESOLVE_NO_XDEV."""
+    if w.resolve & RESOLVE_IN_ROOT:
+        return view_covering(w.v, w.rootg, w.rootlen)
     if w.fs == NULL or w.fs.root == NULL:
         return 0
     return view_covering(w.v, w.fs.root.text, w.fs.root.len)

@@ -88,6 +88,10 @@ cdef void walk_drop_fd(Walk *w) noexcept nogil:
     w.dfd = AT_FDCWD
     w.doff = 0
 
+cdef inline int walk_binding(Walk *w) noexcept nogil:
+    """Return the binding of the place, also of a removed directory; -1 if nobody knows."""
+    return w.bi if w.bi >= -1 else -3 - w.bi
+
 cdef inline int walk_take_file(Walk *w) noexcept nogil:
     """Hand the kept descriptor of the place over, -1 if there is none."""
     cdef int fd = w.file

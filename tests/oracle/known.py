@@ -33,6 +33,14 @@ KNOWN: tuple[Known, ...] = (
         r"^(getcwd|readlink) ", r'"/\d+', r'"/\d+',
         "below a nested root at /proc a process's directory is named by its pid alone",
     ),
+    Known(
+        r"^readlink .* \d{1,2}$", r'"/proc/\d+"', r'"/proc/\d+"',
+        "a pid that a short buffer cut off",
+    ),
+    Known(
+        r'^linkat \S+ "" .* 0x1[04]00$', r"= -2$", r"= -18$",
+        "the descriptor was opened by another process with the same table: the kernel compares credentials that nobody else sees",
+    ),
 )
 
 

@@ -116,10 +116,18 @@ static void set_timer(int seconds)
     raw_call(38, ITIMER_REAL, (long)&timer, 0, 0, 0, 0);
 }
 
+/* Say whether the kernel gave up a scoped ".." because something was renamed or mounted anywhere meanwhile: try again. */
+static int was_disturbed(int number, const long *values, long result)
+{
+    const unsigned long long *how = (const unsigned long long *)values[2];
+
+    return number == call_number("openat2") && result == -EAGAIN && (how[2] & 0x18) && !(how[2] & 0x20);
+}
+
 static void system_call(int index, struct op *op)
 {
     int number = call_number(op->name);
-    long values[8] = {0}, result;
+    long values[8] = {0}, result = 0;
 
     for (int i = 0; i < op->count; i++)
         values[i] = op->args[i].value;
@@ -131,7 +139,11 @@ static void system_call(int index, struct op *op)
 #if defined(__i386__)
     call_turn = (unsigned)index;
 #endif
-    result = raw(number, values);
+    for (int tries = 0; tries < 1000; tries++) {
+        result = raw(number, values);
+        if (!was_disturbed(number, values, result))
+            break;
+    }
 #if defined(__i386__)
     call_turn = 0;
 #endif

@@ -151,6 +151,9 @@ def show(case: Case, comparison: Comparison, whole: bool, limit: int) -> None:
         print(f"  > {index}: {case.program[index][:300] if index >= 0 else ''}")
         print(f"      real  {readable(one)[:600]}")
         print(f"      other {readable(two)[:600]}")
+    if whole and not lines:
+        for index, operation in enumerate(case.program):
+            print(f"    {index}: {operation[:300]}")
     for line in comparison.tree[:limit]:
         print(f"    {line}")
     if whole:

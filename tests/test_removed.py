@@ -1,0 +1,111 @@
+"""Places that are hard to name: removed directories above removed directories, roots that are closed, mounts seen twice.
+
+Programs are those of the oracle's interpreter; where the suite is root each also runs in a real chroot, and both must answer alike.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import helpers
+from tests.oracle.build import BuildError, guest_programs
+from tests.twins import Twins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.helpers import Result
+
+
+@pytest.fixture
+def ground(run_pyroot: Callable[..., Result]) -> Iterator[Twins]:
+    """Make a root where one host directory is seen at two places, with the interpreter."""
+    try:
+        programs = guest_programs()
+    except BuildError as error:
+        pytest.skip(f"the oracle's guest programs cannot be compiled: {error}")
+    top = tempfile.mkdtemp(prefix="pyroot-removed-")
+    for name in ("root/proc", "root/one/in", "root/two", "root/top", "host/inner"):
+        os.makedirs(f"{top}/{name}")
+    with open(f"{top}/root/ops", "wb") as file:
+        file.write(programs["ops"])
+    os.chmod(f"{top}/root/ops", 0o755)
+    for directory, _names, files in os.walk(top):
+        os.chmod(directory, 0o755)
+        for path in (directory, *(f"{directory}/{name}" for name in files)):
+            os.chown(path, helpers.ordinary_user.uid, -1)
+    yield Twins(top, f"{top}/root", run_pyroot, [
+        (f"{top}/host", "/one"), (f"{top}/host", "/two"), (f"{top}/root/top", "/one/inner"), ("/proc", "/proc"),
+    ])
+    os.chmod(f"{top}/root", 0o755)
+    shutil.rmtree(top)
+
+
+GONE = ('mkdir "/top/a" 0755', 'mkdir "/top/a/b" 0755', 'mkdir "/top/a/b/c" 0755', 'chdir "/top/a/b/c"', 'rmdir "/top/a/b/c"',
+        'rmdir "/top/a/b"')
+
+
+def test_parent_of_a_removed_directory_can_be_named_but_not_made(ground: Twins) -> None:
+    """Each of these once wrote outside of a buffer of the supervisor."""
+    calls = [f'{call} "{path}"{rest}' for path in ("..", "../", ".././", "../..", "../../..", "./..", ".", "", "/", "../x")
+             for call, rest in (("rmdir", ""), ("unlink", ""), ("mkdir", " 0755"), ("stat", " >int"), ("open", " 0x41 0644"))]
+    assert len(ground.answers(*GONE, *calls)) == len(GONE) + len(calls)
+    lines = ground.answers(*GONE, 'rmdir "/top/a"', *calls, 'chdir ".."', "getcwd >text:200 200", 'chdir "../.."', "getcwd >text:200 200")
+    assert lines[-3] == "getcwd = -2"
+    assert lines[-1] == 'getcwd = 5 "/top\\x00"'
+
+
+def test_removed_directories_are_climbed_one_by_one(ground: Twins) -> None:
+    lines = ground.answers(*GONE, 'rmdir "/top/a"', '=9 open "." 0x10000 0', 'chdir "/"', 'stat "/proc/self/fd/3/../../.." >stat',
+                           'stat "/top" >stat', 'openat %9 "../../.." 0x10000 0', "fchdir 4", "getcwd >text:200 200")
+    assert lines[-5].replace("stat", "") == lines[-4].replace("stat", "")
+    assert lines[-1] == 'getcwd = 5 "/top\\x00"'
+
+
+@pytest.mark.parametrize("flag", ["0x8", "0x10"])
+def test_scope_of_a_removed_directory_is_searched_like_any(ground: Twins, flag: str) -> None:
+    names = [f'openat2 %9 "{path}" longs:{how}:0:{flag} 24' for path in (".", "..", "./..", "/", "x", "./x", "../x") for how in ("0", "0x802")]
+    made = ('mkdir "/top/s" 0755', '=9 open "/top/s" 0x10000 0', 'rmdir "/top/s"')
+    before = ground.answers(*made, *names)
+    after = ground.answers(*made, "fchmod %9 0600", *names)
+    assert before[3] == "openat2 = 4"
+    assert after[4] == "openat2 = -13"
+
+
+def test_root_as_a_name_needs_no_search(ground: Twins) -> None:
+    pairs = [('"/"', '"/x"'), ('"/"', '"x"'), ('"/"', '"/"'), ('"/one/in"', '"/"'), ('"x"', '"/"'), ('"/."', '"/"')]
+    calls = [f"renameat2 -100 {old} -100 {new} {flags}" for old, new in pairs for flags in (0, 1, 2, 3)]
+    calls += [f"link {old} {new}" for old, new in pairs]
+    ground.answers(*calls)
+    lines = ground.answers('chmod "/" 0600', *calls, 'chmod "/" 0755')
+    assert lines[1:5] == ["renameat2 = -13"] * 3 + ["renameat2 = -22"]
+    assert lines[9] == "renameat2 = -16"
+
+
+def test_names_below_a_closed_root_are_made_from_a_descriptor(ground: Twins) -> None:
+    calls = ('mkdirat %9 "a//" 0755', 'mkdirat %9 "./b" 0755', 'openat %9 "c//" 0x41 0644', 'openat2 %9 "/d//" longs:0x41:0:0x10 24',
+             'openat2 %9 "/d" longs:0x41:0644:0x10 24', 'symlinkat "x" %9 "./e"', 'unlinkat %9 "a///" 0x200')
+    lines = ground.answers('=9 open "/top" 0x10000 0', 'chmod "/" 0600', *calls, 'chmod "/" 0755')
+    assert [line.rpartition(" ")[2] for line in lines[2:-1]] == ["0", "0", "-21", "-21", "4", "0", "0"]
+
+
+def test_same_directory_by_two_names_is_renamed_to_itself(ground: Twins) -> None:
+    paths = ("/one/inner", "/two/inner", "/proc/self/root/two/inner", "/one/../proc/self/cwd/one/inner", "/top", "/one/inner/../inner")
+    for old in paths:
+        ground.answers(*(f'renameat2 -100 "{old}" -100 "{new}" {flags}' for new in paths for flags in (0, 2)))
+
+
+def test_mount_point_is_busy_by_each_of_its_names(ground: Twins) -> None:
+    lines = ground.answers('rmdir "/two/inner"', 'rmdir "/one/inner"', 'mkdir "/top/x" 0755', 'rmdir "/two/inner"', 'rmdir "/top"')
+    assert lines[0] == "rmdir = -16"
+
+
+def test_descriptor_of_open_tree_knows_the_place_that_it_was_opened_by(ground: Twins) -> None:
+    lines = ground.answers('=9 open_tree -100 "/two" 0', 'chdir "/proc/self/fd/3"', "getcwd >text:200 200", "fchdir %9", "getcwd >text:200 200",
+                           'openat %9 ".." 0x10000 0', "fchdir 4", "getcwd >text:200 200")
+    assert [line for line in lines if line.startswith("getcwd")] == ['getcwd = 5 "/two\\x00"'] * 2 + ['getcwd = 2 "/\\x00"']
