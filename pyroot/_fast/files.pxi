@@ -11,7 +11,6 @@ cdef enum:
     TR_TEXT = 1              # w.h is what the kernel is to be given
     AT_SYMLINK_FOLLOW_ = 0x400
     AT_REMOVEDIR_ = 0x200
-    EPOLL_CLOEXEC_ = 0x80000
 
 cdef Walk W1, W2
 cdef char path_buffer[PATHMAX + 8]
@@ -24,14 +23,6 @@ cdef bint privileged = False    # the kernel would not refuse mount(2) and its l
 cdef int answer(Tracee *t, long result) noexcept nogil:
     """Skip the call with this result."""
     return R_DEAD if reg_answer(t, result) < 0 else R_CONT
-
-cdef int answer_einval(Tracee *t) noexcept nogil:
-    """As answer(t, -EINVAL), with one register less to set: epoll_create1(2) fails with it, whatever it is given but two values."""
-    cdef uint32_t first = <uint32_t>t.full[0]
-    if t.special or t.filtered or t.compat or not session.seccomp or first == 0 or first == EPOLL_CLOEXEC_:
-        return answer(t, -EINVAL)
-    stats.answered += 1
-    return R_DEAD if reg_poke(t, PYROOT_REG_NR, NR_epoll_create1) < 0 else R_CONT
 
 cdef void poison_prepare() noexcept nogil:
     cdef int i, n = 0
@@ -113,32 +104,6 @@ cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) no
         # bad pointer, too long, empty: the kernel sees it the same way and knows best what to say
         return TR_PASS
     return text_walk(w, t, dirfd, path_buffer, n, mode)
-
-cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
-    """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it."""
-    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX)
-    W1.valid = False
-    if n == -ESRCH:
-        return -ESRCH
-    if n <= 0:
-        return TR_PASS
-    if path_buffer[0] != c'/' and step_passes(t, dirfd, path_buffer, n, mode):
-        stats.names += 1
-        return TR_PASS
-    return text_walk(&W1, t, dirfd, path_buffer, n, mode)
-
-cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexcept nogil:
-    """The same for open."""
-    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX), mode = open_mode(flags)
-    W1.valid = False
-    if n == -ESRCH:
-        return -ESRCH
-    if n <= 0:
-        return TR_PASS
-    if path_buffer[0] != c'/' and step_opens(t, dirfd, path_buffer, n, mode, flags):
-        stats.names += 1
-        return TR_PASS
-    return text_walk(&W1, t, dirfd, path_buffer, n, mode)
 
 cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     cdef int result

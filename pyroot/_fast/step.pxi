@@ -57,3 +57,29 @@ cdef bint step_opens(Tracee *t, int dirfd, const char *path, int n, int mode, ui
     if flags & (O_DIRECTORY | O_PATH):
         return True
     return step_stat(t, dirfd, path, &st) == 0 and st.st_dev != proc_dev
+
+cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
+    """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it."""
+    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX)
+    W1.valid = False
+    if n == -ESRCH:
+        return -ESRCH
+    if n <= 0:
+        return TR_PASS
+    if path_buffer[0] != c'/' and step_passes(t, dirfd, path_buffer, n, mode):
+        stats.names += 1
+        return TR_PASS
+    return text_walk(&W1, t, dirfd, path_buffer, n, mode)
+
+cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexcept nogil:
+    """The same for open."""
+    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX), mode = open_mode(flags)
+    W1.valid = False
+    if n == -ESRCH:
+        return -ESRCH
+    if n <= 0:
+        return TR_PASS
+    if path_buffer[0] != c'/' and step_opens(t, dirfd, path_buffer, n, mode, flags):
+        stats.names += 1
+        return TR_PASS
+    return text_walk(&W1, t, dirfd, path_buffer, n, mode)
