@@ -43,10 +43,10 @@ def run(side: Side, command: list[str]) -> str:
 
 
 def probe(side: Side, *words: str) -> dict[str, float]:
-    """Run the probe once and return microseconds by name."""
+    """Run the probe once and return microseconds by name; what fails on this side is left out."""
     kind, *numbers = words
     lines = run(side, side.command(kind, side.prefix, *numbers)).splitlines()
-    return {name: float(value) / 1000 for name, value in (line.split() for line in lines)}
+    return {name: float(value) / 1000 for name, value in (line.split() for line in lines) if "nan" not in value}
 
 
 def start_up(command: list[str], prepare: Callable[[], None], times: int) -> float:
@@ -83,6 +83,10 @@ def pair(series: list[tuple[Side, dict[str, float]]], figures: Figures, ratios: 
     """Add one round: values of every side, and their ratios to the mean of the native values before and after."""
     for name in series[0][1]:
         for place, (side, values) in enumerate(series):
+            if name not in values:
+                if side is series[0][0]:
+                    raise MeasureError(f"{side.name}: {name} fails")
+                continue
             figures.setdefault(name, {}).setdefault(side.name, []).append(values[name])
             if place % 2:
                 beside = (series[place - 1][1][name] + series[place + 1][1][name]) / 2
@@ -105,7 +109,11 @@ def measure_workload(
         before_workload(sides[0], workload)
         command = side.shell(workload.command.format(python=python), "/work")
         start = time.perf_counter()
-        run(side, command)
+        try:
+            run(side, command)
+        except MeasureError:
+            series.append((side, {}))
+            continue
         series.append((side, {workload.name: (time.perf_counter() - start) * 1e6}))
     pair(series, figures, ratios)
 

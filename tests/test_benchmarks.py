@@ -31,6 +31,16 @@ def test_ratio_is_taken_to_the_native_runs_on_both_sides() -> None:
     assert figures["stat"]["native"] == [1.0, 3.0, 2.0]
 
 
+def test_what_a_peer_cannot_do_is_left_out() -> None:
+    native, other = side("native"), side("proot")
+    figures: measure.Figures = {}
+    ratios: measure.Figures = {}
+    measure.pair([(native, {"statx": 1.0}), (other, {}), (native, {"statx": 1.0})], figures, ratios)
+    assert (figures, ratios) == ({"statx": {"native": [1.0, 1.0]}}, {})
+    with pytest.raises(measure.MeasureError, match="statx fails"):
+        measure.pair([(native, {"statx": 1.0}), (other, {}), (native, {})], figures, ratios)
+
+
 def test_every_side_stands_between_two_native_runs() -> None:
     names = [one.name for one in measure.turns([side("native"), side("a"), side("b"), side("c")], random.Random(3))]
     assert names[::2] == ["native"] * 4
