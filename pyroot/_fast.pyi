@@ -1,10 +1,17 @@
 """The typed face of the compiled core (pyroot/_fast.pyx)."""
 
+from collections.abc import Callable
+
 class CoreError(Exception):
     """Say that the supervisor itself could not do its work; the text starts with what failed (ptrace, fork, seccomp, ...)."""
 
 class Core:
     """One guest view: a root and its bindings, and the supervisor of programs that run in it."""
+
+    explainer: Callable[[int, bytes, bytes | None, int, bytes, bytes], object] | None
+    """Called at the end of a process that failed to start a program: pid, its own program, then of the last execve that failed
+    the name, errno, working directory (empty: only the errno can be told) and the directories that were searched.  Name None: the
+    process ended with 127 without such a failure.  Set it before ``run``; None costs nothing."""
 
     def __init__(self, rootfs: bytes) -> None:
         """Take a canonical absolute host path of a directory as the guest's root.  Raises OSError."""

@@ -65,10 +65,11 @@ def not_found(core: "Core", config: "Config", name: bytes, path: bytes) -> Pyroo
     if not name:
         return PyrootError("the name of the command is empty", "a command is a word like ls or /bin/ls", EXIT_NOT_FOUND)
     message = f"{shown}: not found in the guest's PATH ({os.fsdecode(path)})"
-    return PyrootError(message, _not_found_hint(core, config, name, path), EXIT_NOT_FOUND)
+    return PyrootError(message, search_hint(core, config, name, path), EXIT_NOT_FOUND)
 
 
-def _not_found_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str:
+def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str:
+    """Say what to do about a name that no directory of ``path`` has."""
     if hint := _misplaced_hint(config):
         return hint
     shown = os.fsdecode(name)

@@ -44,6 +44,10 @@ def run(config: "Config") -> int:
         environment = guest_environment(cwd)
         note(1, f"root {os.fsdecode(config.rootfs)}, working directory {os.fsdecode(cwd)}")
         close_outside_directories(core)
+        if verbosity() > 0:
+            from pyroot import inside
+
+            inside.watch(core, config)
         if config.stats:
             core.measure()
         code = exit_code(_start(core, config, environment, cwd))

@@ -59,7 +59,7 @@ def with_libraries(core: Core, program: bytes, reason: str, hint: str, interpret
 
 def copy_hint(root: str, names: list[bytes], program: Elf | None) -> str:
     """Give the command that copies interpreters and libraries of this host, empty when it has not got them all."""
-    from pyroot.doctor.programs import host_library
+    from pyroot.doctor.libraries import host_library
 
     if root == "/" or not all(host_library(name, program) for name in names):
         return ""

@@ -97,7 +97,7 @@ OPTIONS: tuple[Option, ...] = (
         GROUP_ABOUT,
         "say more (1, 2, ...) or less (-1) on standard error",
         "0 is the default: errors and their hints. 1 tells what was decided: root, bindings, working directory, "
-        "program. -1 leaves the hints out.",
+        "program, and which programs inside could not be started, with the reason. -1 leaves the hints out.",
     ),
     Option(
         ("-V", "--version", "--about"),
@@ -124,6 +124,12 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("doctor", "ROOTFS [COMMAND ...]", "say what will fail in a root, why, and what mends it", "pyroot.doctor.verb"),
     ("check", "", "say whether this host lets pyroot work", "pyroot.doctor.check"),
     ("copy", "ROOTFS PROGRAM ...", "copy programs into a root, with all that they need", "pyroot.doctor.copy"),
+    ("snapshot", "ROOTFS", "write down every file of a root", "pyroot.manifest.snapshot"),
+    ("diff", "A B", "say what differs between roots or their snapshots", "pyroot.manifest.diff"),
+    ("checklist", "ROOTFS", "write down a root that works, for doctor --against", "pyroot.manifest.checklist"),
+    ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
+    ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),
+    ("report", "[-- COMMAND]", "write what somebody who shall help has to know", "pyroot.look.report"),
 )
 
 # What proot (and its Termux fork) takes and pyroot does not: spelling -> (all spellings, what to do instead).

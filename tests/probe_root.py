@@ -57,6 +57,15 @@ def make_root(*options: str) -> Iterator[str]:
     remove(root)
 
 
+def wide_probe(name: str, machine: str) -> str:
+    """Compile ``name.c`` for a machine (-m64 or -m32), with 64-bit offsets and threads; skip where that cannot be."""
+    options = (machine, "-D_FILE_OFFSET_BITS=64", "-static", "-pthread")
+    try:
+        return compile_program([f"{PROGRAMS}/{name}.c"], *options, name=f"{name.replace('_', '-')}{machine}")
+    except BuildError as error:
+        pytest.skip(str(error))
+
+
 def script(path: str, text: str, mode: int = 0o755) -> None:
     """Write a file with rights."""
     with open(path, "w", encoding="ascii") as file:

@@ -38,7 +38,7 @@ SCRIPTS = {
         cp /bin/true p; set -- /lib*/ld-linux*; sleep 0.1
         for i in 1 2 3; do
             ./p; ./p; echo $?
-            /busybox mv $1 /work/aside; ./p 2>/dev/null; echo $?; /busybox mv /work/aside $1; ./p; echo $?
+            /busybox mv $1 /place/aside; ./p 2>/dev/null; echo $?; /busybox mv /place/aside $1; ./p; echo $?
             /busybox mv $1 $1.new; /busybox ln -s $1.new $1; ./p; ./p; echo $?; /busybox rm $1; ./p 2>/dev/null; echo $?
             /busybox mv $1.new $1; /busybox chmod -x $1; ./p 2>/dev/null; echo $?; /busybox chmod +x $1; ./p; echo $?
         done""",
@@ -63,8 +63,8 @@ def own_root(guest_directory: str, made_root: str) -> str:
             for name in [*names, *files, "."]:
                 os.chown(f"{directory}/{name}", 65534, 65534, follow_symlinks=False)
     shutil.copy(static_busybox(), f"{root}/busybox")  # needs no ELF interpreter
-    os.makedirs(f"{root}/work", exist_ok=True)
-    os.chmod(f"{root}/work", 0o777)
+    os.makedirs(f"{root}/place", exist_ok=True)
+    os.chmod(f"{root}/place", 0o777)
     return root
 
 
@@ -72,7 +72,7 @@ def own_root(guest_directory: str, made_root: str) -> str:
 def test_what_changed_is_seen(
     name: str, own_root: str, run_pyroot: Callable[..., Result], real_chroot: Callable[..., Result]
 ) -> None:
-    words = ["sh", "-c", f"rm -rf /work/*; cd /work; {SCRIPTS[name]}"]
+    words = ["sh", "-c", f"rm -rf /place/*; cd /place; {SCRIPTS[name]}"]
     ours = run_pyroot(["-r", own_root, *words], environment={"PATH": "/bin:/usr/bin"})
     real = real_chroot(own_root, words, environment={"PATH": "/bin:/usr/bin"})
     assert real.stdout

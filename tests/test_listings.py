@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
-from tests.oracle.build import BuildError, compile_program
-from tests.probe_root import PROGRAMS
+from tests.probe_root import wide_probe
 from tests.rootfs_fixtures import directory_for_user, give, remove
 
 if TYPE_CHECKING:
@@ -49,11 +48,7 @@ class Place:
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Make the root, with a probe of 64 or 32 bits."""
     machine: str = request.param
-    try:
-        options = (machine, "-D_FILE_OFFSET_BITS=64", "-static", "-pthread")
-        probe = compile_program([f"{PROGRAMS}/listing_probe.c"], *options, name=f"listing-probe{machine}")
-    except BuildError as error:
-        pytest.skip(str(error))
+    probe = wide_probe("listing_probe", machine)
     top = directory_for_user()
     made = Place(top, probe, "1e77072" if machine == "-m64" else "7fff000")
     give(top)

@@ -11,8 +11,7 @@ import pytest
 
 from tests import helpers
 from tests.oracle import sides
-from tests.oracle.build import BuildError, compile_program
-from tests.probe_root import PROGRAMS
+from tests.probe_root import wide_probe
 from tests.rootfs_fixtures import directory_for_user, give, remove
 
 if TYPE_CHECKING:
@@ -27,12 +26,7 @@ FILES = ("maps", "smaps", "numa_maps", "status", "mounts", "mountinfo")
 @pytest.fixture(scope="module", params=["-m64", "-m32"])
 def root(request: pytest.FixtureRequest) -> Iterator[str]:
     """Make a root with the probe, of 64 or 32 bits, and a directory to bind."""
-    machine: str = request.param
-    try:
-        options = (machine, "-D_FILE_OFFSET_BITS=64", "-static", "-pthread")
-        probe = compile_program([f"{PROGRAMS}/proc_probe.c"], *options, name=f"proc-probe{machine}")
-    except BuildError as error:
-        pytest.skip(str(error))
+    probe = wide_probe("proc_probe", request.param)
     top = directory_for_user()
     for name in ("root/tmp", "root/proc", "root/dev", "root/place", "bound here"):
         os.makedirs(f"{top}/{name}")

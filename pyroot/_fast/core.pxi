@@ -21,6 +21,7 @@ cdef class Core:
 
     cdef View view
     cdef Walk walk
+    cdef public object explainer
 
     def __cinit__(self, bytes rootfs):
         memset(&self.view, 0, sizeof(View))
@@ -186,6 +187,7 @@ cdef class Core:
         return counts, calls
 
     cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
+        global explainer, explaining
         cdef int go[2]
         cdef int report[2]
         cdef int pid, result
@@ -196,6 +198,7 @@ cdef class Core:
         cdef const char *c_cwd = host_cwd
         ended = False
         self._prepare(seccomp)
+        record_fd = self._record()
         loader_fd = _loader_install()
         if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
             raise CoreError(f"pipe: {_os.strerror(errno)}")
@@ -203,6 +206,8 @@ cdef class Core:
         session.kill_on_exit = kill_on_exit
         session.seccomp = seccomp
         session.main_done = session.killing = False
+        explainer = self.explainer
+        explaining = explainer is not None
         session.main_status = 0
         saved_mask_block()
         pid = c_fork()
@@ -242,7 +247,11 @@ cdef class Core:
             c_close(report[0])
             if loader_fd >= 0:
                 c_close(loader_fd)
+            if record_fd >= 0:
+                c_close(record_fd)
             loader32_close()
+            explaining = False
+            explainer = None
             tracees_clear()
             arena_close()
             walk_release(&W1)
@@ -268,6 +277,16 @@ cdef class Core:
         nesting_prepare()
         filter_prepare()
         return 0
+
+    cdef int _record(self):
+        """Keep the view where others of this user can read it (``pyroot ps``): a memfd, which cannot outlive us and cost to clean up."""
+        cdef bytes text = b"pyroot session 1\0" + b"".join([b"%b\0%b\0%d\0" % binding for binding in self.bindings()])
+        cdef int fd = c_memfd_create(b"pyroot-session", MFD_CLOEXEC)
+        if fd >= 0 and c_write(fd, <const char *>text, len(text)) != len(text):
+            # a limit on the size of files: then nobody can look
+            c_close(fd)
+            fd = -1
+        return fd
 
     cdef int _adopt_first(self, int pid, bytes exe, bytes cwd, bint seccomp) except -1:
         cdef Tracee *t = tracee_new(pid)

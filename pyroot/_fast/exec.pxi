@@ -384,7 +384,9 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef const char *path
     cdef int64_t limit, total = 0
     cdef int error
-    cdef int result = exec_target(t, row, &closing)
+    cdef int result
+    chain.opened = False
+    result = exec_target(t, row, &closing)
     if result == 1:
         return R_CONT
     cdef bint check_only = t.nr == NR_execveat and t.args[4] & AT_EXECVE_CHECK_ != 0
@@ -403,6 +405,8 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     if result == 0:
         result = plan_make(t, exec_name)
     if result < 0:
+        if explaining and result != -ESRCH:
+            failed_note(t, row, -result)
         return R_DEAD if result == -ESRCH else answer(t, result)
     edit_start()
     path = plan_loader(t)
@@ -427,6 +431,7 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     plan.exe = NULL
     mm_drop(t.mm)
     t.mm = mm
+    failed_drop(t)
     t.first_exec = False
     t.unjudged = t.filtered
     if t.slot >= 0:

@@ -160,6 +160,7 @@ cdef extern from "<sys/uio.h>" nogil:
 cdef extern from "<sys/wait.h>" nogil:
     pid_t c_waitpid "waitpid"(pid_t, int *, int)
     bint WIFEXITED(int)
+    int WEXITSTATUS(int)
     bint WIFSIGNALED(int)
     bint WIFSTOPPED(int)
     int WSTOPSIG(int)

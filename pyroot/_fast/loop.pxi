@@ -63,7 +63,14 @@ cdef int dispatch(Tracee *t) noexcept nogil:
     if row.handler == H_NONE or handlers[row.handler] == NULL:
         # stopped without a row: never pass it on
         return answer(t, -ENOSYS)
-    return handlers[row.handler](t, row)
+    return gone_or_answer(t, handlers[row.handler](t, row))
+
+cdef inline int gone_or_answer(Tracee *t, int result) noexcept nogil:
+    """Tell ESRCH of a dying process's /proc, which the guest is to see, from a guest that died: that one cannot be answered."""
+    if result != R_DEAD:
+        return result
+    t.exit_action = X_NONE
+    return answer(t, -ESRCH)
 
 cdef int on_call(Tracee *t, int arch) noexcept nogil:
     """A call is about to run: release what the last one held, then translate."""
@@ -194,6 +201,7 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
         start_child(child)
     else:
         child.state = T_NEW
+    failed_drop(parent)
     if not (parent.special and special_event(parent, event, tid)):
         resume(parent, 0, parent.exit_action != X_NONE)
 
@@ -348,6 +356,8 @@ cdef void on_gone(int tid, int status) noexcept nogil:
     if t != NULL:
         if t.special:
             special_gone(t, status)
+        if explaining:
+            failed_tell(t, status, is_main)
         tracee_free(t)
     if tracees.orphans > 0:
         adopt_orphans()

@@ -37,6 +37,14 @@ cdef struct ExecPlan:        # what the loader has to be told at the exec event
     bint compat              # a 32-bit program
     Exe *exe
 
+cdef struct FailedExec:      # the last execve that failed, kept where somebody asked for the reason (failed.pxi)
+    int error                # errno
+    bint found               # the file itself is there
+    bint plain               # names only pyroot's own walk can follow: the errno is all that can be told
+    char *name               # as the guest wrote it (owned)
+    char *tried              # directories in which a search has not found it, with ":" between them (owned)
+    char *cwd                # guest path (owned)
+
 cdef struct Injection:       # calls that a tracee is made to run (lowmap.pxi)
     user_regs_struct saved   # the guest's registers, at its call
     uint64_t address         # where the mapping goes
@@ -72,6 +80,7 @@ cdef struct Tracee:
     Mm *mm
     Fs *fs
     ExecPlan *plan
+    FailedExec *failed       # NULL: none, or nobody asked
     int slot                 # arena slot of the last rewritten call, -1 none
     uint64_t frame[8]        # of that call: the guest's own registers, at 6 its number, at 7 where it goes on
     int hold[2]              # descriptors that the call in progress needs, -1 none
@@ -253,6 +262,7 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
     if t.special:
         special_forget(t)
     tracee_release_call(t)
+    failed_drop(t)
     free(t.note)
     free(t.rooms)
     free(t.injected)

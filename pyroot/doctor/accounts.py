@@ -46,6 +46,11 @@ def _records(view: View, path: bytes, fields: int, numbers: tuple[int, ...]) -> 
     return good, bad
 
 
+def _users(view: View) -> list[list[bytes]]:
+    """List the good records of passwd(5)."""
+    return _records(view, b"/etc/passwd", 7, (2, 3))[0]
+
+
 @check("passwd-missing", ERROR, "/etc/passwd", "without it whoami, ssh, git and sudo do not know who you are")
 def passwd_missing(view: View) -> Iterator[Finding]:
     """Find a root without users."""
@@ -78,8 +83,8 @@ def account_damaged(view: View) -> Iterator[Finding]:
 @check("no-root-account", WARNING, "user 0 in /etc/passwd", "files of the system belong to user 0, and programs ask for the name")
 def no_root_account(view: View) -> Iterator[Finding]:
     """Find a passwd without root."""
-    good, _bad = _records(view, b"/etc/passwd", 7, (2, 3))
-    if view.is_file(b"/etc/passwd") and not any(int(parts[2]) == 0 for parts in good):
+    users = _users(view)
+    if view.is_file(b"/etc/passwd") and not any(int(parts[2]) == 0 for parts in users):
         line = b"root:x:0:0:root:/root:" + _shell(view) + b"\n"
         yield Finding(b"/etc/passwd", "has no user 0", "add root", (AddLines(b"/etc/passwd", line),))
 
@@ -87,8 +92,8 @@ def no_root_account(view: View) -> Iterator[Finding]:
 @check("no-own-account", NOTE, "your own user id in /etc/passwd", "programs say that you do not exist; -R shows the host's file")
 def no_own_account(view: View) -> Iterator[Finding]:
     """Find a passwd that does not know the user."""
-    good, _bad = _records(view, b"/etc/passwd", 7, (2, 3))
-    if good and not any(int(parts[2]) == view.uid for parts in good):
+    users = _users(view)
+    if users and not any(int(parts[2]) == view.uid for parts in users):
         line = b"user%d:x:%d:%d::/:%s\n" % (view.uid, view.uid, os.getegid(), _shell(view))
         yield Finding(
             b"/etc/passwd", f"has no user {view.uid}, which is you", "add a line, or run with -R", (AddLines(b"/etc/passwd", line),)
@@ -105,8 +110,8 @@ def shell_missing(view: View) -> Iterator[Finding]:
     """Find shells that are named and not there."""
     from pyroot.doctor.layout import broken_directories
 
-    good, _bad = _records(view, b"/etc/passwd", 7, (2, 3))
-    shells = {b"/bin/sh"} | {parts[6] for parts in good if int(parts[2]) in (0, view.uid) and parts[6]}
+    users = _users(view)
+    shells = {b"/bin/sh"} | {parts[6] for parts in users if int(parts[2]) in (0, view.uid) and parts[6]}
     for shell in sorted(shells):
         below = any(shell.startswith(directory + b"/") for directory in broken_directories(view))
         if not view.is_file(shell) and not below and not shell.endswith((b"/nologin", b"/false")):
@@ -121,8 +126,8 @@ def shell_missing(view: View) -> Iterator[Finding]:
 )
 def shadow_missing(view: View) -> Iterator[Finding]:
     """Find a passwd that points at a shadow file which is not there."""
-    good, _bad = _records(view, b"/etc/passwd", 7, (2, 3))
-    if any(parts[1] == b"x" for parts in good) and view.stat(b"/etc/shadow") is None:
+    users = _users(view)
+    if any(parts[1] == b"x" for parts in users) and view.stat(b"/etc/shadow") is None:
         yield Finding(b"/etc/shadow", "is missing", "nothing to do unless a program asks for passwords")
 
 

@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyroot import report
-from pyroot.doctor.programs import host_library, symbol_version
+from pyroot.doctor.libraries import host_library, symbol_version
 from pyroot.doctor.tree import tree_of
 from pyroot.doctor.view import View
-from pyroot.doctor.words import Words, colour, json_text, put, require_elftools, root_directory, safe
+from pyroot.doctor.words import Words, colour, flags, json_text, put, require_elftools, root_directory, safe
 from pyroot.elf.closure import (
     ELF_INTERPRETER,
     ENV_PROGRAM,
@@ -62,18 +62,6 @@ file or a directory is copied as data. What the root has already stays as it is.
   -v, --verbose     name what is there already, too
   -h, --help        print this help
 """
-_FLAGS = {
-    "--tree": "tree",
-    "--dry-run": "dry-run",
-    "--json": "json",
-    "-q": "quiet",
-    "--quiet": "quiet",
-    "-v": "verbose",
-    "--verbose": "verbose",
-    "-h": "help",
-    "--help": "help",
-    "--usage": "help",
-}
 CHARACTER_SETS = "character set"
 _LIBRARY_KINDS = (LIBRARY, PLAIN_LIBRARY, ELF_INTERPRETER, NSS_MODULE, GLIBC_HELPER, CHARACTER_SETS)
 _NAME_CALLS = (
@@ -114,7 +102,7 @@ class Action:
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("copy", argv, _FLAGS, {"--from": "from"})
+    words = Words("copy", argv, flags("json", "dry-run", "quiet", "verbose", tree="--tree"), {"--from": "from"})
     if "help" in words.flags:
         put(USAGE)
         return 0

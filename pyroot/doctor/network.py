@@ -60,7 +60,7 @@ def services_missing(view: View) -> Iterator[Finding]:
     """Find a root without the names of ports."""
     for path in (b"/etc/services", b"/etc/protocols"):
         if view.stat(path) is None:
-            steps = (Copy(path, path),) if os.path.isfile(path) else ()
+            steps = (Copy(path),) if os.path.isfile(path) else ()
             yield Finding(path, "is missing", "pyroot copy, or -b", steps)
 
 
@@ -127,7 +127,7 @@ def terminfo_missing(view: View) -> Iterator[Finding]:
         return
     source = next((path for path in (base + b"/" + short for base in _TERMINFO) if os.path.isfile(path)), b"")
     path = source or b"/usr/share/terminfo/" + short
-    yield Finding(path, f"terminal {os.fsdecode(term)} is not described", "TERM=xterm, or copy it", (Copy(path, path),) if source else ())
+    yield Finding(path, f"terminal {os.fsdecode(term)} is not described", "TERM=xterm, or copy it", (Copy(path),) if source else ())
 
 
 @check(

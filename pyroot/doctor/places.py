@@ -82,12 +82,7 @@ def run_missing(view: View) -> Iterator[Finding]:
 )
 def directory_closed(view: View) -> Iterator[Finding]:
     """Find directories of the system that the user cannot enter or list."""
-    seen: set[bytes] = set()
-    for path in _WAYS:
-        trace, status = view.find(path), view.stat(path)
-        if trace is None or status is None or trace.real in seen or not stat.S_ISDIR(status.st_mode):
-            continue
-        seen.add(trace.real)
+    for path, trace, status in view.each(_WAYS, stat.S_ISDIR):
         mode = stat.S_IMODE(status.st_mode)
         open_to_us = mode & 0o555 if view.uid == 0 else view.may(status, os.R_OK | os.X_OK)
         if not open_to_us or (view.uid == 0 and not mode & 0o111):

@@ -7,26 +7,29 @@ are followed inside the root; what is replaced is replaced whole. Not decided he
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pyroot.elf.rooted import Rooted
 from pyroot.rootfs.install import Installer
 
 
 @dataclass(frozen=True)
-class Step:
-    """One change. `told` is its line."""
+class Step(ABC):
+    """One change of what is at `path`. `LINE` is its line, as str.format takes it with the step as argument 0."""
 
+    LINE: ClassVar[str]
     path: bytes
 
     @property
     def told(self) -> str:
         """Say what will be done, as a command would be written."""
-        raise NotImplementedError
+        return self.LINE.format(self)
 
+    @abstractmethod
     def do(self, root: bytes) -> None:
         """Make the change in the root directory `root` (canonical). Raises OSError or PyrootError."""
-        raise NotImplementedError
 
     @property
     def shown(self) -> str:
@@ -38,12 +41,8 @@ class Step:
 class Chmod(Step):
     """Add or set mode bits of a file or directory."""
 
+    LINE = "chmod {0.mode:04o} {0.shown}"
     mode: int
-
-    @property
-    def told(self) -> str:
-        """Say it as chmod would be called."""
-        return f"chmod {self.mode:04o} {self.shown}"
 
     def do(self, root: bytes) -> None:
         """Change the mode of what the path leads to."""
@@ -59,12 +58,8 @@ class Chmod(Step):
 class MakeDirectory(Step):
     """Make a directory with its parents."""
 
+    LINE = "mkdir -p -m {0.mode:04o} {0.shown}"
     mode: int = 0o755
-
-    @property
-    def told(self) -> str:
-        """Say it as mkdir would be called."""
-        return f"mkdir -p -m {self.mode:04o} {self.shown}"
 
     def do(self, root: bytes) -> None:
         """Make it."""
@@ -72,16 +67,28 @@ class MakeDirectory(Step):
 
 
 @dataclass(frozen=True)
-class WriteFile(Step):
-    """Write a small text file that is missing."""
+class _Text(Step):
+    """A step that writes text."""
 
     content: bytes
 
     @property
-    def told(self) -> str:
-        """Name the file and its size in lines."""
-        lines = self.content.count(b"\n")
-        return f"write {self.shown} ({lines} line{'s' * (lines != 1)})"
+    def lines(self) -> str:
+        """Count the lines, in words."""
+        number = self.content.count(b"\n")
+        return f"{number} line{'s' * (number != 1)}"
+
+    @property
+    def one_line(self) -> str:
+        """Show the text in one line."""
+        return os.fsdecode(self.content.rstrip()).replace("\n", " | ")
+
+
+@dataclass(frozen=True)
+class WriteFile(_Text):
+    """Write a small text file that is missing."""
+
+    LINE = "write {0.shown} ({0.lines})"
 
     def do(self, root: bytes) -> None:
         """Write it; a link that leads nowhere is taken away first, since it is what is being mended."""
@@ -92,15 +99,10 @@ class WriteFile(Step):
 
 
 @dataclass(frozen=True)
-class AddLines(Step):
+class AddLines(_Text):
     """Add lines at the end of a text file."""
 
-    content: bytes
-
-    @property
-    def told(self) -> str:
-        """Show the lines."""
-        return f"add to {self.shown}: {os.fsdecode(self.content.rstrip()).replace(chr(10), ' | ')}"
+    LINE = "add to {0.shown}: {0.one_line}"
 
     def do(self, root: bytes) -> None:
         """Add what is not there yet."""
@@ -115,12 +117,13 @@ class AddLines(Step):
 class Link(Step):
     """Make a symbolic link, in the place of one that leads nowhere or of nothing."""
 
+    LINE = "ln -sfn {0.target} {0.shown}"
     text: bytes
 
     @property
-    def told(self) -> str:
-        """Say it as ln would be called."""
-        return f"ln -sfn {os.fsdecode(self.text)} {self.shown}"
+    def target(self) -> str:
+        """Give the text of the link for a message."""
+        return os.fsdecode(self.text)
 
     def do(self, root: bytes) -> None:
         """Make it; anything but a link in its place is an error."""
@@ -132,30 +135,22 @@ class Link(Step):
 
 @dataclass(frozen=True)
 class Copy(Step):
-    """Copy a file of this host, and for a program all that it needs, to the same place of the root."""
+    """Copy a file of this host, and for a program all that it needs, to its place in the root."""
 
-    source: bytes
-
-    @property
-    def told(self) -> str:
-        """Say it as the verb would be called."""
-        return f"pyroot copy {self.shown}" if self.source == self.path else f"copy {os.fsdecode(self.source)} to {self.shown}"
+    LINE = "pyroot copy {0.shown}"
 
     def do(self, root: bytes) -> None:
         """Copy it, with everything that a program or library needs."""
         from pyroot.doctor.copy import copy_into
 
-        copy_into(root, [self.source])
+        copy_into(root, [self.path])
 
 
 @dataclass(frozen=True)
 class LoaderIndex(Step):
     """Complete ld.so.cache with the libraries that programs of the root need."""
 
-    @property
-    def told(self) -> str:
-        """Say what an ldconfig inside would have done."""
-        return f"complete {self.shown} (what ldconfig does)"
+    LINE = "complete {0.shown} (what ldconfig does)"
 
     def do(self, root: bytes) -> None:
         """Write the index anew from what ld.so.conf names."""

@@ -7,14 +7,15 @@ The checks are rows of `registry`; what a mend does is in `steps`.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from pyroot.doctor import registry
 from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
 from pyroot.doctor.steps import Step
 from pyroot.doctor.view import Bound, View
-from pyroot.doctor.words import Progress, Words, colour, json_text, put, require_elftools, root_directory, safe
+from pyroot.doctor.words import Progress, Words, colour, flags, json_text, put, require_elftools, root_directory, safe
 from pyroot.elf.rooted import Rooted
-from pyroot.errors import PyrootError, text_of
+from pyroot.errors import EXIT_FAILURE, PyrootError, text_of
 
 USAGE = """\
 usage: pyroot doctor [OPTION...] ROOTFS [COMMAND...]
@@ -25,6 +26,8 @@ every program in the usual directories. Exit status: 1 if there is an error, 0 i
 
   -R                 see it as pyroot -R does, with the usual host paths bound
   -b HOST[:GUEST]    see it with this binding
+  --against FILE     also tell what is not as it was when pyroot checklist wrote FILE;
+                     what was found then already is left out
   --fix              mend what can be mended safely; every step is shown first
   --dry-run          with --fix: only show the steps
   --json             print the findings as JSON
@@ -43,21 +46,8 @@ Exit status: 1 if there is an error, 0 if not.
   -v, --verbose      name what is well, too
   -h, --help         print this help
 """
-_FLAGS = {
-    "-R": "recommended",
-    "--fix": "fix",
-    "--dry-run": "dry-run",
-    "--json": "json",
-    "--list": "list",
-    "-q": "quiet",
-    "--quiet": "quiet",
-    "-v": "verbose",
-    "--verbose": "verbose",
-    "-h": "help",
-    "--help": "help",
-    "--usage": "help",
-}
-_VALUES = {"-b": "bind", "--bind": "bind", "-r": "root", "--rootfs": "root"}
+_FLAGS = flags("json", "dry-run", "quiet", "verbose", recommended="-R", fix="--fix", list="--list")
+_VALUES = {"--against": "against", "-b": "bind", "--bind": "bind", "-r": "root", "--rootfs": "root"}
 _SAME_CODE = 8  # findings of one code that are printed without -v
 
 
@@ -77,14 +67,13 @@ def main(argv: list[str]) -> int:
     root = root_directory("doctor", names[0])
     if "fix" in words.flags and "dry-run" not in words.flags and os.path.samefile(root, "/"):
         raise PyrootError(f"doctor: {names[0]}: is the root of this host, which --fix leaves alone", "leave --fix out, or add --dry-run")
-    view = _make_view(root, names, words)
-    findings = examine(view)
+    known = _known_list(words.values.get("against", []))
+    view, findings = _look(root, names, words, known)
     done: list[tuple[Step, str]] = []
     if "fix" in words.flags or "dry-run" in words.flags:
         done = mend(root, findings, "dry-run" in words.flags, "json" in words.flags)
         if done and "dry-run" not in words.flags:
-            view = _make_view(root, names, words)
-            findings = examine(view)
+            view, findings = _look(root, names, words, known)
     if "json" in words.flags:
         put(json_text(as_json(view, findings, done)))
     else:
@@ -92,9 +81,34 @@ def main(argv: list[str]) -> int:
     return int(any(finding.severity == ERROR for finding in findings))
 
 
+def _known_list(names: list[str]) -> dict[str, Any] | None:
+    """Read the list that --against names."""
+    if not names:
+        return None
+    from pyroot.manifest.snapshot import entries_of
+
+    if os.path.isdir(names[-1]):
+        raise PyrootError(f"doctor: --against {names[-1]}: is a directory", "pyroot checklist ROOTFS -o FILE writes the list")
+    try:
+        return entries_of("doctor", names[-1])
+    except PyrootError as error:
+        error.exit_code = EXIT_FAILURE
+        raise
+
+
+def _look(root: bytes, names: list[str], words: Words, known: dict[str, Any] | None) -> tuple[View, list[Finding]]:
+    """Examine the root as it is now; what a list knows already is left out."""
+    view = _make_view(root, names, words)
+    if known is None:
+        return view, examine(view)
+    view.expected = known["entries"]
+    old = {(one.get("code"), one.get("path"), one.get("what")) for one in known["findings"]}
+    return view, [one for one in examine(view) if (one.code, safe(one.path), safe(one.what)) not in old]
+
+
 def check_main(argv: list[str]) -> int:
     """Run `pyroot check` on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("check", argv, {name: value for name, value in _FLAGS.items() if value in ("json", "verbose", "help")}, {})
+    words = Words("check", argv, flags("json", "verbose"), {})
     if "help" in words.flags:
         put(CHECK_USAGE)
         return 0

@@ -10,11 +10,16 @@ import errno
 import os
 import shlex
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pyroot.elf.closure import Closure, Item
-from pyroot.elf.rooted import MAX_LINKS, Rooted, Trace
+from pyroot.elf.rooted import Rooted, Trace
 from pyroot.elf.versions import Versions, read_versions
+
+if TYPE_CHECKING:
+    from pyroot.manifest.compare import Change
+    from pyroot.manifest.entry import Entry
 
 PROGRAM_DIRECTORIES = (b"/usr/local/sbin", b"/usr/local/bin", b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin")
 
@@ -63,6 +68,8 @@ class View:
         self._closure: Closure | None = None
         self._versions: dict[bytes, Versions] = {}
         self.progress: Callable[[str], None] = lambda text: None
+        self.expected: Sequence[Entry] | None = None  # of a list that the root is checked against
+        self._differences: Sequence[Change] | None = None
 
     # --- files ---
 
@@ -100,31 +107,7 @@ class View:
 
     def dead_end(self, path: bytes) -> bytes:
         """Give the canonical guest path of the first thing that is missing on the way of a path; empty when nothing is."""
-        pending = path.split(b"/")[::-1]
-        real = b""
-        links = 0
-        while pending:
-            name = pending.pop()
-            if name in (b"", b"."):
-                continue
-            if name == b"..":
-                real = real.rpartition(b"/")[0]
-                continue
-            here = real + b"/" + name
-            try:
-                text = self.rooted.text(here)
-            except OSError:
-                return here
-            if text is None:
-                real = here
-                continue
-            links += 1
-            if links > MAX_LINKS:
-                return here
-            if text.startswith(b"/"):
-                real = b""
-            pending += text.split(b"/")[::-1]
-        return b""
+        return self.rooted.dead_end(path)
 
     def is_directory(self, path: bytes) -> bool:
         """Tell whether a path leads to a directory."""
@@ -164,6 +147,15 @@ class View:
         if root and text.startswith(root + "/"):
             text = self.spelled.rstrip("/") + text[len(root) :]
         return shlex.quote(text)
+
+    def each(self, paths: Iterable[bytes], kind: Callable[[int], bool]) -> Iterator[tuple[bytes, Trace, os.stat_result]]:
+        """Follow paths and give those that lead to a file of this kind (stat.S_ISREG and so on), each file once."""
+        seen: set[bytes] = set()
+        for path in paths:
+            trace, status = self.find(path), self.stat(path)
+            if trace is not None and status is not None and trace.real not in seen and kind(status.st_mode):
+                seen.add(trace.real)
+                yield path, trace, status
 
     # --- rights ---
 
@@ -207,15 +199,21 @@ class View:
                 yield directory + b"/" + name, trace.real + b"/" + name
 
     def _programs(self) -> Iterator[bytes]:
-        seen: set[bytes] = set()
-        for path, _place in self.program_files():
-            status = self.stat(path)
-            trace = self.rooted.find(path)
-            if status is None or trace is None or not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o111:
-                continue
-            if trace.real not in seen and self.may(status, os.R_OK):
-                seen.add(trace.real)
+        for path, _trace, status in self.each((path for path, _place in self.program_files()), stat.S_ISREG):
+            if status.st_mode & 0o111 and self.may(status, os.R_OK):
                 yield path
+
+    @property
+    def differences(self) -> Sequence[Change]:
+        """List what is not as in the list that the root is checked against; nothing without a list."""
+        if self._differences is None:
+            self._differences = []
+            if self.expected is not None:
+                from pyroot.manifest.compare import compare
+                from pyroot.manifest.scan import scan
+
+                self._differences = compare(self.expected, scan(self.rooted.root or b"/", True, self.progress))
+        return self._differences
 
     def versions(self, real: bytes) -> Versions:
         """Read the symbol versions of a file of the root, once."""

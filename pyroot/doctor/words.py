@@ -1,6 +1,6 @@
-"""What the verbs of this package share: reading their words, the root that is named, colours, progress.
+"""What verbs share: reading their words, the root that is named, colours, progress.
 
-Decides: the spelling rules of these verbs (options anywhere before "--"), and how standard output and a terminal are used.
+Decides: the spelling rules of verbs (options anywhere before "--"), and how standard output and a terminal are used.
 """
 
 from __future__ import annotations
@@ -12,8 +12,27 @@ import time
 from pyroot import report
 from pyroot.errors import PyrootError, text_of
 
-_COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "note": "\x1b[36m", "fix": "\x1b[32m"}
+# Flags that every verb spells alike; each names those that it takes.
+FLAGS = {
+    "--json": "json",
+    "--dry-run": "dry-run",
+    "-q": "quiet",
+    "--quiet": "quiet",
+    "-v": "verbose",
+    "--verbose": "verbose",
+    "-h": "help",
+    "--help": "help",
+    "--usage": "help",
+}
+_COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "note": "\x1b[36m", "fix": "\x1b[32m",
+            "gone": "\x1b[31m", "new": "\x1b[32m", "changed": "\x1b[33m"}  # fmt: skip
 _RESET = "\x1b[0m"
+
+
+def flags(*names: str, **own: str) -> dict[str, str]:
+    """Give the spellings of the common flags of these names, of help, and of a verb's own: ``flags("json", fix="--fix")``."""
+    found = {spelling: name for spelling, name in FLAGS.items() if name in (*names, "help")}
+    return found | {spelling: name for name, spelling in own.items()}
 
 
 class Words:

@@ -66,7 +66,17 @@ class Rooted:
         with open(host, "rb") as file:
             return file.read()
 
-    def _follow(self, guest_path: bytes) -> Trace:
+    def dead_end(self, guest_path: bytes) -> bytes:
+        """Give the canonical path of the first thing that is missing on the way of a path; empty when it leads somewhere."""
+        passed = [b"/"]
+        try:
+            self._follow(guest_path, passed)
+        except OSError:
+            return passed[-1]
+        return b""
+
+    def _follow(self, guest_path: bytes, passed: list[bytes] | None = None) -> Trace:
+        """Follow a path; add every place on the way to `passed` before it is looked at."""
         pending = guest_path.split(b"/")[::-1]
         links: list[tuple[bytes, bytes]] = []
         real = b""
@@ -80,6 +90,8 @@ class Rooted:
                 real = real.rpartition(b"/")[0]
                 continue
             here = real + b"/" + name
+            if passed is not None:
+                passed.append(here)
             text = self.text(here)
             if text is None:
                 real = here

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from pyroot.elf.ldcache import CacheEntry, conf_directories, parse_cache
@@ -87,7 +88,7 @@ def origin_of(path: bytes) -> bytes:
     return os.path.dirname(path) or b"/"
 
 
-class Search:
+class Search(ABC):
     """What both kinds of loader share. One object serves one interpreter inside one root."""
 
     musl = False
@@ -97,9 +98,9 @@ class Search:
         self.rooted = rooted
         self.identity = identity
 
+    @abstractmethod
     def find(self, name: bytes, wanter: Loaded, main: Loaded) -> Found | None:
         """Find the file that `name` in DT_NEEDED of `wanter` means. Raises BadLibrary where the loader would fail."""
-        raise NotImplementedError
 
     def is_self(self, name: bytes) -> bool:
         """Tell whether the name means the loader itself."""

@@ -25,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "call.h"
+
 enum { CALLS = 24, LAST = 480 };
 static uint64_t state;
 static char *pages;             /* two pages, then a hole */
@@ -67,18 +69,6 @@ static int harmless80(long number)
         if (number == left_out[i])
             return 0;
     return 1;
-}
-
-static long call(long number, const long *a)
-{
-    long result;
-    register long r10 __asm__("r10") = a[3];
-    register long r8 __asm__("r8") = a[4];
-    register long r9 __asm__("r9") = a[5];
-
-    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
 }
 
 static long call80(long number, const long *a)

@@ -1,0 +1,107 @@
+"""Checks of a root against the list that was written down while it worked (`pyroot checklist`).
+
+Decides: how grave a difference is, and which can be mended from what the list says. Without a list nothing is found. What
+differs is `pyroot.manifest.compare`'s to say.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
+from pyroot.doctor.steps import Chmod, Link, MakeDirectory, Step
+from pyroot.doctor.view import View
+from pyroot.manifest.compare import CHANGED, GONE, NEW, Change, folded
+from pyroot.manifest.diff import told
+from pyroot.manifest.entry import DIRECTORY, LINK, Entry
+
+# What programs write by themselves while a root is used.
+_BUSY = (b"/tmp/", b"/run/", b"/home/", b"/root/", b"/dev/", b"/proc/", b"/var/tmp/", b"/var/run/",
+         b"/var/cache/", b"/var/log/", b"/var/lib/")  # fmt: skip
+_RIGHTS = ("mode", "owner")
+
+
+def _severity(path: bytes, severity: str) -> str:
+    return NOTE if path.startswith(_BUSY) else severity
+
+
+def _of(one: Change) -> str:
+    return f" (of {one.package})" if one.package else ""
+
+
+@check("list-missing", ERROR, "with --against: files that the list has", "the root worked with it, and what needs it fails now")
+def list_missing(view: View) -> Iterator[Finding]:
+    """Find what has gone since the list was written."""
+    for one, below in folded([one for one in view.differences if one.kind == GONE]):
+        entry = one.before
+        if entry is None:
+            continue
+        more = f", with {below} files below it" if below else ""
+        steps: tuple[Step, ...] = ()
+        if entry.type == DIRECTORY:
+            steps = (MakeDirectory(one.path, entry.mode),)
+        elif entry.type == LINK and entry.target is not None:
+            steps = (Link(one.path, entry.target),)
+        mend = f"install {one.package} again" if one.package else "bring it back"
+        what = f"is no longer there: {_kind(entry)}{_of(one)}{more}"
+        yield Finding(one.path, what, mend, steps, severity=_severity(one.path, ERROR))
+
+
+def _kind(entry: Entry) -> str:
+    if entry.type == LINK and entry.target is not None:
+        return f"link to {os.fsdecode(entry.target)}"
+    return {DIRECTORY: "directory"}.get(entry.type, entry.type)
+
+
+@check("list-rights", ERROR, "with --against: modes and owners", "who could use it while the root worked perhaps cannot now")
+def list_rights(view: View) -> Iterator[Finding]:
+    """Find files whose mode or owner is another than in the list."""
+    for one in view.differences:
+        facts = [fact for fact in one.facts if fact[0] in _RIGHTS]
+        if one.kind != CHANGED or not facts or one.before is None or "type" in [fact[0] for fact in one.facts]:
+            continue
+        status = view.stat(one.path)
+        steps: tuple[Step, ...] = ()
+        mend = f"chown {one.before.uid}:{one.before.gid} {view.outside(one.path)}"
+        if facts[0][0] == "mode":
+            mend = f"chmod {one.before.mode:04o} {view.outside(one.path)}"
+            if len(facts) == 1 and one.before.type != LINK and status is not None and view.owns(status):
+                steps = (Chmod(one.path, one.before.mode),)
+        # More rights than before keep nobody from working.
+        worse = any(name == "owner" for name, _before, _after in facts) or _lost(one)
+        yield Finding(
+            one.path,
+            f"{'; '.join(told(*fact) for fact in facts)}{_of(one)}",
+            mend,
+            steps,
+            severity=_severity(one.path, ERROR if worse else WARNING),
+        )
+
+
+def _lost(one: Change) -> bool:
+    return bool(one.before and one.after and one.before.mode & ~one.after.mode & (0o777 | stat.S_ISVTX))
+
+
+@check("list-changed", WARNING, "with --against: type, size, content, target", "a program, library or setting is not the one that worked")
+def list_changed(view: View) -> Iterator[Finding]:
+    """Find files whose content is another than in the list."""
+    for one in view.differences:
+        facts = [fact for fact in one.facts if fact[0] not in _RIGHTS]
+        if one.kind != CHANGED or not facts or one.before is None:
+            continue
+        steps: tuple[Step, ...] = ()
+        if one.before.type == LINK and one.before.target is not None and one.after is not None and one.after.type == LINK:
+            steps = (Link(one.path, one.before.target),)
+        mend = f"install {one.package} again, if that was not meant" if one.package else "look whether that was meant"
+        what = f"{'; '.join(told(*fact) for fact in facts)}{_of(one)}"
+        yield Finding(one.path, what, mend, steps, severity=_severity(one.path, WARNING))
+
+
+@check("list-new", NOTE, "with --against: files that the list has not", "a file in an early place of a search hides the one that worked")
+def list_new(view: View) -> Iterator[Finding]:
+    """Name what has come since the list was written."""
+    for one, below in folded([one for one in view.differences if one.kind == NEW]):
+        more = f", with {below} files below it" if below else ""
+        yield Finding(one.path, f"was not there{_of(one)}{more}", "look whether it is meant")

@@ -1,0 +1,103 @@
+"""What the checks of programs and of libraries share: who wants what is missing, and what this host could give.
+
+Decides: how missing things are put together and named, so that one defect gives one finding. The checks are in `programs`
+and `libraries`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from pyroot.doctor.layout import broken_directories
+from pyroot.doctor.steps import Copy, Step
+from pyroot.doctor.view import View, shown_names
+from pyroot.elf.closure import Item
+from pyroot.elf.ldcache import conf_directories, parse_cache
+from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, Identity
+from pyroot.elf.search import GlibcSearch
+
+_MACHINES = {"x86_64": EM_X86_64, "aarch64": EM_AARCH64}
+
+
+def grouped(view: View, items: list[Item]) -> dict[bytes, list[Item]]:
+    """Put what is missing together by its name; what belongs to a program for another machine is left out."""
+    foreign = {path for path, _identity in foreign_programs(view)}
+    found: dict[bytes, list[Item]] = {}
+    for item in items:
+        above = view.closure.programs_over(item)
+        if not above or above[-1].path not in foreign:
+            found.setdefault(item.path, []).append(item)
+    return found
+
+
+def wanted_by(view: View, items: list[Item]) -> str:
+    """Name those that want something, and for one library among others the program that all this is for."""
+    who = list(dict.fromkeys(item.needed_by for item in items if item.needed_by))
+    text = shown_names(who)
+    if len(who) == 1:
+        above = view.closure.programs_over(items[0])
+        if len(above) > 1:
+            text += f" (for {os.fsdecode(above[-1].path)})"
+    return text
+
+
+def copy_of(view: View, path: bytes) -> tuple[str, tuple[Step, ...]]:
+    """Give the command and the step that copy a file of this host, when it has one there."""
+    if view.rooted.root and os.path.isfile(path) and os.access(path, os.R_OK):
+        return f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(path))}", (Copy(path),)
+    return "", ()
+
+
+def in_broken_directory(view: View, path: bytes) -> bool:
+    """Tell whether a path lies in a directory that a finding about merged-/usr names already."""
+    return any(path.startswith(directory + b"/") for directory in broken_directories(view))
+
+
+def damage_of(view: View, item: Item) -> str:
+    """Tell what is wrong with a missing item when it is there and no sound ELF file."""
+    for word in ("the file is empty", "too short", "damaged ELF", "lies outside", "not an ELF file", "out of range"):
+        if word in item.problem:
+            return item.problem.rpartition(": ")[2] if item.problem.startswith("/") else item.problem
+    return ""
+
+
+def _runs(identity: Identity) -> bool:
+    """Tell whether programs of this kind run under this pyroot."""
+    from pyroot.explain import runs_i386
+
+    if identity.bits == 32:
+        return identity.machine == EM_386 and os.uname().machine == "x86_64" and runs_i386()
+    return identity.machine == _MACHINES.get(os.uname().machine, identity.machine)
+
+
+def foreign_programs(view: View) -> list[tuple[bytes, Identity]]:
+    """List the programs for another processor."""
+    return [
+        (path, objects[0].elf.identity) for path, objects in view.closure.images.items() if objects and not _runs(objects[0].elf.identity)
+    ]
+
+
+def readable(view: View, path: bytes) -> bool:
+    """Tell whether the user may read what a path leads to."""
+    status = view.stat(path)
+    return status is not None and view.may(status, os.R_OK)
+
+
+def candidates(view: View, name: bytes) -> list[bytes]:
+    """List the places where a loader of this root looks for a library and where a file of that name is."""
+    if b"/" in name:
+        return [name] if view.is_file(name) else []
+    directories: list[bytes] = []
+    for objects in view.closure.images.values():
+        search = view.closure.search_of(objects[0].elf)
+        if isinstance(search, GlibcSearch):
+            directories += [*conf_directories(view.rooted, search.conf_path), *search.system_directories]
+        directories += [b"/lib", b"/usr/lib", b"/usr/local/lib"]
+        break
+    try:
+        entries = parse_cache(view.read(b"/etc/ld.so.cache") or b"")
+    except ValueError:
+        entries = []
+    directories += [os.path.dirname(entry.path) for entry in entries if entry.name == name]
+    return [path for path in (one + b"/" + name for one in dict.fromkeys(directories)) if view.is_file(path)]

@@ -1,0 +1,272 @@
+"""`pyroot files`: which files the processes in guests have open, and who has a file open.
+
+Decides: the verb's options, what counts as a file's match, the columns and the JSON. Paths are the guest's; what it has no
+name for is shown by the host's. No file is opened to be looked at: stat(2) of the links in /proc tells kind and size.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyroot.doctor.words import Words, flags, json_text, put, safe
+from pyroot.errors import PyrootError
+from pyroot.look import proc
+from pyroot.look.ps import numbers, shown
+from pyroot.look.sessions import Session, chosen, command_of, find, program_of, user_of
+from pyroot.look.sockets import Socket, Tables, Wanted, inode_of, wanted
+
+USAGE = """\
+usage: pyroot files [OPTION...] [PATH...]
+
+List what the processes in guests have open: files, sockets, pipes, the working directory
+(cwd), the program (txt) and what is mapped (mem). With PATH: who has that file open,
+under whatever name. Paths are those of the guests. Nothing is stopped by being looked at.
+Exit status: 0 if something is listed, 1 if nothing is.
+
+  -p PID[,PID...]  only these: processes, or whole sessions by their supervisor's number
+  +D DIR           only what lies in DIR or below it
+  -i[ADDRESS]      only Internet sockets: [46][tcp|udp][@ADDRESS][:PORT[-PORT]]
+  -m, --mapped     files that are only mapped, too (with PATH and +D they always are)
+  --host           PATH and DIR are the host's paths
+  --json           print it as JSON
+  -h, --help       print this help
+"""
+_KINDS = {
+    stat.S_IFREG: "REG",
+    stat.S_IFDIR: "DIR",
+    stat.S_IFCHR: "CHR",
+    stat.S_IFBLK: "BLK",
+    stat.S_IFIFO: "FIFO",
+    stat.S_IFLNK: "LINK",
+    stat.S_IFSOCK: "sock",
+}
+_ACCESS = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "u"}
+
+
+@dataclass(frozen=True)
+class Open:
+    """One open file. `use` is cwd, txt, mem, or a descriptor's number with r, w or u; `path` is the guest's if `inside`."""
+
+    use: str
+    kind: str
+    path: bytes
+    inside: bool
+    host: bytes
+    file: tuple[int, int]  # device and inode
+    size: int | None = None
+    offset: int | None = None
+    socket: Socket | None = None
+
+    @property
+    def name(self) -> str:
+        """Give the name for people: the path, or what the socket is connected to."""
+        one = self.socket
+        if one is None:
+            return shown(self.path, self.inside)
+        if one.local is not None:
+            ends = f"{one.protocol} {one.local}" + (f"->{one.remote}" if one.remote else "")
+            return ends + (f" ({one.state})" if one.state else "")
+        text = f"{shown(self.path, self.inside)} " if self.path else ""
+        return " ".join(f"{text}{one.protocol} {one.state}".split())
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
+    words, below, internet = _words(argv)
+    if "help" in words.flags:
+        put(USAGE)
+        return 0
+    choice = _Choice([os.fsencode(path) for path in words.rest], below, internet, "mapped" in words.flags, "host" in words.flags)
+    tables = Tables()
+    listed: list[dict[str, object]] = []
+    head = f"{'COMMAND':<15} {'PID':>7} {'USER':<10} {'FD':>5} {'TYPE':<7} {'SIZE/OFF':>9} {'NODE':>9} NAME"
+    for session in chosen(find(), numbers("files", words.values.get("pid", []))):
+        wanted_files = choice.in_session(session)
+        for status in session.members:
+            for one in open_files(session, status, tables, choice.mapped):
+                if not wanted_files(one):
+                    continue
+                if "json" not in words.flags:
+                    put(f"{head}\n" if not listed else "")
+                    put(_line(status, one) + "\n")
+                listed.append(as_json(session, status, one))
+    if "json" in words.flags:
+        put(json_text({"files": listed}))
+    return 0 if listed else 1
+
+
+def _words(argv: list[str]) -> tuple[Words, list[bytes], list[Wanted]]:
+    """Take out the options that are spelled as for lsof, and read the others."""
+    rest: list[str] = []
+    below: list[bytes] = []
+    internet: list[Wanted] = []
+    pending = list(argv)
+    while pending:
+        word = pending.pop(0)
+        if word == "--":
+            rest += [word, *pending]
+            break
+        if word == "+D":
+            if not pending:
+                raise PyrootError("files: +D: the value is missing", "+D DIR lists what is open in DIR and below")
+            below.append(os.fsencode(pending.pop(0)))
+        elif word.startswith("-i"):
+            internet.append(wanted(word[2:]))
+        elif word in ("-p", "--pid") and pending:
+            rest += [word, pending.pop(0)]
+        else:
+            rest.append(word)
+    known = flags("json", mapped="-m", host="--host") | {"--mapped": "mapped"}
+    return Words("files", rest, known, {"-p": "pid", "--pid": "pid"}), below, internet
+
+
+class _Choice:
+    """What the user asks for. Paths mean something else in each session."""
+
+    def __init__(self, paths: list[bytes], below: list[bytes], internet: list[Wanted], everything: bool, host: bool) -> None:
+        self.paths = [os.path.abspath(path) if host else b"/" + path.lstrip(b"/") for path in paths]
+        self.below = [os.path.realpath(path) if host else b"/" + path.strip(b"/") for path in below]
+        self.internet = internet
+        self.host = host
+        self.mapped = everything or bool(paths or below)
+
+    def in_session(self, session: Session) -> _Match:
+        """Find out what the paths lead to in a session."""
+        files: set[tuple[int, int]] = set()
+        for path in self.paths:
+            host = path if self.host else session.host(path)
+            try:
+                status = os.stat(host) if host is not None else None
+            except OSError:
+                status = None
+            if status is not None:
+                files.add((status.st_dev, status.st_ino))
+        below = list(self.below)
+        if not self.host and session.core is not None:
+            for at, directory in enumerate(below):
+                try:
+                    below[at] = session.core.resolve(directory)[0]
+                except OSError:
+                    continue  # gone, or never there: its name is all that can match
+        return _Match(self, files, [b"" if directory == b"/" else directory for directory in below])
+
+
+@dataclass(frozen=True)
+class _Match:
+    """What is wanted in one session: called with each open file."""
+
+    choice: _Choice
+    files: set[tuple[int, int]]
+    below: list[bytes]
+
+    def __call__(self, one: Open) -> bool:
+        choice = self.choice
+        if not (choice.paths or choice.below or choice.internet):
+            return True
+        if one.socket is not None and any(wish.matches(one.socket) for wish in choice.internet):
+            return True
+        name = one.host if choice.host else one.path if one.inside else b""
+        if choice.paths and (one.file in self.files or name.removesuffix(b" (deleted)") in choice.paths):
+            return True
+        return name.startswith(b"/") and any(name == directory or name.startswith(directory + b"/") for directory in self.below)
+
+
+def open_files(session: Session, status: proc.Status, tables: Tables, mapped: bool) -> Iterator[Open]:
+    """List what a process has open: working directory, program, mapped files if they are wanted, descriptors in order."""
+    yield from _link(session, status.pid, "cwd", "cwd", tables)
+    program = program_of(status)
+    seen: set[tuple[int, int]] = set()
+    for mapping in [program] if program else []:
+        seen.add((mapping.device, mapping.inode))
+        yield _mapped(session, status.pid, "txt", mapping)
+    for mapping in proc.mappings(status.pid) if mapped else ():
+        # The loader and the arena are pyroot's; shared memory and memfds of the guest have no path that others could name.
+        own = mapping.path.startswith((b"/memfd:", b"/SYSV", b"/dev/zero")) or not mapping.path.startswith(b"/")
+        if not own and (mapping.device, mapping.inode) not in seen:
+            seen.add((mapping.device, mapping.inode))
+            yield _mapped(session, status.pid, "mem", mapping)
+    numbers_open = proc.descriptors(status.pid)
+    if numbers_open is None and status.state not in ("Z", "X"):
+        yield Open("NOFD", "", b"(permission denied)", True, b"", (0, 0))
+    for fd in numbers_open or ():
+        yield from _link(session, status.pid, f"fd/{fd}", str(fd), tables)
+
+
+def _mapped(session: Session, pid: int, use: str, mapping: proc.Mapping) -> Open:
+    return Open(use, "REG", *session.guest(mapping.path), mapping.path, (mapping.device, mapping.inode), _size(pid, mapping))
+
+
+def _size(pid: int, mapping: proc.Mapping) -> int | None:
+    try:
+        found = os.stat(f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}")
+        return found.st_size
+    except OSError:
+        pass
+    try:
+        found = os.stat(mapping.path)
+    except OSError:
+        return None
+    return found.st_size if found.st_ino == mapping.inode else None
+
+
+def _link(session: Session, pid: int, name: str, use: str, tables: Tables) -> Iterator[Open]:
+    text = proc.link(pid, name)
+    try:
+        found = os.stat(f"/proc/{pid}/{name}")
+    except OSError:
+        if not text:
+            return  # it has just been closed, or it is closed to us
+        yield Open(use, "", *session.guest(text), text, (0, 0))
+        return
+    offset = None
+    if name.startswith("fd/"):
+        info = dict(line.split(b":\t", 1) for line in proc.read(pid, f"fdinfo/{use}").splitlines() if b":\t" in line)
+        use += _ACCESS.get(int(info.get(b"flags", b"0"), 8) & os.O_ACCMODE, "")
+        offset = int(info.get(b"pos", b"0"))
+    inode = inode_of(text)
+    one = tables.of(pid, inode) if inode is not None else None
+    path, inside = session.guest(one.path if one is not None else text)
+    kind = one.family if one else _KINDS.get(stat.S_IFMT(found.st_mode), "")
+    if text.startswith(b"anon_inode:"):
+        kind = "a_inode"
+    size = found.st_size if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else None
+    yield Open(use, kind, path, inside, one.path if one else text, (found.st_dev, found.st_ino), size, offset, one)
+
+
+def _line(status: proc.Status, one: Open) -> str:
+    command = safe(os.path.basename(command_of(status)[0]))[:15]
+    user = user_of(status.uid)[:10]
+    amount = str(one.size) if one.size is not None else f"0t{one.offset}" if one.offset is not None else ""
+    node = str(one.file[1] or "")
+    return f"{command:<15} {status.pid:>7} {user:<10} {one.use:>5} {one.kind:<7} {amount:>9} {node:>9} {one.name}".rstrip()
+
+
+def as_json(session: Session, status: proc.Status, one: Open) -> dict[str, object]:
+    """Give an open file as what JSON can hold."""
+    found: dict[str, object] = {
+        "session": session.pid,
+        "pid": status.pid,
+        "command": [safe(word) for word in command_of(status)],
+        "use": one.use.rstrip("rwu") if one.use[:1].isdigit() else one.use,
+        "access": one.use[-1] if one.use[:1].isdigit() and not one.use[-1].isdigit() else None,
+        "type": one.kind,
+        "path": safe(one.path),
+        "inside": one.inside,
+        "host": safe(one.host),
+        "device": one.file[0],
+        "inode": one.file[1],
+        "size": one.size,
+        "offset": one.offset,
+    }
+    if one.socket is not None:
+        ends = {"local": one.socket.local, "remote": one.socket.remote}
+        found["socket"] = {
+            "family": one.socket.family,
+            "protocol": one.socket.protocol,
+            "state": one.socket.state,
+            **{name: str(end) if end else None for name, end in ends.items()},
+        }
+    return found

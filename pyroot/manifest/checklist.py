@@ -1,0 +1,42 @@
+"""`pyroot checklist`: the list that a root which works is later checked against, with `pyroot doctor --against`.
+
+Decides: what is in the list: the snapshot, and what the doctor finds already now.
+"""
+
+from __future__ import annotations
+
+from pyroot.doctor.verb import as_json as report_as_json
+from pyroot.doctor.verb import examine
+from pyroot.doctor.view import View
+from pyroot.doctor.words import Words, flags, json_text, put, require_elftools, root_directory
+from pyroot.elf.rooted import Rooted
+from pyroot.manifest.entry import FORMAT
+from pyroot.manifest.snapshot import deliver, one_root, scanned, tell_problems
+from pyroot.manifest.text import as_json
+
+USAGE = """\
+usage: pyroot checklist [OPTION...] ROOTFS
+
+Write down a root that works: what the doctor finds in it, and a snapshot of its files.
+pyroot doctor --against FILE ROOTFS then tells what has gone wrong since.
+
+  -o FILE         write to FILE instead of standard output
+  -h, --help      print this help
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
+    words = Words("checklist", argv, flags("json"), {"-o": "output", "--output": "output"})
+    if "help" in words.flags:
+        put(USAGE)
+        return 0
+    require_elftools("checklist")
+    name = one_root("checklist", words.rest)
+    root = root_directory("checklist", name)
+    view = View(Rooted(root), name)
+    findings = report_as_json(view, examine(view), [])["findings"]
+    entries = scanned(root)
+    tell_problems(entries)
+    deliver([json_text({"format": FORMAT, "findings": findings, "entries": as_json(entries)})], words.values.get("output", []))
+    return 0
