@@ -41,22 +41,26 @@ cdef int step_stat(Tracee *t, int dirfd, const char *path, c_stat *st) noexcept 
 cdef bint step_passes(Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     """Say whether a call that looks at or changes a name (but does not open it) can be left as it is."""
     cdef c_stat st
+    cdef int result
     if W1.v.ambiguous or not is_plain(W1.v, path, n) or (t.fs != NULL and t.fs.root != NULL):
         return False
     if mode != M_FOLLOW:
         return True
-    return step_stat(t, dirfd, path, &st) == 0 and not S_ISLNK(st.st_mode)
+    result = step_stat(t, dirfd, path, &st)
+    return result == -ENOENT or (result == 0 and not S_ISLNK(st.st_mode))
 
 cdef bint step_opens(Tracee *t, int dirfd, const char *path, int n, int mode, uint64_t flags) noexcept nogil:
     """Say whether an open can be left as it is: one that follows no link, and not of a text in /proc."""
     cdef c_stat st
+    cdef int result
     if mode != M_NOFOLLOW and mode != M_OCREAT_NOFOLLOW and mode != M_CREATE:
         return False
     if not step_passes(t, dirfd, path, n, mode):
         return False
-    if flags & (O_DIRECTORY | O_PATH):
+    if flags & (O_DIRECTORY | O_PATH) or mode == M_CREATE:
         return True
-    return step_stat(t, dirfd, path, &st) == 0 and st.st_dev != proc_dev
+    result = step_stat(t, dirfd, path, &st)
+    return result == -ENOENT or (result == 0 and st.st_dev != proc_dev)
 
 cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
     """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it."""
