@@ -50,10 +50,14 @@ class Core:
         cwd: bytes,
         kill_on_exit: bool = False,
         seccomp: bool = True,
+        handover: bool = True,
+        trace: object = None,
     ) -> int:
         """Run guest program ``exe`` in guest directory ``cwd`` until its last descendant is gone; return its raw wait status.
 
         The calling thread is the tracer for that time.  ``seccomp`` False: stop at every call (kernels that refuse filters).
+        ``handover``: a pyroot around this one may trace in its place; then this process only waits.
+        ``trace``: a sink that is told of calls, signals and exits (pyroot.trace.session); what it raises is raised at the end.
         Raises OSError when the program cannot be executed, CoreError when the supervisor cannot work.
         """
 
@@ -65,6 +69,36 @@ class Core:
 
         A call is (0 for x86_64 or 1 for i386, number, how often it stopped, ns in the supervisor); the times are 0 without ``measure``.
         """
+
+    def attach(self, threads: list[int], sink: object) -> int:
+        """Trace threads that run already, without translation, until they end or a signal comes; they outlive this process.
+
+        Raises CoreError when one of them may not be traced.
+        """
+
+    def peek(self, tid: int, address: int, size: int) -> bytes | None:
+        """Read ``size`` bytes of a guest's memory, None when they are not there; for sinks."""
+
+    def peek_string(self, tid: int, address: int, limit: int) -> bytes | None:
+        """Read a string of a guest up to its end, at most ``limit`` bytes of it, None when it is not there; for sinks."""
+
+class TracedCall:
+    """One system call of a guest, as the guest made it; times in ns, ``begin`` and ``end`` since 1970."""
+
+    tid: int
+    nr: int
+    compat: bool
+    over: bool
+    args: tuple[int, int, int, int, int, int]
+    ins: tuple[bytes | None, ...]
+    outs: tuple[bytes | None, ...] | None
+    result: int
+    ip: int
+    sp: int
+    begin: int
+    end: int
+    used: int
+    text: list[str | None] | None
 
 def self_check() -> dict[str, bool]:
     """Say which kernel features are there: {"seccomp": ..., "openat2": ...}."""

@@ -15,6 +15,7 @@ from pyroot.report import note, set_verbosity
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot.options import Parsed
+    from pyroot.trace.session import Sink
 
 
 class Config:
@@ -32,7 +33,9 @@ class Config:
         "stats",
         "verbose",
         "seccomp",
+        "handover",
         "tmp_dirs",
+        "trace",
     )
 
     def __init__(self, rootfs: bytes = b"/", command: list[bytes] | None = None) -> None:
@@ -47,6 +50,8 @@ class Config:
         self.stats = False
         self.verbose = 0
         self.seccomp = True
+        self.handover = True  # a pyroot around this one may serve the command
+        self.trace: "Sink | None" = None  # who is told of every call (pyroot.trace)
         self.tmp_dirs: list[bytes] = []  # where a place for missing bind targets may be made
 
 
@@ -55,6 +60,7 @@ def build(parsed: "Parsed") -> Config:
     config = Config(command=[os.fsencode(word) for word in parsed.command])
     config.host_cwd = _current_directory()
     config.seccomp = not (os.environb.get(b"PYROOT_NO_SECCOMP") or os.environb.get(b"PROOT_NO_SECCOMP"))
+    config.handover = not os.environb.get(b"PYROOT_NO_HANDOVER")
     named = (os.environb.get(name) for name in (b"PYROOT_TMP_DIR", b"PROOT_TMP_DIR", b"TMPDIR"))
     config.tmp_dirs = [path for path in named if path and path.startswith(b"/")]
     config.tmp_dirs += [b"/tmp", b"/var/tmp", b"/dev/shm"]

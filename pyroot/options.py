@@ -123,6 +123,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("new", "DIR [PROGRAM ...]", "make a small root out of this machine's programs", "pyroot.rootfs.new"),
     ("doctor", "ROOTFS [COMMAND ...]", "say what will fail in a root, why, and what mends it", "pyroot.doctor.verb"),
     ("check", "", "say whether this host lets pyroot work", "pyroot.doctor.check"),
+    ("trace", "[OPTION ...] COMMAND", "write what a command asks of the kernel, in guest paths", "pyroot.trace.verb"),
     ("copy", "ROOTFS PROGRAM ...", "copy programs into a root, with all that they need", "pyroot.doctor.copy"),
     ("snapshot", "ROOTFS", "write down every file of a root", "pyroot.manifest.snapshot"),
     ("diff", "A B", "say what differs between roots or their snapshots", "pyroot.manifest.diff"),

@@ -80,7 +80,17 @@ def failure(error: "PyrootError") -> None:
     _write(lines)
 
 
+def lines(text: str) -> None:
+    """Print lines that are escaped already."""
+    _write(text)
+
+
+def say(message: str) -> None:
+    """Print one line."""
+    _write(f"pyroot: {printable(message)}\n")
+
+
 def note(level: int, message: str) -> None:
     """Print one line for people who asked for at least ``level`` with -v."""
     if _verbosity >= level:
-        _write(f"pyroot: {printable(message)}\n")
+        say(message)

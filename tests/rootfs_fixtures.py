@@ -98,6 +98,17 @@ def debian_tar(architecture: str = "amd64", packages: tuple[str, ...] = PACKAGES
     return target
 
 
+def static_busybox() -> str:
+    """Return the path of this machine's busybox; skip where it has none that runs without libraries."""
+    program = shutil.which("busybox")
+    if not program:
+        pytest.skip("busybox is not installed (package busybox-static)")
+    with open(program, "rb") as file:
+        if b"/ld-linux" in file.read():
+            pytest.skip("busybox is not static (package busybox-static)")
+    return program
+
+
 def directory_for_user() -> str:
     """Make a directory that the ordinary user owns, with a short path that the user can reach."""
     path = tempfile.mkdtemp(prefix="pyroot-root-", dir="/var/tmp")
@@ -148,12 +159,7 @@ def unpacked(architecture: str, packages: tuple[str, ...]) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def busybox_root() -> Iterator[str]:
     """Make a root of one static busybox and links to it."""
-    program = shutil.which("busybox")
-    if not program:
-        pytest.skip("busybox is not installed (package busybox-static)")
-    with open(program, "rb") as file:
-        if b"/ld-linux" in file.read():
-            pytest.skip("busybox is not static (package busybox-static)")
+    program = static_busybox()
     parent = directory_for_user()
     root = os.path.join(parent, "rootfs")
     for name in ("", "bin", "etc", "tmp", "proc", "sys", "dev", "home"):

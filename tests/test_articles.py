@@ -16,6 +16,7 @@ pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: pyt
 
 from tests import helpers
 from tests.helpers import Result
+from tests.rootfs_fixtures import static_busybox
 
 Run = Callable[..., Result]
 PATH = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/tmp"}
@@ -57,9 +58,7 @@ def commanded(error: str) -> list[str]:
 
 
 def test_root_with_only_a_static_ls_runs(root: Path, run_pyroot: Run) -> None:
-    busybox = shutil.which("busybox")
-    if not busybox or b"/ld-linux" in Path(busybox).read_bytes():
-        pytest.skip("no static busybox (Debian: busybox-static)")
+    busybox = static_busybox()
     (root / "bin").mkdir()
     own(root / "bin")
     shutil.copy2(busybox, root / "bin/ls")

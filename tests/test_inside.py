@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers import Result
 from tests.probe_root import script
-from tests.rootfs_fixtures import directory_for_user, give, remove
+from tests.rootfs_fixtures import directory_for_user, give, remove, static_busybox
 
 Run = Callable[..., Result]
 ENVIRONMENT = {"PATH": "/first:/bin:/last", "HOME": "/", "LANG": "C"}
@@ -20,9 +20,7 @@ ENVIRONMENT = {"PATH": "/first:/bin:/last", "HOME": "/", "LANG": "C"}
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
     """Make a root of busybox's programs with broken ones among them."""
-    busybox = shutil.which("busybox")
-    if not busybox or b"/ld-linux" in Path(busybox).read_bytes():
-        pytest.skip("no static busybox (Debian: busybox-static)")
+    busybox = static_busybox()
     top = directory_for_user()
     for name in ("bin", "first", "last", "tmp"):
         os.mkdir(f"{top}/{name}")
@@ -94,6 +92,19 @@ def test_scripts_in_a_circle_are_named(root: Path, run_pyroot: Run) -> None:
 def test_relative_name_begins_in_the_callers_directory(root: Path, run_pyroot: Run) -> None:
     (line,) = told(run_pyroot, root, "sh", "-c", "cd /bin; ./closed; exit 0")
     assert "could not start ./closed: has no x bit" in line
+
+
+def test_missing_elf_interpreter_is_named_with_the_libraries(guest_directory: str, run_pyroot: Run) -> None:
+    pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
+    root = Path(guest_directory, "root")
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(static_busybox(), root / "bin/sh")
+    shutil.copy(os.path.realpath(shutil.which("bash") or pytest.skip("no bash")), root / "bin/bash")
+    give(str(root))
+    (line,) = told(run_pyroot, root, "sh", "-c", "/bin/bash; exit 0")
+    loader = "/lib64/ld-linux-x86-64.so.2"
+    assert f"could not start /bin/bash: its ELF interpreter {loader}: not in the guest; nor are libtinfo.so.6, libc.so.6" in line
+    assert f"(pyroot copy {root} {loader} libtinfo.so.6 libc.so.6 brings this machine's)" in line
 
 
 def test_library_that_a_child_lacks_is_named(guest_directory: str, run_pyroot: Run) -> None:

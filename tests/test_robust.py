@@ -42,6 +42,11 @@ def test_open_how_structures_are_checked_as_by_the_kernel(same: Callable[..., Re
     assert same("/abi", "flags").stdout.endswith("marker 1\n")
 
 
+def test_open_takes_its_flags_as_the_kernel_takes_them(same: Callable[..., Result]) -> None:
+    """open, openat and creat, which pyroot makes as openat2, with every pair of flags: also those that openat2 refuses."""
+    assert same("/abi", "opens").stdout.endswith("marker 1\n")
+
+
 REFUSED = """\
 io_uring_setup -38
 io_uring_enter -38

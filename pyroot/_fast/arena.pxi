@@ -130,6 +130,7 @@ cdef struct Edit:
     uint64_t value[6]        # new register value, or offset into data
     bint pointer[6]
     int len
+    bint opens               # the call becomes openat2, which is made again where it meets a link (opening.pxi)
     uint64_t frame[8]        # directly in front of data: written to the slot in one piece
     char data[HUGE]
 
@@ -138,6 +139,7 @@ cdef Edit edit
 cdef inline void edit_start() noexcept nogil:
     edit.n = 0
     edit.len = 0
+    edit.opens = False
 
 cdef int edit_bytes(int arg, const void *bytes, int n) noexcept nogil:
     """Give an argument a copy of n bytes; return their offset in the slot, or -ENAMETOOLONG."""
@@ -194,6 +196,8 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
         memcpy(arena.map + slot_offset(t.slot), edit.frame, SLOT_FRAME + edit.len)
     elif mem_write(t.tid, data - SLOT_FRAME, edit.frame, SLOT_FRAME + edit.len) < 0:
         return -EFAULT
+    if edit.opens:
+        return commit_open(t, data)
     for i in range(edit.n):
         value = edit.value[i]
         if edit.pointer[i]:
@@ -203,3 +207,14 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
         if reg_set_arg(t, edit.arg[i], value) < 0:
             return -ESRCH
     return reg_set_ip(t, <uint64_t>LOADER_STUBS + <uint64_t>k * LOADER_STUB_SIZE + LOADER_STUB_RESUME)
+
+cdef int commit_open(Tracee *t, uint64_t data) noexcept nogil:
+    """Point the registers at an openat2 of the slot's path and open_how."""
+    cdef uint64_t args[6]
+    cdef int i
+    memcpy(args, t.args, sizeof(args))
+    for i in range(edit.n):
+        args[edit.arg[i]] = edit.value[i] + (data if edit.pointer[i] else 0)
+    if reg_set_call(t, NR_openat2, args) < 0:
+        return -ESRCH
+    return reg_set_ip(t, <uint64_t>LOADER_STUBS + LOADER_STUB_OPEN + LOADER_STUB_RESUME)

@@ -41,7 +41,10 @@ cdef void child_main(int go, int report, const char *cwd, char **argv, char **en
         if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
             r.stage = 3
             if seccomp:
-                r.error = -pyroot_install_filter(filter_program, PYROOT_FILTER_LENGTH)
+                if session.tracing:
+                    r.error = -pyroot_install_filter(tracing.program, tracing.length + PYROOT_FILTER_LENGTH)
+                else:
+                    r.error = -pyroot_install_filter(filter_program, PYROOT_FILTER_LENGTH)
             if r.error == 0:
                 r.stage = 4
                 c_execve(loader_path, argv, envp)
@@ -60,7 +63,7 @@ cdef void take_signal(int sig, bint forward) noexcept nogil:
     cdef c_sigaction act
     memset(&act, 0, sizeof(act))
     if forward:
-        act.sa_sigaction = note_signal
+        act.sa_sigaction = note_signal_handed if handed_id else note_signal
         act.sa_flags = SA_SIGINFO
     else:
         act.sa_handler = SIG_IGN

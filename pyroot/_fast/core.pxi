@@ -155,7 +155,43 @@ cdef class Core:
         finally:
             free(text)
 
-    def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True):
+    def peek(self, int tid, uint64_t address, uint64_t size):
+        """Read memory of a guest; None when it is not there."""
+        return trace_bytes(tid, address, size) if size <= PEEK_MOST else None
+
+    def peek_string(self, int tid, uint64_t address, uint32_t limit):
+        """Read a string of a guest, at most ``limit`` bytes of it; None when it is not there."""
+        return trace_string(tid, address, limit)
+
+    def attach(self, list threads, object sink):
+        """Trace threads that run already, and what they start, until they end or a signal comes.  Raises CoreError."""
+        cdef int result
+        session.tracing = session.judging = session.bare = True
+        session.seccomp = session.kill_on_exit = False
+        session.main_tid = 0
+        session.main_done = True
+        ended = False
+        trace_begin(sink)
+        self._prepare(False)
+        placement.possible = False
+        try:
+            take_signals()
+            for tid in threads:
+                tracing_attach(tid)
+            with nogil:
+                result = run_loop()
+            ended = True
+        finally:
+            session.bare = session.tracing = False
+            if not ended:
+                give_signals_back()
+                limits_give_back()
+            self._clear()
+            trace_finish()
+        return result
+
+    def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True,
+            bint handover=True, object trace=None):
         """Run a program of the guest and supervise it and all its descendants; return the raw wait status of the program.
 
         Raises OSError when its execve failed (errno in guest terms), CoreError when the supervisor could not start.
@@ -164,8 +200,18 @@ cdef class Core:
         cdef char **c_argv = _vector(argv)
         cdef char **c_envp = _vector(env)
         try:
+            nesting_prepare()
+            if nesting and handover and trace is None and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp):
+                return session.main_status
+            session.tracing = trace is not None
+            session.judging = session.tracing or not seccomp
+            if session.tracing:
+                trace_begin(trace)
             return self._run(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp)
         finally:
+            if session.tracing:
+                session.tracing = False
+                trace_finish()
             free(c_argv)
             free(c_envp)
 
@@ -185,6 +231,17 @@ cdef class Core:
             "interpreters kept": stats.interpreters_kept, "busy": stats.busy, "waited": stats.waited,
         }
         return counts, calls
+
+    cdef bint _handed(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp) except -1:
+        """Let the pyroot around us serve the command, unless something here has to see the stops."""
+        if self.explainer is not None:
+            return False
+        record_fd = self._record()
+        try:
+            return run_handed(&self.view, exe, cwd, argv, envp, kill_on_exit, seccomp)
+        finally:
+            if record_fd >= 0:
+                c_close(record_fd)
 
     cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
         global explainer, explaining
@@ -252,12 +309,17 @@ cdef class Core:
             loader32_close()
             explaining = False
             explainer = None
-            tracees_clear()
-            arena_close()
-            walk_release(&W1)
-            walk_release(&W2)
-            walk_release(&W3)
-            W3.g = NULL
+            self._clear()
+
+    cdef void _clear(self) noexcept:
+        """Give back what the session held."""
+        tracees_clear()
+        views_clear()
+        arena_close()
+        walk_release(&W1)
+        walk_release(&W2)
+        walk_release(&W3)
+        W3.g = NULL
 
     cdef int _prepare(self, bint seccomp) except -1:
         global names, listing_needed
@@ -266,7 +328,8 @@ cdef class Core:
             names = <SockName *>calloc(NAMES, sizeof(SockName))
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
             raise CoreError(f"arena: {_os.strerror(errno)}")
-        W1.v = W2.v = &self.view
+        views.base = &self.view
+        view_use(views.base)
         if view_bind_procs(&self.view) < 0 or view_rebuild(&self.view) < 0:
             raise MemoryError
         view_hold_parents(&self.view)
@@ -274,8 +337,10 @@ cdef class Core:
         poison_prepare()
         handlers_fill()
         listing_needed = view_needs_listing(&self.view)
-        nesting_prepare()
         filter_prepare()
+        copies_prepare()
+        if session.tracing:
+            trace_filter()
         return 0
 
     cdef int _record(self):
@@ -317,7 +382,8 @@ cdef class Core:
         if result < 0:
             c_kill(pid, SIGKILL)
             while c_waitpid(pid, &status, __WALL) == pid and WIFSTOPPED(status):
-                pass
+                # where calls are traced it stops on its way out
+                c_ptrace(PTRACE_CONT, pid, NULL, NULL)
             if message is not None:
                 raise CoreError(message)
             _fail(-result, exe)

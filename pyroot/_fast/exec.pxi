@@ -212,12 +212,13 @@ cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_on
             return 0
         if result < 0:
             return result
+        if depth > SCRIPTS:
+            # (the kernel has opened it before it counts)
+            return -ELOOP
         if p.head[0] == c'#' and p.head[1] == c'!':
             memcpy(chain.head, p.head, HEAD)
             result = exec_script(t, filename, closing)
             depth += 1
-            if result == 0 and depth > SCRIPTS:
-                result = -ELOOP
             if result < 0:
                 return result
             continue

@@ -106,6 +106,15 @@ cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) no
     return text_walk(w, t, dirfd, path_buffer, n, mode)
 
 cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
+    """Translate a path text; TR_PASS, TR_TEXT or -errno."""
+    cdef int tries, result = 0
+    for tries in range(walk_tries()):
+        result = text_walk_once(w, t, dirfd, path, n, mode)
+        if result != -ENOENT and result != -ENOTDIR:
+            break
+    return result
+
+cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     cdef int result
     cdef c_stat st
     w.pid = t.tgid
@@ -364,135 +373,11 @@ cdef bint is_covered(Walk *w) noexcept nogil:
 
 cdef bint is_host_side(Walk *w) noexcept nogil:
     """Say whether the name is what a binding shows elsewhere: it stays alive there when it is removed here."""
-    return w.v.ambiguous and w.last == LAST_NORM and view_host_slot(w.v, hash_more(FNV, w.h, w.placelen), w.h, w.placelen).bind >= 0
-
-cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
-    cdef uint64_t flags = <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.nr == NR_creat else t.args[row.flags]
-    W1.resolve = 0
-    edit_start()
-    return open_common(t, row, flags, open_walk(t, dir_argument(t, row.dirfd), t.args[row.path], flags))
-
-cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
-    cdef int error, how = R_CONT
-    if outcome == -ESRCH:
-        return R_DEAD
-    note_writing(flags)
-    if W1.valid:
-        if made_on_mount(&W1):
-            return answer(t, made_errno(&W1, flags))
-        if W1.v.ambiguous:
-            how = open_ambiguous(t)
-        if is_proc(W1.h, W1.hlen) and not W1.held and not flags & O_PATH:
-            error = proc_text(t, &W1)
-            if error < 0:
-                return answer(t, error)
-            if error > 0:
-                outcome = TR_TEXT
-                if flags & O_NOFOLLOW:
-                    edit_value(row.flags, flags & ~<uint64_t>O_NOFOLLOW)
-    error = put_path(&W1, outcome, row.path)
-    if error < 0:
-        return answer(t, error)
-    return finish_edit(t, how)
-
-cdef bint made_on_mount(Walk *w) noexcept nogil:
-    """Say whether an open with O_CREAT and O_EXCL names a mount point, which the host may not have."""
-    return w.isbind and w.mode == M_CREATE and w.last == LAST_NORM
-
-cdef int made_errno(Walk *w, uint64_t flags) noexcept nogil:
-    """Return what such an open gets: the flags are checked first, then the way, then the slash."""
-    cdef c_stat st
-    cdef int error = -EINVAL if flags & O_TMPFILE else parent_stat(w, &st)
-    return error if error < 0 else -EISDIR if w.slash else -EEXIST
-
-cdef bint may_be_directory(Walk *w) noexcept nogil:
-    """Say whether the open may give a descriptor of a directory: of other files nobody has to know how they were reached."""
-    cdef c_stat st
-    if w.magic or w.held:
+    if w.last != LAST_NORM or w.held:
+        return False
+    if w.v.ambiguous and view_host_slot(w.v, hash_more(FNV, w.h, w.placelen), w.h, w.placelen).bind >= 0:
         return True
-    if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
-        return S_ISDIR(st.st_mode)
-    return errno != ENOENT
-
-cdef int open_ambiguous(Tracee *t) noexcept nogil:
-    """The view shows some directory twice: note at the exit which binding the new descriptor came through."""
-    cdef int bind = walk_binding(&W1)
-    if bind < 0 or not may_be_directory(&W1):
-        return R_CONT
-    if W1.bi >= 0:
-        view_remember(W1.v, W1.h, W1.placelen, W1.bi)
-    t.saved[1] = W1.magic_bi if W1.magic else bind
-    t.exit_action = X_OPEN
-    return R_EXIT
-
-cdef void exit_open(Tracee *t, int fd) noexcept nogil:
-    fd_remember(t.tgid, fd, fd_file(t.tid, fd), <int>t.saved[1])
-
-cdef bint how_is_valid(const open_how *how) noexcept nogil:
-    """Check an open_how as build_open_flags does (fs/open.c)."""
-    cdef uint64_t flags = how.flags
-    cdef bint creates = flags & (O_CREAT | 0x400000) != 0
-    if flags & ~<uint64_t>0x7ffffc3 or how.resolve > 0x3f:
-        return False
-    if how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) == (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
-        return False
-    if how.mode & ~<uint64_t>(0o7777 if creates else 0):
-        return False
-    if flags & (O_DIRECTORY | O_CREAT) == (O_DIRECTORY | O_CREAT):
-        return False
-    if flags & 0x400000 and (not flags & O_DIRECTORY or flags & O_ACCMODE == O_RDONLY):
-        return False
-    return not (flags & O_PATH and flags & ~<uint64_t>(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
-
-cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
-    cdef open_how how
-    cdef uint64_t size = t.args[3]
-    cdef char tail[PATHMAX]
-    cdef int outcome, i
-    if size < sizeof(how) or size > PATHMAX or mem_read(t.tid, t.args[2], &how, sizeof(how)) < 0:
-        return R_CONT
-    if size > sizeof(how):
-        if mem_read(t.tid, t.args[2] + sizeof(how), tail, size - sizeof(how)) < 0:
-            return R_CONT
-        for i in range(<int>(size - sizeof(how))):
-            if tail[i] != 0:
-                return R_CONT
-    if not how_is_valid(&how):
-        return R_CONT
-    if how.resolve & RESOLVE_CACHED:
-        return answer(t, -EAGAIN)
-    note_writing(how.flags)
-    edit_start()
-    W1.resolve = how.resolve
-    outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))
-    if outcome == -ESRCH:
-        return R_DEAD
-    if W1.valid and made_on_mount(&W1):
-        return answer(t, made_errno(&W1, how.flags))
-    if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:
-        i = proc_text(t, &W1)
-        if i < 0:
-            return answer(t, i)
-        if i > 0:
-            outcome = TR_TEXT
-            how.flags &= ~<uint64_t>O_NOFOLLOW
-    if outcome == TR_PASS and (how.resolve == 0 or not W1.valid):
-        return R_CONT
-    how.resolve = 0
-    # the path first: its register tells the stub where the slot is
-    i = 0
-    if outcome == TR_PASS:
-        edit_bytes(1, path_buffer, <int>strlen(path_buffer) + 1)
-    else:
-        i = put_path(&W1, outcome, 1)
-    if i < 0:
-        return answer(t, i)
-    edit_bytes(2, &how, sizeof(how))
-    edit_value(3, sizeof(how))
-    i = R_CONT
-    if W1.valid and W1.v.ambiguous:
-        i = open_ambiguous(t)
-    return finish_edit(t, i)
+    return views_touched(w.h, w.placelen)
 
 cdef int on_open_tree(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[2] & 1:

@@ -10,6 +10,9 @@ cdef struct Session:
     bint kill_on_exit
     bint seccomp             # the filter is installed; otherwise every call stops twice
     bint killing
+    bint tracing             # calls are recorded (trace.pxi)
+    bint bare                # processes that are traced and nothing else (tracing_attach)
+    bint judging             # stops come for calls that the filter would let through: it is asked again, in software
 
 cdef Session session
 cdef volatile int pending_signals[65]
@@ -21,7 +24,7 @@ cdef int TRACE_OPTIONS = (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_
 cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
     """Remember a signal for the main guest.  The terminal's signals reach the guest by themselves; those of a person do not."""
     global signals_waiting
-    if info.si_code > 0 and sig != SIGHUP:
+    if info.si_code > 0 and sig != SIGHUP and not session.bare:
         return
     if info.si_code <= 0 and tracee_get(info.si_pid) != NULL:
         # a guest has sent it to its whole process group, the command has its own
@@ -74,12 +77,11 @@ cdef inline int gone_or_answer(Tracee *t, int result) noexcept nogil:
 
 cdef int on_call(Tracee *t, int arch) noexcept nogil:
     """A call is about to run: release what the last one held, then translate."""
-    cdef uint32_t verdict
     cdef int result
     if arch < 0:
         return R_DEAD if arch == -ESRCH else answer(t, arch)
     if t.first_exec:
-        return R_CONT
+        return trace_first(t) if session.tracing else R_CONT
     if t.compat or t.mm.low != 0:
         result = code_call(t)
         if result >= 0:
@@ -92,15 +94,7 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         # the loader at work, which still needs what its exec holds
         return R_CONT
     tracee_release_call(t)
-    if not session.seccomp:
-        if t.nr == <uint64_t><int64_t>-1:
-            return R_CONT
-        verdict = filter_verdict(t)
-        if verdict >> 16 == 5:
-            return answer(t, -<int><uint16_t>verdict)
-        if verdict >> 16 == 0x7fff and not (t.tracer and call_of_tracer(t)):
-            return R_CONT
-    return dispatch(t)
+    return trace_call(t) if session.judging else dispatch(t)
 
 cdef void on_call_stop(Tracee *t) noexcept nogil:
     cdef uint8_t op = 0
@@ -114,6 +108,8 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
     elif op == INFO_EXIT:
         stats.exits += 1
         result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
+        if t.call != NULL and result == R_CONT:
+            trace_end_of(t)
     elif op == INFO_SECCOMP and t.mark != filter_mark:
         result = on_filter_stop(t)
         if result == GO_ON:
@@ -124,17 +120,19 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
         resume(t, 0, result == R_EXIT)
 
 cdef void on_signal(Tracee *t, int sig) noexcept nogil:
+    if session.tracing and sig != 0:
+        trace_signal(t, sig, "signal")
     stub_leave(t)
     if t.injected != NULL and low_end(t, 0) == R_DEAD:
         return
-    resume(t, sig, t.exit_action != X_NONE and t.exit_action != X_CLONE)
+    resume(t, sig, t.call != NULL or t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
 cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     """Give a new tracee its records as clone(2) shares or copies them."""
     if flags & CLONE_THREAD_:
         child.tgid = parent.tgid
     else:
-        fd_inherit(W1.v, parent.tgid, child.tgid)
+        fd_inherit(parent.view, parent.tgid, child.tgid)
     child.tracer_filters = parent.tracer_filters
     child.parent = parent.tid
     child.parent_tgid = parent.tgid
@@ -152,6 +150,8 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     else:
         child.fs = fs_copy(parent.fs)
     child.filtered = parent.filtered
+    child.lists = parent.lists
+    view_join(child, parent.view)
     placement_inherit(child, parent, flags & CLONE_THREAD_ != 0)
 
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
@@ -190,6 +190,8 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
             return
     flags = clone_flags_of(parent)
     adopt(child, parent, flags)
+    if session.tracing:
+        trace_birth(child, parent, flags)
     if parent.special:
         special_inherit(child, parent, event, flags)
     if parent.exit_action == X_CLONE:
@@ -203,7 +205,7 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
         child.state = T_NEW
     failed_drop(parent)
     if not (parent.special and special_event(parent, event, tid)):
-        resume(parent, 0, parent.exit_action != X_NONE)
+        resume(parent, 0, parent.call != NULL or parent.exit_action != X_NONE)
 
 cdef void start_child(Tracee *t) noexcept nogil:
     cdef int i
@@ -233,6 +235,8 @@ cdef void on_exec_stop(int tid) noexcept nogil:
         return
     if <int>old != tid:
         caller = tracee_get(<int>old)
+        if session.tracing and caller != NULL and not caller.silent:
+            trace_plain(tid, "superseded", <int>old)
         if caller != NULL:
             if t != NULL:
                 tracee_free(t)
@@ -248,7 +252,9 @@ cdef void on_exec_stop(int tid) noexcept nogil:
     t.tgid = tid
     t.state = T_LIVE
     t.exit_action = X_NONE
-    if on_exec_event(t) < 0:
+    if t.call != NULL:
+        trace_exit(t, 0)
+    if not session.bare and on_exec_event(t) < 0:
         c_kill(tid, SIGKILL)
     if t.special:
         special_exec(t, <int>old)
@@ -262,12 +268,14 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
         start_child(t)
         return
     if sig == SIGSTOP or sig == SIGTSTP or sig == SIGTTIN or sig == SIGTTOU:
+        if session.tracing and not t.silent:
+            trace_plain(t.tid, "stopped", sig)
         c_ptrace(PTRACE_LISTEN, t.tid, NULL, NULL)
         t.listening = True
-        if t.tid == session.main_tid and c_getpgid(t.tid) == c_getpgrp():
+        if is_command(t.tid) and c_getpgid(t.tid) == c_getpgrp():
             stop_with(t.tid)
         return
-    resume(t, 0, t.exit_action != X_NONE and t.exit_action != X_CLONE)
+    resume(t, 0, t.call != NULL or t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
 cdef void on_stop(int tid, int status) noexcept nogil:
     cdef int sig = WSTOPSIG(status), event = status >> 16
@@ -284,6 +292,8 @@ cdef void on_stop(int tid, int status) noexcept nogil:
         t.state = T_ORPHAN
         tracees.orphans += 1
         return
+    if t.view != W1.v:
+        view_use(t.view)
     if t.special:
         special_stop(t, sig, event)
     elif event == PTRACE_EVENT_SECCOMP or (event == 0 and sig == (SIGTRAP | 0x80)):
@@ -295,6 +305,8 @@ cdef void on_stop(int tid, int status) noexcept nogil:
     elif event == 0:
         on_signal(t, sig)
     else:
+        if event == PTRACE_EVENT_EXIT and session.tracing:
+            trace_leaving(t)
         resume(t, 0, False)
 
 cdef void kill_all() noexcept nogil:
@@ -354,11 +366,15 @@ cdef void on_gone(int tid, int status) noexcept nogil:
         # a later guest may get the same pid
         session.main_tid = 0
     if t != NULL:
+        if session.tracing:
+            trace_gone(t, status)
         if t.special:
             special_gone(t, status)
-        if explaining:
+        if explaining and t.view == views.base:
             failed_tell(t, status, is_main)
         tracee_free(t)
+    if views.first != NULL:
+        views_owner_gone(tid)
     if tracees.orphans > 0:
         adopt_orphans()
     if is_main and session.kill_on_exit:
@@ -371,14 +387,18 @@ cdef int run_loop() noexcept nogil:
         if stats.on:
             stats_wait()
         # what a tracee has used is of interest to guests that trace, and to nobody else
-        tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL else NULL)
+        tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL or session.tracing else NULL)
         error = errno
         if stats.on:
             stats_woken(tid, status)
         if signals_waiting:
+            if session.bare:
+                return 0
             forward_signals()
         if tick_waiting:
             placement_tick()
+            if session.tracing:
+                trace_turn(NULL)
         if tid < 0:
             if error == EINTR:
                 continue

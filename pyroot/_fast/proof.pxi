@@ -11,6 +11,12 @@ cdef bint has_dotdot(const char *p) noexcept nogil:
         while p[0] != 0 and p[0] != c'/':
             p += 1
 
+cdef bint openat2_works = False    # it has been made with success: neither the kernel nor a filter around us refuses it
+
+cdef inline void openat2_seen() noexcept nogil:
+    global openat2_works
+    openat2_works = True
+
 cdef int prove(int fd, const char *rel, bint follow, int *keep) noexcept nogil:
     """Return 0 if no component of rel below fd is a link, else -errno of the first component that stops the walk.
 
@@ -26,7 +32,10 @@ cdef int prove(int fd, const char *rel, bint follow, int *keep) noexcept nogil:
     stats.proofs += 1
     got = <int>c_syscall(NR_openat2, fd, rel, &how, sizeof(how))
     if got < 0:
+        if errno == ENOTDIR:
+            openat2_seen()
         return -errno
+    openat2_seen()
     if keep != NULL:
         keep[0] = got
     else:

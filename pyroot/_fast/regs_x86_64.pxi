@@ -28,6 +28,10 @@ cdef enum:
     INFO_EXIT = 2
     INFO_SECCOMP = 3
 
+cdef enum:
+    PTRACE_SET_SYSCALL_INFO = 0x4212
+
+cdef pyroot_syscall_info call_info     # of the stop at hand
 cdef uint32_t ARCH_X86_64 = 0xC000003E
 
 cdef inline int reg_poke(Tracee *t, int offset, uint64_t value) noexcept nogil:
@@ -49,6 +53,7 @@ cdef int reg_answer(Tracee *t, long result) noexcept nogil:
     """Skip the call and let it return ``result``: number -1 with the result register preset, one stop in all."""
     t.answered = True
     stats.answered += 1
+    t.answer = result
     if reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1) < 0:
         return -ESRCH
     return reg_poke(t, PYROOT_REG_RESULT, <uint64_t>result)
@@ -56,14 +61,38 @@ cdef int reg_answer(Tracee *t, long result) noexcept nogil:
 cdef int reg_result(Tracee *t, int64_t *value) noexcept nogil:
     return reg_peek(t, PYROOT_REG_RESULT, <uint64_t *>value)
 
+cdef bint set_call_works = True    # PTRACE_SET_SYSCALL_INFO, since Linux 6.16
+
+cdef void set_call_missing() noexcept nogil:
+    global set_call_works
+    set_call_works = False
+
+cdef int reg_set_call(Tracee *t, uint64_t nr, const uint64_t *args) noexcept nogil:
+    """Change number and arguments of the call that reg_load_call has read; one request where the kernel knows it."""
+    cdef int i
+    if set_call_works:
+        call_info.nr = nr
+        memcpy(call_info.args, args, sizeof(call_info.args))
+        if c_ptrace(PTRACE_SET_SYSCALL_INFO, t.tid, <void *>sizeof(call_info), &call_info) == 0:
+            return 0
+        if errno == ESRCH:
+            return -ESRCH
+        set_call_missing()
+    if reg_poke(t, PYROOT_REG_NR, nr) < 0:
+        return -ESRCH
+    for i in range(6):
+        if args[i] != t.args[i] and reg_set_arg(t, i, args[i]) < 0:
+            return -ESRCH
+    return 0
+
 cdef inline bint ip_in_stub(uint64_t ip) noexcept nogil:
     return <uint64_t>LOADER_STUBS <= ip < <uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE
 
 cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
     """Read the call that the tracee is stopped in; return its arch check: 0, or -ENOSYS for another ABI, or -ESRCH."""
-    cdef pyroot_syscall_info info
+    cdef pyroot_syscall_info *info = &call_info
     cdef int i
-    if c_ptrace(PTRACE_GET_SYSCALL_INFO, t.tid, <void *>sizeof(info), &info) < 0:
+    if c_ptrace(PTRACE_GET_SYSCALL_INFO, t.tid, <void *>sizeof(call_info), info) < 0:
         return -ESRCH
     op[0] = info.op
     t.nr = info.nr

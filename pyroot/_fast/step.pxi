@@ -73,6 +73,8 @@ cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept no
     if path_buffer[0] != c'/' and step_passes(t, dirfd, path_buffer, n, mode):
         stats.names += 1
         return TR_PASS
+    if names_move():
+        return pinned_walk(&W1, t, dirfd, pointer, mode, False)
     return text_walk(&W1, t, dirfd, path_buffer, n, mode)
 
 cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexcept nogil:

@@ -21,7 +21,9 @@ cdef int stub_place(Tracee *t, uint64_t ip) noexcept nogil:
     if t.slot < 0:
         return STUB_NONE
     if ip_in_stub(ip):
-        return STUB_BEFORE if (ip - <uint64_t>LOADER_STUBS) % LOADER_STUB_SIZE == 0 else STUB_BEHIND
+        if (ip - <uint64_t>LOADER_STUBS) % LOADER_STUB_SIZE == 0 or ip >= <uint64_t>LOADER_STUBS + LOADER_STUB_OPEN_AGAIN:
+            return STUB_BEFORE
+        return STUB_BEHIND
     if ip_in_code(t, ip) and slot_of(ip - t.mm.low) == t.slot:
         return STUB_BEFORE if ip == t.mm.low + slot_offset(t.slot) else STUB_BEHIND
     return STUB_NONE
@@ -34,12 +36,15 @@ cdef bint slot_is_mine(Tracee *t) noexcept nogil:
         return slot_of(t.ip - t.mm.low) == t.slot
     if t.ip >= <uint64_t>LOADER_STUBS + LOADER_TRAMPOLINE:
         return False
+    if t.ip >= <uint64_t>LOADER_STUBS + LOADER_STUB_OPEN:
+        return slot_at(t.args[1]) == t.slot
     return slot_at(t.args[(t.ip - <uint64_t>LOADER_STUBS) // LOADER_STUB_SIZE]) == t.slot
 
 cdef int stub_again(Tracee *t) noexcept nogil:
     """A rewritten call is restarted where it was made, without a signal: make it the guest's own again and return -1, so that it
     is translated anew; or return what to do."""
     cdef int i
+    set_opening_again(ip_in_stub(t.ip) and t.ip >= <uint64_t>LOADER_STUBS + LOADER_STUB_OPEN)
     if t.exit_action == X_SENDMMSG and t.nr == call_number(t, NR_sendmsg, NR_i386_sendmsg):
         return R_EXIT
     for i in range(6):
@@ -52,6 +57,10 @@ cdef int stub_again(Tracee *t) noexcept nogil:
     t.nr = t.frame[6]
     t.ip = t.frame[7]
     return R_DEAD if reg_set_ip(t, t.ip) < 0 else -1
+
+cdef bint stub_will_repeat(Tracee *t, uint64_t ip, int64_t result) noexcept nogil:
+    """Say whether the stub is about to make an open again, because it has met a link.  A tracer is shown the call as it ended."""
+    return result == -ELOOP and not t.special and ip - <uint64_t>LOADER_STUBS - LOADER_STUB_OPEN <= LOADER_STUB_OPEN_SEEN
 
 cdef int stub_leave(Tracee *t) noexcept nogil:
     """The tracee stops in a stub for a signal, or for a tracer: put the guest's own registers back; 0 or -ESRCH."""
@@ -68,6 +77,8 @@ cdef int stub_leave(Tracee *t) noexcept nogil:
         return 0
     if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
         return -ESRCH
+    if place == STUB_BEHIND and stub_will_repeat(t, ip, <int64_t>regs.rax):
+        place = STUB_BEFORE
     regs.rip = f[7]
     if t.compat:
         regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp = f[0], f[1], f[2], f[3], f[4], f[5]
@@ -83,8 +94,8 @@ cdef int stub_leave(Tracee *t) noexcept nogil:
     elif place == STUB_BEFORE:
         regs.rax = f[6]
         regs.rip -= SYSCALL_SIZE
-    elif -516 <= <int64_t>regs.rax <= -512:
-        # the kernel restarts the call by this number
+    elif <int64_t>regs.orig_rax >= 0:
+        # the kernel restarts the call by this number, and a tracer takes it for the call's
         regs.orig_rax = f[6]
     if t.exit_action == X_SENDMMSG:
         t.exit_action = X_NONE

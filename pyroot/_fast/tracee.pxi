@@ -76,6 +76,7 @@ cdef enum:
 
 cdef struct Tracee:
     int tid, tgid
+    View *view               # what it sees (views.pxi)
     int state
     Mm *mm
     Fs *fs
@@ -97,6 +98,7 @@ cdef struct Tracee:
     unsigned long mask[16]   # affinity while it is near
     bint listening           # stopped by a signal, left with PTRACE_LISTEN
     bint first_exec          # the fork of the supervisor, before its program runs
+    bint lists               # a filter for its view makes getdents stop
     bint filtered            # the guest has installed a seccomp filter of its own
     bint unjudged            # such a guest is in the loader, behind an execve: its filter has no say
     # the call at hand
@@ -109,7 +111,12 @@ cdef struct Tracee:
     int direct               # number of the call to make in the place of a socketcall, 0 none
     Injection *injected
     unsigned int mark        # of a seccomp stop: what the filter returned with it
+    bint moves               # its last call may be moving a directory or a link (moving.pxi)
+    int tries                # how often its stub has made the same open again
     bint answered            # it was skipped, with a result of ours
+    int64_t answer           # that result
+    void *call               # its record while it lasts (trace.pxi), owned
+    bint silent              # of a traced session: its calls are nobody's business
     int parent, parent_tgid  # the thread that made it, and that one's process
     # ptrace(2) among guests: all of it zero for those that neither trace nor are traced
     bint special             # one of the following has ever been set: its stops go through ptrace.pxi
@@ -157,6 +164,7 @@ cdef Tracee *tracee_new(int tid) noexcept nogil:
     if t == NULL:
         return NULL
     t.tid = t.tgid = tid
+    t.view = views.base
     t.slot = -1
     t.hold[0] = t.hold[1] = -1
     tracees.leaf[tid // TID_LEAF][tid % TID_LEAF] = t
@@ -246,9 +254,18 @@ cdef void hold_drop(Tracee *t) noexcept nogil:
             c_close(t.hold[i])
             t.hold[i] = -1
 
+cdef int movers = 0          # tracees with ``moves``
+
+cdef void movers_change(int by) noexcept nogil:
+    global movers
+    movers += by
+
 cdef void tracee_release_call(Tracee *t) noexcept nogil:
     """Give back what the last call of the tracee held: it is over, or never will be."""
     hold_drop(t)
+    if t.moves:
+        t.moves = False
+        movers_change(-1)
     if t.slot >= 0:
         slot_free(t.slot)
         t.slot = -1
@@ -261,6 +278,8 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
         placement_forget(t)
     if t.special:
         special_forget(t)
+    if t.call != NULL:
+        trace_drop(t)
     tracee_release_call(t)
     failed_drop(t)
     free(t.note)
@@ -268,6 +287,8 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
     free(t.injected)
     mm_drop(t.mm)
     fs_drop(t.fs)
+    if t.view != views.base:
+        view_left(t.view)
     if t.state == T_ORPHAN:
         tracees.orphans -= 1
     tracees.leaf[t.tid // TID_LEAF][t.tid % TID_LEAF] = NULL

@@ -41,7 +41,10 @@
 #define LOADER_STUB_R10     0x0c0
 #define LOADER_STUB_R8      0x100
 #define LOADER_STUB_R9      0x140
-#define LOADER_TRAMPOLINE   0x180
+#define LOADER_STUB_OPEN    0x180           /* as LOADER_STUB_RSI, for an openat2: made again where it failed with ELOOP */
+#define LOADER_STUB_OPEN_SEEN 6             /* so far behind its start nothing but rcx has changed since the call */
+#define LOADER_STUB_OPEN_AGAIN 0x1b4        /* here it is about to be made again */
+#define LOADER_TRAMPOLINE   0x1c0
 
 /* Slot frame, as offsets from the slot's data; SLOT_FRAME bytes in front of the data. */
 #define SLOT_FRAME          64

@@ -11,6 +11,10 @@
     .macro stub pointer, offset
     .org \offset, 0xcc
     syscall
+    back \pointer
+    .endm
+
+    .macro back pointer
     mov SLOT_NEXT(%\pointer), %rcx
     restore \pointer, rdi, SLOT_RDI
     restore \pointer, rsi, SLOT_RSI
@@ -45,6 +49,19 @@
     stub r10, LOADER_STUB_R10
     stub r8, LOADER_STUB_R8
     stub r9, LOADER_STUB_R9
+
+    /* An openat2: where it met a link it stops once more, and the supervisor sees that it comes from here. The comparison
+     * with -ELOOP leaves the flags alone. */
+    .org LOADER_STUB_OPEN, 0xcc
+again:
+    syscall
+    lea 40(%rax), %rcx
+    jrcxz 1f
+    back rsi
+    .org LOADER_STUB_OPEN_AGAIN, 0xcc
+1:
+    mov $437, %eax                          /* openat2 */
+    jmp again
 
     /* loader_leave(rdi: guest stack pointer, rsi: entry address). Unmaps the loader and enters the program with the
      * registers execve(2) gives: all zero, flags 0x202 (mov, unlike xor, leaves them alone). */

@@ -14,6 +14,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("names", nargs="+", choices=[*FUZZERS, "all"], metavar="NAME", help=f"{', '.join(FUZZERS)} or all")
     parser.add_argument("--seconds", type=float, default=60, help="how long each one runs (default 60)")
+    parser.add_argument("--cpu", action="store_true", help="count seconds of CPU time instead")
     parser.add_argument("--seed", type=int, default=0, help="where the seeds start (default: anywhere)")
     parser.add_argument("--turn", type=int, default=0, help="do the one turn of this seed and say what came of it")
     parser.add_argument("--size", type=int, default=0, help="with --turn: its size")
@@ -28,7 +29,8 @@ def main() -> int:
             finally:
                 fuzzer.close()
             continue
-        failures += engine.run(fuzzer, given.seconds, given.seed or random.SystemRandom().randrange(1, 1 << 32)).failures
+        first = given.seed or random.SystemRandom().randrange(1, 1 << 32)
+        failures += engine.run(fuzzer, given.seconds, first, of_cpu=given.cpu).failures
     return 1 if failures else 0
 
 

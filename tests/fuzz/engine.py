@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -39,7 +40,9 @@ class Report:
     """What a run did."""
 
     turns: int = 0
+    cases: int = 0
     failures: int = 0
+    cpu: float = 0.0
 
 
 def corpus(name: str) -> list[tuple[int, int]]:
@@ -81,16 +84,25 @@ def seeds(fuzzer: Fuzzer, first: int) -> Iterator[tuple[int, int]]:
         yield rng.randrange(1, 1 << 48), fuzzer.size
 
 
-def run(fuzzer: Fuzzer, seconds: float, first: int, say: bool = True, keep: bool = True) -> Report:
-    """Run a fuzzer for some time; failures are printed, and recorded if ``keep``."""
+def processor_time() -> float:
+    """Return the seconds of CPU time that this process and what it waited for (supervisors and their guests) have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def run(fuzzer: Fuzzer, seconds: float, first: int, say: bool = True, keep: bool = True, of_cpu: bool = False) -> Report:
+    """Run a fuzzer for some time (``of_cpu``: of CPU time); failures are printed, and recorded if ``keep``."""
     report = Report()
-    end = time.monotonic() + seconds
+    clock = processor_time if of_cpu else time.monotonic
+    before = processor_time()
+    end = clock() + seconds
     if say:
         print(f"{fuzzer.name}: seed {first}", flush=True)
     fuzzer.open()
     try:
         for seed, size in seeds(fuzzer, first):
             report.turns += 1
+            report.cases += size
             try:
                 fuzzer.turn(seed, size)
             except Failed as error:
@@ -99,10 +111,12 @@ def run(fuzzer: Fuzzer, seconds: float, first: int, say: bool = True, keep: bool
                 print(f"{fuzzer.name}: seed {seed} size {found}: {why or error}", flush=True)
                 if keep:
                     record(fuzzer.name, seed, found, why or str(error))
-            if time.monotonic() > end:
+            if clock() > end:
                 break
     finally:
         fuzzer.close()
+    report.cpu = processor_time() - before
     if say:
-        print(f"{fuzzer.name}: {report.turns} turns, {report.failures} failed", flush=True)
+        print(f"{fuzzer.name}: {report.turns} turns, {report.cases} cases, {report.cpu:.0f} s of CPU time, {report.failures} failed",
+              flush=True)
     return report

@@ -58,7 +58,8 @@ static const struct {
     int pointer;
     uint64_t offset;
 } stubs[] = {{RDI, LOADER_STUB_RDI}, {RSI, LOADER_STUB_RSI}, {RDX, LOADER_STUB_RDX},
-             {R10, LOADER_STUB_R10}, {R8, LOADER_STUB_R8},   {R9, LOADER_STUB_R9}};
+             {R10, LOADER_STUB_R10}, {R8, LOADER_STUB_R8},   {R9, LOADER_STUB_R9},
+             {RSI, LOADER_STUB_OPEN}};
 
 static int try_stub(int pointer, uint64_t address, int resumed)
 {

@@ -43,6 +43,8 @@ class TreeGenerator:
         if kind in ("file", "dir") and owner == ORDINARY_ID and self.rng.random() < 0.1:
             xattrs = (("user.mark", b"value"),)
         self.kinds[path] = kind
+        if kind == "file" and owner != ORDINARY_ID and mode & 0o5 == 0o1:
+            mode |= 0o4
         if kind == "dir" and not mode & (0o100 if owner == ORDINARY_ID else 0o001):
             self.closed.add(path)
         self.entries.append(Entry(kind, path, content, mode, owner, xattrs))

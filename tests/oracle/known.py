@@ -38,7 +38,7 @@ KNOWN: tuple[Known, ...] = (
         "a pid that a short buffer cut off",
     ),
     Known(
-        r'^linkat \S+ "" .* 0x1[04]00$', r"= -2$", r"= -18$",
+        r'^linkat %\d+ \S*"(?!/).* 0x1[04]00$', r"= -2$", r"= -\d+$",
         "the descriptor was opened by another process with the same table: the kernel compares credentials that nobody else sees",
     ),
 )

@@ -4,6 +4,7 @@
  *   abi_probe pointers                every path call with every kind of bad pointer
  *   abi_probe refused                 calls that would go around the supervisor
  *   abi_probe flags                   openat2 and friends with invalid structures
+ *   abi_probe opens                   open, openat and creat with every pair of flags
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -22,6 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -239,6 +241,59 @@ static int flags(void)
     return sum == 0;
 }
 
+/* open, openat and creat with every pair of flags, on what there is and what there is not. */
+static void open_with(int call_by, const char *path, int bits, unsigned mode)
+{
+    struct stat state = {0};
+    long fd = call_by == SYS_open ? call(SYS_open, (long)path, bits, mode, 0, 0, 0)
+        : call_by == SYS_creat    ? call(SYS_creat, (long)path, mode, 0, 0, 0, 0)
+                                  : call(SYS_openat, AT_FDCWD, (long)path, bits, mode, 0, 0);
+
+    if (fd < 0) {
+        printf("%ld ", fd);
+        return;
+    }
+    fstat((int)fd, &state);
+    printf("%o:%x ", state.st_mode, (unsigned)fcntl((int)fd, F_GETFL));
+    close((int)fd);
+}
+
+static int opens(void)
+{
+    static const char *const paths[] = {"/tmp/opens/f", "/tmp/opens/d", "/tmp/opens/l", "ld", "new", "/tmp/opens/dangling", "f/x", "ld/../l",
+                                        "d/", "."};
+
+    umask(022);
+    mkdir("/tmp/opens", 0755);
+    if (chdir("/tmp/opens"))
+        return 1;
+    mkdir("d", 0755);
+    close(open("f", O_WRONLY | O_CREAT, 0644));
+    symlink("f", "l");
+    symlink("/tmp/opens/d", "ld");
+    symlink("nowhere", "dangling");
+    for (unsigned p = 0; p < sizeof paths / sizeof *paths; p++) {
+        printf("\n%s ", paths[p]);
+        for (int first = 0; first < 32; first++)
+            for (int second = first; second < 32; second++) {
+                open_with(first % 2 ? SYS_open : SYS_openat, paths[p], 1u << first | 1u << second, second % 3 ? 0104644 : 07777);
+                unlink("new");
+                unlink("nowhere");
+            }
+        open_with(SYS_open, paths[p], 3, 0);
+        open_with(SYS_creat, paths[p], 0, 0151);
+        unlink("new");
+        unlink("nowhere");
+    }
+    unlink("f");
+    unlink("l");
+    unlink("ld");
+    unlink("dangling");
+    rmdir("d");
+    printf("\nmarker %d\n", marker_is_there());
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -246,5 +301,6 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "pointers")) return pointers();
     if (argc > 1 && !strcmp(argv[1], "refused")) return refused();
     if (argc > 1 && !strcmp(argv[1], "flags")) return flags();
+    if (argc > 1 && !strcmp(argv[1], "opens")) return opens();
     return 2;
 }

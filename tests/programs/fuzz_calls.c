@@ -19,7 +19,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -29,9 +31,9 @@
 
 enum { CALLS = 24, LAST = 480 };
 static uint64_t state;
-static char *pages;             /* two pages, then a hole */
+static char *pages;             /* two pages below 2 GiB, then a hole */
 static char **given;
-static int givens, sockets[2], directory;
+static int givens, sockets[2], directory, gone[3];
 
 static uint32_t chance(uint32_t n)
 {
@@ -88,7 +90,10 @@ static long path(void)
     char text[9000];
     size_t n = 0;
 
-    if (givens && chance(3) == 0) {
+    if (chance(4) == 0) {
+        static const char *short_ones[] = {"..", ".", "/", "", "../", "./..", "../..", "//", "/..", "../x", "./", "/.", "x/..", "../../", "/../"};
+        n = strlen(strcpy(text, short_ones[chance(sizeof short_ones / sizeof *short_ones)]));
+    } else if (givens && chance(3) == 0) {
         n = strlen(strcpy(text, given[chance((uint32_t)givens)]));
     } else {
         for (uint32_t i = chance(7) + 1; i; i--)
@@ -108,6 +113,60 @@ static long path(void)
     default: return (long)strcpy(pages + chance(64), text);
     }
 }
+
+/* Directories that are no longer there, as working directory and as descriptors: one whose parent is there, one whose parent is gone,
+ * and one that has been moved. */
+static void lose_directories(void)
+{
+    char outer[64], inner[80], lost[80], moved[64];
+
+    snprintf(outer, sizeof outer, "/tmp/outer-%d", getpid());
+    snprintf(inner, sizeof inner, "%s/inner", outer);
+    snprintf(lost, sizeof lost, "%s/lost", outer);
+    snprintf(moved, sizeof moved, "/tmp/moved-%d", getpid());
+    mkdir(outer, 0755);
+    mkdir(inner, 0755);
+    mkdir(lost, 0755);
+    gone[0] = open(lost, O_RDONLY | O_DIRECTORY);
+    gone[1] = open(inner, O_PATH | O_DIRECTORY);
+    gone[2] = open(outer, O_RDONLY | O_DIRECTORY);
+    rmdir(lost);
+    switch (chance(6)) {
+    case 0: fchdir(gone[0]); break;
+    case 1: fchdir(gone[1]); break;
+    case 2: fchdir(gone[2]); break;
+    case 3: chdir("/place"); break;
+    }
+    if (chance(2)) {
+        rmdir(inner);
+        if (chance(2))
+            rmdir(outer);
+    } else {
+        rename(outer, moved);
+    }
+}
+
+/* Calls that take paths, and what their arguments are: d a directory, p a path, m a mode or flags, s a structure or buffer, n a number. */
+static const struct { short number; const char *arguments; } shaped[] = {
+    {SYS_open, "pmm"}, {SYS_openat, "dpmm"}, {SYS_openat, "dpmm"}, {SYS_openat2, "dpsn"}, {SYS_creat, "pm"}, {SYS_stat, "ps"},
+    {SYS_lstat, "ps"}, {SYS_newfstatat, "dpsm"}, {SYS_statx, "dpmns"}, {SYS_access, "pm"}, {SYS_faccessat2, "dpmm"}, {SYS_readlink, "psn"},
+    {SYS_readlinkat, "dpsn"}, {SYS_chmod, "pm"}, {SYS_fchmodat, "dpm"}, {SYS_truncate, "pn"}, {SYS_statfs, "ps"}, {SYS_mkdir, "pm"},
+    {SYS_mkdirat, "dpm"}, {SYS_mknodat, "dpmn"}, {SYS_rmdir, "p"}, {SYS_unlink, "p"}, {SYS_unlinkat, "dpm"}, {SYS_symlink, "pp"},
+    {SYS_symlinkat, "pdp"}, {SYS_link, "pp"}, {SYS_linkat, "dpdpm"}, {SYS_rename, "pp"}, {SYS_renameat, "dpdp"}, {SYS_renameat2, "dpdpm"},
+    {SYS_utimensat, "dpsm"}, {SYS_getxattr, "ppsn"}, {SYS_lgetxattr, "ppsn"}, {SYS_listxattr, "psn"}, {SYS_inotify_add_watch, "npm"},
+    {SYS_name_to_handle_at, "dpssm"}, {SYS_chdir, "p"}, {SYS_fchdir, "d"}, {SYS_getcwd, "sn"}, {SYS_chroot, "p"}, {SYS_execve, "pss"},
+    {SYS_execveat, "dpssm"}, {SYS_bind, "nsn"}, {SYS_connect, "nsn"}, {SYS_getdents64, "dsn"}, {SYS_open_tree, "dpm"}, {SYS_uselib, "p"},
+    {SYS_fchownat, "dpnnm"}, {SYS_lchown, "pnn"}, {SYS_umount2, "pm"}, {SYS_mount, "pppms"}, {SYS_swapon, "pm"}, {SYS_acct, "p"},
+};
+
+/* The same by the numbers of int 0x80 (asm/unistd_32.h). */
+static const struct { short number; const char *arguments; } shaped80[] = {
+    {5, "pmm"}, {295, "dpmm"}, {437, "dpsn"}, {8, "pm"}, {9, "pp"}, {10, "p"}, {11, "pss"}, {12, "p"}, {14, "pmn"}, {15, "pm"}, {33, "pm"},
+    {38, "pp"}, {39, "pm"}, {40, "p"}, {61, "p"}, {83, "pp"}, {85, "psn"}, {99, "ps"}, {102, "ns"}, {106, "ps"}, {133, "d"}, {141, "dsn"},
+    {183, "sn"}, {193, "pnn"}, {195, "ps"}, {196, "ps"}, {220, "dsn"}, {268, "pns"}, {292, "npm"}, {296, "dpm"}, {297, "dpmn"},
+    {298, "dpnnm"}, {300, "dpsm"}, {301, "dpm"}, {302, "dpdp"}, {303, "dpdpm"}, {304, "pdp"}, {305, "dpsn"}, {306, "dpm"}, {307, "dpm"},
+    {353, "dpdpm"}, {358, "dpssm"}, {361, "nsn"}, {362, "nsn"}, {367, "nsn"}, {369, "nsnmsn"}, {370, "nsm"}, {372, "nsm"}, {383, "dpmns"},
+};
 
 static long structure(void)
 {
@@ -129,7 +188,8 @@ static long structure(void)
 
 static long word(void)
 {
-    switch (chance(14)) {
+    switch (chance(15)) {
+    case 14: return gone[chance(3)];
     case 0: return AT_FDCWD;
     case 1: return directory;
     case 2: return sockets[chance(2)];
@@ -146,8 +206,33 @@ static long word(void)
     }
 }
 
+/* Fill in what the call takes, mostly; return its number. */
+static long shape(long *a, int by80)
+{
+    uint32_t which = chance(by80 ? sizeof shaped80 / sizeof *shaped80 : sizeof shaped / sizeof *shaped);
+    const char *letter = by80 ? shaped80[which].arguments : shaped[which].arguments;
+
+    for (int i = 0; *letter; i++, letter++)
+        switch (*letter) {
+        case 'd': a[i] = chance(3) ? gone[chance(3)] : chance(2) ? AT_FDCWD : directory; break;
+        case 'p': a[i] = path(); break;
+        case 'm': a[i] = chance(2) ? (long)chance(0x400) : (long)(1u << chance(23) | 1u << chance(23)); break;
+        case 's': a[i] = structure(); break;
+        default: a[i] = chance(2) ? (long)chance(64) : sockets[chance(2)];
+        }
+    return by80 ? shaped80[which].number : shaped[which].number;
+}
+
+static void ignore(int number)
+{
+    (void)number;
+}
+
 static void batch(int turn)
 {
+    /* what blocks is interrupted, and signals come at any moment */
+    struct sigaction interrupt = {.sa_handler = ignore};
+    struct itimerval often = {{0, 3000}, {0, 3000}};
     struct rlimit file = {1 << 20, 1 << 20}, memory = {1 << 29, 1 << 29}, files = {64, 64}, none = {0, 0}, time = {2, 2};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -156,19 +241,24 @@ static void batch(int turn)
     setrlimit(RLIMIT_NOFILE, &files);
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_CPU, &time);
+    lose_directories();
+    sigaction(SIGALRM, &interrupt, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
     for (int i = 0; i < CALLS; i++) {
         long a[6], number = chance(LAST), result;
-        int kind = (int)chance(12);
+        int kind = (int)chance(12), by80 = kind == 1 || kind == 3;
         for (int k = 0; k < 6; k++)
             a[k] = word();
-        if (!harmless(number) || (number == SYS_exit || number == SYS_exit_group || number == SYS_pause))
+        if (chance(2))
+            number = shape(a, by80);
+        if (!(by80 ? harmless80(number) : harmless(number)) || (number == SYS_exit || number == SYS_exit_group || number == SYS_pause))
             continue;
         if (number == SYS_clone)
             a[0] &= ~(long)(CLONE_VM | CLONE_PARENT);   /* a child of ours with a memory of its own */
         if (kind == 0)
             result = call(number | 0x40000000L, a);
-        else if (kind == 1)
-            result = harmless80(number) ? call80(number, a) : 0;
+        else if (by80)
+            result = call80(number, a);
         else if (kind == 2)
             result = call((long)state, a);
         else
@@ -189,7 +279,7 @@ int main(int argc, char **argv)
     seed = strtoull(argv[1], NULL, 0);
     given = argv + 3;
     givens = argc - 3;
-    pages = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pages = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
     munmap(pages + 8192, 4096);
     directory = open("/", O_PATH | O_DIRECTORY);
     if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, sockets))
@@ -202,7 +292,7 @@ int main(int argc, char **argv)
         pid = fork();
         if (pid == 0)
             batch(i);
-        while ((got = waitpid(pid, &status, WNOHANG)) == 0 && waited++ < 250)
+        while ((got = waitpid(pid, &status, WNOHANG)) == 0 && waited++ < 100)
             nanosleep(&moment, NULL);
         if (got == 0) {
             late++;

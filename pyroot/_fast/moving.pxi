@@ -1,0 +1,84 @@
+# What happens while guests move names: the kernel looks up a text after the supervisor has.
+#
+# Between the two another guest may put a link where a directory was; the kernel would follow its text from the host's root.  Opens are
+# safe from it at any time (opening.pxi).  Other calls are made through a descriptor of the directory (pinned) while a directory or
+# a link has been moved lately, which costs more than a text.
+
+cdef enum:
+    MOVE_TAKES = 100000000   # ns in which somebody who moves such things does it again
+
+cdef uint64_t moved_at = 0   # when a guest last began to move a directory or a link, 0 never
+
+cdef inline bint names_move() noexcept nogil:
+    return moved_at != 0 and pyroot_now() - moved_at < MOVE_TAKES
+
+cdef bint moves_ways(Walk *w) noexcept nogil:
+    """Say whether other names lead through the one that is moved."""
+    cdef c_stat st
+    return w.valid and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and (S_ISDIR(st.st_mode) or S_ISLNK(st.st_mode))
+
+cdef void note_move(Tracee *t, uint64_t flags) noexcept nogil:
+    """Remember that a rename is about to be made, from W1 to W2."""
+    global moved_at
+    if moves_ways(&W1) or (flags & 2 and moves_ways(&W2)):
+        moved_at = pyroot_now()
+        t.moves = True
+        movers_change(1)
+
+cdef inline int walk_tries() noexcept nogil:
+    """Return how many walks at most may miss a name that is always there, and one more.
+
+    A walk by components goes by texts, so it may fail while a directory changes places with a link.  Those who may do that now are the
+    guests in a rename; each must stop here before its next one, and meanwhile nobody looks at stops.
+    """
+    return 1 if movers == 0 else 1 + (movers if movers < 7 else 7)
+
+cdef bint may_pin(Walk *w) noexcept nogil:
+    """Say whether there is an outside, and guests may go through our descriptors."""
+    if not arena.shared or not openat2_works or not w.valid or w.held or w.anchored or w.magic or w.isbind or w.bi < 0:
+        return False
+    return 0 < w.v.b[w.bi].hostlen < w.placelen and w.hlen < PATHMAX and not is_proc(w.h, w.hlen)
+
+cdef int pinned_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode, bint always) noexcept nogil:
+    """call_walk for the only path of a call; what it finds is pinned if ``always``, or if names move."""
+    cdef int tries, pinned = 0, outcome
+    for tries in range(walk_tries() + 1):
+        outcome = call_walk(w, t, dirfd, pointer, mode)
+        if outcome < 0 or not (always or (names_move() and not w.v.ambiguous and w.last == LAST_NORM)) or not may_pin(w):
+            return outcome
+        pinned = pin(t, w, always)
+        if pinned == 0:
+            return TR_TEXT
+        if pinned == -EMFILE or pinned == -ENFILE:
+            # without a descriptor to spare the text has to do
+            return outcome
+        if pinned != -ELOOP and pinned != -ENOENT and pinned != -ENOTDIR:
+            break
+    return pinned
+
+cdef int pin(Tracee *t, Walk *w, bint itself) noexcept nogil:
+    """Hold what the walk has found (``itself``), or the directory that it lies in, and name the place by our descriptor."""
+    cdef open_how how
+    cdef char link[48]
+    cdef int fd, n, cut = w.hlen if itself else w.placelen - w.namelen - 1
+    cdef char kept = w.h[cut]
+    memset(&how, 0, sizeof(how))
+    how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC
+    how.resolve = RESOLVE_NO_SYMLINKS
+    w.h[cut] = 0
+    fd = <int>c_syscall(NR_openat2, AT_FDCWD, w.h, &how, sizeof(how))
+    n = errno
+    w.h[cut] = kept
+    if fd < 0:
+        return -n
+    n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), fd)
+    if w.hlen - cut + n >= PATHMAX:
+        c_close(fd)
+        return -ENAMETOOLONG
+    memmove(w.h + n, w.h + cut, w.hlen - cut + 1)
+    memcpy(w.h, link, n)
+    w.hlen += n - cut
+    w.placelen += n - cut
+    t.hold[0] = fd
+    w.held = True
+    return 0

@@ -1,0 +1,202 @@
+# Opening files.  What the guest opens lies in its view when the call is looked at; it must still do so when the kernel looks.
+#
+# Between the two, another thread may put a link where a directory was, and the kernel would follow its text from the host's root.  The
+# text that the kernel is given holds no link, so open(2) and openat(2) are made as openat2(2) with RESOLVE_NO_SYMLINKS.  Where it finds a
+# link all the same (ELOOP) the stub makes the call once more by itself: it stops, and is translated anew.
+
+cdef enum:
+    OPEN_TRIES = 64          # then a link is really in the way
+    OPEN_FLAGS = 0x7fffc3    # what open(2) looks at; it ignores the rest, where openat2(2) says EINVAL (VALID_OPEN_FLAGS)
+    OPEN_PATH_FLAGS = 0x2b0000    # O_PATH, O_DIRECTORY, O_NOFOLLOW, O_CLOEXEC
+    O_TMPFILE_ = 0x400000
+
+cdef bint opening_again = False    # the call at hand comes from the stub
+
+cdef void set_opening_again(bint value) noexcept nogil:
+    global opening_again
+    opening_again = value
+
+cdef bint may_meet_link(Tracee *t, Walk *w) noexcept nogil:
+    """Say whether a link that appears now could lead the call out of the view, and openat2 can prevent it."""
+    if not openat2_works or uses_code(t) or not w.valid or w.held or w.anchored or w.magic or w.bi < 0 or w.hlen >= PATHMAX:
+        return False
+    # where a binding shows the whole host there is no outside
+    return w.v.b[w.bi].hostlen > 0 and not is_proc(w.h, w.hlen)
+
+cdef int link_in_the_way(Tracee *t, Walk *w) noexcept nogil:
+    """Return -ELOOP if trying again is of no use: the name itself is a link that is not to be followed, or too many tries."""
+    cdef c_stat st
+    if not opening_again:
+        t.tries = 0
+        return 0
+    set_opening_again(False)
+    t.tries += 1
+    if w.mode == M_NOFOLLOW or w.mode == M_OCREAT_NOFOLLOW:
+        if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISLNK(st.st_mode):
+            return -ELOOP
+    return -ELOOP if t.tries > OPEN_TRIES and prove(AT_FDCWD, w.v.b[w.bi].host, True, NULL) == 0 else 0
+
+cdef void how_of_open(open_how *how, uint64_t flags, uint64_t mode) noexcept nogil:
+    """Make of the arguments of open(2) what the kernel makes of them (build_open_how in fs/open.c)."""
+    how.flags = flags & <uint64_t>OPEN_FLAGS
+    if flags & O_PATH:
+        how.flags &= <uint64_t>OPEN_PATH_FLAGS
+    how.mode = mode & 0o7777 if how.flags & <uint64_t>(O_CREAT | O_TMPFILE_) else 0
+
+cdef int put_open(Tracee *t, Walk *w, open_how *how) noexcept nogil:
+    """Make the call an openat2 of the walk's text that meets no link."""
+    cdef int error = link_in_the_way(t, w)
+    if error < 0:
+        return error
+    if edit_bytes(1, w.h, w.hlen + 1) < 0:
+        return -ENAMETOOLONG
+    how.resolve = RESOLVE_NO_SYMLINKS
+    edit_bytes(2, how, sizeof(open_how))
+    edit_value(3, sizeof(open_how))
+    edit.opens = True
+    return 0
+
+cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef uint64_t flags = <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.nr == NR_creat else t.args[row.flags]
+    cdef int dirfd = dir_argument(t, row.dirfd), outcome
+    W1.resolve = 0
+    edit_start()
+    if uses_code(t):
+        # openat2 knows no small files for 32-bit programs
+        outcome = pinned_walk(&W1, t, dirfd, t.args[row.path], open_mode(flags), False)
+    else:
+        outcome = open_walk(t, dirfd, t.args[row.path], flags)
+    return open_common(t, row, flags, outcome)
+
+cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
+    cdef int error, how = R_CONT
+    cdef open_how opened
+    if outcome == -ESRCH:
+        return R_DEAD
+    note_writing(flags)
+    if W1.valid:
+        if made_on_mount(&W1):
+            return answer(t, made_errno(&W1, flags))
+        if W1.v.ambiguous:
+            how = open_ambiguous(t)
+        if is_proc(W1.h, W1.hlen) and not W1.held and not flags & O_PATH:
+            error = proc_text(t, &W1)
+            if error < 0:
+                return answer(t, error)
+            if error > 0:
+                outcome = TR_TEXT
+                if flags & O_NOFOLLOW:
+                    edit_value(row.flags, flags & ~<uint64_t>O_NOFOLLOW)
+    if edit.n == 0 and outcome >= 0 and may_meet_link(t, &W1):
+        how_of_open(&opened, flags, t.args[row.flags + 1] if row.flags >= 0 else t.args[1])
+        error = put_open(t, &W1, &opened)
+    else:
+        error = put_path(&W1, outcome, row.path)
+    return answer(t, error) if error < 0 else finish_edit(t, how)
+
+cdef bint made_on_mount(Walk *w) noexcept nogil:
+    """Say whether an open with O_CREAT and O_EXCL names a mount point, which the host may not have."""
+    return w.isbind and w.mode == M_CREATE and w.last == LAST_NORM
+
+cdef int made_errno(Walk *w, uint64_t flags) noexcept nogil:
+    """Return what such an open gets: the flags are checked first, then the way, then the slash."""
+    cdef c_stat st
+    cdef int error = -EINVAL if flags & O_TMPFILE else parent_stat(w, &st)
+    return error if error < 0 else -EISDIR if w.slash else -EEXIST
+
+cdef bint may_be_directory(Walk *w) noexcept nogil:
+    """Say whether the open may give a descriptor of a directory: of other files nobody has to know how they were reached."""
+    cdef c_stat st
+    if w.magic or w.held:
+        return True
+    if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
+        return S_ISDIR(st.st_mode)
+    return errno != ENOENT
+
+cdef int open_ambiguous(Tracee *t) noexcept nogil:
+    """The view shows some directory twice: note at the exit which binding the new descriptor came through."""
+    cdef int bind = walk_binding(&W1)
+    if bind < 0 or not may_be_directory(&W1):
+        return R_CONT
+    if W1.bi >= 0:
+        view_remember(W1.v, W1.h, W1.placelen, W1.bi)
+    t.saved[1] = W1.magic_bi if W1.magic else bind
+    t.exit_action = X_OPEN
+    return R_EXIT
+
+cdef void exit_open(Tracee *t, int fd) noexcept nogil:
+    fd_remember(t.tgid, fd, fd_file(t.tid, fd), <int>t.saved[1])
+
+cdef bint how_is_valid(const open_how *how) noexcept nogil:
+    """Check an open_how as build_open_flags does (fs/open.c)."""
+    cdef uint64_t flags = how.flags
+    cdef bint creates = flags & (O_CREAT | 0x400000) != 0
+    if flags & ~<uint64_t>0x7ffffc3 or how.resolve > 0x3f:
+        return False
+    if how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) == (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
+        return False
+    if how.mode & ~<uint64_t>(0o7777 if creates else 0):
+        return False
+    if flags & (O_DIRECTORY | O_CREAT) == (O_DIRECTORY | O_CREAT):
+        return False
+    if flags & 0x400000 and (not flags & O_DIRECTORY or flags & O_ACCMODE == O_RDONLY):
+        return False
+    return not (flags & O_PATH and flags & ~<uint64_t>(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
+
+cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef open_how how
+    cdef uint64_t size = t.args[3]
+    cdef char tail[PATHMAX]
+    cdef int outcome, i
+    if size < sizeof(how) or size > PATHMAX or mem_read(t.tid, t.args[2], &how, sizeof(how)) < 0:
+        return R_CONT
+    if size > sizeof(how):
+        if mem_read(t.tid, t.args[2] + sizeof(how), tail, size - sizeof(how)) < 0:
+            return R_CONT
+        for i in range(<int>(size - sizeof(how))):
+            if tail[i] != 0:
+                return R_CONT
+    if not how_is_valid(&how):
+        return R_CONT
+    if how.resolve & RESOLVE_CACHED:
+        return answer(t, -EAGAIN)
+    note_writing(how.flags)
+    edit_start()
+    W1.resolve = how.resolve
+    outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))
+    if outcome == -ESRCH:
+        return R_DEAD
+    if W1.valid and made_on_mount(&W1):
+        return answer(t, made_errno(&W1, how.flags))
+    if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:
+        i = proc_text(t, &W1)
+        if i < 0:
+            return answer(t, i)
+        if i > 0:
+            outcome = TR_TEXT
+            how.flags &= ~<uint64_t>O_NOFOLLOW
+    if outcome >= 0 and may_meet_link(t, &W1):
+        i = put_open(t, &W1, &how)
+    elif outcome == TR_PASS and (how.resolve == 0 or not W1.valid):
+        return R_CONT
+    else:
+        i = put_openat2(outcome, &how)
+    if i < 0:
+        return answer(t, i)
+    i = R_CONT
+    if W1.valid and W1.v.ambiguous:
+        i = open_ambiguous(t)
+    return finish_edit(t, i)
+
+cdef int put_openat2(int outcome, open_how *how) noexcept nogil:
+    """Enter what our own walk has left of an openat2: no RESOLVE_* flags."""
+    # the path first: its register tells the stub where the slot is
+    cdef int error = 0
+    if outcome == TR_PASS:
+        edit_bytes(1, path_buffer, <int>strlen(path_buffer) + 1)
+    else:
+        error = put_path(&W1, outcome, 1)
+    how.resolve = 0
+    edit_bytes(2, how, sizeof(open_how))
+    edit_value(3, sizeof(open_how))
+    return error

@@ -1,0 +1,320 @@
+"""The table of calls: one row says what each argument of a system call is.
+
+Decides: name, sets that `-e trace=%SET` takes it into, kinds of arguments, kind of result. Not decided here: how a kind is written
+(`kinds`, `structs`, `sockets`, `special`). A row is `name sets arguments... [= result]`; `>` marks what only the exit tells, `N@kind` an
+argument that is not the Nth in the row's order. Facts: the manual pages of section 2, and strace(1) for the form, which the tests
+compare with.
+
+Sets: f file, d desc, p process, n network, s signal, m memory, i ipc, c creds, k clock, S stat, L lstat, F fstat, - none.
+A call of the kernel that has no row here is written by python-ptrace's formatter (`fallback`).
+"""
+
+from __future__ import annotations
+
+import functools
+
+SETS = {
+    "f": ("file",),
+    "d": ("desc",),
+    "p": ("process",),
+    "n": ("network", "net"),
+    "s": ("signal",),
+    "m": ("memory",),
+    "i": ("ipc",),
+    "c": ("creds",),
+    "k": ("clock",),
+    "S": ("stat", "%stat"),
+    "L": ("lstat", "%stat"),
+    "F": ("fstat", "%stat"),
+    "T": ("statfs", "%statfs"),
+    "U": ("fstatfs", "%statfs"),
+    "P": ("pure",),
+}
+
+_ROWS = """
+read d fd >buf ulong
+write d fd buf:2 ulong
+open fd path open create:1 = fd
+close d fd
+stat fS path >stat
+fstat dF fd >stat
+lstat fL path >stat
+poll d pollfds ulong int = pollfds
+lseek d fd long enum:seek
+mmap dm ptr ulong flags:prot map mapfd 5@hex = hex
+mprotect m ptr ulong flags:prot
+munmap m ptr ulong
+brk m ptr = hex
+rt_sigaction s signal sigaction >sigaction ulong
+rt_sigprocmask s enum:sighow sigset >sigset ulong
+rt_sigreturn s sigframe
+ioctl d fd ioctl ioctl_arg 2@>ioctl_told
+pread64 d fd >buf ulong long
+pwrite64 d fd buf:2 ulong long
+readv d fd >iov:2 ulong
+writev d fd iov:2 ulong
+access f path flags:access
+pipe d >fds
+select d int fdset fdset fdset selecttime = select
+sched_yield -
+mremap m ptr ulong ulong flags:mremap remapped:3 = hex
+msync m ptr ulong flags:msync
+mincore m ptr ulong >mincore
+madvise m ptr ulong enum:madvise
+shmget i ipckey ulong ipcflags
+shmat im int ptr flags:shm = hex
+shmctl i int enum:ipc_cmd ptr
+dup d fd = fd
+dup2 d fd fd = fd
+pause s
+nanosleep k timespec >remainder
+getitimer - enum:itimer >itimerval
+alarm - uint
+setitimer - enum:itimer itimerval >itimerval
+getpid P
+sendfile dn fd fd offset 2@>moved 3@ulong
+socket n enum:domain socktype sockproto = fd
+connect n fd sockaddr:2 int
+accept n fd >sockaddr:2 >socklen = fd
+sendto n fd buf:2 ulong flags:msg sockaddr:5 uint
+recvfrom n fd >buf ulong flags:msg >sockaddr:5 >socklen
+sendmsg n fd msghdr flags:msg
+recvmsg n fd >msghdr flags:msg
+shutdown n fd enum:shut
+bind n fd sockaddr:2 int
+listen n fd int
+getsockname n fd >sockaddr:2 >socklen
+getpeername n fd >sockaddr:2 >socklen
+socketpair n enum:domain socktype sockproto >fds
+setsockopt n fd enum:sol sockopt:1 sockval:4 int
+getsockopt n fd enum:sol sockopt:1 >sockval:4 >socklen
+clone p 1@clone_stack 0@clone_flags 2@clone_rest
+fork p
+vfork p
+execve fp program argv envp
+exit p int = exit
+wait4 p int >status flags:wait >used:wait
+kill sp int signal
+uname - >utsname
+semget i ipckey int ipcflags
+semop i int sembufs:2 ulong
+semctl i int int enum:ipc_cmd ptr
+semtimedop i int sembufs:2 ulong timespec
+shmdt im ptr
+msgget i ipckey ipcflags
+msgsnd i int msgbuf:2 ulong flags:ipc
+msgrcv i int >msgbuf:2 ulong long flags:ipc
+msgctl i int enum:ipc_cmd ptr
+fcntl d fd enum:fcntl fcntl_arg 2@>fcntl_told = fcntl
+flock d fd flags:flock
+fsync d fd
+fdatasync d fd
+truncate f path long
+ftruncate d fd long
+getdents d fd >dirents ulong
+getcwd f >cwd ulong
+chdir f path
+fchdir d fd
+rename f path path
+mkdir f path mode
+rmdir f path
+creat fd path mode = fd
+link f path path
+unlink f path
+symlink f path path
+readlink f path >link ulong
+chmod f path mode
+fchmod d fd mode
+chown f path id id
+fchown d fd id id
+lchown f path id id
+umask - mode = oct
+gettimeofday k >timeval >timezone
+getrlimit - enum:rlimit >rlimit
+getrusage - enum:rusage >used
+sysinfo - >sysinfo
+times - >tms = long
+ptrace - enum:ptrace int ptr ptr
+getuid cP
+syslog - int >buf int
+getgid cP
+setuid c id
+setgid c id
+geteuid cP
+getegid cP
+setpgid - int int
+getppid P
+getpgrp P
+setsid -
+setreuid c id id
+setregid c id id
+getgroups c int >groups
+setgroups c int groups:0
+setresuid c id id id
+getresuid c >intp >intp >intp
+setresgid c id id id
+getresgid c >intp >intp >intp
+getpgid - int
+setfsuid c id
+setfsgid c id
+getsid - int
+capget c caphead >capdata
+capset c caphead capdata
+rt_sigpending s >sigset ulong
+rt_sigtimedwait s sigset >siginfo timespec ulong
+rt_sigqueueinfo sp int signal siginfo
+rt_sigsuspend s sigset ulong
+sigaltstack s stack >stack
+utime f path utimbuf
+mknod f path file_mode mkdev:1
+personality - personality = personality
+statfs fT path >statfs
+fstatfs dU fd >statfs
+getpriority - enum:priority int
+setpriority - enum:priority int int
+sched_setparam - int sched_param
+sched_getparam - int >sched_param
+sched_setscheduler - int enum:sched sched_param
+sched_getscheduler - int = sched
+sched_get_priority_max - enum:sched
+sched_get_priority_min - enum:sched
+sched_rr_get_interval - int >timespec
+mlock m ptr ulong
+munlock m ptr ulong
+mlockall m flags:mlockall
+munlockall m
+vhangup -
+pivot_root f path path
+prctl c prctl >prctl_told = prctl
+arch_prctl - enum:arch arch_arg
+setrlimit - enum:rlimit rlimit
+chroot f path
+sync -
+acct f path
+mount f path path str flags:mount mountdata
+umount2 f path flags:umount
+sethostname - buf:1 ulong
+gettid P
+readahead d fd long ulong
+setxattr f path str buf:3 ulong flags:xattr
+lsetxattr f path str buf:3 ulong flags:xattr
+fsetxattr d fd str buf:3 ulong flags:xattr
+getxattr f path str >buf:3 ulong
+lgetxattr f path str >buf:3 ulong
+fgetxattr d fd str >buf:3 ulong
+listxattr f path >buf:2 ulong
+llistxattr f path >buf:2 ulong
+flistxattr d fd >buf:2 ulong
+removexattr f path str
+lremovexattr f path str
+fremovexattr d fd str
+tkill sp int signal
+time k >time = time
+futex - futex
+sched_setaffinity - int ulong cpuset:1
+sched_getaffinity - int ulong >cpuset
+epoll_create d int = fd
+getdents64 d fd >dirents:64 ulong
+set_tid_address - ptr
+fadvise64 d fd long long enum:fadvise
+timer_create - enum:clock sigevent >intp
+timer_settime - int flags:timer_abs itimerspec >itimerspec
+timer_gettime - int >itimerspec
+timer_getoverrun - int
+timer_delete - int
+clock_settime k enum:clock timespec
+clock_gettime k enum:clock >timespec
+clock_getres k enum:clock >timespec
+clock_nanosleep k enum:clock flags:timer_abs timespec >remainder
+exit_group p int = exit
+epoll_wait d fd >epoll_events int int
+epoll_ctl d fd enum:epoll_op fd epoll_event
+tgkill sp int int signal
+utimes f path file_timevals
+waitid p enum:waitid int >siginfo flags:wait >used
+inotify_init d = fd
+inotify_add_watch df fd path flags:inotify
+inotify_rm_watch d fd int
+openat df dirfd path:0 open create:2 = fd
+mkdirat df dirfd path:0 mode
+mknodat df dirfd path:0 file_mode mkdev:2
+fchownat df dirfd path:0 id id flags:at
+futimesat df dirfd path:0 file_timevals
+newfstatat dfF dirfd path:0 >stat flags:at
+unlinkat df dirfd path:0 flags:at
+renameat df dirfd path:0 dirfd path:2
+linkat df dirfd path:0 dirfd path:2 flags:at
+symlinkat df path dirfd path:1
+readlinkat df dirfd path:0 >link ulong
+fchmodat df dirfd path:0 mode
+faccessat df dirfd path:0 flags:access
+pselect6 d int fdset fdset fdset polltime sigsetarg = select
+ppoll d pollfds ulong polltime sigset ulong = pollfds
+unshare p flags:unshare
+set_robust_list - ptr ulong
+get_robust_list - int >longhex >offset
+splice d fd offset fd offset ulong flags:splice
+tee d fd fd ulong flags:splice
+sync_file_range d fd long long hexint
+vmsplice d fd iov:2 ulong flags:splice
+utimensat df dirfd path:0 file_times flags:at
+epoll_pwait d fd >epoll_events int int sigset ulong
+signalfd ds fd sigset ulong = fd
+timerfd_create d enum:clock flags:timerfd = fd
+eventfd d uint = fd
+fallocate d fd flags:fallocate long long
+timerfd_settime d fd flags:timerfd_set itimerspec >itimerspec
+timerfd_gettime d fd >itimerspec
+accept4 n fd >sockaddr:2 >socklen flags:sockflags = fd
+signalfd4 ds fd sigset ulong flags:signalfd = fd
+eventfd2 d uint flags:eventfd = fd
+epoll_create1 d flags:epoll = fd
+dup3 d fd fd open3 = fd
+pipe2 d >fds flags:pipe
+inotify_init1 d flags:inotify_init = fd
+preadv d fd >iov:2 ulong long
+pwritev d fd iov:2 ulong long
+rt_tgsigqueueinfo sp int int signal siginfo
+recvmmsg n fd >mmsghdr uint flags:msg timespec
+prlimit64 - int enum:rlimit rlimit >rlimit
+syncfs d fd
+sendmmsg n fd mmsghdr:2 uint flags:msg
+setns d fd flags:clone
+getcpu - >cpunumber >cpunumber ptr
+process_vm_readv - int >iov:2 ulong iovremote:4 ulong ulong
+process_vm_writev - int iov:2 ulong iovremote:4 ulong ulong
+kcmp - int int enum:kcmp ulong ulong
+renameat2 df dirfd path:0 dirfd path:2 flags:rename
+seccomp - ulong uint ptr
+getrandom - >random ulong flags:getrandom
+memfd_create d str flags:memfd = fd
+execveat dfp dirfd program argv envp flags:at
+membarrier - enum:membarrier hexint = membarrier
+mlock2 m ptr ulong flags:mlock2
+copy_file_range d fd offset fd offset ulong hexint
+preadv2 d fd >iov:2 ulong long flags:rwf
+pwritev2 d fd iov:2 ulong long flags:rwf
+pkey_mprotect m ptr ulong flags:prot int
+statx dfF dirfd path:0 statx_at flags:statx_mask >statx
+rseq - ptr hexint hexint hexint
+pidfd_send_signal ds fd signal siginfo hexint
+pidfd_open d int hexint = fd
+clone3 p clone_args 0@>clone_told 1@ulong
+close_range - uint uint flags:close_range
+openat2 df dirfd path:0 open_how ulong = fd
+pidfd_getfd d fd int hexint = fd
+faccessat2 df dirfd path:0 flags:access flags:faccessat
+epoll_pwait2 d fd >epoll_events int timespec sigset ulong
+"""
+
+
+@functools.cache
+def rows() -> dict[str, tuple[str, list[str], str]]:
+    """Give sets, kinds of arguments and kind of result by the name of the call."""
+    found: dict[str, tuple[str, list[str], str]] = {}
+    for line in _ROWS.split("\n"):
+        if line:
+            words, _equals, ending = line.partition(" = ")
+            name, sets, *arguments = words.split()
+            found[name] = (sets.strip("-"), arguments, ending)
+    return found

@@ -1,0 +1,212 @@
+"""What `--why` remembers of a run: failed calls, what was written and read, births and exits.
+
+Decides: which calls are kept, and what of each. Not decided here: which of them is to blame (`why`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pyroot.trace import select
+from pyroot.trace.decode import Context, failed
+from pyroot.trace.session import Sink
+from pyroot.trace.text import signed
+
+if TYPE_CHECKING:
+    from pyroot._fast import Core, TracedCall
+
+MOST = 100_000  # events; the oldest go first
+_BYTES = 4096  # of one write or read
+_CLONE_THREAD = 0x10000
+AT_FDCWD = -100
+
+#: Calls that write: where the data are. `buf`: address and length in arguments, `iov`: a vector, `msg`: a header.
+_WRITES = {"write": "buf", "pwrite64": "buf", "sendto": "buf", "writev": "iov", "pwritev": "iov", "sendmsg": "msg"}
+_READS = {"read": "buf", "recvfrom": "buf", "readv": "iov", "recvmsg": "msg"}
+_OTHERS = (
+    "ftruncate fallocate fsync fdatasync copy_file_range sendfile splice mmap fork vfork clone clone3 setuid setgid setgroups kill "
+    "socket bind listen connect accept accept4 ioctl flock fcntl"
+).split()
+
+
+@dataclass
+class Event:
+    """One thing that happened, in the order of `History.events`.
+
+    `kind` is call (a failure, or the success of a search), write, read or exit; `path` the guest path that it is about; `data` what was
+    written or read; `target` what the descriptor stands for; `error` an errno.
+    """
+
+    kind: str
+    process: int
+    name: str = ""
+    path: bytes = b""
+    error: int = 0
+    words: str = ""
+    data: bytes = b""
+    target: bytes = b""
+    status: int = 0
+
+
+@dataclass
+class Process:
+    """One process: who made it, and what it runs."""
+
+    parent: int
+    program: bytes = b""
+    status: int | None = None
+    children: list[int] = field(default_factory=list)
+
+
+class History(Sink):
+    """The sink of `--why`."""
+
+    def __init__(self) -> None:
+        """Choose what is traced."""
+        names = select.calls("%file,%network") | set(_WRITES) | set(_READS) | set(_OTHERS)
+        super().__init__(Context(strings=_BYTES), names)
+        self.events: deque[Event] = deque(maxlen=MOST)
+        self.threads: dict[int, int] = {}  # thread: its process
+        self.processes: dict[int, Process] = {}
+        self.first = 0
+        self.outputs: tuple[bytes, ...] = ()  # what descriptors 2 and 1 of the command stand for
+        self.pending: dict[int, Event] = {}
+
+    def start(self, core: Core, program: bytes) -> None:
+        """Learn of the view, and of where the command's messages go."""
+        super().start(core, program)
+        self.core = core
+        self.outputs = tuple(os.fsencode(os.readlink(f"/proc/self/fd/{fd}")) for fd in (2, 1) if os.path.lexists(f"/proc/self/fd/{fd}"))
+        for row in self.rows.values():
+            # a write is known only before the call, and a path before others can change it
+            row.plan.early = row.plan.early or row.name in _WRITES
+
+    def process_of(self, tid: int) -> int:
+        """Give the process of a thread."""
+        process = self.threads.setdefault(tid, tid)
+        if process not in self.processes:
+            self.processes[process] = Process(0)
+            self.first = self.first or process
+        return process
+
+    # -- what the core calls
+
+    def read(self, call: TracedCall) -> None:
+        """Take what is about to be written."""
+        row = self.rows[call.compat, call.nr]
+        how = _WRITES.get(row.name)
+        if how is None:
+            row.entry(call)
+            return
+        event = Event("write", self.process_of(call.tid), row.name, data=self._data(call, how, None), target=self._target(call))
+        self.pending[call.tid] = event
+
+    def begin(self, call: TracedCall) -> None:
+        """Nothing is shown while the command runs."""
+
+    def end(self, call: TracedCall) -> None:
+        """Keep what matters of a call."""
+        row = self.rows[call.compat, call.nr]
+        process = self.process_of(call.tid)
+        bad = failed(call)
+        event = self.pending.pop(call.tid, None)
+        if row.name in ("execve", "execveat") and not bad:
+            self._started(process, call)
+            return
+        if row.name in _READS and not bad:
+            target = self._target(call)
+            if call.result > 0 and (not target.startswith(b"/") or target.startswith(b"/dev/")):
+                self.events.append(Event("read", process, row.name, data=self._data(call, _READS[row.name], call.result), target=target))
+            return
+        if row.name in ("connect", "sendto") and not bad and "htons(53)" in (words := row.joined(call)):
+            self.events.append(Event("call", process, row.name, words=words))
+            return
+        if event is not None and not bad:
+            self.events.append(event)
+            return
+        path = self._path(row.path_arguments, call) if row.path_arguments else b""
+        if not bad and not path:
+            return
+        event = event or Event("call", process, row.name, target=self._target(call) if bad and row.fd_arguments else b"")
+        event.kind, event.path = "call", path or self._guest(event.target)
+        if bad:
+            event.error = -call.result
+            event.words = f"{row.name}({row.joined(call)})"
+        self.events.append(event)
+
+    def event(self, name: str, tid: int, number: int, more: object, now: int) -> None:
+        """Keep births and exits."""
+        if name == "birth":
+            assert isinstance(more, int)
+            parent = self.process_of(number)
+            if more & _CLONE_THREAD:
+                self.threads[tid] = parent
+            else:
+                self.threads[tid] = tid
+                self.processes[tid] = Process(parent, self.processes[parent].program)
+                self.processes[parent].children.append(tid)
+        elif name == "gone" and self.threads.get(tid) == tid:
+            self.processes[tid].status = number
+            self.events.append(Event("exit", tid, status=number))
+
+    # -- parts of a call
+
+    def _started(self, process: int, call: TracedCall) -> None:
+        known = self.processes[process]
+        # the first one is the supervisor's own, and names the loader
+        known.program = call.ins[0] or b"" if known.program or process != self.first else self.context.program
+        self.events.append(Event("call", process, "execve", path=known.program))
+
+    def _target(self, call: TracedCall) -> bytes:
+        row = self.rows[call.compat, call.nr]
+        fd = next((signed(call.args[at]) for at in row.fd_arguments), -1)
+        try:
+            return os.readlink(f"/proc/{call.tid}/fd/{fd}".encode()) if fd >= 0 else b""
+        except OSError:
+            return b""
+
+    def _guest(self, host: bytes) -> bytes:
+        if not host.startswith(b"/"):
+            return host
+        return self.core.detranslate(host) or host
+
+    def _path(self, arguments: list[int], call: TracedCall) -> bytes:
+        """Give the absolute guest path that a call names, the last one where it names two."""
+        row, places = self.rows[call.compat, call.nr], self.context.places
+        assert places is not None
+        best = b""
+        for at in arguments:
+            data = self.context.peek_string(call.tid, call.args[at], 4096)
+            if not data:
+                continue
+            if not data.startswith(b"/"):
+                directory = row.directory_of(at)
+                fd = signed(call.args[directory]) if directory is not None else AT_FDCWD
+                base = places.path_of_cwd(call.tid) if fd == AT_FDCWD else places.path_of_fd(call.tid, fd)
+                data = base.rstrip(b"/") + b"/" + data
+            best = data
+        return os.path.normpath(best) if best else b""
+
+    def _data(self, call: TracedCall, how: str, result: int | None) -> bytes:
+        """Read what a call writes, or what it has read."""
+        room = _BYTES if result is None else min(result, _BYTES)
+        if how == "buf":
+            size = min(call.args[2], room)
+            return self.context.peek(call.tid, call.args[1], size) or b""
+        vector, count = call.args[1], call.args[2]
+        if how == "msg":
+            header = self.context.peek(call.tid, call.args[1], 56)
+            if header is None:
+                return b""
+            vector, count = int.from_bytes(header[16:24], "little"), int.from_bytes(header[24:32], "little")
+        data = b""
+        for index in range(min(count, 64)):
+            piece = self.context.peek(call.tid, vector + 16 * index, 16)
+            if piece is None or len(data) >= room:
+                break
+            base, size = int.from_bytes(piece[:8], "little"), int.from_bytes(piece[8:], "little")
+            data += self.context.peek(call.tid, base, min(size, room - len(data))) or b""
+        return data
