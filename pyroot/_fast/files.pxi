@@ -238,7 +238,7 @@ cdef int one_path(Tracee *t, const pyroot_row *row, bint opens) noexcept nogil:
     cdef int mode = path_mode(row, t), outcome, error
     W1.resolve = 0
     edit_start()
-    outcome = pinned_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], mode, False)
+    outcome = name_walk(t, dir_argument(t, row.dirfd), t.args[row.path], mode)
     if outcome == -ESRCH:
         return R_DEAD
     if row.remove:
