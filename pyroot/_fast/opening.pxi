@@ -105,7 +105,7 @@ cdef int made_errno(Walk *w, uint64_t flags) noexcept nogil:
     return error if error < 0 else -EISDIR if w.slash else -EEXIST
 
 cdef bint may_be_directory(Walk *w) noexcept nogil:
-    """Say whether the open may give a descriptor of a directory: of other files nobody has to know how they were reached."""
+    """Say whether the open may give a descriptor of a directory, or of something that the walk does not name."""
     cdef c_stat st
     if w.magic or w.held:
         return True
@@ -114,12 +114,18 @@ cdef bint may_be_directory(Walk *w) noexcept nogil:
     return errno != ENOENT
 
 cdef int open_ambiguous(Tracee *t) noexcept nogil:
-    """The view shows some directory twice: note at the exit which binding the new descriptor came through."""
+    """The view shows some directory twice: note at the exit which binding the new descriptor came through.
+
+    A file that is always opened through the same binding needs no note, and no stop, for each of its descriptors.
+    """
     cdef int bind = walk_binding(&W1)
-    if bind < 0 or not may_be_directory(&W1):
+    if bind < 0:
         return R_CONT
     if W1.bi >= 0:
-        view_remember(W1.v, W1.h, W1.placelen, W1.bi)
+        if may_be_directory(&W1):
+            view_remember(W1.v, W1.h, W1.placelen, W1.bi)
+        elif view_expects(W1.v, W1.h, W1.placelen, W1.bi):
+            return R_CONT
     t.saved[1] = W1.magic_bi if W1.magic else bind
     t.exit_action = X_OPEN
     return R_EXIT

@@ -315,6 +315,16 @@ cdef void view_remember(View *v, const char *host, int n, int bind) noexcept nog
     if v.ambiguous and v.hint != NULL:
         v.hint[hash_more(FNV, host, n) & (HINTS - 1)] = <uint32_t>(bind + 1)
 
+cdef bint view_expects(View *v, const char *host, int n, int bind) noexcept nogil:
+    """Say whether a file's host path will be taken for this binding's without any other note; the first opening decides."""
+    cdef uint32_t *hint
+    if v.hint == NULL:
+        return False
+    hint = &v.hint[hash_more(FNV, host, n) & (HINTS - 1)]
+    if hint[0] == 0:
+        hint[0] = <uint32_t>(bind + 1)
+    return hint[0] == <uint32_t>(bind + 1)
+
 cdef void view_renamed(View *v, const char *old_guest, int oldlen, const char *new_guest, int newlen,
                        const char *old_host, int oldhlen, const char *new_host, int newhlen) noexcept nogil:
     """Carry bindings along when a directory above their mount points, or above their host sides, was renamed."""
