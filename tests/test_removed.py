@@ -69,7 +69,8 @@ def test_removed_directories_are_climbed_one_by_one(ground: Twins) -> None:
 
 @pytest.mark.parametrize("flag", ["0x8", "0x10"])
 def test_scope_of_a_removed_directory_is_searched_like_any(ground: Twins, flag: str) -> None:
-    names = [f'openat2 %9 "{path}" longs:{how}:0:{flag} 24' for path in (".", "..", "./..", "/", "x", "./x", "../x") for how in ("0", "0x802")]
+    paths = (".", "..", "./..", "/", "x", "./x", "../x")
+    names = [f'openat2 %9 "{path}" longs:{how}:0:{flag} 24' for path in paths for how in ("0", "0x802")]
     made = ('mkdir "/top/s" 0755', '=9 open "/top/s" 0x10000 0', 'rmdir "/top/s"')
     before = ground.answers(*made, *names)
     after = ground.answers(*made, "fchmod %9 0600", *names)
@@ -106,6 +107,6 @@ def test_mount_point_is_busy_by_each_of_its_names(ground: Twins) -> None:
 
 
 def test_descriptor_of_open_tree_knows_the_place_that_it_was_opened_by(ground: Twins) -> None:
-    lines = ground.answers('=9 open_tree -100 "/two" 0', 'chdir "/proc/self/fd/3"', "getcwd >text:200 200", "fchdir %9", "getcwd >text:200 200",
-                           'openat %9 ".." 0x10000 0', "fchdir 4", "getcwd >text:200 200")
+    lines = ground.answers('=9 open_tree -100 "/two" 0', 'chdir "/proc/self/fd/3"', "getcwd >text:200 200", "fchdir %9",
+                           "getcwd >text:200 200", 'openat %9 ".." 0x10000 0', "fchdir 4", "getcwd >text:200 200")
     assert [line for line in lines if line.startswith("getcwd")] == ['getcwd = 5 "/two\\x00"'] * 2 + ['getcwd = 2 "/\\x00"']

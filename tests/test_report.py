@@ -37,6 +37,13 @@ def test_private_names_are_numbered(text: str, expected: str) -> None:
     assert hide(text) == expected
 
 
+def test_relative_names_in_calls_are_numbered() -> None:
+    hide = Private({}, "/home/ann", "ann", "x")
+    line = 'openat(AT_FDCWD, "own/../other \\"x\\"", O_RDONLY) = -1'
+    assert hide.call(line) == 'openat(AT_FDCWD, "name1/../name2", O_RDONLY) = -1'
+    assert hide.call('execve("/bin/x", [""...], 0x1) = -1') == 'execve("/bin/x", [""...], 0x1) = -1'
+
+
 def test_same_name_has_the_same_number_everywhere() -> None:
     hide = Private({}, "/home/ann", "ann", "x")
     assert hide("/home/ann/a/b") == "~/name1/name2"

@@ -52,10 +52,22 @@ class Private:
             text = re.sub(rf"(?<![\w]){re.escape(word)}(?![\w])", name, text)
         return text
 
+    def call(self, line: str) -> str:
+        """Take relative names out of a line about a call: who knows which directory they begin in."""
+        return re.sub(r'"((?:[^"\\]|\\.)*)"', self._string, line)
+
+    def _string(self, match: re.Match[str]) -> str:
+        return match[0] if match[1][:1] in ("", "/") else f'"{self._numbered(match[1])}"'
+
     def _below(self, path: str) -> str:
         home = next(one for one in self._homes if path.startswith(one))
-        names = path[len(home) :].split("/")
-        return "~" + "/".join(f"name{self._numbers.setdefault(name, len(self._numbers) + 1)}" if name else "" for name in names)
+        return "~" + self._numbered(path[len(home) :])
+
+    def _numbered(self, path: str) -> str:
+        names = path.split("/")
+        return "/".join(
+            name if name in ("", ".", "..") else f"name{self._numbers.setdefault(name, len(self._numbers) + 1)}" for name in names
+        )
 
 
 def _account() -> tuple[str, str]:

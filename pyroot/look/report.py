@@ -80,7 +80,11 @@ def main(argv: list[str]) -> int:
         raise PyrootError("report: no command behind --", "pyroot report -- -r ROOTFS ls")
     private = answer == "yes"
     ran = run(command, private, int(calls)) if command else None
-    hide: Callable[[str], str] = str if private else _hider(parsed)
+    hide: Callable[[str], str] = str
+    if not private:
+        hide = hider = _hider(parsed)
+        if ran is not None and ran.failed:
+            ran.failed = [hider.call(line) for line in ran.failed]
     sections = collect(ran, parsed, private)
     if "json" in words.flags:
         deliver([hide(json_text(sections))], words.values.get("output", []))
