@@ -50,11 +50,13 @@ class Core:
         cwd: bytes,
         kill_on_exit: bool = False,
         seccomp: bool = True,
+        handover: bool = True,
         trace: object = None,
     ) -> int:
         """Run guest program ``exe`` in guest directory ``cwd`` until its last descendant is gone; return its raw wait status.
 
         The calling thread is the tracer for that time.  ``seccomp`` False: stop at every call (kernels that refuse filters).
+        ``handover``: a pyroot around this one may trace in its place; then this process only waits.
         ``trace``: a sink that is told of calls, signals and exits (pyroot.trace.session); what it raises is raised at the end.
         Raises OSError when the program cannot be executed, CoreError when the supervisor cannot work.
         """

@@ -32,6 +32,7 @@ class Config:
         "kill_on_exit",
         "verbose",
         "seccomp",
+        "handover",
         "tmp_dirs",
         "trace",
     )
@@ -47,6 +48,7 @@ class Config:
         self.kill_on_exit = False
         self.verbose = 0
         self.seccomp = True
+        self.handover = True  # a pyroot around this one may serve the command
         self.trace: "Sink | None" = None  # who is told of every call (pyroot.trace)
         self.tmp_dirs: list[bytes] = []  # where a place for missing bind targets may be made
 
@@ -56,6 +58,7 @@ def build(parsed: "Parsed") -> Config:
     config = Config(command=[os.fsencode(word) for word in parsed.command])
     config.host_cwd = _current_directory()
     config.seccomp = not (os.environb.get(b"PYROOT_NO_SECCOMP") or os.environb.get(b"PROOT_NO_SECCOMP"))
+    config.handover = not os.environb.get(b"PYROOT_NO_HANDOVER")
     named = (os.environb.get(name) for name in (b"PYROOT_TMP_DIR", b"PROOT_TMP_DIR", b"TMPDIR"))
     config.tmp_dirs = [path for path in named if path and path.startswith(b"/")]
     config.tmp_dirs += [b"/tmp", b"/var/tmp", b"/dev/shm"]

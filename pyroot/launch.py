@@ -238,7 +238,7 @@ def _run_core(
         try:
             if config.trace is not None:
                 config.trace.start(core, program)
-            return core.run(program, argv, environment, cwd, config.kill_on_exit, config.seccomp, config.trace)
+            return core.run(program, argv, environment, cwd, config.kill_on_exit, config.seccomp, config.handover, config.trace)
         except CoreError as error:
             if not config.seccomp or not str(error).startswith("seccomp:"):
                 from pyroot import explain

@@ -57,10 +57,12 @@ def root() -> Iterator[Path]:
 
 
 @contextmanager
-def running(words: list[str], *arguments: str, environment: dict[str, str] | None = None) -> Iterator[tuple[int, str]]:
+def running(
+    words: list[str], *arguments: str, environment: dict[str, str] | None = None, user: Callable[[], None] = helpers.drop_to_ordinary_user
+) -> Iterator[tuple[int, str]]:
     """Run pyroot with a command that says something and then waits for the end of its input; give pid and line."""
     variables = {**helpers.pyroot_command()[1], **(environment or ENVIRONMENT)}
-    process = helpers.start([*words, *arguments], environment=variables, stdin=subprocess.PIPE)
+    process = helpers.start([*words, *arguments], environment=variables, stdin=subprocess.PIPE, prepare=user)
     assert process.stdin and process.stdout and process.stderr
     try:
         line = process.stdout.readline().decode()
@@ -184,6 +186,29 @@ def test_pyroot_inside_pyroot(root: Path, run_pyroot: Run, pyroot_words: list[st
         assert [one["pid"] for one in outer["processes"]] == [deep["pid"]]
         (file,) = asked(run_pyroot, "files", "-p", str(deep["pid"]), "/data/file")["files"]
         assert (file["use"], file["path"]) == ("5", "/data/file")
+
+
+def test_pyroot_inside_pyroot_seen_from_inside(root: Path, pyroot_words: list[str]) -> None:
+    own = " ".join(pyroot_words)
+    inner = f"{own} -r {root} -w /data sh -c 'echo ready; read line; exit 0'"
+    script = f"{inner} | (read line; {own} ps --json | tr -d '\\n'; echo)"
+    variables = {**helpers.pyroot_command()[1], **ENVIRONMENT, "PATH": "/bin:/usr/bin"}
+    with running([*pyroot_words, "-r", "/", "-w", "/"], "sh", "-c", script, environment=variables) as (_pid, line):
+        (session,) = json.loads(line)["sessions"]
+        assert (session["root"], session["inside"]) == (str(root), None)
+        (shell,) = session["processes"]
+        assert (shell["exe"], shell["cwd"]) == ("/bin/busybox", "/data")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="sessions of two users need root")
+def test_sessions_of_others_are_left_out_and_root_sees_all(root: Path, run_pyroot: Run, pyroot_words: list[str]) -> None:
+    words = ["-r", str(root), "-w", "/data", "sh", "-c", "echo ready; read line; exit 0"]
+    with running(pyroot_words, *words, user=lambda: None) as (pid, _line):
+        assert sessions(run_pyroot, pid) == []
+        seen = helpers.run([*pyroot_words, "ps", "--json", "-p", str(pid)], environment={**helpers.pyroot_command()[1], **ENVIRONMENT},
+                           prepare=lambda: None)  # fmt: skip
+        (session,) = json.loads(seen.stdout)["sessions"]
+        assert (session["user"], session["processes"][0]["cwd"]) == ("root", "/data")
 
 
 def test_one_that_has_ended_leaves_nothing(root: Path, run_pyroot: Run, pyroot_words: list[str]) -> None:

@@ -263,7 +263,9 @@ def test_killed_pyroot_leaves_neither_strace_nor_tracees(tools: Tools, pyroot_wo
                 os.kill(pid, signal.SIGKILL)
 
 
-# --- pyroot inside pyroot ---------------------------------------------------------------------------------------------------
+# --- pyroot inside pyroot, the inner one a tracer (tests/test_handover.py has the others) ------------------------------------
+
+INNER_TRACES = {"PATH": "/usr/bin:/bin", "PYROOT_NO_HANDOVER": "1"}
 
 
 def nested_words(words: list[str], depth: int) -> list[str]:
@@ -274,7 +276,7 @@ def nested_words(words: list[str], depth: int) -> list[str]:
 @pytest.mark.parametrize("depth", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("command", "status"), [
     ("exit 7", 7), ("kill -TERM $$", 128 + 15), ("(exit 4); echo $?", 0), ("cat /marker; echo x > /tmp/x; cat /tmp/x; ls /tmp", 0),
-    ("for i in 1 2 3 4 5; do (echo $i) & done | sort; wait", 0), ("cd /place && pwd; readlink /proc/self/exe", 0),
+    ("exec 2>&-; for i in 1 2 3 4 5; do (echo $i) & done | sort; wait", 0), ("cd /place && pwd; readlink /proc/self/exe", 0),
     ("ls -d /no /marker; echo $?", 0)])
 def test_pyroot_inside_pyroot(
     pyroot_words: list[str], busybox_root: str, depth: int, command: str, status: int
@@ -282,7 +284,7 @@ def test_pyroot_inside_pyroot(
     """The innermost guest sees the innermost root, and its status comes out."""
     os.makedirs(f"{busybox_root}/place", exist_ok=True)
     script(f"{busybox_root}/marker", "marker\n", 0o644)
-    environment = {**environment_of_pyroot(), "PATH": "/usr/bin:/bin"}
+    environment = {**environment_of_pyroot(), **INNER_TRACES}
     inner = [*guest_words(pyroot_words, busybox_root), "/bin/sh", "-c", command]
     single = helpers.run(inner, environment=environment)
     nested = helpers.run([*nested_words(pyroot_words, depth), *inner], environment=environment)
@@ -294,7 +296,7 @@ def test_strace_inside_pyroot_inside_pyroot(tools: Tools, pyroot_words: list[str
     """The two kinds of tracer at once."""
     need("strace")
     words = [*nested_words(pyroot_words, 1), *pyroot_words, *tools.options(), "strace", "-e", "trace=openat", "/bin/cat", "/data/text"]
-    result = helpers.run(words, environment={**environment_of_pyroot(), "PATH": "/usr/bin:/bin"})
+    result = helpers.run(words, environment={**environment_of_pyroot(), **INNER_TRACES})
     assert (result.status, result.stdout) == (0, "some text\n")
     assert 'openat(AT_FDCWD, "/data/text", O_RDONLY) = 3' in result.stderr
 
@@ -304,7 +306,7 @@ def test_killed_inner_pyroot_leaves_nothing(pyroot_words: list[str], tools: Tool
     inner = " ".join(map(repr, [*pyroot_words, *tools.options(), "/bin/sh", "-c", "echo up >/data/up; while :; do sleep 0.01; done"]))
     text = (f"{inner} & pid=$!; until test -s {tools.data}/up; do sleep 0.01; done; kids=$(pgrep -P $pid); kill -9 $pid; wait $pid; "
             "echo $?; for kid in $kids; do while kill -0 $kid 2>/dev/null; do sleep 0.01; done; echo gone; done")
-    environment = {**environment_of_pyroot(), "PATH": "/usr/bin:/bin"}
+    environment = {**environment_of_pyroot(), **INNER_TRACES}
     result = helpers.run([*nested_words(pyroot_words, 1), "/bin/sh", "-c", text], environment=environment)
     assert (result.status, result.stdout) == (0, "137\ngone\n")
 

@@ -63,7 +63,7 @@ cdef void take_signal(int sig, bint forward) noexcept nogil:
     cdef c_sigaction act
     memset(&act, 0, sizeof(act))
     if forward:
-        act.sa_sigaction = note_signal
+        act.sa_sigaction = note_signal_handed if handed_id else note_signal
         act.sa_flags = SA_SIGINFO
     else:
         act.sa_handler = SIG_IGN

@@ -190,7 +190,8 @@ cdef class Core:
             trace_finish()
         return result
 
-    def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True, object trace=None):
+    def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True,
+            bint handover=True, object trace=None):
         """Run a program of the guest and supervise it and all its descendants; return the raw wait status of the program.
 
         Raises OSError when its execve failed (errno in guest terms), CoreError when the supervisor could not start.
@@ -199,6 +200,9 @@ cdef class Core:
         cdef char **c_argv = _vector(argv)
         cdef char **c_envp = _vector(env)
         try:
+            nesting_prepare()
+            if nesting and handover and trace is None and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp):
+                return session.main_status
             session.tracing = trace is not None
             session.judging = session.tracing or not seccomp
             if session.tracing:
@@ -210,6 +214,17 @@ cdef class Core:
                 trace_finish()
             free(c_argv)
             free(c_envp)
+
+    cdef bint _handed(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp) except -1:
+        """Let the pyroot around us serve the command, unless something here has to see the stops."""
+        if self.explainer is not None:
+            return False
+        record_fd = self._record()
+        try:
+            return run_handed(&self.view, exe, cwd, argv, envp, kill_on_exit, seccomp)
+        finally:
+            if record_fd >= 0:
+                c_close(record_fd)
 
     cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
         global explainer, explaining
@@ -281,6 +296,7 @@ cdef class Core:
     cdef void _clear(self) noexcept:
         """Give back what the session held."""
         tracees_clear()
+        views_clear()
         arena_close()
         walk_release(&W1)
         walk_release(&W2)
@@ -294,7 +310,8 @@ cdef class Core:
             names = <SockName *>calloc(NAMES, sizeof(SockName))
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
             raise CoreError(f"arena: {_os.strerror(errno)}")
-        W1.v = W2.v = &self.view
+        views.base = &self.view
+        view_use(views.base)
         if view_bind_procs(&self.view) < 0 or view_rebuild(&self.view) < 0:
             raise MemoryError
         view_hold_parents(&self.view)
@@ -302,8 +319,8 @@ cdef class Core:
         poison_prepare()
         handlers_fill()
         listing_needed = view_needs_listing(&self.view)
-        nesting_prepare()
         filter_prepare()
+        copies_prepare()
         if session.tracing:
             trace_filter()
         return 0

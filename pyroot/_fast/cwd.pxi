@@ -38,6 +38,12 @@ cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
     if n == 0:
         W1.g[0] = c'/'
         n = 1
+    if W1.bi < 0 and W1.v.parent != NULL:
+        # outside of this view, but not of the one around it
+        result = guest_text(W1.h, W1.hlen, -1, link_text)
+        if result > 0:
+            memcpy(W1.h, link_text, result)
+            W1.hlen = result
     n = nested_text(t, W1.g, n) if W1.bi >= 0 else -W1.hlen
     if n < 0:
         # not below the process's root
@@ -54,12 +60,19 @@ cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
     return R_DEAD if result == -ESRCH else answer(t, result if result < 0 else n + 1)
 
 cdef int guest_text(const char *host, int n, int prefer, char *to) noexcept nogil:
-    """Turn a host path text of the kernel, perhaps with " (deleted)", into guest terms; return its length, 0 if outside."""
+    """Turn a host path text of the kernel, perhaps with " (deleted)", into guest terms; return its length, 0 if outside.
+
+    What the view does not show is told as the view around it shows it.
+    """
+    cdef View *v = W1.v
     cdef int cut = n, glen = 0
     if n > 10 and memcmp(host + n - 10, b" (deleted)", 10) == 0:
         cut = n - 10
-    if view_from_host(W1.v, host, 0 if cut == 1 else cut, prefer, to, &glen) < 0:
-        return 0
+    while view_from_host(v, host, 0 if cut == 1 else cut, prefer, to, &glen) < 0:
+        v = v.parent
+        prefer = -1
+        if v == NULL:
+            return 0
     if glen == 0:
         to[0] = c'/'
         glen = 1
@@ -70,8 +83,8 @@ cdef int errno_of_lstat(const char *host) noexcept nogil:
     cdef c_stat st
     return errno if fstatat(AT_FDCWD, host, &st, AT_SYMLINK_NOFOLLOW) < 0 else 0
 
-cdef int exe_text(Exe *exe, char *to) noexcept nogil:
-    """Return the length of the guest text of a program's path, as it is now."""
+cdef int exe_text(Exe *exe, bint same_view, char *to) noexcept nogil:
+    """Return the length of the guest text of a program's path, as it is now; ``same_view``: its own name for itself will do."""
     cdef char link[48]
     cdef char text[PATHMAX]
     cdef ssize_t n
@@ -83,8 +96,11 @@ cdef int exe_text(Exe *exe, char *to) noexcept nogil:
             got = guest_text(text, <int>n, -1, to)
     if got > 0:
         return got
-    got = <int>strlen(exe.guest)
-    memcpy(to, exe.guest, got)
+    if not same_view:
+        got = guest_text(exe.host, <int>strlen(exe.host), -1, to)
+    if got == 0:
+        got = <int>strlen(exe.guest)
+        memcpy(to, exe.guest, got)
     if exe.fd < 0 and not is_proc(exe.host, <int>strlen(exe.host)) and errno_of_lstat(exe.host) == ENOENT:
         memcpy(to + got, b" (deleted)", 10)
         got += 10
@@ -93,11 +109,20 @@ cdef int exe_text(Exe *exe, char *to) noexcept nogil:
 cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, char *to) noexcept nogil:
     """Return the length of the text of a magic link as ``asking`` sees it, 0 to leave the call to the kernel, or -errno."""
     cdef Tracee *t = tracee_get(pid)
-    cdef int n = 0 if t == NULL else root_text(t, to) if kind == MAGIC_ROOT else link_target(t, kind, link, to)
+    cdef bint outside = t != NULL and not view_within(t.view, W1.v)
+    cdef int n
+    if t == NULL:
+        return 0
+    if outside:
+        view_use(view_around(W1.v, t.view))
+    n = root_text(t, to) if kind == MAGIC_ROOT else link_target(t, kind, link, to)
+    if outside:
+        view_use(asking.view)
     if n <= 0:
         return n
-    n = nested_text(asking, to, n)
-    n = -n if n < 0 else n
+    if not outside:
+        n = nested_text(asking, to, n)
+        n = -n if n < 0 else n
     return n if n < PATHMAX else -ENAMETOOLONG
 
 cdef int link_target(Tracee *t, int kind, const char *link, char *to) noexcept nogil:
@@ -106,7 +131,7 @@ cdef int link_target(Tracee *t, int kind, const char *link, char *to) noexcept n
     cdef ssize_t n
     cdef int fd, copied
     if kind == MAGIC_EXE and t.mm != NULL and t.mm.exe != NULL:
-        return exe_text(t.mm.exe, to)
+        return exe_text(t.mm.exe, t.view == W1.v, to)
     if kind == MAGIC_CWD:
         return cwd_text(t, to)
     parse_pid(strrchr(link, c'/') + 1, &fd)
@@ -153,6 +178,9 @@ cdef int cwd_text(Tracee *t, char *to) noexcept nogil:
     W2.anchored = False
     if result < 0:
         return result
+    if W2.bi == -1 and W2.v.parent != NULL:
+        result = guest_text(W2.h, W2.hlen, -1, to)
+        return result if result < PATHMAX else -ENAMETOOLONG
     if W2.bi == -1 or W2.bi == -2:
         return 0
     memcpy(to, W2.g, W2.glen)

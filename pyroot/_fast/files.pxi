@@ -373,7 +373,11 @@ cdef bint is_covered(Walk *w) noexcept nogil:
 
 cdef bint is_host_side(Walk *w) noexcept nogil:
     """Say whether the name is what a binding shows elsewhere: it stays alive there when it is removed here."""
-    return w.v.ambiguous and w.last == LAST_NORM and view_host_slot(w.v, hash_more(FNV, w.h, w.placelen), w.h, w.placelen).bind >= 0
+    if w.last != LAST_NORM or w.held:
+        return False
+    if w.v.ambiguous and view_host_slot(w.v, hash_more(FNV, w.h, w.placelen), w.h, w.placelen).bind >= 0:
+        return True
+    return views_touched(w.h, w.placelen)
 
 cdef int on_open_tree(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[2] & 1:

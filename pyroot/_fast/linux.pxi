@@ -50,7 +50,7 @@ cdef extern from "<errno.h>" nogil:
     enum:
         E2BIG, EACCES, EAGAIN, EBADF, EBUSY, ECHILD, EEXIST, EFAULT, EINTR, EINVAL, EIO, EISDIR, ELIBBAD, ELOOP, EMFILE
         ENAMETOOLONG, ENFILE, ENOENT, ENOEXEC, ENOMEM, ENOSYS, ENOTDIR, ENOTEMPTY, EPERM, ERANGE, ESRCH, ETXTBSY, EXDEV
-        EAFNOSUPPORT, ENOTSOCK
+        EAFNOSUPPORT, ENOTSOCK, EOPNOTSUPP
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef int pid_t
@@ -271,8 +271,10 @@ cdef extern from "tables.h" nogil:
     const pyroot_row *pyroot_rows
     const pyroot_row *pyroot_rows_i386
     const sock_filter *pyroot_filter
+    const sock_filter *pyroot_view_filter
     enum:
         PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK, PYROOT_LISTING_MARK
+        PYROOT_VIEW_FILTER_LENGTH
         NR_exit, NR_restart_syscall
     enum:
         H_NONE, H_AFFINITY, H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN

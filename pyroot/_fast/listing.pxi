@@ -9,6 +9,7 @@
 cdef enum:
     LIST_BUFFER = 65536
     LIST_MOST = 65000        # positions behind the first of ours
+    LIST_STRIDE = 65536
     DT_DIR_ = 4
     DT_LNK_ = 10
 
@@ -69,7 +70,8 @@ cdef void listing_set(Listing *l, uint64_t nr, bint compat) noexcept nogil:
     l.compat = compat
     l.size_at = 8 if compat and not l.wide else 16
     l.name_at = l.size_at + (3 if l.wide else 2)
-    l.tail = LIST_TAIL_COMPAT if compat else LIST_TAIL
+    # (those of a pyroot around us are others)
+    l.tail = LIST_TAIL_COMPAT - nesting * LIST_STRIDE if compat else LIST_TAIL + nesting * LIST_STRIDE
 
 cdef inline bint in_tail(const Listing *l, int64_t at) noexcept nogil:
     return l.tail <= at <= l.tail + LIST_MOST
@@ -235,7 +237,7 @@ cdef inline ListNote *list_note(Tracee *t, int fd) noexcept nogil:
 cdef int list_behind(Tracee *t, Listing *l, int fd, int room) noexcept nogil:
     """The host's names are at their end: give those behind it, once where nothing but a note tells that they have been given."""
     cdef ListNote *note = list_note(t, fd)
-    cdef uint64_t file
+    cdef uint64_t file = 0
     cdef int used
     if not l.shared:
         l.end = fd_position(t, fd)

@@ -129,7 +129,7 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     if flags & CLONE_THREAD_:
         child.tgid = parent.tgid
     else:
-        fd_inherit(W1.v, parent.tgid, child.tgid)
+        fd_inherit(parent.view, parent.tgid, child.tgid)
     child.tracer_filters = parent.tracer_filters
     child.parent = parent.tid
     child.parent_tgid = parent.tgid
@@ -147,6 +147,8 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     else:
         child.fs = fs_copy(parent.fs)
     child.filtered = parent.filtered
+    child.lists = parent.lists
+    view_join(child, parent.view)
     placement_inherit(child, parent, flags & CLONE_THREAD_ != 0)
 
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
@@ -267,7 +269,7 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
             trace_plain(t.tid, "stopped", sig)
         c_ptrace(PTRACE_LISTEN, t.tid, NULL, NULL)
         t.listening = True
-        if t.tid == session.main_tid and c_getpgid(t.tid) == c_getpgrp():
+        if is_command(t.tid) and c_getpgid(t.tid) == c_getpgrp():
             stop_with(t.tid)
         return
     resume(t, 0, t.call != NULL or t.exit_action != X_NONE and t.exit_action != X_CLONE)
@@ -287,6 +289,8 @@ cdef void on_stop(int tid, int status) noexcept nogil:
         t.state = T_ORPHAN
         tracees.orphans += 1
         return
+    if t.view != W1.v:
+        view_use(t.view)
     if t.special:
         special_stop(t, sig, event)
     elif event == PTRACE_EVENT_SECCOMP or (event == 0 and sig == (SIGTRAP | 0x80)):
@@ -363,9 +367,11 @@ cdef void on_gone(int tid, int status) noexcept nogil:
             trace_gone(t, status)
         if t.special:
             special_gone(t, status)
-        if explaining:
+        if explaining and t.view == views.base:
             failed_tell(t, status, is_main)
         tracee_free(t)
+    if views.first != NULL:
+        views_owner_gone(tid)
     if tracees.orphans > 0:
         adopt_orphans()
     if is_main and session.kill_on_exit:

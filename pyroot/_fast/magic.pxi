@@ -99,8 +99,8 @@ cdef int walk_anchor(Walk *w, const char *link, int result) noexcept nogil:
         w.doff = w.hlen
     return result
 
-cdef int walk_to_exe(Walk *w, Exe *exe) noexcept nogil:
-    """Go to a program, wherever its name is now."""
+cdef int walk_to_exe(Walk *w, Exe *exe, bint same_view) noexcept nogil:
+    """Go to a program, wherever its name is now; ``same_view``: its own name for itself is one of the walk's view."""
     cdef c_stat a, b
     cdef int result
     if exe.fd >= 0 and c_fstat(exe.fd, &a) == 0 and not (fstatat(AT_FDCWD, exe.host, &b, AT_SYMLINK_NOFOLLOW) == 0
@@ -110,7 +110,7 @@ cdef int walk_to_exe(Walk *w, Exe *exe) noexcept nogil:
         w.bi = -1
         w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", c_getpid(), exe.fd)
         return 0
-    result = walk_to_guest(w, exe.guest, <int>strlen(exe.guest))
+    result = walk_to_guest(w, exe.guest, <int>strlen(exe.guest)) if same_view else walk_to_host(w, exe.host, <int>strlen(exe.host), -1)
     w.namelen = 0
     while w.namelen < w.hlen and w.h[w.hlen - w.namelen - 1] != c'/':
         w.namelen += 1
@@ -118,7 +118,7 @@ cdef int walk_to_exe(Walk *w, Exe *exe) noexcept nogil:
 
 cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *text, int textlen, bint more) noexcept nogil:
     cdef char link[48]
-    cdef Tracee *t = tracee_get(pid)
+    cdef Tracee *t = guest_of(w.v, pid)
     if w.resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS):
         return -ELOOP
     if w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
@@ -140,4 +140,4 @@ cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *t
     w.last = LAST_NORM
     if t.mm == NULL or t.mm.exe == NULL:
         return -ENOENT
-    return walk_to_exe(w, t.mm.exe)
+    return walk_to_exe(w, t.mm.exe, t.view == w.v)

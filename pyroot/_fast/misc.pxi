@@ -94,7 +94,7 @@ cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef int on_guestpid(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Memory of processes outside is not for guests."""
     cdef int pid = <int>t.args[0]
-    if tracee_get(pid) != NULL or pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
+    if guest_of(t.view, pid) != NULL or pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
         return R_CONT
     return answer(t, -EPERM)
 
@@ -115,7 +115,7 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     if p == NULL:
         return R_CONT
     parse_pid(p + 5, &pid)
-    return R_CONT if tracee_get(pid) != NULL else answer(t, -EPERM)
+    return R_CONT if guest_of(t.view, pid) != NULL else answer(t, -EPERM)
 
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
 
@@ -190,7 +190,7 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
     elif action == X_RENAME and result == 0:
         exit_rename(t)
     elif action == X_REMOVED and result == 0:
-        view_removed(W1.v, t.saved[0])
+        views_removed(t.saved[0])
     elif action == X_BIND:
         exit_bind(t, result)
     elif action == X_CHDIR and result == 0:
@@ -209,7 +209,16 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
 # -- the filter in software, for kernels that refuse it ---------------------------------------------------------------------
 
 cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
-    """Run the seccomp program over the call at hand: one place decides, with and without seccomp."""
+    """Run the seccomp programs over the call at hand: one place decides, with and without seccomp."""
+    cdef View *v = t.view
+    cdef uint32_t verdict = filter_run(t, filter_program)
+    while v != views.base and verdict == RET_ALLOW_:
+        filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.listing)
+        verdict = filter_run(t, view_program)
+        v = v.parent
+    return verdict
+
+cdef uint32_t filter_run(Tracee *t, const sock_filter *program) noexcept nogil:
     cdef uint8_t data[64]
     cdef uint32_t a = 0, arch = ARCH_I386 if t.compat else ARCH_X86_64, nr = <uint32_t>t.nr
     cdef int pc = 0
@@ -219,7 +228,7 @@ cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
     memcpy(data + 8, &t.ip, 8)
     memcpy(data + 16, t.args, 48)
     while True:
-        f = &filter_program[pc]
+        f = &program[pc]
         pc += 1
         if f.code == 0x20:
             memcpy(&a, data + f.k, 4)
@@ -242,19 +251,24 @@ cdef uint32_t filter_mark = 0x8000
 cdef int nesting = 0         # how many pyroots are around this one
 
 cdef sock_filter filter_program[PYROOT_FILTER_LENGTH]
+cdef sock_filter view_program[PYROOT_VIEW_FILTER_LENGTH]
 
 cdef void filter_prepare() noexcept nogil:
-    cdef int i
-    for i in range(PYROOT_FILTER_LENGTH):
-        filter_program[i] = pyroot_filter[i]
-        filter_mark_set(&filter_program[i])
+    filter_patch(filter_program, pyroot_filter, PYROOT_FILTER_LENGTH, c_getpid(), listing_needed)
 
-cdef void filter_mark_set(sock_filter *f) noexcept nogil:
-    """Put this session's values where the program has marks."""
+cdef void filter_patch(sock_filter *f, const sock_filter *source, int n, int supervisor, bint listing) noexcept nogil:
+    """Copy a program and put in what is known only now."""
+    cdef int i
+    for i in range(n):
+        f[i] = source[i]
+        filter_mark_set(&f[i], supervisor, listing)
+
+cdef void filter_mark_set(sock_filter *f, int supervisor, bint listing) noexcept nogil:
+    """Put this session's values where the program has marks; ``supervisor`` is the process that guests must not kill."""
     if f.code == 0x15 and f.k == PYROOT_SUPERVISOR_MARK:
-        f.k = c_getpid()
+        f.k = supervisor
     elif f.code == 0x06 and f.k == PYROOT_LISTING_MARK:
-        f.k = FILTER_TRACE | filter_mark if listing_needed else 0x7fff0000
+        f.k = FILTER_TRACE | filter_mark if listing else 0x7fff0000
     elif f.code == 0x15 and f.k == <uint32_t>(LOADER_TEXT - pyroot_shift >> 32):
         f.k = <uint32_t>(LOADER_TEXT >> 32)
     elif f.code == 0x06 and f.k == FILTER_TRACE:

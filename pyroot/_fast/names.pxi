@@ -157,7 +157,7 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
         error = rename_root(flags & 1 != 0)
         if error < 0:
             return answer(t, error)
-    if W1.valid and W2.valid and flags < 6 and flags != 3 and W1.v.n > 1:
+    if W1.valid and W2.valid and flags < 6 and flags != 3 and (W1.v.n > 1 or views.first != NULL):
         if W1.pbi != W2.pbi and W1.pbi >= 0 and W2.pbi >= 0 and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
             return answer(t, -EXDEV)
         if W1.last == LAST_NORM and W2.last == LAST_NORM and W1.pbi == W2.pbi:
@@ -165,7 +165,8 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
                 error = rename_busy(t, flags & 2 != 0, flags & 1 != 0)
                 if error != 0:
                     return answer(t, 0 if error > 0 else error)
-            if is_host_side(&W2) or leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous:
+            if (is_host_side(&W2) or leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous
+                    or views_touched(W1.h, W1.placelen) or views_touched(W2.h, W2.placelen)):
                 how = keep_rename(t, flags & 2 != 0)
     return commit_two(t, row, r1, r2, how)
 
@@ -194,12 +195,5 @@ cdef void exit_rename(Tracee *t) noexcept nogil:
     cdef char *g2 = g1 + t.saved[0]
     cdef char *h1 = g2 + t.saved[1]
     cdef char *h2 = h1 + t.saved[2]
-    cdef const char *aside = b"\001"
-    if t.saved[4]:
-        # exchanged: move the first aside, the second to the first's place, the first to the second's
-        view_renamed(W1.v, g1, <int>t.saved[0], aside, 1, h1, <int>t.saved[2], aside, 1)
-        view_renamed(W1.v, g2, <int>t.saved[1], g1, <int>t.saved[0], h2, <int>t.saved[3], h1, <int>t.saved[2])
-        view_renamed(W1.v, aside, 1, g2, <int>t.saved[1], aside, 1, h2, <int>t.saved[3])
-    else:
-        view_removed(W1.v, hash_more(FNV, h2, <int>t.saved[3]))
-        view_renamed(W1.v, g1, <int>t.saved[0], g2, <int>t.saved[1], h1, <int>t.saved[2], h2, <int>t.saved[3])
+    views_renamed(h1, <int>t.saved[2], h2, <int>t.saved[3], t.saved[4] != 0)
+    view_moved(W1.v, g1, <int>t.saved[0], g2, <int>t.saved[1], h1, <int>t.saved[2], h2, <int>t.saved[3], t.saved[4] != 0)

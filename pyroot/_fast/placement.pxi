@@ -52,7 +52,8 @@ cdef void placement_prepare() noexcept nogil:
         for i in range(MASK_WORDS):
             for k in range(64):
                 cpus += <int>((placement.own[i] >> k) & 1)
-    placement.possible = cpus > 1 and pyroot_cpu() >= 0
+    # inside another pyroot that one does it, and a clock that ticks would interrupt waits that take longer than its tick
+    placement.possible = cpus > 1 and pyroot_cpu() >= 0 and nesting == 0
 
 cdef void placement_enter(Tracee *t) noexcept nogil:
     """Add a tracee that already runs on the tracer's CPU only (its mask is noted in t.mask)."""

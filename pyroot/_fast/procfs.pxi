@@ -159,7 +159,17 @@ cdef Mount *mount_of(Mounts *x, Bind *b) noexcept nogil:
         if p != NULL:
             parse_pid(p + 8, &number)
     free(info.p)
-    return mount_numbered(x, number) if number >= 0 else NULL
+    return mount_above(x, b) if nesting else mount_numbered(x, number) if number >= 0 else NULL
+
+cdef Mount *mount_above(Mounts *x, Bind *b) noexcept nogil:
+    """Find the mount by its place: inside a pyroot the numbers of the table are not those of descriptors."""
+    cdef Mount *m = NULL
+    cdef int i
+    for i in range(x.n):
+        if x.m[i].n <= b.hostlen and memcmp(x.m[i].path, b.host, x.m[i].n) == 0 and (m == NULL or x.m[i].n >= m.n):
+            if x.m[i].n == b.hostlen or b.host[x.m[i].n] == c'/':
+                m = &x.m[i]
+    return m
 
 cdef int guest_parent(Mounts *x, const char *guest, int n) noexcept nogil:
     """Return the number of the guest's mount that a mount point lies in: the nearest above it, the last of those at one place."""

@@ -37,7 +37,7 @@ cdef void path_shown(Tracee *t, const char *p, int n, const char *escapes, Text 
         text_add(out, p, n)
         return
     k = unescape(p, n, map_host, sizeof(map_host))
-    if t.mm != NULL and t.mm.exe != NULL and strcmp(map_host, t.mm.exe.host) == 0:
+    if t.view == W1.v and t.mm != NULL and t.mm.exe != NULL and strcmp(map_host, t.mm.exe.host) == 0:
         # where several bindings show the program: the name that it was started by
         g = <int>strlen(t.mm.exe.guest)
         memcpy(link_text, t.mm.exe.guest, g)

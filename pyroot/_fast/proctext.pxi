@@ -18,7 +18,12 @@ cdef enum:
     K_MEM = 11               # no text: only its owner is asked for
     COPY_PREFIX = 14
 
-cdef const char *COPY_NAME = b"/memfd:pyroot:"
+# How the link of a descriptor on a copy begins.  A nested pyroot ends it with another byte: each leaves the copies of others alone.
+cdef char copy_name[COPY_PREFIX + 1]
+
+cdef void copies_prepare() noexcept nogil:
+    memcpy(copy_name, b"/memfd:pyroot:", COPY_PREFIX + 1)
+    copy_name[COPY_PREFIX - 1] = <char>(c':' + nesting % 10)
 
 cdef struct Text:
     char *p
@@ -148,7 +153,7 @@ cdef int proc_parse(Tracee *t, const char *h, ProcFile *f) noexcept nogil:
 
 cdef int copied_path(const char *text, int n, char *to) noexcept nogil:
     """If the text of a descriptor's link names a copy of ours, return the length of the path in /proc that it stands for."""
-    if n <= COPY_PREFIX or memcmp(text, COPY_NAME, COPY_PREFIX) != 0:
+    if n <= COPY_PREFIX or memcmp(text, copy_name, COPY_PREFIX) != 0:
         return 0
     n -= COPY_PREFIX
     if n > 10 and memcmp(text + COPY_PREFIX + n - 10, b" (deleted)", 10) == 0:
@@ -222,7 +227,9 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     cdef const char *p
     cdef const char *shown
     cdef char number[24]
-    cdef int n, filters = 0, error
+    cdef int n, filters = 0, error, tracer = tracer_of(t.tid)
+    if tracer == 0:
+        tracer = view_keeper(W1.v, t.view)
     memset(&host, 0, sizeof(host))
     error = text_file(&host, f.name)
     if error < 0 or host.p == NULL:
@@ -244,7 +251,7 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
         elif t.near and starts(p, b"Cpus_allowed_list:\t"):
             mask_list(t, out)
         elif starts(p, b"TracerPid:\t"):
-            text_add(out, number, snprintf(number, sizeof(number), b"TracerPid:\t%d", tracer_of(t.tid)))
+            text_add(out, number, snprintf(number, sizeof(number), b"TracerPid:\t%d", tracer))
         elif starts(p, b"Seccomp:\t2") and filters <= 0:
             text_add(out, b"Seccomp:\t0", 10)
         elif starts(p, b"Seccomp_filters:\t"):
@@ -336,7 +343,7 @@ cdef int copy_make(const ProcFile *f, const Text *text) noexcept nogil:
     """Return a read-only descriptor on the text."""
     cdef char name[128]
     cdef int error = 0, fd
-    snprintf(name, sizeof(name), b"pyroot:%s", f.name)
+    snprintf(name, sizeof(name), b"%s%s", copy_name + 7, f.name)
     fd = c_memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)
     if fd < 0:
         return -errno
@@ -374,15 +381,23 @@ cdef int proc_text(Tracee *t, Walk *w) noexcept nogil:
     if w.mode == M_CREATE or proc_file_of(t, w, &f) == 0:
         return 0
     whose = tracee_get(f.pid)
+    if whose != NULL and not view_within(whose.view, w.v):
+        # as the view around both tells it
+        if f.kind == K_MEM:
+            return -EACCES
+        view_use(view_around(w.v, whose.view))
     if whose == NULL:
         # the memory of a process outside is not for guests
         return -EACCES if f.kind == K_MEM else 0
     if f.kind == K_MEM or not copy_wanted(t, whose, f.kind) or (f.kind > K_MOUNTSTATS and not copy_reachable(t)):
+        view_use(t.view)
         return 0
     if K_MAPS <= f.kind <= K_NUMA_MAPS and whose.mm != NULL and whose.mm.undumpable and whose.tgid != t.tgid:
+        view_use(t.view)
         return -EACCES
     memset(&out, 0, sizeof(out))
     fd = text_make(w.v, whose, &f, &out)
+    view_use(t.view)
     if fd == 0:
         fd = copy_make(&f, &out)
     free(out.p)

@@ -52,6 +52,7 @@ cdef struct Program:
 cdef struct Interpreter:     # where the text of a PT_INTERP led to
     uint64_t checked, changes
     bint compat              # for 32-bit programs
+    int view                 # where the text was looked up
     char text[64]
     char host[PATHMAX]
 
@@ -206,7 +207,7 @@ cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nog
     cdef uint16_t machine
     cdef int result
     cdef bint keep = t.fs == NULL or t.fs.root == NULL       # the text means another file below a nested root
-    if not keep or e.compat != compat or strcmp(e.text, text) != 0:
+    if not keep or e.compat != compat or e.view != t.view.id or strcmp(e.text, text) != 0:
         pass
     elif e.checked != 0 and e.changes == changes and now - e.checked <= KEEP_SPAN:
         memcpy(chain.interp, e.host, strlen(e.host) + 1)
@@ -229,6 +230,7 @@ cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nog
         e.checked = now
         e.changes = seen
         e.compat = compat
+        e.view = t.view.id
         memcpy(e.text, text, strlen(text) + 1)
         memcpy(e.host, chain.interp, W1.hlen + 1)
     return 0

@@ -25,6 +25,7 @@ cdef enum:
     PTRACE_SECCOMP_GET_METADATA_ = 0x420d
     PTRACE_GET_RSEQ_CONFIGURATION_ = 0x420f
     PTRACE_NESTING = 0x50795230    # pyroot's own: how deep is this one nested (core.pxi)
+    PTRACE_VIEW = 0x50795231       # the same: a view that is handed over (handed.pxi)
     REGSET_MOST = 32768
     O_SUSPEND_SECCOMP_ = 0x200000
     CAP_SYS_PTRACE_ = 19
@@ -47,21 +48,23 @@ cdef int on_ptrace(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int pid = <int>t.args[1]
     if request == PTRACE_NESTING:
         result = nesting + 1
+    elif request == PTRACE_VIEW:
+        return on_view_request(t)
     elif t.compat and request != PTRACE_TRACEME:
         # a tracer that is a 32-bit program: its structures are others
         result = -EPERM
     elif request == PTRACE_TRACEME:
         result = trace_me(t)
     else:
-        result = trace_request(t, tracee_get(pid), request, pid)
+        result = trace_request(t, guest_of(t.view, pid), request, pid)
     return answer(t, result)
 
 cdef long trace_me(Tracee *t) noexcept nogil:
-    cdef Tracee *parent = tracee_get(t.parent)
+    cdef Tracee *parent = guest_of(t.view, t.parent)
     if t.trace != NULL:
         return -EPERM
     if parent == NULL or parent.tgid != t.parent_tgid:
-        parent = tracee_get(t.parent_tgid)
+        parent = guest_of(t.view, t.parent_tgid)
     if parent == NULL or not parent.mm.arena or not may_trace(parent, t) or trace_link(t, parent, False, 0) == NULL:
         return -EPERM
     become_tracer(parent, NULL)

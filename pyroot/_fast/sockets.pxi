@@ -11,6 +11,7 @@ cdef enum:
 cdef struct SockName:
     uint64_t key
     unsigned char hostlen, guestlen
+    uint16_t view            # whose guests know it by that name
     char host[SUN_MAX]
     char guest[SUN_MAX]
 
@@ -45,6 +46,7 @@ cdef void name_remember(const char *host, int hostlen, const char *guest, int gu
     e.key = key
     e.hostlen = hostlen
     e.guestlen = guestlen
+    e.view = <uint16_t>W1.v.id
     memcpy(e.host, host, hostlen)
     memcpy(e.guest, guest, guestlen)
 
@@ -55,12 +57,12 @@ cdef int name_guest(const char *host, int n, int length, char *to) noexcept nogi
     cdef int i, k
     if names != NULL and whole:
         e = name_slot(host, n, False)
-    if e != NULL:
+    if e != NULL and e.view == <uint16_t>W1.v.id:
         memcpy(to, e.guest, e.guestlen)
         return e.guestlen
     if not whole and names != NULL:
         for i in range(NAMES):
-            if names[i].hostlen == length and memcmp(names[i].host, host, n) == 0:
+            if names[i].hostlen == length and names[i].view == <uint16_t>W1.v.id and memcmp(names[i].host, host, n) == 0:
                 memcpy(to, names[i].guest, names[i].guestlen)
                 return names[i].guestlen
     if host[0] != c'/' or not whole:
@@ -152,7 +154,7 @@ cdef int name_unique(char *host, int hostlen, const char *guest, int guestlen) n
         e = name_slot(host, hostlen, False)
         if e == NULL:
             break
-        if e.guestlen == guestlen and memcmp(e.guest, guest, guestlen) == 0:
+        if e.guestlen == guestlen and e.view == <uint16_t>W1.v.id and memcmp(e.guest, guest, guestlen) == 0:
             break
         cut = hostlen
         while cut > 0 and host[cut - 1] != c'/':

@@ -76,6 +76,7 @@ cdef enum:
 
 cdef struct Tracee:
     int tid, tgid
+    View *view               # what it sees (views.pxi)
     int state
     Mm *mm
     Fs *fs
@@ -97,6 +98,7 @@ cdef struct Tracee:
     unsigned long mask[16]   # affinity while it is near
     bint listening           # stopped by a signal, left with PTRACE_LISTEN
     bint first_exec          # the fork of the supervisor, before its program runs
+    bint lists               # a filter for its view makes getdents stop
     bint filtered            # the guest has installed a seccomp filter of its own
     bint unjudged            # such a guest is in the loader, behind an execve: its filter has no say
     # the call at hand
@@ -162,6 +164,7 @@ cdef Tracee *tracee_new(int tid) noexcept nogil:
     if t == NULL:
         return NULL
     t.tid = t.tgid = tid
+    t.view = views.base
     t.slot = -1
     t.hold[0] = t.hold[1] = -1
     tracees.leaf[tid // TID_LEAF][tid % TID_LEAF] = t
@@ -284,6 +287,8 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
     free(t.injected)
     mm_drop(t.mm)
     fs_drop(t.fs)
+    if t.view != views.base:
+        view_left(t.view)
     if t.state == T_ORPHAN:
         tracees.orphans -= 1
     tracees.leaf[t.tid // TID_LEAF][t.tid % TID_LEAF] = NULL

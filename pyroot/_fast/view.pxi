@@ -8,6 +8,7 @@ cdef enum:
     PATHMAX = 4096
     BIND_GLUE = 1
     BIND_STANDS_IN = 2   # /proc, over another mount of it
+    BIND_BELOW = 4       # came with the binding above it, from the view around
 
 cdef struct Bind:
     char *host
@@ -41,6 +42,16 @@ cdef struct View:
     int longest          # length of the longest host path of a binding
     bint ambiguous       # one host directory is reachable under two guest paths
     uint32_t *hint       # host path hash -> binding last used for it (only if ambiguous)
+    # of a view that a guest has handed over (views.pxi); zero for the supervisor's own
+    View *parent         # the view around it
+    View *next
+    int id
+    int owner            # process that handed it over, 0 when it is dead
+    int users            # tracees in it and views inside
+    int life             # a descriptor that its owner waits for: closed when the last guest is gone
+    bint entered         # it has had guests
+    bint ended           # it takes no more
+    bint listing         # it needs getdents to stop, and the views around it do not
 
 cdef enum:
     HINTS = 4096
@@ -337,10 +348,13 @@ cdef bint moved_prefix(char **text, int *n, const char *old, int oldlen, const c
     return True
 
 cdef void view_hold_parents(View *v) noexcept nogil:
-    """Open the directories above deep mount points: ".." leads there even when the way down to them is closed later."""
+    """Open the directories above deep mount points: ".." leads there even when the way down to them is closed later.
+
+    Not for a view that a guest has handed over: its word for such a way is not to be trusted.
+    """
     cdef int i, over, n
     cdef char text[PATHMAX]
-    if v.n > 100:
+    if v.n > 100 or v.parent != NULL:
         return
     for i in range(1, v.n):
         n = v.b[i].guestlen

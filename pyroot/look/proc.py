@@ -43,10 +43,16 @@ def descriptors(pid: int) -> list[int] | None:
         return None
 
 
-def held_memfd(pid: int, name: bytes) -> int | None:
-    """Find the descriptor of a memfd by its name."""
+def held_memfd(pid: int, name: bytes) -> tuple[int, int] | None:
+    """Find a memfd by its name: the descriptor, and the inode."""
     wanted = b"/memfd:" + name + b" (deleted)"
-    return next((fd for fd in descriptors(pid) or () if link(pid, f"fd/{fd}") == wanted), None)
+    for fd in descriptors(pid) or ():
+        if link(pid, f"fd/{fd}") == wanted:
+            try:
+                return fd, os.stat(f"/proc/{pid}/fd/{fd}").st_ino
+            except OSError:
+                return None
+    return None
 
 
 @dataclass(frozen=True)

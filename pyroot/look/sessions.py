@@ -5,14 +5,12 @@ record of a view (a memfd which its core makes when it starts, so there is nothi
 ended). What other users run is closed to us, and so left out; root sees everybody's.
 
 A pyroot inside a pyroot traces nobody in the kernel's eyes: the outermost does. Its guests are those that have its arena
-mapped; where arenas are private (pyroot started by root) those that descend from it.
+mapped; where it has none (pyroot started by root, or the outer one serves its view) those that descend from it.
 """
 
 from __future__ import annotations
 
-import os
 import pwd
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pyroot._fast import Core
@@ -45,11 +43,6 @@ class Session:
     def root(self) -> bytes:
         """Give the host path of the root."""
         return self.bindings[0][0]
-
-    @property
-    def depth(self) -> int:
-        """Count the sessions around this one."""
-        return 0 if self.outer is None else self.outer.depth + 1
 
     @property
     def core(self) -> Core | None:
@@ -105,77 +98,83 @@ def _view(bindings: list[tuple[bytes, bytes, int]]) -> Core | None:
 def find() -> list[Session]:
     """List the sessions that this user may look at, the outer before the inner, with their members in order."""
     tasks = {pid: status for pid in proc.pids() if (status := proc.status(pid))}
-    found: list[Session] = []
-    for tracer in sorted({status.tracer for status in tasks.values()} & set(tasks)):
-        outer = _session(tasks[tracer], None)
-        if outer is None:
-            continue
-        guests = [status for status in tasks.values() if status.tracer == tracer]
-        nest = [outer, *_inner_sessions(guests)]
-        _assign(nest, guests, tasks)
-        for session in nest:
-            if session.outer is not None:
-                session.bindings = _outward(session.bindings, session.outer)
-        found += nest
+    sessions, copies = _supervisors(tasks)
+    tracers = {status.tracer for status in tasks.values()}
+    # Who has guests that the kernel shows as its tracees needs no other sign of them.
+    hidden = [session for session in sessions if session.pid not in tracers]
+    over = {pid: _over(status, sessions, hidden, tasks) for pid, status in tasks.items() if pid not in copies}
+    for session in sessions:
+        session.outer = _innermost(over[session.pid], over)
+    for pid, around in over.items():
+        home = _innermost(around, over)
+        if home is not None:
+            home.members.append(tasks[pid])
+    found = sorted((session for session in sessions if session.members), key=lambda one: [above.pid for above in _chain(one)])
+    for session in found:
+        if session.outer is not None:
+            session.bindings = _outward(session.bindings, session.outer)
     return found
 
 
-def _session(status: proc.Status, outer: Session | None) -> Session | None:
-    """Read the record of a supervisor; None when the process is none, or is somebody else's."""
-    fd = proc.held_memfd(status.pid, RECORD)
-    if fd is None:
-        return None
+def _supervisors(tasks: dict[int, proc.Status]) -> tuple[list[Session], set[int]]:
+    """Read the records that are held; also tell who holds a copy: a child of a supervisor that has not started a program."""
+    found: dict[int, Session] = {}
+    copies: set[int] = set()
+    for status in tasks.values():
+        record = proc.held_memfd(status.pid, RECORD)
+        session = None if record is None else _session(status, record[0])
+        if record is None or session is None:
+            continue
+        same = found.get(record[1])
+        if same is not None and same.pid == status.parent:
+            copies.add(status.pid)
+            continue
+        if same is not None:
+            copies.add(same.pid)
+        arena = proc.held_memfd(status.pid, b"pyroot-arena")
+        session.arena = arena[1] if arena else None
+        found[record[1]] = session
+    return list(found.values()), copies
+
+
+def _session(status: proc.Status, fd: int) -> Session | None:
+    """Read the record of a supervisor; None for a memfd of that name which is not ours."""
     head, *rest = proc.read(status.pid, f"fd/{fd}").split(b"\0")
     if head != _HEAD or len(rest) < 4 or not all(flags.isdigit() for flags in rest[2::3]):
-        return None  # a memfd of that name which is not ours
-    bindings = [(rest[at], rest[at + 1], int(rest[at + 2])) for at in range(0, len(rest) - 2, 3)]
-    return Session(status, bindings, outer)
+        return None
+    return Session(status, [(rest[at], rest[at + 1], int(rest[at + 2])) for at in range(0, len(rest) - 2, 3)])
 
 
-def _inner_sessions(guests: Iterable[proc.Status]) -> list[Session]:
-    found = [session for status in guests if (session := _session(status, None))]
-    for session in found:
-        fd = proc.held_memfd(session.pid, b"pyroot-arena")
-        if fd is not None:
-            try:
-                session.arena = os.stat(f"/proc/{session.pid}/fd/{fd}").st_ino
-            except OSError:
-                continue
-    return found
+def _over(status: proc.Status, sessions: list[Session], hidden: list[Session], tasks: dict[int, proc.Status]) -> list[Session]:
+    """List the sessions that a process runs in."""
+    around = [session for session in sessions if session.pid == status.tracer]
+    if hidden and (around or status.tracer == 0):
+        mapped = {mapping.inode for mapping in proc.mappings(status.pid) if mapping.path == _ARENA} if around else set()
+        above = _ancestors(status, tasks)
+        for session in hidden:
+            is_in = session.pid in above if session.arena is None else session.arena in mapped
+            if is_in and session.pid != status.pid:
+                around.append(session)
+    return around
 
 
-def _assign(nest: list[Session], guests: list[proc.Status], tasks: dict[int, proc.Status]) -> None:
-    """Give every guest to the innermost session that it runs in, and every inner session its outer one."""
-    outer, inner = nest[0], nest[1:]
-    if not inner:
-        outer.members = guests
-        return
-    over = {status.pid: _sessions_over(status, inner, tasks) for status in guests}
-    by_pid = {session.pid: session for session in inner}
-    for session in inner:
-        # Of the sessions around it the innermost is the one that runs inside of all the others.
-        session.outer = max(over[session.pid], key=lambda one: len(over[one.pid]), default=outer)
-    nest[1:] = sorted(inner, key=lambda one: one.depth)
-    for status in guests:
-        home = max(over[status.pid], key=lambda one: len(over[one.pid]), default=outer)
-        home.members.append(status)
-        if status.pid in by_pid:
-            by_pid[status.pid].supervisor = status
-
-
-def _sessions_over(status: proc.Status, inner: list[Session], tasks: dict[int, proc.Status]) -> list[Session]:
-    """List the inner sessions that a guest runs in."""
-    mapped = {mapping.inode for mapping in proc.mappings(status.pid) if mapping.path == _ARENA}
+def _ancestors(status: proc.Status, tasks: dict[int, proc.Status]) -> set[int]:
     above: set[int] = set()
     at: proc.Status | None = status
     while at is not None and at.parent not in above:
         above.add(at.parent)
         at = tasks.get(at.parent)
-    return [
-        session
-        for session in inner
-        if session.pid != status.pid and (session.arena in mapped if session.arena is not None else session.pid in above)
-    ]
+    return above
+
+
+def _innermost(around: list[Session], over: dict[int, list[Session]]) -> Session | None:
+    """Of the sessions around a process choose the one that itself runs inside of all the others."""
+    return max(around, key=lambda one: len(over[one.pid]), default=None)
+
+
+def _chain(session: Session) -> list[Session]:
+    """List the sessions around one, from the outermost to itself."""
+    return [*(_chain(session.outer) if session.outer else []), session]
 
 
 def _outward(bindings: list[tuple[bytes, bytes, int]], outer: Session) -> list[tuple[bytes, bytes, int]]:

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import pytest
 
@@ -20,7 +21,33 @@ from . import sides
 from .build import BuildError, guest_programs
 
 TOTALS = re.compile(r"seeds (\d+) operations (\d+) differences (\d+)")
-FIXED_SEEDS = (1, 12)
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of the comparison: what it adds, and how many fixed and fresh seeds the tests give it."""
+
+    name: str
+    fixed: int
+    fresh: int
+    options: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+FORMS = (
+    Form("plain", 12, 110),
+    # the forms of i386: stat64 and its elders, 16-bit owners, socketcall, int 0x80 and the vdso
+    Form("i386", 10, 60, ("--m32",)),
+    # guests may call chroot(2) themselves
+    Form("nested", 8, 60, ("--nested",)),
+    # seccomp is not to be had and every system call stops
+    Form("no filter", 2, 30, (), (("PYROOT_NO_SECCOMP", "1"),)),
+    # host paths that are longer than any argument may be
+    Form("deep", 2, 30, ("--deep",)),
+    # the file system of the temporary directory instead of tmpfs
+    Form("disk", 2, 20, ("--disk",)),
+)
+BY_NAME = [pytest.param(form, id=form.name.replace(" ", "-")) for form in FORMS]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,98 +82,36 @@ def test_two_real_chroots_agree() -> None:
     assert differences == 0, report[-4000:]
 
 
-@pytest.mark.timeout(600)
-def test_fixed_seeds_agree() -> None:
-    """pyroot and the real chroot agree on a fixed set of programs."""
-    operations, differences, report = compare(*FIXED_SEEDS, 150)
-    assert operations >= 12 * 150
-    assert differences == 0, report[-8000:]
-
-
 @pytest.fixture
-def with_32_bits() -> None:
-    """Skip where no 32-bit guest can be compiled."""
-    try:
-        guest_programs("i386")
-    except BuildError as error:
-        pytest.skip(f"no 32-bit compiler (Debian: gcc-multilib): {error}")
+def prepared(form: Form, monkeypatch: pytest.MonkeyPatch) -> Form:
+    """Set the environment of a form; skip where its guest cannot be compiled."""
+    if "--m32" in form.options:
+        try:
+            guest_programs("i386")
+        except BuildError as error:
+            pytest.skip(f"no 32-bit compiler (Debian: gcc-multilib): {error}")
+    for name, value in form.environment:
+        monkeypatch.setenv(name, value)
+    return form
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("with_32_bits")
-def test_fixed_seeds_agree_for_i386() -> None:
-    """The same programs in the forms of i386: stat64 and its elders, 16-bit owners, socketcall, int 0x80 and the vdso."""
-    operations, differences, report = compare(1, 10, 150, "--m32")
-    assert operations >= 10 * 150
-    assert differences == 0, report[-8000:]
-
-
-@pytest.mark.timeout(600)
-def test_fixed_seeds_with_nested_roots_agree() -> None:
-    """The same where guests may call chroot(2) themselves."""
-    operations, differences, report = compare(1, 8, 150, "--nested")
-    assert operations >= 8 * 150
+@pytest.mark.parametrize("form", BY_NAME)
+def test_fixed_seeds_agree(prepared: Form) -> None:
+    """pyroot and the real chroot agree on a fixed set of programs."""
+    operations, differences, report = compare(1, prepared.fixed, 150, *prepared.options)
+    assert operations >= prepared.fixed * 150
     assert differences == 0, report[-8000:]
 
 
 @pytest.mark.oracle
 @pytest.mark.timeout(3000)
-@pytest.mark.usefixtures("with_32_bits")
-def test_fresh_seeds_agree_for_i386() -> None:
-    """i386 guests and the real chroot agree on fresh operations."""
-    first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time()) + 4000
-    print(f"PYROOT_ORACLE_SEED={first - 4000}")
-    _, differences, report = compare(first, first + 59, 200, "--m32")
-    assert differences == 0, f"PYROOT_ORACLE_SEED={first - 4000}\n{report[-8000:]}"
-
-
-@pytest.mark.oracle
-@pytest.mark.timeout(3000)
-def test_fresh_seeds_with_nested_roots_agree() -> None:
-    """Fresh programs that may call chroot(2)."""
-    first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time()) + 6000
-    print(f"PYROOT_ORACLE_SEED={first - 6000}")
-    _, differences, report = compare(first, first + 59, 200, "--nested")
-    assert differences == 0, f"PYROOT_ORACLE_SEED={first - 6000}\n{report[-8000:]}"
-
-
-@pytest.mark.oracle
-@pytest.mark.timeout(3000)
-def test_fresh_seeds_agree() -> None:
-    """pyroot and the real chroot agree on at least 20,000 fresh operations over at least 100 seeds."""
-    first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time())
-    print(f"PYROOT_ORACLE_SEED={first}")
-    operations, differences, report = compare(first, first + 109, 200)
-    assert operations >= 20_000
-    assert differences == 0, f"PYROOT_ORACLE_SEED={first}\n{report[-8000:]}"
-
-
-@pytest.mark.oracle
-@pytest.mark.timeout(3000)
-def test_fresh_seeds_agree_without_a_filter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same where seccomp is not to be had and every system call stops."""
-    monkeypatch.setenv("PYROOT_NO_SECCOMP", "1")
-    first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time()) + 2000
-    print(f"PYROOT_ORACLE_SEED={first - 2000}")
-    _, differences, report = compare(first, first + 29, 200)
-    assert differences == 0, f"PYROOT_ORACLE_SEED={first - 2000}\n{report[-8000:]}"
-
-
-@pytest.mark.oracle
-@pytest.mark.timeout(3000)
-def test_fresh_seeds_agree_in_a_deep_root() -> None:
-    """The same with host paths that are longer than any argument may be."""
-    first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time()) + 3000
-    print(f"PYROOT_ORACLE_SEED={first - 3000}")
-    _, differences, report = compare(first, first + 29, 200, "--deep")
-    assert differences == 0, f"PYROOT_ORACLE_SEED={first - 3000}\n{report[-8000:]}"
-
-
-@pytest.mark.oracle
-@pytest.mark.timeout(3000)
-def test_fresh_seeds_agree_on_a_disk_file_system() -> None:
-    """The same with the file system of the temporary directory instead of tmpfs."""
-    first = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time()) + 1000
-    print(f"PYROOT_ORACLE_SEED={first - 1000}")
-    _, differences, report = compare(first, first + 19, 200, "--disk")
-    assert differences == 0, f"PYROOT_ORACLE_SEED={first - 1000}\n{report[-8000:]}"
+@pytest.mark.parametrize("form", BY_NAME)
+def test_fresh_seeds_agree(prepared: Form) -> None:
+    """They agree on fresh operations, at least 20,000 over at least 100 seeds in the plain form."""
+    base = int(os.environ.get("PYROOT_ORACLE_SEED") or time.time())
+    first = base + 1000 * FORMS.index(prepared)
+    print(f"PYROOT_ORACLE_SEED={base}")
+    operations, differences, report = compare(first, first + prepared.fresh - 1, 200, *prepared.options)
+    assert operations >= prepared.fresh * 190
+    assert differences == 0, f"PYROOT_ORACLE_SEED={base}\n{report[-8000:]}"

@@ -263,6 +263,9 @@ int main(int argc, char **argv)
     pthread_create(&threads[OPENERS], NULL, swapper, NULL);
     while (nanosleep(&pause, &pause) != 0)
         ;
+    /* on a machine that is overloaded the swapper may not have had a turn */
+    for (int i = 0; i < 2000 && __atomic_load_n(&swaps, __ATOMIC_RELAXED) < 10; i++)
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
     stop = 1;
     for (int i = 0; i <= OPENERS; i++)
         pthread_join(threads[i], NULL);

@@ -1,0 +1,187 @@
+# Several views in one session: the supervisor's own, and those that pyroots among its guests have handed to it (handed.pxi).
+#
+# Each tracee has one view; the walks use the view of the tracee that is stopped.  Views form a tree: the guests of a view see those of
+# the views inside it as fellows, as two supervisors would have it, and all others as processes outside.  What a view does not show is
+# told in the terms of the view around it.  A session without handed views pays one comparison a stop.
+#
+# Decides: who belongs to which view, how long a view lives, and what a change of names means for all of them.
+
+cdef enum:
+    VIEWS_MOST = 256         # handed over at a time
+
+cdef struct Views:
+    View *base               # the supervisor's own
+    View *first              # the others
+    int count, last_id
+
+cdef Views views
+
+cdef inline void view_use(View *v) noexcept nogil:
+    """Make the walks use a view."""
+    W1.v = W2.v = W3.v = v
+
+cdef bint view_within(const View *inner, const View *outer) noexcept nogil:
+    while inner != NULL and inner != outer:
+        inner = inner.parent
+    return inner != NULL
+
+cdef inline Tracee *guest_of(View *v, int tid) noexcept nogil:
+    """Return the guest with this tid as a guest of the view sees it: NULL for one of a view outside."""
+    cdef Tracee *t = tracee_get(tid)
+    return t if t == NULL or t.view == v or view_within(t.view, v) else NULL
+
+cdef View *view_around(View *v, const View *other) noexcept nogil:
+    """Return the smallest view that both lie in."""
+    while v.parent != NULL and not view_within(other, v):
+        v = v.parent
+    return v
+
+cdef int view_keeper(const View *v, const View *inner) noexcept nogil:
+    """Return the pyroot that traces the guests of an inner view, as the guests of ``v`` would see it; 0 for guests of ``v`` itself."""
+    while inner != NULL and inner != v and inner.parent != v:
+        inner = inner.parent
+    return inner.owner if inner != NULL and inner != v else 0
+
+# -- members -----------------------------------------------------------------------------------------------------------------
+
+cdef inline void view_join(Tracee *t, View *v) noexcept nogil:
+    t.view = v
+    if v != views.base:
+        v.users += 1
+        if v.ended:
+            c_kill(t.tid, SIGKILL)
+
+cdef void view_left(View *v) noexcept nogil:
+    """One user fewer, a tracee or a view inside; the last one ends what the view's pyroot waits for."""
+    v.users -= 1
+    if v.users == 0 and (v.entered or v.owner == 0):
+        view_drop(v)
+
+cdef void view_drop(View *v) noexcept nogil:
+    cdef View **link = &views.first
+    cdef View *parent = v.parent
+    while link[0] != v:
+        link = &link[0].next
+    link[0] = v.next
+    views.count -= 1
+    if W1.v == v:
+        view_use(views.base)
+    if v.life >= 0:
+        c_close(v.life)
+    view_free(v)
+    free(v)
+    if parent != views.base:
+        view_left(parent)
+
+cdef View *view_handed(int id, int owner) noexcept nogil:
+    """Find the view that a process has handed over."""
+    cdef View *v = views.first
+    while v != NULL and not (v.id == id and v.owner == owner):
+        v = v.next
+    return v
+
+cdef void view_end(View *v) noexcept nogil:
+    """Kill all guests of a view and of those inside it, also those that are just being born."""
+    cdef View *inner = views.first
+    cdef int i, k
+    while inner != NULL:
+        if view_within(inner, v):
+            inner.ended = True
+        inner = inner.next
+    for i in range(TID_TOP):
+        if tracees.leaf[i] == NULL:
+            continue
+        for k in range(TID_LEAF):
+            if tracees.leaf[i][k] != NULL and view_within(tracees.leaf[i][k].view, v):
+                c_kill(tracees.leaf[i][k].tid, SIGKILL)
+
+cdef void views_owner_gone(int tid) noexcept nogil:
+    """The pyroot that handed a view over is dead: so are its guests, as PTRACE_O_EXITKILL has it."""
+    cdef View *v = views.first
+    while v != NULL:
+        if v.owner != tid:
+            v = v.next
+            continue
+        v.owner = 0
+        view_end(v)
+        if v.users == 0:
+            view_drop(v)
+        # views around it may have gone with it
+        v = views.first
+
+cdef void views_clear() noexcept nogil:
+    """At the end of the session, when no tracee is left."""
+    while views.first != NULL:
+        views.first.parent = views.base
+        view_drop(views.first)
+
+cdef bint is_command(int tid) noexcept nogil:
+    """Say whether a tracee is the command: the supervisor's own, or that of the pyroot which is the command."""
+    cdef Tracee *t
+    while tid != session.main_tid:
+        t = tracee_get(tid)
+        if t == NULL or t.view == views.base or t.tid != t.tgid or t.parent_tgid != t.view.owner:
+            return False
+        tid = t.view.owner
+    return True
+
+# -- names that change ----------------------------------------------------------------------------------------------------------
+
+cdef bint views_touched(const char *host, int n) noexcept nogil:
+    """Say whether a binding of another view shows a host path or something below it."""
+    cdef View *v = views.first
+    cdef int i
+    if v == NULL:
+        return False
+    if W1.v != views.base:
+        v = views.base
+    while v != NULL:
+        for i in range(v.n if v != W1.v else 0):
+            if v.b[i].hostlen >= n and memcmp(v.b[i].host, host, n) == 0 and (v.b[i].hostlen == n or v.b[i].host[n] == c'/'):
+                return True
+        v = views.first if v == views.base else v.next
+    return False
+
+cdef void views_removed(uint64_t host) noexcept nogil:
+    """A host path is gone."""
+    cdef View *v = views.first
+    view_removed(views.base, host)
+    while v != NULL:
+        view_removed(v, host)
+        v = v.next
+
+cdef void views_renamed(const char *h1, int n1, const char *h2, int n2, bint exchange) noexcept nogil:
+    """A rename by a guest, for the views of others."""
+    cdef View *v = views.base
+    cdef char *g1
+    cdef char *g2
+    cdef int k1 = 0, k2 = 0
+    if views.first == NULL:
+        return
+    g1 = <char *>malloc(2 * BUF)
+    if g1 == NULL:
+        return
+    g2 = g1 + BUF
+    while v != NULL:
+        if v != W1.v:
+            # what a view does not show has a name there that no path has
+            if view_from_host(v, h1, n1, -1, g1, &k1) < 0:
+                g1[0], k1 = 2, 1
+            if view_from_host(v, h2, n2, -1, g2, &k2) < 0:
+                g2[0], k2 = 3, 1
+            view_moved(v, g1, k1, g2, k2, h1, n1, h2, n2, exchange)
+        v = views.first if v == views.base else v.next
+    free(g1)
+
+cdef void view_moved(View *v, const char *g1, int k1, const char *g2, int k2, const char *h1, int n1, const char *h2, int n2,
+                     bint exchange) noexcept nogil:
+    """Carry the bindings of one view along with a rename, or with an exchange."""
+    cdef const char *aside = b"\001"
+    if exchange:
+        # the first aside, the second to the first's place, the first to the second's
+        view_renamed(v, g1, k1, aside, 1, h1, n1, aside, 1)
+        view_renamed(v, g2, k2, g1, k1, h2, n2, h1, n1)
+        view_renamed(v, aside, 1, g2, k2, aside, 1, h2, n2)
+    else:
+        view_removed(v, hash_more(FNV, h2, n2))
+        view_renamed(v, g1, k1, g2, k2, h1, n1, h2, n2)
