@@ -9,7 +9,7 @@ help:
 	@echo 'make test     install what the tests need, run them   (ARGS="-k name -x" to choose)'
 	@echo 'make oracle   compare with a real chroot at length (as root)'
 	@echo 'make sanitize the tests with a core that ASan and UBSan watch   (ARGS=fuzz: the fuzzers)'
-	@echo 'make fuzz     random input   (ARGS="calls --seconds 600 --seed 1"; names: calls programs views race all)'
+	@echo 'make fuzz     random input   (ARGS="calls --seconds 600 --seed 1"; names: calls programs programs32 views race all)'
 	@echo "make foreign  Python's own tests in a real chroot and under pyroot   (as root; ARGS=test_os)"
 	@echo 'make lint     the linters and type checks only'
 	@echo 'make bench    the benchmarks   (ARGS=--quick)'

@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import threading
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .rows import Workload
     from .sides import Side
 
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "HOME": "/tmp", "PROOT_TMP_DIR": "/tmp"}
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "HOME": "/tmp", "PROOT_TMP_DIR": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}
 
 Figures = dict[str, dict[str, list[float]]]
 """Benchmark, side, one value a round."""
@@ -35,15 +37,16 @@ def run(side: Side, command: list[str]) -> str:
         timeout=600,
     )  # fmt: skip
     if done.returncode:
-        raise MeasureError(f"{side.name}: {' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
+        shown = " ".join(command)
+        raise MeasureError(f"{side.name}: {shown[:500]} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
     return done.stdout
 
 
 def probe(side: Side, *words: str) -> dict[str, float]:
-    """Run the probe once and return microseconds by name."""
+    """Run the probe once and return microseconds by name; what fails on this side is left out."""
     kind, *numbers = words
     lines = run(side, side.command(kind, side.prefix, *numbers)).splitlines()
-    return {name: float(value) / 1000 for name, value in (line.split() for line in lines)}
+    return {name: float(value) / 1000 for name, value in (line.split() for line in lines) if "nan" not in value}
 
 
 def start_up(command: list[str], prepare: Callable[[], None], times: int) -> float:
@@ -80,6 +83,10 @@ def pair(series: list[tuple[Side, dict[str, float]]], figures: Figures, ratios: 
     """Add one round: values of every side, and their ratios to the mean of the native values before and after."""
     for name in series[0][1]:
         for place, (side, values) in enumerate(series):
+            if name not in values:
+                if side is series[0][0]:
+                    raise MeasureError(f"{side.name}: {name} fails")
+                continue
             figures.setdefault(name, {}).setdefault(side.name, []).append(values[name])
             if place % 2:
                 beside = (series[place - 1][1][name] + series[place + 1][1][name]) / 2
@@ -91,6 +98,65 @@ def measure_probe(
 ) -> None:
     """Run one round of the probe on all sides."""
     pair([(side, probe(side, *words)) for side in turns(sides, rng)], figures, ratios)
+
+
+def measure_workload(
+    sides: list[Side], rng: random.Random, workload: Workload, python: str, figures: Figures, ratios: Figures
+) -> None:
+    """Run one round of a workload on all sides; microseconds."""
+    series = []
+    for side in turns(sides, rng):
+        before_workload(sides[0], workload)
+        command = side.shell(workload.command.format(python=python), "/work")
+        start = time.perf_counter()
+        try:
+            run(side, command)
+        except MeasureError:
+            series.append((side, {}))
+            continue
+        series.append((side, {workload.name: (time.perf_counter() - start) * 1e6}))
+    pair(series, figures, ratios)
+
+
+def before_workload(native: Side, workload: Workload) -> None:
+    """Put the work directory into the state that the workload starts from."""
+    if workload.before:
+        run(native, native.shell(workload.before, "/work"))
+
+
+def can_run(native: Side, workload: Workload, python: str) -> str:
+    """Run a workload natively; return an empty text if it works here, else why not.  Warms the caches, too."""
+    try:
+        before_workload(native, workload)
+        run(native, native.shell(workload.command.format(python=python), "/work"))
+    except MeasureError as error:
+        return str(error)
+    return ""
+
+
+def peak_memory(side: Side, command: list[str]) -> float:
+    """Return the most memory in MiB that the runner itself (not what it runs) has had, to within its last 10 ms."""
+    done = threading.Event()
+    peak = 0
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, cwd="/", preexec_fn=side.prepare, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as child:
+
+        def watch() -> None:
+            nonlocal peak
+            while not done.wait(0.01):
+                try:
+                    with open(f"/proc/{child.pid}/status") as status:
+                        peak = max([peak, *(int(line.split()[1]) for line in status if line.startswith("VmHWM"))])
+                except OSError:
+                    return
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        child.wait()
+        done.set()
+        watcher.join()
+    return peak / 1024
 
 
 def measure_start(

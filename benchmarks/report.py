@@ -11,12 +11,24 @@ import os
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from . import rows
+
 if TYPE_CHECKING:
     from .measure import Figures
 
-BOUNDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bounds.json")
-ORDER = ["stat", "open+close", "access", "readlink", "getppid", "read", "exec-static", "exec-dynamic", "start-up"]
-UNITS = {"exec-static": "fork+exec+wait, static", "exec-dynamic": "fork+exec+wait, dynamic", "start-up": "start-up"}
+HERE = os.path.dirname(os.path.abspath(__file__))
+BOUNDS = f"{HERE}/bounds.json"
+#: Groups of figures in the order of the report, their headings, and the side that stands in the first column.
+GROUPS = {
+    "calls": ("System calls", "native"),
+    "bindings": ("In views with many bindings", "native"),
+    "starts": ("Processes", "native"),
+    "scaling": ("Guests at once: time of one stat over all of them", "native"),
+    "start-up": ("Start-up", "python3 -IS"),
+    "workloads": ("Workloads", "native"),
+    "memory": ("Peak memory of the supervisor, MiB", ""),
+}
+TITLES = {row.name: row.title or row.name for row in (*rows.CALLS, *rows.STARTS, *rows.SCALES)}
 
 
 def spread(values: list[float]) -> tuple[float, float]:
@@ -30,11 +42,11 @@ def spread(values: list[float]) -> tuple[float, float]:
 def summary(figures: Figures, ratios: Figures) -> dict[str, Any]:
     """Return benchmark -> side -> median microseconds, median ratio, quartiles of the ratio, number of rounds."""
     result: dict[str, Any] = {}
-    for name in sorted(figures, key=ORDER.index):
+    for name in figures:
         row = result.setdefault(name, {})
         for side, values in figures[name].items():
             entry: dict[str, float | int] = {"us": round(statistics.median(values), 3)}
-            if paired := ratios[name].get(side):
+            if paired := ratios.get(name, {}).get(side):
                 low, high = spread(paired)
                 entry.update(
                     ratio=round(statistics.median(paired), 3), q1=round(low, 3), q3=round(high, 3), rounds=len(paired)
@@ -43,56 +55,92 @@ def summary(figures: Figures, ratios: Figures) -> dict[str, Any]:
     return result
 
 
+def geometric_means(workloads: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of the geometric means over those workloads that every side has run."""
+    sides = {side for row in workloads.values() for side, entry in row.items() if "ratio" in entry}
+    return {
+        side: {"ratio": round(statistics.geometric_mean([row[side]["ratio"] for row in workloads.values() if side in row]), 3)}
+        for side in sorted(sides)
+    }
+
+
+def duration(us: float) -> str:
+    """Return a time in a unit that suits it."""
+    return f"{us:.2f} µs" if us < 1000 else f"{us / 1000:.2f} ms" if us < 1e6 else f"{us / 1e6:.2f} s"
+
+
 def cell(entry: dict[str, float] | None) -> str:
-    """Return one cell of the table: ratio, quartiles, microseconds."""
+    """Return one cell of the table: ratio, quartiles, time; or MiB."""
     if entry is None:
         return "-"
+    if "MiB" in entry:
+        return f"{entry['MiB']:.1f}"
+    if "us" not in entry:
+        return f"**{entry['ratio']:.2f}**"
     if "ratio" not in entry:
-        return f"{entry['us']:.2f} µs"
-    return f"**{entry['ratio']:.2f}** ({entry['q1']:.2f}-{entry['q3']:.2f}), {entry['us']:.2f} µs"
+        return duration(entry["us"])
+    return f"**{entry['ratio']:.2f}** ({entry['q1']:.2f}-{entry['q3']:.2f}), {duration(entry['us'])}"
 
 
-def table(rows: dict[str, Any], sides: list[str], baseline: str) -> str:
+def table(figures: dict[str, Any], baseline: str) -> str:
     """Return a Markdown table; the baseline's column holds times, the others ratios to it."""
-    others = [side for side in sides if side != baseline]
-    lines = [f"| | {baseline} | " + " | ".join(others) + " |", "|---" * (len(others) + 2) + "|"]
-    for name, row in rows.items():
-        cells = [cell(row.get(side)) for side in (baseline, *others)]
-        lines.append(f"| {UNITS.get(name, name)} | " + " | ".join(cells) + " |")
+    sides = list(dict.fromkeys(side for row in figures.values() for side in row))
+    columns = [baseline] * (baseline in sides) + [side for side in sides if side != baseline]
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in figures.items():
+        cells = [cell(row.get(side)) for side in columns]
+        lines.append(f"| {TITLES.get(name, name)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def goals(groups: dict[str, Any], path: str = BOUNDS) -> str:
+    """Return the table of the figures that pyroot aims at, what was measured, and what --check allows."""
+    lines = ["| figure | measured | goal | bound |", "|---|---|---|---|"]
+    for group, name, limits in bounds(path):
+        entry = groups.get(group, {}).get(name, {}).get(limits.get("side", "pyroot"))
+        if entry is not None:
+            measured = entry.get("ratio", entry.get("MiB"))
+            lines.append(f"| {TITLES.get(name, name)} ({group}) | {measured:.2f} | {limits.get('goal', '')} | {limits['bound']} |")
     return "\n".join(lines)
 
 
 def markdown(result: dict[str, Any]) -> str:
     """Return the whole report as Markdown."""
-    rows = result["rows"]
-    calls = {name: row for name, row in rows.items() if name != "start-up"}
-    about = ", ".join(f"{key} {value}" for key, value in result["about"].items())
-    parts = ["x native: median of paired ratios (quartiles), median time of one call or one cycle.", ""]
-    if calls:
-        parts += [table(calls, result["sides"], "native"), ""]
-    if "start-up" in rows:
-        names = ["python3 -IS", *[side for side in rows["start-up"] if side != "python3 -IS"]]
-        parts += [table({"start-up": rows["start-up"]}, names, "python3 -IS"), ""]
-    return "\n".join([*parts, about, ""])
+    parts = ["x native: median of paired ratios (quartiles), median time of one call, cycle or run.", ""]
+    for group, (heading, baseline) in GROUPS.items():
+        if group in result["groups"]:
+            parts += [f"## {heading}", "", table(result["groups"][group], baseline), ""]
+    parts += ["## Goals", "", goals(result["groups"]), ""]
+    parts += [f"{key}: {value}  " for key, value in result["about"].items()]
+    return "\n".join([*parts, ""])
 
 
-def violations(rows: dict[str, Any], path: str = BOUNDS) -> tuple[list[str], list[str]]:
+def bounds(path: str = BOUNDS) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return (group, figure, limits) of every committed bound."""
+    with open(path) as file:
+        return [(group, name, limits) for group, names in json.load(file).items() for name, limits in names.items()]
+
+
+def violations(groups: dict[str, Any], path: str = BOUNDS) -> tuple[list[str], list[str]]:
     """Return a line for each bound of pyroot that does not hold or was not measured, and notes about the others.
 
-    Where a bare filter alone is above a bound, as for getppid on some kernels, the bound is held against that filter.
+    Where a bare filter alone is above a bound, as for getppid on some kernels, the bound is held against that filter.  Bounds of
+    groups that were not asked for, and of workloads that this machine cannot run, are passed over with a note.
     """
-    with open(path) as file:
-        bounds: dict[str, float] = json.load(file)
     wrong, notes = [], []
-    for name, bound in bounds.items():
-        row = rows.get(name, {})
-        entry, floor = row.get("pyroot"), row.get("bare filter", {}).get("ratio", 1.0)
-        if entry is None:
-            wrong.append(f"{name}: not measured")
-        elif entry["ratio"] <= bound:
+    for group, name, limits in bounds(path):
+        if group not in groups:
             continue
-        elif floor > bound and entry["ratio"] / floor <= bound:
-            notes.append(f"{name}: {entry['ratio']:.2f} times native, a bare filter alone {floor:.2f}: above {bound} here")
+        row, bound = groups[group].get(name, {}), limits["bound"]
+        entry, floor = row.get(limits.get("side", "pyroot")), row.get("bare filter", {}).get("ratio", 1.0)
+        if entry is None:
+            (notes if group in ("workloads", "memory", "bindings") else wrong).append(f"{group}: {name}: not measured")
+            continue
+        value = entry.get("ratio", entry.get("MiB"))
+        if value <= bound:
+            continue
+        if floor > bound and value / floor <= bound:
+            notes.append(f"{name}: {value:.2f} times native, a bare filter alone {floor:.2f}: above {bound} here")
         else:
-            wrong.append(f"{name}: {entry['ratio']:.2f} times, at most {bound} allowed")
+            wrong.append(f"{group}: {name}: {value:.2f}, at most {bound} allowed")
     return wrong, notes

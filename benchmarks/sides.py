@@ -1,8 +1,7 @@
-"""The sides that are compared, and the root file system they all run in.
+"""The sides that are compared: how each starts a program in the same root as the same ordinary user.
 
-Decides how each side starts a program in the same root as the same ordinary user, and which pyroot is measured: an
-installed one, never a source tree (an editable install starts through an import hook that costs more than pyroot
-itself).  What is run and how often is decided in ``measure.py``.
+Decides the runners, one template a row, and which pyroot is measured: an installed one, never a source tree (an editable install
+starts through an import hook that costs more than pyroot itself).  What is run and how often is decided in ``measure.py``.
 """
 
 from __future__ import annotations
@@ -11,30 +10,20 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from .root import NOBODY, TOOLS, SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-NOBODY = 65534
-
-
-class SetupError(Exception):
-    """The benchmark cannot be run here; the text says why, ``hint`` what to do."""
-
-    def __init__(self, what: str, hint: str) -> None:
-        """Keep both lines."""
-        super().__init__(what)
-        self.hint = hint
-
 
 @dataclass(frozen=True)
 class Side:
-    """One way to run the probe in the root.
+    """One way to run a program in the root.
 
-    Words in front of it, what its paths start with, a step before exec, and what its own words begin with.
+    Words in front of it, what its paths start with, a step before exec, and what the probe's own words begin with.
     """
 
     name: str
@@ -46,7 +35,33 @@ class Side:
 
     def command(self, *words: str) -> list[str]:
         """Return the words that run the probe on this side."""
-        return [*self.words, f"{self.prefix}/bin/probe", *self.first, *words]
+        return [*self.words, f"{self.prefix}/probe/probe", *self.first, *words]
+
+    def shell(self, text: str, directory: str) -> list[str]:
+        """Return the words that run a shell's command in a directory of the root."""
+        return [*self.words, "/bin/sh", "-c", f"cd {self.prefix}{directory} && {text}"]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A peer: its words, where ``{root}`` and ``{bind}`` stand for the root and for the bindings of the host's tools."""
+
+    name: str
+    words: str
+    #: How one directory is bound; empty where the runner cannot.
+    bind: str = ""
+    #: It runs inside of the native side's chroot.
+    inside: bool = False
+
+
+RUNNERS = (
+    Runner("proot", "{program} -r {root} {bind} -w /", "-b {0}"),
+    Runner("bwrap", "{program} --bind {root} / {bind} --chdir /", "--dev-bind {0} {0}"),
+    Runner("fakechroot", "{program} chroot {root}"),
+    Runner("strace", "{program} -f -qq --seccomp-bpf -e trace=file -o /dev/null", inside=True),
+)
+#: In a plain run; the others have to be asked for.
+USUAL = ("proot",)
 
 
 def drop_to_ordinary_user() -> None:
@@ -70,43 +85,6 @@ def output_of(command: list[str]) -> str:
     return lines[0].strip() if lines and done.returncode == 0 else ""
 
 
-def compile_probe(directory: str, name: str, *options: str) -> str:
-    """Compile the guest program into ``directory`` and return its path."""
-    compiler = os.environ.get("CC") or "gcc"
-    if shutil.which(compiler) is None:
-        raise SetupError(f"no C compiler ({compiler})", "on Debian: apt-get install gcc libc6-dev")
-    target = f"{directory}/{name}"
-    command = [compiler, "-O2", "-o", target, f"{HERE}/probe.c", *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode:
-        raise SetupError(f"the probe does not compile: {done.stdout.strip()}", "gcc and a static libc are needed")
-    return target
-
-
-def make_root(base: str) -> str:
-    """Make a root with the probe, linked statically and dynamically, and a file six components deep."""
-    root = f"{base}/root"
-    deep = f"{root}/one/two/three/four/five"
-    for directory in (f"{root}/bin", deep):
-        os.makedirs(directory)
-    with open(f"{deep}/file", "w"):
-        pass
-    os.symlink("file", f"{deep}/link")
-    compile_probe(f"{root}/bin", "probe", "-static")
-    dynamic = compile_probe(f"{root}/bin", "probe-dynamic")
-    listing = subprocess.run(["ldd", dynamic], capture_output=True, text=True, check=True).stdout
-    for word in listing.split():
-        if word.startswith("/"):
-            os.makedirs(root + os.path.dirname(word), exist_ok=True)
-            shutil.copy(word, root + word)
-    if os.path.exists("/etc/ld.so.cache"):
-        # As in every real root.  The libraries lie where the host has them, so its cache is right here too; without one
-        # ld.so looks into some thirty directories, and the start of a program would be measured as nothing else is.
-        os.mkdir(f"{root}/etc")
-        shutil.copy("/etc/ld.so.cache", f"{root}/etc")
-    return root
-
-
 def native(root: str) -> Side:
     """Return the native side: a real chroot where we are root, else the same tree by its host path."""
     if os.geteuid() != 0:
@@ -122,7 +100,17 @@ def native(root: str) -> Side:
 
 def filtered(side: Side) -> Side:
     """Return the native side under a seccomp filter that allows everything: the floor for all that works with one."""
-    return Side("bare filter", side.words, side.prefix, side.prepare, side.version, ("filtered",))
+    return replace(side, name="bare filter", first=("filtered",))
+
+
+def bound(side: Side, count: int, root: str) -> Side:
+    """Return pyroot's side with so many more bindings."""
+    mounts = f"{root}/mounts"
+    if not os.path.isdir(mounts):
+        for n in range(1000):
+            os.makedirs(f"{mounts}/m{n}")
+    words = [word for n in range(count) for word in ("-b", f"/usr:/mounts/m{n}")]
+    return replace(side, name=f"pyroot, {count} bindings", words=(*side.words[:-2], *words, *side.words[-2:]))
 
 
 def refuse_source_tree(pyroot: str, python: str) -> None:
@@ -152,24 +140,41 @@ def find_pyroot(given: str | None) -> tuple[str, str]:
     return command, python
 
 
-def all_sides(root: str, pyroot: str, proot: str | None) -> list[Side]:
-    """Return the native side and the others that are there."""
+def all_sides(root: str, mounted: bool, pyroot: str, peers: list[str]) -> list[Side]:
+    """Return the native side, pyroot, and the peers that are there.  A peer is the name of a runner, or NAME=PROGRAM."""
     version = output_of([pyroot, "-V"])
     if not version:
         raise SetupError(f"{pyroot} -V fails as an ordinary user", "install it where ordinary users can reach it")
-    sides = [native(root), Side("pyroot", (pyroot, "-r", root, "-w", "/"), "", drop_to_ordinary_user, version)]
-    if proot:
-        words = (proot, "-r", root, "-w", "/")
-        sides.append(Side("proot", words, "", drop_to_ordinary_user, proot_version(proot)))
+    tools = [] if mounted else [tool for tool in TOOLS if os.path.isdir(tool)]
+    base = native(root)
+    bind = [word for tool in tools for word in ("-b", tool)]
+    sides = [base, Side("pyroot", (pyroot, "-r", root, *bind, "-w", "/"), "", drop_to_ordinary_user, version)]
+    for peer in peers:
+        name, _, program = peer.partition("=")
+        runner = next((one for one in RUNNERS if one.name == name), None)
+        if runner is None:
+            raise SetupError(f"no runner is called {name}", f"there are {', '.join(one.name for one in RUNNERS)}")
+        program = program or shutil.which(name) or ""
+        if program and (runner.bind or runner.inside or not tools):
+            sides.append(peer_side(runner, program, root, tools, base))
     return sides
 
 
-def proot_version(proot: str) -> str:
-    """Return proot's version and whether it was built with seccomp, which decides most of its speed."""
+def peer_side(runner: Runner, program: str, root: str, tools: list[str], base: Side) -> Side:
+    """Fill in the template of a runner."""
+    bind = " ".join(runner.bind.format(tool) for tool in tools)
+    words = tuple(runner.words.format(program=program, root=root, bind=bind).split())
+    if runner.inside:
+        return replace(base, name=runner.name, words=words, version=version_of(runner.name, program))
+    return Side(runner.name, words, "", drop_to_ordinary_user, version_of(runner.name, program))
+
+
+def version_of(name: str, program: str) -> str:
+    """Return a peer's version; proot's with whether it was built with seccomp, which decides most of its speed."""
     try:
-        text = subprocess.run([proot, "--version"], capture_output=True, text=True, check=False, timeout=60).stdout
+        text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=60).stdout
     except OSError:
         return "unknown"
     number = next((word for word in text.split() if word[0].isdigit()), "unknown")
     accelerated = "seccomp_filter = yes" in text
-    return f"{number} ({'with' if accelerated else 'without'} seccomp)"
+    return f"{number} ({'with' if accelerated else 'without'} seccomp)" if name == "proot" else number

@@ -61,6 +61,15 @@ class Core:
         Raises OSError when the program cannot be executed, CoreError when the supervisor cannot work.
         """
 
+    def measure(self) -> None:
+        """Let the runs from now on read the clock at every stop."""
+
+    def measured(self) -> tuple[dict[str, int], list[tuple[int, int, int, int]]]:
+        """Return what the last run has cost: counters by name (``busy`` and ``waited`` in ns), and its calls.
+
+        A call is (0 for x86_64 or 1 for i386, number, how often it stopped, ns in the supervisor); the times are 0 without ``measure``.
+        """
+
     def attach(self, threads: list[int], sink: object) -> int:
         """Trace threads that run already, without translation, until they end or a signal comes; they outlive this process.
 

@@ -30,6 +30,7 @@ class Config:
         "host_cwd",
         "command",
         "kill_on_exit",
+        "stats",
         "verbose",
         "seccomp",
         "handover",
@@ -46,6 +47,7 @@ class Config:
         self.host_cwd: bytes | None = None  # None when the current directory was removed
         self.command: list[bytes] = command or []  # empty: a login shell
         self.kill_on_exit = False
+        self.stats = False
         self.verbose = 0
         self.seccomp = True
         self.handover = True  # a pyroot around this one may serve the command
@@ -76,6 +78,8 @@ def build(parsed: "Parsed") -> Config:
             config.cwd = binding.absolute(os.fsencode(value), config.host_cwd, f"{spelling} {value}")
         elif option.field == "verbose":
             config.verbose = _level(spelling, value)
+        elif option.field == "stats":
+            config.stats = True
         else:
             config.kill_on_exit = True
     set_verbosity(config.verbose)

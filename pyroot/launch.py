@@ -48,7 +48,14 @@ def run(config: "Config") -> int:
             from pyroot import inside
 
             inside.watch(core, config)
-        return _explained(core, config, exit_code(_start(core, config, environment, cwd)), cwd)
+        if config.stats:
+            core.measure()
+        code = exit_code(_start(core, config, environment, cwd))
+        if config.stats:
+            from pyroot import stats
+
+            stats.show(core)
+        return _explained(core, config, code, cwd)
     finally:
         glue.remove()
 

@@ -82,6 +82,15 @@ OPTIONS: tuple[Option, ...] = (
         "Without it pyroot waits until the last process that the command left behind is gone.",
     ),
     Option(
+        ("--stats",),
+        "",
+        "stats",
+        GROUP_RUN,
+        "say at the end what the run has cost",
+        "Prints on standard error, when the last process is gone: how often guests have stopped and in which calls, how much of the time "
+        "was spent in pyroot, and what it did there. docs/PERFORMANCE.md tells how to read it.",
+    ),
+    Option(
         ("-v", "--verbose"),
         "N",
         "verbose",

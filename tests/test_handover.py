@@ -200,6 +200,18 @@ def test_view_follows_renames_of_outer_guests(nest: Nest) -> None:
     assert nest.run(words, S=nest.source, R=nest.root) == Result(0, "/\nroot\ntext\n0\n", "")
 
 
+def test_renames_inside_the_inner_view(nest: Nest) -> None:
+    """Directories above its mount points, and the directory that another binding of it shows."""
+    text = ("mkdir -p /tmp/a/b /src/s && mv /tmp/a /tmp/c && ls /tmp/c/b/m && mv /src/s /src/t && touch /tmp/c/b/m/t/new && ls /src/t; "
+            "mv /src/t /src/s; rm -r /src/s /tmp/c/b/x 2>&1; cd /tmp/c/b/m && pwd; rm -f /tmp/c/b/m/*; cd /; mv /tmp/c /tmp/a")
+    inner = [*nest.words, "-r", nest.root, "-b", f"{nest.source}:/src", "-b", f"{nest.source}:/tmp/a/b/m", "-w", "/", "/bin/sh", "-c", text]
+    os.makedirs(f"{nest.root}/tmp/a/b", exist_ok=True)
+    give(os.path.dirname(nest.root))
+    single = nest.run(inner)
+    assert nest.run([*nest.outer(), *inner]) == single
+    assert single.stdout.startswith("s\nnew\n"), single
+
+
 def test_tracer_around_the_inner_pyroot(nest: Nest) -> None:
     """Strace -f of an outer guest follows through the inner pyroot to its command, whose parent it cannot be traced by."""
     if helpers.have("strace"):
@@ -219,11 +231,12 @@ def test_tracer_around_the_inner_pyroot(nest: Nest) -> None:
     ("/out/marker / /", "root\n"), ("/s/text / / /out/bound /s", "data\n"), ("/bound/text /sub /", "open -2\n"),
     ("/marker /sub/../.. /", "hand -22\n"), ("/marker /sub /x", "hand -22\n"), ("/marker /sub / /sub /a/../b", "hand -22\n"),
     ("/s/hostname / / /etc/hostname /s", "hand -2\n"), ("/marker /nothing /", "hand -2\n"), ("/marker /marker /", "hand -20\n"),
-    ("/marker / / /sub /out/a/b", "hand -95\n"), ("/marker", "hand -22\n")])
+    ("/marker / / /sub /out/a/b", "hand -95\n"), ("/x / / /proc/self/root /x", "hand -95\n"), ("/x / / /proc/self/cwd /x", "hand -95\n"),
+    ("/x/marker / / /proc/self/root/sub /x", "sub\n"), ("/marker", "hand -22\n")])
 def test_view_names_only_what_its_giver_sees(nest: Nest, words: str, answer: str) -> None:
     """Paths are walked in the outer view; links on the way to a mount point, and paths in another form, are refused."""
     probe(nest)
-    options = ["-r", nest.root, "-b", f"{nest.data}:/bound", "-w", "/"]
+    options = ["-r", nest.root, "-b", f"{nest.data}:/bound", "-b", "/proc", "-w", "/"]
     assert nest.run([*nest.words, *options, "/handed", "view", *words.split()]) == Result(0, answer, "")
 
 

@@ -181,6 +181,7 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
     cdef uint64_t data, value
     if edit.n == 0:
         return 0
+    stats.rewritten += 1
     if uses_code(t):
         return commit_code(t)
     if edit_reserve(t) < 0:

@@ -157,7 +157,7 @@ cdef int walk_run(Walk *w) noexcept nogil:
     cdef char text[PATHMAX]
     memset(&parent, 0, sizeof(parent))
     w.missing = 0
-    w.isbind = w.magic = False
+    w.isbind = w.magic = w.directory = False
     w.last = LAST_ROOT
     w.namelen = 0
     w.slash = False

@@ -215,6 +215,23 @@ cdef class Core:
             free(c_argv)
             free(c_envp)
 
+    def measure(self):
+        """Let the runs from now on read the clock at every stop."""
+        stats.on = True
+
+    def measured(self):
+        """Return what the last run has cost, see the type stub."""
+        cdef int abi, nr
+        calls = [(abi, nr, stats.calls[abi][nr].count, stats.calls[abi][nr].ns)
+                 for abi in range(2) for nr in range(STATS_CALLS) if stats.calls[abi][nr].count > 0]
+        counts = {
+            "stops": stats.stops, "exits": stats.exits, "signals": stats.signals, "births": stats.births, "execs": stats.execs,
+            "ends": stats.ends, "rewritten": stats.rewritten, "answered": stats.answered, "names": stats.names, "proofs": stats.proofs,
+            "looks": stats.looks, "programs": stats.programs, "programs kept": stats.programs_kept, "interpreters": stats.interpreters,
+            "interpreters kept": stats.interpreters_kept, "busy": stats.busy, "waited": stats.waited,
+        }
+        return counts, calls
+
     cdef bint _handed(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp) except -1:
         """Let the pyroot around us serve the command, unless something here has to see the stops."""
         if self.explainer is not None:
@@ -242,6 +259,7 @@ cdef class Core:
         loader_fd = _loader_install()
         if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
             raise CoreError(f"pipe: {_os.strerror(errno)}")
+        stats_begin()
         session.kill_on_exit = kill_on_exit
         session.seccomp = seccomp
         session.main_done = session.killing = False
@@ -453,12 +471,14 @@ cdef uint64_t NESTING_STRIDE = 0x1000000000
 
 cdef int settings_read() except -1:
     """Read the kernel's settings that change path resolution, and whether the kernel would refuse us privileged calls."""
-    global protected_symlinks, privileged, comm_from_file
+    global protected_symlinks, privileged, comm_from_file, proc_dev
     cdef char text[8]
     cdef int fd = c_open(b"/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC)
     if fd >= 0:
         protected_symlinks = c_read(fd, text, 8) > 0 and text[0] == c'1'
         c_close(fd)
+    cdef c_stat st
+    proc_dev = st.st_dev if fstatat(AT_FDCWD, b"/proc", &st, 0) == 0 else 0
     privileged = effective_caps(0) & (1 << CAP_DAC_READ_SEARCH_ | 1 << CAP_SYS_PACCT_ | 1 << CAP_SYS_ADMIN_) != 0
     release = _os.uname().release.split(".")
     comm_from_file = [int(part) for part in release[:2] if part.isdigit()] >= [6, 14]
@@ -466,8 +486,8 @@ cdef int settings_read() except -1:
 
 cdef int _loader_install() except -2:
     """Make the loader executable for guests: a memfd (root: the installed file, for guests that change their uid)."""
-    import pyroot.guest as _guest
-    source = _os.path.join(_os.path.dirname(_guest.__file__ or ""), "loader-x86_64")
+    # (beside this module: to import the package would cost more than to read the loader)
+    source = _os.path.join(_os.path.dirname(__file__), "guest", "loader-x86_64")
     encoded = _os.fsencode(source)
     encoded32 = encoded.removesuffix(b"x86_64") + (b"i386-nested" if nesting % 2 else b"i386")
     if len(encoded32) >= PATHMAX:

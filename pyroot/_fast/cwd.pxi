@@ -226,6 +226,17 @@ cdef int link_of_fd(Tracee *t, int fd, uint64_t path) noexcept nogil:
     kind = proc_magic(&W1, name + 1, <int>(n - W1.hlen - 1), &pid)
     return proc_link_text(t, kind, pid, text, link_text) if kind != MAGIC_NONE else 0
 
+cdef enum:
+    EPOLL_CLOEXEC_ = 0x80000
+
+cdef int answer_einval(Tracee *t) noexcept nogil:
+    """As answer(t, -EINVAL), with one register less to set: epoll_create1(2) fails with it, whatever it is given but two values."""
+    cdef uint32_t first = <uint32_t>t.full[0]
+    if t.special or t.filtered or t.compat or session.tracing or not session.seccomp or first == 0 or first == EPOLL_CLOEXEC_:
+        return answer(t, -EINVAL)
+    stats.answered += 1
+    return R_DEAD if reg_poke(t, PYROOT_REG_NR, NR_epoll_create1) < 0 else R_CONT
+
 cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int outcome, n, pid = 0, kind, size, error
     W1.resolve = 0
@@ -251,5 +262,8 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
                 return answer(t, n)
             if n > 0:
                 return put_link(t, t.args[row.path + 1], n, size)
+    if outcome == TR_TEXT and W1.valid and W1.directory and not W1.slash:
+        # realpath(3) asks this of every directory on its way
+        return answer_einval(t)
     error = put_path(&W1, outcome, row.path)
     return answer(t, error) if error < 0 else finish_edit(t, R_CONT)

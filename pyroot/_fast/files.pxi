@@ -238,7 +238,7 @@ cdef int one_path(Tracee *t, const pyroot_row *row, bint opens) noexcept nogil:
     cdef int mode = path_mode(row, t), outcome, error
     W1.resolve = 0
     edit_start()
-    outcome = pinned_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], mode, False)
+    outcome = name_walk(t, dir_argument(t, row.dirfd), t.args[row.path], mode)
     if outcome == -ESRCH:
         return R_DEAD
     if row.remove:
@@ -373,11 +373,11 @@ cdef bint is_covered(Walk *w) noexcept nogil:
 
 cdef bint is_host_side(Walk *w) noexcept nogil:
     """Say whether the name is what a binding shows elsewhere: it stays alive there when it is removed here."""
-    if w.last != LAST_NORM or w.held:
+    if w.last != LAST_NORM:
         return False
     if w.v.ambiguous and view_host_slot(w.v, hash_more(FNV, w.h, w.placelen), w.h, w.placelen).bind >= 0:
         return True
-    return views_touched(w.h, w.placelen)
+    return views_touched(w)
 
 cdef int on_open_tree(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[2] & 1:

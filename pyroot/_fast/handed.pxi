@@ -131,6 +131,10 @@ cdef int handed_bind(View *v, Tracee *t, uint32_t flags, const char *guest, int 
     cdef View *around = t.view
     cdef Bind *b
     cdef int i, n, again
+    if c_fstat(fd, &st) == 0 and S_ISLNK(st.st_mode):
+        # the kernel would follow it: a link of /proc leads anywhere
+        c_close(fd)
+        return -EOPNOTSUPP
     if c_fstat(fd, &st) < 0 or view_bind(v, W1.h, W1.placelen, guest, guestlen, flags, fd, S_ISDIR(st.st_mode)) < 0:
         c_close(fd)
         return -ENOMEM
@@ -188,7 +192,7 @@ cdef int handed_way(View *v, int i) noexcept nogil:
         return 0
     memcpy(rel, v.b[i].guest + v.b[over].guestlen + 1, n - 1)
     rel[n - 1] = 0
-    error = prove(v.b[over].fd, rel, False, NULL)
+    error = prove(v.b[over].fd, rel, True, NULL)
     return -EOPNOTSUPP if error == -ELOOP else 0
 
 cdef int handed_read(View *v, Tracee *t, Handed *x) noexcept nogil:

@@ -51,6 +51,8 @@ cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
 cdef int dispatch(Tracee *t) noexcept nogil:
     cdef const pyroot_row *row
     t.number = t.nr
+    if stats.on:
+        stats_call(t)
     if t.nr > <uint64_t>PYROOT_LAST_CALL or (t.compat and t.nr > <uint64_t>PYROOT_LAST_CALL_I386):
         return answer(t, -ENOSYS)
     if t.compat:
@@ -104,6 +106,7 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
     if t.injected != NULL:
         result = low_step(t, op)
     elif op == INFO_EXIT:
+        stats.exits += 1
         result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
         if t.call != NULL and result == R_CONT:
             trace_end_of(t)
@@ -153,19 +156,19 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
 
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
     """Read the flags of the clone, clone3, fork or vfork that the tracee is in."""
-    cdef uint64_t nr = 0, flags = 0
-    if reg_peek(t, PYROOT_REG_NR, &nr) < 0:
+    cdef uint64_t nr
+    cdef user_regs_struct regs
+    if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
         return 0
+    nr = regs.orig_rax
     if nr == NR_clone3:
         # one number for both ABIs; the others have no number in common
         return t.clone_flags
     if nr == NR_vfork or nr == NR_i386_vfork:
         return CLONE_VM_ | CLONE_VFORK_
-    if nr == NR_clone and reg_peek(t, pyroot_reg_arg[0], &flags) == 0:
-        return flags
-    if nr == NR_i386_clone and reg_peek(t, pyroot_reg_arg_i386[0], &flags) == 0:
-        return <uint32_t>flags
-    return 0
+    if nr == NR_clone:
+        return regs.rdi
+    return <uint32_t>regs.rbx if nr == NR_i386_clone else 0
 
 cdef void on_birth(Tracee *parent, int event) noexcept nogil:
     cdef unsigned long tid = 0
@@ -381,9 +384,13 @@ cdef int run_loop() noexcept nogil:
     """Supervise until the last tracee is gone; return 0 or -errno of waitpid."""
     cdef int status = 0, tid, error
     while True:
+        if stats.on:
+            stats_wait()
         # what a tracee has used is of interest to guests that trace, and to nobody else
         tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL or session.tracing else NULL)
         error = errno
+        if stats.on:
+            stats_woken(tid, status)
         if signals_waiting:
             if session.bare:
                 return 0

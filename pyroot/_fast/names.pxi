@@ -166,7 +166,7 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
                 if error != 0:
                     return answer(t, 0 if error > 0 else error)
             if (is_host_side(&W2) or leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous
-                    or views_touched(W1.h, W1.placelen) or views_touched(W2.h, W2.placelen)):
+                    or views_touched(&W1) or views_touched(&W2)):
                 how = keep_rename(t, flags & 2 != 0)
     return commit_two(t, row, r1, r2, how)
 
@@ -195,5 +195,5 @@ cdef void exit_rename(Tracee *t) noexcept nogil:
     cdef char *g2 = g1 + t.saved[0]
     cdef char *h1 = g2 + t.saved[1]
     cdef char *h2 = h1 + t.saved[2]
-    views_renamed(h1, <int>t.saved[2], h2, <int>t.saved[3], t.saved[4] != 0)
     view_moved(W1.v, g1, <int>t.saved[0], g2, <int>t.saved[1], h1, <int>t.saved[2], h2, <int>t.saved[3], t.saved[4] != 0)
+    views_renamed(h1, <int>t.saved[2], h2, <int>t.saved[3], t.saved[4] != 0)

@@ -34,7 +34,7 @@ cdef int link_in_the_way(Tracee *t, Walk *w) noexcept nogil:
     if w.mode == M_NOFOLLOW or w.mode == M_OCREAT_NOFOLLOW:
         if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISLNK(st.st_mode):
             return -ELOOP
-    return -ELOOP if t.tries > OPEN_TRIES and prove(AT_FDCWD, w.v.b[w.bi].host, False, NULL) == 0 else 0
+    return -ELOOP if t.tries > OPEN_TRIES and prove(AT_FDCWD, w.v.b[w.bi].host, True, NULL) == 0 else 0
 
 cdef void how_of_open(open_how *how, uint64_t flags, uint64_t mode) noexcept nogil:
     """Make of the arguments of open(2) what the kernel makes of them (build_open_how in fs/open.c)."""
@@ -65,7 +65,7 @@ cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
         # openat2 knows no small files for 32-bit programs
         outcome = pinned_walk(&W1, t, dirfd, t.args[row.path], open_mode(flags), False)
     else:
-        outcome = call_walk(&W1, t, dirfd, t.args[row.path], open_mode(flags))
+        outcome = open_walk(t, dirfd, t.args[row.path], flags)
     return open_common(t, row, flags, outcome)
 
 cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
@@ -104,10 +104,19 @@ cdef int made_errno(Walk *w, uint64_t flags) noexcept nogil:
     cdef int error = -EINVAL if flags & O_TMPFILE else parent_stat(w, &st)
     return error if error < 0 else -EISDIR if w.slash else -EEXIST
 
+cdef bint may_be_directory(Walk *w) noexcept nogil:
+    """Say whether the open may give a descriptor of a directory: of other files nobody has to know how they were reached."""
+    cdef c_stat st
+    if w.magic or w.held:
+        return True
+    if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
+        return S_ISDIR(st.st_mode)
+    return errno != ENOENT
+
 cdef int open_ambiguous(Tracee *t) noexcept nogil:
     """The view shows some directory twice: note at the exit which binding the new descriptor came through."""
     cdef int bind = walk_binding(&W1)
-    if bind < 0:
+    if bind < 0 or not may_be_directory(&W1):
         return R_CONT
     if W1.bi >= 0:
         view_remember(W1.v, W1.h, W1.placelen, W1.bi)

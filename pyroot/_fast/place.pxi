@@ -52,6 +52,7 @@ cdef struct Walk:
     int magic_bi
     bint valid               # the walk ran to its end
     bint held                # h leads through a descriptor of ours: it says nothing of the place
+    bint directory           # the proof has found a directory at the end, not a link
     int missing              # trailing components that do not exist (only where the walk noticed)
     bint isbind              # the name is the top of a binding
     int last
@@ -238,6 +239,7 @@ cdef int walk_up_held(Walk *w, int n) noexcept nogil:
 cdef int walk_stat(Walk *w, const char *comp, int n, c_stat *st) noexcept nogil:
     """lstat h/comp without moving."""
     cdef int result, keep = w.hlen
+    stats.looks += 1
     if w.hlen + n + 2 >= BUF + PATHMAX:
         return -ENAMETOOLONG
     w.h[keep] = c'/'

@@ -11,15 +11,12 @@ cdef extern from * nogil:
     static int pyroot_mask_get(int tid, unsigned long *mask) { return (int)syscall(SYS_sched_getaffinity, tid, 128, mask); }
     static int pyroot_mask_set(int tid, const unsigned long *mask) { return (int)syscall(SYS_sched_setaffinity, tid, 128, mask); }
     static int pyroot_cpu(void) { return sched_getcpu(); }
-    static unsigned long long pyroot_now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t);
-        return t.tv_sec * 1000000000ULL + t.tv_nsec; }
     static void pyroot_tick(int microseconds) { struct itimerval v = {{0, microseconds}, {0, microseconds}};
         setitimer(ITIMER_REAL, &v, NULL); }
     """
     int pyroot_mask_get(int, unsigned long *)
     int pyroot_mask_set(int, const unsigned long *)
     int pyroot_cpu()
-    uint64_t pyroot_now()
     void pyroot_tick(int)
 
 cdef enum:

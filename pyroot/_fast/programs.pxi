@@ -100,6 +100,7 @@ cdef int program_find(const char *host, int place, Program **found, int *keep) n
     if result < 0:
         c_close(place)
         return result
+    stats.programs += 1
     p = &programs[(id.ino ^ id.dev) & (PROGRAMS - 1)]
     if p.checked == 0 or now - p.checked > KEEP_SPAN or memcmp(&p.id, &id, sizeof(id)) != 0:
         if pyroot_wall() - id.ctime < YOUNG:
@@ -111,6 +112,7 @@ cdef int program_find(const char *host, int place, Program **found, int *keep) n
             p.checked = now
             p.writes = writes
     else:
+        stats.programs_kept += 1
         chain.opened = True
         if p.writes != writes and id.uid == c_geteuid():
             fd = c_open(host, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -207,9 +209,11 @@ cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nog
     cdef uint16_t machine
     cdef int result
     cdef bint keep = t.fs == NULL or t.fs.root == NULL       # the text means another file below a nested root
+    stats.interpreters += 1
     if not keep or e.compat != compat or e.view != t.view.id or strcmp(e.text, text) != 0:
         pass
     elif e.checked != 0 and e.changes == changes and now - e.checked <= KEEP_SPAN:
+        stats.interpreters_kept += 1
         memcpy(chain.interp, e.host, strlen(e.host) + 1)
         return 0
     result = exec_resolve(t, text)

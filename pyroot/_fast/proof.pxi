@@ -17,18 +17,23 @@ cdef inline void openat2_seen() noexcept nogil:
     global openat2_works
     openat2_works = True
 
-cdef int prove(int fd, const char *rel, bint directory, int *keep) noexcept nogil:
+cdef int prove(int fd, const char *rel, bint follow, int *keep) noexcept nogil:
     """Return 0 if no component of rel below fd is a link, else -errno of the first component that stops the walk.
 
-    The place's O_PATH descriptor goes to ``keep`` unless that is NULL.
+    ``follow`` False: the last component may be one.  The place's O_PATH descriptor goes to ``keep`` unless that is NULL.  Without
+    ``keep`` the kernel is asked for a directory, so that it says -ENOTDIR of anything else instead of opening it: as good a proof,
+    since it found no link either, and no descriptor to close.
     """
     cdef open_how how
     cdef int got
     memset(&how, 0, sizeof(how))
-    how.flags = O_PATH | O_CLOEXEC | (O_DIRECTORY if directory else 0)
+    how.flags = O_PATH | O_CLOEXEC | (0 if follow else O_NOFOLLOW) | (O_DIRECTORY if keep == NULL else 0)
     how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
+    stats.proofs += 1
     got = <int>c_syscall(NR_openat2, fd, rel, &how, sizeof(how))
     if got < 0:
+        if errno == ENOTDIR:
+            openat2_seen()
         return -errno
     openat2_seen()
     if keep != NULL:
@@ -44,7 +49,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
     """
     cdef const char *p = w.todo + w.tpos
     cdef const char *comp
-    cdef int n, glen = w.glen, hlen = w.hlen, bi = w.bi, pbi = w.bi, top, error, keep, last = w.last
+    cdef int n, glen = w.glen, hlen = w.hlen, bi = w.bi, pbi = w.bi, top, error, last = w.last
     cdef uint64_t gh = w.gh
     cdef Entry *e
     cdef bint follow, ok = True
@@ -102,13 +107,12 @@ cdef int walk_fast(Walk *w) noexcept nogil:
         follow = (last != LAST_NORM or w.mode == M_FOLLOW or w.mode == M_MISSING or (w.mode == M_NOFOLLOW and w.slash)
                   or (w.mode == M_OCREAT and not w.slash))
         if follow:
-            error = prove(w.v.b[w.bi].fd, w.h + top + 1, False, &w.file if w.want_file else NULL)
-        else:
-            keep = w.hlen - w.namelen - 1
-            if keep > top:
-                w.h[keep] = 0
-                error = prove(w.v.b[w.bi].fd, w.h + top + 1, True, NULL)
-                w.h[keep] = c'/'
+            error = prove(w.v.b[w.bi].fd, w.h + top + 1, True, &w.file if w.want_file or w.mode == M_MISSING else NULL)
+            if not w.want_file:
+                walk_drop_file(w)
+        elif w.hlen - w.namelen - 1 > top:
+            error = prove(w.v.b[w.bi].fd, w.h + top + 1, False, NULL)
+            w.directory = error == 0
     if error == 0 or (w.mode != M_MISSING and error != -EACCES and (error == -ENOENT or error == -ENOTDIR or error == -ENAMETOOLONG)):
         w.missing = error == -ENOENT
         return 1

@@ -52,6 +52,7 @@ cdef inline int reg_set_ip(Tracee *t, uint64_t value) noexcept nogil:
 cdef int reg_answer(Tracee *t, long result) noexcept nogil:
     """Skip the call and let it return ``result``: number -1 with the result register preset, one stop in all."""
     t.answered = True
+    stats.answered += 1
     t.answer = result
     if reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1) < 0:
         return -ESRCH

@@ -9,6 +9,7 @@ cdef enum:
     BIND_GLUE = 1
     BIND_STANDS_IN = 2   # /proc, over another mount of it
     BIND_BELOW = 4       # came with the binding above it, from the view around
+    NAME_WORDS = 64
 
 cdef struct Bind:
     char *host
@@ -41,6 +42,7 @@ cdef struct View:
     int hentcap
     int longest          # length of the longest host path of a binding
     bint ambiguous       # one host directory is reachable under two guest paths
+    uint64_t names[NAME_WORDS]   # a bit for each name in the path of a mount point (step.pxi)
     uint32_t *hint       # host path hash -> binding last used for it (only if ambiguous)
     # of a view that a guest has handed over (views.pxi); zero for the supervisor's own
     View *parent         # the view around it
@@ -115,6 +117,7 @@ cdef void view_clear_tables(View *v) noexcept nogil:
             free(v.ent[i].text)
         free(v.ent)
     free(v.hent)
+    memset(v.names, 0, sizeof(v.names))
     v.ent = NULL
     v.hent = NULL
     v.entn = v.entcap = v.hentcap = 0
@@ -149,6 +152,7 @@ cdef int view_enter(View *v, int i) noexcept nogil:
     he.bind = i
     if b.hostlen > v.longest:
         v.longest = b.hostlen
+    names_add(v, b.guest, b.guestlen)
     return 0
 
 cdef int entries_of(const Bind *b) noexcept nogil:
@@ -200,9 +204,15 @@ cdef bint view_is_ambiguous(View *v) noexcept nogil:
         for j in range(v.b[i].hostlen):
             if v.b[i].host[j] == c'/':
                 he = view_host_slot(v, hash_more(FNV, v.b[i].host, j), v.b[i].host, j)
-                if he.bind >= 0:
+                if he.bind >= 0 and not shows_same(&v.b[i], &v.b[he.bind], j):
                     return True
     return False
+
+cdef bint shows_same(const Bind *inner, const Bind *outer, int n) noexcept nogil:
+    """Say whether a binding shows what lies there anyway, as that of /usr/lib does beside one of /usr."""
+    cdef int rest = inner.hostlen - n
+    return (inner.guestlen == outer.guestlen + rest and memcmp(inner.guest, outer.guest, outer.guestlen) == 0
+            and memcmp(inner.guest + outer.guestlen, inner.host + n, rest) == 0)
 
 cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, int guestlen, int flags, int fd, bint isdir) noexcept nogil:
     """Add a binding; the view takes over fd.  A later binding of the same guest path replaces the earlier one."""

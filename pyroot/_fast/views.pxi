@@ -127,12 +127,13 @@ cdef bint is_command(int tid) noexcept nogil:
 
 # -- names that change ----------------------------------------------------------------------------------------------------------
 
-cdef bint views_touched(const char *host, int n) noexcept nogil:
-    """Say whether a binding of another view shows a host path or something below it."""
+cdef bint views_touched(Walk *w) noexcept nogil:
+    """Say whether a binding of another view shows the place or something below it, also where only its descriptor could tell."""
     cdef View *v = views.first
-    cdef int i
-    if v == NULL:
-        return False
+    cdef const char *host = w.h
+    cdef int i, n = w.placelen
+    if v == NULL or w.held:
+        return v != NULL
     if W1.v != views.base:
         v = views.base
     while v != NULL:
@@ -148,6 +149,37 @@ cdef void views_removed(uint64_t host) noexcept nogil:
     view_removed(views.base, host)
     while v != NULL:
         view_removed(v, host)
+        v = v.next
+    views_look()
+
+cdef void views_look() noexcept nogil:
+    """Take the host paths of handed views from their descriptors: their guests may move what lies above, by names we cannot compare."""
+    cdef View *v = views.first
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef char *kept
+    cdef int i, n
+    cdef bint changed
+    while v != NULL:
+        changed = False
+        for i in range(v.n):
+            snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), v.b[i].fd)
+            n = <int>c_readlink(link, text, PATHMAX - 1)
+            if n == 1:
+                n = 0
+            if n == v.b[i].hostlen and memcmp(text, v.b[i].host, n) == 0:
+                continue
+            if n < 0 or (n > 10 and memcmp(text + n - 10, b" (deleted)", 10) == 0):
+                n = <int>strlen(link)
+                memcpy(text, link, n)
+            kept = dup_bytes(text, n)
+            if kept != NULL:
+                free(v.b[i].host)
+                v.b[i].host = kept
+                v.b[i].hostlen = n
+                changed = True
+        if changed:
+            view_rebuild(v)
         v = v.next
 
 cdef void views_renamed(const char *h1, int n1, const char *h2, int n2, bint exchange) noexcept nogil:
@@ -172,6 +204,7 @@ cdef void views_renamed(const char *h1, int n1, const char *h2, int n2, bint exc
             view_moved(v, g1, k1, g2, k2, h1, n1, h2, n2, exchange)
         v = views.first if v == views.base else v.next
     free(g1)
+    views_look()
 
 cdef void view_moved(View *v, const char *g1, int k1, const char *g2, int k2, const char *h1, int n1, const char *h2, int n2,
                      bint exchange) noexcept nogil:

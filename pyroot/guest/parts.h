@@ -42,6 +42,7 @@ typedef unsigned long word;                 /* what a register holds: an address
 #define O_CLOEXEC           02000000
 #define EMFILE              24
 #define ENOEXEC             8
+#define EINVAL              22
 #define EEXIST              17
 #define SIGKILL             9
 #define PR_SET_NAME         15
@@ -142,6 +143,8 @@ static inline __attribute__((noreturn)) void fail(int why, long error)
 
 static inline long map(word address, word size, int prot, int flags, int fd, word offset)
 {
+    if (offset % 4096)
+        return -EINVAL;                     /* mmap2(2) of i386 counts pages and would not see it */
     return sys6(SYS_mmap, (long)address, (long)size, prot, flags, fd, arch_mmap_offset(offset));
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .calls import Calls
-from .programs import Programs
+from .programs import Programs, Programs32
 from .race import Race
 from .views import Views
 
@@ -18,4 +18,4 @@ if TYPE_CHECKING:
 
     from .engine import Fuzzer
 
-FUZZERS: dict[str, Callable[[], Fuzzer]] = {"calls": Calls, "programs": Programs, "views": Views, "race": Race}
+FUZZERS: dict[str, Callable[[], Fuzzer]] = {"calls": Calls, "programs": Programs, "programs32": Programs32, "views": Views, "race": Race}

@@ -17,6 +17,9 @@ FIELDS = [(4, 1), (5, 1), (6, 1), (7, 1), (16, 2), (18, 2), (20, 4), (24, 8), (3
 VALUES = [0, 1, 2, 3, 0x3E, 56, 64, 0x7F, 0xFF, 0x1000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFF000, 1 << 47,
           (1 << 63) - 1, 1 << 63, (1 << 64) - 1]  # fmt: skip
 PROGRAM_FIELDS = [(0, 4), (4, 4), (8, 8), (16, 8), (32, 8), (40, 8), (48, 8)]
+FIELDS32 = [(4, 1), (5, 1), (6, 1), (7, 1), (16, 2), (18, 2), (20, 4), (24, 4), (28, 4), (32, 4), (36, 4), (40, 2), (42, 2), (44, 2),
+            (48, 2)]  # fmt: skip
+PROGRAM_FIELDS32 = [(0, 4), (4, 4), (8, 4), (16, 4), (20, 4), (24, 4), (28, 4)]
 INTERPRETERS = [b"/probe", b"probe", b"/l/../probe", b"/nowhere", b"/place", b"/marker", b"/cases/0", b"", b"/probe/", b"/abs", b"/lib.so",
                 b"/" + b"x" * 260, b"/proc/self/exe", b"/outside/probe"]  # fmt: skip
 BLANKS = [b"", b" ", b"\t", b"  \t", b" argument", b" two words ", b"\0", b" \0x", b"\r"]
@@ -28,18 +31,26 @@ def put(content: bytearray, at: int, size: int, value: int) -> None:
         content[at: at + size] = struct.pack("<Q", value & (1 << 64) - 1)[:size]
 
 
+def program_headers(content: bytes) -> tuple[int, int, int]:
+    """Return where the program headers are, the size of one, and how many there are."""
+    if content[4] == 1:
+        return struct.unpack_from("<I", content, 28)[0], 32, struct.unpack_from("<H", content, 44)[0]
+    return struct.unpack_from("<Q", content, 32)[0], 56, struct.unpack_from("<H", content, 56)[0]
+
+
 def mutated_elf(rng: random.Random, original: bytes) -> bytes:
     """Change a few fields of the header or of program headers, or cut the file."""
     content = bytearray(original)
-    offset, count = struct.unpack_from("<Q", original, 32)[0], struct.unpack_from("<H", original, 56)[0]
+    offset, step, count = program_headers(original)
+    fields, program_fields = (FIELDS32, PROGRAM_FIELDS32) if original[4] == 1 else (FIELDS, PROGRAM_FIELDS)
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         what = rng.random()
         value = rng.choice(VALUES) if rng.random() < 0.7 else rng.randrange(1 << rng.randrange(1, 65))
         if what < 0.4:
-            at, size = rng.choice(FIELDS)
+            at, size = rng.choice(fields)
         elif what < 0.9:
-            at, size = rng.choice(PROGRAM_FIELDS)
-            at += offset + 56 * rng.randrange(count)
+            at, size = rng.choice(program_fields)
+            at += offset + step * rng.randrange(count)
             if rng.random() < 0.4:
                 old = int.from_bytes(content[at: at + size], "little")
                 value = old + rng.choice([-4096, -1, 1, 2, 4095, 4096, 1 << 20])
@@ -63,18 +74,20 @@ class Programs:
 
     name = "programs"
     size = 60
+    options: tuple[str, ...] = ()
+    source = "rows_probe.c"
 
     def open(self) -> None:
         """Make the root with the programs that are mutated: a static one, and one with an interpreter of its own."""
         self.guest = Guest("exec_probe")
-        self.static = compile_program([f"{PROGRAMS}/rows_probe.c"], "-static", name="rows-probe")
+        self.static = compile_program([f"{PROGRAMS}/{self.source}"], "-static", *self.options, name="fuzzed")
         interpreter = f"{self.guest.root}/interpreter"
-        shutil.copy(compile_program([f"{PROGRAMS}/exec_probe.c"], "-static", name="exec_probe"), interpreter)
+        shutil.copy(compile_program([f"{PROGRAMS}/exec_probe.c"], "-static", *self.options, name="exec_probe"), interpreter)
         self.dynamic = f"{self.guest.parent}/dynamic"
         source = f"{self.guest.parent}/dynamic.c"
         with open(source, "w", encoding="ascii") as file:
             file.write("int main(void) { return 5; }\n")
-        subprocess.run(["gcc", "-o", self.dynamic, source, "-Wl,--dynamic-linker=/interpreter"], check=True)
+        subprocess.run(["gcc", *self.options, "-o", self.dynamic, source, "-Wl,--dynamic-linker=/interpreter"], check=True)
         os.mkdir(f"{self.guest.root}/cases")
         os.chmod(f"{self.guest.root}/cases", 0o755)
 
@@ -127,13 +140,21 @@ class Programs:
             name = "/" + (content[2:256].split(b"\n")[0].split() or [b"marker"])[0].split(b"\0")[0].decode("latin1").lstrip("/")
         if content[:4] != b"\x7fELF" or len(content) < 64:
             return True
-        start, count = struct.unpack_from("<Q", content, 32)[0], struct.unpack_from("<H", content, 56)[0]
-        kinds = [content[start + 56 * i: start + 56 * i + 4] for i in range(count)]
+        start, step, count = program_headers(content)
+        kinds = [content[start + step * i: start + step * i + 4] for i in range(count)]
         return b"\1\0\0\0" in kinds
 
     def close(self) -> None:
         """Remove the root."""
         self.guest.remove()
+
+
+class Programs32(Programs):
+    """The same with 32-bit programs."""
+
+    name = "programs32"
+    options = ("-m32",)
+    source = "exec_probe.c"
 
 
 def alike(expected: str, seen: str) -> bool:

@@ -1,0 +1,91 @@
+# One plain name, looked up in the working directory or below a descriptor: the kernel finds it there by itself, and nothing has to be
+# translated, unless the name is a mount point or a link that would be followed.  find, tar, rm, cp and grep name files this way.
+
+cdef uint64_t proc_dev = 0       # of the host's /proc, which every view shows
+
+cdef inline uint64_t name_bit(const char *name, int n, int *word) noexcept nogil:
+    cdef uint64_t h = hash_more(FNV, name, n)
+    word[0] = <int>(h >> 6 & (NAME_WORDS - 1))
+    return <uint64_t>1 << (h & 63)
+
+cdef void names_add(View *v, const char *guest, int n) noexcept nogil:
+    """Mark each name of a mount point's path."""
+    cdef int i = 0, start, word = 0
+    cdef uint64_t bit
+    while i < n:
+        start = i + 1
+        i = start
+        while i < n and guest[i] != c'/':
+            i += 1
+        bit = name_bit(guest + start, i - start, &word)
+        v.names[word] |= bit
+
+cdef bint is_plain(View *v, const char *path, int n) noexcept nogil:
+    """Say whether a path is one name, neither "." nor "..", that no mount point has in its path."""
+    cdef int word = 0
+    cdef uint64_t bit
+    if n > 255 or (path[0] == c'.' and (n == 1 or (n == 2 and path[1] == c'.'))) or memchr(path, c'/', n) != NULL:
+        return False
+    bit = name_bit(path, n, &word)
+    return v.names[word] & bit == 0
+
+cdef int step_stat(Tracee *t, int dirfd, const char *path, c_stat *st) noexcept nogil:
+    """lstat a name where the tracee's kernel would look it up."""
+    cdef char link[320]
+    if dirfd == AT_FDCWD:
+        snprintf(link, sizeof(link), b"/proc/%d/cwd/%s", t.tid, path)
+    else:
+        snprintf(link, sizeof(link), b"/proc/%d/fd/%d/%s", t.tid, dirfd, path)
+    return -errno if fstatat(AT_FDCWD, link, st, AT_SYMLINK_NOFOLLOW) < 0 else 0
+
+cdef bint step_passes(Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
+    """Say whether a call that looks at or changes a name (but does not open it) can be left as it is."""
+    cdef c_stat st
+    cdef int result
+    if W1.v.ambiguous or not is_plain(W1.v, path, n) or (t.fs != NULL and t.fs.root != NULL):
+        return False
+    if mode != M_FOLLOW:
+        return True
+    result = step_stat(t, dirfd, path, &st)
+    return result == -ENOENT or (result == 0 and not S_ISLNK(st.st_mode))
+
+cdef bint step_opens(Tracee *t, int dirfd, const char *path, int n, int mode, uint64_t flags) noexcept nogil:
+    """Say whether an open can be left as it is: one that follows no link, and not of a text in /proc."""
+    cdef c_stat st
+    cdef int result
+    if mode != M_NOFOLLOW and mode != M_OCREAT_NOFOLLOW and mode != M_CREATE:
+        return False
+    if not step_passes(t, dirfd, path, n, mode):
+        return False
+    if flags & (O_DIRECTORY | O_PATH) or mode == M_CREATE:
+        return True
+    result = step_stat(t, dirfd, path, &st)
+    return result == -ENOENT or (result == 0 and st.st_dev != proc_dev)
+
+cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
+    """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it."""
+    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX)
+    W1.valid = False
+    if n == -ESRCH:
+        return -ESRCH
+    if n <= 0:
+        return TR_PASS
+    if path_buffer[0] != c'/' and step_passes(t, dirfd, path_buffer, n, mode):
+        stats.names += 1
+        return TR_PASS
+    if names_move():
+        return pinned_walk(&W1, t, dirfd, pointer, mode, False)
+    return text_walk(&W1, t, dirfd, path_buffer, n, mode)
+
+cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexcept nogil:
+    """The same for open."""
+    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX), mode = open_mode(flags)
+    W1.valid = False
+    if n == -ESRCH:
+        return -ESRCH
+    if n <= 0:
+        return TR_PASS
+    if path_buffer[0] != c'/' and step_opens(t, dirfd, path_buffer, n, mode, flags):
+        stats.names += 1
+        return TR_PASS
+    return text_walk(&W1, t, dirfd, path_buffer, n, mode)

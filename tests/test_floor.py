@@ -1,0 +1,106 @@
+"""What the supervisor pays for one stop: the system calls that it makes itself, counted by strace(1) from outside.
+
+A time would only say that the machine was busy; a count says that somebody has added a call to every stop.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks import root as bench_root
+from tests import helpers
+from tests.as_user import command, environment, identity, work_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TIMES = 400
+pytestmark = pytest.mark.skipif(bool(helpers.have("strace")), reason="needs strace")
+
+# One stop: wait, read the call, read the path, prove that it holds no link, point two registers at the new one, go on.
+REWRITTEN = {"wait4": 1, "process_vm_readv": 1, "ptrace": 4, "openat2": 1}
+DIRECTORY = {**REWRITTEN, "close": 1}
+# A name that the kernel finds by itself, and one of which has to be known that it is no link.
+NAME = {"wait4": 1, "process_vm_readv": 1, "ptrace": 2}
+NAME_FOLLOWED = {**NAME, "newfstatat": 1}
+PER_CALL: dict[str, dict[str, int]] = {
+    "getppid": {},
+    "read": {},
+    "stat": REWRITTEN,
+    "stat-10": REWRITTEN,
+    "stat-missing": REWRITTEN,
+    "open+close": REWRITTEN,
+    "access": REWRITTEN,
+    "readlink": REWRITTEN,
+    "readlink-directory": {**DIRECTORY, "ptrace": 3},
+    "fstat-empty-path": NAME,
+    "stat-relative": NAME_FOLLOWED,
+    "stat-dirfd": NAME_FOLLOWED,
+    "getcwd": {"wait4": 1, "ptrace": 4, "readlink": 1, "process_vm_writev": 1},
+    "chdir": {**DIRECTORY, "openat2": 2, "close": 2},    # the directory itself is held meanwhile (moving.pxi)
+    "mkdir+rmdir": {**{kind: 2 * n for kind, n in REWRITTEN.items()}, "close": 1},
+}
+KINDS = sorted({kind for calls in PER_CALL.values() for kind in calls})
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[str]:
+    """Make the benchmarks' root."""
+    with work_directory() as base:
+        try:
+            yield bench_root.make_probe_root(str(base))
+        except bench_root.SetupError as error:
+            pytest.skip(f"{error}: {error.hint}")
+
+
+@pytest.fixture
+def log() -> Iterator[Path]:
+    """Make a place for strace to write to."""
+    with work_directory() as base:
+        yield base / "log"
+
+
+def supervisor(log: Path, root: str, *words: str, options: tuple[str, ...] = (), bindings: list[str] | None = None) -> str:
+    """Run the probe under pyroot and return what strace has noted of the supervisor alone."""
+    done = subprocess.run(
+        ["strace", "-qq", "-o", str(log), *options, *command("-r", root, *bindings or [], "-w", "/", "/probe/probe", *words)],
+        env=environment(), cwd="/", capture_output=True, text=True, check=False, timeout=60, **identity(),
+    )  # fmt: skip
+    if "PTRACE_TRACEME" in done.stderr or "Operation not permitted" in done.stderr:
+        pytest.skip(f"strace does not work here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    return log.read_text()
+
+
+@pytest.mark.parametrize("name", PER_CALL)
+def test_system_calls_of_the_supervisor_for_one_call_of_the_guest(root: str, log: Path, name: str) -> None:
+    """The probe makes a batch that it does not count and one that it does; what the start took is less than a batch."""
+    table = supervisor(log, root, "calls", "", "1", str(TIMES), name, options=("-c",))
+    made = {row.split()[-1]: int(row.split()[3]) for row in table.splitlines() if re.match(r" *[\d.]+ +[\d.]+ +\d+ +\d+ ", row)}
+    counted = {kind: made.get(kind, 0) // (2 * TIMES) for kind in KINDS}
+    assert counted == {kind: PER_CALL[name].get(kind, 0) for kind in KINDS}
+
+
+@pytest.mark.parametrize(("name", "most"), [("exec-static", 7), ("exec-dynamic", 12), ("fork", 4)])
+def test_stops_of_starting_a_process(root: str, log: Path, name: str, most: int) -> None:
+    """Parent's event, child's first stop, execve, exec event, exit, SIGCHLD, and one for each path that the C library asks for."""
+    bindings = [word for tool in ("/usr", "/lib", "/lib64", "/etc") if os.path.isdir(tool) for word in ("-b", tool)]
+
+    def waits(times: int) -> int:
+        text = supervisor(log, root, "exec", "", str(times), name, options=("-e", "trace=wait4"), bindings=bindings)
+        return len(re.findall(r"^wait4.* = [1-9]", text, re.M))
+
+    assert (waits(30) - waits(10)) / 20 <= most + 0.2
+
+
+def test_directory_bound_beside_one_that_shows_it_costs_no_second_stop(root: str, log: Path) -> None:
+    """/usr/lib lies in /usr already (a merged /lib is bound as that): the view shows nothing twice, and an open is one stop."""
+    for words in (["-b", "/usr"], ["-b", "/usr", "-b", "/usr/lib"]):
+        text = supervisor(log, root, "calls", "", "1", "100", "open+close", options=("-e", "trace=wait4"), bindings=words)
+        assert 200 <= len(re.findall(r"^wait4.* = [1-9]", text, re.M)) < 300
