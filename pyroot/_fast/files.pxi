@@ -314,7 +314,10 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
     if w.last != LAST_NORM or (row.remove == 3 and t.args[row.flags] & ~<uint64_t>AT_REMOVEDIR_):
         return 0
     if w.isbind and row.remove and w.slash and not rmdir:
-        # a slash behind a name to unlink decides before the permissions
+        # a slash behind a name to unlink decides before the permissions, the way there does not
+        error = parent_stat(w, &st)
+        if error < 0:
+            return error
         return -EISDIR if binding_isdir(w) else -ENOTDIR
     if w.isbind:
         if row.remove == 0:

@@ -104,14 +104,14 @@ cdef int made_errno(Walk *w, uint64_t flags) noexcept nogil:
     cdef int error = -EINVAL if flags & O_TMPFILE else parent_stat(w, &st)
     return error if error < 0 else -EISDIR if w.slash else -EEXIST
 
-cdef bint may_be_directory(Walk *w) noexcept nogil:
-    """Say whether the open may give a descriptor of a directory, or of something that the walk does not name."""
+cdef bint needs_note(Walk *w) noexcept nogil:
+    """Say whether only a note tells which binding the descriptor came through: for a directory, a new file, one known by another."""
     cdef c_stat st
     if w.magic or w.held:
         return True
-    if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
-        return S_ISDIR(st.st_mode)
-    return errno != ENOENT
+    if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+        return errno != ENOENT or is_creating(w.mode)
+    return S_ISDIR(st.st_mode) or not view_expects(w.v, stat_file(&st), w.bi)
 
 cdef int open_ambiguous(Tracee *t) noexcept nogil:
     """The view shows some directory twice: note at the exit which binding the new descriptor came through.
@@ -122,10 +122,9 @@ cdef int open_ambiguous(Tracee *t) noexcept nogil:
     if bind < 0:
         return R_CONT
     if W1.bi >= 0:
-        if may_be_directory(&W1):
-            view_remember(W1.v, W1.h, W1.placelen, W1.bi)
-        elif view_expects(W1.v, W1.h, W1.placelen, W1.bi):
+        if not needs_note(&W1):
             return R_CONT
+        view_remember(W1.v, W1.h, W1.placelen, W1.bi)
     t.saved[1] = W1.magic_bi if W1.magic else bind
     t.exit_action = X_OPEN
     return R_EXIT

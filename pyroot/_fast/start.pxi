@@ -17,8 +17,9 @@ cdef uint64_t fd_file(int tid, int fd) noexcept nogil:
     cdef char link[48]
     cdef c_stat st
     snprintf(link, sizeof(link), b"/proc/%d/fd/%d", tid, fd)
-    if fstatat(AT_FDCWD, link, &st, 0) < 0:
-        return 0
+    return 0 if fstatat(AT_FDCWD, link, &st, 0) < 0 else stat_file(&st)
+
+cdef uint64_t stat_file(const c_stat *st) noexcept nogil:
     return hash_more(hash_more(FNV, <char *>&st.st_dev, sizeof(st.st_dev)), <char *>&st.st_ino, sizeof(st.st_ino))
 
 cdef void fd_remember(int tgid, int fd, uint64_t file, int bind) noexcept nogil:
@@ -29,9 +30,10 @@ cdef void fd_remember(int tgid, int fd, uint64_t file, int bind) noexcept nogil:
     e.bind = bind
 
 cdef int fd_binding(View *v, Tracee *t, int fd) noexcept nogil:
-    """Return the binding that this directory descriptor came through, -1 if nobody knows; a duplicate is like its original."""
+    """Return the binding that this descriptor came through, -1 if nobody knows; a duplicate is like its original."""
     cdef uint64_t file
     cdef FdNote *e
+    cdef Opened *first
     cdef int i, found = -1
     if not v.ambiguous or t == NULL:
         return -1
@@ -39,6 +41,9 @@ cdef int fd_binding(View *v, Tracee *t, int fd) noexcept nogil:
     e = &fd_notes[(<unsigned int>t.tgid * 131 + <unsigned int>fd) & (FDS - 1)]
     if e.tgid == t.tgid and e.fd == fd and e.file == file:
         return e.bind
+    first = view_opened(v, file)
+    if first != NULL and first.file == file:
+        return first.bind
     for i in range(FDS):
         if fd_notes[i].tgid == t.tgid and fd_notes[i].file == file:
             found = fd_notes[i].bind

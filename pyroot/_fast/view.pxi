@@ -33,6 +33,10 @@ cdef struct HostEntry:
     uint64_t key
     int bind             # head of the chain through Bind.hnext; -1: free
 
+cdef struct Opened:
+    uint64_t file            # device and inode (fd_file)
+    int bind
+
 cdef struct View:
     Bind *b
     int n, cap
@@ -44,6 +48,7 @@ cdef struct View:
     bint ambiguous       # one host directory is reachable under two guest paths
     uint64_t names[NAME_WORDS]   # a bit for each name in the path of a mount point (step.pxi)
     uint32_t *hint       # host path hash -> binding last used for it (only if ambiguous)
+    Opened *opened       # files -> binding that they were first opened through (only if ambiguous)
     # of a view that a guest has handed over (views.pxi); zero for the supervisor's own
     View *parent         # the view around it
     View *next
@@ -57,6 +62,7 @@ cdef struct View:
 
 cdef enum:
     HINTS = 4096
+    FILES = 16384
 
 cdef uint64_t FNV = 14695981039346656037ULL
 
@@ -193,6 +199,7 @@ cdef int view_rebuild(View *v) noexcept nogil:
     v.ambiguous = view_is_ambiguous(v)
     if v.ambiguous and v.hint == NULL:
         v.hint = <uint32_t *>calloc(HINTS, sizeof(uint32_t))
+        v.opened = <Opened *>calloc(FILES, sizeof(Opened))
     return 0
 
 cdef bint view_is_ambiguous(View *v) noexcept nogil:
@@ -315,15 +322,18 @@ cdef void view_remember(View *v, const char *host, int n, int bind) noexcept nog
     if v.ambiguous and v.hint != NULL:
         v.hint[hash_more(FNV, host, n) & (HINTS - 1)] = <uint32_t>(bind + 1)
 
-cdef bint view_expects(View *v, const char *host, int n, int bind) noexcept nogil:
-    """Say whether a file's host path will be taken for this binding's without any other note; the first opening decides."""
-    cdef uint32_t *hint
-    if v.hint == NULL:
+cdef inline Opened *view_opened(View *v, uint64_t file) noexcept nogil:
+    return &v.opened[file & (FILES - 1)] if v.opened != NULL else NULL
+
+cdef bint view_expects(View *v, uint64_t file, int bind) noexcept nogil:
+    """Say whether a descriptor of this file will be taken for this binding's without a note of its own: the first opening decides."""
+    cdef Opened *e = view_opened(v, file)
+    if e == NULL:
         return False
-    hint = &v.hint[hash_more(FNV, host, n) & (HINTS - 1)]
-    if hint[0] == 0:
-        hint[0] = <uint32_t>(bind + 1)
-    return hint[0] == <uint32_t>(bind + 1)
+    if e.file == 0:
+        e.file = file
+        e.bind = bind
+    return e.file == file and e.bind == bind
 
 cdef void view_renamed(View *v, const char *old_guest, int oldlen, const char *new_guest, int newlen,
                        const char *old_host, int oldhlen, const char *new_host, int newhlen) noexcept nogil:
@@ -398,6 +408,8 @@ cdef void view_free(View *v) noexcept nogil:
             c_close(v.b[i].above)
     free(v.b)
     free(v.hint)
+    free(v.opened)
+    v.opened = NULL
     v.b = NULL
     v.hint = NULL
     v.n = v.cap = 0

@@ -34,7 +34,7 @@ KNOWN: tuple[Known, ...] = (
         "below a nested root at /proc a process's directory is named by its pid alone",
     ),
     Known(
-        r"^readlink .* \d{1,2}$", r'"/proc/\d+"', r'"/proc/\d+"',
+        r"^(readlink .* \d{1,2}|getcwd >text:\d{1,2} \S+)$", r'"/proc/\d+"', r'"/proc/\d+"',
         "a pid that a short buffer cut off",
     ),
     Known(

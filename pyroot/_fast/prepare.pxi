@@ -1,0 +1,75 @@
+# What has to be known and made before the first guest starts: the kernel's settings, the pyroot around this one, the loaders.
+
+cdef void nesting_prepare() noexcept nogil:
+    """Ask the pyroot around this one, if there is one, how deep we are: its pages are at other addresses, its marks differ."""
+    global nesting, filter_mark, pyroot_shift, loader32_shift
+    cdef long depth = c_syscall(SYS_ptrace, <long>PTRACE_NESTING, 0, 0, 0)
+    nesting = <int>depth if depth > 0 else 0
+    filter_mark = 0x8000 + nesting
+    pyroot_shift = <uint64_t>nesting * NESTING_STRIDE
+    loader32_shift = nesting % 2 * LOADER32_STRIDE
+
+cdef uint64_t NESTING_STRIDE = 0x1000000000
+
+cdef int settings_read() except -1:
+    """Read the kernel's settings that change path resolution, and whether the kernel would refuse us privileged calls."""
+    global protected_symlinks, privileged, comm_from_file, proc_dev
+    cdef char text[8]
+    cdef int fd = c_open(b"/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC)
+    if fd >= 0:
+        protected_symlinks = c_read(fd, text, 8) > 0 and text[0] == c'1'
+        c_close(fd)
+    cdef c_stat st
+    proc_dev = st.st_dev if fstatat(AT_FDCWD, b"/proc", &st, 0) == 0 else 0
+    privileged = effective_caps(0) & (1 << CAP_DAC_READ_SEARCH_ | 1 << CAP_SYS_PACCT_ | 1 << CAP_SYS_ADMIN_) != 0
+    release = _os.uname().release.split(".")
+    comm_from_file = [int(part) for part in release[:2] if part.isdigit()] >= [6, 14]
+    return 0
+
+cdef int _loader_install() except -2:
+    """Make the loader executable for guests: a memfd (root: the installed file, for guests that change their uid)."""
+    # (beside this module: to import the package would cost more than to read the loader)
+    source = _os.path.join(_os.path.dirname(__file__), "guest", "loader-x86_64")
+    encoded = _os.fsencode(source)
+    encoded32 = encoded.removesuffix(b"x86_64") + (b"i386-nested" if nesting % 2 else b"i386")
+    if len(encoded32) >= PATHMAX:
+        raise CoreError("the installation path is too long")
+    memcpy(loader32_source, <const char *>encoded32, len(encoded32) + 1)
+    if nesting:
+        return _nested_loader(source)
+    if c_geteuid() == 0:
+        memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
+        return -1
+    with open(source, "rb") as file:
+        return _loader_memfd(file.read(), encoded)
+
+cdef int _nested_loader(str source) except -2:
+    """Make a loader whose pages lie beside those of the pyroot around us."""
+    with open(source, "rb") as file:
+        image = file.read()
+    # the upper halves of its addresses: those of LOADER_TEXT and LOADER_BRK (parts.h keeps them in one piece)
+    for half in range((LOADER_TEXT - pyroot_shift) >> 32, ((LOADER_TEXT - pyroot_shift) >> 32) + 2):
+        image = image.replace(int(half).to_bytes(4, "little"), int(half + (pyroot_shift >> 32)).to_bytes(4, "little"))
+    return _loader_memfd(image, b"")
+
+cdef int _loader_memfd(bytes image, bytes encoded) except -2:
+    cdef int fd
+    fd = c_memfd_create(b"pyroot-loader", MFD_CLOEXEC | MFD_EXEC)
+    if fd < 0 and errno == EINVAL:
+        fd = c_memfd_create(b"pyroot-loader", MFD_CLOEXEC)
+    if fd < 0 and not encoded:
+        raise CoreError("a loader for a pyroot inside a pyroot could not be made")
+    if fd < 0:
+        memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
+        return -1
+    if c_write(fd, <const char *>image, len(image)) != len(image):
+        # a limit on the size of files
+        c_close(fd)
+        memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
+        return -1
+    # a descriptor that is open for writing would make every exec fail with ETXTBSY
+    snprintf(loader_path, sizeof(loader_path), b"/proc/%d/fd/%d", c_getpid(), fd)
+    cdef int again = c_open(loader_path, O_RDONLY | O_CLOEXEC)
+    c_close(fd)
+    snprintf(loader_path, sizeof(loader_path), b"/proc/%d/fd/%d", c_getpid(), again)
+    return again
