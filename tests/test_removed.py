@@ -86,6 +86,8 @@ def test_root_as_a_name_needs_no_search(ground: Twins) -> None:
     lines = ground.answers('chmod "/" 0600', *calls, 'chmod "/" 0755')
     assert lines[1:5] == ["renameat2 = -13"] * 3 + ["renameat2 = -22"]
     assert lines[9] == "renameat2 = -16"
+    lines = ground.answers('chdir "/top"', 'chmod "/" 0600', *calls, 'chmod "/" 0755')
+    assert lines[6] == "renameat2 = -16"
 
 
 def test_names_below_a_closed_root_are_made_from_a_descriptor(ground: Twins) -> None:

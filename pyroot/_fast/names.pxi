@@ -128,16 +128,27 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
         return -EBUSY
     return 0 if exchange or not newthere else -ENOTEMPTY
 
-cdef int rename_root(bint noreplace) noexcept nogil:
-    """Answer for the root as a name: it is never looked up, so it need not be searchable.  0: let the kernel decide."""
+cdef int way_error(Tracee *t, Walk *w, int dirfd) noexcept nogil:
+    """Return what the way to the last name gives: a name right in the start of the walk is reached whatever is closed above that."""
+    cdef char link[48]
     cdef c_stat st
-    cdef int error = 0
+    cdef int error = 0 if w.last == LAST_ROOT else parent_stat(w, &st)
+    if error != -EACCES or w.base_hlen < 0 or w.placelen - w.namelen - 1 != w.base_hlen:
+        return error
+    if dirfd == AT_FDCWD:
+        snprintf(link, sizeof(link), b"/proc/%d/cwd/.", t.tid)
+    else:
+        snprintf(link, sizeof(link), b"/proc/%d/fd/%d/.", t.tid, dirfd)
+    return -errno if fstatat(AT_FDCWD, link, &st, 0) < 0 else 0
+
+cdef int rename_root(Tracee *t, const pyroot_row *row, bint noreplace) noexcept nogil:
+    """Answer for the root as a name: it is never looked up, so it need not be searchable.  0: let the kernel decide."""
+    cdef int error
     if W1.pbi < 0 or W2.pbi < 0:
         return 0
-    if W1.last != LAST_ROOT:
-        error = parent_stat(&W1, &st)
-    if error == 0 and W2.last != LAST_ROOT:
-        error = parent_stat(&W2, &st)
+    error = way_error(t, &W1, dir_argument(t, row.dirfd))
+    if error == 0:
+        error = way_error(t, &W2, dir_argument(t, row.dirfd2))
     if error < 0:
         return error
     if W1.pbi != W2.pbi:
@@ -154,7 +165,7 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
     if tracees.count > 1:
         note_move(t, flags)
     if W1.valid and W2.valid and flags < 6 and flags != 3 and (W1.last == LAST_ROOT or W2.last == LAST_ROOT):
-        error = rename_root(flags & 1 != 0)
+        error = rename_root(t, row, flags & 1 != 0)
         if error < 0:
             return answer(t, error)
     if W1.valid and W2.valid and flags < 6 and flags != 3 and (W1.v.n > 1 or views.first != NULL):
