@@ -12,6 +12,7 @@ import os
 from pyroot import report
 from pyroot.config import Config
 from pyroot.errors import PyrootError
+from pyroot.look import proc, sessions
 from pyroot.trace.decode import Context
 from pyroot.trace.options import Words
 from pyroot.trace.places import Places
@@ -71,7 +72,7 @@ def _name(pid: str) -> str:
 
 
 def _other(tracer: str) -> str:
-    if "pyroot" in _name(tracer):
+    if proc.held_memfd(int(tracer), sessions.RECORD) is not None:
         return "a process has one tracer: start the command with pyroot trace to see its calls"
     return "a process has one tracer: end the other one first"
 
