@@ -59,8 +59,8 @@ STARTS = (
 )
 
 SCALES = tuple(
-    Figure(f"{kind}-{n}", f"{n} {kind if n > 1 else kind.removesuffix('s').removesuffix('se')} in stat", n < 4)
-    for kind in ("threads", "processes") for n in (1, 2, 4)
+    Figure(f"{kind}-{n}", f"{n} {one if n == 1 else kind} in stat", n < 4)
+    for one, kind in (("thread", "threads"), ("process", "processes")) for n in (1, 2, 4)
 )  # fmt: skip
 
 
