@@ -101,7 +101,8 @@ cdef class Core:
             walk_finish(w)
             if fstatat(w.dfd, walk_rel(w), &st, AT_SYMLINK_NOFOLLOW) < 0:
                 result = -errno
-                if result == -EACCES and missing:
+                if result == -EACCES and (missing or w.last == LAST_DOTDOT):
+                    # ".." asks nothing of the directories above
                     result = 0
                 if result == -ENOENT and missing and mode == M_NOFOLLOW:
                     # an intermediate name may be missing: count
