@@ -90,6 +90,6 @@ cdef void failed_hand_over(Tracee *t) noexcept with gil:
             name = None if f.plain else <bytes>f.name
             explainer(t.tgid, <bytes>t.mm.exe.guest, <bytes>f.name, f.error, <bytes>f.cwd if name is not None else b"",
                       b"" if f.tried == NULL else <bytes>f.tried)
-    except BaseException:
+    except BaseException as error:
         # an explanation that cannot be given takes nothing away from the run
-        pass
+        _os.write(2, f"pyroot: a program that failed inside could not be explained: {error!r}\n".encode())
