@@ -25,12 +25,15 @@ class Core:
     def bindings(self) -> list[tuple[bytes, bytes, int]]:
         """Return (host, guest, flags) of each binding, the root first."""
 
-    def resolve(self, path: bytes, base: bytes = b"/", follow: bool = True, missing: bool = False) -> tuple[bytes, bytes, int]:
+    def resolve(
+        self, path: bytes, base: bytes = b"/", follow: bool = True, missing: bool = False, tid: int = 0
+    ) -> tuple[bytes, bytes, int]:
         """Resolve ``path`` seen from the canonical guest directory ``base``.
 
         Returns the canonical guest path, the host path and the number of trailing components that do not exist.  ``follow``:
         follow a link in the last component.  ``missing``: any number of trailing components may be missing; where search
-        permission ends the rest is taken as written.  Raises OSError with the kernel's errno.
+        permission ends the rest is taken as written.  ``tid``: a guest of the session that runs, in whose view it is.  Raises OSError
+        with the kernel's errno.
         """
 
     def translate(self, path: bytes, base: bytes = b"/", mode: int = 1) -> bytes:
@@ -39,8 +42,11 @@ class Core:
         ``mode`` is what happens to the last component: 1 followed, 2 not followed, 3 made or removed, 4 open with O_CREAT.
         """
 
-    def detranslate(self, host: bytes) -> bytes | None:
-        """Return the guest path of a canonical host path, None where no binding shows it."""
+    def detranslate(self, host: bytes, tid: int = 0) -> bytes | None:
+        """Return the guest path of a canonical host path, None where no binding shows it.
+
+        ``tid``: a guest of the session that runs; one of a pyroot inside may have a view of its own.
+        """
 
     def run(
         self,
@@ -99,6 +105,24 @@ class TracedCall:
     end: int
     used: int
     text: list[str | None] | None
+
+def tap_listen() -> None:
+    """Let SIGIO wake the loop of the session that runs, for `pyroot.trace.tap`."""
+
+def tap_traces() -> bool:
+    """Say whether calls are recorded, for whomever."""
+
+def tap_guest(pid: int) -> int | None:
+    """Return the process among the guests that traces this one, 0 if none does, None if it is no guest of the session that runs."""
+
+def tap_begin(sink: object, pids: list[int]) -> list[int]:
+    """Tell a sink of the calls of some guests from now on, in a session without a trace; return their threads."""
+
+def tap_end() -> None:
+    """Tell the sink of ``tap_begin`` no more; a call that has begun is told before."""
+
+def ask_supervisor(pidfd: int, name: int) -> None:
+    """Wake a supervisor by the signal that names our socket (32 bits); see `pyroot.trace.guests`.  Raises OSError."""
 
 def self_check() -> dict[str, bool]:
     """Say which kernel features are there: {"seccomp": ..., "openat2": ...}."""

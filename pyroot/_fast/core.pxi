@@ -67,12 +67,16 @@ cdef class Core:
             for i in range(self.view.n)
         ]
 
-    def resolve(self, bytes path, bytes base=b"/", bint follow=True, bint missing=False):
+    def resolve(self, bytes path, bytes base=b"/", bint follow=True, bint missing=False, int tid=0):
         """Resolve ``path`` from the guest directory ``base``; return (guest path, host path, number of missing components).
 
         Raises OSError with the kernel's errno.  See the type stub for the meaning of the arguments.
         """
-        return self._resolve(path, base, M_MISSING if missing and follow else M_FOLLOW if follow else M_NOFOLLOW, missing)
+        self.walk.v = self._view_of(tid)
+        try:
+            return self._resolve(path, base, M_MISSING if missing and follow else M_FOLLOW if follow else M_NOFOLLOW, missing)
+        finally:
+            self.walk.v = &self.view
 
     cdef _resolve(self, bytes path, bytes base, int mode, bint missing):
         cdef Walk *w = &self.walk
@@ -142,19 +146,24 @@ cdef class Core:
             _fail(-result, path)
         return host
 
-    def detranslate(self, bytes host):
-        """Return the guest path of a canonical host path, or None if no binding shows it."""
+    def detranslate(self, bytes host, int tid=0):
+        """Return the guest path of a canonical host path, or None if no binding shows it; see the type stub."""
         cdef bytes h = _plain(host)
         cdef char *text = <char *>malloc(BUF + 8)
         cdef int n = 0
         if text == NULL:
             raise MemoryError
         try:
-            if len(h) >= BUF or view_from_host(&self.view, h, len(h), -1, text, &n) < 0:
+            if len(h) >= BUF or view_from_host(self._view_of(tid), h, len(h), -1, text, &n) < 0:
                 return None
             return text[:n] or b"/"
         finally:
             free(text)
+
+    cdef View *_view_of(self, int tid) noexcept:
+        """Give the view of a guest, which a pyroot inside may have handed over; ours where it is none."""
+        cdef Tracee *t = tracee_get(tid)
+        return t.view if t != NULL and views.base == &self.view else &self.view
 
     def peek(self, int tid, uint64_t address, uint64_t size):
         """Read memory of a guest; None when it is not there."""
@@ -169,6 +178,7 @@ cdef class Core:
         cdef int result
         session.tracing = session.judging = session.bare = True
         session.seccomp = session.kill_on_exit = False
+        session.entries = True
         session.main_tid = 0
         session.main_done = True
         ended = False
@@ -181,6 +191,7 @@ cdef class Core:
                 tracing_attach(tid)
             with nogil:
                 result = run_loop()
+                trace_turn(NULL)
             ended = True
         finally:
             session.bare = session.tracing = False
@@ -245,7 +256,7 @@ cdef class Core:
                 c_close(record_fd)
 
     cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
-        global explainer, explaining
+        global explainer, explaining, running
         cdef int go[2]
         cdef int report[2]
         cdef int pid, result
@@ -263,6 +274,8 @@ cdef class Core:
         stats_begin()
         session.kill_on_exit = kill_on_exit
         session.seccomp = seccomp
+        session.entries = not seccomp
+        running = self
         session.main_done = session.killing = False
         explainer = self.explainer
         explaining = explainer is not None
@@ -309,7 +322,9 @@ cdef class Core:
                 c_close(record_fd)
             loader32_close()
             explaining = False
-            explainer = None
+            explainer = running = None
+            if tap_door is not None:
+                tap_close()
             self._clear()
 
     cdef void _clear(self) noexcept:

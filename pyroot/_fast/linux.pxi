@@ -174,6 +174,7 @@ cdef extern from "<signal.h>" nogil:
         int si_signo
         int si_code
         pid_t si_pid
+        void *si_ptr
     struct c_sigaction "sigaction":
         void (*sa_sigaction)(int, siginfo_t *, void *) noexcept
         void (*sa_handler)(int) noexcept
@@ -319,7 +320,7 @@ cdef extern from "loader.h" nogil:
 
 cdef extern from "<sys/syscall.h>" nogil:
     enum:
-        SYS_ptrace, SYS_prlimit64, SYS_seccomp, SYS_capget, SYS_pidfd_open, SYS_pidfd_getfd
+        SYS_ptrace, SYS_prlimit64, SYS_seccomp, SYS_capget, SYS_pidfd_open, SYS_pidfd_getfd, SYS_pidfd_send_signal
         SYS_wait4, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo
 
 cdef extern from * nogil:

@@ -12,6 +12,7 @@ cdef struct Session:
     bint killing
     bint tracing             # calls are recorded (trace.pxi)
     bint bare                # processes that are traced and nothing else (tracing_attach)
+    bint entries             # calls stop at their entries: every one (no filter), or those of some tracees (tap.pxi)
     bint judging             # stops come for calls that the filter would let through: it is asked again, in software
 
 cdef Session session
@@ -24,6 +25,8 @@ cdef int TRACE_OPTIONS = (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_
 cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
     """Remember a signal for the main guest.  The terminal's signals reach the guest by themselves; those of a person do not."""
     global signals_waiting
+    if tap_signal(sig, info):
+        return
     if info.si_code > 0 and sig != SIGHUP and not session.bare:
         return
     if info.si_code <= 0 and tracee_get(info.si_pid) != NULL:
@@ -41,12 +44,16 @@ cdef void forward_signals() noexcept nogil:
             pending_signals[sig] = 0
             if not session.main_done:
                 c_kill(session.main_tid, sig)
+    if tap.waiting:
+        tap_look()
 
 cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
     if t.special:
         special_resume(t, sig, to_exit)
         return
-    c_ptrace(PTRACE_SYSCALL if to_exit or not session.seccomp or t.injected != NULL else PTRACE_CONT, t.tid, NULL, <void *><size_t>sig)
+    if session.entries and stops_at_entries(t):
+        to_exit = True
+    c_ptrace(PTRACE_SYSCALL if to_exit or t.injected != NULL else PTRACE_CONT, t.tid, NULL, <void *><size_t>sig)
 
 cdef int dispatch(Tracee *t) noexcept nogil:
     cdef const pyroot_row *row
@@ -110,6 +117,8 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
         result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
         if t.call != NULL and result == R_CONT:
             trace_end_of(t)
+    elif op == INFO_ENTRY and session.seccomp:
+        result = tap_entry(t)
     elif op == INFO_SECCOMP and t.mark != filter_mark:
         result = on_filter_stop(t)
         if result == GO_ON:
@@ -151,6 +160,8 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
         child.fs = fs_copy(parent.fs)
     child.filtered = parent.filtered
     child.lists = parent.lists
+    if parent.exits:
+        tap_inherit(child)
     view_join(child, parent.view)
     placement_inherit(child, parent, flags & CLONE_THREAD_ != 0)
 
@@ -275,6 +286,9 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
         if is_command(t.tid) and c_getpgid(t.tid) == c_getpgrp():
             stop_with(t.tid)
         return
+    if tap_sees(t):
+        # a rewritten call is made again by the guest's own instruction, with its own arguments
+        stub_leave(t)
     resume(t, 0, t.call != NULL or t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
 cdef void on_stop(int tid, int status) noexcept nogil:

@@ -151,7 +151,7 @@ cdef void trace_end(Tracee *t, int sig) noexcept nogil:
     trace_unlink(t)
     if stopped == STOPPED:
         if options & (PTRACE_O_TRACEEXIT | PTRACE_O_TRACEVFORKDONE):
-            c_ptrace(PTRACE_SETOPTIONS, t.tid, NULL, <void *><size_t>TRACE_OPTIONS)
+            c_ptrace(PTRACE_SETOPTIONS, t.tid, NULL, <void *><size_t>options_of(t))
         stop_leave(t, kind, sig)
     elif stopped == LISTENS:
         t.listening = True
@@ -209,6 +209,8 @@ cdef void special_stop(Tracee *t, int sig, int event) noexcept nogil:
         special_signal(t, sig)
     else:
         c_ptrace(PTRACE_GETEVENTMSG, t.tid, NULL, &message)
+        if event == PTRACE_EVENT_EXIT and session.tracing:
+            trace_leaving(t)
         if t.trace != NULL:
             stub_leave(t)
         if not special_event(t, event, message):
@@ -286,6 +288,8 @@ cdef void special_call(Tracee *t) noexcept nogil:
     if arch == -ESRCH:
         return
     placement_stop(t)
+    if op == INFO_ENTRY and session.seccomp and not t.injecting and not t.again and t.injected == NULL:
+        tap_entry(t)
     if t.injected != NULL:
         result = low_step(t, op)
         if result != R_DEAD:
@@ -398,7 +402,8 @@ cdef bint next_is_call(Tracee *t) noexcept nogil:
 
 cdef void special_resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
     """Let a guest go that traces or is traced, in the way that its tracer wants it to and that we need."""
-    cdef bint calls = to_exit or t.stepping or t.loading or not session.seccomp
+    cdef bint entries = session.entries and stops_at_entries(t)
+    cdef bint calls = to_exit or t.stepping or t.loading or entries
     cdef int how = PTRACE_SYSCALL if calls else PTRACE_CONT
     cdef Trace *trace = t.trace
     if trace != NULL and trace.interrupt and not t.loading:
@@ -409,7 +414,7 @@ cdef void special_resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
             how = PTRACE_SYSCALL
         elif trace.go != GO_CONT and not trace.over:
             # a stepped call has no syscall stops: where we need them it runs to its end, and the trap is ours
-            if (t.stepping or not session.seccomp) and not to_exit and next_is_call(t):
+            if (t.stepping or entries) and not to_exit and next_is_call(t):
                 trace.over = True
             else:
                 how = PTRACE_SINGLEBLOCK_ if trace.go == GO_BLOCK else PTRACE_SINGLESTEP
@@ -433,13 +438,13 @@ cdef void stop_leave(Tracee *t, int kind, int sig) noexcept nogil:
         if kind == STOP_STEP and sig != 0:
             signal_queue(t.tgid, t.tid, sig, SI_USER, t.tgid, 0, 0)
             sig = 0
+        if kind == STOP_SIGNAL and sig != 0 and session.tracing:
+            trace_signal(t, sig, "signal")
         resume(t, sig, t.exit_action != X_NONE and t.exit_action != X_CLONE)
 
 cdef void options_set(Tracee *t) noexcept nogil:
     """Take those options for ourselves that the tracer needs and we do not."""
-    t.trace.options_late = c_ptrace(
-        PTRACE_SETOPTIONS, t.tid, NULL,
-        <void *><size_t>(TRACE_OPTIONS | (t.trace.options & (PTRACE_O_TRACEEXIT | PTRACE_O_TRACEVFORKDONE)))) < 0
+    t.trace.options_late = c_ptrace(PTRACE_SETOPTIONS, t.tid, NULL, <void *><size_t>options_of(t)) < 0
 
 cdef void kick(Tracee *t) noexcept nogil:
     """Make a guest stop, without its tracer's knowledge."""

@@ -71,7 +71,11 @@ cdef inline int64_t used_now() noexcept nogil:
 
 cdef void trace_fail(object error):
     """The sink failed: the guest goes on unseen, and the run raises the error at its end."""
-    global trace_error
+    global trace_error, signals_waiting
+    if tap.on:
+        # at the next turn of the loop
+        tap.waiting = True
+        signals_waiting = 1
     if trace_error is None:
         trace_error = error
     tracing.failed = True
@@ -137,6 +141,9 @@ cdef bint trace_entry(Tracee *t) noexcept nogil:
     if <uint64_t>LOADER_STUBS <= t.ip < <uint64_t>LOADER_END:
         # the loader's last call
         return False
+    if t.call != NULL and opening_again:
+        # its stub makes it once more
+        return True
     trace_turn(t)
     trace_make(t)
     return t.call != NULL
@@ -236,7 +243,7 @@ cdef int trace_first(Tracee *t) noexcept nogil:
 cdef void trace_end_of(Tracee *t) noexcept nogil:
     """The exit stop of a traced call."""
     cdef int64_t result = 0
-    if reg_result(t, &result) == 0:
+    if reg_result(t, &result) == 0 and not stub_will_repeat(t, t.ip, result):
         trace_exit(t, result)
 
 cdef void trace_signal(Tracee *t, int sig, str name) noexcept nogil:
@@ -304,11 +311,10 @@ cdef int trace_plan(TracePlan *plan, bint early, list ins, list outs) except -1:
         r.kind, r.arg, r.by, r.scale, r.size = ins[i] if i < plan.n_in else outs[i - plan.n_in]
     return 0
 
-cdef int trace_begin(object sink) except -1:
-    """Take the sink's selection, plans and filter."""
-    global trace_sink, trace_error, TRACE_OPTIONS
+cdef int sink_take(object sink) except -1:
+    """Take the sink's selection and plans."""
+    global trace_sink, trace_error
     import time
-    cdef int i
     memset(&tracing, 0, sizeof(tracing))
     trace_sink, trace_error = sink, None
     tracing.follow, tracing.times, tracing.watched = sink.follow, sink.times, sink.watched
@@ -317,6 +323,13 @@ cdef int trace_begin(object sink) except -1:
         if not 0 <= nr < TRACE_NUMBERS:
             raise ValueError("no such number")
         trace_plan(&tracing.plans[1 if compat else 0][nr], early, ins, outs)
+    return 0
+
+cdef int trace_begin(object sink) except -1:
+    """Take the sink, and its filter."""
+    global TRACE_OPTIONS
+    cdef int i
+    sink_take(sink)
     program = sink.program()
     if len(program) + PYROOT_FILTER_LENGTH > TRACE_PROGRAM:
         raise ValueError("too many instructions")
@@ -332,6 +345,12 @@ cdef void trace_filter() noexcept nogil:
     for i in range(tracing.length):
         filter_mark_set(&tracing.program[i], c_getpid(), listing_needed)
     memcpy(&tracing.program[tracing.length], filter_program, sizeof(filter_program))
+
+cdef void trace_forget() noexcept with gil:
+    """Let the sink go, whatever it has raised."""
+    global trace_sink, trace_error
+    tracing.open = NULL
+    trace_sink = trace_error = None
 
 cdef int trace_finish() except -1:
     """The last guest is gone; raise what the sink raised."""

@@ -117,6 +117,7 @@ cdef struct Tracee:
     int64_t answer           # that result
     void *call               # its record while it lasts (trace.pxi), owned
     bint silent              # of a traced session: its calls are nobody's business
+    bint exits               # its end stops (PTRACE_O_TRACEEXIT), for somebody who looks on (tap.pxi)
     int parent, parent_tgid  # the thread that made it, and that one's process
     # ptrace(2) among guests: all of it zero for those that neither trace nor are traced
     bint special             # one of the following has ever been set: its stops go through ptrace.pxi
@@ -280,6 +281,8 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
         special_forget(t)
     if t.call != NULL:
         trace_drop(t)
+    if t.exits:
+        tap_forget(t)
     tracee_release_call(t)
     failed_drop(t)
     free(t.note)

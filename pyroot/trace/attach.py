@@ -1,66 +1,131 @@
 """`pyroot trace -p PID`: processes that run already.
 
-Decides: which threads are attached and what is said when that cannot be. They are plain processes: nothing of them is translated, and
-they go on untraced when this command ends (ptrace(2): a tracer that ends lets its tracees go). A guest of another pyroot has its
-supervisor for a tracer and cannot have a second one.
+Decides: which threads are attached, by whom, and what is said when that cannot be. Plain processes are attached by ourselves: nothing of
+them is translated, and they go on untraced when this command ends (ptrace(2): a tracer that ends lets its tracees go). A guest of a
+pyroot has its supervisor for a tracer and cannot have a second one, so that one is asked to do it (`guests`).
 """
 
 from __future__ import annotations
 
 import os
+import socket
 
 from pyroot import report
 from pyroot.config import Config
 from pyroot.errors import PyrootError
-from pyroot.look import proc, sessions
-from pyroot.trace.decode import Context
+from pyroot.trace.choice import Choice, choose
+from pyroot.trace.ends import Ends
 from pyroot.trace.options import Words
+from pyroot.trace.output import Output
 from pyroot.trace.places import Places
+from pyroot.trace.tap import is_supervisor
 
 
 def run(words: Words, config: Config) -> int:
     """Trace the processes of -p until they end, or until a signal ends this command. Raises PyrootError."""
-    from pyroot._fast import Core, CoreError
-    from pyroot.trace.verb import make_sink
+    from pyroot.trace.verb import ends_of
 
-    if config.command:
-        raise PyrootError("trace: -p: takes no command", "trace either processes that run or a command")
-    pids = [_pid(value) for text in words.values["attach"] for value in text.replace(",", " ").split()]
-    sink = make_sink(words)
-    sink.attach_told = not words.counts.get("quiet", 0)
-    threads = [tid for pid in pids for tid in _threads(pid, sink.follow)]
-    core = Core(b"/")
-    _prepare(sink.context, core)
-    sink.make_rows()
-    sink.output.format.always_pid = bool(sink.output.target) and (sink.follow or len(pids) > 1) and not sink.output.format.separate
-    for tid in threads:
-        sink._lives(tid)
-    try:
-        core.attach(threads, sink)
-    except CoreError as error:
-        raise PyrootError(f"trace: {error}", _hint(pids)) from None
-    finally:
-        sink.finish()
+    if config.command or "why" in words.counts:
+        what = "--why looks at a command" if "why" in words.counts else "takes no command"
+        raise PyrootError(f"trace: -p: {what}", "trace either processes that run or a command")
+    plain, guests = _sorted([value for text in words.values["attach"] for value in text.replace(",", " ").split()])
+    choice = choose(words)
+    sources = len(guests) + bool(plain)
+    choice.form["several"] = sources > 1
+    every = sum(map(len, guests.values())) + len(plain)
+    choice.form["always_pid"] = bool(words.last("output", "")) and (choice.follow or every > 1) and not choice.form["separate"]
+    choice.births_told = not words.counts.get("quiet", 0)
+    ends = ends_of(words, choice)
+    if guests:
+        _through_supervisors(choice, ends, plain, guests)
+    else:
+        _by_ourselves(choice, ends, plain)
     return 0
 
 
-def _prepare(context: Context, core: object) -> None:
-    from pyroot._fast import Core
+def _sorted(values: list[str]) -> tuple[list[int], dict[int, list[int]]]:
+    """Tell plain processes from guests, which are sorted by their supervisors. Raises PyrootError where none is left."""
+    plain: list[int] = []
+    guests: dict[int, list[int]] = {}
+    errors: list[PyrootError] = []
+    for value in dict.fromkeys(values):
+        try:
+            pid, tracer = _process(value)
+        except PyrootError as error:
+            errors.append(error)
+            continue
+        (guests.setdefault(tracer, []) if tracer else plain).append(pid)
+    if not plain and not guests:
+        raise errors[0] if errors else PyrootError("trace: -p: no process", "-p takes numbers of processes")
+    for error in errors:
+        report.failure(error)
+    return plain, guests
 
-    assert isinstance(core, Core)
-    context.peek, context.peek_string, context.started = core.peek, core.peek_string, True
-    context.places = Places(None, True)
 
-
-def _pid(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
+def _process(text: str) -> tuple[int, int]:
+    """Read a number: the process, and its supervisor or 0. Raises PyrootError."""
+    if not text.isdigit() or not 0 < int(text) < 1 << 31:
         raise PyrootError(f"trace: -p {text}: not a process id", "-p takes numbers of processes")
     if not os.path.exists(f"/proc/{text}"):
         raise PyrootError(f"trace: -p {text}: no such process", "ps -e lists those that there are")
     tracer = _status(int(text), "TracerPid")
-    if tracer not in ("", "0"):
+    if tracer in ("", "0"):
+        return int(text), 0
+    if not is_supervisor(int(tracer)):
         raise PyrootError(f"trace: -p {text}: is traced by process {tracer} ({_name(tracer)})", _other(tracer))
-    return int(text)
+    return int(text), int(tracer)
+
+
+def _by_ourselves(choice: Choice, ends: Ends, pids: list[int]) -> None:
+    """Be the tracer of plain processes. Raises PyrootError."""
+    from pyroot._fast import Core, CoreError
+
+    sink = choice.sink(Output(choice.format(), ends))
+    core = Core(b"/")
+    sink.context.peek, sink.context.peek_string, sink.context.started = core.peek, core.peek_string, True
+    sink.context.places = Places(None, True)
+    sink.make_rows()
+    threads = [tid for pid in pids for tid in _threads(pid, choice.follow)]
+    for tid in threads:
+        sink.lives(tid)
+    try:
+        core.attach(threads, sink)
+        sink.let_go()
+    except CoreError as error:
+        raise PyrootError(f"trace: {error}", _hint(pids)) from None
+    finally:
+        sink.finish()
+
+
+def _through_supervisors(choice: Choice, ends: Ends, plain: list[int], guests: dict[int, list[int]]) -> None:
+    """Let supervisors trace their guests, and a child of ours the rest. Raises PyrootError."""
+    from pyroot.trace.guests import Lookers
+
+    lookers = Lookers(choice, ends)
+    try:
+        if plain:
+            lookers.add_plain(lambda end: _for_another(choice, ends, plain, end))
+        for supervisor, pids in guests.items():
+            lookers.ask(supervisor, pids)
+        lookers.run()
+    finally:
+        lookers.finish()
+
+
+def _for_another(choice: Choice, ends: Ends, pids: list[int], end: socket.socket) -> None:
+    """Trace plain processes in a child, which ends when its parent does."""
+    from pyroot import _fast
+    from pyroot.trace.far import FarEnds, Link, Lost, tell
+
+    link = Link(end)
+    _fast.tap_listen()
+    try:
+        _by_ourselves(choice, FarEnds(link, choice.form["separate"], ends.main is None or ends.main.buffered, ends.shown), pids)
+    except PyrootError as error:
+        tell(link, error)
+    except Lost:
+        pass
+    link.close(1.0)
 
 
 def _name(pid: str) -> str:
@@ -72,8 +137,6 @@ def _name(pid: str) -> str:
 
 
 def _other(tracer: str) -> str:
-    if proc.held_memfd(int(tracer), sessions.RECORD) is not None:
-        return "a process has one tracer: start the command with pyroot trace to see its calls"
     return "a process has one tracer: end the other one first"
 
 
@@ -99,5 +162,3 @@ def _hint(pids: list[int]) -> str:
     if owners:
         return "processes of other users are for root"
     return "pyroot check says whether this host lets processes be traced (Yama's ptrace_scope lets only parents)"
-
-

@@ -99,6 +99,7 @@ uname - >utsname
 semget i ipckey int ipcflags
 semop i int sembufs:2 ulong
 semctl i int int enum:ipc_cmd ptr
+restart_syscall - interrupted
 semtimedop i int sembufs:2 ulong timespec
 shmdt im ptr
 msgget i ipckey ipcflags

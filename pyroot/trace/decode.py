@@ -44,6 +44,7 @@ class Context:
     places: Places | None = None
     program: bytes = b""  # what the first execve of the session names
     started: bool = False
+    interrupted: dict[int, str] = field(default_factory=dict)  # by tid, the call that restart_syscall(2) goes on with
 
     def quote(self, data: bytes) -> str:
         """Quote bytes as -x and -xx ask for."""

@@ -31,8 +31,7 @@ class JsonSink(TraceSink):
         self.end = self.end_choosing
 
     def _put(self, tid: int, fields: dict[str, object]) -> None:
-        stream = self.output._stream(tid)
-        stream.put(json.dumps({"pid": tid, **fields}) + "\n")
+        self.output.write(tid, json.dumps({"pid": tid, **fields}) + "\n")
 
     def end_choosing(self, call: TracedCall) -> None:
         """Write a call that is over."""
@@ -52,8 +51,8 @@ class JsonSink(TraceSink):
 
     def on_birth(self, tid: int, parent: int, more: object, now: int) -> None:
         """Write a new process."""
-        self._lives(parent)
-        self._lives(tid)
+        self.lives(parent)
+        self.lives(tid)
         if self.lines:
             self._put(tid, {"type": "attached", "parent": parent, "time": now / 1e9})
 

@@ -307,6 +307,11 @@ def _program(context: Context, plan: Plan, at: int, parameter: str, out: bool) -
     return write
 
 
+@kind("interrupted")
+def _interrupted(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
+    return lambda call: f"<... resuming interrupted {context.interrupted.get(call.tid, 'system call')} ...>"
+
+
 def clock_time(seconds: int) -> str:
     """Write a time as a date, in the time zone of the host."""
     import time

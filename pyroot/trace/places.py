@@ -28,7 +28,7 @@ class Places:
     """Answers about the guests of one view."""
 
     def __init__(self, core: Core | None, host_paths: bool) -> None:
-        """Take the view; without one, paths are the host's."""
+        """Take the view of the session; a guest may have another one inside of it. Without a view, paths are the host's."""
         self.core, self.host_paths = core, host_paths
 
     def _link(self, tid: int, name: str) -> bytes:
@@ -37,28 +37,28 @@ class Places:
         except OSError:
             return b""
 
-    def _guest(self, host: bytes) -> bytes:
+    def _guest(self, tid: int, host: bytes) -> bytes:
         """Give the guest's name of a text of /proc."""
         if host.startswith(_COPY):
             return host[len(_COPY) :].partition(b" ")[0]
         if not host.startswith(b"/") or self.core is None:
             return host
         removed = host.endswith(b" (deleted)")
-        guest = self.core.detranslate(host.removesuffix(b" (deleted)"))
+        guest = self.core.detranslate(host.removesuffix(b" (deleted)"), tid)
         return host if guest is None else guest + (b" (deleted)" if removed else b"")
 
     def path_of_fd(self, tid: int, fd: int) -> bytes:
         """Give the guest path of what a descriptor stands for; empty when it is closed."""
-        return self._guest(self._link(tid, f"fd/{fd}"))
+        return self._guest(tid, self._link(tid, f"fd/{fd}"))
 
     def path_of_cwd(self, tid: int) -> bytes:
         """Give the guest path of the working directory."""
-        return self._guest(self._link(tid, "cwd"))
+        return self._guest(tid, self._link(tid, "cwd"))
 
     def cwd(self, tid: int) -> str:
         """Give the working directory for -y."""
         host = self._link(tid, "cwd")
-        return _shown(host if self.host_paths else self._guest(host))
+        return _shown(host if self.host_paths else self._guest(tid, host))
 
     def of_fd(self, tid: int, fd: int, level: int) -> str:
         """Give the words for -y (1) and -yy (2); empty for a closed descriptor."""
@@ -69,8 +69,8 @@ class Places:
             named = _socket(tid, fd, link[8:-1].decode())
             return f"<{named}>" if named else _shown(link)
         if level > 1 and link.startswith(b"/"):
-            return _shown(link if self.host_paths else self._guest(link))[:-1] + _device(tid, fd) + ">"
-        return _shown(link if self.host_paths else self._guest(link))
+            return _shown(link if self.host_paths else self._guest(tid, link))[:-1] + _device(tid, fd) + ">"
+        return _shown(link if self.host_paths else self._guest(tid, link))
 
     def host(self, tid: int, path: bytes, dirfd: int) -> bytes:
         """Give the host path of what a guest names; the guest's own words where that leads nowhere."""
@@ -80,7 +80,7 @@ class Places:
         if not path.startswith(b"/"):
             base = self.path_of_cwd(tid) if dirfd == AT_FDCWD else self.path_of_fd(tid, dirfd)
         try:
-            return self.core.resolve(path, base or b"/", follow=False, missing=True)[1]
+            return self.core.resolve(path, base or b"/", follow=False, missing=True, tid=tid)[1]
         except OSError:
             return path
 

@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pyroot import report
 from pyroot.syscalls import numbers_i386, numbers_x86_64
 from pyroot.trace import kinds, polls, select, signals, sockets, special, structs, text  # noqa: F401  (their kinds)
 from pyroot.trace.calls import rows
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from pyroot.trace.summary import Summary
 
 _ENDLESS = ("exit", "exit_group")
+_RESTART_BLOCK = -516  # restart_syscall(2) comes next
 CALL_NAMES = (
     {number: name for name, number in numbers_x86_64.NUMBERS.items()},
     {number: name for name, number in numbers_i386.NUMBERS.items()},
@@ -153,7 +153,7 @@ class TraceSink(Sink):
         """Write a call or the rest of one: nothing is counted, timed or left out."""
         row = self.rows[call.compat, call.nr]
         value = call.result
-        ending = unexplained(call) if -4096 < value < 0 else row.result(call)
+        ending = self._unexplained(row, call) if -4096 < value < 0 else row.result(call)
         if call.tid in self.begun:
             self._resume(row, call, ending)
         else:
@@ -169,7 +169,7 @@ class TraceSink(Sink):
             self.summary.add(row.name, bad, call.used)
         if not self.lines or ("failed" if bad else "successful") not in self.statuses:
             return
-        ending = unexplained(call) if bad else row.result(call)
+        ending = self._unexplained(row, call) if bad else row.result(call)
         if self.output.format.times:
             passed = call.end - call.begin
             ending += f" <{passed // 10**9}.{passed // 1000 % 10**6:06d}>"
@@ -177,6 +177,11 @@ class TraceSink(Sink):
             self._resume(row, call, ending)
         else:
             self.output.call(call.tid, call.begin, f"{row.name}({row.joined(call)}) ", ending, call.ip)
+
+    def _unexplained(self, row: Row, call: TracedCall) -> str:
+        if call.result == _RESTART_BLOCK:
+            self.context.interrupted[call.tid] = row.name
+        return unexplained(call)
 
     def _resume(self, row: Row, call: TracedCall, ending: str) -> None:
         del self.begun[call.tid]
@@ -199,14 +204,13 @@ class TraceSink(Sink):
 
     def on_birth(self, tid: int, parent: int, more: object, now: int) -> None:
         """Tell of a new process or thread."""
-        self._lives(parent)
-        self._lives(tid)
+        self.lives(parent)
+        self.lives(tid)
         if self.attach_told and self.lines:
-            if self.output.partial:
-                self.output.line_broken()
-            report.say(f"process {tid} attached")
+            self.output.say(f"process {tid} attached")
 
-    def _lives(self, tid: int) -> None:
+    def lives(self, tid: int) -> None:
+        """Count a process among those that are traced."""
         self.live.add(tid)
         self.output.processes = len(self.live)
 
@@ -262,6 +266,11 @@ class TraceSink(Sink):
         self.live.discard(tid)
         self.output.processes = len(self.live)
 
+    def let_go(self) -> None:
+        """The processes that are left go on without us."""
+        if self.output.partial in self.begun:
+            self.output.line_ends(" <detached ...>")
+
     def finish(self) -> None:
         """Write what is left."""
-        self.output.close(self.summary.text() if self.summary is not None and self.summary.counts else "")
+        self.output.ends.finish(self.summary)

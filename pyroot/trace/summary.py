@@ -55,6 +55,19 @@ class Summary:
         count.errors += failed
         count.used += used
 
+    def rows(self) -> list[tuple[str, int, int, int, int, int]]:
+        """Give what is counted as plain values, for `merge`."""
+        return [(one.name, one.calls, one.errors, one.used, one.least, one.most) for one in self.counts.values()]
+
+    def merge(self, rows: list[tuple[str, int, int, int, int, int]]) -> None:
+        """Add what another one has counted."""
+        for name, calls, errors, used, least, most in rows:
+            count = self.counts.setdefault(name, Count(name, least=least))
+            count.calls += calls
+            count.errors += errors
+            count.used += used
+            count.least, count.most = min(count.least, least), max(count.most, most)
+
     def sorted(self) -> list[Count]:
         """Give the counts in the order of -S: names upwards, numbers downwards."""
         counts = list(self.counts.values())

@@ -1,6 +1,6 @@
 """`pyroot trace`: from its words to a traced run.
 
-Decides: what the options mean together, and what the verb returns: the exit status of the command, as a plain run.
+Decides: what the verb returns: the exit status of the command, as a plain run. Not decided here: what the options mean (`choice`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,10 @@ from pyroot import launch
 from pyroot.config import Config
 from pyroot.doctor.words import put
 from pyroot.errors import PyrootError
-from pyroot.trace import select
-from pyroot.trace.decode import Context
+from pyroot.trace.choice import Choice, choose
+from pyroot.trace.ends import Ends
 from pyroot.trace.options import Words, parse, usage
-from pyroot.trace.output import Format, Output
-from pyroot.trace.session import TraceSink
-from pyroot.trace.summary import Summary
-
-_KEYS = {"t": "trace", "trace": "trace", "status": "status", "signal": "signal", "signals": "signal", "s": "signal"}
+from pyroot.trace.output import Output
 
 
 def main(argv: list[str]) -> int:
@@ -47,10 +43,16 @@ def main(argv: list[str]) -> int:
         from pyroot.trace.why import run as explained
 
         return explained(words, config)
-    return _traced(make_sink(words), config)
+    return _traced(choose(words), words, config)
 
 
-def _traced(sink: TraceSink, config: Config) -> int:
+def ends_of(words: Words, choice: Choice) -> Ends:
+    """Open what -o names. Raises PyrootError."""
+    return Ends(words.last("output", ""), "append" in words.counts, choice.format().separate)
+
+
+def _traced(choice: Choice, words: Words, config: Config) -> int:
+    sink = choice.sink(Output(choice.format(), ends_of(words, choice)))
     config.trace = sink
     try:
         return launch.run(config)
@@ -67,82 +69,3 @@ def _environment(words: Words) -> None:
             os.environ[name] = value
         else:
             os.environ.pop(name, None)
-
-
-def number(words: Words, name: str, option: str, default: int) -> int:
-    """Give the value of an option as a number. Raises PyrootError."""
-    value = words.last(name, str(default))
-    if not value.isdigit():
-        raise PyrootError(f"trace: {option} {value}: not a number", "")
-    return int(value)
-
-
-def expressions(words: Words) -> dict[str, list[str]]:
-    """Sort the values of -e by what they are about. Raises PyrootError."""
-    found: dict[str, list[str]] = {name: list(words.values.get(name, [])) for name in ("trace", "status", "signal")}
-    for text in words.values.get("expressions", []):
-        key, equals, value = text.partition("=")
-        if equals and key in _KEYS:
-            found[_KEYS[key]].append(value)
-        elif equals:
-            raise PyrootError(f"trace: -e {text}: strace has {key}=, pyroot trace has not", "-e takes trace=, status= and signal=")
-        else:
-            found["trace"].append(text)
-    return found
-
-
-def make_sink(words: Words) -> TraceSink:
-    """Make the sink that the options ask for. Raises PyrootError."""
-    chosen = expressions(words)
-    names = set(select.every_name())
-    for text in chosen["trace"][-1:]:
-        names = select.calls(text)
-    paths = _paths(words)
-    if paths:
-        names &= select.calls("%file,%desc,%network")
-    counts = words.counts
-    context = Context(
-        strings=number(words, "strings", "-s", 32), hexed=counts.get("hexed", 0), fds=counts.get("fds", 0),
-        host_paths="host_paths" in counts,
-    )  # fmt: skip
-    summary = Summary(words.last("sort", "time")) if {"counts", "summary"} & set(counts) else None
-    sink = _sink_class(words)(context, names, _output(words), summary)
-    sink.follow = "nofollow" not in counts
-    sink.lines = "counts" not in counts
-    if chosen["status"]:
-        sink.statuses = select.statuses(chosen["status"][-1])
-    for field, status in (("successful", "successful"), ("failed", "failed")):
-        if field in counts:
-            sink.statuses = {status}
-    if chosen["signal"]:
-        sink.signals = select.signals(chosen["signal"][-1])
-    sink.paths = paths
-    quiet = counts.get("quiet", 0)
-    sink.attach_told = not quiet and "output" not in words.values
-    sink.exits_told = quiet < 2
-    sink.choose()
-    return sink
-
-
-def _sink_class(words: Words) -> type[TraceSink]:
-    if "json" not in words.counts:
-        return TraceSink
-    from pyroot.trace.jsonlines import JsonSink
-
-    return JsonSink
-
-
-def _paths(words: Words) -> list[bytes]:
-    return [os.path.normpath(os.fsencode(path)) for path in words.values.get("paths", [])]
-
-
-def _output(words: Words) -> Output:
-    counts, target = words.counts, words.last("output", "")
-    separate = bool(target) and target[0] not in "|!" and (counts.get("follow", 0) > 1 or "separately" in counts) and "counts" not in counts
-    follow = "nofollow" not in counts
-    form = Format(
-        absolute=min(counts.get("absolute", 0), 3), relative="relative" in counts, times="times" in counts,
-        pointers="pointers" in counts, columns=number(words, "columns", "-a", 40),
-        always_pid=bool(target) and follow and not separate, separate=separate,
-    )  # fmt: skip
-    return Output(form, target, "append" in counts)

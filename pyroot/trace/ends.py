@@ -1,0 +1,120 @@
+"""Where the lines of a trace go: standard error, a file, a command, a file for each process.
+
+Decides: what -o means, and how much is kept back before it is written. Not decided here: the lines (`output`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pyroot import report
+from pyroot.errors import PyrootError, text_of
+
+if TYPE_CHECKING:
+    from pyroot.trace.summary import Summary
+
+_ROOM = 1 << 16  # bytes that are kept back for a file
+
+
+class Stream:
+    """One place for lines; `kept` bytes wait for more where nobody looks on."""
+
+    def __init__(self, fd: int, buffered: bool) -> None:
+        self.fd, self.buffered = fd, buffered
+        self.parts: list[str] = []
+        self.size = 0
+        self.column = 0  # of the line that is not finished
+
+    def put(self, words: str) -> None:
+        """Write; a place that cannot be written to any more ends the trace, not the command."""
+        self.parts.append(words)
+        self.size += len(words)
+        if not self.buffered or self.size > _ROOM:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept."""
+        if self.parts:
+            data = "".join(self.parts).encode("utf-8", "surrogateescape")
+            self.parts, self.size = [], 0
+            self.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Write bytes now."""
+        while data:
+            try:
+                data = data[os.write(self.fd, data) :]
+            except OSError as error:
+                raise PyrootError(f"trace: output: {text_of(error.errno or 0)}", "the command went on untraced") from None
+
+
+class Ends:
+    """What -o names; `main` is the one stream of all processes, None with -ff."""
+
+    shown = False  # standard error, which has other words between the lines
+
+    def __init__(self, target: str, append: bool, separate: bool) -> None:
+        """Open the target; the empty string is standard error. Raises PyrootError."""
+        self.target, self.append = target, append
+        self._ended = -1  # its other end is open as long as the command of -o runs
+        self._files: dict[int, Stream] = {}
+        self.main: Stream | None = None
+        if not target:
+            self.shown = True
+            self.main = Stream(os.dup(2), False)
+        elif target[0] in "|!":
+            self.main = Stream(self._start(target[1:]), False)
+        elif not separate:
+            self.main = Stream(self._open(target), True)
+
+    def _start(self, command: str) -> int:
+        """Start the command of -o and give the pipe into it. It is no child of ours: the supervisor waits for all of those."""
+        reading, writing = os.pipe()
+        self._ended, alive = os.pipe()
+        middle = os.fork()
+        if middle == 0:
+            try:
+                if os.fork() == 0:
+                    os.dup2(reading, 0)
+                    os.set_inheritable(alive, True)
+                    os.execv("/bin/sh", ["sh", "-c", command])
+            finally:
+                os._exit(0)
+        os.waitpid(middle, 0)
+        os.close(reading)
+        os.close(alive)
+        return writing
+
+    def _open(self, name: str) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if self.append else os.O_TRUNC)
+        try:
+            return os.open(name, flags, 0o666)
+        except OSError as error:
+            raise PyrootError(f"trace: -o {name}: {text_of(error.errno or 0)}", "-o takes a file of the host that you may write") from None
+
+    def of(self, tid: int) -> Stream:
+        """Give the stream of a process; 0 is what is about none."""
+        if self.main is not None:
+            return self.main
+        if tid not in self._files:
+            self._files[tid] = self._new(tid)
+        return self._files[tid]
+
+    def _new(self, tid: int) -> Stream:
+        return Stream(self._open(os.path.abspath(f"{self.target}.{tid}") if tid == 0 else f"{self.target}.{tid}"), True)
+
+    def say(self, words: str) -> None:
+        """Write a line of pyroot's own."""
+        report.say(words)
+
+    def finish(self, summary: Summary | None) -> None:
+        """Write what is left, the counts behind it, and wait for the command of -o."""
+        if summary is not None and summary.counts:
+            self.of(0).put(summary.text())
+        for stream in [self.main, *self._files.values()]:
+            if stream is not None:
+                stream.flush()
+        if self._ended >= 0 and self.main is not None:
+            os.close(self.main.fd)
+            os.read(self._ended, 1)
