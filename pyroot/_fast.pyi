@@ -79,6 +79,7 @@ class Core:
     def attach(self, threads: list[int], sink: object) -> int:
         """Trace threads that run already, without translation, until they end or a signal comes; they outlive this process.
 
+        ``sink.attached()`` is called when all of them are traced.
         Raises CoreError when one of them may not be traced.
         """
 
@@ -115,8 +116,8 @@ def tap_traces() -> bool:
 def tap_guest(pid: int) -> int | None:
     """Return the process among the guests that traces this one, 0 if none does, None if it is no guest of the session that runs."""
 
-def tap_begin(sink: object, pids: list[int]) -> list[int]:
-    """Tell a sink of the calls of some guests from now on, in a session without a trace; return their threads."""
+def tap_begin(sink: object, pids: list[int]) -> list[list[int]]:
+    """Tell a sink of the calls of some guests from now on, in a session without a trace; return the threads of each."""
 
 def tap_end() -> None:
     """Tell the sink of ``tap_begin`` no more; a call that has begun is told before."""

@@ -189,6 +189,7 @@ cdef class Core:
             take_signals()
             for tid in threads:
                 tracing_attach(tid)
+            sink.attached()
             with nogil:
                 result = run_loop()
                 trace_turn(NULL)

@@ -187,15 +187,15 @@ def tap_guest(int pid):
     return 0 if t.trace == NULL else t.trace.tracer_tgid
 
 def tap_begin(object sink, list pids):
-    """Look at processes, with their children if the sink follows; return the threads that there are."""
-    cdef list found = []
+    """Look at processes, with their children if the sink follows; return the threads of each."""
+    cdef list found = [[] for pid in pids]
     if session.tracing:
         raise CoreError("it is traced already")
     sink_take(sink)
     tap_silence()
     tap.on = session.tracing = session.entries = True
-    for pid in pids:
-        tap_threads(pid, tracing.follow, found)
+    for pid, threads in zip(pids, found):
+        tap_threads(pid, tracing.follow, threads)
     return found
 
 def tap_end():

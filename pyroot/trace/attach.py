@@ -85,11 +85,9 @@ def _by_ourselves(choice: Choice, ends: Ends, pids: list[int]) -> None:
     sink.context.peek, sink.context.peek_string, sink.context.started = core.peek, core.peek_string, True
     sink.context.places = Places(None, True)
     sink.make_rows()
-    threads = [tid for pid in pids for tid in _threads(pid, choice.follow)]
-    for tid in threads:
-        sink.lives(tid)
+    sink.given = {pid: _threads(pid, choice.follow) for pid in pids}
     try:
-        core.attach(threads, sink)
+        core.attach([tid for threads in sink.given.values() for tid in threads], sink)
         sink.let_go()
     except CoreError as error:
         raise PyrootError(f"trace: {error}", _hint(pids)) from None

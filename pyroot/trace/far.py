@@ -3,7 +3,7 @@
 Decides: the form of the messages, and that the side that traces never waits for the other: what the socket does not take is kept, and
 when that is too much the other one is left. A message is a tid (or 0), a letter and its data:
 
-    o  lines for the stream of the tid       s  words beside the lines         t  the threads that are looked at (JSON)
+    o  lines for the stream of the tid       s  words beside the lines         t  somebody is looked at
     n  counts of calls (JSON)                e  why it ends: message, hint      g  another process serves this one (JSON)
     .  everything has been said
 

@@ -90,7 +90,7 @@ class Lookers:
         self.sources: list[_Source] = []
         self.summary = Summary(choice.order) if choice.order else None
         self.asked: set[int] = set()
-        self.threads = 0
+        self.begun = False  # somebody is traced
         self.error: PyrootError | None = None
         self.parting = 0.0
 
@@ -155,7 +155,7 @@ class Lookers:
                 self._part()
             for source in [one for one in self.sources if one.end.fileno() in ready]:
                 self._take(source)
-        if self.error is not None and not self.threads:
+        if self.error is not None and not self.begun:
             raise self.error
 
     def finish(self) -> None:
@@ -198,7 +198,7 @@ class Lookers:
         elif letter == "s":
             self.ends.say(data.decode("utf-8", "surrogateescape"))
         elif letter == "t":
-            self.threads += len(json.loads(data))
+            self.begun = True
         elif letter == "n" and self.summary is not None:
             self.summary.merge(json.loads(data))
         elif letter == "e":
@@ -213,7 +213,7 @@ class Lookers:
 
     def _problem(self, error: PyrootError) -> None:
         """Keep the reason for the end, where nothing else is traced; otherwise say it."""
-        if self.error is None and not self.threads:
+        if self.error is None and not self.begun:
             self.error = error
         else:
             report.failure(error)

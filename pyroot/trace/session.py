@@ -102,6 +102,7 @@ class TraceSink(Sink):
         self.begun: dict[int, str] = {}  # tids whose line is begun, with the name of the call
         self.matched: dict[int, bool] = {}  # with -P: whether the call at hand of a tid names a path
         self.live: set[int] = set()
+        self.given: dict[int, list[int]] = {}  # by processes of -p, their threads
         self.lasting = True  # lines are begun before their calls end
         self.end = self._chosen_end()
 
@@ -208,6 +209,14 @@ class TraceSink(Sink):
         self.lives(tid)
         if self.attach_told and self.lines:
             self.output.say(f"process {tid} attached")
+
+    def attached(self) -> None:
+        """Tell which processes of -p are traced from now on."""
+        for pid, threads in self.given.items():
+            for tid in threads:
+                self.lives(tid)
+            if self.attach_told:
+                self.output.say(f"process {pid} attached{f' with {len(threads)} threads' if len(threads) > 1 else ''}")
 
     def lives(self, tid: int) -> None:
         """Count a process among those that are traced."""

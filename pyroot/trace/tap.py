@@ -166,10 +166,9 @@ class Door:
             self.over = True
             return
         self.sink = sink
-        threads = _fast.tap_begin(sink, mine)
-        for tid in threads:
-            sink.lives(tid)
-        self.link.send(b"t", json.dumps(threads).encode())
+        sink.given = dict(zip(mine, _fast.tap_begin(sink, mine), strict=True))
+        self.link.send(b"t", b"")
+        sink.attached()
 
     def _serves(self, pid: int) -> bool:
         """Say whether a process is a guest that this supervisor traces alone; otherwise tell who does."""
