@@ -110,7 +110,8 @@ class TraceSink(Sink):
         """Settle how ends are written; to be called when the fields are set."""
         self.lasting = self.lines and self.statuses == set(select.STATUSES)
         self.times = self.summary is not None
-        self.watched = self.lasting and self.output.main is not None and not self.output.main.buffered
+        form, main = self.output.format, self.output.main
+        self.watched = self.lasting and main is not None and not main.buffered and not form.several
         self.end = self._chosen_end()
 
     def _chosen_end(self) -> Callable[[TracedCall], None]:
