@@ -58,9 +58,9 @@ class Probe:
         self.process.stdin.write(line + b"\n")
         self.process.stdin.flush()
 
-    def idle(self) -> None:
-        """Wait until it waits for its next line."""
-        helpers.wait_until(lambda: Path(f"/proc/{self.pid}/syscall").read_text().startswith("0 0x0 "), what="idle")
+    def idle(self, read: int = 0) -> None:
+        """Wait until it waits for its next line (`read`: the number of that call)."""
+        helpers.wait_until(lambda: Path(f"/proc/{self.pid}/syscall").read_text().startswith(f"{read} 0x0 "), what="idle")
 
     def end(self) -> int:
         """Close its input and give its status."""
@@ -412,3 +412,180 @@ def test_pyroot_inside(ground: Ground) -> None:
         text = looked.end()
         assert f"close(7<{ground.here}/data>) " in text or f"</{ground.here}/data>" in text or f"{ground.here}/data>" in text
         assert probe.end() == 6
+
+
+def test_session_without_a_filter(ground: Ground) -> None:
+    """Where every call stops anyway."""
+    inner = ["env", "PYROOT_NO_SECCOMP=1", *ground.words, *ground.view, f"{ground.here}/probe"]
+    probe = ground._kept(Probe(inner, ground.directory, True))
+    looked = Looked(ground, [*ground.words, "trace", "-e", "trace=read,mkdir,getppid,clone", "-p", str(probe.pid)], "said")
+    looked.wait("read(0")
+    probe.say(b"calls")
+    looked.wait("getppid")
+    probe.idle()
+    lines = by_process(looked.end(), probe.pid)[0]
+    assert [line.partition("(")[0] for line in lines if line[0] != "-"] == ["read", "read", "mkdir", "clone", "getppid", "read"]
+    assert probe.end() == 6
+
+
+def test_session_that_writes_a_trace_itself(ground: Ground) -> None:
+    probe = ground._kept(Probe([*ground.words, "trace", "-o", f"{ground.directory}/own", *ground.view, f"{ground.here}/probe"],
+                               ground.directory, True))  # fmt: skip
+    tracer = ground.trace("-p", str(probe.pid))
+    _output, errors = tracer.communicate(timeout=30)
+    assert tracer.returncode == 125
+    assert b"trace: -p: the session writes a trace of its own" in errors and len(errors.splitlines()) == 2
+    assert probe.end() == 6
+    assert "read(0" in strace_oracle.read(f"{ground.directory}/own")
+
+
+def test_one_looks_at_a_time(ground: Ground) -> None:
+    probe = ground.guest()
+    looked = Looked(ground, [*ground.words, "trace", "-p", str(probe.pid)], "said")
+    looked.wait("attached")
+    tracer = ground.trace("-p", str(probe.pid))
+    _output, errors = tracer.communicate(timeout=30)
+    assert tracer.returncode == 125 and b"looks at the guests of this session" in errors
+    probe.say(b"calls")
+    looked.wait("getppid")
+    looked.end()
+
+
+def asked(probe: Probe) -> socket.socket:
+    """Bring a supervisor to a socket of ours."""
+    from pyroot.trace.guests import call
+
+    return call(probe.process.pid, [probe.pid])
+
+
+GOOD = {"version": "", "pids": [], "choice": {}, "shown": False, "buffered": False}
+
+
+@pytest.mark.parametrize("request_text", [
+    b"", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x04\0\0\0null", b"\x02\0\0\0{}", b"\x03\0\0\0[[[", b"\x05\0\0\0[1,2]", b"[" * 70000,
+    struct.pack("<I", 100000) + b"[" * 100000,
+], ids=lambda text: repr(text[:12]))  # fmt: skip
+def test_malformed_request_harms_nobody(request_text: bytes, ground: Ground) -> None:
+    """The socket of somebody who sends anything is closed, at the latest when he closes it himself."""
+    probe = ground.guest()
+    with asked(probe) as end:
+        end.settimeout(30)
+        try:
+            end.sendall(request_text)
+            end.shutdown(socket.SHUT_WR)
+            while end.recv(4096):
+                pass
+        except ConnectionError:
+            pass
+    probe.say(b"calls")
+    assert probe.end() == 6
+
+
+@pytest.mark.parametrize("change", [
+    {"version": "0"}, {"pids": ["1"]}, {"pids": [True]}, {"pids": [-1]}, {"pids": 3}, {"choice": None}, {"choice": {"names": ["read"]}},
+    {"choice.names": ["nothing"]}, {"choice.names": [[]]}, {"choice.strings": -1}, {"choice.form": {}}, {"choice.order": "x"},
+    {"choice.signals": [99]}, {"choice.paths": [1]}, {"choice.form.columns": "40"},
+], ids=str)  # fmt: skip
+def test_wrong_values_are_refused(change: dict[str, object], ground: Ground) -> None:
+    from pyroot import __version__
+    from pyroot.trace.choice import Choice
+
+    probe = ground.guest()
+    request: dict[str, object] = {**GOOD, "version": __version__, "pids": [probe.pid], "choice": Choice(names=["read"]).as_words()}
+    for path, value in change.items():
+        place = request
+        *way, name = path.split(".")
+        for step in way:
+            place = place[step]  # type: ignore[assignment]
+        place[name] = value
+    text = json.dumps(request).encode()
+    with asked(probe) as end:
+        end.settimeout(30)
+        end.sendall(struct.pack("<I", len(text)) + text)
+        answer = b"".join(iter(lambda: end.recv(4096), b""))
+    assert answer[4:5] == b"e", answer
+    assert probe.end() == 6
+
+
+def test_guest_may_not_ask(ground: Ground) -> None:
+    """Not for another session; the fellows of its own it can trace by itself."""
+    probe = ground.guest()
+    code = "import sys; from pyroot.trace.guests import call; end = call(int(sys.argv[1]), [1]); end.settimeout(20); print(end.recv(999))"
+    python, environment = helpers.ordinary_python()
+    command = [*ground.words, "-r", "/", python, "-c", code, str(probe.process.pid)]
+    ended = helpers.run(command, environment={**environment, **helpers.pyroot_command()[1], **ENVIRONMENT})
+    assert "a guest asks for processes outside of its session" in ended.stdout, ended.stderr
+    assert probe.end() == 6
+
+
+def test_other_signals_stay_what_they_are(ground: Ground) -> None:
+    """SIGCONT from a person goes to the command; one that names no socket of ours goes nowhere."""
+    from pyroot import _fast
+
+    probe = ground.guest()
+    pidfd = os.pidfd_open(probe.process.pid)
+    for name in range(20):
+        _fast.ask_supervisor(pidfd, name)
+    os.close(pidfd)
+    os.kill(probe.process.pid, signal.SIGCONT)
+    probe.say(b"calls")
+    assert probe.end() == 6
+
+
+def test_32_bit_guest(ground: Ground) -> None:
+    """The lines are those of strace here too."""
+    built = subprocess.run(["gcc", "-m32", "-static", "-O1", "-w", "-pthread", "-o", f"{ground.here}/probe32",
+                            str(strace_oracle.PROGRAMS / "attach_probe.c")], capture_output=True, check=False)  # fmt: skip
+    if built.returncode != 0:
+        pytest.skip("no static programs for i386 here (Debian: gcc-multilib)")
+    shutil.copy2(f"{ground.here}/probe32", f"{ground.copy}/probe32")
+    traces = []
+    for command in ([f"{ground.here}/probe32"], [*ground.words, *ground.view, f"{ground.here}/probe32"]):
+        probe = ground._kept(Probe(command, ground.here, len(command) > 1))
+        tracer = ["strace", "-f"] if len(command) == 1 else [*ground.words, "trace"]
+        looked = Looked(ground, [*tracer, "-e", "trace=%file,read,close,kill,getppid", "-p", str(probe.pid)], f"said{len(command)}")
+        looked.wait("read(0")
+        probe.say(b"calls")
+        looked.wait("getppid")
+        probe.idle(3)
+        lines = by_process(looked.end(), probe.pid)
+        # strace tells that the personality changes
+        traces.append([[line for line in one if not line.startswith("[ Process") and "write(" not in line] for one in lines])
+        assert probe.end() == 6
+    for ours, theirs in zip(traces[1], traces[0], strict=True):
+        assert ours == theirs
+
+
+def test_gdb_inside_notices_nothing(ground: Ground) -> None:
+    """A debugger in the guest works on while somebody outside looks at the program that it debugs, and comes and goes."""
+    if helpers.have("gdb"):
+        pytest.skip("gdb missing (Debian: gdb)")
+    script = ["set debuginfod enabled off", "set startup-with-shell off", "handle SIGUSR1 nostop noprint",
+              "break mkdir", "run", "print 40 + 2", "continue"]  # fmt: skip
+    words = ["gdb", "-nx", "-batch", *(word for line in script for word in ("-ex", line)), f"{ground.here}/probe"]
+    environment = {**helpers.pyroot_command()[1], **ENVIRONMENT}
+    session = helpers.start([*ground.words, *ground.view, *words], environment=environment, stdin=subprocess.PIPE)
+    ground.started.append(session)
+    assert session.stdin and session.stdout
+
+    def say(line: bytes) -> bytes:
+        assert session.stdin and session.stdout
+        session.stdin.write(line)
+        session.stdin.flush()
+        return b"".join(iter(session.stdout.readline, line)) + line
+
+    say(b"hello\n")
+    target = next(pid for pid in guests_of(session.pid) if Path(f"/proc/{pid}/cmdline").read_bytes() == f"{ground.here}/probe\0".encode())
+    text = b""
+    for name in ("first", "second"):
+        looked = Looked(ground, [*ground.words, "trace", "-e", "trace=mkdir,rename,kill", "-p", str(target)], name)
+        looked.wait("attached")
+        text += say(b"calls\n") if name == "first" else say(b"wake 0\n")
+        if name == "first":
+            looked.wait('rename("made", "moved")')
+            looked.wait("--- SIGUSR1 {si_signo=SIGUSR1")
+        looked.end()
+    session.stdin.close()
+    session.stdin = None
+    text += session.communicate(timeout=30)[0]
+    assert b"Breakpoint 1, " in text and b"$1 = 42" in text and b"exited with code 06]" in text, text

@@ -86,12 +86,12 @@ class Door:
             if self.over and not self.link.waiting:
                 self._leave()
                 return
-            data = self.link.receive()
-            if data and self.sink is not None and not self.over:
-                self._end()
-            elif data and self.sink is None:
-                self.request += data
-                self._read()
+            while self.link is not None and (data := self.link.receive()):
+                if self.sink is None:
+                    self.request += data
+                    self._read()
+                elif not self.over:
+                    self._end()
         except Lost:
             self._leave()
 
