@@ -131,6 +131,27 @@ class Session:
                 self.progress(f"{row.name} {turn + 1}/{rounds}")
                 measure.measure_workload(peers, self.rng, row, python, *self.tables("workloads"))
 
+    def trace(self, rounds: int) -> None:
+        """Run the traced workloads."""
+        wanted = [row for row in rows.TRACES if not self.options.row or row.name in self.options.row]
+        if not wanted or not self.wants("traces"):
+            return
+        root.make_work(self.root, {part for row in wanted for part in row.workload.tree.split()})
+        for row in wanted:
+            pair = sides.traces(self.native, self.main, row.calls)
+            reason = measure.can_run(pair[0], row.workload, "") if pair else "no strace (Debian: strace)"
+            if reason:
+                self.left_out.append(f"{row.name}: {reason}")
+                continue
+            for turn in range(rounds):
+                self.progress(f"{row.name} {turn + 1}/{rounds}")
+                figures, ratios = self.tables("traces")
+                found: tuple[measure.Figures, measure.Figures] = ({}, {})
+                measure.measure_workload(pair, self.rng, row.workload, "", *found)
+                for table, part in zip((figures, ratios), found, strict=True):
+                    for side, values in part[row.workload.name].items():
+                        table.setdefault(row.name, {}).setdefault(side, []).extend(values)
+
     def progress(self, text: str) -> None:
         """Say on a terminal what is being measured."""
         if sys.stderr.isatty():
@@ -145,6 +166,7 @@ class Session:
             self.micro()
         work_rounds = 1 if options.quick else options.rounds or (7 if options.all else 3)
         self.work(work_rounds)
+        self.trace(work_rounds)
         self.progress("")
         about = {side.name: side.version for side in self.sides}
         about |= {"date": time.strftime("%Y-%m-%d"), "kernel": f"{platform.release()} {platform.machine()}", "processor": processor()}

@@ -26,6 +26,7 @@ GROUPS = {
     "scaling": ("Guests at once: time of one stat over all of them", "native"),
     "start-up": ("Start-up", "python3 -IS"),
     "workloads": ("Workloads", "native"),
+    "traces": ("Traced, beside strace -f --seccomp-bpf", "strace"),
     "memory": ("Peak memory of the supervisor, MiB", ""),
 }
 TITLES = {row.name: row.title or row.name for row in (*rows.CALLS, *rows.STARTS, *rows.SCALES)}
@@ -134,7 +135,7 @@ def violations(groups: dict[str, Any], path: str = BOUNDS) -> tuple[list[str], l
         row, bound = groups[group].get(name, {}), limits["bound"]
         entry, floor = row.get(limits.get("side", "pyroot")), row.get("bare filter", {}).get("ratio", 1.0)
         if entry is None:
-            (notes if group in ("workloads", "memory", "bindings") else wrong).append(f"{group}: {name}: not measured")
+            (notes if group in ("workloads", "traces", "memory", "bindings") else wrong).append(f"{group}: {name}: not measured")
             continue
         value = entry.get("ratio", entry.get("MiB"))
         if value <= bound:

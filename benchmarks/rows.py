@@ -109,6 +109,22 @@ WORKLOADS = (
     Workload("four threads that stat", "{python} -I threads.py"),
 )
 
+
+@dataclass(frozen=True)
+class Trace:
+    """A workload that is traced: by `pyroot trace` in the root, and by strace in a chroot.  ``calls`` is the value of -e trace=."""
+
+    name: str
+    calls: str
+    workload: Workload
+
+
+TRACES = (
+    Trace("path calls of ls -lR", "%file", Workload("ls -lR", "ls -lR tree tree tree tree tree tree tree tree", tree="tree")),
+    Trace("path calls of find", "%file", Workload("find", "find tree tree tree tree tree tree tree tree -size +1k", tree="tree")),
+    Trace("all calls of dd", "all", Workload("dd", "dd if=/dev/zero of=/dev/null bs=1 count=60000 2>/dev/null")),
+)
+
 #: What two-figure sums are called in bounds.json and in the tables.
 GEOMETRIC_MEAN = "geometric mean of the workloads"
 MEMORY = "peak memory, MiB"

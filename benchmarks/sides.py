@@ -169,6 +169,19 @@ def peer_side(runner: Runner, program: str, root: str, tools: list[str], base: S
     return Side(runner.name, words, "", drop_to_ordinary_user, version_of(runner.name, program))
 
 
+def traces(native_side: Side, main: Side, calls: str) -> list[Side]:
+    """Return strace in the native side's root, and `pyroot trace`; both write all that they have to say to /dev/null.
+
+    Nothing where strace is not installed.
+    """
+    program = shutil.which("strace")
+    if program is None:
+        return []
+    wanted = ("-o", "/dev/null", "-e", f"trace={calls}")
+    theirs = replace(native_side, name="strace", words=(program, "-f", "--seccomp-bpf", *wanted), version=version_of("strace", program))
+    return [theirs, replace(main, words=(main.words[0], "trace", *wanted, *main.words[1:]))]
+
+
 def version_of(name: str, program: str) -> str:
     """Return a peer's version; proot's with whether it was built with seccomp, which decides most of its speed."""
     try:

@@ -107,6 +107,7 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
     cdef uint8_t op = 0
     cdef int arch = reg_load_call(t, &op)
     cdef int result
+    cdef bint edited
     if arch == -ESRCH:
         return
     placement_stop(t)
@@ -114,9 +115,10 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
         result = low_step(t, op)
     elif op == INFO_EXIT:
         stats.exits += 1
-        result = on_exit_stop(t) if t.exit_action != X_NONE else R_CONT
+        edited = t.exit_action != X_NONE
+        result = on_exit_stop(t) if edited else R_CONT
         if t.call != NULL and result == R_CONT:
-            trace_end_of(t)
+            trace_end_of(t, edited)
     elif op == INFO_ENTRY and session.seccomp:
         result = tap_entry(t)
     elif op == INFO_SECCOMP and t.mark != filter_mark:
@@ -400,8 +402,8 @@ cdef int run_loop() noexcept nogil:
     while True:
         if stats.on:
             stats_wait()
-        # what a tracee has used is of interest to guests that trace, and to nobody else
-        tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL or session.tracing else NULL)
+        # what a tracee has used is of interest to guests that trace, to traces that count, and to nobody else
+        tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL or tracing.times else NULL)
         error = errno
         if stats.on:
             stats_woken(tid, status)

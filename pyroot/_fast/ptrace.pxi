@@ -371,7 +371,7 @@ cdef void special_exit(Tracee *t) noexcept nogil:
     if result == R_DEAD:
         return
     if t.call != NULL and result == R_CONT and not t.again:
-        trace_end_of(t)
+        trace_end_of(t, True)
     if trace == NULL or result == R_EXIT or t.again:
         resume(t, 0, result == R_EXIT)
         return

@@ -240,10 +240,12 @@ cdef int trace_first(Tracee *t) noexcept nogil:
         return R_EXIT
     return R_CONT
 
-cdef void trace_end_of(Tracee *t) noexcept nogil:
-    """The exit stop of a traced call."""
-    cdef int64_t result = 0
-    if reg_result(t, &result) == 0 and not stub_will_repeat(t, t.ip, result):
+cdef void trace_end_of(Tracee *t, bint edited) noexcept nogil:
+    """The exit stop of a traced call; ``edited``: its result may be another one than the kernel has told."""
+    cdef int64_t result = <int64_t>t.nr      # at an exit stop PTRACE_GET_SYSCALL_INFO has the result in this place
+    if edited and reg_result(t, &result) < 0:
+        return
+    if not stub_will_repeat(t, t.ip, result):
         trace_exit(t, result)
 
 cdef void trace_signal(Tracee *t, int sig, str name) noexcept nogil:
@@ -350,12 +352,14 @@ cdef void trace_forget() noexcept with gil:
     """Let the sink go, whatever it has raised."""
     global trace_sink, trace_error
     tracing.open = NULL
+    tracing.times = False
     trace_sink = trace_error = None
 
 cdef int trace_finish() except -1:
     """The last guest is gone; raise what the sink raised."""
     global trace_sink, trace_error, TRACE_OPTIONS
     error, trace_error, trace_sink = trace_error, None, None
+    tracing.times = False
     TRACE_OPTIONS &= ~PTRACE_O_TRACEEXIT
     if error is not None:
         raise error

@@ -5,6 +5,7 @@ Decides: how each is written. Structures are in `structs`, addresses of sockets 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pyroot._fast import TracedCall
 
 AT_FDCWD = -100
+_FDCWD = AT_FDCWD & 0xFFFFFFFF
 
 
 def simple(name: str, write: Callable[[int], str]) -> None:
@@ -28,7 +30,7 @@ def simple(name: str, write: Callable[[int], str]) -> None:
     kind(name)(make)
 
 
-simple("int", lambda value: str(signed(value)))
+simple("int", lambda value: str((value & 0x7FFFFFFF) - (value & 0x80000000)))
 simple("uint", lambda value: str(value & 0xFFFFFFFF))
 simple("long", lambda value: str(signed(value, 64)))
 simple("ulong", str)
@@ -66,6 +68,7 @@ _TYPES = {
 _BITS = ((0o4000, "S_ISUID"), (0o2000, "S_ISGID"), (0o1000, "S_ISVTX"))
 
 
+@functools.lru_cache(1024)
 def file_mode(mode: int) -> str:
     """Write st_mode: type, special bits, permissions."""
     parts = [_TYPES[mode & 0o170000]] if mode & 0o170000 in _TYPES else []
@@ -82,22 +85,14 @@ def _file_mode(context: Context, plan: Plan, at: int, parameter: str, out: bool)
 
 @kind("flags")
 def _flags(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    names, known = named(parameter), dict[int, str]()
-
-    def write(call: TracedCall) -> str:
-        value = call.args[at] & 0xFFFFFFFF
-        found = known.get(value)
-        if found is None:
-            found = known[value] = text.flags(value, names.pairs, names.unknown)
-        return found
-
-    return write
+    words = named(parameter).flags
+    return lambda call: words(call.args[at] & 0xFFFFFFFF)
 
 
 @kind("enum")
 def _enum(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     names = named(parameter)
-    return lambda call: text.one_of(call.args[at] & 0xFFFFFFFF, names.by_number, names.unknown)
+    return lambda call: names.one(call.args[at] & 0xFFFFFFFF)
 
 
 def open_flags(value: int) -> str:
@@ -156,7 +151,7 @@ def fd_text(context: Context, tid: int, fd: int) -> str:
 @kind("fd")
 def _fd(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     if not context.fds:
-        return lambda call: str(signed(call.args[at]))
+        return lambda call: str((call.args[at] & 0x7FFFFFFF) - (call.args[at] & 0x80000000))
     plan.early = plan.early or not out
     return lambda call: fd_text(context, call.tid, signed(call.args[at]))
 
@@ -167,6 +162,8 @@ def _dirfd(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> 
         plan.early = True
 
     def write(call: TracedCall) -> str:
+        if call.args[at] & 0xFFFFFFFF == _FDCWD and not context.fds:
+            return "AT_FDCWD"
         fd = signed(call.args[at])
         if fd != AT_FDCWD:
             return fd_text(context, call.tid, fd)
@@ -192,7 +189,14 @@ def path_text(context: Context, data: bytes | None, address: int) -> str:
 def _path(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     fetch = plan.read(out, STRING, at, PATH_MAX)
     if not context.host_paths:
-        return lambda call: path_text(context, fetch(call), call.args[at])
+
+        def plainly(call: TracedCall) -> str:
+            data = fetch(call)
+            if data is None or len(data) >= PATH_MAX or context.hexed:
+                return path_text(context, data, call.args[at])
+            return text.quoted(data)
+
+        return plainly
     plan.early = True
 
     def write(call: TracedCall) -> str:

@@ -10,6 +10,9 @@ from __future__ import annotations
 import functools
 import signal
 
+from pyroot.trace import text
+
+_KNOWN_MOST = 1024  # values of a row whose words are kept
 _SETS = """
 accmode: : O_RDONLY=0 O_WRONLY=1 O_RDWR=2 O_ACCMODE=3
 open: O_???: O_CREAT=0100 O_EXCL=0200 O_NOCTTY=0400 O_TRUNC=01000 O_APPEND=02000 O_NONBLOCK=04000 O_SYNC=04010000 O_DSYNC=010000
@@ -188,12 +191,26 @@ si_sys: : SYS_SECCOMP=1 SYS_USER_DISPATCH=2
 class Set:
     """One row: the names by number, in the order of printing, and the remark for what has no name."""
 
-    __slots__ = ("by_number", "pairs", "unknown")
+    __slots__ = ("_known", "by_number", "pairs", "unknown")
 
     def __init__(self, unknown: str, pairs: tuple[tuple[int, str], ...]) -> None:
         self.unknown = unknown
         self.pairs = pairs
         self.by_number = dict(reversed(pairs))
+        self._known: dict[int, str] = {}
+
+    def flags(self, value: int) -> str:
+        """Name the bits of a value."""
+        found = self._known.get(value)
+        if found is None:
+            found = text.flags(value, self.pairs, self.unknown)
+            if len(self._known) < _KNOWN_MOST:
+                self._known[value] = found
+        return found
+
+    def one(self, value: int) -> str:
+        """Name a value that is one of the row."""
+        return self.by_number.get(value) or text.one_of(value, self.by_number, self.unknown)
 
 
 def _number(text: str) -> int:

@@ -37,6 +37,8 @@ class Output:
         self.partial = 0  # tid of the line that is not finished
         self.last = 0  # time of the last line, ns
         self.processes = 0
+        # nothing but the pid stands in front
+        self._short = form.always_pid and not form.absolute and not form.relative and not form.pointers
 
     def _stream(self, tid: int) -> Stream:
         return self.main if self.main is not None else self.ends.of(tid)
@@ -101,15 +103,11 @@ class Output:
 
     def call(self, tid: int, now: int, words: str, result: str, pointer: int) -> None:
         """Write a call as a whole line; `words` ends with the closing parenthesis and a space."""
-        stream = self._stream(tid)
+        stream = self.main or self.ends.of(tid)
         if self.partial:
             self._finish_partial(stream, 0)
-        form = self.format
-        if form.always_pid and not form.absolute and not form.relative and not form.pointers:
-            words = f"{tid:<5} {words}"
-        else:
-            words = self.prefix(tid, now, pointer) + words
-        stream.put(f"{words:<{form.columns}}= {result}\n")
+        words = f"{tid:<5} {words}" if self._short else self.prefix(tid, now, pointer) + words
+        stream.put(f"{words:<{self.format.columns}}= {result}\n")
 
     def resume(self, tid: int, now: int, name: str, words: str, result: str, pointer: int) -> None:
         """Write the rest of a call whose beginning is written."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _events(value: int) -> str:
     names = named("poll_events")
-    return text.flags(value & 0xFFFF, names.pairs, names.unknown)
+    return names.flags(value & 0xFFFF)
 
 
 @kind("pollfds")
@@ -163,7 +163,7 @@ def _select_result(context: Context, plan: Plan, arguments: list[Argument]) -> W
 def _epoll(data: bytes, at: int = 0) -> str:
     events, low, whole = struct.unpack_from("<IIxxxx", data, at)[0:2] + struct.unpack_from("<Q", data, at + 4)
     names = named("epoll_events")
-    return f"{{events={text.flags(events, names.pairs, names.unknown)}, data={{u32={low}, u64={whole}}}}}"
+    return f"{{events={names.flags(events)}, data={{u32={low}, u64={whole}}}}}"
 
 
 @kind("epoll_event")
@@ -210,7 +210,7 @@ def _fcntl_arg(context: Context, plan: Plan, at: int, parameter: str, out: bool)
         if command == 10:
             return signal_name(value) if value else "0"
         if command == 1033:
-            return text.flags(value & 0xFFFFFFFF, named("seals").pairs, named("seals").unknown)
+            return named("seals").flags(value & 0xFFFFFFFF)
         if command == 1024:
             return text.one_of(value, named("lock").by_number, "F_???")
         if command in (5, 36):

@@ -46,14 +46,14 @@ def _sigaction(context: Context, data: bytes) -> str:
     names = named("sa_flags")
     name = {0: "SIG_DFL", 1: "SIG_IGN", 2**64 - 1: "SIG_ERR"}.get(handler, f"{handler:#x}")
     tail = f", sa_restorer={restorer:#x}" if bits & 0x04000000 else ""
-    return f"{{sa_handler={name}, sa_mask={signal_set(data[24:])}, sa_flags={text.flags(bits, names.pairs, names.unknown)}{tail}}}"
+    return f"{{sa_handler={name}, sa_mask={signal_set(data[24:])}, sa_flags={names.flags(bits)}{tail}}}"
 
 
 @fixed("stack", 24)
 def _stack(context: Context, data: bytes) -> str:
     base, bits, size = struct.unpack("<Qi4xQ", data)
     names = named("ss_flags")
-    flags = text.flags(bits & 0xFFFFFFFF, names.pairs, names.unknown)
+    flags = names.flags(bits & 0xFFFFFFFF)
     return f"{{ss_sp={pointer(base)}, ss_flags={flags}, ss_size={size}}}"
 
 

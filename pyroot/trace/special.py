@@ -258,7 +258,7 @@ def _caphead(context: Context, plan: Plan, at: int, parameter: str, out: bool) -
             return pointer(call.args[at])
         version, pid = struct.unpack("<Ii", data)
         names = named("capversion")
-        return f"{{version={text.one_of(version, names.by_number, names.unknown)}, pid={pid}}}"
+        return f"{{version={names.one(version)}, pid={pid}}}"
 
     return write
 
@@ -292,7 +292,7 @@ def _clone_flags(context: Context, plan: Plan, at: int, parameter: str, out: boo
     def write(call: TracedCall) -> str:
         bits, ending = call.args[0] & 0xFFFFFFFF & ~0xFF, call.args[0] & 0xFF
         names = named("clone")
-        parts = [text.flags(bits, names.pairs, names.unknown)] if bits else []
+        parts = [names.flags(bits)] if bits else []
         parts += [signal_name(ending)] if ending else []
         return f"flags={'|'.join(parts) or '0'}"
 

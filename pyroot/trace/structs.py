@@ -122,13 +122,12 @@ def _utimbuf(context: Context, data: bytes) -> str:
 
 # -- files ----------------------------------------------------------------------------------------------------------------
 
-_STAT = struct.Struct("<QQQIIIIQqqqqqqqqq")
+_STAT = struct.Struct("<24xI12xQq")  # st_mode, st_rdev, st_size
 
 
 @fixed("stat", 144)
 def _stat(context: Context, data: bytes) -> str:
-    fields = _STAT.unpack_from(data)
-    mode, rdev, size = fields[3], fields[7], fields[8]
+    mode, rdev, size = _STAT.unpack_from(data)
     if mode & 0o170000 in (0o20000, 0o60000):
         return f"{{st_mode={file_mode(mode)}, st_rdev={device_text(rdev)}, ...}}"
     return f"{{st_mode={file_mode(mode)}, st_size={size}, ...}}"
@@ -139,7 +138,7 @@ def _statx(context: Context, data: bytes) -> str:
     mask, _blksize, attributes, _nlink, _uid, _gid, mode, _spare, _ino, size = struct.unpack_from("<IIQIIIHHQQ", data)
     masks, bits = named("statx_mask"), named("statx_attr")
     return (
-        f"{{stx_mask={text.flags(mask, masks.pairs, masks.unknown)}, stx_attributes={text.flags(attributes, bits.pairs, bits.unknown)}, "
+        f"{{stx_mask={masks.flags(mask)}, stx_attributes={bits.flags(attributes)}, "
         f"stx_mode={file_mode(mode)}, stx_size={size}, ...}}"
     )
 
@@ -151,7 +150,7 @@ def _statfs(context: Context, data: bytes) -> str:
     return (
         f"{{f_type={text.one_of(kind_of, named('fsmagic').by_number, '')}, f_bsize={size}, f_blocks={blocks}, f_bfree={free}, "
         f"f_bavail={available}, f_files={files}, f_ffree={left}, f_fsid={{val=[{first:#x}, {second:#x}]}}, f_namelen={names}, "
-        f"f_frsize={fragment}, f_flags={text.flags(bits, flags.pairs, flags.unknown)}}}"
+        f"f_frsize={fragment}, f_flags={flags.flags(bits)}}}"
     ).replace("[0x0,", "[0,").replace(" 0x0]", " 0]")
 
 
@@ -160,7 +159,7 @@ def _open_how(context: Context, data: bytes) -> str:
     flags, mode, resolve = struct.unpack("<QQQ", data)
     bits = named("resolve")
     middle = f", mode={'0' + format(mode, 'o').rjust(3, '0') if mode else '000'}" if flags & 0o100 or mode else ""
-    return f"{{flags={open_flags(flags)}{middle}, resolve={text.flags(resolve, bits.pairs, bits.unknown)}}}"
+    return f"{{flags={open_flags(flags)}{middle}, resolve={bits.flags(resolve)}}}"
 
 
 @fixed("lock", 32)
@@ -171,8 +170,8 @@ def lock(context: Context, data: bytes) -> str:
 
 def _lock_text(kind_of: int, whence: int, start: int, length: int) -> str:
     locks, places = named("lock"), named("seek")
-    kind_name = text.one_of(kind_of, locks.by_number, locks.unknown)
-    return f"{{l_type={kind_name}, l_whence={text.one_of(whence, places.by_number, places.unknown)}, l_start={start}, l_len={length}}}"
+    kind_name = locks.one(kind_of)
+    return f"{{l_type={kind_name}, l_whence={places.one(whence)}, l_start={start}, l_len={length}}}"
 
 
 @fixed("lock_pid", 32)
@@ -384,7 +383,7 @@ def _clone_args(context: Context, plan: Plan, at: int, parameter: str, out: bool
             return pointer(call.args[at])
         bits, pidfd, child, parent, ending, stack, size, tls = struct.unpack_from("<8Q", data)
         names = named("clone")
-        parts = [f"flags={text.flags(bits, names.pairs, names.unknown)}"]
+        parts = [f"flags={names.flags(bits)}"]
         if bits & 0x1000:
             parts.append(f"pidfd={pointer(pidfd)}")
         if bits & 0x1200000:

@@ -20,29 +20,28 @@ RESTARTS = {
 _SIMPLE = {9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
 
 
-def _octal(code: int, before_digit: bool) -> str:
-    return f"\\{code:03o}" if before_digit else f"\\{code:o}"
+_SHORT = [_SIMPLE.get(code) or (chr(code) if 32 <= code < 127 else f"\\{code:o}") for code in range(256)]
+_OCTAL = bytes(code for code in range(256) if _SHORT[code][1:].isdigit())
+_DIGITS = b"0123456789"
 
 
 def _escaped(data: bytes) -> str:
-    parts = []
-    for at, code in enumerate(data):
-        if code in _SIMPLE:
-            parts.append(_SIMPLE[code])
-        elif 32 <= code < 127:
-            parts.append(chr(code))
-        else:
-            parts.append(_octal(code, data[at + 1 : at + 2].isdigit()))
+    if len(data.translate(None, _OCTAL)) == len(data):
+        return data.decode("ascii").translate(_SIMPLE)
+    parts = [_SHORT[code] for code in data]
+    for at in range(len(data) - 1):
+        if data[at + 1] in _DIGITS and data[at] in _OCTAL:
+            # shorter, the digit would belong to it
+            parts[at] = f"\\{data[at]:03o}"
     return "".join(parts)
 
 
-@functools.lru_cache(4096)
 def quoted(data: bytes) -> str:
     """Put bytes between quotes, with C escapes where they are not printable."""
-    if data.isascii():
-        text = data.decode("ascii")
-        if text.isprintable() and '"' not in text and "\\" not in text:
-            return f'"{text}"'
+    known = repr(data)
+    if "\\" not in known and '"' not in known:
+        # Python's form: all of it is printable, and there are no quotes in it
+        return f'"{known[2:-1]}"'
     return f'"{_escaped(data)}"'
 
 
