@@ -50,11 +50,11 @@ def why_not() -> str:
 
 
 @functools.cache
-def compile_probe(name: str) -> str:
-    """Build a static probe, once."""
+def compile_probe(name: str, *options: str) -> str:
+    """Build a static probe, once for each set of options."""
     target = f"{tempfile.mkdtemp(prefix='pyroot-probe-')}/{name}"
     atexit.register(shutil.rmtree, os.path.dirname(target), True)
-    command = ["gcc", "-static", "-O1", "-w", "-pthread", "-o", target, str(PROGRAMS / f"{name}.c")]
+    command = ["gcc", "-static", "-O1", "-w", "-pthread", *options, "-o", target, str(PROGRAMS / f"{name}.c")]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode != 0:
         pytest.skip(f"no static programs here: {built.stderr.strip().splitlines()[-1:]}")
@@ -112,10 +112,10 @@ class Oracle:
             if os.geteuid() == 0:
                 os.chown(path, helpers.NOBODY, helpers.NOBODY)
 
-    def probe(self, name: str) -> str:
+    def probe(self, name: str, *options: str) -> str:
         """Put a probe into both directories; give its path."""
         for folder in (self.here, self.copy):
-            shutil.copy2(compile_probe(name), folder)
+            shutil.copy2(compile_probe(name, *options), folder)
         return f"{self.here}/{name}"
 
     def strace(self, options: list[str], command: list[str]) -> tuple[str, Result]:

@@ -48,6 +48,22 @@ def test_lines_are_those_of_strace(part: str, oracle: Oracle) -> None:
 
 
 @needs_strace
+@pytest.mark.parametrize("part", [part for part in PARTS if part != "ipc"])
+def test_lines_of_32_bit_programs_are_those_of_strace(part: str, oracle: Oracle) -> None:
+    """All but ipc(2), whose sub-calls are written as numbers."""
+    ours, theirs = oracle.both([], [oracle.probe("trace_calls", "-m32"), part])
+    # strace tells of the other personality
+    assert_same(ours, [[line for line in own if not line.startswith("[ Process")] for own in theirs])
+
+
+@needs_strace
+def test_sets_have_the_calls_of_32_bit_programs(oracle: Oracle) -> None:
+    for chosen in ("%network", "%stat,%fstat", "connect,bind,recv", "socketcall"):
+        ours, theirs = oracle.both(["-e", f"trace={chosen}"], [oracle.probe("trace_calls", "-m32"), "sockets", "files"])
+        assert_same(ours, [[line for line in own if not line.startswith("[ Process")] for own in theirs])
+
+
+@needs_strace
 def test_more_than_sixty_calls_are_compared(oracle: Oracle) -> None:
     ours, theirs = oracle.both([], [oracle.probe("trace_calls"), *PARTS])
     assert_same(ours, theirs)

@@ -16,6 +16,8 @@ cdef enum:
     READ_COUNTED = 3         # as many as argument ``by`` says times ``scale``, at most ``size``
     READ_RESULT = 4          # as many as the result says times ``scale``, at most ``size``
     FIRST_NR = 59            # execve of x86_64
+    SOCKETCALL_NR = 102      # socketcall of i386; its sub-calls have the plans from SOCKETCALLS on
+    SOCKETCALLS = 1000
     TRACE_WORDS = 4096
     PEEK_MOST = 1 << 24
 
@@ -136,7 +138,10 @@ cdef inline void trace_turn(Tracee *t) noexcept nogil:
 
 cdef bint trace_entry(Tracee *t) noexcept nogil:
     """Make the record of the call at hand, if it is to be traced."""
-    if t.silent or tracing.failed or t.nr >= TRACE_NUMBERS or not tracing.plans[t.compat][t.nr].selected:
+    cdef uint64_t nr = t.nr
+    if t.compat and nr == SOCKETCALL_NR and 0 < t.args[0] <= 20:
+        nr = SOCKETCALLS + t.args[0]
+    if t.silent or tracing.failed or nr >= TRACE_NUMBERS or not tracing.plans[t.compat][nr].selected:
         return False
     if <uint64_t>LOADER_STUBS <= t.ip < <uint64_t>LOADER_END:
         # the loader's last call
@@ -145,17 +150,28 @@ cdef bint trace_entry(Tracee *t) noexcept nogil:
         # its stub makes it once more
         return True
     trace_turn(t)
-    trace_make(t)
+    trace_make(t, <int>nr)
     return t.call != NULL
 
-cdef void trace_make(Tracee *t) noexcept with gil:
-    cdef TracePlan *plan = &tracing.plans[t.compat][t.nr]
+cdef int trace_socket_words(int call) noexcept nogil:
+    """Return how many arguments a sub-call of socketcall(2) has (net/socket.c, nargs)."""
+    cdef int[21] counts = [0, 3, 3, 3, 2, 3, 3, 3, 4, 4, 4, 6, 6, 2, 5, 5, 3, 3, 4, 5, 4]
+    return counts[call]
+
+cdef void trace_make(Tracee *t, int nr) noexcept with gil:
+    cdef TracePlan *plan = &tracing.plans[t.compat][nr]
     cdef TracedCall call
+    cdef uint32_t words[6]
     trace_drop(t)
     try:
         call = TracedCall.__new__(TracedCall)
-        call.tid, call.nr, call.compat, call.ip, call.sp = t.tid, <int>t.nr, t.compat, t.ip, t.sp
+        call.tid, call.nr, call.compat, call.ip, call.sp = t.tid, nr, t.compat, t.ip, t.sp
         call.args = (t.args[0], t.args[1], t.args[2], t.args[3], t.args[4], t.args[5])
+        if nr > SOCKETCALLS:
+            # its arguments lie in memory
+            memset(words, 0, sizeof(words))
+            mem_read(t.tid, t.args[1], words, 4 * trace_socket_words(nr - SOCKETCALLS))
+            call.args = (words[0], words[1], words[2], words[3], words[4], words[5])
         call.begin = trace_now()
         call.used = used_now() if tracing.times else 0
         call.ins = () if plan.n_in == 0 else tuple([trace_read(&plan.reads_in[i], call) for i in range(plan.n_in)])

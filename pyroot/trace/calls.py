@@ -309,13 +309,82 @@ epoll_pwait2 d fd >epoll_events int timespec sigset ulong
 """
 
 
+#: Rows of i386 that x86_64 has not, or has with other arguments; `-` alone: written by the fallback.
+_ROWS_I386 = """
+_llseek d fd 1@llseek 3@>offset 4@enum:seek
+clone p 1@clone_stack 0@clone_flags 2@clone_rest
+fadvise64 d fd 1@pair64 3@ulong 4@enum:fadvise
+fadvise64_64 d fd 1@pair64 3@pair64 5@enum:fadvise
+fallocate d fd flags:fallocate 2@pair64 4@pair64
+fcntl64 d fd fcntl64 fcntl_arg 2@>fcntl_told = fcntl
+ftruncate64 d fd 1@pair64
+truncate64 f path 1@pair64
+mmap
+mmap2 dm ptr ulong flags:prot map mapfd 5@pages = hex
+pread64 d fd >buf ulong 3@pair64
+pwrite64 d fd buf:2 ulong 3@pair64
+prlimit64 - int enum:rlimit rlimit64 >rlimit64
+readahead d fd 1@pair64 3@ulong
+select - hex
+_newselect d int fdset fdset fdset selecttime = select
+sendfile dn fd fd long32 2@>moved 3@ulong
+sendfile64 dn fd fd offset 2@>moved 3@ulong
+set_thread_area - user_desc = entry_number
+stat64 fS path >stat64
+lstat64 fL path >stat64
+fstat64 dF fd >stat64
+fstatat64 dfF dirfd path:0 >stat64 flags:at
+statfs64 fT path ulong >statfs64
+fstatfs64 dU fd ulong >statfs64
+sync_file_range d fd 1@pair64 3@pair64 5@hexint
+sigreturn s sigframe:old
+ugetrlimit - enum:rlimit >rlimit
+waitpid p int >status flags:wait
+recv n fd >buf ulong flags:msg
+send n fd buf:2 ulong flags:msg
+"""
+#: The sub-calls of socketcall(2), from 1 on; their rows stand behind SOCKETCALLS (pyroot/_fast/trace.pxi).
+SUB_CALLS = (
+    "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt "
+    "sendmsg recvmsg accept4 recvmmsg sendmmsg"
+).split()
+SOCKETCALLS = 1000
+#: Calls that i386 has in a form with other widths, and the rows whose arguments they have.
+_LIKE = "chown fchown lchown getuid getgid geteuid getegid setuid setgid setreuid setregid setresuid setresgid getresuid getresgid getgroups "
+_LIKE_32 = (_LIKE + "setgroups setfsuid setfsgid").split()
+_LIKE_64 = (
+    "clock_gettime64 clock_settime64 clock_getres_time64 clock_nanosleep_time64 timer_gettime64 timer_settime64 timerfd_gettime64 "
+    "timerfd_settime64 utimensat_time64 rt_sigtimedwait_time64 semtimedop_time64 sched_rr_get_interval_time64"
+).split()
+
+
+@functools.cache
+def rows_i386() -> dict[str, tuple[str, list[str], str]]:
+    """Give the same as `rows` for the numbers of i386."""
+    found = dict(rows())
+    found |= {f"{name}32": found[name] for name in _LIKE_32}
+    for name in _LIKE_64:
+        sets, arguments, ending = found[name.removesuffix("_time64").removesuffix("64")]
+        found[name] = (sets, [_in_64_bits(word) for word in arguments], ending)
+    own = _parsed(_ROWS_I386)
+    return {name: row for name, row in {**found, **own}.items() if row[1] or name not in own}
+
+
+def _in_64_bits(word: str) -> str:
+    return f"{word}64" if word.lstrip(">") in ("timespec", "itimerspec", "file_times") else word
+
+
 @functools.cache
 def rows() -> dict[str, tuple[str, list[str], str]]:
     """Give sets, kinds of arguments and kind of result by the name of the call."""
+    return _parsed(_ROWS)
+
+
+def _parsed(text: str) -> dict[str, tuple[str, list[str], str]]:
     found: dict[str, tuple[str, list[str], str]] = {}
-    for line in _ROWS.split("\n"):
+    for line in text.split("\n"):
         if line:
             words, _equals, ending = line.partition(" = ")
-            name, sets, *arguments = words.split()
+            name, sets, *arguments = [*words.split(), "-"] if " " not in words else words.split()
             found[name] = (sets.strip("-"), arguments, ending)
     return found

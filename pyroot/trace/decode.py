@@ -67,6 +67,7 @@ class Plan:
     ins: list[Read] = field(default_factory=list)
     outs: list[Read] = field(default_factory=list)
     early: bool = False
+    compat: bool = False  # of a call by a number of i386
     pending: Callable[[TracedCall], bool] | None = None  # says at the entry whether the last argument will be written
 
     def read(self, out: bool, kind: int, arg: int, size: int, by: int = 0, scale: int = 1) -> Callable[[TracedCall], bytes | None]:
@@ -93,6 +94,8 @@ Kind = Callable[[Context, Plan, int, str, bool], Write]
 Result = Callable[[Context, Plan, list["Argument"]], Write]
 
 KINDS: dict[str, Kind] = {}
+#: Structures of calls by the numbers of i386: size and layout, None where both have the same.
+NARROW: dict[str, tuple[int, Callable[[Context, bytes], str]] | None] = {}
 RESULTS: dict[str, Result] = {}
 
 
@@ -121,9 +124,9 @@ class Row:
 
     __slots__ = ("arguments", "classes", "fd_arguments", "glued", "kinds", "name", "path_arguments", "plan", "result", "split", "writes")
 
-    def __init__(self, name: str, classes: str, words: list[str], ending: str, context: Context) -> None:
+    def __init__(self, name: str, classes: str, words: list[str], ending: str, context: Context, compat: bool = False) -> None:
         self.name, self.classes = name, classes
-        self.plan = Plan()
+        self.plan = Plan(compat=compat)
         self.arguments: list[Argument] = []
         self.kinds: list[tuple[int, str, str]] = []
         for position, word in enumerate(words):

@@ -14,7 +14,7 @@ from pyroot.trace.kinds import fd_text, mode_text, open_flags
 from pyroot.trace.names import named, signal_name
 from pyroot.trace.signals import signal_set
 from pyroot.trace.special import OMITTED
-from pyroot.trace.structs import lock, lock_pid, timespec, timeval
+from pyroot.trace.structs import lock, timespec, timeval
 from pyroot.trace.text import pointer, signed
 
 if TYPE_CHECKING:
@@ -192,6 +192,8 @@ def _epoll_events(context: Context, plan: Plan, at: int, parameter: str, out: bo
 
 # -- fcntl --------------------------------------------------------------------------------------------------------------------
 
+_FINDS_LOCK = (5, 12, 36)  # F_GETLK, that of i386 with 64-bit offsets, F_OFD_GETLK
+
 
 @kind("fcntl_arg")
 def _fcntl_arg(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
@@ -213,11 +215,10 @@ def _fcntl_arg(context: Context, plan: Plan, at: int, parameter: str, out: bool)
             return named("seals").flags(value & 0xFFFFFFFF)
         if command == 1024:
             return text.one_of(value, named("lock").by_number, "F_???")
-        if command in (5, 36):
+        if command in _FINDS_LOCK:
             return OMITTED
-        data = context.peek(call.tid, value, 32) if command in (6, 7, 37, 38) else None
-        if data:
-            return lock(context, data)
+        if command in (6, 7, 13, 14, 37, 38):
+            return lock(context, call, value, False)
         return f"{value:#x}"
 
     return write
@@ -226,13 +227,12 @@ def _fcntl_arg(context: Context, plan: Plan, at: int, parameter: str, out: bool)
 @kind("fcntl_told")
 def _fcntl_told(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     """The lock that F_GETLK found."""
-    plan.pending = lambda call: call.args[1] in (5, 36)
+    plan.pending = lambda call: call.args[1] in _FINDS_LOCK
 
     def write(call: TracedCall) -> str:
-        if call.args[1] not in (5, 36):
+        if call.args[1] not in _FINDS_LOCK:
             return OMITTED
-        data = context.peek(call.tid, call.args[at], 32) if not failed(call) else None
-        return pointer(call.args[at]) if data is None else lock_pid(context, data)
+        return pointer(call.args[at]) if failed(call) else lock(context, call, call.args[at], True)
 
     return write
 

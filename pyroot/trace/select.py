@@ -11,7 +11,7 @@ import re
 from pyroot.errors import PyrootError
 from pyroot.syscalls import generate, numbers_i386, numbers_x86_64
 from pyroot.syscalls.generate import JA, JEQ, JGE, LD, LOADER_INFO, LOADER_TEXT, OFF_ARCH, OFF_IP, OFF_NR, RET, RET_TRACE, Insn
-from pyroot.trace.calls import SETS, rows
+from pyroot.trace.calls import SETS, SUB_CALLS, rows, rows_i386
 from pyroot.trace.names import signal_name
 
 _PASS = 0x50415353  # a jump to the session's own filter, patched at the end
@@ -23,7 +23,7 @@ STATUSES = ("successful", "failed", "unfinished", "unavailable", "detached")
 
 def every_name() -> list[str]:
     """List the names of all calls of both ABIs."""
-    return list(dict.fromkeys([*numbers_x86_64.NUMBERS, *numbers_i386.NUMBERS]))
+    return list(dict.fromkeys([*numbers_x86_64.NUMBERS, *numbers_i386.NUMBERS, *SUB_CALLS]))
 
 
 def set_names(name: str) -> set[str] | None:
@@ -31,7 +31,8 @@ def set_names(name: str) -> set[str] | None:
     letters = {letter for letter, names in SETS.items() if name in names}
     if not letters:
         return None
-    return {call for call, (sets, _arguments, _ending) in rows().items() if letters & set(sets)}
+    every = {**rows(), **rows_i386()}
+    return {call for call, (sets, _arguments, _ending) in every.items() if letters & set(sets)}
 
 
 def calls(text: str) -> set[str]:
@@ -113,6 +114,8 @@ def _search(numbers: list[int]) -> list[Insn]:
 
 def program(names: set[str]) -> list[Insn]:
     """Return the part of the filter that stops the named calls, except the loader's, and goes on to what is behind it."""
+    if names & set(SUB_CALLS):
+        names = names | {"socketcall"}
     parts = [_search([module.NUMBERS[name] for name in names if name in module.NUMBERS]) for module in _PROGRAM_OF_BOTH]
     arch = [module.AUDIT_ARCH for module in _PROGRAM_OF_BOTH]
     whole: list[Insn] = [

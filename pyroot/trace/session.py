@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyroot.syscalls import numbers_i386, numbers_x86_64
-from pyroot.trace import kinds, polls, select, signals, sockets, special, structs, text  # noqa: F401  (their kinds)
-from pyroot.trace.calls import rows
+from pyroot.trace import kinds, narrow, polls, select, signals, sockets, special, structs, text  # noqa: F401  (their kinds)
+from pyroot.trace.calls import SOCKETCALLS, SUB_CALLS, rows, rows_i386
 from pyroot.trace.decode import Context, Row, failed, unexplained
 from pyroot.trace.fallback import unknown_row
 from pyroot.trace.names import signal_name
@@ -57,17 +57,20 @@ class Sink:
 
     def make_rows(self) -> None:
         """Compile the rows of the selected calls."""
-        known = rows()
-        for compat, numbers in ((False, numbers_x86_64.NUMBERS), (True, numbers_i386.NUMBERS)):
+        for compat, numbers, known in ((False, numbers_x86_64.NUMBERS, rows()), (True, numbers_i386.NUMBERS, rows_i386())):
             for name in self.names:
                 if name not in numbers:
                     continue
-                if name in known and not (compat and name in _OTHER_ON_I386):
+                if name in known:
                     sets, arguments, ending = known[name]
-                    row = Row(name, sets, arguments, ending, self.context)
+                    row = Row(name, sets, arguments, ending, self.context, compat)
                 else:
                     row = unknown_row(name, compat, self.context)
                 self.rows[compat, numbers[name]] = row
+        for at, name in enumerate(SUB_CALLS, 1):
+            if name in self.names or "socketcall" in self.names:
+                sets, arguments, ending = rows_i386()[name]
+                self.rows[True, SOCKETCALLS + at] = Row(name, sets, arguments, ending, self.context, True)
 
     def plans(self) -> dict[tuple[bool, int], tuple[bool, list[tuple[int, ...]], list[tuple[int, ...]]]]:
         """Say for each number what the core reads."""
@@ -80,10 +83,6 @@ class Sink:
 
 def _core_order(reads: list[tuple[int, int, int, int, int]]) -> list[tuple[int, ...]]:
     return [(kind, arg, by, scale, size) for kind, arg, by, scale, size in reads]
-
-
-#: Calls of i386 whose arguments differ from those of the call of the same name.
-_OTHER_ON_I386 = frozenset("mmap select clone pread64 pwrite64 readahead fadvise64 fallocate sync_file_range".split())
 
 
 class TraceSink(Sink):

@@ -6,6 +6,7 @@ Decides: how they are written. Facts: signal(7), sigaction(2), asm-generic/sigin
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyroot.trace import text
@@ -42,16 +43,24 @@ def _sigset(context: Context, plan: Plan, at: int, parameter: str, out: bool) ->
 
 @fixed("sigaction", 32)
 def _sigaction(context: Context, data: bytes) -> str:
-    handler, bits, restorer = struct.unpack_from("<QQQ", data)
+    return action_text(*struct.unpack_from("<QQQ", data), data[24:])
+
+
+def action_text(handler: int, bits: int, restorer: int, mask: bytes) -> str:
+    """Write a struct sigaction."""
     names = named("sa_flags")
     name = {0: "SIG_DFL", 1: "SIG_IGN", 2**64 - 1: "SIG_ERR"}.get(handler, f"{handler:#x}")
     tail = f", sa_restorer={restorer:#x}" if bits & 0x04000000 else ""
-    return f"{{sa_handler={name}, sa_mask={signal_set(data[24:])}, sa_flags={names.flags(bits)}{tail}}}"
+    return f"{{sa_handler={name}, sa_mask={signal_set(mask)}, sa_flags={names.flags(bits)}{tail}}}"
 
 
 @fixed("stack", 24)
 def _stack(context: Context, data: bytes) -> str:
-    base, bits, size = struct.unpack("<Qi4xQ", data)
+    return stack_text(*struct.unpack("<Qi4xQ", data))
+
+
+def stack_text(base: int, bits: int, size: int) -> str:
+    """Write a stack_t."""
     names = named("ss_flags")
     flags = names.flags(bits & 0xFFFFFFFF)
     return f"{{ss_sp={pointer(base)}, ss_flags={flags}, ss_size={size}}}"
@@ -95,6 +104,7 @@ def signal_info(data: bytes) -> str:
     return "{" + ", ".join(parts) + "}"
 
 
+NARROW_INFO: list[Callable[[bytes], bytes]] = []  # gives a siginfo_t of i386 the other layout (`narrow`)
 _ARCH = {0xC000003E: "AUDIT_ARCH_X86_64", 0x40000003: "AUDIT_ARCH_I386"}
 
 
@@ -112,8 +122,12 @@ def _value(data: bytes, at: int) -> str:
 @fixed("sigevent", 64)
 def _sigevent(context: Context, data: bytes) -> str:
     number, notify = struct.unpack_from("<ii", data, 8)
+    return event_text(struct.unpack_from("<i", data)[0], number, notify, struct.unpack_from("<Q", data)[0])
+
+
+def event_text(integer: int, number: int, notify: int, address: int) -> str:
+    """Write a struct sigevent; the first and the last are the two readings of its value."""
     name = {0: "SIGEV_SIGNAL", 1: "SIGEV_NONE", 2: "SIGEV_THREAD", 4: "SIGEV_THREAD_ID"}.get(notify, f"{notify:#x}")
-    integer, address = struct.unpack_from("<i", data)[0], struct.unpack_from("<Q", data)[0]
     value = f"sigev_value={{int={integer}, ptr={pointer(address)}}}, " if address else ""
     return f"{{{value}sigev_signo={signal_name(number) if number else 0}, sigev_notify={name}}}"
 
@@ -126,6 +140,6 @@ def _siginfo(context: Context, plan: Plan, at: int, parameter: str, out: bool) -
         data = fetch(call)
         if data is None or not any(data[:4]):
             return pointer(call.args[at]) if data is None else "{}"
-        return signal_info(data)
+        return signal_info(NARROW_INFO[0](data) if plan.compat else data)
 
     return write

@@ -128,11 +128,12 @@ def _control(context: Context, call: TracedCall, address: int, length: int) -> s
     if data is None:
         return pointer(address)
     parts, at = [], 0
-    while at + 16 <= len(data):
-        size, level, type_of = struct.unpack_from("<Qii", data, at)
-        if size < 16:
+    word, form = (4, "<Iii") if call.compat else (8, "<Qii")
+    while at + word + 8 <= len(data):
+        size, level, type_of = struct.unpack_from(form, data, at)
+        if size < word + 8:
             break
-        body = data[at + 16 : at + size]
+        body = data[at + word + 8 : at + size]
         head = f"{{cmsg_len={size}, cmsg_level={text.one_of(level, named('sol').by_number, 'SOL_???')}"
         if level == socket.SOL_SOCKET:
             head += f", cmsg_type={text.one_of(type_of, _SCM, 'SCM_???')}"
@@ -146,16 +147,20 @@ def _control(context: Context, call: TracedCall, address: int, length: int) -> s
         else:
             head += f", cmsg_type={type_of:#x}, cmsg_data={context.quote(body)}"
         parts.append(head + "}")
-        at += (size + 7) & ~7
+        at += (size + word - 1) & -word
     return f"[{', '.join(parts)}]"
+
+
+_HEADER = (struct.Struct("<QI4xQQQQi4x"), struct.Struct("<IIIIIIi"))  # struct msghdr, and that of i386
 
 
 def message(context: Context, call: TracedCall, address: int, room: int | None, given: int | None = None) -> str:
     """Write a struct msghdr; `room`: how many bytes came in, None for one to send; `given`: msg_namelen at the entry."""
-    data = None if call.compat else context.peek(call.tid, address, 56)
+    form = _HEADER[call.compat]
+    data = context.peek(call.tid, address, form.size)
     if data is None:
         return pointer(address)
-    name, name_length, vector, count, control, control_length, bits = struct.unpack("<QI4xQQQQi4x", data)
+    name, name_length, vector, count, control, control_length, bits = form.unpack(data)
     shown = name_length if given is None else min(given, name_length)
     named_as = context.peek(call.tid, name, min(shown, _SOCKADDR)) if name and shown else None
     changed = f"{given} => {name_length}" if given is not None and given != name_length else str(name_length)
@@ -176,13 +181,13 @@ def _msghdr(context: Context, plan: Plan, at: int, parameter: str, out: bool) ->
     if not out:
         plan.early = True
         return lambda call: message(context, call, call.args[at], None)
-    header = plan.read(False, FIXED, at, 12)
+    header, length_at = plan.read(False, FIXED, at, 12), 4 if plan.compat else 8
 
     def write(call: TracedCall) -> str:
         before = header(call)
         if before is None:
             return pointer(call.args[at])
-        given = int.from_bytes(before[8:12], "little")
+        given = int.from_bytes(before[length_at : length_at + 4], "little")
         if failed(call):
             return f"{{msg_namelen={given}}}"
         return message(context, call, call.args[at], call.result, given)
@@ -197,15 +202,17 @@ def _mmsghdr(context: Context, plan: Plan, at: int, parameter: str, out: bool) -
     def write(call: TracedCall) -> str:
         address = call.args[at]
         count = call.result if out else call.args[int(parameter)] & 0xFFFFFFFF
-        if count < 0 or not address or call.compat:
+        if count < 0 or not address:
             return pointer(address)
+        size = _HEADER[call.compat].size
+        step = size + (4 if call.compat else 8)
         parts = []
         for index in range(min(count, context.strings)):
-            length = context.peek(call.tid, address + 64 * index + 56, 4)
+            length = context.peek(call.tid, address + step * index + size, 4)
             if length is None:
                 break
             room = int.from_bytes(length, "little")
-            body = message(context, call, address + 64 * index, room if out else None)
+            body = message(context, call, address + step * index, room if out else None)
             parts.append(f"{{msg_hdr={body}" + (f", msg_len={room}" if out else "") + "}")
         return f"[{', '.join(parts)}]"
 

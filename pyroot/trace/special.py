@@ -14,7 +14,7 @@ from pyroot.trace.decode import BIG, COUNTED, FIXED, Context, Plan, Write, faile
 from pyroot.trace.kinds import creates, device_text, fd_text, mode_text, open_flags
 from pyroot.trace.names import named, signal_name
 from pyroot.trace.signals import signal_set
-from pyroot.trace.structs import timespec
+from pyroot.trace.structs import timespec, user_desc
 from pyroot.trace.text import pointer, signed
 
 if TYPE_CHECKING:
@@ -99,7 +99,13 @@ def _sigframe(context: Context, plan: Plan, at: int, parameter: str, out: bool) 
     plan.early = True
 
     def write(call: TracedCall) -> str:
-        mask = None if call.compat else context.peek(call.tid, call.sp + 296, 8)
+        if not call.compat:
+            mask = context.peek(call.tid, call.sp + 296, 8)
+        elif parameter:
+            # struct sigframe_ia32: the second half of the mask lies behind the state of the FPU
+            mask = (context.peek(call.tid, call.sp + 80, 4) or b"") + (context.peek(call.tid, call.sp + 712, 4) or b"")
+        else:
+            mask = context.peek(call.tid, call.sp + 248, 8)
         return f"{{mask={signal_set(mask)}}}" if mask else "{mask=[]}"
 
     return write
@@ -303,13 +309,16 @@ def _clone_flags(context: Context, plan: Plan, at: int, parameter: str, out: boo
 def _clone_rest(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     def write(call: TracedCall) -> str:
         bits, parent, child, tls = call.args[0], call.args[2], call.args[3], call.args[4]
+        if call.compat:
+            child, tls = tls, child
         parts = []
         if bits & 0x101000:
             told = context.peek(call.tid, parent, 4) if call.over and not failed(call) else None
             value = f"[{int.from_bytes(told, 'little')}]" if told else pointer(parent)
             parts.append(f"{'parent_tid' if bits & 0x100000 else 'pidfd'}={value}")
         if bits & 0x80000:
-            parts.append(f"tls={pointer(tls)}")
+            data = context.peek(call.tid, tls, 16) if call.compat else None
+            parts.append(f"tls={user_desc(data) if data else pointer(tls)}")
         if bits & 0x1200000:
             parts.append(f"child_tidptr={pointer(child)}")
         return ", ".join(parts)

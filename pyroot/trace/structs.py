@@ -1,18 +1,17 @@
 """Kinds of arguments that are structures of the kernel.
 
-Decides: which fields are written and how, for the layouts of x86_64. A structure of a call by the numbers of i386 is written as its
-address. Facts: linux/*.h, the manual pages of section 2.
+Decides: which fields are written and how, for the layouts of x86_64; those of i386 are in `narrow`. Facts: linux/*.h, the manual pages of section 2.
 """
 
 from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pyroot.trace import text
-from pyroot.trace.decode import BIG, COUNTED, FIXED, RESULT, Context, Plan, Write, failed, kind
+from pyroot.trace.decode import BIG, COUNTED, FIXED, NARROW, RESULT, Context, Plan, Write, failed, kind
 from pyroot.trace.kinds import device_text, fd_text, file_mode, open_flags
 from pyroot.trace.names import named, signal_name
 from pyroot.trace.text import pointer
@@ -26,6 +25,8 @@ def _never(call: TracedCall) -> bool:
 
 
 Layout = Callable[[Context, bytes], str]
+LAYOUTS: dict[str, Layout] = {}
+SIZES: dict[str, int] = {}
 
 
 def fixed(name: str, size: int) -> Callable[[Layout], Layout]:
@@ -33,15 +34,19 @@ def fixed(name: str, size: int) -> Callable[[Layout], Layout]:
 
     def enter(layout: Layout) -> Layout:
         def make(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-            fetch = plan.read(out, FIXED, at, size)
+            if plan.compat and name not in NARROW:
+                return lambda call: pointer(call.args[at])
+            here, shown = (NARROW[name] if plan.compat else None) or (size, layout)
+            fetch = plan.read(out, FIXED, at, here)
 
             def write(call: TracedCall) -> str:
-                data = None if call.compat else fetch(call)
-                return pointer(call.args[at]) if data is None else layout(context, data)
+                data = fetch(call)
+                return pointer(call.args[at]) if data is None else shown(context, data)
 
             return write
 
         kind(name)(make)
+        LAYOUTS[name], SIZES[name] = layout, size
         return layout
 
     return enter
@@ -127,7 +132,11 @@ _STAT = struct.Struct("<24xI12xQq")  # st_mode, st_rdev, st_size
 
 @fixed("stat", 144)
 def _stat(context: Context, data: bytes) -> str:
-    mode, rdev, size = _STAT.unpack_from(data)
+    return stat_text(*_STAT.unpack_from(data))
+
+
+def stat_text(mode: int, rdev: int, size: int) -> str:
+    """Write what is shown of a struct stat."""
     if mode & 0o170000 in (0o20000, 0o60000):
         return f"{{st_mode={file_mode(mode)}, st_rdev={device_text(rdev)}, ...}}"
     return f"{{st_mode={file_mode(mode)}, st_size={size}, ...}}"
@@ -145,7 +154,14 @@ def _statx(context: Context, data: bytes) -> str:
 
 @fixed("statfs", 120)
 def _statfs(context: Context, data: bytes) -> str:
-    kind_of, size, blocks, free, available, files, left, first, second, names, fragment, bits = struct.unpack_from("<qqqqqqqIIqqq", data)
+    kind_of, size, *values = struct.unpack_from("<qqqqqqqIIqqq", data)
+    return statfs_text(kind_of, size, values[:5], values[5:7], values[7:])
+
+
+def statfs_text(kind_of: int, size: int, sizes: Sequence[int], fsid: Sequence[int], rest: Sequence[int]) -> str:
+    """Write a struct statfs: type, size of a block, five counts, two words of the id; length of names, fragment, flags."""
+    blocks, free, available, files, left = sizes
+    (first, second), (names, fragment, bits) = fsid, rest
     flags = named("statfs")
     return (
         f"{{f_type={text.one_of(kind_of, named('fsmagic').by_number, '')}, f_bsize={size}, f_blocks={blocks}, f_bfree={free}, "
@@ -162,22 +178,19 @@ def _open_how(context: Context, data: bytes) -> str:
     return f"{{flags={open_flags(flags)}{middle}, resolve={bits.flags(resolve)}}}"
 
 
-@fixed("lock", 32)
-def lock(context: Context, data: bytes) -> str:
-    kind_of, whence, start, length, pid = struct.unpack_from("<hh4xqqi", data)
-    return _lock_text(kind_of, whence, start, length)
+# struct flock of x86_64; of i386, where F_GETLK64 and the like and those of open file descriptions have struct flock64
+_LOCK, _LOCK32, _LOCK64 = struct.Struct("<hh4xqqi"), struct.Struct("<hhiii"), struct.Struct("<hhqqi")
 
 
-def _lock_text(kind_of: int, whence: int, start: int, length: int) -> str:
-    locks, places = named("lock"), named("seek")
-    kind_name = locks.one(kind_of)
-    return f"{{l_type={kind_name}, l_whence={places.one(whence)}, l_start={start}, l_len={length}}}"
-
-
-@fixed("lock_pid", 32)
-def lock_pid(context: Context, data: bytes) -> str:
-    pid = struct.unpack_from("<24xi", data)[0]
-    return f"{lock(context, data)[:-1]}, l_pid={pid}}}"
+def lock(context: Context, call: TracedCall, address: int, told: bool) -> str:
+    """Write the struct flock of an fcntl(2), with the pid when the kernel has told it."""
+    form = _LOCK if not call.compat else _LOCK32 if call.args[1] in (5, 6, 7) else _LOCK64
+    data = context.peek(call.tid, address, form.size)
+    if data is None:
+        return pointer(address)
+    kind_of, whence, start, length, pid = form.unpack(data)
+    owner = f", l_pid={pid}" if told else ""
+    return f"{{l_type={named('lock').one(kind_of)}, l_whence={named('seek').one(whence)}, l_start={start}, l_len={length}{owner}}}"
 
 
 @fixed("pair", 8)
@@ -263,8 +276,9 @@ def _iov(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Wr
 
 def vectors(context: Context, call: TracedCall, address: int, count: int, room: int | None) -> str:
     """Write `count` struct iovec; `room`: how many bytes came in, None at the entry."""
-    if call.compat or address == 0 or (room is not None and room < 0):
+    if address == 0 or (room is not None and room < 0):
         return pointer(address)
+    word = 4 if call.compat else 8
     if count == 0:
         return "[]"
     parts: list[str] = []
@@ -272,13 +286,13 @@ def vectors(context: Context, call: TracedCall, address: int, count: int, room: 
         if index == context.strings:
             parts.append("...")
             break
-        data = context.peek(call.tid, address + 16 * index, 16)
+        data = context.peek(call.tid, address + 2 * word * index, 2 * word)
         if data is None:
             if index == 0:
                 return pointer(address)
-            parts.append(f"... /* {address + 16 * index:#x} */")
+            parts.append(f"... /* {address + 2 * word * index:#x} */")
             break
-        base, length = struct.unpack("<QQ", data)
+        base, length = struct.unpack("<QQ" if word == 8 else "<II", data)
         shown = length if room is None else min(length, room)
         if room is not None:
             room -= shown
@@ -321,21 +335,35 @@ def _status(context: Context, plan: Plan, at: int, parameter: str, out: bool) ->
 @kind("used")
 def _used(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     """A struct rusage; of wait4(2) only when something was waited for."""
-    fetch = plan.read(True, FIXED, at, 144)
+    fetch = plan.read(True, FIXED, at, 72 if plan.compat else 144)
 
     def write(call: TracedCall) -> str:
-        data = None if call.compat or (parameter and call.result <= 0) else fetch(call)
+        data = None if parameter and call.result <= 0 else fetch(call)
         if data is None:
             return pointer(call.args[at])
-        return f"{{ru_utime={timeval(data)}, ru_stime={timeval(data, 16)}, ...}}"
+        narrow = NARROW["used"] if plan.compat else None
+        return narrow[1](context, data) if narrow else f"{{ru_utime={timeval(data)}, ru_stime={timeval(data, 16)}, ...}}"
 
     return write
 
 
-def limit_text(value: int) -> str:
+_DESCRIPTOR = "seg_32bit contents read_exec_only limit_in_pages seg_not_present useable".split()
+
+
+def user_desc(data: bytes) -> str:
+    """Write a struct user_desc."""
+    entry, base, limit, bits = struct.unpack("<iIII", data)
+    values = (bits & 1, bits >> 1 & 3, bits >> 3 & 1, bits >> 4 & 1, bits >> 5 & 1, bits >> 6 & 1)
+    flags = ", ".join(f"{name}={value}" for name, value in zip(_DESCRIPTOR, values, strict=True))
+    return f"{{entry_number={entry}, base_addr={pointer(base)}, limit={limit:#010x}, {flags}}}"
+
+
+def limit_text(value: int, narrow: bool = False) -> str:
     """Write a resource limit: a multiple of 1024 as a product."""
     if value == 2**64 - 1:
         return "RLIM64_INFINITY"
+    if value == 2**32 - 1 and narrow:
+        return "RLIM_INFINITY"
     return f"{value // 1024}*1024" if value > 1024 and value % 1024 == 0 else str(value)
 
 
@@ -345,6 +373,7 @@ def _limits(context: Context, data: bytes) -> str:
 
 
 fixed("rlimit", 16)(_limits)
+fixed("rlimit64", 16)(_limits)
 fixed("sched_param", 4)(lambda context, data: f"[{struct.unpack('<i', data)[0]}]")
 
 
@@ -367,7 +396,11 @@ def _utsname(context: Context, data: bytes) -> str:
 
 @fixed("sysinfo", 112)
 def _sysinfo(context: Context, data: bytes) -> str:
-    values = struct.unpack_from("<q3Q6QHxxxxxxQQI", data)
+    return sysinfo_text(struct.unpack_from("<q3Q6QHxxxxxxQQI", data))
+
+
+def sysinfo_text(values: Sequence[int]) -> str:
+    """Write a struct sysinfo."""
     names = "totalram freeram sharedram bufferram totalswap freeswap procs totalhigh freehigh mem_unit".split()
     rest = ", ".join(f"{name}={value}" for name, value in zip(names, values[4:], strict=True))
     return f"{{uptime={values[0]}, loads=[{', '.join(map(str, values[1:4]))}], {rest}}}"

@@ -49,6 +49,12 @@
 #include <unistd.h>
 #include <utime.h>
 
+#ifdef SYS_newfstatat
+#define SYS_NEWFSTATAT SYS_newfstatat
+#else
+#define SYS_NEWFSTATAT SYS_fstatat64
+#endif
+
 static char text[256];
 static struct stat st;
 
@@ -66,7 +72,7 @@ static void files(void) {
     syscall(SYS_stat, "file", &st);
     syscall(SYS_lstat, "file", &st);
     syscall(SYS_stat, "/dev/null", &st);
-    syscall(SYS_newfstatat, AT_FDCWD, "none", &st, AT_SYMLINK_NOFOLLOW);
+    syscall(SYS_NEWFSTATAT, AT_FDCWD, "none", &st, AT_SYMLINK_NOFOLLOW);
     syscall(SYS_stat, (char *)16, &st);
     syscall(SYS_stat, NULL, &st);
     ftruncate(fd, 50);
