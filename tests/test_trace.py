@@ -57,10 +57,10 @@ def test_lines_of_32_bit_programs_are_those_of_strace(part: str, oracle: Oracle)
 
 
 @needs_strace
-def test_sets_have_the_calls_of_32_bit_programs(oracle: Oracle) -> None:
-    for chosen in ("%network", "%stat,%fstat", "connect,bind,recv", "socketcall"):
-        ours, theirs = oracle.both(["-e", f"trace={chosen}"], [oracle.probe("trace_calls", "-m32"), "sockets", "files"])
-        assert_same(ours, [[line for line in own if not line.startswith("[ Process")] for own in theirs])
+@pytest.mark.parametrize("chosen", ["%network", "%stat,%fstat", "connect,bind,recv"])
+def test_sets_have_the_calls_of_32_bit_programs(chosen: str, oracle: Oracle) -> None:
+    ours, theirs = oracle.both(["-e", f"trace={chosen}"], [oracle.probe("trace_calls", "-m32"), "sockets", "files"])
+    assert_same(ours, [[line for line in own if not line.startswith("[ Process")] for own in theirs])
 
 
 @needs_strace

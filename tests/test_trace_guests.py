@@ -13,13 +13,12 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import helpers, strace_oracle
-from tests.helpers import Result
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
 
@@ -35,14 +34,21 @@ def status_of(pid: int, name: str) -> str:
 
 def guests_of(supervisor: int) -> list[int]:
     """List the processes that a supervisor traces, in order."""
-    return [pid for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()) if status_of(pid, "TracerPid") == str(supervisor)]
+    pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+    return [pid for pid in pids if status_of(pid, "TracerPid") == str(supervisor)]
+
+
+def guest_that_runs(supervisor: int, path: str) -> int:
+    """Find the guest that runs a program without arguments."""
+    return next(pid for pid in guests_of(supervisor) if Path(f"/proc/{pid}/cmdline").read_bytes() == f"{path}\0".encode())
 
 
 class Probe:
     """A program that does what it is told by lines; `pid` is its own number, inside a pyroot or outside."""
 
     def __init__(self, command: list[str], directory: str, inside: bool) -> None:
-        self.process = helpers.start(command, environment={**helpers.pyroot_command()[1], **ENVIRONMENT}, cwd=directory, stdin=subprocess.PIPE)
+        environment = {**helpers.pyroot_command()[1], **ENVIRONMENT}
+        self.process = helpers.start(command, environment=environment, cwd=directory, stdin=subprocess.PIPE)
         self.say(b"hello")
         self.pid = guests_of(self.process.pid)[0] if inside else self.process.pid
 
@@ -386,7 +392,7 @@ def test_guest_that_is_traced_inside(ground: Ground) -> None:
     inner, outer = f"{ground.here}/inner", f"{ground.directory}/outer"
     command = [*ground.words, *ground.view, "strace", "-o", inner, f"{ground.here}/probe"]
     probe = ground._kept(Probe(command, ground.directory, True))
-    target = next(pid for pid in guests_of(probe.process.pid) if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(ground.here.encode()))
+    target = guest_that_runs(probe.process.pid, f"{ground.here}/probe")
     looked = Looked(ground, [*ground.words, "trace", "-o", outer, "--no-follow", "-p", str(target)], "said")
     looked.wait("attached")
     probe.say(b"calls")
@@ -404,13 +410,13 @@ def test_pyroot_inside(ground: Ground) -> None:
     for variable in ({}, {"PYROOT_NO_HANDOVER": "1"}):
         inner = ["env", *(f"{name}={value}" for name, value in variable.items()), *ground.words, *ground.view, f"{ground.here}/probe"]
         probe = ground._kept(Probe([*ground.words, *ground.view, *inner], ground.directory, True))
-        target = next(pid for pid in guests_of(probe.process.pid) if Path(f"/proc/{pid}/cmdline").read_bytes() == f"{ground.here}/probe\0".encode())
+        target = guest_that_runs(probe.process.pid, f"{ground.here}/probe")
         looked = Looked(ground, [*ground.words, "trace", "-y", "-e", "trace=mkdir,close", "-p", str(target)], f"said{len(variable)}")
         looked.wait(f"process {target} attached")
         probe.say(b"calls")
         looked.wait("mkdir")
         text = looked.end()
-        assert f"close(7<{ground.here}/data>) " in text or f"</{ground.here}/data>" in text or f"{ground.here}/data>" in text
+        assert f"{ground.here}/data>" in text
         assert probe.end() == 6
 
 
@@ -572,7 +578,7 @@ def test_gdb_inside_notices_nothing(ground: Ground) -> None:
         return b"".join(iter(session.stdout.readline, line)) + line
 
     say(b"hello\n")
-    target = next(pid for pid in guests_of(session.pid) if Path(f"/proc/{pid}/cmdline").read_bytes() == f"{ground.here}/probe\0".encode())
+    target = guest_that_runs(session.pid, f"{ground.here}/probe")
     text = b""
     for name in ("first", "second"):
         looked = Looked(ground, [*ground.words, "trace", "-e", "trace=mkdir,rename,kill", "-p", str(target)], name)

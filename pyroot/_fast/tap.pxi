@@ -171,13 +171,16 @@ cdef void tap_take_signal() noexcept:
 
 # -- what pyroot.trace.tap asks for ------------------------------------------------------------------------------------------------
 
+
 def tap_listen():
     """Let SIGIO wake the loop."""
     tap_take_signal()
 
+
 def tap_traces():
     """Say whether the session writes a trace of its own, or has somebody who looks on."""
     return bool(session.tracing)
+
 
 def tap_guest(int pid):
     """Return the process among the guests that traces this one, 0 if none does, None if it is no guest of the session."""
@@ -185,6 +188,7 @@ def tap_guest(int pid):
     if t == NULL or t.first_exec or t.state == T_ORPHAN:
         return None
     return 0 if t.trace == NULL else t.trace.tracer_tgid
+
 
 def tap_begin(object sink, list pids):
     """Look at processes, with their children if the sink follows; return the threads of each."""
@@ -198,11 +202,13 @@ def tap_begin(object sink, list pids):
         tap_threads(pid, tracing.follow, threads)
     return found
 
+
 def tap_end():
     """Look at nobody any more; what has begun is told to the sink."""
     if tap.on:
         trace_turn(NULL)
     tap_stop()
+
 
 def ask_supervisor(int pidfd, uint32_t name):
     """Send a supervisor the signal that says who asks; see the type stub."""

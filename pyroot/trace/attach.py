@@ -57,8 +57,8 @@ def _sorted(values: list[str]) -> tuple[list[int], dict[int, list[int]]]:
         (guests.setdefault(tracer, []) if tracer else plain).append(pid)
     if not plain and not guests:
         raise errors[0] if errors else PyrootError("trace: -p: no process", "-p takes numbers of processes")
-    for error in errors:
-        report.failure(error)
+    for one in errors:
+        report.failure(one)
     return plain, guests
 
 

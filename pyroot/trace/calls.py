@@ -350,8 +350,10 @@ SUB_CALLS = (
 ).split()
 SOCKETCALLS = 1000
 #: Calls that i386 has in a form with other widths, and the rows whose arguments they have.
-_LIKE = "chown fchown lchown getuid getgid geteuid getegid setuid setgid setreuid setregid setresuid setresgid getresuid getresgid getgroups "
-_LIKE_32 = (_LIKE + "setgroups setfsuid setfsgid").split()
+_LIKE_32 = (
+    "chown fchown lchown getuid getgid geteuid getegid setuid setgid setreuid setregid setresuid setresgid getresuid getresgid "
+    "getgroups setgroups setfsuid setfsgid"
+).split()
 _LIKE_64 = (
     "clock_gettime64 clock_settime64 clock_getres_time64 clock_nanosleep_time64 timer_gettime64 timer_settime64 timerfd_gettime64 "
     "timerfd_settime64 utimensat_time64 rt_sigtimedwait_time64 semtimedop_time64 sched_rr_get_interval_time64"

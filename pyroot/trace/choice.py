@@ -126,8 +126,8 @@ def choose(words: Words) -> Choice:
         names &= select.calls("%file,%desc,%network")
     choice = Choice(
         names=sorted(names), strings=number(words, "strings", "-s", 32), hexed=counts.get("hexed", 0), fds=counts.get("fds", 0),
-        host_paths="host_paths" in counts, paths=paths, follow="nofollow" not in counts, lines="counts" not in counts, json="json" in counts,
-        form=dataclasses.asdict(_format(words)),
+        host_paths="host_paths" in counts, paths=paths, follow="nofollow" not in counts, lines="counts" not in counts,
+        json="json" in counts, form=dataclasses.asdict(_format(words)),
     )  # fmt: skip
     if {"counts", "summary"} & set(counts):
         choice.order = words.last("sort", "time")

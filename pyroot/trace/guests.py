@@ -67,7 +67,7 @@ def call(supervisor: int, pids: list[int]) -> socket.socket:
             raise _refused(pids, f"its pyroot (process {supervisor}): {text_of(error.errno or 0)}", "") from None
         finally:
             os.close(pidfd)
-    raise _refused(pids, f"its pyroot (process {supervisor}) does not answer", "it may be an older one: start the command with pyroot trace")
+    raise _refused(pids, f"its pyroot (process {supervisor}) does not answer", "an older one cannot: start the command with pyroot trace")
 
 
 @dataclass

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from pyroot._fast import TracedCall
 
 #: Laid out alike for both: fields of fixed size, the 64-bit times of the newer calls.
-for _name in "timezone statx open_how pair offset intp sched_param utsname timespec64 itimerspec64 file_times64 rlimit64 statfs64".split():
+for _name in (
+    "timezone sigset statx open_how pair offset intp sched_param utsname timespec64 itimerspec64 file_times64 rlimit64 statfs64 stat64 "
+    "long32 user_desc"
+).split():
     NARROW[_name] = None
 
 
@@ -64,7 +67,6 @@ def _stat(context: Context, data: bytes) -> str:
 
 
 narrow("stat", 64, _stat)
-NARROW["stat64"] = None
 
 
 @fixed("statfs64", 84)
@@ -82,7 +84,6 @@ def _statfs(context: Context, data: bytes) -> str:
 narrow("statfs", 64, _statfs)
 narrow("longhex", 4, lambda context, data: f"[{struct.unpack('<I', data)[0]:#x}]")
 fixed("long32", 4)(lambda context, data: f"[{struct.unpack('<i', data)[0]}]")
-NARROW["long32"] = None
 
 
 def _limits(context: Context, data: bytes) -> str:
@@ -113,7 +114,8 @@ def _timeval(data: bytes) -> str:
 
 
 def _sigevent(context: Context, data: bytes) -> str:
-    return signals.event_text(*struct.unpack_from("<iii", data), struct.unpack_from("<I", data)[0])
+    integer, number, notify = struct.unpack_from("<iii", data)
+    return signals.event_text(integer, number, notify, integer & 0xFFFFFFFF)
 
 
 narrow("sigevent", 64, _sigevent)
@@ -140,7 +142,6 @@ signals.NARROW_INFO.append(siginfo)
 # -- what only i386 has ---------------------------------------------------------------------------------------------------
 
 fixed("user_desc", 16)(lambda context, data: user_desc(data))
-NARROW["user_desc"] = None
 
 
 @result("entry_number")

@@ -30,20 +30,13 @@ def signal_set(data: bytes) -> str:
     return f"{mark}[{' '.join(signal_name(number).removeprefix('SIG') for number in members)}]"
 
 
-@kind("sigset")
-def _sigset(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    fetch = plan.read(out, FIXED, at, 8)
-
-    def write(call: TracedCall) -> str:
-        data = fetch(call)
-        return pointer(call.args[at]) if data is None else signal_set(data)
-
-    return write
+fixed("sigset", 8)(lambda context, data: signal_set(data))
 
 
 @fixed("sigaction", 32)
 def _sigaction(context: Context, data: bytes) -> str:
-    return action_text(*struct.unpack_from("<QQQ", data), data[24:])
+    handler, bits, restorer = struct.unpack_from("<QQQ", data)
+    return action_text(handler, bits, restorer, data[24:])
 
 
 def action_text(handler: int, bits: int, restorer: int, mask: bytes) -> str:

@@ -1,6 +1,7 @@
 """Kinds of arguments that are structures of the kernel.
 
-Decides: which fields are written and how, for the layouts of x86_64; those of i386 are in `narrow`. Facts: linux/*.h, the manual pages of section 2.
+Decides: which fields are written and how, for the layouts of x86_64; those of i386 are in `narrow`. Facts: linux/*.h, the manual
+pages of section 2.
 """
 
 from __future__ import annotations
@@ -347,7 +348,7 @@ def _used(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> W
     return write
 
 
-_DESCRIPTOR = "seg_32bit contents read_exec_only limit_in_pages seg_not_present useable".split()
+_DESCRIPTOR = "seg_32bit contents read_exec_only limit_in_pages seg_not_present useable".split()  # codespell:ignore useable
 
 
 def user_desc(data: bytes) -> str:

@@ -16,7 +16,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from pyroot import _fast, __version__
+from pyroot import __version__, _fast
 from pyroot.errors import PyrootError
 from pyroot.look import proc, sessions
 from pyroot.trace.choice import Choice
