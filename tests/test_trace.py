@@ -271,6 +271,17 @@ def test_short_r_is_the_root_where_a_directory_follows(run_pyroot: Run, busybox_
     assert re.match(r" +0\.000000 exit_group\(0\)", ended.stderr)
 
 
+@pytest.mark.parametrize("word", ["rootfz", "./rootfz", "/srv/rootfz", "5", "/etc/passwd"])
+def test_mistyped_root_is_not_taken_for_a_command(word: str, run_pyroot: Callable[..., Result]) -> None:
+    ended = run_pyroot(["trace", "-e", "trace=none", "-r", word, "ls", "/"])
+    assert ended.status == 125 and f"trace: -r {word}: neither a directory nor a command\n  hint: -r ROOT has" in ended.stderr
+
+
+def test_command_of_another_root_may_stand_behind_r(run_pyroot: Callable[..., Result], busybox_root: str) -> None:
+    ended = run_pyroot(["trace", "-e", "trace=exit_group", f"--rootfs={busybox_root}", "-r", "/bin/busybox", "true"])
+    assert ended.status == 0 and ended.stderr.endswith("+++ exited with 0 +++\n")
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [

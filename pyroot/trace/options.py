@@ -2,7 +2,7 @@
 
 Decides: every spelling, which options count and which take a value. Spelling and meaning are strace's; the options of a plain run
 (`pyroot.options`) are taken too. One letter means both: `-r` is followed by a directory, then it is the root (which a command never
-is), or it asks for relative times. Behind `--` everything is read as by a plain run. One row is the whole truth: parser, `--help` and the
+is), or it asks for relative times; where the command is then the word behind it and cannot be one, `mistyped_root` says so. Behind `--` everything is read as by a plain run. One row is the whole truth: parser, `--help` and the
 table of `docs/TRACE.md` come from it.
 """
 
@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 
 from pyroot import options as plain
 from pyroot.errors import PyrootError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyroot.config import Config
 
 _MORE = "pyroot trace -h lists the options"
 
@@ -83,6 +87,7 @@ class Words:
     counts: dict[str, int] = field(default_factory=dict)
     values: dict[str, list[str]] = field(default_factory=dict)
     plain: plain.Parsed = field(default_factory=plain.Parsed)
+    behind_r: str = ""  # the word behind an -r that asks for times, because it is no directory
 
     def last(self, name: str, default: str) -> str:
         """Give the last value of an option."""
@@ -136,6 +141,8 @@ def _short(words: Words, letters: str, left: list[str]) -> None:
         option: Option | None = BY_NAME.get(name)
         if name == "-r" and (os.path.isdir(letters) if letters else bool(left) and os.path.isdir(left[0])):
             option = None
+        elif name == "-r" and not letters and left:
+            words.behind_r = left[0]
         known = option or plain.BY_NAME.get(name)
         if known is None:
             instead = NOT_HERE.get(name)
@@ -148,6 +155,21 @@ def _short(words: Words, letters: str, left: list[str]) -> None:
             raise PyrootError(f"trace: {name}: the value {known.metavar} is missing", _MORE)
         _enter(words, option, name, letters or left.pop(0))
         return
+
+
+def mistyped_root(words: Words, config: Config) -> None:
+    """Raise PyrootError where `-r WORD COMMAND` can only mean a root, which is not there.
+
+    WORD would be the command. With another root it may be one there; without, it is one of the host's, or nothing.
+    """
+    word = words.behind_r
+    if not word or words.plain.command[:1] != [word] or config.rootfs != b"/" or config.binds or config.cwd is not None:
+        return
+    import shutil
+
+    if shutil.which(word) is None:
+        hint = "-r ROOT has a directory behind it (or --rootfs=ROOT); -r alone writes times in front of COMMAND (--relative-timestamps)"
+        raise PyrootError(f"trace: -r {word}: neither a directory nor a command", hint)
 
 
 def _enter(words: Words, option: Option | None, name: str, value: str) -> None:

@@ -14,7 +14,7 @@ from pyroot.doctor.words import put
 from pyroot.errors import PyrootError
 from pyroot.trace.choice import Choice, choose
 from pyroot.trace.ends import Ends
-from pyroot.trace.options import Words, parse, usage
+from pyroot.trace.options import Words, mistyped_root, parse, usage
 from pyroot.trace.output import Output
 
 
@@ -32,6 +32,7 @@ def main(argv: list[str]) -> int:
     if "stack" in words.counts:
         raise PyrootError("trace: -k: pyroot reads no stacks", "strace -k on the host writes them, with the paths of the host")
     config = plain_config.build(words.plain)
+    mistyped_root(words, config)
     if "attach" in words.values:
         from pyroot.trace.attach import run as attach
 
