@@ -252,6 +252,17 @@ def test_elf_file_of_the_wrong_kind_is_refused(same: Callable[..., Result], root
 def test_personality_decides_what_uname_says(same: Callable[..., Result], root: str) -> None:
     shutil.copy(compiled("machine.c", "machine32", "-m32", "-static"), f"{root}/machine32")
     assert same("/machine32").stdout.splitlines()[-1] == "i686"
+    assert same("/machine32", "room").stdout == "room 1\n", "the arena divides the address space"
+
+
+@pytest.mark.parametrize("machine", [3, 6])
+def test_both_machines_of_the_kernel_run(same: Callable[..., Result], root: str, machine: int) -> None:
+    """EM_386 and EM_486 (elf_check_arch_ia32)."""
+    whole = Path(f"{root}/static").read_bytes()
+    path = Path(f"{root}/w/machine-{machine}")
+    path.write_bytes(whole[:18] + bytes([machine, 0]) + whole[20:])
+    path.chmod(0o755)
+    assert "exec argv=" in same(f"/w/machine-{machine}").stdout
 
 
 def test_heap_and_address_space_are_a_32_bit_program_s(root: str, run_pyroot: Callable[..., Result]) -> None:

@@ -37,7 +37,7 @@ static void read_headers(struct image *image)
     if (got < (long)sizeof(*header))
         fail(LOADER_FAIL_HEADER, got < 0 ? got : -ENOEXEC);
     size = (word)header->phnum * sizeof(struct segment);
-    if (*(const u32 *)header->ident != 0x464c457f || header->machine != ARCH_ELF_MACHINE ||
+    if (*(const u32 *)header->ident != 0x464c457f || !ARCH_ELF_MACHINE(header->machine) ||
         (header->type != ET_EXEC && header->type != ET_DYN) ||
         header->phentsize != sizeof(struct segment) || size == 0 || size > PHDRS_MAX)
         fail(LOADER_FAIL_HEADER, -ENOEXEC);

@@ -48,6 +48,7 @@ typedef unsigned long word;                 /* what a register holds: an address
 #define PR_SET_NAME         15
 #define PR_SET_MM           35
 #define PR_SET_MM_MAP       14
+#define RLIMIT_STACK        3
 #define RLIMIT_NOFILE       7
 #define GRND_NONBLOCK       1
 #define ADDR_NO_RANDOMIZE   0x0040000
