@@ -191,12 +191,13 @@ def test_heap_works_where_prctl_refuses_to_move_it(root: str, run_pyroot: Callab
     assert "[heap]" in result.stdout
 
 
-@pytest.mark.parametrize("handover", ["", "no"])
+@pytest.mark.parametrize("variables", [{}, {"PYROOT_NO_HANDOVER": "1"}, {"PYROOT_NO_HANDOVER": "1", "PYROOT_NO_SECCOMP": "1"}],
+                         ids=["one", "two", "two-without-filter"])  # fmt: skip
 @pytest.mark.parametrize("entry", [*ENTRIES, "pie x"])
-def test_pyroot_inside_pyroot(root: str, pyroot_words: list[str], entry: str, handover: str) -> None:
+def test_pyroot_inside_pyroot(root: str, pyroot_words: list[str], entry: str, variables: dict[str, str]) -> None:
     """The outer one serves both, or the loaders of both make room for each other."""
     words = ["-r", root, "-w", "/", "-b", "/proc", "-b", f"{root}/../host:/b", "-b", f"{root}/../host/file:/file"]
-    environment = {**helpers.pyroot_command()[1], **ENVIRONMENT, "PATH": "/usr/bin:/bin", "PYROOT_NO_HANDOVER": handover}
+    environment = {**helpers.pyroot_command()[1], **ENVIRONMENT, "PATH": "/usr/bin:/bin", **variables}
     result = helpers.run([*nested_words(pyroot_words, 1), *pyroot_words, *words, *f"/{entry} all".split()], environment=environment)
     if entry in ENTRIES:
         checked_lines(result, "pyroot")
