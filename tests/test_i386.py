@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -248,6 +249,22 @@ def test_elf_file_of_the_wrong_kind_is_refused(same: Callable[..., Result], root
     for first in ("/static", "/ops64"):
         result = same(first, "--program", text=program.encode())
         assert result.stdout.count("execve = -") == len(damaged), result
+
+
+def test_program_from_before_gnu_stack_may_execute_what_it_may_read(same: Callable[..., Result], root: str) -> None:
+    """Without PT_GNU_STACK READ_IMPLIES_EXEC is set (elf_read_implies_exec): code in segments that are only readable runs."""
+    content = bytearray(Path(f"{root}/static").read_bytes())
+    offset, count = struct.unpack_from("<I", content, 28)[0], struct.unpack_from("<H", content, 44)[0]
+    for at in range(offset, offset + 32 * count, 32):
+        kind, flags = struct.unpack_from("<I20xI", content, at)
+        if kind == 0x6474E551:
+            struct.pack_into("<I", content, at, 0)
+        elif kind == 1 and flags == 5:
+            struct.pack_into("<I", content, at + 24, 4)
+    path = Path(f"{root}/w/old")
+    path.write_bytes(content)
+    path.chmod(0o755)
+    assert "exec argv=" in same("/w/old").stdout
 
 
 def test_personality_decides_what_uname_says(same: Callable[..., Result], root: str) -> None:

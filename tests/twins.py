@@ -63,6 +63,8 @@ class Twins:
             sides.mount(root, root, None, sides.MS_BIND)
             for host, guest in self.bindings:
                 source = copy + host.removeprefix(self.top) if host.startswith(self.top) else host
+                if not os.path.lexists(root + guest):
+                    os.mkdir(root + guest)
                 sides.mount(source, root + guest, None, sides.MS_BIND | sides.MS_REC)
             nested.make_topmost(root)
             if right:

@@ -351,4 +351,4 @@ cdef extern from "<errno.h>" nogil:
 
 cdef extern from "tables.h" nogil:
     enum:
-        NR_sendmsg, NR_sched_setaffinity, NR_getdents, NR_getdents64, NR_wait4, NR_waitid, NR_rt_sigaction, NR_futex
+        NR_sendmsg, NR_sched_setaffinity, NR_getdents, NR_getdents64, NR_wait4, NR_waitid, NR_rt_sigaction, NR_futex, NR_kcmp

@@ -13,6 +13,7 @@
 #define ARCH_BRK_BASE       0x56555000ul
 #define ARCH_PIE_RANDOM     8               /* bits of pages; default of vm.mmap_rnd_compat_bits */
 #define ARCH_OPEN_FLAGS     0100000         /* O_LARGEFILE: programs may be larger than 2 GiB here too */
+#define ARCH_OLD_PROGRAMS   1               /* there are programs without PT_GNU_STACK that rely on it */
 #define ARCH_ARENA_LOW      0x80000000ul    /* below it the kernel uses the old layout */
 #define ARCH_ARENA_STACK    0x4000000ul     /* greatest limit of the stack with which it leaves the arena room */
 #define ARCH_ARENA_PROT     PROT_EXEC               /* the return code lies in the slots */

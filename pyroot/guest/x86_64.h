@@ -15,6 +15,7 @@
 #define ARCH_PIE_RANDOM     28              /* bits of pages; default of vm.mmap_rnd_bits */
 #define ARCH_OPEN_FLAGS     0
 #define ARCH_ARENA_PROT     0
+#define ARCH_OLD_PROGRAMS   0
 
 #define SYS_close           3
 #define SYS_mmap            9
