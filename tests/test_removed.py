@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
-from tests.oracle.build import BuildError, guest_programs
-from tests.twins import Twins
+from tests.twins import Twins, put_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,16 +24,10 @@ if TYPE_CHECKING:
 @pytest.fixture
 def ground(run_pyroot: Callable[..., Result]) -> Iterator[Twins]:
     """Make a root where one host directory is seen at two places, with the interpreter."""
-    try:
-        programs = guest_programs()
-    except BuildError as error:
-        pytest.skip(f"the oracle's guest programs cannot be compiled: {error}")
     top = tempfile.mkdtemp(prefix="pyroot-removed-")
     for name in ("root/proc", "root/one/in", "root/two", "root/top", "root/shut/in", "host/inner"):
         os.makedirs(f"{top}/{name}")
-    with open(f"{top}/root/ops", "wb") as file:
-        file.write(programs["ops"])
-    os.chmod(f"{top}/root/ops", 0o755)
+    put_programs(f"{top}/root", {"ops": "ops"})
     for directory, _names, files in os.walk(top):
         os.chmod(directory, 0o755)
         for path in (directory, *(f"{directory}/{name}" for name in files)):
