@@ -55,7 +55,7 @@ readv d fd >iov:2 ulong
 writev d fd iov:2 ulong
 access f path flags:access
 pipe d >fds
-select d int fdset fdset fdset selecttime = select
+select d int fdset fdset fdset timeval = select
 sched_yield -
 mremap m ptr ulong ulong flags:mremap remapped:3 = hex
 msync m ptr ulong flags:msync
@@ -249,8 +249,8 @@ symlinkat df path dirfd path:1
 readlinkat df dirfd path:0 >link ulong
 fchmodat df dirfd path:0 mode
 faccessat df dirfd path:0 flags:access
-pselect6 d int fdset fdset fdset polltime sigsetarg = select
-ppoll d pollfds ulong polltime sigset ulong = pollfds
+pselect6 d int fdset fdset fdset timespec sigsetarg = select
+ppoll d pollfds ulong timespec sigset ulong = pollfds
 unshare p flags:unshare
 set_robust_list - ptr ulong
 get_robust_list - int >longhex >offset
@@ -325,8 +325,8 @@ pread64 d fd >buf ulong 3@pair64
 pwrite64 d fd buf:2 ulong 3@pair64
 prlimit64 - int enum:rlimit rlimit64 >rlimit64
 readahead d fd 1@pair64 3@ulong
-select - hex
-_newselect d int fdset fdset fdset selecttime = select
+select d hex
+_newselect d int fdset fdset fdset timeval = select
 sendfile dn fd fd long32 2@>moved 3@ulong
 sendfile64 dn fd fd offset 2@>moved 3@ulong
 set_thread_area - user_desc = entry_number
@@ -356,7 +356,8 @@ _LIKE_32 = (
 ).split()
 _LIKE_64 = (
     "clock_gettime64 clock_settime64 clock_getres_time64 clock_nanosleep_time64 timer_gettime64 timer_settime64 timerfd_gettime64 "
-    "timerfd_settime64 utimensat_time64 rt_sigtimedwait_time64 semtimedop_time64 sched_rr_get_interval_time64"
+    "timerfd_settime64 utimensat_time64 rt_sigtimedwait_time64 semtimedop_time64 sched_rr_get_interval_time64 futex_time64 "
+    "ppoll_time64 pselect6_time64 recvmmsg_time64"
 ).split()
 
 

@@ -109,6 +109,16 @@ def kind(name: str) -> Callable[[Kind], Kind]:
     return enter
 
 
+def or_address(at: int, fetch: Callable[[TracedCall], bytes | None], words: Callable[[TracedCall, bytes], str]) -> Write:
+    """Write what an argument points at, or the address where that is not to be had."""
+
+    def write(call: TracedCall) -> str:
+        data = fetch(call)
+        return text.pointer(call.args[at]) if data is None else words(call, data)
+
+    return write
+
+
 def result(name: str) -> Callable[[Result], Result]:
     """Enter a kind of result."""
 

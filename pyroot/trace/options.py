@@ -2,8 +2,8 @@
 
 Decides: every spelling, which options count and which take a value. Spelling and meaning are strace's; the options of a plain run
 (`pyroot.options`) are taken too. One letter means both: `-r` is followed by a directory, then it is the root (which a command never
-is), or it asks for relative times; where the command is then the word behind it and cannot be one, `mistyped_root` says so. Behind `--` everything is read as by a plain run. One row is the whole truth: parser, `--help` and the
-table of `docs/TRACE.md` come from it.
+is), or it asks for relative times; where the command is then the word behind it and cannot be one, `mistyped_root` says so. Behind
+`--` everything is read as by a plain run. One row is the whole truth: parser, `--help` and the table of `docs/TRACE.md` come from it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pyroot.trace.kinds import fd_text, mode_text, open_flags
 from pyroot.trace.names import named, signal_name
 from pyroot.trace.signals import signal_set
 from pyroot.trace.special import OMITTED
-from pyroot.trace.structs import lock, timespec, timeval
+from pyroot.trace.structs import lock, time_at, timespec, timeval
 from pyroot.trace.text import pointer, signed
 
 if TYPE_CHECKING:
@@ -68,19 +68,8 @@ def _pollfds_result(context: Context, plan: Plan, arguments: list[Argument]) -> 
 
 def _left(context: Context, call: TracedCall, at: int) -> str:
     """What is left of the time limit, which ppoll(2) and pselect6(2) write back."""
-    data = context.peek(call.tid, call.args[at], 16) if call.args[at] else None
+    data = time_at(context, call, call.args[at]) if call.args[at] else None
     return f", left {timespec(data)}" if data else ""
-
-
-@kind("polltime")
-def _polltime(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    fetch = plan.read(False, FIXED, at, 16)
-
-    def write(call: TracedCall) -> str:
-        data = fetch(call)
-        return pointer(call.args[at]) if data is None else timespec(data)
-
-    return write
 
 
 # -- select -------------------------------------------------------------------------------------------------------------------
@@ -109,26 +98,16 @@ def _fdset(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> 
     return write
 
 
-@kind("selecttime")
-def _selecttime(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    fetch = plan.read(False, FIXED, at, 16)
-
-    def write(call: TracedCall) -> str:
-        data = fetch(call)
-        return pointer(call.args[at]) if data is None else timeval(data)
-
-    return write
-
-
 @kind("sigsetarg")
 def _sigsetarg(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     plan.early = True
 
     def write(call: TracedCall) -> str:
-        data = context.peek(call.tid, call.args[at], 16) if call.args[at] else None
+        form = "<II" if call.compat else "<QQ"
+        data = context.peek(call.tid, call.args[at], struct.calcsize(form)) if call.args[at] else None
         if data is None:
             return pointer(call.args[at])
-        where, size = struct.unpack("<QQ", data)
+        where, size = struct.unpack(form, data)
         mask = context.peek(call.tid, where, min(size, 8)) if where else None
         return f"{{sigmask={signal_set(mask) if mask else pointer(where)}, sigsetsize={size}}}"
 
@@ -148,7 +127,7 @@ def _select_result(context: Context, plan: Plan, arguments: list[Argument]) -> W
             if members:
                 parts.append(f"{name} [{' '.join(fd_text(context, call.tid, fd) for fd in members)}]")
         if call.args[4]:
-            data = context.peek(call.tid, call.args[4], 16)
+            data = time_at(context, call, call.args[4])
             if data:
                 timed = timespec(data) if len(arguments) > 5 else timeval(data)
                 parts.append(f"left {timed}")

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyroot.trace import text
-from pyroot.trace.decode import BIG, COUNTED, FIXED, Context, Plan, Write, failed, kind
+from pyroot.trace.decode import BIG, COUNTED, FIXED, Context, Plan, Write, failed, kind, or_address
 from pyroot.trace.kinds import creates, device_text, fd_text, mode_text, open_flags
 from pyroot.trace.names import named, signal_name
 from pyroot.trace.signals import signal_set
-from pyroot.trace.structs import timespec, user_desc
+from pyroot.trace.structs import time_at, timespec, user_desc
 from pyroot.trace.text import pointer, signed
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _remainder(context: Context, plan: Plan, at: int, parameter: str, out: bool)
     """The time that is left: written when the sleep was interrupted."""
 
     def write(call: TracedCall) -> str:
-        data = context.peek(call.tid, call.args[at], 16) if call.result in (-4, -516) and call.args[at] else None
+        data = time_at(context, call, call.args[at]) if call.result in (-4, -516) and call.args[at] else None
         return timespec(data) if data else pointer(call.args[at])
 
     return write
@@ -129,19 +129,14 @@ def _groups(context: Context, plan: Plan, at: int, parameter: str, out: bool) ->
 
 @kind("sembufs")
 def _sembufs(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    fetch = plan.read(False, COUNTED, at, BIG, int(parameter), 6)
-
-    def write(call: TracedCall) -> str:
-        data = fetch(call)
-        if data is None:
-            return pointer(call.args[at])
+    def words(call: TracedCall, data: bytes) -> str:
         names = ((0o4000, "IPC_NOWAIT"), (0x1000, "SEM_UNDO"))
         parts = []
         for number, change, bits in struct.iter_unpack("<Hhh", data):
             parts.append(f"{{sem_num={number}, sem_op={change}, sem_flg={text.flags(bits & 0xFFFF, names, 'SEM_???')}}}")
         return f"[{', '.join(parts)}]"
 
-    return write
+    return or_address(at, plan.read(False, COUNTED, at, BIG, int(parameter), 6), words)
 
 
 @kind("msgbuf")
@@ -162,28 +157,25 @@ def _msgbuf(context: Context, plan: Plan, at: int, parameter: str, out: bool) ->
 def _cpuset(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     plan.early = plan.early or not out
 
-    def write(call: TracedCall) -> str:
+    def fetch(call: TracedCall) -> bytes | None:
         size = call.result if out else call.args[int(parameter)]
-        data = context.peek(call.tid, call.args[at], min(size, 1024)) if size > 0 else None
-        if data is None:
-            return pointer(call.args[at])
+        return context.peek(call.tid, call.args[at], min(size, 1024)) if size > 0 else None
+
+    def words(call: TracedCall, data: bytes) -> str:
         bits = int.from_bytes(data, "little")
         return f"[{' '.join(str(cpu) for cpu in range(len(data) * 8) if bits >> cpu & 1)}]"
 
-    return write
+    return or_address(at, fetch, words)
 
 
 @kind("random")
 def _random(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     """What getrandom(2) gives is no text: always in hexadecimal."""
 
-    def write(call: TracedCall) -> str:
-        data = context.peek(call.tid, call.args[at], min(call.result, context.strings)) if call.result >= 0 else None
-        if data is None:
-            return pointer(call.args[at])
-        return text.hexed(data) + ("..." if call.result > context.strings else "")
+    def fetch(call: TracedCall) -> bytes | None:
+        return context.peek(call.tid, call.args[at], min(call.result, context.strings)) if call.result >= 0 else None
 
-    return write
+    return or_address(at, fetch, lambda call, data: text.hexed(data) + ("..." if call.result > context.strings else ""))
 
 
 @kind("mincore")
@@ -201,13 +193,7 @@ def _mincore(context: Context, plan: Plan, at: int, parameter: str, out: bool) -
 
 @kind("cpunumber")
 def _cpunumber(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    fetch = plan.read(True, FIXED, at, 4)
-
-    def write(call: TracedCall) -> str:
-        data = fetch(call)
-        return pointer(call.args[at]) if data is None else f"[{int.from_bytes(data, 'little')}]"
-
-    return write
+    return or_address(at, plan.read(True, FIXED, at, 4), lambda call, data: f"[{int.from_bytes(data, 'little')}]")
 
 
 @kind("iovremote")
@@ -340,7 +326,7 @@ def _futex(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> 
         name += ("_PRIVATE" if bits & 0x80 else "") + ("|FUTEX_CLOCK_REALTIME" if bits & 0x100 else "")
         parts = [pointer(address), name]
         value &= 0xFFFFFFFF
-        timeout = context.peek(call.tid, fourth, 16) if command in _FUTEX_TIMED and fourth else None
+        timeout = time_at(context, call, fourth) if command in _FUTEX_TIMED and fourth else None
         wait = timespec(timeout) if timeout else pointer(fourth)
         mask = "FUTEX_BITSET_MATCH_ANY" if third & 0xFFFFFFFF == 0xFFFFFFFF else f"{third & 0xFFFFFFFF:#x}"
         if command in (0, 9):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pyroot.trace import text
-from pyroot.trace.decode import BIG, COUNTED, FIXED, NARROW, RESULT, Context, Plan, Write, failed, kind
+from pyroot.trace.decode import BIG, COUNTED, FIXED, NARROW, RESULT, Context, Plan, Write, failed, kind, or_address
 from pyroot.trace.kinds import device_text, fd_text, file_mode, open_flags
 from pyroot.trace.names import named, signal_name
 from pyroot.trace.text import pointer
@@ -73,6 +73,17 @@ def timespec(data: bytes, at: int = 0) -> str:
     if nanoseconds == 0x3FFFFFFE:
         return "UTIME_OMIT"
     return f"{{tv_sec={seconds}, tv_nsec={nanoseconds}}}"
+
+
+_TIME64 = 403  # the first of the calls that give 32-bit programs 64-bit times
+
+
+def time_at(context: Context, call: TracedCall, address: int) -> bytes | None:
+    """Read a pair of seconds and their fraction, in the width of the call; give it in 64 bits."""
+    if not call.compat or call.nr >= _TIME64:
+        return context.peek(call.tid, address, 16)
+    data = context.peek(call.tid, address, 8)
+    return _PAIR.pack(*struct.unpack("<iI", data)) if data else None
 
 
 def timeval(data: bytes, at: int = 0) -> str:
@@ -203,16 +214,11 @@ def _pair(context: Context, data: bytes) -> str:
 @kind("fds")
 def _fds(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     """The two descriptors of pipe(2) and socketpair(2)."""
-    fetch = plan.read(out, FIXED, at, 8)
 
-    def write(call: TracedCall) -> str:
-        data = fetch(call)
-        if data is None:
-            return pointer(call.args[at])
-        first, second = struct.unpack("<ii", data)
-        return f"[{fd_text(context, call.tid, first)}, {fd_text(context, call.tid, second)}]"
+    def words(call: TracedCall, data: bytes) -> str:
+        return f"[{', '.join(fd_text(context, call.tid, fd) for fd in struct.unpack('<ii', data))}]"
 
-    return write
+    return or_address(at, plan.read(out, FIXED, at, 8), words)
 
 
 @fixed("offset", 8)
@@ -245,13 +251,9 @@ def _moved(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> 
 
 @kind("dirents")
 def _dirents(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    fetch = plan.read(True, RESULT, at, BIG)
-    length_at = 16 if parameter == "64" else 16
+    length_at = 8 if plan.compat and parameter != "64" else 16
 
-    def write(call: TracedCall) -> str:
-        data = fetch(call)
-        if data is None:
-            return pointer(call.args[at])
+    def words(call: TracedCall, data: bytes) -> str:
         count = place = 0
         while place + length_at + 2 <= len(data):
             step = int.from_bytes(data[place + length_at : place + length_at + 2], "little")
@@ -260,7 +262,7 @@ def _dirents(context: Context, plan: Plan, at: int, parameter: str, out: bool) -
             count, place = count + 1, place + step
         return f"{call.args[at]:#x} /* {count} entr{'y' if count == 1 else 'ies'} */"
 
-    return write
+    return or_address(at, plan.read(True, RESULT, at, BIG), words)
 
 
 @kind("iov")
@@ -320,17 +322,10 @@ def wait_status(status: int) -> str:
 
 @kind("status")
 def _status(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    fetch = plan.read(True, FIXED, at, 4)
+    def words(call: TracedCall, data: bytes) -> str:
+        return f"[{{{wait_status(int.from_bytes(data, 'little'))}}}]" if call.result else f"{call.args[at]:#x}"
 
-    def write(call: TracedCall) -> str:
-        data = fetch(call)
-        if data is None:
-            return pointer(call.args[at])
-        if call.result == 0:
-            return f"{call.args[at]:#x}"
-        return f"[{{{wait_status(int.from_bytes(data, 'little'))}}}]"
-
-    return write
+    return or_address(at, plan.read(True, FIXED, at, 4), words)
 
 
 @kind("used")
