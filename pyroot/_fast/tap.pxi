@@ -24,22 +24,27 @@ cdef Tap tap
 cdef object tap_door = None
 cdef object running = None   # the Core whose session runs
 
+cdef void tap_wake() noexcept nogil:
+    """Have the loop look, in a handler.  The tick goes on until it does: this signal may have come just before the wait."""
+    global signals_waiting
+    tap.waiting = True
+    signals_waiting = 1
+    if saved_signals.changed[SIGALRM]:
+        pyroot_tick(NEAR_TICK)
+
 cdef bint tap_signal(int sig, siginfo_t *info) noexcept nogil:
     """Take the signal of somebody who asks; it is nothing for the guests."""
-    global tap_asked, signals_waiting
+    global tap_asked
     cdef uint64_t value = <uint64_t>info.si_ptr
     if sig != SIGCONT or info.si_code != SI_QUEUE_ or value >> 32 != TAP_MAGIC or session.bare:
         return False
     tap_asked = <uint32_t>value
-    tap.waiting = True
-    signals_waiting = 1
+    tap_wake()
     return True
 
 cdef void note_socket(int sig, siginfo_t *info, void *context) noexcept nogil:
     """SIGIO of the socket."""
-    global signals_waiting
-    tap.waiting = True
-    signals_waiting = 1
+    tap_wake()
 
 cdef void tap_look() noexcept with gil:
     """Somebody asks, or the socket has something to say, or the sink has failed."""

@@ -115,8 +115,8 @@ def _for_another(choice: Choice, ends: Ends, pids: list[int], end: socket.socket
     from pyroot import _fast
     from pyroot.trace.far import FarEnds, Link, Lost, tell
 
-    link = Link(end)
     _fast.tap_listen()
+    link = Link(end)
     try:
         _by_ourselves(choice, FarEnds(link, choice.form["separate"], ends.main is None or ends.main.buffered, ends.shown), pids)
     except PyrootError as error:

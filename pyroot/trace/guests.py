@@ -29,6 +29,7 @@ from pyroot.trace.tap import address, peer
 
 _ANSWER = 10.0  # s until a supervisor has come to the socket; it may be busy
 _AGAIN = 0.1  # s between two signals: one may come just before it waits
+_ENDING = 1.0  # s from the end of a killed supervisor's socket to its own
 _PARTING = 10.0  # s for the last words of a supervisor
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -68,6 +69,20 @@ def call(supervisor: int, pids: list[int]) -> socket.socket:
         finally:
             os.close(pidfd)
     raise _refused(pids, f"its pyroot (process {supervisor}) does not answer", "an older one cannot: start the command with pyroot trace")
+
+
+def _ends(pid: int) -> bool:
+    """Say whether a process is about to end, or has ended."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return bool(poll.poll(_ENDING * 1000))
+    finally:
+        os.close(pidfd)
 
 
 @dataclass
@@ -219,6 +234,5 @@ class Lookers:
             report.failure(error)
 
     def _lost(self, source: _Source) -> None:
-        alive = proc.status(source.supervisor)
-        why = "was not read for too long" if alive is not None and alive.state != "Z" else "the session was killed"
+        why = "the session was killed" if _ends(source.supervisor) else "was not read for too long"
         self._problem(PyrootError(f"trace: process {source.supervisor} sends no more: {why}", "what was written so far is not all"))

@@ -50,6 +50,8 @@ class Door:
     """One session's door."""
 
     def __init__(self, core: _fast.Core) -> None:
+        # from here on: the signal of a socket would end a process that does not expect it
+        _fast.tap_listen()
         self.core = core
         self.link: Link | None = None
         self.asker = 0
@@ -74,7 +76,6 @@ class Door:
             tell(link, PyrootError(*refusal))
             link.close(0)
             return
-        _fast.tap_listen()
         self.link, self.asker, self.request, self.over = Link(end), pid, b"", False
 
     def ready(self) -> None:

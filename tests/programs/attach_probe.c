@@ -1,7 +1,7 @@
 /* A program to be looked at while it runs: does what each line of its input says, and answers with the line.
  *
  *   calls           a few calls of several kinds     threads N       N threads that wait for a byte each
- *   wake N          a byte for N of them             busy            calls until the next line comes (no answer before)
+ *   wake N          a byte for N of them             busy            large writes until the next line comes (no answer before)
  *   sleep           two seconds in nanosleep         child           a child that does the same as we, until it is killed
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -81,11 +81,14 @@ static void wake(int n)
 
 static void busy(void)
 {
+    static char large[100000];
     struct pollfd input = {0, POLLIN, 0};
-    struct stat st;
+    int fd = open("/dev/null", O_WRONLY);
 
     while (poll(&input, 1, 0) == 0)
-        stat("data", &st);
+        if (write(fd, large, sizeof large) < 0)
+            exit(9);
+    close(fd);
 }
 
 int main(void)
