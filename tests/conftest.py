@@ -19,8 +19,9 @@ from tests import helpers
 from tests.helpers import Result, ordinary_user
 from tests.oracle import sides
 from tests.rootfs_fixtures import busybox_root, debian_i386_root, debian_root, inside, made_root
+from tests.traced_guests import ground
 
-__all__ = ["busybox_root", "debian_i386_root", "debian_root", "made_root"]
+__all__ = ["busybox_root", "debian_i386_root", "debian_root", "ground", "made_root"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
