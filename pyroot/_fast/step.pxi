@@ -88,4 +88,7 @@ cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexc
     if path_buffer[0] != c'/' and step_opens(t, dirfd, path_buffer, n, mode, flags):
         stats.names += 1
         return TR_PASS
-    return text_walk(&W1, t, dirfd, path_buffer, n, mode)
+    W1.trusts = path_buffer[0] == c'/' and kernel_proves(t)
+    n = text_walk(&W1, t, dirfd, path_buffer, n, mode)
+    W1.trusts = False
+    return n
