@@ -1,5 +1,12 @@
 # One plain name, looked up in the working directory or below a descriptor: the kernel finds it there by itself, and nothing has to be
 # translated, unless the name is a mount point or a link that would be followed.  find, tar, rm, cp and grep name files this way.
+#
+# Several names from the working directory (ls -R, du, compilers) are left to the kernel, too, where a proof from there shows that none
+# is a link.  It is made from a descriptor of that directory, which is kept for a process that has its cwd for itself: so nobody
+# changes that but a chdir or fchdir of its own, which drop the descriptor, and it makes no other call before that one is over.
+
+cdef enum:
+    CWD_USES = 4             # so many paths are worth the descriptor
 
 cdef uint64_t proc_dev = 0       # of the host's /proc, which every view shows
 
@@ -28,6 +35,53 @@ cdef bint is_plain(View *v, const char *path, int n) noexcept nogil:
         return False
     bit = name_bit(path, n, &word)
     return v.names[word] & bit == 0
+
+cdef bint is_plain_way(View *v, const char *path, int n) noexcept nogil:
+    """Say whether a relative path has several names, no "..", and none that a mount point has in its path."""
+    cdef int i = 0, start, names = 0, word = 0
+    cdef uint64_t bit
+    while i < n:
+        start = i
+        while i < n and path[i] != c'/':
+            i += 1
+        if i - start > 255 or (i - start == 2 and path[start] == c'.' and path[start + 1] == c'.'):
+            return False
+        if i > start and not (i - start == 1 and path[start] == c'.'):
+            bit = name_bit(path + start, i - start, &word)
+            if v.names[word] & bit != 0:
+                return False
+            names += 1
+        i += 1
+    return names > 1
+
+cdef int cwd_held(Tracee *t) noexcept nogil:
+    """Return a descriptor of the tracee's working directory that stays ours, or -1."""
+    cdef char link[40]
+    if t.fs == NULL or t.fs.refs != 1 or t.fs.root != NULL:
+        return -1
+    if t.fs.cwd < 0:
+        t.fs.cwd_uses += 1
+        if t.fs.cwd_uses < CWD_USES:
+            return -1
+        snprintf(link, sizeof(link), b"/proc/%d/cwd", t.tid)
+        t.fs.cwd = c_open(link, O_PATH | O_DIRECTORY | O_CLOEXEC)
+        if t.fs.cwd >= fd_reserve:
+            fs_forget_cwd(t.fs)
+        t.fs.cwd_uses = 0
+    return t.fs.cwd
+
+cdef bint way_passes(Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
+    """Say the same as step_passes of a path of several names from the working directory."""
+    cdef int fd, error
+    if dirfd != AT_FDCWD or (mode != M_FOLLOW and mode != M_NOFOLLOW) or not openat2_works or W1.v.ambiguous or names_move():
+        return False
+    if not is_plain_way(W1.v, path, n):
+        return False
+    fd = cwd_held(t)
+    if fd < 0:
+        return False
+    error = prove(fd, path, mode == M_FOLLOW or path[n - 1] == c'/', False, NULL)
+    return error == 0 or error == -ENOENT or error == -ENOTDIR
 
 cdef int step_stat(Tracee *t, int dirfd, const char *path, c_stat *st) noexcept nogil:
     """lstat a name where the tracee's kernel would look it up."""
@@ -70,7 +124,7 @@ cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept no
         return -ESRCH
     if n <= 0:
         return TR_PASS
-    if path_buffer[0] != c'/' and step_passes(t, dirfd, path_buffer, n, mode):
+    if path_buffer[0] != c'/' and (step_passes(t, dirfd, path_buffer, n, mode) or way_passes(t, dirfd, path_buffer, n, mode)):
         stats.names += 1
         return TR_PASS
     if names_move():
