@@ -64,6 +64,18 @@ cdef int put_open(Tracee *t, Walk *w, open_how *how) noexcept nogil:
     edit.opens = True
     return 0
 
+cdef int open_way(Tracee *t, int dirfd, const open_how *given) noexcept nogil:
+    """Make the call an openat2 of the guest's own relative path (path_buffer) that meets no link."""
+    cdef open_how how = given[0]
+    t.tries = 0
+    edit_bytes(1, path_buffer, <int>strlen(path_buffer) + 1)
+    how.resolve = RESOLVE_NO_SYMLINKS
+    edit_bytes(2, &how, sizeof(open_how))
+    edit_value(3, sizeof(open_how))
+    edit_value(0, <uint64_t><int64_t>dirfd)
+    edit.opens = True
+    return finish_edit(t, R_CONT)
+
 cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint64_t flags = <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.nr == NR_creat else t.args[row.flags]
     cdef int dirfd = dir_argument(t, row.dirfd), outcome
@@ -82,6 +94,9 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     if outcome == -ESRCH:
         return R_DEAD
     note_writing(flags)
+    how_of_open(&opened, flags, t.args[row.flags + 1] if row.flags >= 0 else t.args[1])
+    if outcome == TR_WAY:
+        return open_way(t, dir_argument(t, row.dirfd), &opened)
     if W1.valid:
         if made_on_mount(&W1):
             return answer(t, made_errno(&W1, flags))
@@ -96,7 +111,6 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
                 if flags & O_NOFOLLOW:
                     edit_value(row.flags, flags & ~<uint64_t>O_NOFOLLOW)
     if edit.n == 0 and outcome >= 0 and may_meet_link(t, &W1):
-        how_of_open(&opened, flags, t.args[row.flags + 1] if row.flags >= 0 else t.args[1])
         error = put_open(t, &W1, &opened)
     elif W1.valid and W1.unproven:
         # (never: what lets the proof go lets the kernel make it)

@@ -36,8 +36,8 @@ cdef bint is_plain(View *v, const char *path, int n) noexcept nogil:
     bit = name_bit(path, n, &word)
     return v.names[word] & bit == 0
 
-cdef bint is_plain_way(View *v, const char *path, int n) noexcept nogil:
-    """Say whether a relative path has several names, no "..", and none that a mount point has in its path."""
+cdef int plain_names(View *v, const char *path, int n) noexcept nogil:
+    """Count the names of a relative path; 0 if one is ".." or one that a mount point has in its path."""
     cdef int i = 0, start, names = 0, word = 0
     cdef uint64_t bit
     while i < n:
@@ -45,14 +45,14 @@ cdef bint is_plain_way(View *v, const char *path, int n) noexcept nogil:
         while i < n and path[i] != c'/':
             i += 1
         if i - start > 255 or (i - start == 2 and path[start] == c'.' and path[start + 1] == c'.'):
-            return False
+            return 0
         if i > start and not (i - start == 1 and path[start] == c'.'):
             bit = name_bit(path + start, i - start, &word)
             if v.names[word] & bit != 0:
-                return False
+                return 0
             names += 1
         i += 1
-    return names > 1
+    return names
 
 cdef int cwd_held(Tracee *t) noexcept nogil:
     """Return a descriptor of the tracee's working directory that stays ours, or -1."""
@@ -75,7 +75,7 @@ cdef bint way_passes(Tracee *t, int dirfd, const char *path, int n, int mode) no
     cdef int fd, error
     if dirfd != AT_FDCWD or (mode != M_FOLLOW and mode != M_NOFOLLOW) or not openat2_works or W1.v.ambiguous or names_move():
         return False
-    if not is_plain_way(W1.v, path, n):
+    if plain_names(W1.v, path, n) < 2:
         return False
     fd = cwd_held(t)
     if fd < 0:
@@ -86,6 +86,9 @@ cdef bint way_passes(Tracee *t, int dirfd, const char *path, int n, int mode) no
 cdef int step_stat(Tracee *t, int dirfd, const char *path, c_stat *st) noexcept nogil:
     """lstat a name where the tracee's kernel would look it up."""
     cdef char link[320]
+    cdef int fd = cwd_held(t) if dirfd == AT_FDCWD else -1
+    if fd >= 0:
+        return -errno if fstatat(fd, path, st, AT_SYMLINK_NOFOLLOW) < 0 else 0
     if dirfd == AT_FDCWD:
         snprintf(link, sizeof(link), b"/proc/%d/cwd/%s", t.tid, path)
     else:
@@ -111,10 +114,37 @@ cdef bint step_opens(Tracee *t, int dirfd, const char *path, int n, int mode, ui
         return False
     if not step_passes(t, dirfd, path, n, mode):
         return False
-    if flags & (O_DIRECTORY | O_PATH) or mode == M_CREATE:
+    if flags & (O_DIRECTORY | O_PATH) or mode == M_CREATE or not is_text_name(path):
         return True
     result = step_stat(t, dirfd, path, &st)
     return result == -ENOENT or (result == 0 and st.st_dev != proc_dev)
+
+cdef bint is_text_name(const char *path) noexcept nogil:
+    """Say whether a text of /proc has the last name of the path."""
+    cdef const char *last = strrchr(path, c'/')
+    last = path if last == NULL else last + 1
+    return kind_of(last) != 0 or strcmp(last, b"unix") == 0
+
+cdef bint way_opens(Tracee *t, const char *path, int n, uint64_t flags) noexcept nogil:
+    """Say whether the kernel can open a relative path as it is, if it meets no link: where it lies need not be known."""
+    return (kernel_proves(t) and not W1.v.ambiguous and plain_names(W1.v, path, n) > 0 and (flags & O_PATH or not is_text_name(path))
+            and not way_with_link(path, n, False))
+
+cdef bint way_with_link(const char *path, int n, bint note) noexcept nogil:
+    """Say whether such an open has met a link in this path or in the directories on its way lately, or note that one has."""
+    cdef uint64_t h = FNV + 1
+    cdef int i = 0, start
+    while i < n:
+        start = i
+        while i < n and path[i] != c'/':
+            i += 1
+        h = hash_step(h, path + start, i - start)
+        if note and (i == n or memchr(path + i + 1, c'/', n - i - 1) == NULL):
+            links_seen[h & (LINKS_SEEN - 1)] = h
+        elif links_seen[h & (LINKS_SEEN - 1)] == h:
+            return True
+        i += 1
+    return False
 
 cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
     """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it."""
@@ -142,6 +172,11 @@ cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexc
     if path_buffer[0] != c'/' and step_opens(t, dirfd, path_buffer, n, mode, flags):
         stats.names += 1
         return TR_PASS
+    if path_buffer[0] != c'/':
+        if way_opens(t, path_buffer, n, flags):
+            return TR_WAY
+        if opening_again:
+            way_with_link(path_buffer, n, True)
     W1.trusts = path_buffer[0] == c'/' and kernel_proves(t)
     n = text_walk(&W1, t, dirfd, path_buffer, n, mode)
     W1.trusts = False
