@@ -16,9 +16,8 @@ FIXED = 20261122
 """Where the seeds of the short runs start: whether the suite passes is not a matter of luck."""
 
 
-RUNS = [pytest.param(name, 2.0, id=f"{name}-2.0") for name in sorted(FUZZERS) if name != "programs32"]
+RUNS = [pytest.param(name, 2.0, id=f"{name}-2.0") for name in sorted(FUZZERS)]
 RUNS += [pytest.param(name, 60.0, id=f"{name}-60.0", marks=pytest.mark.fuzz) for name in sorted(FUZZERS)]
-"""Mutated headers of 32-bit programs still find differences: they are for the long run until these are mended."""
 
 
 @pytest.mark.parametrize(("name", "seconds"), RUNS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -191,12 +192,13 @@ def test_heap_works_where_prctl_refuses_to_move_it(root: str, run_pyroot: Callab
     assert "[heap]" in result.stdout
 
 
-@pytest.mark.parametrize("handover", ["", "no"])
+@pytest.mark.parametrize("variables", [{}, {"PYROOT_NO_HANDOVER": "1"}, {"PYROOT_NO_HANDOVER": "1", "PYROOT_NO_SECCOMP": "1"}],
+                         ids=["one", "two", "two-without-filter"])  # fmt: skip
 @pytest.mark.parametrize("entry", [*ENTRIES, "pie x"])
-def test_pyroot_inside_pyroot(root: str, pyroot_words: list[str], entry: str, handover: str) -> None:
+def test_pyroot_inside_pyroot(root: str, pyroot_words: list[str], entry: str, variables: dict[str, str]) -> None:
     """The outer one serves both, or the loaders of both make room for each other."""
     words = ["-r", root, "-w", "/", "-b", "/proc", "-b", f"{root}/../host:/b", "-b", f"{root}/../host/file:/file"]
-    environment = {**helpers.pyroot_command()[1], **ENVIRONMENT, "PATH": "/usr/bin:/bin", "PYROOT_NO_HANDOVER": handover}
+    environment = {**helpers.pyroot_command()[1], **ENVIRONMENT, "PATH": "/usr/bin:/bin", **variables}
     result = helpers.run([*nested_words(pyroot_words, 1), *pyroot_words, *words, *f"/{entry} all".split()], environment=environment)
     if entry in ENTRIES:
         checked_lines(result, "pyroot")
@@ -249,9 +251,36 @@ def test_elf_file_of_the_wrong_kind_is_refused(same: Callable[..., Result], root
         assert result.stdout.count("execve = -") == len(damaged), result
 
 
+def test_program_from_before_gnu_stack_may_execute_what_it_may_read(same: Callable[..., Result], root: str) -> None:
+    """Without PT_GNU_STACK READ_IMPLIES_EXEC is set (elf_read_implies_exec): code in segments that are only readable runs."""
+    content = bytearray(Path(f"{root}/static").read_bytes())
+    offset, count = struct.unpack_from("<I", content, 28)[0], struct.unpack_from("<H", content, 44)[0]
+    for at in range(offset, offset + 32 * count, 32):
+        kind, flags = struct.unpack_from("<I20xI", content, at)
+        if kind == 0x6474E551:
+            struct.pack_into("<I", content, at, 0)
+        elif kind == 1 and flags == 5:
+            struct.pack_into("<I", content, at + 24, 4)
+    path = Path(f"{root}/w/old")
+    path.write_bytes(content)
+    path.chmod(0o755)
+    assert "exec argv=" in same("/w/old").stdout
+
+
 def test_personality_decides_what_uname_says(same: Callable[..., Result], root: str) -> None:
     shutil.copy(compiled("machine.c", "machine32", "-m32", "-static"), f"{root}/machine32")
     assert same("/machine32").stdout.splitlines()[-1] == "i686"
+    assert same("/machine32", "room").stdout == "room 1\n", "the arena divides the address space"
+
+
+@pytest.mark.parametrize("machine", [3, 6])
+def test_both_machines_of_the_kernel_run(same: Callable[..., Result], root: str, machine: int) -> None:
+    """EM_386 and EM_486 (elf_check_arch_ia32)."""
+    whole = Path(f"{root}/static").read_bytes()
+    path = Path(f"{root}/w/machine-{machine}")
+    path.write_bytes(whole[:18] + bytes([machine, 0]) + whole[20:])
+    path.chmod(0o755)
+    assert "exec argv=" in same(f"/w/machine-{machine}").stdout
 
 
 def test_heap_and_address_space_are_a_32_bit_program_s(root: str, run_pyroot: Callable[..., Result]) -> None:

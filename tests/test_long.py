@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
-from tests.oracle.build import BuildError, compile_program, guest_programs
-from tests.twins import Twins
+from tests.oracle.build import compile_program
+from tests.twins import Twins, put_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,10 +35,6 @@ def own(path: str) -> None:
 @pytest.fixture(params=["short", "deep"])
 def ground(request: pytest.FixtureRequest, run_pyroot: Callable[..., Result]) -> Iterator[Twins]:
     """Make a root with the interpreter; in the deep case its own host path has 3,200 bytes."""
-    try:
-        programs = guest_programs()
-    except BuildError as error:
-        pytest.skip(f"the oracle's guest programs cannot be compiled: {error}")
     top = tempfile.mkdtemp(prefix="pyroot-long-")
     os.chmod(top, 0o755)
     base = top + (DEEP if request.param == "deep" else "")
@@ -46,10 +42,9 @@ def ground(request: pytest.FixtureRequest, run_pyroot: Callable[..., Result]) ->
         os.makedirs(f"{base}/{name}")
     for name in ("root", "root/tmp", "host"):
         own(f"{base}/{name}")
-    for name, content in (("ops", "ops"), ("mine", "ops"), ("dynamic", "dynamic"), ("lib/ld-musl-x86_64.so.1", "libc")):
-        with open(f"{base}/root/{name}", "wb") as file:
-            file.write(programs[content])
-        os.chmod(f"{base}/root/{name}", 0o755)
+    programs = {"ops": "ops", "mine": "ops", "dynamic": "dynamic", "lib/ld-musl-x86_64.so.1": "libc"}
+    put_programs(f"{base}/root", programs)
+    for name in programs:
         own(f"{base}/root/{name}")
     with open(f"{base}/root/script", "w") as text:
         text.write("#!/ops from-script\n")
@@ -169,9 +164,7 @@ def many(guest_directory: str, run_pyroot: Callable[..., Result]) -> Twins:
         with open(f"{host}/number", "w") as file:
             file.write(f"{i}\n")
         bindings.append((host, guest))
-    with open(f"{guest_directory}/root/ops", "wb") as program:
-        program.write(guest_programs()["ops"])
-    os.chmod(f"{guest_directory}/root/ops", 0o755)
+    put_programs(f"{guest_directory}/root", {"ops": "ops"})
     return Twins(guest_directory, f"{guest_directory}/root", run_pyroot, bindings)
 
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
-from tests.oracle.build import BuildError, guest_programs
-from tests.twins import ENVIRONMENT, Twins, may_chroot
+from tests.twins import ENVIRONMENT, Twins, may_chroot, put_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,21 +28,15 @@ if TYPE_CHECKING:
 @pytest.fixture
 def ground(run_pyroot: Callable[..., Result]) -> Iterator[Twins]:
     """Make a root that holds another one, ``/jail``, with the interpreter in both."""
-    try:
-        programs = guest_programs()
-    except BuildError as error:
-        pytest.skip(f"the oracle's guest programs cannot be compiled: {error}")
     top = tempfile.mkdtemp(prefix="pyroot-nested-")
     os.chmod(top, 0o755)
     for name in ("root/jail/bound", "root/jail/sub/deep", "root/jail/proc", "root/jail/lib", "root/proc", "root/other", "host/inner",
                  "root/closed", "root/lib", "root/bare"):
         os.makedirs(f"{top}/{name}")
-    for name, content in (("root/ops", "ops"), ("root/jail/ops", "ops"), ("root/jail/dynamic", "dynamic"),
-                          ("root/jail/lib/ld-musl-x86_64.so.1", "libc"), ("root/dynamic", "dynamic"), ("root/bare/dynamic", "dynamic"),
-                          ("root/lib/ld-musl-x86_64.so.1", "libc")):
-        with open(f"{top}/{name}", "wb") as file:
-            file.write(programs[content])
-        os.chmod(f"{top}/{name}", 0o755)
+    put_programs(f"{top}/root", {
+        "ops": "ops", "jail/ops": "ops", "jail/dynamic": "dynamic", "jail/lib/ld-musl-x86_64.so.1": "libc", "dynamic": "dynamic",
+        "bare/dynamic": "dynamic", "lib/ld-musl-x86_64.so.1": "libc",
+    })
     for name, content in (("root/file", "outer"), ("root/jail/file", "inner"), ("host/file", "bound"),
                           ("root/jail/script", "#!/ops from-script\n"), ("root/script", "#!/nowhere\n")):
         with open(f"{top}/{name}", "w") as text:

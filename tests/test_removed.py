@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
-from tests.oracle.build import BuildError, guest_programs
-from tests.twins import Twins
+from tests.twins import Twins, put_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,16 +24,10 @@ if TYPE_CHECKING:
 @pytest.fixture
 def ground(run_pyroot: Callable[..., Result]) -> Iterator[Twins]:
     """Make a root where one host directory is seen at two places, with the interpreter."""
-    try:
-        programs = guest_programs()
-    except BuildError as error:
-        pytest.skip(f"the oracle's guest programs cannot be compiled: {error}")
     top = tempfile.mkdtemp(prefix="pyroot-removed-")
-    for name in ("root/proc", "root/one/in", "root/two", "root/top", "host/inner"):
+    for name in ("root/proc", "root/one/in", "root/two", "root/top", "root/shut/in", "host/inner"):
         os.makedirs(f"{top}/{name}")
-    with open(f"{top}/root/ops", "wb") as file:
-        file.write(programs["ops"])
-    os.chmod(f"{top}/root/ops", 0o755)
+    put_programs(f"{top}/root", {"ops": "ops"})
     for directory, _names, files in os.walk(top):
         os.chmod(directory, 0o755)
         for path in (directory, *(f"{directory}/{name}" for name in files)):
@@ -113,3 +106,40 @@ def test_descriptor_of_open_tree_knows_the_place_that_it_was_opened_by(ground: T
     lines = ground.answers('=9 open_tree -100 "/two" 0', 'chdir "/proc/self/fd/3"', "getcwd >text:200 200", "fchdir %9",
                            "getcwd >text:200 200", 'openat %9 ".." 0x10000 0', "fchdir 4", "getcwd >text:200 200")
     assert [line for line in lines if line.startswith("getcwd")] == ['getcwd = 5 "/two\\x00"'] * 2 + ['getcwd = 2 "/\\x00"']
+
+
+@pytest.fixture
+def inner(ground: Twins) -> Twins:
+    """Bind a directory of the root itself, so that guests may close the way to it, or remove it."""
+    ground.bindings.append((f"{ground.root}/shut/in", "/in"))
+    return ground
+
+
+def test_binding_whose_way_is_closed_stays_open(inner: Twins) -> None:
+    """Also for names that begin in it: a mount needs no way to what it shows."""
+    calls = ('open "." 0 0', 'stat "x" >stat', 'mkdir "made" 0755', 'openat %9 "./made/.." 0x10000 0', 'stat "/in/made" >stat')
+    lines = inner.answers('=9 open "/in" 0x10000 0', 'chdir "/in"', 'chmod "/shut" 0600', *calls, 'rmdir "made"', 'chmod "/shut" 0755')
+    assert lines[3:7] == ["open = 4", "stat = -2", "mkdir = 0", "openat = 5"]
+
+
+def test_binding_whose_own_directory_was_removed_is_still_a_place(inner: Twins) -> None:
+    lines = inner.answers('rmdir "/shut/in"', '=9 open "/in" 0x210000 0', 'newfstatat %9 "../in" >stat 0', 'newfstatat %9 "../top" >stat 0',
+                          "fchdir %9", "getcwd >text:200 200", 'stat "../top" >stat', 'open "new" 0x41 0644')
+    assert lines[0] == "rmdir = 0"
+    assert lines[2].startswith("newfstatat = 0")
+    assert lines[5] == "getcwd = -2"
+
+
+@pytest.mark.parametrize("first", ["/shut/in", "/in"])
+def test_duplicate_knows_the_place_of_its_original(inner: Twins, first: str) -> None:
+    """Also when the original is closed, and another descriptor shows the same directory at another place."""
+    second = "/in" if first == "/shut/in" else "/shut/in"
+    lines = inner.answers(f'=1 open "{first}" 0x210000 0', f'=2 open "{second}" 0x210000 0', "fcntl %2 0 20",
+                          'readlink "/proc/self/fd/20" >text:9 9', "fcntl %1 0 30", "close %1", 'readlink "/proc/self/fd/30" >text:9 9')
+    assert [line.split()[3] for line in lines if line.startswith("readlink")] == [f'"{second}"', f'"{first}"']
+
+
+def test_mount_point_is_listed_by_a_directory_that_may_only_be_read(ground: Twins) -> None:
+    ground.bindings.append((f"{ground.top}/host", "/top/more"))
+    lines = ground.answers('=9 open "/top" 0x10000 0', "fchmod %9 0600", "list %9 4096", "fchmod %9 0755")
+    assert '"more:4"' in lines[2]

@@ -8,8 +8,11 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests import helpers
 from tests.oracle import nested, sides
+from tests.oracle.build import BuildError, guest_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,18 @@ def may_chroot() -> None:
     os.umask(0o022)
     nested.become_user_with_chroot(helpers.NOBODY)
     sides.no_new_privileges()
+
+
+def put_programs(root: str, names: dict[str, str]) -> None:
+    """Put guest programs of the oracle (name below ``root``: which one) there; skip the test where they cannot be compiled."""
+    try:
+        programs = guest_programs()
+    except BuildError as error:
+        pytest.skip(f"the oracle's guest programs cannot be compiled: {error}")
+    for name, which in names.items():
+        with open(f"{root}/{name}", "wb") as file:
+            file.write(programs[which])
+        os.chmod(f"{root}/{name}", 0o755)
 
 
 @dataclass
@@ -63,6 +78,8 @@ class Twins:
             sides.mount(root, root, None, sides.MS_BIND)
             for host, guest in self.bindings:
                 source = copy + host.removeprefix(self.top) if host.startswith(self.top) else host
+                if not os.path.lexists(root + guest):
+                    os.mkdir(root + guest)
                 sides.mount(source, root + guest, None, sides.MS_BIND | sides.MS_REC)
             nested.make_topmost(root)
             if right:

@@ -259,7 +259,7 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     plan.compat = chain.compat
     plan.info.arena_addr = LOADER_ARENA
     if chain.compat:
-        plan.info.arena_addr = ARENA32
+        plan.info.arena_addr = LOADER32_ARENA
     plan.info.arena_size = ARENA_SIZE
     if is_proc(chain.host, <int>strlen(chain.host)):
         # a descriptor of the guest that the exec may close: ours stays until the loader is through

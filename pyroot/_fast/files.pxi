@@ -117,6 +117,7 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
 
 cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     cdef int result
+    cdef bint closed = False
     cdef c_stat st
     w.pid = t.tgid
     w.tid = t.tid
@@ -133,7 +134,9 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
             return TR_PASS
         if result < 0:
             return result
-    result = walk_path(w, path, n, mode)
+        closed = w.bi > 0 and binding_closed(w.v, w.bi)
+    # (the proof begins at the binding and does not see that the way down to it is closed)
+    result = -EACCES if closed else walk_path(w, path, n, mode)
     if result == 0 and w.last == LAST_DOTDOT and w.bi >= 0 and w.dfd < 0 and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
         result = -errno
     if result == -EACCES:

@@ -122,6 +122,9 @@ cdef int elf32_read(Program *p, int fd) noexcept nogil:
     count = head[44] | head[45] << 8
     if (etype != 2 and etype != 3) or size != 32 or count < 1 or count > 65536 // 32:
         return -ENOEXEC
+    if count > 64 and c_pread(fd, ph, 1, <uint64_t>offset + count * 32 - 1) != 1:
+        # the kernel reads all of them before it looks at one
+        return -ENOEXEC
     for i in range(0, count, 64):
         batch = count - i if count - i < 64 else 64
         if c_pread(fd, ph, batch * 32, <uint64_t>offset + i * 32) != batch * 32:

@@ -310,7 +310,7 @@ cdef extern from "loader.h" nogil:
         LOADER32_INFO, LOADER32_REPORT, LOADER32_STRIDE
     unsigned long long LOADER_STUBS "(LOADER_STUBS + pyroot_shift)"
     unsigned long long LOADER_TEXT "(LOADER_TEXT + pyroot_shift)"
-    unsigned int LOADER32_TEXT
+    unsigned int LOADER32_TEXT, LOADER32_ARENA, LOADER32_ARENA_ASIDE
     unsigned long long LOADER_INFO "(LOADER_INFO + pyroot_shift)"
     unsigned long long LOADER_ARENA "(LOADER_ARENA + pyroot_shift)"
     unsigned long long LOADER_END "(LOADER_END + pyroot_shift)"
@@ -351,4 +351,4 @@ cdef extern from "<errno.h>" nogil:
 
 cdef extern from "tables.h" nogil:
     enum:
-        NR_sendmsg, NR_sched_setaffinity, NR_getdents, NR_getdents64, NR_wait4, NR_waitid, NR_rt_sigaction, NR_futex
+        NR_sendmsg, NR_sched_setaffinity, NR_getdents, NR_getdents64, NR_wait4, NR_waitid, NR_rt_sigaction, NR_futex, NR_kcmp

@@ -90,6 +90,32 @@ cdef int record_put(const Listing *l, char *to, int room, const char *name, int 
     to[18 if l.wide else size - 1] = <char>kind
     return size
 
+cdef bint list_holds(int d, const char *name) noexcept nogil:
+    """Say whether the host directory has a name; one that may be read but not searched is read."""
+    cdef char buffer[4096]
+    cdef char link[48]
+    cdef c_stat st
+    cdef uint16_t size
+    cdef int used = 1, at, copy
+    cdef bint found = False
+    if fstatat(d, name, &st, AT_SYMLINK_NOFOLLOW) == 0:
+        return True
+    if errno != EACCES:
+        return errno != ENOENT
+    # (through /proc, since "." of the descriptor is a search, too)
+    snprintf(link, sizeof(link), b"/proc/self/fd/%d", d)
+    copy = c_open(link, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    while copy >= 0 and used > 0 and not found:
+        used = <int>c_syscall(NR_getdents64, copy, buffer, <int>sizeof(buffer))
+        at = 0
+        while at < used and not found:
+            memcpy(&size, buffer + at + 16, 2)
+            found = strcmp(buffer + at + 19, name) == 0
+            at += size
+    if copy >= 0:
+        c_close(copy)
+    return found or copy < 0
+
 cdef int list_tail(const Listing *l, int64_t at, int room) noexcept nogil:
     """Fill list_buffer with the names behind the host's own, from position ``at`` on; return the bytes or -errno."""
     cdef View *v = W1.v
@@ -106,7 +132,7 @@ cdef int list_tail(const Listing *l, int64_t at, int room) noexcept nogil:
         if l.tail + k <= at or k >= LIST_MOST:
             continue
         start = bind_name(v, i)
-        if fstatat(l.d, v.b[i].guest + start, &st, AT_SYMLINK_NOFOLLOW) == 0 or errno != ENOENT or c_fstat(v.b[i].fd, &st) < 0:
+        if list_holds(l.d, v.b[i].guest + start) or c_fstat(v.b[i].fd, &st) < 0:
             continue
         size = record_put(l, list_buffer + used, room - used, v.b[i].guest + start, v.b[i].guestlen - start, st.st_ino,
                           l.tail + k if l.shared else l.end, st.st_mode >> 12 & 15)

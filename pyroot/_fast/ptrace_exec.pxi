@@ -54,6 +54,9 @@ cdef void loader_stop(Tracee *t, int sig, int event) noexcept nogil:
             # the code at the start of a 32-bit guest's arena
             loader_end(t, info.sp, 4)
             return
+        if info.op == INFO_ENTRY and t.mm.loading and not session.seccomp:
+            if reg_load_call(t, &op) == -ESRCH or loader_call(t) == R_DEAD:
+                return
         sig = 0
     elif event == PTRACE_EVENT_SECCOMP and t.mm.loading:
         # the 32-bit loader, which has something to say

@@ -26,7 +26,6 @@ cdef enum:
     MARK_EXEMPT = 0x1000     # (added to filter_mark) the loader's and the return stubs' calls
     MARK_STRICT = 0x2000     # what strict mode does not allow
     MARK_GUEST = 0xc000      # in the place of a guest's mark that is one of these
-    ARENA32 = 0xd0000000     # where 32-bit programs get their arena, if it is free: filters know it across an execve
 
 cdef uint32_t RET_ALLOW_ = 0x7fff0000, RET_TRACE_ = 0x7ff00000, RET_ACTION_ = 0xffff0000
 
@@ -83,9 +82,9 @@ cdef void filter_range(int at, uint32_t start, uint32_t end, int exempt) noexcep
 
 cdef int filter_common(Tracee *t, int at) noexcept nogil:
     """Write the end that all verdicts share (verdict in the accumulator); return where it ends, or 0 if there is no room."""
-    cdef uint32_t low = <uint32_t>t.mm.low if t.mm.low != 0 else <uint32_t>ARENA32
-    cdef int exempt = at + 24, out = at + 25, i386 = at + 16
-    if at + 27 > FILTER_MAX:
+    cdef uint32_t low = <uint32_t>t.mm.low if t.mm.low != 0 else <uint32_t>LOADER32_ARENA
+    cdef int exempt = at + 26, out = at + 27, i386 = at + 16
+    if at + 29 > FILTER_MAX:
         return 0
     # a computed RET_TRACE must not have a mark of ours
     filter_set(at, 0x07, 0, 0, 0)                                             # X = verdict
@@ -104,9 +103,10 @@ cdef int filter_common(Tracee *t, int at) noexcept nogil:
     filter_set(at + 15, BPF_JA, 0, 0, out - at - 16)
     filter_set(i386, 0x20, 0, 0, 8)
     filter_range(i386 + 1, LOADER32_TEXT, LOADER32_INFO, exempt)
-    filter_range(i386 + 3, ARENA32, ARENA32 + ARENA_SIZE, exempt)
-    filter_range(i386 + 5, low, low + ARENA_SIZE, exempt)
-    filter_set(at + 23, BPF_JA, 0, 0, out - at - 24)
+    filter_range(i386 + 3, LOADER32_ARENA, LOADER32_ARENA + ARENA_SIZE, exempt)
+    filter_range(i386 + 5, LOADER32_ARENA_ASIDE, LOADER32_ARENA_ASIDE + ARENA_SIZE, exempt)
+    filter_range(i386 + 7, low, low + ARENA_SIZE, exempt)
+    filter_set(i386 + 9, BPF_JA, 0, 0, out - i386 - 10)
     filter_set(exempt, BPF_RET_K, 0, 0, RET_TRACE_ | (filter_mark + MARK_EXEMPT))
     filter_set(out, 0x87, 0, 0, 0)                                            # verdict = X
     filter_set(out + 1, BPF_RET_A, 0, 0, 0)

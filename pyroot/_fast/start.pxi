@@ -4,6 +4,7 @@
 
 cdef enum:
     FDS = 8192
+    KCMP_FILE_ = 0
 
 cdef struct FdNote:
     int tgid, fd
@@ -34,7 +35,7 @@ cdef int fd_binding(View *v, Tracee *t, int fd) noexcept nogil:
     cdef uint64_t file
     cdef FdNote *e
     cdef Opened *first
-    cdef int i, found = -1
+    cdef int i, same, found = -1
     if not v.ambiguous or t == NULL:
         return -1
     file = fd_file(t.tid, fd)
@@ -42,12 +43,18 @@ cdef int fd_binding(View *v, Tracee *t, int fd) noexcept nogil:
     if e.tgid == t.tgid and e.fd == fd and e.file == file:
         return e.bind
     first = view_opened(v, file)
-    if first != NULL and first.file == file:
-        return first.bind
     for i in range(FDS):
-        if fd_notes[i].tgid == t.tgid and fd_notes[i].file == file:
+        if fd_notes[i].tgid != t.tgid or fd_notes[i].file != file:
+            continue
+        same = <int>c_syscall(NR_kcmp, t.tid, t.tid, KCMP_FILE_, fd, fd_notes[i].fd)
+        if same == 0:
             found = fd_notes[i].bind
-    return found
+            fd_remember(t.tgid, fd, file, found)
+            return found
+        if found < 0 or same < 0 or fd_file(t.tid, fd_notes[i].fd) != file:
+            # another open file is not the original; one that has been closed may have been
+            found = fd_notes[i].bind
+    return first.bind if first != NULL and first.file == file else found
 
 cdef void fd_inherit(View *v, int parent, int child) noexcept nogil:
     cdef int i
@@ -81,6 +88,9 @@ cdef int walk_to_text(Walk *w, const char *link, char *text, int n, int prefer) 
     if n > 10 and memcmp(text + n - 10, b" (deleted)", 10) == 0:
         if fstatat(AT_FDCWD, link, &a, 0) == 0 and not (fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev
                                                        and a.st_ino == b.st_ino):
+            k = view_gone(w.v, &a, prefer)
+            if k > 0:
+                return walk_to_guest(w, w.v.b[k].guest, w.v.b[k].guestlen)
             k = walk_to_host(w, text, n - 10, prefer)
             if k < 0:
                 return k

@@ -361,6 +361,21 @@ cdef void view_removed(View *v, uint64_t host) noexcept nogil:
     if changed:
         view_rebuild(v)
 
+cdef bint binding_removed(const Bind *b) noexcept nogil:
+    """Say whether a binding's own host side was removed, by its host text, which leads through our descriptor then."""
+    cdef c_stat st
+    return starts(b.host, b"/proc/") and c_fstat(b.fd, &st) == 0 and st.st_nlink == 0
+
+cdef int view_gone(View *v, const c_stat *st, int prefer) noexcept nogil:
+    """Return the binding whose own host side was removed and is this directory; 0 if there is none."""
+    cdef c_stat own
+    cdef int i, found = 0
+    for i in range(1, v.n):
+        if starts(v.b[i].host, b"/proc/") and c_fstat(v.b[i].fd, &own) == 0:
+            if own.st_dev == st.st_dev and own.st_ino == st.st_ino and (found == 0 or i == prefer):
+                found = i
+    return found
+
 cdef bint moved_prefix(char **text, int *n, const char *old, int oldlen, const char *new, int newlen) noexcept nogil:
     cdef char *p
     if n[0] < oldlen or oldlen == 0 or memcmp(text[0], old, oldlen) != 0:

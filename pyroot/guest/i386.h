@@ -6,15 +6,16 @@
 #ifndef PYROOT_GUEST_I386_H
 #define PYROOT_GUEST_I386_H
 
-#define ARCH_ELF_MACHINE    3               /* EM_386 */
+#define ARCH_ELF_MACHINE(m) ((m) == 3 || (m) == 6)  /* EM_386, EM_486 */
 #define ARCH_TASK_SIZE      0xffffe000ul
 #define ARCH_STACK_TOP      0xffffe000ul    /* end of the stack without randomisation */
 #define ARCH_PIE_BASE       0x56555000ul    /* ELF_ET_DYN_BASE */
 #define ARCH_BRK_BASE       0x56555000ul
 #define ARCH_PIE_RANDOM     8               /* bits of pages; default of vm.mmap_rnd_compat_bits */
 #define ARCH_OPEN_FLAGS     0100000         /* O_LARGEFILE: programs may be larger than 2 GiB here too */
+#define ARCH_OLD_PROGRAMS   1               /* there are programs without PT_GNU_STACK that rely on it */
 #define ARCH_ARENA_LOW      0x80000000ul    /* below it the kernel uses the old layout */
-#define ARCH_ARENA_ASIDE    0xd0000000ul
+#define ARCH_ARENA_STACK    0x4000000ul     /* greatest limit of the stack with which it leaves the arena room */
 #define ARCH_ARENA_PROT     PROT_EXEC               /* the return code lies in the slots */
 
 #define SYS_close           6

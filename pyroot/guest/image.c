@@ -37,7 +37,7 @@ static void read_headers(struct image *image)
     if (got < (long)sizeof(*header))
         fail(LOADER_FAIL_HEADER, got < 0 ? got : -ENOEXEC);
     size = (word)header->phnum * sizeof(struct segment);
-    if (*(const u32 *)header->ident != 0x464c457f || header->machine != ARCH_ELF_MACHINE ||
+    if (*(const u32 *)header->ident != 0x464c457f || !ARCH_ELF_MACHINE(header->machine) ||
         (header->type != ET_EXEC && header->type != ET_DYN) ||
         header->phentsize != sizeof(struct segment) || size == 0 || size > PHDRS_MAX)
         fail(LOADER_FAIL_HEADER, -ENOEXEC);
@@ -84,7 +84,7 @@ static void measure_segment(struct image *image, const struct segment *segment, 
 static void measure_image(struct image *image, word page)
 {
     image->phdr = image->end_code = image->start_data = image->end_data = image->end = 0;
-    image->has_interp = image->exec_stack = 0;
+    image->has_interp = image->exec_stack = image->says_stack = 0;
     image->start_code = image->low = ~0ul;
     image->high = 0;
     image->align = page;
@@ -95,8 +95,10 @@ static void measure_image(struct image *image, word page)
             measure_segment(image, segment, page);
         else if (segment->type == PT_INTERP)
             image->has_interp = 1;
-        else if (segment->type == PT_GNU_STACK)
+        else if (segment->type == PT_GNU_STACK) {
             image->exec_stack = (segment->flags & PF_X) != 0;
+            image->says_stack = 1;
+        }
     }
     if (image->high <= image->low)
         fail(LOADER_FAIL_HEADER, -ENOEXEC);
@@ -209,6 +211,16 @@ static void map_segment(const struct image *image, const struct segment *segment
     }
 }
 
+/* A program from before PT_GNU_STACK: it may execute its stack and all that it may read (elf_read_implies_exec). */
+static void allow_execution(struct image *image)
+{
+    long now = sys3(SYS_personality, 0xffffffff, 0, 0);
+
+    image->exec_stack = 1;
+    if (!is_error(now))
+        sys3(SYS_personality, now | READ_IMPLIES_EXEC, 0, 0);
+}
+
 /* Load an ELF file; afterwards the addresses in `image` are those in memory and header/segments are invalid. */
 void map_image(struct image *image, const char *path, int is_program, const struct stack *stack)
 {
@@ -221,6 +233,8 @@ void map_image(struct image *image, const char *path, int is_program, const stru
         fail(LOADER_FAIL_HEADER, -ENOEXEC);
     if (!is_program)
         image->has_interp = 0;
+    else if (ARCH_OLD_PROGRAMS && !image->says_stack)
+        allow_execution(image);
     place_image(image, stack, page);
     for (u16 i = 0; i < image->phnum; i++)
         if (image->segments[i].type == PT_LOAD)

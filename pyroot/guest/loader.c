@@ -43,14 +43,20 @@ static word map_arena_at(word address, int flags)
 #if defined(__i386__)
 /* Map the arena where the kernel wants it, behind program and interpreter, so that it takes nobody's place. In the old
  * layout, where mappings grow upwards from below the heap of a position-independent program, it goes out of the way.
- * The supervisor's wish counts if that place is free: seccomp filters of guests know it. */
+ * The supervisor's wish counts if that place is free: seccomp filters of guests know it. It lies in the gap below the stack,
+ * where the kernel maps nothing, so that the guest's own room stays in one piece; a stack that may become large needs the
+ * gap, and then the arena lies aside, which filters know, too. */
 static word map_arena(void)
 {
     static const u8 leave[] = {LOADER32_LEAVE};
-    word got = map_arena_at(INFO->arena_addr, 0), aside;
+    u64 limit[2] = {~0ull, 0};
+    word got, aside;
+
+    sys6(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)limit, 0, 0);
+    got = map_arena_at(limit[0] <= ARCH_ARENA_STACK ? INFO->arena_addr : LOADER32_ARENA_ASIDE, 0);
 
     if (got < ARCH_ARENA_LOW) {
-        aside = map_arena_at(ARCH_ARENA_ASIDE, 0);
+        aside = map_arena_at(LOADER32_ARENA_ASIDE, 0);
         sys3(SYS_munmap, got, INFO->arena_size, 0);
         got = aside;
     }

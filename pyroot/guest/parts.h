@@ -48,9 +48,11 @@ typedef unsigned long word;                 /* what a register holds: an address
 #define PR_SET_NAME         15
 #define PR_SET_MM           35
 #define PR_SET_MM_MAP       14
+#define RLIMIT_STACK        3
 #define RLIMIT_NOFILE       7
 #define GRND_NONBLOCK       1
 #define ADDR_NO_RANDOMIZE   0x0040000
+#define READ_IMPLIES_EXEC   0x0400000
 
 /* ELF */
 #define ET_EXEC 2
@@ -100,7 +102,7 @@ struct image {
     const struct elf_header *header;
     const struct segment *segments;
     u16 type, phnum;
-    u8 has_interp, exec_stack;
+    u8 has_interp, exec_stack, says_stack;   /* the last: there is a PT_GNU_STACK */
     word low, high, align;                   /* page-aligned span of all PT_LOAD, greatest alignment */
     word bias, entry, phdr;
     word start_code, end_code, start_data, end_data, end;

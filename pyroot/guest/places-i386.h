@@ -18,6 +18,8 @@
 #define LOADER32_END        0x150000
 #define LOADER32_STRIDE     0x60000         /* where the loader of a pyroot inside a pyroot lies, behind that one's */
 #define LOADER32_BRK        0x3a000000      /* heap of last resort, where PR_SET_MM_MAP is refused */
+#define LOADER32_ARENA      0xf8000000      /* where programs get their arena, if it is free: just above the mmaps */
+#define LOADER32_ARENA_ASIDE 0xd0000000     /* ... and where the stack may grow by more than 64 MiB */
 #define LOADER32_REPORT     183             /* number (getcwd) of the call that tells the arena's address: the last one */
 
 /* The code at the start of the arena. In: eax 91 (munmap), ebx and ecx what to unmap, esp the guest's stack pointer, the

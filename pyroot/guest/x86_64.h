@@ -7,7 +7,7 @@
 #ifndef PYROOT_GUEST_X86_64_H
 #define PYROOT_GUEST_X86_64_H
 
-#define ARCH_ELF_MACHINE    62              /* EM_X86_64 */
+#define ARCH_ELF_MACHINE(m) ((m) == 62)     /* EM_X86_64 */
 #define ARCH_TASK_SIZE      0x7ffffffff000ull
 #define ARCH_STACK_TOP      0x7ffffffff000ull   /* end of the stack without randomisation */
 #define ARCH_PIE_BASE       0x555555554000ull   /* ELF_ET_DYN_BASE */
@@ -15,6 +15,7 @@
 #define ARCH_PIE_RANDOM     28              /* bits of pages; default of vm.mmap_rnd_bits */
 #define ARCH_OPEN_FLAGS     0
 #define ARCH_ARENA_PROT     0
+#define ARCH_OLD_PROGRAMS   0
 
 #define SYS_close           3
 #define SYS_mmap            9
