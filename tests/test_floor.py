@@ -44,6 +44,8 @@ PER_CALL: dict[str, dict[str, int]] = {
     "fstat-empty-path": NAME,
     "stat-relative": NAME_FOLLOWED,
     "stat-dirfd": NAME_FOLLOWED,
+    "stat-way": {**NAME, "openat2": 1},
+    "open-relative": OPENED,
     "getcwd": {"wait4": 1, "ptrace": 4, "readlink": 1, "process_vm_writev": 1},
     "chdir": DIRECTORY,    # the proof's descriptor is what the call is made through (moving.pxi)
     "mkdir+rmdir": {**{kind: 2 * n for kind, n in REWRITTEN.items()}, "close": 1},
