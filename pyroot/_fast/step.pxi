@@ -174,6 +174,7 @@ cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexc
         return TR_PASS
     if path_buffer[0] != c'/':
         if way_opens(t, path_buffer, n, flags):
+            stats.names += 1
             return TR_WAY
         if opening_again:
             way_with_link(path_buffer, n, True)
