@@ -409,7 +409,7 @@ cdef int first_plan(Tracee *t, bytes exe) except? -1000:
     result = file_walk(t, AT_FDCWD, path_buffer, n, M_FOLLOW)
     if result < 0:
         return result
-    result = exec_place(&W1, t)
+    result = exec_place(&W1, -1)
     if result == 0:
         result = exec_chain(t, path, False, False)
     if result == 0:

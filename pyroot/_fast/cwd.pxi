@@ -95,7 +95,7 @@ cdef int exe_text(Exe *exe, bint same_view, char *to) noexcept nogil:
         snprintf(link, sizeof(link), b"/proc/self/fd/%d", exe.fd)
         n = c_readlink(link, text, PATHMAX - 1)
         if n > 0 and text[0] == c'/' and not (n == <ssize_t>strlen(exe.host) and memcmp(text, exe.host, n) == 0):
-            got = guest_text(text, <int>n, -1, to)
+            got = guest_text(text, <int>n, exe.bind if same_view else -1, to)
     if got > 0:
         return got
     if not same_view:

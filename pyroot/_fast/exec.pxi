@@ -15,6 +15,7 @@ cdef struct Chain:           # the walk over one exec
     char head[HEAD]          # of a script; script_line cuts it up
     char host[PATHMAX]
     char guest[BUF + 16]
+    int bind                 # that shows it there, -1 if nobody knows
     char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
     int place                # O_PATH descriptor of the ELF program, -1 if none is kept
     bint by_fd               # execveat of a descriptor
@@ -24,18 +25,19 @@ cdef struct Chain:           # the walk over one exec
 cdef Chain chain
 cdef bint comm_from_file = True      # Linux 6.14: the task name of a program started by descriptor is that of its file
 
-cdef int exec_place(Walk *w, Tracee *t) noexcept nogil:
-    """Note the host path and the guest's name of the file that the walk found."""
+cdef int exec_place(Walk *w, int prefer) noexcept nogil:
+    """Note the host path and the guest's name (in the binding ``prefer`` if several show it) of the file that the walk found."""
     cdef char text[PATHMAX]
     cdef ssize_t n
     cdef int k
     if w.hlen >= PATHMAX:
         return -ENAMETOOLONG
     memcpy(chain.host, w.h, w.hlen + 1)
+    chain.bind = prefer
     if (is_proc(w.h, w.hlen) and not w.held) or w.bi < 0:
         n = c_readlink(w.h, text, PATHMAX - 1)
         if n > 0:
-            k = guest_text(text, <int>n, -1, link_text) if text[0] == c'/' else 0
+            k = guest_text(text, <int>n, prefer, link_text) if text[0] == c'/' else 0
             if 0 < k < PATHMAX:
                 memcpy(chain.guest, link_text, k)
                 chain.guest[k] = 0
@@ -45,6 +47,7 @@ cdef int exec_place(Walk *w, Tracee *t) noexcept nogil:
             return 0
     memcpy(chain.guest, w.g, w.glen)
     chain.guest[w.glen] = 0
+    chain.bind = w.bi
     return 0
 
 cdef inline bint spacetab(char c) noexcept nogil:
@@ -141,7 +144,7 @@ cdef int exec_script(Tracee *t, const char *filename, bint closing) noexcept nog
     result = exec_resolve(t, name)
     if result < 0:
         return result
-    return exec_place(&W1, t)
+    return exec_place(&W1, W1.magic_bi if W1.magic else -1)
 
 cdef int64_t argument_limit(Tracee *t) noexcept nogil:
     """Return how many bytes argv and envp may have (bprm_stack_limits in fs/exec.c)."""
@@ -249,7 +252,7 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     if plan == NULL:
         return -ENOMEM
     memset(&plan.info, 0, sizeof(loader_info))
-    plan.exe = exe_new(chain.host, chain.guest, chain.place)
+    plan.exe = exe_new(chain.host, chain.guest, chain.place, chain.bind)
     chain.place = -1
     if plan.exe == NULL:
         free(plan)
@@ -356,7 +359,7 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
         if fstatat(AT_FDCWD, W1.h, &st, 0) < 0:
             return -EBADF
         # a descriptor of a link itself (O_PATH | O_NOFOLLOW)
-        return -ELOOP if S_ISLNK(st.st_mode) else exec_place(&W1, t)
+        return -ELOOP if S_ISLNK(st.st_mode) else exec_place(&W1, fd_binding(W1.v, t, fd))
     memcpy(exec_name, path_buffer, n + 1)
     result = file_walk(t, fd, path_buffer, n, path_mode(row, t))
     if result < 0:
@@ -368,7 +371,7 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
     if row.dirfd >= 0 and path_buffer[0] != c'/' and fd != AT_FDCWD:
         snprintf(exec_name, sizeof(exec_name), b"/dev/fd/%d/%s", fd, path_buffer)
         closing[0] = fd_closes_on_exec(t, fd)
-    return exec_place(&W1, t)
+    return exec_place(&W1, W1.magic_bi if W1.magic else -1)
 
 cdef bint is_link(const char *host) noexcept nogil:
     cdef c_stat st

@@ -10,6 +10,12 @@ cdef enum:
     TR_PASS = 0              # leave the argument as it is
     TR_TEXT = 1              # w.h is what the kernel is to be given
     TR_WAY = 2               # of an open: the relative path as it is, if it meets no link
+    # what there is to a path argument
+    PATH_ONLY = 0
+    PATH_OPENS = 1           # the result is a descriptor of what it names
+    PATH_STATX = 2           # the result tells whether it is the top of a mount
+    PATH_MOUNT = 3           # ... and which
+    PATH_HANDLE = 4          # the same with a file handle
     AT_SYMLINK_FOLLOW_ = 0x400
     AT_REMOVEDIR_ = 0x200
 
@@ -235,14 +241,14 @@ cdef inline int dir_argument(Tracee *t, int which) noexcept nogil:
     return <int>t.args[which] if which >= 0 else AT_FDCWD
 
 cdef int on_path(Tracee *t, const pyroot_row *row) noexcept nogil:
-    return one_path(t, row, False)
+    return one_path(t, row, PATH_ONLY)
 
-cdef int one_path(Tracee *t, const pyroot_row *row, bint opens) noexcept nogil:
-    """One path argument; ``opens``: the result is a descriptor of what it names."""
-    cdef int mode = path_mode(row, t), outcome, error
+cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
+    """One path argument, and what else there is to it."""
+    cdef int mode = path_mode(row, t), dirfd = dir_argument(t, row.dirfd), outcome, error
     W1.resolve = 0
     edit_start()
-    outcome = name_walk(t, dir_argument(t, row.dirfd), t.args[row.path], mode)
+    outcome = call_walk(&W1, t, dirfd, t.args[row.path], mode) if what >= PATH_MOUNT else name_walk(t, dirfd, t.args[row.path], mode)
     if outcome == -ESRCH:
         return R_DEAD
     if row.remove:
@@ -251,11 +257,15 @@ cdef int one_path(Tracee *t, const pyroot_row *row, bint opens) noexcept nogil:
         error = name_busy(&W1, t, row)
         if error < 0:
             return answer(t, error)
-    if opens and W1.valid and W1.v.ambiguous:
+    if what == PATH_OPENS and W1.valid and W1.v.ambiguous:
         open_ambiguous(t)
     error = put_path(&W1, outcome, row.path)
     if error < 0:
         return answer(t, error)
+    if what == PATH_HANDLE:
+        handle_expect(t, dirfd, outcome)
+    elif what >= PATH_STATX:
+        statx_expect(t, dirfd, outcome, what == PATH_MOUNT)
     return finish_edit(t, R_CONT if t.exit_action == X_NONE else R_EXIT)
 
 cdef bint leads_to_binding(Walk *w) noexcept nogil:
@@ -389,7 +399,7 @@ cdef bint is_host_side(Walk *w) noexcept nogil:
 cdef int on_open_tree(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[2] & 1:
         return answer(t, -EPERM)
-    return one_path(t, row, True)
+    return one_path(t, row, PATH_OPENS)
 
 cdef int on_privileged(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Calls that need a capability: an ordinary guest gets the kernel's own errors, root's guests get EPERM here."""

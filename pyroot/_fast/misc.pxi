@@ -123,6 +123,8 @@ cdef Handler handlers[48]
 
 cdef void handlers_fill() noexcept nogil:
     handlers[H_PATH] = on_path
+    handlers[H_STATX] = on_statx
+    handlers[H_HANDLE] = on_handle
     handlers[H_AFFINITY] = on_affinity
     handlers[H_OPEN] = on_open
     handlers[H_OPENAT2] = on_openat2
@@ -197,6 +199,10 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         t.fs.bind = <int>t.saved[0]
     elif action == X_OPEN and result >= 0:
         exit_open(t, <int>result)
+    elif action == X_STATX and result == 0:
+        exit_statx(t)
+    elif action == X_HANDLE and (result == 0 or result == -EOVERFLOW):
+        exit_handle(t)
     elif action == X_SECCOMP and result == 0:
         exit_seccomp(t)
     elif action == X_UNSHARE and result == 0:

@@ -34,6 +34,9 @@ cdef struct Mounts:
     int last                 # the number given last
     Text info, text          # mountinfo, and the file asked for
     int kind
+    const Bind *bind         # looked for: in this binding
+    int wanted               # ... the guest's number of this mount of the host
+    int found
     NestedRoot *root         # the nested root of the process that the table is of, NULL: pyroot's
     Text *to
 
@@ -252,32 +255,53 @@ cdef void mounts_below(Mounts *x, Bind *b, int host_parent, int parent, int dept
         if W1.v.b[over].flags & BIND_STANDS_IN and W1.v.b[over].guestlen == n:
             continue
         number = listed(x, guest, n)
+        mount_found(x, b, m, number)
         mount_write(x, m, guest, n, b"", 0, number, parent)
         mounts_below(x, b, m.number, number, depth + 1)
 
+cdef inline void mount_found(Mounts *x, const Bind *b, const Mount *m, int number) noexcept nogil:
+    if b == x.bind and m.number == x.wanted:
+        x.found = number
+
+cdef uint64_t mount_number(View *v, int bind, uint64_t wanted) noexcept nogil:
+    """Return the number in the guest's mountinfo of a mount of the host that shows itself in a binding; of an unlisted one the host's."""
+    cdef Text text
+    cdef Mounts x
+    memset(&text, 0, sizeof(text))
+    memset(&x, 0, sizeof(x))
+    x.to = &text
+    x.bind = &v.b[bind]
+    x.wanted = <int>wanted
+    mounts_list(v, K_MOUNTINFO, &x)
+    free(text.p)
+    return <uint64_t>x.found if x.found > 0 else wanted
+
 cdef int mounts_text(View *v, int kind, NestedRoot *root, Text *out) noexcept nogil:
     cdef Mounts x
-    cdef Mount *m
-    cdef Bind *bind
-    cdef int b, error, number
     memset(&x, 0, sizeof(x))
     x.to = out
     x.root = root
+    return mounts_list(v, kind, &x)
+
+cdef int mounts_list(View *v, int kind, Mounts *x) noexcept nogil:
+    cdef Mount *m
+    cdef Bind *bind
+    cdef int b, number, error = mounts_read(x, kind)
     x.last = ROOT_NUMBER
-    error = mounts_read(&x, kind)
     for b in range(v.n if error == 0 else 0):
         bind = &v.b[b]
-        m = mount_of(&x, bind) if not bind.flags & BIND_GLUE else NULL
+        m = mount_of(x, bind) if not bind.flags & BIND_GLUE else NULL
         if m == NULL or m.n > bind.hostlen or memcmp(m.path, bind.host, m.n) != 0:
             continue
         number = ROOT_NUMBER
         if b > 0 or m.n == bind.hostlen:
-            number = guest_parent(&x, bind.guest, bind.guestlen) if b > 0 else ROOT_NUMBER - 1
-            listed(&x, bind.guest, bind.guestlen)
-            mount_write(&x, m, bind.guest, bind.guestlen, bind.host + m.n, bind.hostlen - m.n, x.last, number)
+            number = guest_parent(x, bind.guest, bind.guestlen) if b > 0 else ROOT_NUMBER - 1
+            listed(x, bind.guest, bind.guestlen)
+            mount_write(x, m, bind.guest, bind.guestlen, bind.host + m.n, bind.hostlen - m.n, x.last, number)
             number = x.last
-        mounts_below(&x, bind, m.number, number, 0)
-    mounts_free(&x)
+        mount_found(x, bind, m, number)
+        mounts_below(x, bind, m.number, number, 0)
+    mounts_free(x)
     return error
 
 cdef int proc_stands_in(View *v, const char *path, int n) noexcept nogil:

@@ -3,7 +3,7 @@
 #define PYROOT_TABLES_H
 #include <linux/filter.h>
 
-enum { H_NONE, H_AFFINITY, H_CHDIR, H_CHROOT, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SECCOMP, H_SENDMMSG, H_SENDMSG, H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_UNSHARE, H_WAIT };
+enum { H_NONE, H_AFFINITY, H_CHDIR, H_CHROOT, H_CLONE, H_CLONE3, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_HANDLE, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SECCOMP, H_SENDMMSG, H_SENDMSG, H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_STATX, H_UNSHARE, H_WAIT };
 enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };
 
 typedef struct {
@@ -99,7 +99,7 @@ static const pyroot_row pyroot_rows[PYROOT_LAST_CALL + 1] = {
     [298] = {"perf_event_open", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 298},
     [299] = {"recvmmsg", H_RECVMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 299},
     [301] = {"fanotify_mark", H_PATH, 4, 3, -1, -1, F_FLAG, 1, F_FOLLOW, 0, 0x4, 0, 301},
-    [303] = {"name_to_handle_at", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_NOFOLLOW, 0, 0x400, 0, 303},
+    [303] = {"name_to_handle_at", H_HANDLE, 1, 0, -1, -1, F_FLAG, 4, F_NOFOLLOW, 0, 0x400, 0, 303},
     [304] = {"open_by_handle_at", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 304},
     [307] = {"sendmmsg", H_SENDMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 307},
     [308] = {"setns", H_SETNS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 308},
@@ -110,7 +110,7 @@ static const pyroot_row pyroot_rows[PYROOT_LAST_CALL + 1] = {
     [321] = {"bpf", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 321},
     [322] = {"execveat", H_EXEC, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 0, 0x100, 0, 322},
     [323] = {"userfaultfd", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 323},
-    [332] = {"statx", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 332},
+    [332] = {"statx", H_STATX, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 332},
     [425] = {"io_uring_setup", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 425},
     [426] = {"io_uring_enter", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 426},
     [427] = {"io_uring_register", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 427},
@@ -221,7 +221,7 @@ static const pyroot_row pyroot_rows_i386[PYROOT_LAST_CALL_I386 + 1] = {
     [336] = {"perf_event_open", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 298},
     [337] = {"recvmmsg", H_RECVMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 299},
     [339] = {"fanotify_mark", H_PATH, 5, 4, -1, -1, F_FLAG, 1, F_FOLLOW, 0, 0x4, 0, 301},
-    [341] = {"name_to_handle_at", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_NOFOLLOW, 0, 0x400, 0, 303},
+    [341] = {"name_to_handle_at", H_HANDLE, 1, 0, -1, -1, F_FLAG, 4, F_NOFOLLOW, 0, 0x400, 0, 303},
     [342] = {"open_by_handle_at", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 304},
     [345] = {"sendmmsg", H_SENDMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 307},
     [346] = {"setns", H_SETNS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 308},
@@ -241,7 +241,7 @@ static const pyroot_row pyroot_rows_i386[PYROOT_LAST_CALL_I386 + 1] = {
     [371] = {"recvfrom", H_SOCKOUT, 4, -1, -1, -1, F_FOLLOW, 5, F_FOLLOW, 0, 0x0, 0, 45},
     [372] = {"recvmsg", H_RECVMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 47},
     [374] = {"userfaultfd", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 323},
-    [383] = {"statx", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 332},
+    [383] = {"statx", H_STATX, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 332},
     [412] = {"utimensat_time64", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 280},
     [417] = {"recvmmsg_time64", H_RECVMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 299},
     [425] = {"io_uring_setup", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 425},

@@ -5,6 +5,7 @@ cdef struct Exe:             # the program of an address space and its copies
     int fd                   # O_PATH descriptor, -1 if none is kept
     char *host
     char *guest
+    int bind                 # that it was found through, -1 if nobody knows
 cdef struct Trace           # the guest that traces it (ptrace.pxi)
 
 cdef struct Mm:              # one address space
@@ -75,6 +76,8 @@ cdef enum:
     X_WAIT = 13
     X_SECCOMP = 14
     X_JUDGE = 15
+    X_STATX = 16
+    X_HANDLE = 17
 
 cdef struct Tracee:
     int tid, tgid
@@ -179,7 +182,7 @@ cdef Mm *mm_new() noexcept nogil:
         mm.refs = 1
     return mm
 
-cdef Exe *exe_new(const char *host, const char *guest, int fd) noexcept nogil:
+cdef Exe *exe_new(const char *host, const char *guest, int fd, int bind) noexcept nogil:
     """Note a program; takes over the descriptor."""
     cdef Exe *exe = <Exe *>calloc(1, sizeof(Exe))
     if exe == NULL:
@@ -188,6 +191,7 @@ cdef Exe *exe_new(const char *host, const char *guest, int fd) noexcept nogil:
         return NULL
     exe.refs = 1
     exe.fd = fd
+    exe.bind = bind
     exe.host = dup_bytes(host, <int>strlen(host))
     exe.guest = dup_bytes(guest, <int>strlen(guest))
     if exe.host == NULL or exe.guest == NULL:

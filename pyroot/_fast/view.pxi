@@ -36,6 +36,7 @@ cdef struct HostEntry:
 cdef struct Opened:
     uint64_t file            # device and inode (fd_file)
     int bind
+    bint mixed               # opened through another one since: each descriptor is noted, so that no note is older than its descriptor
 
 cdef struct View:
     Bind *b
@@ -333,7 +334,9 @@ cdef bint view_expects(View *v, uint64_t file, int bind) noexcept nogil:
     if e.file == 0:
         e.file = file
         e.bind = bind
-    return e.file == file and e.bind == bind
+    elif e.file == file and e.bind != bind:
+        e.mixed = True
+    return e.file == file and e.bind == bind and not e.mixed
 
 cdef void view_renamed(View *v, const char *old_guest, int oldlen, const char *new_guest, int newlen,
                        const char *old_host, int oldhlen, const char *new_host, int newhlen) noexcept nogil:

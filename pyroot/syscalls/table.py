@@ -83,7 +83,7 @@ ROWS: list[Row] = [
     Row("stat", path=0),
     Row("lstat", path=0, final="nofollow"),
     _at("newfstatat", 3),
-    _at("statx", 2),
+    _at("statx", 2, handler="statx", note="the top of a binding is that of a mount"),
     Row("access", path=0),
     Row("faccessat", dirfd=0, path=1),
     _at("faccessat2", 3),
@@ -128,7 +128,7 @@ ROWS: list[Row] = [
     # -- watching
     Row("inotify_add_watch", path=1, final="flag", flags=2, bit=0x02000000),
     Row("fanotify_mark", dirfd=3, path=4, final="flag", flags=1, bit=4),
-    _at("name_to_handle_at", 4, bit=0x400, default="nofollow"),
+    _at("name_to_handle_at", 4, bit=0x400, default="nofollow", handler="handle"),
     Row("open_by_handle_at", "privileged", note="reopens any inode of the file system: a walk out of the root"),
     # -- where the process is
     Row("chdir", "chdir", path=0),

@@ -1,0 +1,102 @@
+# What statx(2) and name_to_handle_at(2) tell of mounts: that a place is the top of one, and its number in mountinfo.
+#
+# The kernel knows the host's mounts only.  So the results are corrected at the exit: of statx where the place is the top of a binding, or
+# where the caller asks for the number.
+
+cdef enum:
+    STATX_MNT_ID_ = 0x1000
+    STATX_MNT_ID_UNIQUE_ = 0x4000
+    STATX_ATTR_MOUNT_ROOT_ = 0x2000
+    STATX_ATTRIBUTES_AT = 8
+    STATX_NUMBER_AT = 144
+    STATX_READ = 152
+    AT_HANDLE_UNIQUE_ = 1
+
+#: Where the kernel's unique numbers begin, so that nobody takes one sort for the other.
+cdef uint64_t UNIQUE_FROM = <uint64_t>1 << 31
+
+cdef int on_statx(Tracee *t, const pyroot_row *row) noexcept nogil:
+    path_buffer[0] = 0
+    return one_path(t, row, PATH_MOUNT if t.args[3] & (STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_) else PATH_STATX)
+
+cdef int mount_place(Tracee *t, int dirfd, bint *top) noexcept nogil:
+    """Return the binding that the place of the walk (of an empty path: the descriptor) lies in, -1 if none; is it the binding's top?"""
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef ssize_t n
+    cdef int bi = W1.magic_bi if W1.magic else W1.bi
+    if not W1.valid:
+        if dirfd == AT_FDCWD:
+            snprintf(link, sizeof(link), b"/proc/%d/cwd", t.tid)
+        else:
+            snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, dirfd)
+        n = c_readlink(link, text, PATHMAX - 1)
+        bi = view_from_host(W1.v, text, <int>n, fd_binding(W1.v, t, dirfd), W1.g, &W1.glen) if n > 0 and text[0] == c'/' else -1
+    top[0] = bi > 0 and not W1.magic and W1.glen == W1.v.b[bi].guestlen and not W1.v.b[bi].flags & BIND_GLUE
+    return bi
+
+cdef void mount_asks(Tracee *t, int outcome, int path, int arg, uint64_t without) noexcept nogil:
+    """Take the wish for a unique number out of an argument: the plain one tells which mount it is."""
+    if outcome == TR_PASS and mem_string(t.tid, t.args[path], path_buffer, PATHMAX) >= 0:
+        # a path first: its register tells the stub where the slot is
+        edit_bytes(path, path_buffer, <int>strlen(path_buffer) + 1)
+    if edit.n > 0:
+        edit_value(arg, without)
+
+cdef void statx_expect(Tracee *t, int dirfd, int outcome, bint asks) noexcept nogil:
+    cdef bint top = False
+    cdef bint by_fd = outcome == TR_PASS and t.args[2] & AT_EMPTY_PATH and path_buffer[0] == 0 and W1.v.n > 1
+    cdef int bi = mount_place(t, dirfd, &top) if W1.valid or by_fd else -1
+    if bi < 0 or not (top or asks):
+        return
+    t.saved[0] = t.args[4]
+    t.saved[1] = t.args[3]
+    t.saved[2] = bi
+    t.saved[3] = top
+    t.exit_action = X_STATX
+    if t.args[3] & STATX_MNT_ID_UNIQUE_:
+        mount_asks(t, outcome, 1, 3, t.args[3] & ~<uint64_t>STATX_MNT_ID_UNIQUE_ | STATX_MNT_ID_)
+
+cdef void exit_statx(Tracee *t) noexcept nogil:
+    cdef char told[STATX_READ]
+    cdef uint64_t *attributes = <uint64_t *>(told + STATX_ATTRIBUTES_AT)
+    cdef uint64_t *number = <uint64_t *>(told + STATX_NUMBER_AT)
+    cdef uint32_t *mask = <uint32_t *>told
+    if mem_read(t.tid, t.saved[0], told, STATX_READ) < 0:
+        return
+    if t.saved[3]:
+        attributes[0] |= STATX_ATTR_MOUNT_ROOT_
+    if t.saved[1] & (STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_) and mask[0] & STATX_MNT_ID_:
+        number[0] = mount_number(t.view, <int>t.saved[2], number[0])
+        if t.saved[1] & STATX_MNT_ID_UNIQUE_:
+            number[0] += UNIQUE_FROM
+            mask[0] = mask[0] & ~<uint32_t>STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_
+    mem_write(t.tid, t.saved[0], told, STATX_READ)
+
+cdef int on_handle(Tracee *t, const pyroot_row *row) noexcept nogil:
+    return one_path(t, row, PATH_HANDLE)
+
+cdef void handle_expect(Tracee *t, int dirfd, int outcome) noexcept nogil:
+    cdef bint top = False
+    cdef int bi = mount_place(t, dirfd, &top) if W1.valid or outcome == TR_PASS else -1
+    if bi < 0:
+        return
+    t.saved[0] = t.args[3]
+    t.saved[1] = t.args[4] & AT_HANDLE_UNIQUE_
+    t.saved[2] = bi
+    t.exit_action = X_HANDLE
+    if t.saved[1]:
+        mount_asks(t, outcome, 1, 4, t.args[4] & ~<uint64_t>AT_HANDLE_UNIQUE_)
+
+cdef void exit_handle(Tracee *t) noexcept nogil:
+    """The number is given with a handle, and with the answer that the room for it is too small."""
+    cdef int number = 0
+    cdef uint64_t wide
+    if mem_read(t.tid, t.saved[0], &number, sizeof(number)) < 0:
+        return
+    number = <int>mount_number(t.view, <int>t.saved[2], number)
+    wide = <uint64_t>number + UNIQUE_FROM
+    if t.saved[1]:
+        mem_write(t.tid, t.saved[0], &wide, sizeof(wide))
+    else:
+        mem_write(t.tid, t.saved[0], &number, sizeof(number))
