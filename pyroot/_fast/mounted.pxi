@@ -26,6 +26,7 @@ cdef int mount_place(Tracee *t, int dirfd, bint *top) noexcept nogil:
     cdef ssize_t n
     cdef int bi = W1.magic_bi if W1.magic else W1.bi
     if not W1.valid:
+        W1.magic = False
         if dirfd == AT_FDCWD:
             snprintf(link, sizeof(link), b"/proc/%d/cwd", t.tid)
         else:
