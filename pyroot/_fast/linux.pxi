@@ -180,7 +180,7 @@ cdef extern from "<signal.h>" nogil:
         sigset_t sa_mask
         int sa_flags
     int sigaction(int, c_sigaction *, c_sigaction *)
-    int sigemptyset(sigset_t *)
+    int sigfillset(sigset_t *)
     int sigaddset(sigset_t *, int)
     int sigprocmask(int, sigset_t *, sigset_t *)
     int c_kill "kill"(pid_t, int)
@@ -194,7 +194,7 @@ cdef extern from "<signal.h>" nogil:
 cdef extern from "<sys/prctl.h>" nogil:
     int prctl(int, ...)
     enum:
-        PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_GET_SECCOMP, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_PDEATHSIG
+        PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_GET_SECCOMP, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_PDEATHSIG
 
 cdef extern from "<sys/resource.h>" nogil:
     struct c_rlimit "rlimit":
