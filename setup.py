@@ -1,4 +1,4 @@
-"""Build what setuptools cannot know by itself: the core, the guest's loader, the command, the presets.
+"""Build what setuptools cannot know by itself: the core, the guest's loader, the presets.
 
 Everything that is only data (name, dependencies, configuration of the tools) is in pyproject.toml.
 
@@ -27,22 +27,12 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-# setuptools' own, once setuptools is imported
-from distutils.command.build_scripts import build_scripts  # isort: skip
-
 OLDEST_SETUPTOOLS = 77  # the first one that knows licence expressions
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64"}  # what the kernel calls it -> what we call it
 CORE_SOURCE = "pyroot/_fast.pyx"
 CORE_PARTS = sorted(glob("pyroot/_fast/*"))
 GUEST_HEADERS = sorted(glob("pyroot/guest/*.h"))
-COMMAND = "scripts/pyroot.c"
-# fmt: off
-COMMAND_FLAGS = [
-    "-std=gnu11", "-O2", "-Wall", "-Wextra", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fcf-protection=none",
-    "-fno-asynchronous-unwind-tables", "-fno-pic", "-fno-pie", "-no-pie", "-static", "-nostdlib", "-U_FORTIFY_SOURCE",
-    "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--strip-all",
-]
-# fmt: on
+COMMAND = "scripts/pyroot"
 MAN_PAGE = "docs/man/pyroot.1"
 
 
@@ -75,11 +65,6 @@ def compiler() -> list[str]:
             return words
     stop("no C compiler found", "on Debian: apt-get install gcc libc6-dev")
     return []
-
-
-def c_string(text: str) -> str:
-    """Return a C string literal."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def check_tools() -> None:
@@ -171,25 +156,6 @@ class BuildCompiled(build_ext):
         return outputs
 
 
-class BuildCommand(build_scripts):
-    """Compile the `pyroot` command, which looks for this version of Python and for the package (see there)."""
-
-    def run(self) -> None:
-        """Make one program out of the one source."""
-        check_platform()
-        self.mkpath(self.build_dir)
-        target = os.path.join(self.build_dir, "pyroot")
-        name = "python" + (sysconfig.get_config_var("LDVERSION") or sysconfig.get_python_version())
-        home = os.path.dirname(os.path.realpath(sys.executable))
-        defines = [f"-DPYTHON_NAME={c_string(name)}", f"-DPYTHON_HOME={c_string(home)}"]
-        subprocess.run([*compiler(), *COMMAND_FLAGS, *defines, COMMAND, "-o", target], check=True)
-        os.chmod(target, 0o755)
-
-    def get_outputs(self) -> list[str]:
-        """Name the program instead of its source."""
-        return [os.path.join(self.build_dir, "pyroot")]
-
-
 class BuildPackage(build_py):
     """Copy the modules, and the presets of the top-level bind/ as pyroot/bind/."""
 
@@ -221,7 +187,8 @@ if int(setuptools.__version__.split(".")[0]) < OLDEST_SETUPTOOLS:
 setup(
     ext_modules=[core()],
     scripts=[COMMAND],
+    options={"build_scripts": {"executable": "python"}},  # `#!python`, which the installer replaces, in editable installs too
     package_dir={"": "."},  # with this an editable install is a plain path entry, not an import hook
     data_files=[("share/man/man1", [MAN_PAGE])] if os.path.exists(MAN_PAGE) else [],
-    cmdclass={"build_ext": BuildCompiled, "build_py": BuildPackage, "build_scripts": BuildCommand},
+    cmdclass={"build_ext": BuildCompiled, "build_py": BuildPackage},
 )

@@ -1,4 +1,4 @@
-"""Start pyroot and end its process: the way in for the command (`scripts/pyroot.c`), for `python -m pyroot` and for `api`.
+"""Start pyroot and end its process: the way in for `scripts/pyroot`, for `python -m pyroot` and for `api`.
 
 Decides what is on the module path of a started command and how the process ends; what the command does is `cli`'s.
 Run as a script (`python -IS .../_start.py`) it does without `site`, which takes a third of a bare interpreter's start,

@@ -3,8 +3,6 @@
 cdef void nesting_prepare() noexcept nogil:
     """Ask the pyroot around this one, if there is one, how deep we are: its pages are at other addresses, its marks differ."""
     global nesting, filter_mark, pyroot_shift, loader32_shift
-    # (what ps and pgrep call us)
-    prctl(PR_SET_NAME, <char *>b"pyroot", 0, 0, 0)
     cdef long depth = c_syscall(SYS_ptrace, <long>PTRACE_NESTING, 0, 0, 0)
     nesting = <int>depth if depth > 0 else 0
     filter_mark = 0x8000 + nesting
