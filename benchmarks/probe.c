@@ -68,6 +68,7 @@ static long do_stat_10(void) { return stat_at(AT_FDCWD, ten, 0); }
 static long do_stat_link(void) { return stat_at(AT_FDCWD, through_link, 0); }
 static long do_stat_missing(void) { return expect(stat_at(AT_FDCWD, missing, 0), ENOENT); }
 static long do_stat_relative(void) { return stat_at(AT_FDCWD, "file", 0); }
+static long do_stat_way(void) { return stat_at(AT_FDCWD, "six/seven/eight/nine/file", 0); }
 static long do_stat_dirfd(void) { return stat_at(directory_fd, "file", 0); }
 static long do_lstat(void) { return stat_at(AT_FDCWD, link_to_file, AT_SYMLINK_NOFOLLOW); }
 static long do_fstat(void) { return stat_at(read_fd, "", AT_EMPTY_PATH); }
@@ -78,11 +79,14 @@ static long do_statx(void)
     return call5(SYS_statx, AT_FDCWD, (long)file, 0, STATX_BASIC_STATS, (long)&found);
 }
 
-static long do_open(void)
+static long open_and_close(const char *path)
 {
-    long fd = call(SYS_openat, AT_FDCWD, (long)file, O_RDONLY | O_CLOEXEC, 0);
+    long fd = call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
     return fd < 0 ? fd : call(SYS_close, fd, 0, 0, 0);
 }
+
+static long do_open(void) { return open_and_close(file); }
+static long do_open_relative(void) { return open_and_close("file"); }
 
 static long do_access(void) { return call(SYS_faccessat, AT_FDCWD, (long)file, R_OK, 0); }
 
@@ -163,7 +167,8 @@ static const struct {
 } calls[] = {
     {"stat", do_stat}, {"open+close", do_open}, {"access", do_access}, {"readlink", do_readlink}, {"getppid", do_getppid},
     {"read", do_read}, {"stat-1", do_stat_1}, {"stat-3", do_stat_3}, {"stat-10", do_stat_10}, {"stat-link", do_stat_link},
-    {"stat-missing", do_stat_missing}, {"stat-relative", do_stat_relative}, {"stat-dirfd", do_stat_dirfd}, {"lstat", do_lstat},
+    {"stat-missing", do_stat_missing}, {"stat-relative", do_stat_relative}, {"stat-way", do_stat_way},
+    {"open-relative", do_open_relative}, {"stat-dirfd", do_stat_dirfd}, {"lstat", do_lstat},
     {"statx", do_statx}, {"fstat-empty-path", do_fstat}, {"readlink-file", do_readlink_file},
     {"readlink-directory", do_readlink_directory}, {"getcwd", do_getcwd},
     {"chdir", do_chdir}, {"mkdir+rmdir", do_mkdir}, {"rename", do_rename, before_rename, after_rename},

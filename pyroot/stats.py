@@ -34,7 +34,7 @@ def lines(counts: dict[str, int], calls: list[tuple[int, int, int, int]], superv
         f"{counts['signals']} signals; {counts['ends']} ends",
         f"  calls: {counts['rewritten']} rewritten, {counts['answered']} answered, "
         f"{max(0, stopped - counts['rewritten'] - counts['answered'])} left as they were",
-        f"  paths: {counts['names']} single names left to the kernel, {counts['proofs']} proofs that there is no link, "
+        f"  paths: {counts['names']} relative paths left to the kernel, {counts['proofs']} proofs that there is no link, "
         f"{counts['looks']} components looked up",
         f"  kept: programs {counts['programs kept']} of {counts['programs']}, "
         f"interpreters {counts['interpreters kept']} of {counts['interpreters']}",

@@ -1,4 +1,4 @@
-"""A path of one name, from the working directory or a descriptor, goes to the kernel as it is: except where it must not."""
+"""A relative path goes to the kernel as it is, where that finds what the guest means: except where it must not."""
 
 from __future__ import annotations
 
@@ -62,3 +62,52 @@ def test_single_name(run: Callable[[str], Result], script: str, output: str | No
         assert done.stdout.startswith("/proc/")
     else:
         assert done.stdout == output, done.stderr
+
+
+WAYS = "for i in 1 2 3 4 5 6; do test -e one/two/here || echo missed; done; "
+
+
+@pytest.fixture
+def walk(run_pyroot: Callable[..., Result], guest_directory: str) -> Callable[[str], Result]:
+    """Run a shell's command in /dir of a root that shows no directory twice, so that nothing has to be noted of opens."""
+    root, host = Path(guest_directory, "root"), Path(guest_directory, "host")
+    for path in (root / "dir/one/two", root / "dir/else/one/two", root / "dir/sub", root / "target", host):
+        path.mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    (root / "target/file").write_text("guest\n")
+    (root / "dir/one/two/here").write_text("here\n")
+    (root / "dir/else/one/two/there").write_text("there\n")
+    (root / "dir/dir-link").symlink_to("/target")
+    (host / "shown").write_text("shown\n")
+    if os.geteuid() == 0:
+        for folder, names, files in os.walk(guest_directory):
+            for name in (*names, *files):
+                os.chown(os.path.join(folder, name), helpers.NOBODY, helpers.NOBODY, follow_symlinks=False)
+    words = ["-r", str(root), "-b", "/usr", "-b", "/proc", "-b", "/dev/null", "-b", f"{host}:/dir/sub", "-w", "/dir", "/bin/sh", "-c"]
+    return lambda script: run_pyroot([*words, script])
+
+
+@pytest.mark.skipif(not os.path.islink("/lib"), reason="the host's /lib is no part of /usr")
+@pytest.mark.parametrize(
+    ("script", "output"),
+    [
+        ("cd else; test -e one/two/here && echo wrong; test -e one/two/there && echo there", "there\n"),
+        ("(cd else; for i in 1 2 3 4 5 6; do test -e one/two/there || echo no; done); test -e one/two/here && echo here", "here\n"),
+        ("mv one/two one/three; ln -s /target one/two; test -e one/two/file && read x <one/two/file && echo $x", "guest\n"),
+        ("mv /dir /moved; test -e one/two/here && read x <one/two/here && echo $x", "here\n"),
+        ("rm -r one; test -e one/two/here || echo gone; mkdir -p one/two; test -d one/two && echo new", "gone\nnew\n"),
+        ("test -e sub/shown && test -e ./sub/shown && read x <sub/shown && echo $x", "shown\n"),
+        ("for i in 1 2 3; do read x <dir-link/file; test -e dir-link/file; echo $? $x; done", "0 guest\n0 guest\n0 guest\n"),
+        ("ln -s one/two/here at; for i in 1 2 3; do read x <at; echo $x; done", "here\nhere\nhere\n"),
+        ("ln -s loop/x loop; cat <loop || cat loop/x || test -e loop/x || echo no", "no\n"),
+        ("echo more >one/two/made && cat one/two/made && echo over >dir-link/made && cat /target/made", "more\nover\n"),
+        ("cd /proc; ! grep -q root/dir $$/mountinfo && grep -q ' /dir/sub ' $$/mountinfo && echo own", "own\n"),
+        ("cd /proc; test self/cwd -ef /proc && test $$/cwd -ef /proc && echo same", "same\n"),
+        ("read x <one/../one/two/here; echo $x; cd one/two; read x <../two/here; echo $x", "here\nhere\n"),
+    ],
+)
+def test_path_of_several_names(walk: Callable[[str], Result], script: str, output: str) -> None:
+    """From the working directory, after it has been used for several paths: what the kernel finds there by itself is the guest's."""
+    done = walk(WAYS + script)
+    assert done.stdout == output, done.stderr

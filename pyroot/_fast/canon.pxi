@@ -248,6 +248,7 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
     if result < 0:
         return result
     if S_ISLNK(st.st_mode):
+        link_seen(w, comp, n, final)
         if protected_symlinks:
             walk_stat(w, b".", 1, parent)
         result = walk_follow(w, comp, n, parent, st, text)
@@ -339,7 +340,7 @@ cdef int walk_removed_scope(Walk *w, const char *p) noexcept nogil:
 cdef int walk_path(Walk *w, const char *path, int n, int mode) noexcept nogil:
     """Walk a path from the current place (absolute: from the root)."""
     w.links = 0
-    w.jumped = False
+    w.jumped = w.unproven = False
     w.mode = mode
     w.root_known = w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) != 0
     w.todo[REST - 1] = 0

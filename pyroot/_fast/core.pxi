@@ -282,19 +282,18 @@ cdef class Core:
         explaining = explainer is not None
         session.main_status = 0
         saved_mask_block()
-        pid = c_fork()
-        if pid == 0:
-            c_close(go[1])
-            child_main(go[0], report[1], c_cwd, argv, envp, seccomp)
+        placement_early()
+        pid = child_start(go, report[1], c_cwd, argv, envp, seccomp)
         c_close(go[0])
         c_close(report[1])
         try:
             if pid < 0:
-                raise CoreError(f"fork: {_os.strerror(errno)}")
+                raise CoreError(f"clone: {_os.strerror(-pid)}")
             session.main_tid = pid
             self._adopt_first(pid, exe, cwd, seccomp)
             loader = plan_loader(tracee_get(pid))
             take_signals()
+            placement_begin()
             saved_mask_restore()
             c_write(go[1], loader, strlen(loader) + 1)
             with nogil:
@@ -311,6 +310,7 @@ cdef class Core:
             ended = True
             return session.main_status
         finally:
+            placement_end()
             if not ended:
                 give_signals_back()
                 limits_give_back()
@@ -381,6 +381,7 @@ cdef class Core:
         t.fs = fs_copy(NULL)
         t.first_exec = True
         t.state = T_LIVE
+        placement_first(t)
         result = 0
         if c_ptrace(PTRACE_SEIZE, pid, NULL, <void *><size_t>TRACE_OPTIONS) < 0:
             result = -errno
@@ -448,13 +449,10 @@ cdef sigset_t saved_mask
 cdef bint mask_saved = False
 
 cdef void saved_mask_block() noexcept:
-    """Keep signals away between fork and the moment both sides have their dispositions."""
+    """Keep signals away between fork and the moment both sides have their dispositions: until then the child runs our handlers."""
     global mask_saved
     cdef sigset_t all_signals
-    cdef int sig
-    sigemptyset(&all_signals)
-    for sig in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP):
-        sigaddset(&all_signals, sig)
+    sigfillset(&all_signals)
     sigprocmask(SIG_BLOCK, &all_signals, &saved_mask)
     mask_saved = True
 

@@ -2,6 +2,7 @@
 
 cdef int on_chdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int outcome, error, how = R_CONT
+    fs_forget_cwd(t.fs)
     W1.resolve = 0
     edit_start()
     # always pinned: where later relative paths lead must not lie outside
@@ -20,6 +21,7 @@ cdef int cwd_will_be(Tracee *t, int bind) noexcept nogil:
     return R_EXIT
 
 cdef int on_fchdir(Tracee *t, const pyroot_row *row) noexcept nogil:
+    fs_forget_cwd(t.fs)
     if W1.v.ambiguous and walk_to_fd(&W1, t, <int>t.args[0]) == 0 and W1.bi >= 0:
         return cwd_will_be(t, W1.bi)
     return R_CONT

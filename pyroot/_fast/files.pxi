@@ -9,6 +9,7 @@ cdef enum:
     R_DEAD = 2               # the tracee is gone; a wait status will follow
     TR_PASS = 0              # leave the argument as it is
     TR_TEXT = 1              # w.h is what the kernel is to be given
+    TR_WAY = 2               # of an open: the relative path as it is, if it meets no link
     # what there is to a path argument
     PATH_ONLY = 0
     PATH_OPENS = 1           # the result is a descriptor of what it names

@@ -192,7 +192,7 @@ cdef int handed_way(View *v, int i) noexcept nogil:
         return 0
     memcpy(rel, v.b[i].guest + v.b[over].guestlen + 1, n - 1)
     rel[n - 1] = 0
-    error = prove(v.b[over].fd, rel, True, NULL)
+    error = prove(v.b[over].fd, rel, True, False, NULL)
     return -EOPNOTSUPP if error == -ELOOP else 0
 
 cdef int handed_read(View *v, Tracee *t, Handed *x) noexcept nogil:

@@ -181,7 +181,7 @@ cdef extern from "<signal.h>" nogil:
         sigset_t sa_mask
         int sa_flags
     int sigaction(int, c_sigaction *, c_sigaction *)
-    int sigemptyset(sigset_t *)
+    int sigfillset(sigset_t *)
     int sigaddset(sigset_t *, int)
     int sigprocmask(int, sigset_t *, sigset_t *)
     int c_kill "kill"(pid_t, int)

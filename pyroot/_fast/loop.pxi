@@ -93,6 +93,7 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         result = code_call(t)
         if result >= 0:
             return result
+    set_opening_again(False)
     if ip_in_stub(t.ip) and slot_is_mine(t):
         result = stub_again(t)
         if result >= 0:

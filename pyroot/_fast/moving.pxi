@@ -54,10 +54,15 @@ cdef int pinned_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode, 
     """call_walk for the only path of a call; what it finds is pinned if ``always``, or if names move."""
     cdef int tries, pinned = 0, outcome
     for tries in range(walk_tries() + 1):
+        walk_drop_file(w)
+        w.want_directory = always
         outcome = call_walk(w, t, dirfd, pointer, mode)
+        w.want_directory = False
         if outcome < 0 or not (always or (names_move() and not w.v.ambiguous and w.last == LAST_NORM)) or not may_pin(w):
+            walk_drop_file(w)
             return outcome
         pinned = pin(t, w, always)
+        walk_drop_file(w)
         if pinned == 0:
             return TR_TEXT
         if pinned == -EMFILE or pinned == -ENFILE:
@@ -67,21 +72,31 @@ cdef int pinned_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode, 
             break
     return pinned
 
-cdef int pin(Tracee *t, Walk *w, bint itself) noexcept nogil:
-    """Hold what the walk has found (``itself``), or the directory that it lies in, and name the place by our descriptor."""
+cdef int open_directory(char *host, int n) noexcept nogil:
+    """Return an O_PATH descriptor of the directory that the first bytes of a host text name without a link, or -errno."""
     cdef open_how how
-    cdef char link[48]
-    cdef int fd, n, cut = w.hlen if itself else w.placelen - w.namelen - 1
-    cdef char kept = w.h[cut]
+    cdef char kept = host[n]
+    cdef int fd, error
     memset(&how, 0, sizeof(how))
     how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC
     how.resolve = RESOLVE_NO_SYMLINKS
-    w.h[cut] = 0
-    fd = <int>c_syscall(NR_openat2, AT_FDCWD, w.h, &how, sizeof(how))
-    n = errno
-    w.h[cut] = kept
+    host[n] = 0
+    fd = <int>c_syscall(NR_openat2, AT_FDCWD, host, &how, sizeof(how))
+    error = errno
+    host[n] = kept
+    return fd if fd >= 0 else -error
+
+cdef int pin(Tracee *t, Walk *w, bint itself) noexcept nogil:
+    """Hold what the walk has found (``itself``), or the directory that it lies in, and name the place by our descriptor."""
+    cdef char link[48]
+    cdef int fd, n, cut = w.hlen if itself else w.placelen - w.namelen - 1
+    if itself and w.file >= 0 and w.last == LAST_NORM:
+        # the proof has found it already
+        fd = walk_take_file(w)
+    else:
+        fd = open_directory(w.h, cut)
     if fd < 0:
-        return -n
+        return fd
     n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), fd)
     if w.hlen - cut + n >= PATHMAX:
         c_close(fd)

@@ -42,6 +42,9 @@ cdef struct Walk:
     int rootlen
     int rootfd               # of an anchored walk: that start, -1 if not needed
     bint want_file           # keep the descriptor of the proof in `file`
+    bint want_directory      # the same of a directory
+    bint trusts              # the call itself will meet no link unnoticed: no proof is needed (opening.pxi)
+    bint unproven            # none was made
     int file                 # O_PATH descriptor of the place, -1 if none was kept
     # result
     bint jumped              # a link of /proc took part: the way depends on who walks

@@ -32,6 +32,7 @@ cdef struct Placement:
     int tids[NEAR_MOST]
     int count
     bint settled             # the tracer itself stays on cpu
+    bint early               # nobody takes the clock's signal yet
     int cpu
     unsigned long own[MASK_WORDS]
 
@@ -70,7 +71,8 @@ cdef bint placement_settle() noexcept nogil:
         placement.possible = False
         return False
     placement.settled = True
-    pyroot_tick(NEAR_TICK)
+    if not placement.early:
+        pyroot_tick(NEAR_TICK)
     return True
 
 cdef void placement_bring(Tracee *t) noexcept nogil:
@@ -94,6 +96,32 @@ cdef void placement_forget(Tracee *t) noexcept nogil:
             placement.count -= 1
             placement.tids[i] = placement.tids[placement.count]
             break
+
+cdef void placement_early() noexcept nogil:
+    """Let the first tracee be born here: no process stops more often than one that has just begun."""
+    placement.early = True
+    if placement.possible:
+        placement_settle()
+
+cdef void placement_begin() noexcept nogil:
+    """From now on the clock may tick: its signal is taken."""
+    placement.early = False
+    if placement.settled:
+        pyroot_tick(NEAR_TICK)
+
+cdef void placement_first(Tracee *t) noexcept nogil:
+    """Add the first tracee, which was born on the tracer's CPU."""
+    if placement.settled:
+        memcpy(t.mask, placement.own, sizeof(t.mask))
+        placement_enter(t)
+        t.stops = NEAR_KEEP
+
+cdef void placement_end() noexcept nogil:
+    """Take back what holds the tracer itself."""
+    if placement.settled:
+        pyroot_tick(0)
+        pyroot_mask_set(0, placement.own)
+        placement.settled = False
 
 cdef void placement_release(Tracee *t) noexcept nogil:
     """Let a tracee run where it wants again."""
@@ -130,9 +158,7 @@ cdef void placement_tick() noexcept nogil:
             placement.count -= 1
             placement.tids[i] = placement.tids[placement.count]
     if placement.count == 0:
-        pyroot_tick(0)
-        pyroot_mask_set(0, placement.own)
-        placement.settled = False
+        placement_end()
 
 cdef void placement_inherit(Tracee *child, Tracee *parent, bint thread) noexcept nogil:
     """A child has its parent's affinity; a new process is brought near together with its parent."""

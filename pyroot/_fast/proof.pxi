@@ -17,17 +17,17 @@ cdef inline void openat2_seen() noexcept nogil:
     global openat2_works
     openat2_works = True
 
-cdef int prove(int fd, const char *rel, bint follow, int *keep) noexcept nogil:
+cdef int prove(int fd, const char *rel, bint follow, bint any_kind, int *keep) noexcept nogil:
     """Return 0 if no component of rel below fd is a link, else -errno of the first component that stops the walk.
 
     ``follow`` False: the last component may be one.  The place's O_PATH descriptor goes to ``keep`` unless that is NULL.  Without
-    ``keep`` the kernel is asked for a directory, so that it says -ENOTDIR of anything else instead of opening it: as good a proof,
+    ``any_kind`` the kernel is asked for a directory, so that it says -ENOTDIR of anything else instead of opening it: as good a proof,
     since it found no link either, and no descriptor to close.
     """
     cdef open_how how
     cdef int got
     memset(&how, 0, sizeof(how))
-    how.flags = O_PATH | O_CLOEXEC | (0 if follow else O_NOFOLLOW) | (O_DIRECTORY if keep == NULL else 0)
+    how.flags = O_PATH | O_CLOEXEC | (0 if follow else O_NOFOLLOW) | (0 if any_kind else O_DIRECTORY)
     how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
     stats.proofs += 1
     got = <int>c_syscall(NR_openat2, fd, rel, &how, sizeof(how))
@@ -42,6 +42,22 @@ cdef int prove(int fd, const char *rel, bint follow, int *keep) noexcept nogil:
         c_close(got)
     return 0
 
+# Where links were: paths there are not worth an open that is made again behind each.  A hint, which may be wrong either way.
+
+cdef enum:
+    LINKS_SEEN = 512
+
+cdef uint64_t links_seen[LINKS_SEEN]     # hashes of guest paths: of links on the way, of directories with links at the end
+
+cdef inline void link_seen(Walk *w, const char *comp, int n, bint final) noexcept nogil:
+    cdef uint64_t h = w.gh if final else hash_step(w.gh, comp, n)
+    if w.bi >= 0:
+        links_seen[h & (LINKS_SEEN - 1)] = h
+
+cdef bint walk_trusts(Walk *w) noexcept nogil:
+    """Say whether the host text can be left to an open that meets no link (what may_meet_link asks for, once more)."""
+    return w.v.b[w.bi].hostlen > 0 and not w.v.ambiguous and not w.anchored and not is_proc(w.h, w.hlen)
+
 cdef int walk_fast(Walk *w) noexcept nogil:
     """Resolve the whole rest with one proof; return 1 when done, 0 when the walk must go by components.
 
@@ -52,7 +68,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
     cdef int n, glen = w.glen, hlen = w.hlen, bi = w.bi, pbi = w.bi, top, error, last = w.last
     cdef uint64_t gh = w.gh
     cdef Entry *e
-    cdef bint follow, ok = True
+    cdef bint follow, any_kind, ok = True, links = False
     if not have_openat2 or w.bi < 0 or w.resolve or has_dotdot(p):
         return 0
     if w.dfd >= 0:
@@ -78,6 +94,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
         if (w.isbind and not w.v.b[w.bi].isdir) or walk_push(w, comp, n) < 0:
             ok = False
             break
+        links = links or links_seen[w.gh & (LINKS_SEEN - 1)] == w.gh
         pbi = w.bi
         w.namelen = n
         w.isbind = False
@@ -103,15 +120,18 @@ cdef int walk_fast(Walk *w) noexcept nogil:
     if w.hlen - top > LONG_STEP or w.hlen > PATHMAX - 8:
         return walk_fast_undo(w, glen, gh, hlen, bi)
     error = 0
-    if w.hlen > top + 1:
+    if w.trusts and not links and walk_trusts(w):
+        w.unproven = True
+    elif w.hlen > top + 1:
         follow = (last != LAST_NORM or w.mode == M_FOLLOW or w.mode == M_MISSING or (w.mode == M_NOFOLLOW and w.slash)
                   or (w.mode == M_OCREAT and not w.slash))
         if follow:
-            error = prove(w.v.b[w.bi].fd, w.h + top + 1, True, &w.file if w.want_file or w.mode == M_MISSING else NULL)
-            if not w.want_file:
+            any_kind = w.want_file or w.mode == M_MISSING
+            error = prove(w.v.b[w.bi].fd, w.h + top + 1, True, any_kind, &w.file if any_kind or w.want_directory else NULL)
+            if not w.want_file and not w.want_directory:
                 walk_drop_file(w)
         elif w.hlen - w.namelen - 1 > top:
-            error = prove(w.v.b[w.bi].fd, w.h + top + 1, False, NULL)
+            error = prove(w.v.b[w.bi].fd, w.h + top + 1, False, False, NULL)
             w.directory = error == 0
     if error == 0 or (w.mode != M_MISSING and error != -EACCES and (error == -ENOENT or error == -ENOTDIR or error == -ENAMETOOLONG)):
         w.missing = error == -ENOENT

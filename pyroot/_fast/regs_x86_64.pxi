@@ -10,6 +10,12 @@ cdef extern from * nogil:
            PYROOT_REG_RESULT = offsetof(struct user_regs_struct, rax), PYROOT_REG_SP = offsetof(struct user_regs_struct, rsp)};
     struct pyroot_syscall_info { unsigned char op; unsigned char pad[3]; unsigned arch; unsigned long long ip, sp;
         unsigned long long nr, args[6]; unsigned ret_data; unsigned pad2; };
+    /* A call of our own without the C library: the result or -errno. */
+    static inline long pyroot_raw(long nr, long a, long b, long c, long d) {
+        register long r10 __asm__("r10") = d, r8 __asm__("r8") = 0;
+        __asm__ volatile("syscall" : "+a"(nr) : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
+        return nr;
+    }
     """
     const unsigned short *pyroot_reg_arg
     enum:

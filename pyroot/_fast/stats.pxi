@@ -25,7 +25,7 @@ cdef struct Stats:
     Cost *current            # the call that this stop is about, NULL if it is about none
     uint64_t stops, exits, signals, births, execs, ends
     uint64_t rewritten, answered
-    uint64_t names, proofs, looks    # single names left to the kernel, openat2 proofs, components looked up one by one
+    uint64_t names, proofs, looks    # relative paths left to the kernel, openat2 proofs, components looked up one by one
     uint64_t programs, programs_kept, interpreters, interpreters_kept
 
 cdef Stats stats

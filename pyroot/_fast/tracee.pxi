@@ -29,6 +29,8 @@ cdef struct NestedRoot:      # what a chroot(2) of the guest made its root (nest
 cdef struct Fs:              # one fs_struct: root and cwd (the umask needs no record)
     int refs
     NestedRoot *root         # NULL: pyroot's own
+    int cwd                  # O_PATH descriptor of the cwd, ours, -1 none is kept (step.pxi)
+    int cwd_uses             # paths that one would have been good for
     int bind                 # binding that the cwd was entered through, -1 unknown
 
 cdef struct ExecPlan:        # what the loader has to be told at the exec event
@@ -232,6 +234,7 @@ cdef Fs *fs_copy(Fs *old) noexcept nogil:
     cdef Fs *fs = <Fs *>calloc(1, sizeof(Fs))
     if fs != NULL:
         fs.refs = 1
+        fs.cwd = -1
         fs.bind = old.bind if old != NULL else -1
         if old != NULL and old.root != NULL:
             fs.root = old.root
@@ -244,7 +247,13 @@ cdef void fs_drop(Fs *fs) noexcept nogil:
     fs.refs -= 1
     if fs.refs == 0:
         nested_drop(fs.root)
+        fs_forget_cwd(fs)
         free(fs)
+
+cdef void fs_forget_cwd(Fs *fs) noexcept nogil:
+    if fs != NULL and fs.cwd >= 0:
+        c_close(fs.cwd)
+        fs.cwd = -1
 
 cdef void plan_free(ExecPlan *plan) noexcept nogil:
     if plan != NULL:
