@@ -192,6 +192,8 @@ cdef class Core:
             sink.attached()
             with nogil:
                 result = run_loop()
+                # what has woken the loop may have come with a tick (tap_wake)
+                pyroot_tick(0)
                 trace_turn(NULL)
             ended = True
         finally:

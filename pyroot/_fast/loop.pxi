@@ -414,6 +414,9 @@ cdef int run_loop() noexcept nogil:
             forward_signals()
         if tick_waiting:
             placement_tick()
+            if signals_waiting:
+                # the tick that it has stopped may have been a signal's (tap_wake)
+                pyroot_tick(NEAR_TICK)
             if session.tracing and tracing.watched:
                 trace_turn(NULL)
         if tid < 0:

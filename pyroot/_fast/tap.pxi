@@ -52,6 +52,9 @@ cdef void tap_look() noexcept with gil:
     cdef uint32_t asked = tap_asked
     tap_asked = 0
     tap.waiting = False
+    if not placement.settled:
+        # the tick was ours; what comes from here on has one of its own
+        pyroot_tick(0)
     try:
         if tap_door is None:
             from pyroot.trace.tap import Door
