@@ -143,3 +143,9 @@ def test_mount_point_is_listed_by_a_directory_that_may_only_be_read(ground: Twin
     ground.bindings.append((f"{ground.top}/host", "/top/more"))
     lines = ground.answers('=9 open "/top" 0x10000 0', "fchmod %9 0600", "list %9 4096", "fchmod %9 0755")
     assert '"more:4"' in lines[2]
+
+
+def test_program_that_is_being_written_is_busy_before_its_arguments_are_read(ground: Twins) -> None:
+    lines = ground.answers('=9 open "/top/x" 0x41 0755', 'execve "/top/x" HOLE NULL', 'execveat %9 "" HOLE NULL 0x1000', "close %9",
+                           'execve "/top/x" HOLE NULL')
+    assert [line.split()[2] for line in lines[1:3]] == ["-26", "-26"]

@@ -205,12 +205,17 @@ cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_on
     closed by the exec, so that a script could not be read by its interpreter."""
     cdef Program *p = NULL
     cdef int depth = 0, result
+    cdef bint opened
     chain.nprefix = chain.plen = 0
     chain.opened = False
     chain.interp[0] = 0
     while True:
         chain_drop()
+        opened = chain.opened
         result = program_find(chain.host, walk_take_file(&W1), &p, &chain.place)
+        if result == -ETXTBSY:
+            # (the opening has failed)
+            chain.opened = opened
         if check_only and chain.opened and result != -ETXTBSY:
             return 0
         if result < 0:
