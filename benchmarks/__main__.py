@@ -55,6 +55,7 @@ class Session:
         self.ratios: dict[str, measure.Figures] = {}
         self.memory: dict[str, Any] = {}
         self.left_out: list[str] = []
+        self.made: set[str] = set()
         self.pyroot, python = sides.find_pyroot(options.pyroot)
         self.root = root.make_probe_root(base)
         mounted = root.mount_tools(self.root)
@@ -115,7 +116,7 @@ class Session:
         wanted = [row for row in rows.WORKLOADS if row.name in self.names(rows.WORKLOADS)]
         if not wanted or not (self.wants("workloads") or self.wants("memory")):
             return
-        root.make_work(self.root, {part for row in wanted for part in row.tree.split()})
+        self.make({part for row in wanted for part in row.tree.split()})
         python = "/usr/bin/python3"
         peers = self.sides if self.options.all or self.options.side else self.sides[:2]
         for row in wanted:
@@ -131,12 +132,17 @@ class Session:
                 self.progress(f"{row.name} {turn + 1}/{rounds}")
                 measure.measure_workload(peers, self.rng, row, python, *self.tables("workloads"))
 
+    def make(self, parts: set[str]) -> None:
+        """Make the parts of the work directory that are not there yet."""
+        root.make_work(self.root, parts - self.made)
+        self.made |= parts
+
     def trace(self, rounds: int) -> None:
         """Run the traced workloads."""
         wanted = [row for row in rows.TRACES if not self.options.row or row.name in self.options.row]
         if not wanted or not self.wants("traces"):
             return
-        root.make_work(self.root, {part for row in wanted for part in row.workload.tree.split()})
+        self.make({part for row in wanted for part in row.workload.tree.split()})
         for row in wanted:
             pair = sides.traces(self.native, self.main, row.calls)
             reason = measure.can_run(pair[0], row.workload, "") if pair else "no strace (Debian: strace)"

@@ -211,7 +211,7 @@ def make_repository(work: str) -> None:
 def make_work(root: str, parts: set[str]) -> str:
     """Make the parts of the work directory that are wanted, owned by the ordinary user, and return its path in the root."""
     work = f"{root}/work"
-    os.makedirs(work)
+    os.makedirs(work, exist_ok=True)
     makers = {"tree": make_tree, "modules": make_modules, "wheels": make_wheels, "project": make_project, "repository": make_repository}
     for part, make in makers.items():
         if part in parts:
