@@ -20,6 +20,7 @@ PROGRAM_FIELDS = [(0, 4), (4, 4), (8, 8), (16, 8), (32, 8), (40, 8), (48, 8)]
 FIELDS32 = [(4, 1), (5, 1), (6, 1), (7, 1), (16, 2), (18, 2), (20, 4), (24, 4), (28, 4), (32, 4), (36, 4), (40, 2), (42, 2), (44, 2),
             (48, 2)]  # fmt: skip
 PROGRAM_FIELDS32 = [(0, 4), (4, 4), (8, 4), (16, 4), (20, 4), (24, 4), (28, 4)]
+RELRO = b"\x52\xe5\x74\x64"
 KERNEL32 = 0xF7000000    # the vdso of a 32-bit program and its stack lie above
 INTERPRETERS = [b"/probe", b"probe", b"/l/../probe", b"/nowhere", b"/place", b"/marker", b"/cases/0", b"", b"/probe/", b"/abs", b"/lib.so",
                 b"/" + b"x" * 260, b"/proc/self/exe", b"/outside/probe"]  # fmt: skip
@@ -146,6 +147,13 @@ class Programs:
         loads = [header for header in headers if header[:4] == b"\1\0\0\0" and len(header) == step]
         if content[4] == 1 and any(KERNEL32 < sum(struct.unpack_from("<I8xI", header, 8)) < 1 << 32 for header in loads):
             return False
+        span = "<I8xI" if content[4] == 1 else "<Q16xQ"
+        ranges = [struct.unpack_from(span, header, 8 if content[4] == 1 else 16) for header in loads]
+        for header in headers:
+            if header[:4] == RELRO and len(header) == step:
+                start, size = struct.unpack_from(span, header, 8 if content[4] == 1 else 16)
+                if not any(low <= start and start + size <= (low + length + 4095 & -4096) for low, length in ranges):
+                    return False     # memory behind the program is protected: whether that is the heap is chance
         return bool(loads)
 
     def close(self) -> None:
