@@ -36,6 +36,7 @@ def lines(counts: dict[str, int], calls: list[tuple[int, int, int, int]], superv
         f"{max(0, stopped - counts['rewritten'] - counts['answered'])} left as they were",
         f"  paths: {counts['names']} relative paths left to the kernel, {counts['proofs']} proofs that there is no link, "
         f"{counts['looks']} components looked up",
+        f"  inside the guests: {counts['sites']} sites, whose further calls stop only where they are not plain",
         f"  kept: programs {counts['programs kept']} of {counts['programs']}, "
         f"interpreters {counts['interpreters kept']} of {counts['interpreters']}",
     ]

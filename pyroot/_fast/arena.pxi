@@ -9,10 +9,11 @@ cdef enum:
     SMALL = 1024
     BIG = 16384
     NSMALL = 6144
-    NBIG = 634
+    NBIG = 632
     HUGE = 49152             # for a seccomp filter of any length
     NHUGE = 2
-    ARENA_SIZE = 16777216    # NSMALL * SMALL + NBIG * BIG + NHUGE * HUGE
+    SLOTS_SIZE = 16744448    # NSMALL * SMALL + NBIG * BIG + NHUGE * HUGE
+    ARENA_SIZE = 16777216    # behind the slots: what the gate reads (gate.h)
 
 cdef struct Arena:
     bint shared
@@ -113,7 +114,7 @@ cdef int slot_at(uint64_t data) noexcept nogil:
     return slot_of(data - SLOT_FRAME - <uint64_t>LOADER_ARENA)
 
 cdef int slot_of(uint64_t offset) noexcept nogil:
-    if offset >= ARENA_SIZE:
+    if offset >= SLOTS_SIZE:
         return -1
     if offset < <uint64_t>NSMALL * SMALL:
         return <int>(offset // SMALL)

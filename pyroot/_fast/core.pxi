@@ -243,7 +243,7 @@ cdef class Core:
             "stops": stats.stops, "exits": stats.exits, "signals": stats.signals, "births": stats.births, "execs": stats.execs,
             "ends": stats.ends, "rewritten": stats.rewritten, "answered": stats.answered, "names": stats.names, "proofs": stats.proofs,
             "looks": stats.looks, "programs": stats.programs, "programs kept": stats.programs_kept, "interpreters": stats.interpreters,
-            "interpreters kept": stats.interpreters_kept, "busy": stats.busy, "waited": stats.waited,
+            "interpreters kept": stats.interpreters_kept, "sites": stats.sites, "busy": stats.busy, "waited": stats.waited,
         }
         return counts, calls
 
@@ -334,6 +334,7 @@ cdef class Core:
         """Give back what the session held."""
         tracees_clear()
         views_clear()
+        gate_end()
         arena_close()
         walk_release(&W1)
         walk_release(&W2)
@@ -352,6 +353,7 @@ cdef class Core:
         if view_bind_procs(&self.view) < 0 or view_rebuild(&self.view) < 0:
             raise MemoryError
         view_hold_parents(&self.view)
+        gate_prepare(&self.view)
         placement_prepare()
         poison_prepare()
         handlers_fill()

@@ -280,6 +280,7 @@ cdef int view_enter_request(Tracee *t) noexcept nogil:
     cdef int i
     if v == NULL or v.ended or v.parent != t.view or t.tid != t.tgid or t.mm.refs > 1 or t.fs.refs > 1 or t.fs.root != NULL:
         return answer(t, -EPERM)
+    gate_quit(t)
     view_join(t, v)
     v.entered = True
     if before != views.base:

@@ -75,6 +75,7 @@ cdef extern from "<unistd.h>" nogil:
     ssize_t c_read "read"(int, void *, size_t)
     ssize_t c_write "write"(int, const void *, size_t)
     ssize_t c_pread "pread"(int, void *, size_t, off_t)
+    ssize_t c_pwrite "pwrite"(int, const void *, size_t, off_t)
     ssize_t c_readlink "readlink"(const char *, char *, size_t)
     ssize_t c_readlinkat "readlinkat"(int, const char *, char *, size_t)
     int c_faccessat "faccessat"(int, const char *, int, int)
@@ -188,7 +189,7 @@ cdef extern from "<signal.h>" nogil:
     void (*SIG_DFL)(int) noexcept
     void (*SIG_IGN)(int) noexcept
     enum:
-        SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGTRAP, SIGCHLD, SIGPIPE, SIGXFSZ
+        SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGSEGV, SIGBUS, SIGCONT, SIGTRAP, SIGCHLD, SIGPIPE, SIGXFSZ
         SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH
         SA_SIGINFO, SIG_SETMASK, SIG_BLOCK, SI_USER, SI_QUEUE, SI_TKILL
 
@@ -238,7 +239,7 @@ cdef extern from "<sys/ptrace.h>" nogil:
         PTRACE_SEIZE, PTRACE_CONT, PTRACE_SYSCALL, PTRACE_LISTEN, PTRACE_POKEUSER, PTRACE_PEEKUSER, PTRACE_GETEVENTMSG
         PTRACE_O_TRACESYSGOOD, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, PTRACE_O_TRACECLONE, PTRACE_O_TRACEEXEC
         PTRACE_O_TRACESECCOMP, PTRACE_O_EXITKILL, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC
-        PTRACE_EVENT_SECCOMP, PTRACE_EVENT_STOP, PTRACE_GETREGS, PTRACE_SETREGS
+        PTRACE_EVENT_SECCOMP, PTRACE_EVENT_STOP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_POKETEXT
         PTRACE_INTERRUPT, PTRACE_SETOPTIONS, PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_DETACH, PTRACE_KILL, PTRACE_SINGLESTEP
         PTRACE_EVENT_VFORK_DONE, PTRACE_EVENT_EXIT
         PTRACE_O_TRACEVFORKDONE, PTRACE_O_TRACEEXIT, PTRACE_GETSIGINFO, PTRACE_SETSIGINFO
@@ -269,6 +270,7 @@ cdef extern from "tables.h" nogil:
         unsigned int bit
         int refuse
         unsigned short like
+        unsigned char gate
     const pyroot_row *pyroot_rows
     const pyroot_row *pyroot_rows_i386
     const sock_filter *pyroot_filter
@@ -306,8 +308,9 @@ cdef extern from "loader.h" nogil:
         unsigned int nprefix
         unsigned int off_prefix
         unsigned int off_comm
+        unsigned int off_detours
     enum:
-        LOADER_MAGIC, LI_SHARED_ARENA, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
+        LOADER_MAGIC, LI_SHARED_ARENA, LI_DETOURS, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
         LOADER_STUB_OPEN, LOADER_STUB_OPEN_AGAIN, LOADER_STUB_OPEN_SEEN
         LOADER32_INFO, LOADER32_REPORT, LOADER32_STRIDE
     unsigned long long LOADER_STUBS "(LOADER_STUBS + pyroot_shift)"

@@ -73,6 +73,8 @@ cdef int dispatch(Tracee *t) noexcept nogil:
     if row.handler == H_NONE or handlers[row.handler] == NULL:
         # stopped without a row: never pass it on
         return answer(t, -ENOSYS)
+    if gate != NULL and not t.compat and row.gate:
+        gate_hit(t)
     return gone_or_answer(t, handlers[row.handler](t, row))
 
 cdef inline int gone_or_answer(Tracee *t, int result) noexcept nogil:
@@ -134,6 +136,8 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
 cdef void on_signal(Tracee *t, int sig) noexcept nogil:
     if session.tracing and sig != 0:
         trace_signal(t, sig, "signal")
+    if gate_fault(t, sig):
+        sig = 0
     stub_leave(t)
     if t.injected != NULL and low_end(t, 0) == R_DEAD:
         return

@@ -10,7 +10,14 @@ cdef enum:
 cdef uint64_t moved_at = 0   # when a guest last began to move a directory or a link, 0 never
 
 cdef inline bint names_move() noexcept nogil:
-    return moved_at != 0 and pyroot_now() - moved_at < MOVE_TAKES
+    global moved_at
+    if moved_at == 0:
+        return False
+    if pyroot_now() - moved_at < MOVE_TAKES:
+        return True
+    moved_at = 0
+    gate_moving(False)
+    return False
 
 cdef bint moves_ways(Walk *w) noexcept nogil:
     """Say whether other names lead through the one that is moved."""
@@ -22,6 +29,7 @@ cdef void note_move(Tracee *t, uint64_t flags) noexcept nogil:
     global moved_at
     if moves_ways(&W1) or (flags & 2 and moves_ways(&W2)):
         moved_at = pyroot_now()
+        gate_moving(True)
         t.moves = True
         movers_change(1)
 

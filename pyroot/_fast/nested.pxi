@@ -206,6 +206,7 @@ cdef int chroot_to(Tracee *t, int fd) noexcept nogil:
     if result < 0:
         nested_drop(r)
         return result
+    gate_quit_fs(t.fs)
     nested_drop(t.fs.root)
     t.fs.root = r
     if W3.bi == 0 and W3.glen == 0:

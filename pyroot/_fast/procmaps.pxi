@@ -4,7 +4,7 @@ cdef bint is_ours(Tracee *t, uint64_t address) noexcept nogil:
     """Say whether a mapping is the stubs' page or an arena."""
     if t.mm != NULL and ip_in_code(t, address):
         return True
-    return (<uint64_t>LOADER_STUBS <= address < <uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE
+    return (<uint64_t>LOADER_STUBS <= address < <uint64_t>LOADER_GATE + LOADER_GATE_SIZE
             or <uint64_t>LOADER_ARENA <= address < <uint64_t>LOADER_ARENA + ARENA_SIZE)
 
 cdef int hex_address(const char *p, uint64_t *value) noexcept nogil:
@@ -61,6 +61,7 @@ cdef int maps_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     cdef int n, at, end, error
     cdef uint64_t address
     cdef bint ours = False
+    cdef uint64_t detours = gate_page(t)
     memset(&host, 0, sizeof(host))
     error = text_file(&host, f.name)
     p = host.p
@@ -69,7 +70,7 @@ cdef int maps_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
         if not c'A' <= p[0] <= c'Z':
             # not a detail of smaps: a new mapping
             hex_address(p, &address)
-            ours = is_ours(t, address)
+            ours = is_ours(t, address) or (detours != 0 and address - detours < DETOURS_SIZE)
             at = map_path(p, n, f.kind) if not ours else n
             end = n
             if f.kind == K_NUMA_MAPS:

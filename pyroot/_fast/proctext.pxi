@@ -103,17 +103,27 @@ cdef bint starts(const char *p, const char *what) noexcept nogil:
 
 # -- which file ------------------------------------------------------------------------------------------------------------
 
+cdef struct TextName:
+    const char *name
+    const char *last         # its last component
+    int kind
+
+cdef enum:
+    TEXT_NAMES = 11
+
+cdef TextName[TEXT_NAMES] text_names = [
+    TextName(b"maps", b"maps", K_MAPS), TextName(b"mounts", b"mounts", K_MOUNTS), TextName(b"mountinfo", b"mountinfo", K_MOUNTINFO),
+    TextName(b"mountstats", b"mountstats", K_MOUNTSTATS), TextName(b"mem", b"mem", K_MEM), TextName(b"status", b"status", K_STATUS),
+    TextName(b"stat", b"stat", K_STAT), TextName(b"smaps", b"smaps", K_SMAPS), TextName(b"net/unix", b"unix", K_UNIX),
+    TextName(b"numa_maps", b"numa_maps", K_NUMA_MAPS), TextName(b"wchan", b"wchan", K_WCHAN)]
+
 cdef int kind_of(const char *p) noexcept nogil:
     """Return the kind of a name in the directory of a process or thread."""
-    if p[0] == c'm':
-        return (K_MAPS if strcmp(p, b"maps") == 0 else K_MOUNTS if strcmp(p, b"mounts") == 0 else
-                K_MOUNTINFO if strcmp(p, b"mountinfo") == 0 else K_MOUNTSTATS if strcmp(p, b"mountstats") == 0 else
-                K_MEM if strcmp(p, b"mem") == 0 else 0)
-    if p[0] == c's':
-        return K_STATUS if strcmp(p, b"status") == 0 else K_STAT if strcmp(p, b"stat") == 0 else K_SMAPS if strcmp(p, b"smaps") == 0 else 0
-    if p[0] == c'n':
-        return K_UNIX if strcmp(p, b"net/unix") == 0 else K_NUMA_MAPS if strcmp(p, b"numa_maps") == 0 else 0
-    return K_WCHAN if strcmp(p, b"wchan") == 0 else 0
+    cdef int i
+    for i in range(TEXT_NAMES):
+        if p[0] == text_names[i].name[0] and strcmp(p, text_names[i].name) == 0:
+            return text_names[i].kind
+    return 0
 
 cdef int proc_parse(Tracee *t, const char *h, ProcFile *f) noexcept nogil:
     """Say which file of ours a host path names: its kind, or 0.  A binding may have "self" in its host path."""

@@ -105,6 +105,7 @@ cdef Trace *trace_link(Tracee *t, Tracee *tracer, bint seized, uint64_t options)
     trace_append(trace)
     t.trace = trace
     t.special = True
+    gate_quit(t)
     return trace
 
 cdef void trace_append(Trace *trace) noexcept nogil:

@@ -5,7 +5,7 @@
 # trampoline) the registers are set as the kernel would have: that is where the tracer's stops are shown.
 
 cdef inline bint ip_in_loader(uint64_t ip) noexcept nogil:
-    return <uint64_t>LOADER_STUBS + LOADER_TRAMPOLINE <= ip < <uint64_t>LOADER_END
+    return <uint64_t>LOADER_STUBS + LOADER_TRAMPOLINE <= ip < <uint64_t>LOADER_END and not in_gate(ip)
 
 cdef void special_exec(Tracee *t, int old) noexcept nogil:
     """The kernel's exec is over and the loader knows what to do."""

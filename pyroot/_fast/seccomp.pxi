@@ -179,6 +179,7 @@ cdef int filter_strict(Tracee *t, int argument, uint64_t filter_mode) noexcept n
     """Strict mode, as a filter: the call becomes one that installs it."""
     cdef int i
     cdef int[8] allowed = [0, 1, 60, 15, 3, 4, 1, 119]      # read write exit sigreturn, by both sets of numbers
+    gate_quit(t)
     if t.filtered:
         return answer(t, -EINVAL)
     filter_set(0, 0x20, 0, 0, 4)
@@ -199,6 +200,7 @@ cdef int filter_install(Tracee *t, uint64_t flags) noexcept nogil:
     cdef FilterProgram program
     cdef FilterProgram32 program32
     cdef int n
+    gate_quit(t)
     if t.compat:
         if mem_read(t.tid, t.args[2], &program32, sizeof(program32)) < 0:
             return answer(t, -EFAULT)

@@ -27,6 +27,7 @@ cdef struct Stats:
     uint64_t rewritten, answered
     uint64_t names, proofs, looks    # relative paths left to the kernel, openat2 proofs, components looked up one by one
     uint64_t programs, programs_kept, interpreters, interpreters_kept
+    uint64_t sites           # led through the gate
 
 cdef Stats stats
 

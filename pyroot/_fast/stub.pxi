@@ -67,7 +67,9 @@ cdef int stub_leave(Tracee *t) noexcept nogil:
     cdef user_regs_struct regs
     cdef uint64_t *f = t.frame
     cdef uint64_t ip = 0
-    cdef int place
+    cdef int place = gate_leave(t)
+    if place != 0:
+        return 0 if place > 0 else place
     if t.slot < 0:
         return 0
     if reg_peek(t, PYROOT_REG_IP, &ip) < 0:

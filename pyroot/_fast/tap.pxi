@@ -205,6 +205,7 @@ def tap_begin(object sink, list pids):
         raise CoreError("it is traced already")
     sink_take(sink)
     tap_silence()
+    gate_end()
     tap.on = session.tracing = session.entries = True
     for pid, threads in zip(pids, found):
         tap_threads(pid, tracing.follow, threads)

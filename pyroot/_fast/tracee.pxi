@@ -8,8 +8,19 @@ cdef struct Exe:             # the program of an address space and its copies
     int bind                 # that it was found through, -1 if nobody knows
 cdef struct Trace           # the guest that traces it (ptrace.pxi)
 
+cdef enum:
+    GATE_SEEN = 32
+    GATE_SITES = 170         # that have room on the page (gate.h)
+
+cdef struct GateMm:          # what of an address space is led through the gate (gate.pxi)
+    uint64_t page            # of the detours, 0 not looked for
+    int count                # of detours
+    uint64_t seen[GATE_SEEN] # sites that have stopped once
+
 cdef struct Mm:              # one address space
     int refs
+    GateMm *gate             # NULL: nothing is
+    bint gate_off            # nothing may be
     bint arena               # the loader has mapped stub and arena here
     uint64_t low             # address of the arena below 4 GiB, 0 none (regs_i386.pxi)
     int low_tid              # the tracee that is about to map it, 0 none (lowmap.pxi)
@@ -217,6 +228,7 @@ cdef void mm_drop(Mm *mm) noexcept nogil:
     mm.refs -= 1
     if mm.refs == 0:
         exe_drop(mm.exe)
+        free(mm.gate)
         free(mm)
 
 cdef Mm *mm_copy(Mm *old) noexcept nogil:
@@ -225,6 +237,13 @@ cdef Mm *mm_copy(Mm *old) noexcept nogil:
         mm.arena = old.arena
         mm.low = old.low
         mm.undumpable = old.undumpable
+        mm.gate_off = old.gate_off
+        if old.gate != NULL and old.gate.count > 0:
+            mm.gate = <GateMm *>malloc(sizeof(GateMm))
+            if mm.gate == NULL:
+                free(mm)
+                return NULL
+            mm.gate[0] = old.gate[0]
         if old.exe != NULL:
             mm.exe = old.exe
             mm.exe.refs += 1

@@ -178,6 +178,9 @@ cdef int view_append(View *v) noexcept nogil:
 cdef int view_rebuild(View *v) noexcept nogil:
     """Rebuild both tables from the bindings; needed after a binding moved, and once when all are there."""
     cdef int i, depth = 0
+    if v == views.base:
+        # a binding has moved
+        gate_end()
     view_clear_tables(v)
     v.longest = 0
     for i in range(v.n):

@@ -18,7 +18,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MACHINES = ("x86_64", "i386", "i386-nested")
 # Files the result depends on, besides stub-MACHINE.S and MACHINE.h.
 UNITS = ("loader.c", "image.c", "stack.c")
-SOURCES = (*UNITS, "parts.h", "loader.h", "places-i386.h", "loader.lds")
+# The gate is for one machine.
+GATE_UNITS = {"x86_64": ("gate-x86_64.S", "gate.c")}
+SOURCES = (*UNITS, "gate-x86_64.S", "gate.c", "parts.h", "loader.h", "gate.h", "calls.h", "places-i386.h", "loader.lds")
 # What the compiler of x86_64 needs to be told; headers and libraries of the machine are not used.
 I386_FLAGS = ("-m32", "-march=i686", "-mpreferred-stack-boundary=2", "-fno-pic")
 MACHINE_FLAGS = {"x86_64": (), "i386": I386_FLAGS, "i386-nested": (*I386_FLAGS, "-DPYROOT_NESTED")}
@@ -28,7 +30,7 @@ COMPILE_FLAGS = [
     "-std=gnu11", "-O2", "-Wall", "-Wextra", "-ffreestanding", "-fno-builtin", "-fPIC", "-fno-plt",
     "-fvisibility=hidden", "-mgeneral-regs-only", "-fno-stack-protector", "-fcf-protection=none",
     "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-strict-aliasing", "-fno-exceptions",
-    "-U_FORTIFY_SOURCE",
+    "-U_FORTIFY_SOURCE", "-fno-jump-tables", "-fno-tree-loop-distribute-patterns",
 ]
 LINK_FLAGS = [
     "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,max-page-size=4096",
@@ -77,7 +79,7 @@ def build(out_dir: str, cc: str = "gcc", machine: str = "x86_64") -> str:
     compiler, extra = cc.split(), MACHINE_FLAGS[machine]
     with tempfile.TemporaryDirectory(prefix="pyroot-loader-") as work:
         objects = []
-        for source in (*UNITS, f"stub-{machine.removesuffix('-nested')}.S"):
+        for source in (*UNITS, f"stub-{machine.removesuffix('-nested')}.S", *GATE_UNITS.get(machine, ())):
             objects.append(os.path.join(work, source + ".o"))
             subprocess.run([*compiler, *COMPILE_FLAGS, *extra, "-c", os.path.join(HERE, source), "-o", objects[-1]], check=True)
         script = os.path.join(work, "loader.lds")

@@ -20,7 +20,8 @@ struct mm_map {
 
 void loader_main(word *sp) __attribute__((noreturn));
 
-static word map_arena_at(word address, int flags)
+/* `keep`: the arena's file stays open, in *keep. */
+static word map_arena_at(word address, int flags, int *keep)
 {
     word size = INFO->arena_size;
     long got;
@@ -29,7 +30,10 @@ static word map_arena_at(word address, int flags)
         int fd = open_file(info_text(INFO->off_arena), LOADER_FAIL_ARENA);
 
         got = map(address, size, PROT_READ | ARCH_ARENA_PROT, MAP_SHARED | flags, fd, 0);
-        sys3(SYS_close, fd, 0, 0);
+        if (keep)
+            *keep = fd;
+        else
+            sys3(SYS_close, fd, 0, 0);
     } else {
         got = map(address, size, PROT_READ | PROT_WRITE | ARCH_ARENA_PROT,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
@@ -53,10 +57,10 @@ static word map_arena(void)
     word got, aside;
 
     sys6(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)limit, 0, 0);
-    got = map_arena_at(limit[0] <= ARCH_ARENA_STACK ? INFO->arena_addr : LOADER32_ARENA_ASIDE, 0);
+    got = map_arena_at(limit[0] <= ARCH_ARENA_STACK ? INFO->arena_addr : LOADER32_ARENA_ASIDE, 0, 0);
 
     if (got < ARCH_ARENA_LOW) {
-        aside = map_arena_at(LOADER32_ARENA_ASIDE, 0);
+        aside = map_arena_at(LOADER32_ARENA_ASIDE, 0, 0);
         sys3(SYS_munmap, got, INFO->arena_size, 0);
         got = aside;
     }
@@ -65,13 +69,22 @@ static word map_arena(void)
     return got;
 }
 #else
-static word map_arena(void)
+static word map_arena(int *file)
 {
     word address = INFO->arena_addr;
 
-    if (INFO->arena_size && map_arena_at(address, MAP_FIXED_NOREPLACE) != address)
+    if (INFO->arena_size && map_arena_at(address, MAP_FIXED_NOREPLACE, INFO->flags & LI_DETOURS ? file : 0) != address)
         fail(LOADER_FAIL_ARENA, -EEXIST);
     return address;
+}
+
+/* Make room for detours near the code that makes calls; the supervisor looks for it there. Without it nothing is lost. */
+static void map_detours(int file, word base)
+{
+    if (file < 0)
+        return;
+    map(base - DETOURS_SIZE, DETOURS_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED_NOREPLACE, file, INFO->off_detours);
+    sys3(SYS_close, file, 0, 0);
 }
 #endif
 
@@ -123,13 +136,14 @@ void loader_main(word *sp)
     struct stack stack;
     struct image program, interp;
     word entry, page, arena;
+    __attribute__((unused)) int file = -1;
 
     if (INFO->magic != LOADER_MAGIC || !INFO->off_prog || !INFO->off_execfn)
         fail(LOADER_FAIL_INFO, -ENOEXEC);
     read_first_stack(&stack, sp);
     page = get_aux(&stack, AT_PAGESZ);
 #if !defined(__i386__)
-    arena = map_arena();
+    arena = map_arena(&file);
 #endif
     map_image(&program, info_text(INFO->off_prog), 1, &stack);
     rebuild_stack(&stack);
@@ -146,6 +160,8 @@ void loader_main(word *sp)
     }
 #if defined(__i386__)
     arena = map_arena();
+#else
+    map_detours(file, program.has_interp ? interp.bias : program.phdr & -page);
 #endif
     if (program.exec_stack) {
         word low = (word)stack.sp & -page;

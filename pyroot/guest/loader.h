@@ -17,6 +17,8 @@
 
 #define LOADER_STUBS        0x567000000000  /* return stubs and trampoline, r-x, stays for the life of the guest */
 #define LOADER_STUBS_SIZE   0x1000
+#define LOADER_GATE         0x567000001000  /* the gate (gate.h), r-x, stays, too */
+#define LOADER_GATE_SIZE    0x2000
 #define LOADER_TEXT         0x567000010000  /* code and constants, r-x, from here to LOADER_END gone before the entry */
 #define LOADER_INFO         0x567000020000  /* struct loader_info, rw-, written by the supervisor at the exec event */
 #define LOADER_INFO_SIZE    0x10000
@@ -60,6 +62,9 @@
 
 /* loader_info.flags */
 #define LI_SHARED_ARENA     1               /* map off_arena's file, shared and read-only; else private memory */
+#define LI_DETOURS          2               /* map a page of detours, from off_arena's file at off_detours, in front of ELF
+                                             * interpreter or program */
+#define DETOURS_SIZE        0x2000
 
 /* Why the loader killed itself: third argument of its kill(2), the negative errno is the fourth. */
 #define LOADER_FAIL_INFO    1
@@ -84,7 +89,8 @@ struct loader_info {
     unsigned int nprefix;                   /* 40: how many strings replace argv[0] (0: argv stays as it is) */
     unsigned int off_prefix;                /* 44: these strings, one behind the other */
     unsigned int off_comm;                  /* 48: task name; absent: last component of off_execfn */
-    unsigned int reserved[3];               /* 52: zero */
+    unsigned int off_detours;               /* 52: a place in off_arena's file */
+    unsigned int reserved[2];               /* 56: zero */
     char data[];                            /* 64 */
 };
 

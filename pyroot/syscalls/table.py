@@ -22,11 +22,12 @@ class Row:
     default ``default``), ``open`` (decided by the O_* flags).  ``when`` restricts the stop to certain arguments (see
     ``generate``); ``refuse`` is the errno of a call that is never let through; ``like`` is the x86_64 call as which the handlers treat
     it (the call itself, except for some of i386).  ``remove`` marks calls after which what was found before may no longer be: a name
-    goes away (``dir``, ``file``, ``flag`` decides), or the ``rights`` change.
+    goes away (``dir``, ``file``, ``flag`` decides), or the ``rights`` change.  ``loader`` marks calls that the loader makes, ``gate``
+    those that the gate may answer inside the guest (``pyroot/guest/gate.c``).
     """
 
-    __slots__ = ("bit", "default", "dirfd", "dirfd2", "final", "flags", "handler", "like", "loader", "name", "note", "path", "path2",
-                 "refuse", "remove", "when")
+    __slots__ = ("bit", "default", "dirfd", "dirfd2", "final", "flags", "gate", "handler", "like", "loader", "name", "note", "path",
+                 "path2", "refuse", "remove", "when")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Row:
         when: tuple[str, int, int] | None = None,
         refuse: int = 0,
         loader: bool = False,
+        gate: bool = False,
         remove: str = "",
         note: str = "",
         like: str = "",
@@ -51,15 +53,15 @@ class Row:
         self.name, self.handler, self.path, self.dirfd, self.path2, self.dirfd2 = name, handler, path, dirfd, path2, dirfd2
         self.final, self.flags, self.bit, self.default = final, flags, bit, default
         self.when, self.refuse, self.loader, self.remove, self.note = when, refuse, loader, remove, note
-        self.like = like or name
+        self.like, self.gate = like or name, gate
 
 
 def _at(
     name: str, flags: int, *, dirfd: int = 0, bit: int = 0x100, default: str = "follow", handler: str = "path", remove: str = "",
-    note: str = "", like: str = "",
+    gate: bool = False, note: str = "", like: str = "",
 ) -> Row:
-    return Row(name, handler, dirfd=dirfd, path=dirfd + 1, final="flag", flags=flags, bit=bit, default=default, remove=remove, note=note,
-               like=like)
+    return Row(name, handler, dirfd=dirfd, path=dirfd + 1, final="flag", flags=flags, bit=bit, default=default, remove=remove, gate=gate,
+               note=note, like=like)
 
 
 def _refuse(name: str, error: int, note: str) -> Row:
@@ -70,25 +72,25 @@ CLONE_FS, CLONE_NEWNS, CLONE_UNTRACED, CLONE_NEWUSER = 0x200, 0x20000, 0x800000,
 
 ROWS: list[Row] = [
     # -- opening
-    Row("open", "open", path=0, final="open", flags=1, loader=True),
-    Row("openat", "open", dirfd=0, path=1, final="open", flags=2, loader=True),
+    Row("open", "open", path=0, final="open", flags=1, loader=True, gate=True),
+    Row("openat", "open", dirfd=0, path=1, final="open", flags=2, loader=True, gate=True),
     Row("creat", "open", path=0, final="follow", note="as open with O_CREAT|O_WRONLY|O_TRUNC"),
-    Row("openat2", "openat2", dirfd=0, path=1, note="how is read once; RESOLVE_* flags are obeyed by our own walk"),
+    Row("openat2", "openat2", dirfd=0, path=1, loader=True, note="how is read once; RESOLVE_* flags are obeyed by our own walk"),
     Row("open_tree", "open_tree", dirfd=0, path=1, final="flag", flags=2, bit=0x100),
     Row("open_tree_attr", "open_tree", dirfd=0, path=1, final="flag", flags=2, bit=0x100),
     # -- listing
     Row("getdents", "getdents", when=("listing", 0, 0), note="adds mount points whose name the host directory lacks"),
     Row("getdents64", "getdents", when=("listing", 0, 0)),
     # -- attributes
-    Row("stat", path=0),
-    Row("lstat", path=0, final="nofollow"),
-    _at("newfstatat", 3),
-    _at("statx", 2, handler="statx", note="the top of a binding is that of a mount"),
-    Row("access", path=0),
-    Row("faccessat", dirfd=0, path=1),
-    _at("faccessat2", 3),
-    Row("readlink", "readlink", path=0, final="nofollow"),
-    Row("readlinkat", "readlink", dirfd=0, path=1, final="nofollow"),
+    Row("stat", path=0, gate=True),
+    Row("lstat", path=0, final="nofollow", gate=True),
+    _at("newfstatat", 3, gate=True),
+    _at("statx", 2, handler="statx", gate=True, note="the top of a binding is that of a mount"),
+    Row("access", path=0, gate=True),
+    Row("faccessat", dirfd=0, path=1, gate=True),
+    _at("faccessat2", 3, gate=True),
+    Row("readlink", "readlink", path=0, final="nofollow", gate=True),
+    Row("readlinkat", "readlink", dirfd=0, path=1, final="nofollow", gate=True),
     Row("chmod", path=0, remove="rights"),
     Row("fchmodat", dirfd=0, path=1, remove="rights"),
     _at("fchmodat2", 3, remove="rights"),
@@ -104,9 +106,9 @@ ROWS: list[Row] = [
     _at("file_getattr", 4),
     _at("file_setattr", 4),
     # -- extended attributes
-    *(Row(n, path=0) for n in ("getxattr", "listxattr")),
+    *(Row(n, path=0, gate=True) for n in ("getxattr", "listxattr")),
     *(Row(n, path=0, remove="rights") for n in ("setxattr", "removexattr")),
-    *(Row(n, path=0, final="nofollow") for n in ("lgetxattr", "llistxattr")),
+    *(Row(n, path=0, final="nofollow", gate=True) for n in ("lgetxattr", "llistxattr")),
     *(Row(n, path=0, final="nofollow", remove="rights") for n in ("lsetxattr", "lremovexattr")),
     *(_at(n, 2) for n in ("getxattrat", "listxattrat")),
     *(_at(n, 2, remove="rights") for n in ("setxattrat", "removexattrat")),

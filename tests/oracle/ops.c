@@ -223,6 +223,7 @@ int main(int argc, char **argv, char **envp)
     sigaction(SIGALRM, &action, NULL);
     memset(slots, 0xff, sizeof slots);
     read_program();
+    use_sites();
     run(0, program_length);
     emit_flush();
     return 0;

@@ -45,6 +45,7 @@ extern int slots[MAX_SLOTS];
 extern int registers_changed;
 
 long raw(long number, const long *a);
+void use_sites(void);
 long raw_call(long number, long a, long b, long c, long d, long e, long f);
 int call_number(const char *name);
 

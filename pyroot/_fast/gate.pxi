@@ -1,0 +1,320 @@
+# The gate: calls that are answered inside the guest (pyroot/guest/gate.c), so that they do not stop.
+#
+# A site that has stopped before, `mov $NUMBER, %eax` and `syscall`, gets a jump in the place of its mov: to a detour of its own, in a
+# page near the code that the loader has mapped, and from there to the gate.  The site's `syscall` stays, and is what the gate goes back to
+# for all that it does not decide.  Only in processes with one thread, since nobody else may run what is being changed; what is changed
+# stays for the threads and children that come later, and is gone with the next exec.
+#
+# A signal, or a tracer, must not find a guest in here: gate_leave puts it back in front of its call or, once that is made, behind it.
+
+cdef extern from "gate.h" nogil:
+    enum:
+        DETOUR_SIZE, DETOUR_FIRST, DETOUR_HOOK, DETOUR_MAGIC, DETOUR_NUMBER, DETOUR_BACK, DETOUR_PLAIN, DETOUR_BETWEEN, DETOURS_SIZE
+        GATE_ENTER, GATE_SAVED, GATE_CALLED, GATE_TAIL, GATE_CLEARED, GATE_LAST, GATE_PASS, GATE_TEXT
+        RED_ZONE, GATE_FRAME, GATE_SCAN_WORDS, GATE_VIEW_SIZE, GATE_DETOURS, GATE_PREFIX, GATE_NAMES, GATE_TOPS
+    uint64_t DETOURS_MAGIC, GATE_FRAME_MAGIC
+    uint64_t LOADER_GATE "(LOADER_GATE + pyroot_shift)"
+    enum:
+        LOADER_GATE_SIZE
+    struct gate_view:
+        unsigned int on, moving, prefix_len, bound
+        char prefix[GATE_PREFIX]
+        unsigned long long names[GATE_NAMES]
+        unsigned long long texts[GATE_NAMES]
+        unsigned long long tops[GATE_TOPS]
+    struct gate_how:
+        pass
+    struct gate_frame:
+        unsigned long long magic, self, detour, flags, target
+        unsigned long long regs[6]
+        unsigned long long kept[6]
+        unsigned long long call
+        unsigned long long args[6]
+        unsigned long long retry
+
+cdef enum:
+    GATE_MOV = 5             # bytes of mov $NUMBER, %eax
+    GATE_USES = 2            # a site is changed at its so many-th stop
+    AT_PHDR_ = 3
+    AT_BASE_ = 7
+
+cdef uint64_t GATE_REACH = 0x7ff00000    # bytes between a site and its detour, at most
+cdef const char *OPEN_BETWEEN = b"\x48\x89\xfe\xbf\x9c\xff\xff\xff"    # mov %rdi, %rsi; mov $AT_FDCWD, %edi
+cdef uint64_t GATE_REFUSED = <uint64_t>1 << 63
+
+cdef gate_view *gate = NULL      # what is published; NULL: this session has no gate
+
+cdef void gate_prepare(View *v) noexcept nogil:
+    """Publish the view, where nothing but the kernel's own look-up of names is between a path and its file."""
+    cdef int i
+    global gate
+    gate = NULL
+    if not arena.shared or nesting or session.tracing or session.judging or v.ambiguous or v.b[0].hostlen >= GATE_PREFIX:
+        return
+    if getenv(b"PYROOT_NO_GATE") != NULL:
+        return
+    gate = <gate_view *>(arena.map + ARENA_SIZE - GATE_VIEW_SIZE)
+    gate.prefix_len = v.b[0].hostlen
+    memcpy(gate.prefix, v.b[0].host, v.b[0].hostlen)
+    memcpy(gate.names, v.names, sizeof(v.names))
+    for i in range(1, v.n):
+        gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
+    gate.bound = v.n > 1
+    for i in range(TEXT_NAMES):
+        gate_mark(gate.texts, GATE_NAMES, hash_more(FNV, text_names[i].last, <int>strlen(text_names[i].last)))
+    (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_HOOK))[0] = LOADER_GATE + GATE_ENTER
+    (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_MAGIC))[0] = DETOURS_MAGIC
+    gate.on = 1
+
+cdef inline void gate_mark(unsigned long long *bits, int words, uint64_t hash) noexcept nogil:
+    bits[hash >> 6 & <uint64_t>(words - 1)] |= <uint64_t>1 << (hash & 63)
+
+cdef void gate_end() noexcept nogil:
+    """The view is no longer what was published, or somebody wants to see every call: all of them stop from now on."""
+    global gate
+    if gate != NULL:
+        gate.on = 0
+        gate = NULL
+
+cdef void gate_moving(bint moving) noexcept nogil:
+    if gate != NULL:
+        gate.moving = moving
+
+# -- sites ---------------------------------------------------------------------------------------------------------------------
+
+cdef inline bint gate_is_for(Tracee *t) noexcept nogil:
+    """Say whether the calls of a tracee mean what the published view says."""
+    return (not t.special and not t.filtered and not t.compat and not t.exits and t.view == views.base and t.mm != NULL and not t.mm.gate_off
+            and (t.fs == NULL or t.fs.root == NULL) and openat2_works)
+
+cdef void gate_hit(Tracee *t) noexcept nogil:
+    """A call of a kind that the gate answers has stopped: change its site if this was not the first time."""
+    cdef GateMm *g
+    cdef uint64_t *seen
+    if not gate_is_for(t):
+        return
+    g = t.mm.gate
+    if g == NULL:
+        g = t.mm.gate = <GateMm *>calloc(1, sizeof(GateMm))
+        if g == NULL:
+            return
+    seen = &g.seen[(t.ip >> 3) & (GATE_SEEN - 1)]
+    if seen[0] & ~GATE_REFUSED != t.ip:
+        seen[0] = t.ip
+        return
+    if seen[0] & GATE_REFUSED or t.mm.refs != 1:
+        return
+    seen[0] |= GATE_REFUSED
+    gate_site(t, g)
+
+cdef uint64_t gate_page(Tracee *t) noexcept nogil:
+    """Find the detours' page: in front of the ELF interpreter or, without one, of the program (map_detours of the loader)."""
+    cdef uint64_t aux[64]
+    cdef uint64_t head[2]
+    cdef uint64_t base = 0, phdr = 0
+    cdef char name[40]
+    cdef ssize_t n
+    cdef int i, fd
+    snprintf(name, sizeof(name), b"/proc/%d/auxv", t.tid)
+    fd = c_open(name, O_RDONLY | O_CLOEXEC)
+    if fd < 0:
+        return 0
+    n = c_read(fd, aux, sizeof(aux))
+    c_close(fd)
+    for i in range(0, <int>(n // 8) - 1, 2):
+        if aux[i] == AT_BASE_:
+            base = aux[i + 1]
+        elif aux[i] == AT_PHDR_:
+            phdr = aux[i + 1] & ~<uint64_t>0xfff
+    base = (base if base != 0 else phdr) - DETOURS_SIZE
+    if mem_read(t.tid, base, head, sizeof(head)) < 0 or head[1] != DETOURS_MAGIC:
+        return 0
+    return base
+
+cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
+    """Lead the site of the call at hand through the gate, if it has the form that can be led."""
+    cdef uint64_t site, at
+    cdef uint8_t old[16]
+    cdef uint8_t new[DETOUR_SIZE]
+    cdef int i, between
+    if g.count >= GATE_SITES or mem_read(t.tid, t.ip - 15, old, 15) < 0 or old[13] != 0x0f or old[14] != 0x05:
+        return
+    between = 0 if old[8] == 0xb8 and (<uint32_t *>(old + 9))[0] == t.number else DETOUR_BETWEEN
+    site = t.ip - SYSCALL_SIZE - between - GATE_MOV
+    if between != 0 and (old[0] != 0xb8 or (<uint32_t *>(old + 1))[0] != t.number or memcmp(old + GATE_MOV, OPEN_BETWEEN, between) != 0):
+        return
+    if g.page == 0:
+        g.page = gate_page(t)
+        if g.page == 0:
+            t.mm.gate_off = True
+            return
+    at = g.page + DETOUR_FIRST + <uint64_t>g.count * DETOUR_SIZE
+    if at - site + GATE_REACH > 2 * GATE_REACH:
+        return
+    memset(new, 0xcc, sizeof(new))
+    memset(new, 0x90, DETOUR_BETWEEN)
+    memcpy(new, OPEN_BETWEEN, between)
+    memcpy(new + DETOUR_BETWEEN, b"\x48\x8d\x0d\xf1\xff\xff\xff\xff\x25", 9)    # lea -15(%rip), %rcx; jmp *HOOK(%rip)
+    (<uint32_t *>(new + DETOUR_BETWEEN + 9))[0] = <uint32_t>(g.page + DETOUR_HOOK - (at + DETOUR_BETWEEN + 13))
+    new[DETOUR_PLAIN] = 0xb8
+    (<uint32_t *>(new + DETOUR_NUMBER))[0] = <uint32_t>t.number
+    new[DETOUR_BACK - 1] = 0xe9
+    (<uint32_t *>(new + DETOUR_BACK))[0] = <uint32_t>(t.ip - SYSCALL_SIZE - (at + DETOUR_BACK + 4))
+    for i in range(0, DETOUR_SIZE, 8):
+        if code_poke(t.tid, at + i, (<uint64_t *>(new + i))[0]) < 0:
+            return
+    if mem_read(t.tid, site, old, 8) < 0:
+        return
+    old[0] = 0xe9
+    (<uint32_t *>(old + 1))[0] = <uint32_t>(at - (site + GATE_MOV))
+    if code_poke(t.tid, site, (<uint64_t *>old)[0]) < 0:
+        return
+    g.count += 1
+    stats.sites += 1
+
+cdef inline int code_poke(int tid, uint64_t at, uint64_t word) noexcept nogil:
+    """Write eight bytes of a stopped tracee, whatever their protection."""
+    return -1 if c_ptrace(PTRACE_POKETEXT, tid, <void *>at, <void *>word) < 0 else 0
+
+cdef void gate_quit(Tracee *t) noexcept nogil:
+    """The address space of a tracee leaves the gate alone from now on: its detours lead straight back."""
+    cdef char name[40]
+    cdef uint64_t place = LOADER_GATE + GATE_PASS
+    cdef int fd
+    if t.mm == NULL or t.mm.gate_off:
+        return
+    t.mm.gate_off = True
+    if t.mm.gate == NULL or t.mm.gate.count == 0:
+        return
+    snprintf(name, sizeof(name), b"/proc/%d/mem", t.tid)
+    fd = c_open(name, O_RDWR | O_CLOEXEC)
+    if fd < 0 or c_pwrite(fd, &place, sizeof(place), t.mm.gate.page + DETOUR_HOOK) != sizeof(place):
+        # nothing else can be done for this one alone
+        gate_end()
+    if fd >= 0:
+        c_close(fd)
+
+cdef void gate_quit_fs(Fs *fs) noexcept nogil:
+    """The same for all that share a root."""
+    cdef int i, k
+    cdef Tracee *t
+    for i in range(TID_TOP):
+        for k in range(TID_LEAF if tracees.leaf[i] != NULL else 0):
+            t = tracees.leaf[i][k]
+            if t != NULL and t.fs == fs:
+                gate_quit(t)
+
+# -- leaving -------------------------------------------------------------------------------------------------------------------
+
+cdef inline bint in_gate(uint64_t ip) noexcept nogil:
+    return LOADER_GATE <= ip < LOADER_GATE + LOADER_GATE_SIZE
+
+cdef inline bint in_detours(Tracee *t, uint64_t ip) noexcept nogil:
+    return t.mm != NULL and t.mm.gate != NULL and ip - t.mm.gate.page < DETOURS_SIZE and t.mm.gate.page != 0
+
+cdef uint64_t gate_back(Tracee *t, uint64_t detour, uint64_t *number) noexcept nogil:
+    """Return the address of the `syscall` that a detour belongs to, and the number of its call; 0 if there is none."""
+    cdef uint8_t code[DETOUR_SIZE]
+    if mem_read(t.tid, detour, code, sizeof(code)) < 0:
+        return 0
+    number[0] = (<uint32_t *>(code + DETOUR_NUMBER))[0]
+    return detour + DETOUR_BACK + 4 + <int64_t>(<int32_t *>(code + DETOUR_BACK))[0]
+
+cdef int gate_leave(Tracee *t) noexcept nogil:
+    """Take a stopped tracee out of the gate; 1 if it was in there, in front of its call or behind it, 0 if not, -ESRCH."""
+    cdef user_regs_struct regs
+    cdef gate_frame frame
+    cdef uint64_t ip = 0, detour, back, number = 0
+    cdef int place
+    if t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:
+        return 0
+    if reg_peek(t, PYROOT_REG_IP, &ip) < 0:
+        return -ESRCH
+    if not in_gate(ip) and not in_detours(t, ip):
+        return 0
+    if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
+        return -ESRCH
+    if in_detours(t, ip):
+        detour = ip - (ip - t.mm.gate.page - DETOUR_FIRST) % DETOUR_SIZE
+        return gate_resume(t, &regs, detour, <int>(ip - detour))
+    place = <int>(ip - LOADER_GATE)
+    if place < GATE_SAVED or GATE_PASS <= place < GATE_TEXT:
+        # nothing has changed yet but rsp
+        if GATE_ENTER < place < GATE_SAVED:
+            regs.rsp += RED_ZONE + GATE_FRAME
+        return gate_before(t, &regs, regs.rcx if place <= GATE_PASS else regs.rcx - DETOUR_PLAIN)
+    if place == GATE_CLEARED or place == GATE_LAST:
+        if place == GATE_CLEARED:
+            regs.rsp += RED_ZONE + GATE_FRAME
+        regs.rip = regs.rcx
+        return gate_set(t, &regs)
+    if gate_frame_find(t, regs.rsp, &frame) < 0:
+        # (never: a frame is there from GATE_SAVED to GATE_CLEARED)
+        return 0
+    gate_registers(&regs, &frame)
+    back = gate_back(t, frame.detour, &number)
+    if place < GATE_CALLED or place >= GATE_TEXT or (place < GATE_TAIL and <int64_t>regs.rax == -ELOOP and frame.retry):
+        return gate_before(t, &regs, frame.detour)
+    regs.rip = back + 2 if place < GATE_TAIL else frame.target
+    regs.rcx = regs.rip
+    regs.r11 = frame.flags
+    if place < GATE_TAIL and <int64_t>regs.orig_rax >= 0:
+        # the kernel restarts the call by this number, at the site's own instruction
+        regs.orig_rax = number
+    return gate_set(t, &regs)
+
+cdef void gate_registers(user_regs_struct *regs, const gate_frame *frame) noexcept nogil:
+    regs.rsp = frame.self + GATE_FRAME + RED_ZONE
+    regs.rdi, regs.rsi, regs.rdx = frame.regs[0], frame.regs[1], frame.regs[2]
+    regs.r10, regs.r8, regs.r9 = frame.regs[3], frame.regs[4], frame.regs[5]
+    regs.rbx, regs.rbp, regs.r12 = frame.kept[0], frame.kept[1], frame.kept[2]
+    regs.r13, regs.r14, regs.r15 = frame.kept[3], frame.kept[4], frame.kept[5]
+    regs.eflags = frame.flags
+
+cdef int gate_before(Tracee *t, user_regs_struct *regs, uint64_t detour) noexcept nogil:
+    """Put the tracee in front of its site's `syscall`: the call has not been made."""
+    cdef uint64_t number = 0
+    cdef uint64_t back = gate_back(t, detour, &number)
+    regs.rip = back
+    regs.rax = number
+    regs.orig_rax = <unsigned long>-1
+    return gate_set(t, regs) if back != 0 else 0
+
+cdef int gate_resume(Tracee *t, user_regs_struct *regs, uint64_t detour, int place) noexcept nogil:
+    """Put a tracee that is in a detour in front of its site's `syscall`, or of what lies between the mov and that."""
+    cdef uint8_t between[DETOUR_BETWEEN]
+    if place >= DETOUR_BETWEEN or mem_read(t.tid, detour, between, sizeof(between)) < 0 or between[0] == 0x90:
+        return gate_before(t, regs, detour)
+    if gate_before(t, regs, detour) != 1:
+        return 0
+    # (the first of them may be done twice, as long as the second is not done)
+    regs.rip -= DETOUR_BETWEEN
+    return gate_set(t, regs)
+
+cdef int gate_set(Tracee *t, user_regs_struct *regs) noexcept nogil:
+    return -ESRCH if c_ptrace(PTRACE_SETREGS, t.tid, NULL, regs) < 0 else 1
+
+cdef int gate_frame_find(Tracee *t, uint64_t sp, gate_frame *frame) noexcept nogil:
+    """Find the frame of the call in the gate, above its stack pointer, and take its mark away."""
+    cdef uint64_t words[GATE_SCAN_WORDS]
+    cdef uint64_t none = 0
+    cdef ssize_t n = GATE_SCAN_WORDS * 8
+    cdef int i
+    while n > 0 and mem_read(t.tid, sp, words, n) < 0:
+        n -= 256
+    for i in range(<int>(n // 8) - 1):
+        if words[i] == GATE_FRAME_MAGIC and words[i + 1] == sp + 8 * <uint64_t>i:
+            if mem_read(t.tid, sp + 8 * <uint64_t>i, frame, sizeof(gate_frame)) < 0:
+                return -1
+            return <int>mem_write(t.tid, sp + 8 * <uint64_t>i, &none, 8)
+    return -1
+
+cdef bint gate_fault(Tracee *t, int sig) noexcept nogil:
+    """Say whether a signal is the gate's own fault, at a pointer of the guest's: asked before gate_leave."""
+    cdef uint64_t ip = 0
+    cdef Info info
+    if (sig != SIGSEGV and sig != SIGBUS) or t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:
+        return False
+    if reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not in_gate(ip) or c_ptrace(PTRACE_GETSIGINFO, t.tid, NULL, &info) < 0:
+        return False
+    return info.code > 0
