@@ -16,8 +16,15 @@ cdef extern from "gate.h" nogil:
     uint64_t LOADER_GATE "(LOADER_GATE + pyroot_shift)"
     enum:
         LOADER_GATE_SIZE
+        GATE_LINKS, GATE_LINK
+    struct gate_link:
+        unsigned long long name
+        unsigned int size
+        char text[GATE_LINK]
     struct gate_view:
-        unsigned int on, moving, prefix_len, bound
+        unsigned int on, moving, prefix_len, bound, protects, links
+        unsigned long long proc_dev
+        gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
         unsigned long long names[GATE_NAMES]
         unsigned long long texts[GATE_NAMES]
@@ -60,11 +67,34 @@ cdef void gate_prepare(View *v) noexcept nogil:
     for i in range(1, v.n):
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
     gate.bound = v.n > 1
+    gate.protects = protected_symlinks
+    gate.proc_dev = proc_dev
     for i in range(TEXT_NAMES):
         gate_mark(gate.texts, GATE_NAMES, hash_more(FNV, text_names[i].last, <int>strlen(text_names[i].last)))
     (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_HOOK))[0] = LOADER_GATE + GATE_ENTER
     (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_MAGIC))[0] = DETOURS_MAGIC
     gate.on = 1
+
+cdef void gate_met_link(Walk *w, const char *comp, int n, const char *text, int size) noexcept nogil:
+    """Publish a link in the root: most paths lead through a few of them."""
+    cdef uint64_t name = hash_more(FNV, comp, n)
+    cdef unsigned int i
+    cdef gate_link *link
+    if gate == NULL or w.bi != 0 or w.glen != 0 or w.v != views.base or size >= GATE_LINK - 1 or not is_straight(text):
+        return
+    for i in range(gate.links):
+        if gate.link[i].name == name:
+            return
+    if gate.links < GATE_LINKS:
+        link = &gate.link[gate.links]
+        memcpy(link.text, text, size)
+        link.size = size
+        link.name = name
+        gate.links += 1
+
+cdef bint is_straight(const char *text) noexcept nogil:
+    """Say whether a link's text has plain names only."""
+    return text[0] != c'.' and find_text(text, b"/.") == NULL and find_text(text, b"//") == NULL and text[strlen(text) - 1] != c'/'
 
 cdef inline void gate_mark(unsigned long long *bits, int words, uint64_t hash) noexcept nogil:
     bits[hash >> 6 & <uint64_t>(words - 1)] |= <uint64_t>1 << (hash & 63)

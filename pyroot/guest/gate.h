@@ -42,12 +42,13 @@
 #define GF_KEPT             88              /* rbx rbp r12 r13 r14 r15 */
 #define GF_CALL             136             /* number and arguments of the call that is made */
 #define GF_RETRY            192             /* its ELOOP means that it is made as the guest has it */
-#define GF_HOW              200
-#define GF_PATH             224
-#define GATE_PATH           416
+#define GF_STATE            200
+#define GF_HOW              216
+#define GF_PATH             240
+#define GATE_PATH           400
 #define GATE_FRAME          (GF_PATH + GATE_PATH)
 #define GATE_FRAME_MAGIC    0x5079523147617465
-#define GATE_SCAN_WORDS     128             /* so many words above rsp the frame lies at most */
+#define GATE_SCAN_WORDS     192             /* so many words above rsp the frame lies at most */
 
 #define GATE_DECLINE        0
 #define GATE_MAKE           1
@@ -58,14 +59,27 @@
 #define GATE_DETOURS        0x6000          /* from the view's start: what a page of detours begins as */
 #define GATE_NAMES          64
 #define GATE_TOPS           1024
-#define GATE_PREFIX         320
+#define GATE_PREFIX         256
+#define GATE_LINKS          8
+#define GATE_LINK           48              /* bytes of a link's text, at most */
 
 #if !defined(__ASSEMBLER__) && !defined(PYROOT_LINKER_SCRIPT)
+struct gate_link {
+    unsigned long long name;                /* hash of its name in the root */
+    unsigned int size;                      /* of its text */
+    char text[GATE_LINK];
+    unsigned int reserved;
+};
+
 struct gate_view {
     unsigned int on;                        /* 0: every call is made as the guest has it */
     unsigned int moving;                    /* directories or links are being renamed: only opens are safe (moving.pxi) */
     unsigned int prefix_len;
     unsigned int bound;                     /* there are mount points */
+    unsigned int protects;                  /* links in sticky directories are not followed by everybody (proc(5): protected_symlinks) */
+    unsigned int links;                     /* so many of the following are valid */
+    unsigned long long proc_dev;            /* device of /proc */
+    struct gate_link link[GATE_LINKS];      /* links in the root, such as /lib of a merged /usr, where they were met: not to be believed */
     char prefix[GATE_PREFIX];               /* host path of the root, "" for / */
     unsigned long long names[GATE_NAMES];   /* a bit for each name in the path of a mount point */
     unsigned long long texts[GATE_NAMES];   /* a bit for each name that a text of /proc has */
@@ -78,6 +92,8 @@ struct gate_how {
 
 struct gate_frame {
     unsigned long long magic, self, detour, flags, target, regs[6], kept[6], call, args[6], retry;
+    int relative, links;                    /* the path in here; how many links it has led through */
+    long long dirfd;
     struct gate_how how;
     char path[GATE_PATH];
 };
