@@ -86,6 +86,48 @@ struct gate_view {
     unsigned long long tops[GATE_TOPS];     /* a bit for each mount point's path */
 };
 
+/* What lies between mov and `syscall` of a site that begins here: 0 or DETOUR_BETWEEN bytes; -1: this is none. */
+static inline int gate_form(const unsigned char *code)
+{
+    static const unsigned char between[DETOUR_BETWEEN] = {0x48, 0x89, 0xfe, 0xbf, 0x9c, 0xff, 0xff, 0xff};
+
+    if (code[0] != 0xb8)
+        return -1;
+    if (code[5] == 0x0f && code[6] == 0x05)
+        return 0;
+    for (int i = 0; i < DETOUR_BETWEEN; i++)        /* mov %rdi, %rsi; mov $AT_FDCWD, %edi */
+        if (code[5 + i] != between[i])
+            return -1;
+    return code[5 + DETOUR_BETWEEN] == 0x0f && code[6 + DETOUR_BETWEEN] == 0x05 ? DETOUR_BETWEEN : -1;
+}
+
+static inline void gate_put(unsigned char *to, unsigned long long value)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = (unsigned char)(value >> 8 * i);
+}
+
+/* Write a detour, and the jump to it over the first five bytes of `code`, which is at `site` and stays as it is behind them. */
+static inline void gate_lead(unsigned char *detour, unsigned long long at, unsigned long long page, unsigned char *code, unsigned long long site)
+{
+    int between = gate_form(code);
+
+    for (int i = 0; i < DETOUR_SIZE; i++)
+        detour[i] = i < DETOUR_BETWEEN ? 0x90 : 0xcc;
+    for (int i = 0; i < between; i++)
+        detour[i] = code[5 + i];
+    detour[8] = 0x48, detour[9] = 0x8d, detour[10] = 0x0d;          /* lea detour(%rip), %rcx */
+    gate_put(detour + 11, -15ull);
+    detour[15] = 0xff, detour[16] = 0x25;                           /* jmp *HOOK(%rip) */
+    gate_put(detour + 17, page + DETOUR_HOOK - (at + 21));
+    for (int i = 0; i < 5; i++)
+        detour[DETOUR_PLAIN + i] = code[i];
+    detour[DETOUR_BACK - 1] = 0xe9;
+    gate_put(detour + DETOUR_BACK, site + 5 + (unsigned long long)between - (at + DETOUR_BACK + 4));
+    code[0] = 0xe9;
+    gate_put(code + 1, at - (site + 5));
+}
+
 struct gate_how {
     unsigned long long flags, mode, resolve;
 };
