@@ -277,28 +277,61 @@ static int is_protected(struct gate_frame *frame, const struct gate_view *view, 
     return result < 0 || (st.mode & 01002) == 01002;
 }
 
-/* The last name of the path in the frame is a link that is followed: go on at what it says; 0: not for us. */
-static int follow_last(struct gate_frame *frame, const struct gate_view *view, struct gate_text *text)
+/* Find the link on the way of the path in the frame: the name it has there, and its text; 0 if it is not the kind that is followed here.
+ * Whatever is in front of it is no link. */
+static long find_on_way(struct gate_frame *frame, const struct gate_view *view, char **name, char *found)
 {
-    char whole[GATE_PATH], *name = frame->path, *to = whole;
+    char *at = frame->path + (frame->relative ? 0 : view->prefix_len + 1), first;
+    int last = prove(frame, 0) == -ENOTDIR;
+    long size = 0;
+
+    for (*name = at;; *name = ++at) {
+        while (*at && *at != '/')
+            at++;
+        if (last && *at)
+            continue;
+        first = *at;
+        *at = 0;
+        size = link_text(frame, found, LINK_TEXT);
+        *at = first;
+        if (size != -EINVAL || !first)
+            break;
+    }
+    return size > 0 && size < LINK_TEXT && !is_protected(frame, view, *name) ? size : 0;
+}
+
+/* A link is on the way of the path in the frame, and followed: go on at what it says; 0: not for us. */
+static int follow(struct gate_frame *frame, const struct gate_view *view, struct gate_text *text)
+{
+    char whole[GATE_PATH], *end = whole + GATE_PATH - LINK_TEXT, *found = end, *name, *to = whole;
     const char *from = frame->path + (frame->relative ? 0 : view->prefix_len);
     long size;
 
-    if (++frame->links > LINKS || starts_in_proc(frame, view) || prove(frame, 0) != -ENOTDIR)
+    if (++frame->links > LINKS || starts_in_proc(frame, view))
         return 0;
-    for (char *at = frame->path; *at; at++)
-        if (*at == '/')
-            name = at + 1;
-    size = link_text(frame, whole + GATE_PATH - LINK_TEXT, LINK_TEXT);
-    if (size <= 0 || size >= LINK_TEXT || is_protected(frame, view, name))
+    size = find_on_way(frame, view, &name, found);
+    if (!size)
         return 0;
-    if (whole[GATE_PATH - LINK_TEXT] != '/')
-        while (from < name)
+    found[size] = 0;
+    if (*found != '/')
+        while (from < name && to < end)
             *to++ = *from++;
-    if (to + size >= whole + GATE_PATH - LINK_TEXT)
+    while (found[0] == '.' && found[1] == '.' && found[2] == '/') {
+        /* the directory is no link, and it was searched: its parent is the name before */
+        if (to - whole < 2)
+            return 0;
+        for (to--; to > whole && to[-1] != '/'; to--)
+            ;
+        found += 3;
+    }
+    while (*found && to < end)
+        *to++ = *found++;
+    for (; *name && *name != '/'; name++)
+        ;
+    while (*name && to < end)
+        *to++ = *name++;
+    if (to >= end)
         return 0;
-    for (long i = 0; i < size; i++)
-        *to++ = whole[GATE_PATH - LINK_TEXT + i];
     *to = 0;
     return take(frame, view, whole, text);
 }
@@ -332,14 +365,14 @@ static int plan_open(struct gate_frame *frame, const struct gate_view *view, con
     return make_open(frame, flags);
 }
 
-/* The openat2 has met a link: perhaps only at the end. */
+/* The openat2 has met a link. */
 __attribute__((used)) int gate_again(struct gate_frame *frame)
 {
     const struct gate_view *view = the_view();
     u64 flags = frame->args[4];
     struct gate_text text;
 
-    if (flags & O_NOFOLLOW || view->moving || !follow_last(frame, view, &text))
+    if (flags & O_NOFOLLOW || view->moving || !follow(frame, view, &text))
         return GATE_DECLINE;
     if (text.text_name && !(flags & O_PATH) && starts_in_proc(frame, view))
         return GATE_DECLINE;
@@ -368,7 +401,7 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
         return GATE_DECLINE;
     result = prove(frame, follows);
     while (result == -ELOOP && follows) {
-        if (!follow_last(frame, view, text))
+        if (!follow(frame, view, text))
             return GATE_DECLINE;
         result = prove(frame, 1);
     }
