@@ -9,8 +9,8 @@
 
 cdef extern from "gate.h" nogil:
     enum:
-        DETOUR_SIZE, DETOUR_FIRST, DETOUR_HOOK, DETOUR_MAGIC, DETOUR_NUMBER, DETOUR_BACK, DETOUR_BETWEEN, DETOURS_SIZE, DETOUR_PLAIN
-        GATE_ENTER, GATE_SAVED, GATE_CALLED, GATE_TAIL, GATE_CLEARED, GATE_LAST, GATE_PASS, GATE_TEXT
+        DETOUR_SIZE, DETOUR_FIRST, DETOUR_HOOK, DETOUR_MAGIC, DETOUR_NUMBER, DETOUR_BACK, DETOUR_PLAIN, DETOUR_BETWEEN, DETOURS_SIZE
+        GATE_ENTER, GATE_PUSHED, GATE_SAVED, GATE_CALLED, GATE_TAIL, GATE_CLEARED, GATE_LAST, GATE_PASS, GATE_TEXT
         RED_ZONE, GATE_FRAME, GATE_SCAN_WORDS, GATE_VIEW_SIZE, GATE_DETOURS, GATE_PREFIX, GATE_NAMES, GATE_TOPS
     uint64_t DETOURS_MAGIC, GATE_FRAME_MAGIC
     uint64_t LOADER_GATE "(LOADER_GATE + pyroot_shift)"
@@ -322,7 +322,7 @@ cdef int gate_leave(Tracee *t) noexcept nogil:
     if place < GATE_SAVED or GATE_PASS <= place < GATE_TEXT:
         # nothing has changed yet but rsp
         if GATE_ENTER < place < GATE_SAVED:
-            regs.rsp += RED_ZONE + GATE_FRAME
+            regs.rsp += RED_ZONE + GATE_FRAME + (8 if place == GATE_PUSHED else 0)
         return gate_before(t, &regs, regs.rcx if place <= GATE_PASS else regs.rcx - DETOUR_PLAIN)
     if place == GATE_CLEARED or place == GATE_LAST:
         if place == GATE_CLEARED:

@@ -265,6 +265,10 @@ cdef void special_signal(Tracee *t, int sig) noexcept nogil:
     if reg_peek(t, PYROOT_REG_IP, &ip) == 0 and ip_in_loader(ip):
         loader_caught(t, sig)
         return
+    if gate_fault(t, sig):
+        # it was in the gate when its tracer came
+        on_signal(t, sig)
+        return
     if sig == SIGTRAP and t.exit_action != X_NONE and t.exit_action != X_CLONE and t.trace.go >= GO_STEP:
         # the step ends at the end of the call
         on_exit_stop(t)

@@ -23,7 +23,9 @@
     mov %r14, GF_KEPT + 32(%rsp)
     mov %r15, GF_KEPT + 40(%rsp)
     mov %rcx, GF_DETOUR(%rsp)
+    .org GATE_PUSHED - 1, 0x90
     pushfq
+    .org GATE_PUSHED, 0xcc
     popq GF_FLAGS(%rsp)
     movabs $GATE_FRAME_MAGIC, %rax
     mov %rax, GF_MAGIC(%rsp)
@@ -66,8 +68,9 @@
     mov GF_TARGET(%rsp), %rcx
     push %r11
     popfq
-    movq $0, GF_MAGIC(%rsp)
-    .org GATE_CLEARED, 0x90
+    .org GATE_CLEARED - 8, 0x90
+    movq $0, GF_MAGIC(%rsp)                 /* (eight bytes: nothing may lie between this and the next place) */
+    .org GATE_CLEARED, 0xcc
     lea RED_ZONE + GATE_FRAME(%rsp), %rsp
     .org GATE_LAST, 0x90
     jmp *%rcx

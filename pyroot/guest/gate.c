@@ -48,6 +48,9 @@
 
 enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };
 
+/* The buffers of these are on the guest's stack for as long as they are needed only. */
+#define OUT_OF_LINE         __attribute__((noinline))
+
 /* One row of the table. */
 struct gate_call {
     int path, dirfd, final, flags, follows;
@@ -219,51 +222,51 @@ static long look(long dirfd, const char *path, struct gate_stat *st)
 }
 
 /* Whether a relative path starts in /proc, where names and links are not what they seem. */
-static int starts_in_proc(const struct gate_frame *frame, const struct gate_view *view)
+static OUT_OF_LINE int starts_in_proc(const struct gate_frame *frame, const struct gate_view *view)
 {
     struct gate_stat st;
 
     return frame->relative && (look(frame->dirfd, "", &st) < 0 || st.dev == view->proc_dev);
 }
 
-/* Put a path in the place of the one in the frame; 0: not for us. */
-static int take(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text)
+/* The first name was a link in the root: if it says the same now, the path goes on behind its text; 0: not for us. */
+static OUT_OF_LINE int take_behind(struct gate_frame *frame, const struct gate_view *view, const char *rest, struct gate_text *text)
 {
-    char whole[GATE_PATH], found[GATE_LINK];
-    const struct gate_link *link;
-    u32 size = 0;
+    char whole[GATE_PATH], *found = whole + 1;
+    const struct gate_link *link = text->link;
+    u32 size = link->size;
+
+    if (size >= GATE_LINK - 1 || link_text(frame, found, GATE_LINK) != (long)size)
+        return 0;
+    for (u32 i = 0; i < size; i++)
+        if (found[i] != link->text[i])
+            return 0;
+    whole[0] = '/';
+    for (found += size; *rest; rest++) {
+        if (found == whole + GATE_PATH - 1)
+            return 0;
+        *found++ = *rest;
+    }
+    *found = 0;
+    frame->links++;
+    return take_absolute(frame, view, whole[1] == '/' ? whole + 1 : whole, text, 0) >= 0;
+}
+
+/* Put a path in the place of the one in the frame; 0: not for us. `links`: what was a link in the root is looked at. */
+static int take(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text, int links)
+{
     int used;
 
     frame->relative = *path != '/';
     if (frame->relative)
         return take_relative(frame, view, path, text);
     frame->dirfd = AT_FDCWD;
-    used = take_absolute(frame, view, path, text, 1);
-    if (used < 0 || !text->link)
-        return used >= 0;
-    /* the first name was a link once: if it says the same now the path goes on behind its text */
-    link = text->link;
-    if (link->size >= GATE_LINK - 1 || link_text(frame, found, GATE_LINK) != (long)link->size)
-        return 0;
-    if (link->text[0] != '/')
-        whole[size++] = '/';
-    for (u32 i = 0; i < link->size; i++) {
-        if (found[i] != link->text[i])
-            return 0;
-        whole[size++] = found[i];
-    }
-    for (path += used; *path; path++) {
-        if (size >= GATE_PATH - 1)
-            return 0;
-        whole[size++] = *path;
-    }
-    whole[size] = 0;
-    frame->links++;
-    return take_absolute(frame, view, whole, text, 0) >= 0;
+    used = take_absolute(frame, view, path, text, links);
+    return used >= 0 && text->link ? take_behind(frame, view, path + used, text) : used >= 0;
 }
 
 /* Whether the kernel might keep somebody from following a link in this directory, the one of the path's last name. */
-static int is_protected(struct gate_frame *frame, const struct gate_view *view, char *name)
+static OUT_OF_LINE int is_protected(struct gate_frame *frame, const struct gate_view *view, char *name)
 {
     struct gate_stat st;
     long result;
@@ -279,7 +282,7 @@ static int is_protected(struct gate_frame *frame, const struct gate_view *view, 
 
 /* Find the link on the way of the path in the frame: the name it has there, and its text; 0 if it is not the kind that is followed here.
  * Whatever is in front of it is no link. */
-static long find_on_way(struct gate_frame *frame, const struct gate_view *view, char **name, char *found)
+static OUT_OF_LINE long find_on_way(struct gate_frame *frame, const struct gate_view *view, char **name, char *found)
 {
     char *at = frame->path + (frame->relative ? 0 : view->prefix_len + 1), first;
     int last = prove(frame, 0) == -ENOTDIR;
@@ -301,7 +304,7 @@ static long find_on_way(struct gate_frame *frame, const struct gate_view *view, 
 }
 
 /* A link is on the way of the path in the frame, and followed: go on at what it says; 0: not for us. */
-static int follow(struct gate_frame *frame, const struct gate_view *view, struct gate_text *text)
+static OUT_OF_LINE int follow(struct gate_frame *frame, const struct gate_view *view, struct gate_text *text)
 {
     char whole[GATE_PATH], *end = whole + GATE_PATH - LINK_TEXT, *found = end, *name, *to = whole;
     const char *from = frame->path + (frame->relative ? 0 : view->prefix_len);
@@ -333,7 +336,7 @@ static int follow(struct gate_frame *frame, const struct gate_view *view, struct
     if (to >= end)
         return 0;
     *to = 0;
-    return take(frame, view, whole, text);
+    return take(frame, view, whole, text, 0);
 }
 
 /* An open becomes an openat2 that meets no link: proof and call in one. */
@@ -445,7 +448,7 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
     if (frame->call == SYS_statx && frame->regs[3] & STATX_MOUNTS)
         return GATE_DECLINE;
     frame->dirfd = call.dirfd >= 0 ? (int)frame->regs[call.dirfd] : AT_FDCWD;
-    if (!take(frame, view, path, &text))
+    if (!take(frame, view, path, &text, 1))
         return GATE_DECLINE;
     if (call.final == F_OPEN)
         return plan_open(frame, view, &text, flags);

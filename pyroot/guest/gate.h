@@ -23,6 +23,7 @@
 /* Places in the gate, from LOADER_GATE. */
 #define GATE_ENTER          0x000           /* rcx: the detour */
 #define GATE_MOVED          0x008           /* rsp points at the frame */
+#define GATE_PUSHED         0x050           /* rsp is eight bytes lower */
 #define GATE_SAVED          0x080           /* the frame is complete */
 #define GATE_CALLED         0x0d0           /* behind the one call that the guest asked for: it is never made twice */
 #define GATE_TAIL           0x100           /* rax and the frame's target stand */
