@@ -22,7 +22,7 @@ cdef extern from "gate.h" nogil:
         unsigned int size
         char text[GATE_LINK]
     struct gate_view:
-        unsigned int on, moving, prefix_len, bound, protects, links
+        unsigned int on, moving, prefix_len, bound, protects, links, ambiguous
         unsigned long long proc_dev
         gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
@@ -66,7 +66,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     cdef int i
     global gate
     gate = NULL
-    if arena.map == NULL or nesting or session.tracing or session.judging or v.ambiguous or v.b[0].hostlen >= GATE_PREFIX:
+    if arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
         return
     if getenv(b"PYROOT_NO_GATE") != NULL:
         return
@@ -77,6 +77,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     for i in range(1, v.n):
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
     gate.bound = v.n > 1
+    gate.ambiguous = v.ambiguous
     gate.protects = protected_symlinks
     gate.proc_dev = proc_dev
     for i in range(TEXT_NAMES):
