@@ -22,7 +22,7 @@ cdef extern from "gate.h" nogil:
         unsigned int size
         char text[GATE_LINK]
     struct gate_view:
-        unsigned int on, moving, prefix_len, bound, protects, links
+        unsigned int on, moving, prefix_len, bound, protects, links, ambiguous
         unsigned long long proc_dev
         gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
@@ -30,7 +30,8 @@ cdef extern from "gate.h" nogil:
         unsigned long long texts[GATE_NAMES]
         unsigned long long tops[GATE_TOPS]
     int gate_form(const unsigned char *)
-    void gate_lead(unsigned char *, uint64_t, uint64_t, unsigned char *, uint64_t)
+    void gate_lead(unsigned char *, uint64_t, uint64_t, const unsigned char *, uint64_t)
+    void gate_jump(unsigned char *, uint64_t, uint64_t)
     struct gate_frame:
         unsigned long long magic, self, detour, flags, target
         unsigned long long regs[6]
@@ -65,7 +66,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     cdef int i
     global gate
     gate = NULL
-    if not arena.shared or nesting or session.tracing or session.judging or v.ambiguous or v.b[0].hostlen >= GATE_PREFIX:
+    if arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
         return
     if getenv(b"PYROOT_NO_GATE") != NULL:
         return
@@ -76,6 +77,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     for i in range(1, v.n):
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
     gate.bound = v.n > 1
+    gate.ambiguous = v.ambiguous
     gate.protects = protected_symlinks
     gate.proc_dev = proc_dev
     for i in range(TEXT_NAMES):
@@ -241,7 +243,7 @@ cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
     for i in range(0, DETOUR_SIZE, 8):
         if code_poke(t.tid, at + i, (<uint64_t *>(new + i))[0]) < 0:
             return
-    memcpy(new, code, GATE_MOV)
+    gate_jump(new, site, at)
     if mem_read(t.tid, site + GATE_MOV, new + GATE_MOV, 3) < 0 or code_poke(t.tid, site, (<uint64_t *>new)[0]) < 0:
         return
     g.count += 1
