@@ -231,6 +231,7 @@ cdef void rights_taken(Tracee *t, const c_msghdr *header) noexcept nogil:
 cdef int sender_binding(Tracee *t, int fd, uint64_t file) noexcept nogil:
     """Return the binding of a descriptor that has come from somewhere: its original's if that is still open, else of the last one sent."""
     cdef FdNote *e
+    cdef SentNote *s
     cdef Tracee *owner
     cdef int i
     for i in range(FDS):
@@ -241,6 +242,7 @@ cdef int sender_binding(Tracee *t, int fd, uint64_t file) noexcept nogil:
         if owner != NULL and owner.view == t.view and c_syscall(NR_kcmp, t.tid, e.tgid, KCMP_FILE_, fd, e.fd) == 0:
             return e.bind
     for i in range(SENT):
-        if fd_sent[(fds_sent - <unsigned int>i) & (SENT - 1)].file == file and fd_sent[(fds_sent - <unsigned int>i) & (SENT - 1)].view == t.view.id:
-            return fd_sent[(fds_sent - <unsigned int>i) & (SENT - 1)].bind
+        s = &fd_sent[(fds_sent - <unsigned int>i) & (SENT - 1)]
+        if s.file == file and s.view == t.view.id:
+            return s.bind
     return -1
