@@ -40,6 +40,8 @@ cdef int walk_follow(Walk *w, const char *comp, int n, c_stat *parent, c_stat *s
     if protected_symlinks and st.st_uid != c_geteuid():
         if parent.st_mode & (S_ISVTX | S_IWOTH) == (S_ISVTX | S_IWOTH) and parent.st_uid != st.st_uid:
             return -EACCES
+    if gate != NULL:
+        gate_met_link(w, comp, n, text, got)
     if text[0] == c'/':
         if w.resolve & RESOLVE_BENEATH:
             return -EXDEV

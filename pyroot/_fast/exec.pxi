@@ -247,6 +247,20 @@ cdef int plan_text(ExecPlan *plan, const char *text, int n, unsigned int *offset
     offset[0] = at
     return 0
 
+cdef void plan_sites(Tracee *t, ExecPlan *plan) noexcept nogil:
+    """Tell the loader the sites that were found in this ELF interpreter, or program, before."""
+    cdef const char *code = chain.host
+    cdef KnownSites *known
+    if chain.interp[0] != 0:
+        code = chain.interp
+    plan.code = hash_more(FNV, code, <int>strlen(code))
+    known = &known_sites[plan.code & (KNOWN_CODES - 1)]
+    if known.code != plan.code or known.n == 0 or not gate_is_for(t):
+        return
+    plan.size = (plan.size + 3) & ~3
+    if plan_text(plan, <char *>known.at, known.n * 4, &plan.info.off_sites) == 0:
+        plan.info.nsites = known.n
+
 cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     """Write down for the loader what exec_chain found."""
     cdef ExecPlan *plan = <ExecPlan *>malloc(sizeof(ExecPlan))
@@ -287,6 +301,7 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
         if gate != NULL:
             plan.info.flags |= LI_DETOURS
             plan.info.off_detours = ARENA_SIZE - GATE_VIEW_SIZE + GATE_DETOURS
+            plan_sites(t, plan)
     result = result or plan_text(plan, program, <int>strlen(program), &plan.info.off_prog)
     if chain.interp[0] != 0:
         result = result or plan_text(plan, chain.interp, <int>strlen(chain.interp), &plan.info.off_interp)
@@ -440,6 +455,8 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     mm.arena = not plan.compat
     mm.loading = plan.compat
     mm.exe = plan.exe
+    mm.code = plan.code
+    gate_exec(t, mm, plan)
     plan.exe = NULL
     mm_drop(t.mm)
     t.mm = mm

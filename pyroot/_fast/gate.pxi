@@ -9,21 +9,28 @@
 
 cdef extern from "gate.h" nogil:
     enum:
-        DETOUR_SIZE, DETOUR_FIRST, DETOUR_HOOK, DETOUR_MAGIC, DETOUR_NUMBER, DETOUR_BACK, DETOUR_PLAIN, DETOUR_BETWEEN, DETOURS_SIZE
+        DETOUR_SIZE, DETOUR_FIRST, DETOUR_HOOK, DETOUR_MAGIC, DETOUR_NUMBER, DETOUR_BACK, DETOUR_BETWEEN, DETOURS_SIZE, DETOUR_PLAIN
         GATE_ENTER, GATE_PUSHED, GATE_SAVED, GATE_CALLED, GATE_TAIL, GATE_CLEARED, GATE_LAST, GATE_PASS, GATE_TEXT
         RED_ZONE, GATE_FRAME, GATE_SCAN_WORDS, GATE_VIEW_SIZE, GATE_DETOURS, GATE_PREFIX, GATE_NAMES, GATE_TOPS
     uint64_t DETOURS_MAGIC, GATE_FRAME_MAGIC
     uint64_t LOADER_GATE "(LOADER_GATE + pyroot_shift)"
     enum:
         LOADER_GATE_SIZE
+        GATE_LINKS, GATE_LINK
+    struct gate_link:
+        unsigned long long name
+        unsigned int size
+        char text[GATE_LINK]
     struct gate_view:
-        unsigned int on, moving, prefix_len, bound
+        unsigned int on, moving, prefix_len, bound, protects, links
+        unsigned long long proc_dev
+        gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
         unsigned long long names[GATE_NAMES]
         unsigned long long texts[GATE_NAMES]
         unsigned long long tops[GATE_TOPS]
-    struct gate_how:
-        pass
+    int gate_form(const unsigned char *)
+    void gate_lead(unsigned char *, uint64_t, uint64_t, unsigned char *, uint64_t)
     struct gate_frame:
         unsigned long long magic, self, detour, flags, target
         unsigned long long regs[6]
@@ -34,14 +41,23 @@ cdef extern from "gate.h" nogil:
 
 cdef enum:
     GATE_MOV = 5             # bytes of mov $NUMBER, %eax
+    KNOWN_CODES = 64
+    KNOWN_SITES = 16
+    KNOWN_TRIES = 64         # first stops that are looked at for more of them
     GATE_USES = 2            # a site is changed at its so many-th stop
     AT_PHDR_ = 3
     AT_BASE_ = 7
 
 cdef uint64_t GATE_REACH = 0x7ff00000    # bytes between a site and its detour, at most
-cdef const char *OPEN_BETWEEN = b"\x48\x89\xfe\xbf\x9c\xff\xff\xff"    # mov %rdi, %rsi; mov $AT_FDCWD, %edi
+cdef uint64_t GATE_CODE = 0x400000       # so far from its base an ELF interpreter's sites lie, at most
 cdef uint64_t GATE_REFUSED = <uint64_t>1 << 63
 
+cdef struct KnownSites:          # where an ELF interpreter, or a program without one, has sites
+    uint64_t code            # hash of its host path; what is kept is a hint, which the loader checks
+    int n, tries
+    uint32_t at[KNOWN_SITES]
+
+cdef KnownSites[KNOWN_CODES] known_sites
 cdef gate_view *gate = NULL      # what is published; NULL: this session has no gate
 
 cdef void gate_prepare(View *v) noexcept nogil:
@@ -60,11 +76,35 @@ cdef void gate_prepare(View *v) noexcept nogil:
     for i in range(1, v.n):
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
     gate.bound = v.n > 1
+    gate.protects = protected_symlinks
+    gate.proc_dev = proc_dev
     for i in range(TEXT_NAMES):
         gate_mark(gate.texts, GATE_NAMES, hash_more(FNV, text_names[i].last, <int>strlen(text_names[i].last)))
     (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_HOOK))[0] = LOADER_GATE + GATE_ENTER
     (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_MAGIC))[0] = DETOURS_MAGIC
     gate.on = 1
+
+cdef void gate_met_link(Walk *w, const char *comp, int n, const char *text, int size) noexcept nogil:
+    """Publish a link in the root: most paths lead through a few of them."""
+    cdef uint64_t name = hash_more(FNV, comp, n)
+    cdef unsigned int i
+    cdef gate_link *link
+    if gate == NULL or w.bi != 0 or w.glen != 0 or w.v != views.base or size >= GATE_LINK - 1 or not is_straight(text):
+        return
+    for i in range(gate.links):
+        if gate.link[i].name == name:
+            return
+    if gate.links < GATE_LINKS:
+        link = &gate.link[gate.links]
+        memcpy(link.text, text, size)
+        link.size = size
+        link.name = name
+        gate.links += 1
+
+cdef bint is_straight(const char *text) noexcept nogil:
+    """Say whether a link's text has plain names only."""
+    return (text[0] != c'.' and text[strlen(text) - 1] != c'/'
+            and find_text(<char *>text, b"/.") == NULL and find_text(<char *>text, b"//") == NULL)
 
 cdef inline void gate_mark(unsigned long long *bits, int words, uint64_t hash) noexcept nogil:
     bits[hash >> 6 & <uint64_t>(words - 1)] |= <uint64_t>1 << (hash & 63)
@@ -84,14 +124,26 @@ cdef void gate_moving(bint moving) noexcept nogil:
 
 cdef inline bint gate_is_for(Tracee *t) noexcept nogil:
     """Say whether the calls of a tracee mean what the published view says."""
-    return (not t.special and not t.filtered and not t.compat and not t.exits and t.view == views.base and t.mm != NULL and not t.mm.gate_off
+    return (not t.special and not t.filtered and not t.exits and t.view == views.base
             and (t.fs == NULL or t.fs.root == NULL) and openat2_works)
+
+cdef void gate_exec(Tracee *t, Mm *mm, ExecPlan *plan) noexcept nogil:
+    """A new address space: the loader is about to lead its known sites through the gate."""
+    if gate == NULL or not gate_is_for(t):
+        plan.info.nsites = 0
+    if plan.info.nsites == 0:
+        return
+    mm.gate = <GateMm *>calloc(1, sizeof(GateMm))
+    if mm.gate == NULL:
+        plan.info.nsites = 0
+    else:
+        mm.gate.count = plan.info.nsites
 
 cdef void gate_hit(Tracee *t) noexcept nogil:
     """A call of a kind that the gate answers has stopped: change its site if this was not the first time."""
     cdef GateMm *g
     cdef uint64_t *seen
-    if not gate_is_for(t):
+    if t.mm == NULL or t.mm.gate_off or not gate_is_for(t):
         return
     g = t.mm.gate
     if g == NULL:
@@ -101,11 +153,53 @@ cdef void gate_hit(Tracee *t) noexcept nogil:
     seen = &g.seen[(t.ip >> 3) & (GATE_SEEN - 1)]
     if seen[0] & ~GATE_REFUSED != t.ip:
         seen[0] = t.ip
+        gate_learn(t, g)
         return
     if seen[0] & GATE_REFUSED or t.mm.refs != 1:
         return
     seen[0] |= GATE_REFUSED
     gate_site(t, g)
+
+cdef void gate_learn(Tracee *t, GateMm *g) noexcept nogil:
+    """Remember a site of an ELF interpreter, or of a program without one: there the loader changes it from the next exec on."""
+    cdef KnownSites *known = &known_sites[t.mm.code & (KNOWN_CODES - 1)]
+    cdef uint64_t site
+    cdef uint8_t code[16]
+    cdef int i, between
+    if known.code != t.mm.code:
+        memset(known, 0, sizeof(KnownSites))
+        known.code = t.mm.code
+    if known.tries >= KNOWN_TRIES or known.n >= KNOWN_SITES or not gate_ready(t, g):
+        return
+    known.tries += 1
+    between = site_form(t, code)
+    site = t.ip - SYSCALL_SIZE - between - GATE_MOV - (g.page + DETOURS_SIZE)
+    if between < 0 or site >= GATE_CODE:
+        return
+    for i in range(known.n):
+        if known.at[i] == site:
+            return
+    known.at[known.n] = <uint32_t>site
+    known.n += 1
+
+cdef bint gate_ready(Tracee *t, GateMm *g) noexcept nogil:
+    """Say whether the address space has a page for detours."""
+    if g.page == 0:
+        g.page = gate_page(t)
+        if g.page == 0:
+            t.mm.gate_off = True
+    return g.page != 0
+
+cdef int site_form(Tracee *t, uint8_t *code) noexcept nogil:
+    """Read the site of the call at hand; return what gate_form says of it."""
+    cdef int between
+    if mem_read(t.tid, t.ip - 15, code, 15) < 0 or code[13] != 0x0f or code[14] != 0x05:
+        return -1
+    between = 0 if gate_form(code + DETOUR_BETWEEN) == 0 else gate_form(code)
+    if between > 0:
+        return between
+    memmove(code, code + DETOUR_BETWEEN, 7)
+    return between
 
 cdef uint64_t gate_page(Tracee *t) noexcept nogil:
     """Find the detours' page: in front of the ELF interpreter or, without one, of the program (map_detours of the loader)."""
@@ -134,40 +228,21 @@ cdef uint64_t gate_page(Tracee *t) noexcept nogil:
 cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
     """Lead the site of the call at hand through the gate, if it has the form that can be led."""
     cdef uint64_t site, at
-    cdef uint8_t old[16]
+    cdef uint8_t code[16]
     cdef uint8_t new[DETOUR_SIZE]
-    cdef int i, between
-    if g.count >= GATE_SITES or mem_read(t.tid, t.ip - 15, old, 15) < 0 or old[13] != 0x0f or old[14] != 0x05:
+    cdef int i, between = site_form(t, code)
+    if between < 0 or (<uint32_t *>(code + 1))[0] != t.number or g.count >= GATE_SITES or not gate_ready(t, g):
         return
-    between = 0 if old[8] == 0xb8 and (<uint32_t *>(old + 9))[0] == t.number else DETOUR_BETWEEN
     site = t.ip - SYSCALL_SIZE - between - GATE_MOV
-    if between != 0 and (old[0] != 0xb8 or (<uint32_t *>(old + 1))[0] != t.number or memcmp(old + GATE_MOV, OPEN_BETWEEN, between) != 0):
-        return
-    if g.page == 0:
-        g.page = gate_page(t)
-        if g.page == 0:
-            t.mm.gate_off = True
-            return
     at = g.page + DETOUR_FIRST + <uint64_t>g.count * DETOUR_SIZE
     if at - site + GATE_REACH > 2 * GATE_REACH:
         return
-    memset(new, 0xcc, sizeof(new))
-    memset(new, 0x90, DETOUR_BETWEEN)
-    memcpy(new, OPEN_BETWEEN, between)
-    memcpy(new + DETOUR_BETWEEN, b"\x48\x8d\x0d\xf1\xff\xff\xff\xff\x25", 9)    # lea -15(%rip), %rcx; jmp *HOOK(%rip)
-    (<uint32_t *>(new + DETOUR_BETWEEN + 9))[0] = <uint32_t>(g.page + DETOUR_HOOK - (at + DETOUR_BETWEEN + 13))
-    new[DETOUR_PLAIN] = 0xb8
-    (<uint32_t *>(new + DETOUR_NUMBER))[0] = <uint32_t>t.number
-    new[DETOUR_BACK - 1] = 0xe9
-    (<uint32_t *>(new + DETOUR_BACK))[0] = <uint32_t>(t.ip - SYSCALL_SIZE - (at + DETOUR_BACK + 4))
+    gate_lead(new, at, g.page, code, site)
     for i in range(0, DETOUR_SIZE, 8):
         if code_poke(t.tid, at + i, (<uint64_t *>(new + i))[0]) < 0:
             return
-    if mem_read(t.tid, site, old, 8) < 0:
-        return
-    old[0] = 0xe9
-    (<uint32_t *>(old + 1))[0] = <uint32_t>(at - (site + GATE_MOV))
-    if code_poke(t.tid, site, (<uint64_t *>old)[0]) < 0:
+    memcpy(new, code, GATE_MOV)
+    if mem_read(t.tid, site + GATE_MOV, new + GATE_MOV, 3) < 0 or code_poke(t.tid, site, (<uint64_t *>new)[0]) < 0:
         return
     g.count += 1
     stats.sites += 1
@@ -185,6 +260,10 @@ cdef void gate_quit(Tracee *t) noexcept nogil:
         return
     t.mm.gate_off = True
     if t.mm.gate == NULL or t.mm.gate.count == 0:
+        return
+    if not gate_ready(t, t.mm.gate):
+        # its loader is still at work, and will lead it here
+        gate_end()
         return
     snprintf(name, sizeof(name), b"/proc/%d/mem", t.tid)
     fd = c_open(name, O_RDWR | O_CLOEXEC)
@@ -228,6 +307,8 @@ cdef int gate_leave(Tracee *t) noexcept nogil:
     cdef int place
     if t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:
         return 0
+    if t.mm.gate.page == 0:
+        t.mm.gate.page = gate_page(t)
     if reg_peek(t, PYROOT_REG_IP, &ip) < 0:
         return -ESRCH
     if not in_gate(ip) and not in_detours(t, ip):
@@ -298,11 +379,14 @@ cdef int gate_frame_find(Tracee *t, uint64_t sp, gate_frame *frame) noexcept nog
     """Find the frame of the call in the gate, above its stack pointer, and take its mark away."""
     cdef uint64_t words[GATE_SCAN_WORDS]
     cdef uint64_t none = 0
-    cdef ssize_t n = GATE_SCAN_WORDS * 8
+    cdef uint64_t size = sizeof(words), first = (sp | 0xfff) + 1 - sp
     cdef int i
-    while n > 0 and mem_read(t.tid, sp, words, n) < 0:
-        n -= 256
-    for i in range(<int>(n // 8) - 1):
+    # the stack may begin or end within them: the gate has met its guard page, or there is nothing above
+    memset(words, 0, sizeof(words))
+    mem_read(t.tid, sp, words, first if first < size else size)
+    if first < size:
+        mem_read(t.tid, sp + first, <char *>words + first, size - first)
+    for i in range(GATE_SCAN_WORDS - 1):
         if words[i] == GATE_FRAME_MAGIC and words[i + 1] == sp + 8 * <uint64_t>i:
             if mem_read(t.tid, sp + 8 * <uint64_t>i, frame, sizeof(gate_frame)) < 0:
                 return -1
@@ -310,11 +394,11 @@ cdef int gate_frame_find(Tracee *t, uint64_t sp, gate_frame *frame) noexcept nog
     return -1
 
 cdef bint gate_fault(Tracee *t, int sig) noexcept nogil:
-    """Say whether a signal is the gate's own fault, at a pointer of the guest's: asked before gate_leave."""
+    """Say whether a signal is the gate's own fault, at a pointer of the guest's or the end of its stack; then it is in front of its call."""
     cdef uint64_t ip = 0
     cdef Info info
     if (sig != SIGSEGV and sig != SIGBUS) or t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:
         return False
     if reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not in_gate(ip) or c_ptrace(PTRACE_GETSIGINFO, t.tid, NULL, &info) < 0:
         return False
-    return info.code > 0
+    return info.code > 0 and gate_leave(t) == 1

@@ -309,6 +309,8 @@ cdef extern from "loader.h" nogil:
         unsigned int off_prefix
         unsigned int off_comm
         unsigned int off_detours
+        unsigned int off_sites
+        unsigned int nsites
     enum:
         LOADER_MAGIC, LI_SHARED_ARENA, LI_DETOURS, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
         LOADER_STUB_OPEN, LOADER_STUB_OPEN_AGAIN, LOADER_STUB_OPEN_SEEN

@@ -21,6 +21,7 @@ cdef struct Mm:              # one address space
     int refs
     GateMm *gate             # NULL: nothing is
     bint gate_off            # nothing may be
+    uint64_t code            # hash of the host path of its ELF interpreter, or of the program without one
     bint arena               # the loader has mapped stub and arena here
     uint64_t low             # address of the arena below 4 GiB, 0 none (regs_i386.pxi)
     int low_tid              # the tracee that is about to map it, 0 none (lowmap.pxi)
@@ -50,6 +51,7 @@ cdef struct ExecPlan:        # what the loader has to be told at the exec event
     int size                 # bytes of info and data
     bint compat              # a 32-bit program
     Exe *exe
+    uint64_t code            # as in Mm
 
 cdef struct FailedExec:      # the last execve that failed, kept where somebody asked for the reason (failed.pxi)
     int error                # errno
@@ -238,6 +240,7 @@ cdef Mm *mm_copy(Mm *old) noexcept nogil:
         mm.low = old.low
         mm.undumpable = old.undumpable
         mm.gate_off = old.gate_off
+        mm.code = old.code
         if old.gate != NULL and old.gate.count > 0:
             mm.gate = <GateMm *>malloc(sizeof(GateMm))
             if mm.gate == NULL:

@@ -34,7 +34,7 @@
     cld
     mov %rsp, %rdi
     call gate_plan
-    cmp $GATE_MAKE, %eax
+6:  cmp $GATE_MAKE, %eax
     jne 1f
     mov GF_CALL + 8(%rsp), %rdi
     mov GF_CALL + 16(%rsp), %rsi
@@ -52,7 +52,7 @@
     jne 3f
     cmpq $0, GF_RETRY(%rsp)
     je 3f
-    jmp 4f
+    jmp 5f
 3:  mov GF_DETOUR(%rsp), %rcx
     movslq DETOUR_BACK(%rcx), %rdx
     lea DETOUR_BACK + 4 + 2(%rcx, %rdx), %rdx
@@ -81,6 +81,9 @@
     jmp *%rcx
 
     .org GATE_TEXT, 0xcc
+5:  mov %rsp, %rdi
+    call gate_again
+    jmp 6b
 1:  cmp $GATE_ANSWER, %eax
     mov GF_CALL(%rsp), %rax
     je 3b

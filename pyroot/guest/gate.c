@@ -40,6 +40,9 @@
 #define SYS_statx           332
 #define SYS_openat2         437
 
+#define LINKS               4               /* that are followed here, at most */
+#define LINK_TEXT           128             /* bytes of the text of one that is, at most */
+
 #define FNV_BASE            14695981039346656037ull
 #define FNV_PRIME           1099511628211ull
 
@@ -53,10 +56,17 @@ struct gate_call {
 
 /* What a path looks like. */
 struct gate_text {
-    int length;                             /* in the frame */
     int names;
     int special;                            /* "." among them */
     int text_name;                          /* the last one may be that of a text in /proc */
+    const struct gate_link *link;           /* take_absolute has come to what was a link in the root */
+};
+
+/* struct stat, as far as it is read */
+struct gate_stat {
+    u64 dev, ino, nlink;
+    u32 mode, uid;
+    u64 rest[14];
 };
 
 static inline const struct gate_view *the_view(void)
@@ -88,54 +98,66 @@ static inline int marked(const unsigned long long *bits, u64 words, u64 hash)
     return bits[hash >> 6 & (words - 1)] >> (hash & 63) & 1;
 }
 
-/* Copy an absolute path behind the root's own and look at it; 0: not for us. */
-static int take_absolute(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text)
+static const struct gate_link *find_link(const struct gate_view *view, u64 name)
+{
+    for (u32 i = 0; i < view->links && i < GATE_LINKS; i++)
+        if (view->link[i].name == name)
+            return &view->link[i];
+    return 0;
+}
+
+/* Copy an absolute path behind the root's own and look at it. Returns how much of it has been taken: all, or up to what was a link
+ * in the root; -1: not for us. */
+static int take_absolute(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text, int links)
 {
     char *to = frame->path, *end = frame->path + GATE_PATH - 1;
+    const char *start = path;
     u64 hash = FNV_BASE, name = 0;
     u32 prefix = view->prefix_len;
 
     if (prefix >= GATE_PREFIX)
-        return 0;
+        return -1;
     for (u32 i = 0; i < prefix; i++)
         *to++ = view->prefix[i];
-    text->names = 0;
-    while (*path) {
+    text->names = text->special = 0;
+    text->link = 0;
+    while (*path && !text->link) {
         char first = path[1];
         int size = 0;
 
         if (*path != '/' || first == 0 || first == '/')
-            return 0;
+            return -1;
         if (first == '.' && (path[2] == 0 || path[2] == '/' || (path[2] == '.' && (path[3] == 0 || path[3] == '/'))))
-            return 0;
+            return -1;
         name = FNV_BASE;
         hash = fnv(hash, '/');
         *to++ = *path++;
         for (; *path && *path != '/'; path++, size++) {
             if (to >= end || size == 255)
-                return 0;
+                return -1;
             hash = fnv(hash, (u8)*path);
             name = fnv(name, (u8)*path);
             *to++ = *path;
         }
         if (view->bound && marked(view->tops, GATE_TOPS, hash))
-            return 0;
+            return -1;
         text->names++;
+        if (links && text->names == 1 && *path)
+            text->link = find_link(view, name);
     }
     *to = 0;
-    text->length = (int)(to - frame->path);
     text->text_name = marked(view->texts, GATE_NAMES, name);
-    text->special = 0;
-    return 1;
+    return (int)(path - start);
 }
 
-/* The same for a relative path, which stays as it is. */
+/* The same for a relative path, which stays as it is; 0: not for us. */
 static int take_relative(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text)
 {
     char *to = frame->path, *end = frame->path + GATE_PATH - 1;
     u64 name = FNV_BASE;
 
     text->names = text->special = 0;
+    text->link = 0;
     while (*path) {
         const char *start = path;
 
@@ -166,38 +188,162 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
         }
     }
     *to = 0;
-    text->length = (int)(to - frame->path);
     text->text_name = marked(view->texts, GATE_NAMES, name);
     return text->names > 0;
 }
 
 /* Ask the kernel for a link on the way, without opening anything: EISDIR or ENOTDIR is the end of a way that has none. */
-static long prove(struct gate_frame *frame, long dirfd, int follows)
+static long prove(struct gate_frame *frame, int follows)
 {
+    long result;
+
     frame->how.flags = O_WRONLY | O_DIRECTORY | O_CLOEXEC | (follows ? 0 : O_NOFOLLOW);
     frame->how.mode = 0;
     frame->how.resolve = RESOLVE_NO_SYMLINKS;
-    return sys6(SYS_openat2, dirfd, (long)frame->path, (long)&frame->how, sizeof(frame->how), 0, 0);
+    result = sys6(SYS_openat2, frame->dirfd, (long)frame->path, (long)&frame->how, sizeof(frame->how), 0, 0);
+    if (result >= 0) {
+        sys3(SYS_close, result, 0, 0);      /* never: a directory is not written to */
+        return -EINVAL;
+    }
+    return result;
+}
+
+static long link_text(const struct gate_frame *frame, char *text, long size)
+{
+    return sys6(SYS_readlinkat, frame->dirfd, (long)frame->path, (long)text, size, 0, 0);
+}
+
+static long look(long dirfd, const char *path, struct gate_stat *st)
+{
+    return sys6(SYS_newfstatat, dirfd, (long)path, (long)st, *path ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH, 0, 0);
+}
+
+/* Whether a relative path starts in /proc, where names and links are not what they seem. */
+static int starts_in_proc(const struct gate_frame *frame, const struct gate_view *view)
+{
+    struct gate_stat st;
+
+    return frame->relative && (look(frame->dirfd, "", &st) < 0 || st.dev == view->proc_dev);
+}
+
+/* Put a path in the place of the one in the frame; 0: not for us. */
+static int take(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text)
+{
+    char whole[GATE_PATH], found[GATE_LINK];
+    const struct gate_link *link;
+    u32 size = 0;
+    int used;
+
+    frame->relative = *path != '/';
+    if (frame->relative)
+        return take_relative(frame, view, path, text);
+    frame->dirfd = AT_FDCWD;
+    used = take_absolute(frame, view, path, text, 1);
+    if (used < 0 || !text->link)
+        return used >= 0;
+    /* the first name was a link once: if it says the same now the path goes on behind its text */
+    link = text->link;
+    if (link->size >= GATE_LINK - 1 || link_text(frame, found, GATE_LINK) != (long)link->size)
+        return 0;
+    if (link->text[0] != '/')
+        whole[size++] = '/';
+    for (u32 i = 0; i < link->size; i++) {
+        if (found[i] != link->text[i])
+            return 0;
+        whole[size++] = found[i];
+    }
+    for (path += used; *path; path++) {
+        if (size >= GATE_PATH - 1)
+            return 0;
+        whole[size++] = *path;
+    }
+    whole[size] = 0;
+    frame->links++;
+    return take_absolute(frame, view, whole, text, 0) >= 0;
+}
+
+/* Whether the kernel might keep somebody from following a link in this directory, the one of the path's last name. */
+static int is_protected(struct gate_frame *frame, const struct gate_view *view, char *name)
+{
+    struct gate_stat st;
+    long result;
+    char first = *name;
+
+    if (!view->protects)
+        return 0;
+    *name = 0;
+    result = look(frame->dirfd, frame->path, &st);
+    *name = first;
+    return result < 0 || (st.mode & 01002) == 01002;
+}
+
+/* The last name of the path in the frame is a link that is followed: go on at what it says; 0: not for us. */
+static int follow_last(struct gate_frame *frame, const struct gate_view *view, struct gate_text *text)
+{
+    char whole[GATE_PATH], *name = frame->path, *to = whole;
+    const char *from = frame->path + (frame->relative ? 0 : view->prefix_len);
+    long size;
+
+    if (++frame->links > LINKS || starts_in_proc(frame, view) || prove(frame, 0) != -ENOTDIR)
+        return 0;
+    for (char *at = frame->path; *at; at++)
+        if (*at == '/')
+            name = at + 1;
+    size = link_text(frame, whole + GATE_PATH - LINK_TEXT, LINK_TEXT);
+    if (size <= 0 || size >= LINK_TEXT || is_protected(frame, view, name))
+        return 0;
+    if (whole[GATE_PATH - LINK_TEXT] != '/')
+        while (from < name)
+            *to++ = *from++;
+    if (to + size >= whole + GATE_PATH - LINK_TEXT)
+        return 0;
+    for (long i = 0; i < size; i++)
+        *to++ = whole[GATE_PATH - LINK_TEXT + i];
+    *to = 0;
+    return take(frame, view, whole, text);
 }
 
 /* An open becomes an openat2 that meets no link: proof and call in one. */
-static int plan_open(struct gate_frame *frame, const struct gate_view *view, const struct gate_text *text, long dirfd, u64 flags)
+static int make_open(struct gate_frame *frame, u64 flags)
 {
-    (void)view;
-    if (flags & O_PATH)
-        flags &= OPEN_PATH;
-    else if (flags & ~(u64)(OPEN_READS | OPEN_IGNORED) || text->text_name)
-        return GATE_DECLINE;                /* for writing: what execve knows of a file may be wrong then */
     frame->how.flags = flags;
     frame->how.mode = 0;
     frame->how.resolve = RESOLVE_NO_SYMLINKS;
     frame->call = SYS_openat2;
-    frame->args[0] = (u64)dirfd;
+    frame->args[0] = (u64)frame->dirfd;
     frame->args[1] = (u64)frame->path;
     frame->args[2] = (u64)&frame->how;
     frame->args[3] = sizeof(frame->how);
+    frame->args[4] = flags;                 /* of no meaning to the kernel, but to gate_again */
     frame->retry = 1;
     return GATE_MAKE;
+}
+
+static int plan_open(struct gate_frame *frame, const struct gate_view *view, const struct gate_text *text, u64 flags)
+{
+    if (flags & O_PATH)
+        flags &= OPEN_PATH;
+    else if (flags & ~(u64)(OPEN_READS | OPEN_IGNORED))
+        return GATE_DECLINE;                /* for writing: what execve knows of a file may be wrong then */
+    else if (text->text_name && frame->relative && starts_in_proc(frame, view))
+        return GATE_DECLINE;
+    if (frame->relative && flags & O_NOFOLLOW && text->names == 1 && !text->special)
+        return GATE_MAKE;                   /* the kernel finds the name where the guest means it */
+    return make_open(frame, flags);
+}
+
+/* The openat2 has met a link: perhaps only at the end. */
+__attribute__((used)) int gate_again(struct gate_frame *frame)
+{
+    const struct gate_view *view = the_view();
+    u64 flags = frame->args[4];
+    struct gate_text text;
+
+    if (flags & O_NOFOLLOW || view->moving || !follow_last(frame, view, &text))
+        return GATE_DECLINE;
+    if (text.text_name && !(flags & O_PATH) && starts_in_proc(frame, view))
+        return GATE_DECLINE;
+    return make_open(frame, flags);
 }
 
 /* A call with an empty path, which means the descriptor. statx tells of the top of a mount. */
@@ -208,20 +354,48 @@ static int plan_empty(const struct gate_frame *frame, const struct gate_view *vi
     return plain && flags & AT_EMPTY_PATH ? GATE_MAKE : GATE_DECLINE;
 }
 
+/* A call that looks at a name without opening it. */
+static int plan_look(struct gate_frame *frame, const struct gate_view *view, struct gate_text *text, const struct gate_call *call, int follows)
+{
+    int reads_link = frame->call == SYS_readlink || frame->call == SYS_readlinkat;
+    long result;
+
+    if (reads_link && starts_in_proc(frame, view))
+        return GATE_DECLINE;
+    if (!follows && text->names == 1 && !text->special && frame->relative)
+        return GATE_MAKE;                   /* the kernel finds the name where the guest means it */
+    if (view->moving)
+        return GATE_DECLINE;
+    result = prove(frame, follows);
+    while (result == -ELOOP && follows) {
+        if (!follow_last(frame, view, text))
+            return GATE_DECLINE;
+        result = prove(frame, 1);
+    }
+    if (result != -EISDIR && result != -ENOTDIR && result != -ENOENT)
+        return GATE_DECLINE;
+    if (result == -EISDIR && reads_link) {
+        frame->call = (u64)-EINVAL;
+        return GATE_ANSWER;
+    }
+    frame->args[call->path] = (u64)frame->path;
+    if (call->dirfd >= 0)
+        frame->args[call->dirfd] = (u64)frame->dirfd;
+    return GATE_MAKE;
+}
+
 /* Decide what becomes of the call whose registers are in the frame. */
 __attribute__((used)) int gate_plan(struct gate_frame *frame)
 {
     const struct gate_view *view = the_view();
-    const u8 *detour = (const u8 *)frame->detour;
     struct gate_call call;
     struct gate_text text;
     const char *path;
-    long dirfd = AT_FDCWD, result;
     u64 flags = 0;
-    int follows, relative;
 
-    frame->call = *(const u32 *)(detour + DETOUR_NUMBER);
+    frame->call = *(const u32 *)(frame->detour + DETOUR_NUMBER);
     frame->retry = 0;
+    frame->links = 0;
     if (!view->on || !find_call(&call, frame->call))
         return GATE_DECLINE;
     for (int i = 0; i < 6; i++)
@@ -237,33 +411,10 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
         return GATE_DECLINE;
     if (frame->call == SYS_statx && frame->regs[3] & STATX_MOUNTS)
         return GATE_DECLINE;
-    relative = *path != '/';
-    if (relative ? !take_relative(frame, view, path, &text) : !take_absolute(frame, view, path, &text))
+    frame->dirfd = call.dirfd >= 0 ? (int)frame->regs[call.dirfd] : AT_FDCWD;
+    if (!take(frame, view, path, &text))
         return GATE_DECLINE;
-    if (relative && call.dirfd >= 0)
-        dirfd = (int)frame->regs[call.dirfd];
     if (call.final == F_OPEN)
-        return plan_open(frame, view, &text, dirfd, flags);
-    follows = call.final == F_FLAG ? call.follows != !!(flags & call.bit) : call.final == F_FOLLOW;
-    if (relative && (frame->call == SYS_readlink || frame->call == SYS_readlinkat))
-        return GATE_DECLINE;                /* perhaps one of /proc */
-    if (!follows && text.names == 1 && !text.special && relative)
-        return GATE_MAKE;                   /* the kernel finds the name where the guest means it */
-    if (view->moving)
-        return GATE_DECLINE;
-    result = prove(frame, dirfd, follows);
-    if (result >= 0) {
-        sys3(SYS_close, result, 0, 0);      /* never: a directory is not written to */
-        return GATE_DECLINE;
-    }
-    if (result != -EISDIR && result != -ENOTDIR && result != -ENOENT)
-        return GATE_DECLINE;
-    if (result == -EISDIR && (frame->call == SYS_readlink || frame->call == SYS_readlinkat)) {
-        frame->call = (u64)-EINVAL;
-        return GATE_ANSWER;
-    }
-    frame->args[call.path] = (u64)frame->path;
-    if (!relative && call.dirfd >= 0)
-        frame->args[call.dirfd] = (u64)AT_FDCWD;
-    return GATE_MAKE;
+        return plan_open(frame, view, &text, flags);
+    return plan_look(frame, view, &text, &call, call.final == F_FLAG ? call.follows != !!(flags & call.bit) : call.final == F_FOLLOW);
 }

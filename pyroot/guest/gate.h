@@ -43,12 +43,13 @@
 #define GF_KEPT             88              /* rbx rbp r12 r13 r14 r15 */
 #define GF_CALL             136             /* number and arguments of the call that is made */
 #define GF_RETRY            192             /* its ELOOP means that it is made as the guest has it */
-#define GF_HOW              200
-#define GF_PATH             224
-#define GATE_PATH           416
+#define GF_STATE            200
+#define GF_HOW              216
+#define GF_PATH             240
+#define GATE_PATH           400
 #define GATE_FRAME          (GF_PATH + GATE_PATH)
 #define GATE_FRAME_MAGIC    0x5079523147617465
-#define GATE_SCAN_WORDS     128             /* so many words above rsp the frame lies at most */
+#define GATE_SCAN_WORDS     256             /* so many words above rsp the frame lies at most (fewer than a page) */
 
 #define GATE_DECLINE        0
 #define GATE_MAKE           1
@@ -59,19 +60,74 @@
 #define GATE_DETOURS        0x6000          /* from the view's start: what a page of detours begins as */
 #define GATE_NAMES          64
 #define GATE_TOPS           1024
-#define GATE_PREFIX         320
+#define GATE_PREFIX         256
+#define GATE_LINKS          8
+#define GATE_LINK           48              /* bytes of a link's text, at most */
 
 #if !defined(__ASSEMBLER__) && !defined(PYROOT_LINKER_SCRIPT)
+struct gate_link {
+    unsigned long long name;                /* hash of its name in the root */
+    unsigned int size;                      /* of its text */
+    char text[GATE_LINK];
+    unsigned int reserved;
+};
+
 struct gate_view {
     unsigned int on;                        /* 0: every call is made as the guest has it */
     unsigned int moving;                    /* directories or links are being renamed: only opens are safe (moving.pxi) */
     unsigned int prefix_len;
     unsigned int bound;                     /* there are mount points */
+    unsigned int protects;                  /* links in sticky directories are not followed by everybody (proc(5): protected_symlinks) */
+    unsigned int links;                     /* so many of the following are valid */
+    unsigned long long proc_dev;            /* device of /proc */
+    struct gate_link link[GATE_LINKS];      /* links in the root, such as /lib of a merged /usr, where they were met: not to be believed */
     char prefix[GATE_PREFIX];               /* host path of the root, "" for / */
     unsigned long long names[GATE_NAMES];   /* a bit for each name in the path of a mount point */
     unsigned long long texts[GATE_NAMES];   /* a bit for each name that a text of /proc has */
     unsigned long long tops[GATE_TOPS];     /* a bit for each mount point's path */
 };
+
+/* What lies between mov and `syscall` of a site that begins here: 0 or DETOUR_BETWEEN bytes; -1: this is none. */
+static inline int gate_form(const unsigned char *code)
+{
+    static const unsigned char between[DETOUR_BETWEEN] = {0x48, 0x89, 0xfe, 0xbf, 0x9c, 0xff, 0xff, 0xff};
+
+    if (code[0] != 0xb8)
+        return -1;
+    if (code[5] == 0x0f && code[6] == 0x05)
+        return 0;
+    for (int i = 0; i < DETOUR_BETWEEN; i++)        /* mov %rdi, %rsi; mov $AT_FDCWD, %edi */
+        if (code[5 + i] != between[i])
+            return -1;
+    return code[5 + DETOUR_BETWEEN] == 0x0f && code[6 + DETOUR_BETWEEN] == 0x05 ? DETOUR_BETWEEN : -1;
+}
+
+static inline void gate_put(unsigned char *to, unsigned long long value)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = (unsigned char)(value >> 8 * i);
+}
+
+/* Write a detour, and the jump to it over the first five bytes of `code`, which is at `site` and stays as it is behind them. */
+static inline void gate_lead(unsigned char *detour, unsigned long long at, unsigned long long page, unsigned char *code, unsigned long long site)
+{
+    int between = gate_form(code);
+
+    for (int i = 0; i < DETOUR_SIZE; i++)
+        detour[i] = i < DETOUR_BETWEEN ? 0x90 : 0xcc;
+    for (int i = 0; i < between; i++)
+        detour[i] = code[5 + i];
+    detour[8] = 0x48, detour[9] = 0x8d, detour[10] = 0x0d;          /* lea detour(%rip), %rcx */
+    gate_put(detour + 11, -15ull);
+    detour[15] = 0xff, detour[16] = 0x25;                           /* jmp *HOOK(%rip) */
+    gate_put(detour + 17, page + DETOUR_HOOK - (at + 21));
+    for (int i = 0; i < 5; i++)
+        detour[DETOUR_PLAIN + i] = code[i];
+    detour[DETOUR_BACK - 1] = 0xe9;
+    gate_put(detour + DETOUR_BACK, site + 5 + (unsigned long long)between - (at + DETOUR_BACK + 4));
+    code[0] = 0xe9;
+    gate_put(code + 1, at - (site + 5));
+}
 
 struct gate_how {
     unsigned long long flags, mode, resolve;
@@ -79,6 +135,8 @@ struct gate_how {
 
 struct gate_frame {
     unsigned long long magic, self, detour, flags, target, regs[6], kept[6], call, args[6], retry;
+    int relative, links;                    /* the path in here; how many links it has led through */
+    long long dirfd;
     struct gate_how how;
     char path[GATE_PATH];
 };

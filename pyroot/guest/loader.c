@@ -10,6 +10,7 @@
  * Freestanding: no libc, no relocations, no writable data; buffers lie at fixed addresses (loader.h).
  */
 #include "parts.h"
+#include "gate.h"
 
 /* struct prctl_mm_map */
 struct mm_map {
@@ -78,13 +79,59 @@ static word map_arena(int *file)
     return address;
 }
 
-/* Make room for detours near the code that makes calls; the supervisor looks for it there. Without it nothing is lost. */
-static void map_detours(int file, word base)
+/* The segment that holds a site in code that may be read and executed, and nothing else; 0 if none does. */
+static const struct segment *site_segment(const struct image *image, word site)
 {
+    for (u16 i = 0; i < image->phnum; i++) {
+        const struct segment *segment = &image->segments[i];
+        word start = image->bias + segment->vaddr;
+
+        if (segment->type == PT_LOAD && start <= site && site + DETOUR_BETWEEN + 8 <= start + segment->filesz)
+            return segment->flags == (PF_R | PF_X) ? segment : 0;
+    }
+    return 0;
+}
+
+/* Lead the sites that were found in this file before through the gate. One segment is made writable for that long. */
+static void lead_sites(const struct image *image, word base, word page)
+{
+    const u32 *sites = (const u32 *)((const u8 *)INFO + INFO->off_sites);
+    const struct segment *segment = 0;
+    word detours = base - DETOURS_SIZE, at = detours + DETOUR_FIRST, start = 0, size = 0;
+
+    for (u32 i = 0; i < INFO->nsites; i++, at += DETOUR_SIZE) {
+        word site = base + sites[i];
+        const struct segment *holds = site_segment(image, site);
+
+        if (!holds || (segment && holds != segment) || gate_form((const u8 *)site) < 0)
+            continue;
+        if (!segment) {
+            segment = holds;
+            start = (image->bias + segment->vaddr) & -page;
+            size = image->bias + segment->vaddr + segment->filesz - start;
+            if (is_error(sys3(SYS_mprotect, start, size, PROT_READ | PROT_WRITE)))
+                return;
+        }
+        gate_lead((u8 *)at, at, detours, (u8 *)site, site);
+    }
+    if (segment)
+        sys3(SYS_mprotect, start, size, PROT_READ | PROT_EXEC);
+}
+
+/* Make room for detours near the code that makes calls; the supervisor looks for it there. Without it nothing is lost. */
+static void map_detours(int file, const struct image *image, word base, word page)
+{
+    int prot = INFO->nsites ? PROT_READ | PROT_WRITE : PROT_READ | PROT_EXEC;
+    long got;
+
     if (file < 0)
         return;
-    map(base - DETOURS_SIZE, DETOURS_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED_NOREPLACE, file, INFO->off_detours);
+    got = map(base - DETOURS_SIZE, DETOURS_SIZE, prot, MAP_PRIVATE | MAP_FIXED_NOREPLACE, file, INFO->off_detours);
     sys3(SYS_close, file, 0, 0);
+    if (!is_error(got) && INFO->nsites) {
+        lead_sites(image, base, page);
+        sys3(SYS_mprotect, got, DETOURS_SIZE, PROT_READ | PROT_EXEC);
+    }
 }
 #endif
 
@@ -161,7 +208,7 @@ void loader_main(word *sp)
 #if defined(__i386__)
     arena = map_arena();
 #else
-    map_detours(file, program.has_interp ? interp.bias : program.phdr & -page);
+    map_detours(file, program.has_interp ? &interp : &program, program.has_interp ? interp.bias : program.phdr & -page, page);
 #endif
     if (program.exec_stack) {
         word low = (word)stack.sp & -page;

@@ -90,7 +90,9 @@ struct loader_info {
     unsigned int off_prefix;                /* 44: these strings, one behind the other */
     unsigned int off_comm;                  /* 48: task name; absent: last component of off_execfn */
     unsigned int off_detours;               /* 52: a place in off_arena's file */
-    unsigned int reserved[2];               /* 56: zero */
+    unsigned int off_sites;                 /* 56: u32 offsets of sites to lead through the gate, from the base that the detours lie
+                                             * in front of; hints: what is no site stays as it is */
+    unsigned int nsites;                    /* 60 */
     char data[];                            /* 64 */
 };
 
