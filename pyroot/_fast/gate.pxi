@@ -191,14 +191,17 @@ cdef bint gate_ready(Tracee *t, GateMm *g) noexcept nogil:
     return g.page != 0
 
 cdef int site_form(Tracee *t, uint8_t *code) noexcept nogil:
-    """Read the site of the call at hand; return what gate_form says of it."""
-    cdef int between
-    if mem_read(t.tid, t.ip - 15, code, 15) < 0 or code[13] != 0x0f or code[14] != 0x05:
+    """Read the site of the call at hand; return what gate_form says of it, or -1 if its number is another one."""
+    cdef uint8_t found[16]
+    cdef int between, start
+    if mem_read(t.tid, t.ip - 16, found, 16) < 0 or found[14] != 0x0f or found[15] != 0x05:
         return -1
-    between = 0 if gate_form(code + DETOUR_BETWEEN) == 0 else gate_form(code)
-    if between > 0:
-        return between
-    memmove(code, code + DETOUR_BETWEEN, 7)
+    between = 0 if gate_form(found + 1 + DETOUR_BETWEEN) == 0 else gate_form(found + 1)
+    start = 1 + DETOUR_BETWEEN - between
+    # (behind a prefix it is a mov to %r8d)
+    if between < 0 or (<uint32_t *>(found + start + 1))[0] != t.number or found[start - 1] & 0xf9 == 0x41:
+        return -1
+    memcpy(code, found + start, 16 - start)
     return between
 
 cdef uint64_t gate_page(Tracee *t) noexcept nogil:
@@ -230,22 +233,32 @@ cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
     cdef uint64_t site, at
     cdef uint8_t code[16]
     cdef uint8_t new[DETOUR_SIZE]
+    cdef uint64_t old = 0
     cdef int i, between = site_form(t, code)
-    if between < 0 or (<uint32_t *>(code + 1))[0] != t.number or g.count >= GATE_SITES or not gate_ready(t, g):
+    if between < 0 or g.count >= GATE_SITES or not gate_ready(t, g):
         return
     site = t.ip - SYSCALL_SIZE - between - GATE_MOV
     at = g.page + DETOUR_FIRST + <uint64_t>g.count * DETOUR_SIZE
     if at - site + GATE_REACH > 2 * GATE_REACH:
         return
+    if mem_read(t.tid, site, &old, sizeof(old)) < 0 or is_writable(t, site, &old):
+        return
     gate_lead(new, at, g.page, code, site)
     for i in range(0, DETOUR_SIZE, 8):
         if code_poke(t.tid, at + i, (<uint64_t *>(new + i))[0]) < 0:
             return
+    memcpy(new, &old, sizeof(old))
     memcpy(new, code, GATE_MOV)
-    if mem_read(t.tid, site + GATE_MOV, new + GATE_MOV, 3) < 0 or code_poke(t.tid, site, (<uint64_t *>new)[0]) < 0:
+    if code_poke(t.tid, site, (<uint64_t *>new)[0]) < 0:
+        # of two pages the first may have been written
+        code_poke(t.tid, site, old)
         return
     g.count += 1
     stats.sites += 1
+
+cdef bint is_writable(Tracee *t, uint64_t site, const uint64_t *code) noexcept nogil:
+    """Say whether the guest may write its code: that of others may be changed with it (MAP_SHARED), or it is about to change."""
+    return mem_write(t.tid, site, code, 1) == 0 or mem_write(t.tid, site + 7, <const char *>code + 7, 1) == 0
 
 cdef inline int code_poke(int tid, uint64_t at, uint64_t word) noexcept nogil:
     """Write eight bytes of a stopped tracee, whatever their protection."""
