@@ -20,6 +20,7 @@ class Figure:
 
 CALLS = (
     Figure("stat", "stat, six components"),
+    Figure("stat-stop", "the same by syscall(2), which pyroot cannot answer inside the guest"),
     Figure("stat-1", "stat, one component"),
     Figure("stat-3", "stat, three components"),
     Figure("stat-10", "stat, ten components"),

@@ -45,17 +45,16 @@ cdef int arena_open(bint shared) noexcept nogil:
     arena.nsmall = NSMALL - 1
     arena.nbig = NBIG
     memset(arena.huge, 0, sizeof(arena.huge))
-    if not shared:
-        return 0
     arena.fd = c_memfd_create(b"pyroot-arena", MFD_CLOEXEC)
     if arena.fd < 0:
-        return -errno
+        return -errno if shared else 0
     if ftruncate(arena.fd, ARENA_SIZE) < 0:
         # a limit on the size of files: private memory does as well
         c_close(arena.fd)
         arena.fd = -1
         arena.shared = False
         return 0
+    # (of a private arena only the end is used, by the gate)
     arena.map = <char *>mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena.fd, 0)
     if arena.map == <char *>MAP_FAILED:
         arena.map = NULL

@@ -297,11 +297,12 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
         program = held
     if arena.shared:
         plan.info.flags = LI_SHARED_ARENA
+    if arena.shared or gate != NULL:
         result = plan_text(plan, arena.path, <int>strlen(arena.path), &plan.info.off_arena)
-        if gate != NULL:
-            plan.info.flags |= LI_DETOURS
-            plan.info.off_detours = ARENA_SIZE - GATE_VIEW_SIZE + GATE_DETOURS
-            plan_sites(t, plan)
+    if gate != NULL and not chain.compat:
+        plan.info.flags |= LI_DETOURS
+        plan.info.off_detours = ARENA_SIZE - GATE_VIEW_SIZE + GATE_DETOURS
+        plan_sites(t, plan)
     result = result or plan_text(plan, program, <int>strlen(program), &plan.info.off_prog)
     if chain.interp[0] != 0:
         result = result or plan_text(plan, chain.interp, <int>strlen(chain.interp), &plan.info.off_interp)

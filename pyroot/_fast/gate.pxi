@@ -9,7 +9,7 @@
 
 cdef extern from "gate.h" nogil:
     enum:
-        DETOUR_SIZE, DETOUR_FIRST, DETOUR_HOOK, DETOUR_MAGIC, DETOUR_NUMBER, DETOUR_BACK, DETOUR_BETWEEN, DETOURS_SIZE, DETOUR_PLAIN
+        DETOUR_SIZE, DETOUR_FIRST, DETOUR_HOOK, DETOUR_MAGIC, DETOUR_NUMBER, DETOUR_BACK, DETOUR_PLAIN, DETOUR_BETWEEN, DETOURS_SIZE
         GATE_ENTER, GATE_PUSHED, GATE_SAVED, GATE_CALLED, GATE_TAIL, GATE_CLEARED, GATE_LAST, GATE_PASS, GATE_TEXT
         RED_ZONE, GATE_FRAME, GATE_SCAN_WORDS, GATE_VIEW_SIZE, GATE_DETOURS, GATE_PREFIX, GATE_NAMES, GATE_TOPS
     uint64_t DETOURS_MAGIC, GATE_FRAME_MAGIC
@@ -30,7 +30,8 @@ cdef extern from "gate.h" nogil:
         unsigned long long texts[GATE_NAMES]
         unsigned long long tops[GATE_TOPS]
     int gate_form(const unsigned char *)
-    void gate_lead(unsigned char *, uint64_t, uint64_t, unsigned char *, uint64_t)
+    void gate_lead(unsigned char *, uint64_t, uint64_t, const unsigned char *, uint64_t)
+    void gate_jump(unsigned char *, uint64_t, uint64_t)
     struct gate_frame:
         unsigned long long magic, self, detour, flags, target
         unsigned long long regs[6]
@@ -50,6 +51,7 @@ cdef enum:
 
 cdef uint64_t GATE_REACH = 0x7ff00000    # bytes between a site and its detour, at most
 cdef uint64_t GATE_CODE = 0x400000       # so far from its base an ELF interpreter's sites lie, at most
+cdef uint64_t GATE_MIX = 0x9e3779b97f4a7c15      # spreads addresses over the GATE_SEEN of them, which are 2**5
 cdef uint64_t GATE_REFUSED = <uint64_t>1 << 63
 
 cdef struct KnownSites:          # where an ELF interpreter, or a program without one, has sites
@@ -65,7 +67,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     cdef int i
     global gate
     gate = NULL
-    if not arena.shared or nesting or session.tracing or session.judging or v.ambiguous or v.b[0].hostlen >= GATE_PREFIX:
+    if arena.map == NULL or nesting or session.tracing or session.judging or v.ambiguous or v.b[0].hostlen >= GATE_PREFIX:
         return
     if getenv(b"PYROOT_NO_GATE") != NULL:
         return
@@ -150,7 +152,7 @@ cdef void gate_hit(Tracee *t) noexcept nogil:
         g = t.mm.gate = <GateMm *>calloc(1, sizeof(GateMm))
         if g == NULL:
             return
-    seen = &g.seen[(t.ip >> 3) & (GATE_SEEN - 1)]
+    seen = &g.seen[t.ip * GATE_MIX >> 59]
     if seen[0] & ~GATE_REFUSED != t.ip:
         seen[0] = t.ip
         gate_learn(t, g)
@@ -248,7 +250,7 @@ cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
         if code_poke(t.tid, at + i, (<uint64_t *>(new + i))[0]) < 0:
             return
     memcpy(new, &old, sizeof(old))
-    memcpy(new, code, GATE_MOV)
+    gate_jump(new, site, at)
     if code_poke(t.tid, site, (<uint64_t *>new)[0]) < 0:
         # of two pages the first may have been written
         code_poke(t.tid, site, old)

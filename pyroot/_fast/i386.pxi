@@ -157,7 +157,7 @@ cdef bint loader32_ready() noexcept nogil:
     c_close(source)
     if got <= 0 or got == sizeof(part):
         return False
-    if arena.map != NULL:
+    if arena.shared:
         memcpy(arena.map, pyroot_leave32, PYROOT_LEAVE32)
     fd = c_memfd_create(b"pyroot-loader", MFD_CLOEXEC | MFD_EXEC) if c_geteuid() != 0 else -1
     if fd < 0 and errno == EINVAL and c_geteuid() != 0:

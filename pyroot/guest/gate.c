@@ -48,6 +48,9 @@
 
 enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };
 
+/* The buffers of these are on the guest's stack for as long as they are needed only. */
+#define OUT_OF_LINE         __attribute__((noinline))
+
 /* One row of the table. */
 struct gate_call {
     int path, dirfd, final, flags, follows;
@@ -219,51 +222,51 @@ static long look(long dirfd, const char *path, struct gate_stat *st)
 }
 
 /* Whether a relative path starts in /proc, where names and links are not what they seem. */
-static int starts_in_proc(const struct gate_frame *frame, const struct gate_view *view)
+static OUT_OF_LINE int starts_in_proc(const struct gate_frame *frame, const struct gate_view *view)
 {
     struct gate_stat st;
 
     return frame->relative && (look(frame->dirfd, "", &st) < 0 || st.dev == view->proc_dev);
 }
 
-/* Put a path in the place of the one in the frame; 0: not for us. */
-static int take(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text)
+/* The first name was a link in the root: if it says the same now, the path goes on behind its text; 0: not for us. */
+static OUT_OF_LINE int take_behind(struct gate_frame *frame, const struct gate_view *view, const char *rest, struct gate_text *text)
 {
-    char whole[GATE_PATH], found[GATE_LINK];
-    const struct gate_link *link;
-    u32 size = 0;
+    char whole[GATE_PATH], *found = whole + 1;
+    const struct gate_link *link = text->link;
+    u32 size = link->size;
+
+    if (size >= GATE_LINK - 1 || link_text(frame, found, GATE_LINK) != (long)size)
+        return 0;
+    for (u32 i = 0; i < size; i++)
+        if (found[i] != link->text[i])
+            return 0;
+    whole[0] = '/';
+    for (found += size; *rest; rest++) {
+        if (found == whole + GATE_PATH - 1)
+            return 0;
+        *found++ = *rest;
+    }
+    *found = 0;
+    frame->links++;
+    return take_absolute(frame, view, whole[1] == '/' ? whole + 1 : whole, text, 0) >= 0;
+}
+
+/* Put a path in the place of the one in the frame; 0: not for us. `links`: what was a link in the root is looked at. */
+static int take(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text, int links)
+{
     int used;
 
     frame->relative = *path != '/';
     if (frame->relative)
         return take_relative(frame, view, path, text);
     frame->dirfd = AT_FDCWD;
-    used = take_absolute(frame, view, path, text, 1);
-    if (used < 0 || !text->link)
-        return used >= 0;
-    /* the first name was a link once: if it says the same now the path goes on behind its text */
-    link = text->link;
-    if (link->size >= GATE_LINK - 1 || link_text(frame, found, GATE_LINK) != (long)link->size)
-        return 0;
-    if (link->text[0] != '/')
-        whole[size++] = '/';
-    for (u32 i = 0; i < link->size; i++) {
-        if (found[i] != link->text[i])
-            return 0;
-        whole[size++] = found[i];
-    }
-    for (path += used; *path; path++) {
-        if (size >= GATE_PATH - 1)
-            return 0;
-        whole[size++] = *path;
-    }
-    whole[size] = 0;
-    frame->links++;
-    return take_absolute(frame, view, whole, text, 0) >= 0;
+    used = take_absolute(frame, view, path, text, links);
+    return used >= 0 && text->link ? take_behind(frame, view, path + used, text) : used >= 0;
 }
 
 /* Whether the kernel might keep somebody from following a link in this directory, the one of the path's last name. */
-static int is_protected(struct gate_frame *frame, const struct gate_view *view, char *name)
+static OUT_OF_LINE int is_protected(struct gate_frame *frame, const struct gate_view *view, char *name)
 {
     struct gate_stat st;
     long result;
@@ -277,30 +280,63 @@ static int is_protected(struct gate_frame *frame, const struct gate_view *view, 
     return result < 0 || (st.mode & 01002) == 01002;
 }
 
-/* The last name of the path in the frame is a link that is followed: go on at what it says; 0: not for us. */
-static int follow_last(struct gate_frame *frame, const struct gate_view *view, struct gate_text *text)
+/* Find the link on the way of the path in the frame: the name it has there, and its text; 0 if it is not the kind that is followed here.
+ * Whatever is in front of it is no link. */
+static OUT_OF_LINE long find_on_way(struct gate_frame *frame, const struct gate_view *view, char **name, char *found)
 {
-    char whole[GATE_PATH], *name = frame->path, *to = whole;
+    char *at = frame->path + (frame->relative ? 0 : view->prefix_len + 1), first;
+    int last = prove(frame, 0) == -ENOTDIR;
+    long size = 0;
+
+    for (*name = at;; *name = ++at) {
+        while (*at && *at != '/')
+            at++;
+        if (last && *at)
+            continue;
+        first = *at;
+        *at = 0;
+        size = link_text(frame, found, LINK_TEXT);
+        *at = first;
+        if (size != -EINVAL || !first)
+            break;
+    }
+    return size > 0 && size < LINK_TEXT && !is_protected(frame, view, *name) ? size : 0;
+}
+
+/* A link is on the way of the path in the frame, and followed: go on at what it says; 0: not for us. */
+static OUT_OF_LINE int follow(struct gate_frame *frame, const struct gate_view *view, struct gate_text *text)
+{
+    char whole[GATE_PATH], *end = whole + GATE_PATH - LINK_TEXT, *found = end, *name, *to = whole;
     const char *from = frame->path + (frame->relative ? 0 : view->prefix_len);
     long size;
 
-    if (++frame->links > LINKS || starts_in_proc(frame, view) || prove(frame, 0) != -ENOTDIR)
+    if (++frame->links > LINKS || starts_in_proc(frame, view))
         return 0;
-    for (char *at = frame->path; *at; at++)
-        if (*at == '/')
-            name = at + 1;
-    size = link_text(frame, whole + GATE_PATH - LINK_TEXT, LINK_TEXT);
-    if (size <= 0 || size >= LINK_TEXT || is_protected(frame, view, name))
+    size = find_on_way(frame, view, &name, found);
+    if (!size)
         return 0;
-    if (whole[GATE_PATH - LINK_TEXT] != '/')
-        while (from < name)
+    found[size] = 0;
+    if (*found != '/')
+        while (from < name && to < end)
             *to++ = *from++;
-    if (to + size >= whole + GATE_PATH - LINK_TEXT)
+    while (found[0] == '.' && found[1] == '.' && found[2] == '/') {
+        /* the directory is no link, and it was searched: its parent is the name before */
+        if (to - whole < 2 || (to[-2] == '.' && (to - whole == 2 || to[-3] == '/')))
+            return 0;                       /* (of "." it is not) */
+        for (to--; to > whole && to[-1] != '/'; to--)
+            ;
+        found += 3;
+    }
+    while (*found && to < end)
+        *to++ = *found++;
+    for (; *name && *name != '/'; name++)
+        ;
+    while (*name && to < end)
+        *to++ = *name++;
+    if (to >= end)
         return 0;
-    for (long i = 0; i < size; i++)
-        *to++ = whole[GATE_PATH - LINK_TEXT + i];
     *to = 0;
-    return take(frame, view, whole, text);
+    return take(frame, view, whole, text, 0);
 }
 
 /* An open becomes an openat2 that meets no link: proof and call in one. */
@@ -332,14 +368,14 @@ static int plan_open(struct gate_frame *frame, const struct gate_view *view, con
     return make_open(frame, flags);
 }
 
-/* The openat2 has met a link: perhaps only at the end. */
+/* The openat2 has met a link. */
 __attribute__((used)) int gate_again(struct gate_frame *frame)
 {
     const struct gate_view *view = the_view();
     u64 flags = frame->args[4];
     struct gate_text text;
 
-    if (flags & O_NOFOLLOW || view->moving || !follow_last(frame, view, &text))
+    if (flags & O_NOFOLLOW || view->moving || !follow(frame, view, &text))
         return GATE_DECLINE;
     if (text.text_name && !(flags & O_PATH) && starts_in_proc(frame, view))
         return GATE_DECLINE;
@@ -368,7 +404,7 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
         return GATE_DECLINE;
     result = prove(frame, follows);
     while (result == -ELOOP && follows) {
-        if (!follow_last(frame, view, text))
+        if (!follow(frame, view, text))
             return GATE_DECLINE;
         result = prove(frame, 1);
     }
@@ -412,7 +448,7 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
     if (frame->call == SYS_statx && frame->regs[3] & STATX_MOUNTS)
         return GATE_DECLINE;
     frame->dirfd = call.dirfd >= 0 ? (int)frame->regs[call.dirfd] : AT_FDCWD;
-    if (!take(frame, view, path, &text))
+    if (!take(frame, view, path, &text, 1))
         return GATE_DECLINE;
     if (call.final == F_OPEN)
         return plan_open(frame, view, &text, flags);

@@ -108,8 +108,16 @@ static inline void gate_put(unsigned char *to, unsigned long long value)
         to[i] = (unsigned char)(value >> 8 * i);
 }
 
-/* Write a detour, and the jump to it over the first five bytes of `code`, which is at `site` and stays as it is behind them. */
-static inline void gate_lead(unsigned char *detour, unsigned long long at, unsigned long long page, unsigned char *code, unsigned long long site)
+/* Write the jump to a detour over the first five bytes of a site. */
+static inline void gate_jump(unsigned char *code, unsigned long long site, unsigned long long at)
+{
+    code[0] = 0xe9;
+    gate_put(code + 1, at - (site + 5));
+}
+
+/* Write the detour of a site, whose code this is. */
+static inline void gate_lead(unsigned char *detour, unsigned long long at, unsigned long long page, const unsigned char *code,
+                             unsigned long long site)
 {
     int between = gate_form(code);
 
@@ -125,8 +133,6 @@ static inline void gate_lead(unsigned char *detour, unsigned long long at, unsig
         detour[DETOUR_PLAIN + i] = code[i];
     detour[DETOUR_BACK - 1] = 0xe9;
     gate_put(detour + DETOUR_BACK, site + 5 + (unsigned long long)between - (at + DETOUR_BACK + 4));
-    code[0] = 0xe9;
-    gate_put(code + 1, at - (site + 5));
 }
 
 struct gate_how {

@@ -92,46 +92,71 @@ static const struct segment *site_segment(const struct image *image, word site)
     return 0;
 }
 
-/* Lead the sites that were found in this file before through the gate. One segment is made writable for that long. */
-static void lead_sites(const struct image *image, word base, word page)
+/* Lead the sites that were found in this file before through the gate; the detours are writable. One segment is
+ * made writable for as long as that takes; where the system does not let changed code be executed it is mapped anew. */
+static void lead_sites(const struct image *image, const char *path, word base, word page)
 {
     const u32 *sites = (const u32 *)((const u8 *)INFO + INFO->off_sites);
     const struct segment *segment = 0;
     word detours = base - DETOURS_SIZE, at = detours + DETOUR_FIRST, start = 0, size = 0;
 
-    for (u32 i = 0; i < INFO->nsites; i++, at += DETOUR_SIZE) {
-        word site = base + sites[i];
-        const struct segment *holds = site_segment(image, site);
+    for (u32 i = 0; i < INFO->nsites; i++) {
+        const struct segment *holds = site_segment(image, base + sites[i]);
 
-        if (!holds || (segment && holds != segment) || gate_form((const u8 *)site) < 0)
+        if (!holds || (segment && holds != segment) || gate_form((const u8 *)base + sites[i]) < 0)
             continue;
-        if (!segment) {
-            segment = holds;
-            start = (image->bias + segment->vaddr) & -page;
-            size = image->bias + segment->vaddr + segment->filesz - start;
-            if (is_error(sys3(SYS_mprotect, start, size, PROT_READ | PROT_WRITE)))
-                return;
-        }
-        gate_lead((u8 *)at, at, detours, (u8 *)site, site);
+        segment = holds;
+        gate_lead((u8 *)at + i * DETOUR_SIZE, at + i * DETOUR_SIZE, detours, (const u8 *)base + sites[i], base + sites[i]);
     }
-    if (segment)
-        sys3(SYS_mprotect, start, size, PROT_READ | PROT_EXEC);
+    if (is_error(sys3(SYS_mprotect, detours, DETOURS_SIZE, PROT_READ | PROT_EXEC))) {
+        sys3(SYS_munmap, detours, DETOURS_SIZE, 0);
+        return;
+    }
+    if (!segment)
+        return;
+    start = (image->bias + segment->vaddr) & -page;
+    size = image->bias + segment->vaddr + segment->filesz - start;
+    if (is_error(sys3(SYS_mprotect, start, size, PROT_READ | PROT_WRITE)))
+        return;
+    for (u32 i = 0; i < INFO->nsites; i++, at += DETOUR_SIZE)
+        if (*(const u8 *)(at + DETOUR_PLAIN) == 0xb8 && site_segment(image, base + sites[i]) == segment)
+            gate_jump((u8 *)base + sites[i], base + sites[i], at);
+    if (is_error(sys3(SYS_mprotect, start, size, PROT_READ | PROT_EXEC))) {
+        int fd = open_file(path, LOADER_FAIL_OPEN);
+        long got = map(start, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, segment->offset & -page);
+
+        if (is_error(got))
+            fail(LOADER_FAIL_MAP, got);
+        sys3(SYS_close, fd, 0, 0);
+    }
+}
+
+/* Open what the gate reads, where the arena is private memory: in its place in that. A guest that has become another user cannot. */
+static int open_view(void)
+{
+    word view = INFO->arena_addr + INFO->arena_size - GATE_VIEW_SIZE;
+    int fd = (int)sys6(SYS_openat, AT_FDCWD, (long)info_text(INFO->off_arena), O_CLOEXEC, 0, 0, 0);
+
+    if (fd >= 0)
+        map(view, GATE_VIEW_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, INFO->off_detours - GATE_DETOURS);
+    return fd;
 }
 
 /* Make room for detours near the code that makes calls; the supervisor looks for it there. Without it nothing is lost. */
 static void map_detours(int file, const struct image *image, word base, word page)
 {
+    const char *path = info_text(INFO->off_interp ? INFO->off_interp : INFO->off_prog);
     int prot = INFO->nsites ? PROT_READ | PROT_WRITE : PROT_READ | PROT_EXEC;
     long got;
 
+    if (INFO->flags & LI_DETOURS && !(INFO->flags & LI_SHARED_ARENA))
+        file = open_view();
     if (file < 0)
         return;
     got = map(base - DETOURS_SIZE, DETOURS_SIZE, prot, MAP_PRIVATE | MAP_FIXED_NOREPLACE, file, INFO->off_detours);
     sys3(SYS_close, file, 0, 0);
-    if (!is_error(got) && INFO->nsites) {
-        lead_sites(image, base, page);
-        sys3(SYS_mprotect, got, DETOURS_SIZE, PROT_READ | PROT_EXEC);
-    }
+    if (!is_error(got) && INFO->nsites)
+        lead_sites(image, path, base, page);
 }
 #endif
 
