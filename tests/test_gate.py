@@ -39,17 +39,21 @@ class Ground:
 
 def fill_root(base: str) -> None:
     """Make the tree that gate_probe.c walks through."""
-    for directory in ("root", "root/d", "root/d/b", "root/closed", "root/b", "root/m", "root/m/n", "root/proc", "root/tmp"):
+    for directory in ("root", "root/d", "root/d/b", "root/d/e", "root/closed", "root/b", "root/m", "root/m/n", "root/proc", "root/tmp"):
         os.mkdir(f"{base}/{directory}")
     for host in ("b", "n", "g", "e"):
         os.mkdir(f"{base}/{host}")
         os.mkdir(f"{base}/{host}/d")
-        os.symlink("/f", f"{base}/{host}/out")
+        for link, text in (("out", "/f"), ("back", "../f"), ("in", "d/f"), ("d/up", "../f"), ("d/far", "../../f")):
+            os.symlink(text, f"{base}/{host}/{link}")
     for file in ("root/f", "root/mf", "root/d/f", "root/d/...", "root/...", "root/..d", "root/closed/f", "root/b/hidden", "one",
                  *(f"{host}/{file}" for host in "bnge" for file in ("f", "d/f"))):
         with open(f"{base}/{file}", "w") as output:
             output.write(f"contents of {file}\n")
-    for link, text in (("link", "f"), ("alink", "/f"), ("dlink", "d"), ("adlink", "/d"), ("dangling", "nothing"), ("loop", "loop")):
+    for link, text in (("link", "f"), ("alink", "/f"), ("dlink", "d"), ("adlink", "/d"), ("dangling", "nothing"), ("loop", "loop"), ("up", "../f"),
+                       ("d/up", "../f"), ("d/far", "../../f"), ("d/self", "."), ("d/parent", ".."), ("d/into", "../b/f"), ("d/abs", "/b/f"), ("d/slash", "f/"),
+                       ("chain", "chain2"), ("chain2", "d/up"), ("dup", "d/./"), ("d/e/two", "../../f"), ("d/e/dots", "./.././up"), ("via", "m/n/f"),
+                       ("tolink", "dlink/up"), ("d/name", "f"), ("many", "d/parent/d/self/up"), ("empty", "d//up")):
         os.symlink(text, f"{base}/root/{link}")
     os.mkfifo(f"{base}/root/fifo")
     try:

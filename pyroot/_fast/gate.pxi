@@ -45,18 +45,21 @@ cdef enum:
     KNOWN_CODES = 64
     KNOWN_SITES = 16
     KNOWN_TRIES = 64         # first stops that are looked at for more of them
+    KNOWN_MISSES = 3         # then it is not worth the loader's while: "/proc/self/exe" is all that it asks for
     GATE_USES = 2            # a site is changed at its so many-th stop
     AT_PHDR_ = 3
     AT_BASE_ = 7
 
 cdef uint64_t GATE_REACH = 0x7ff00000    # bytes between a site and its detour, at most
 cdef uint64_t GATE_CODE = 0x400000       # so far from its base an ELF interpreter's sites lie, at most
+cdef uint64_t GATE_MIX = 0x9e3779b97f4a7c15      # spreads addresses over the GATE_SEEN of them, which are 2**5
 cdef uint64_t GATE_REFUSED = <uint64_t>1 << 63
 
 cdef struct KnownSites:          # where an ELF interpreter, or a program without one, has sites
     uint64_t code            # hash of its host path; what is kept is a hint, which the loader checks
     int n, tries
-    uint32_t at[KNOWN_SITES]
+    uint32_t at[KNOWN_SITES] # from the base
+    uint8_t misses[KNOWN_SITES]    # how often one that was led stopped all the same
 
 cdef KnownSites[KNOWN_CODES] known_sites
 cdef gate_view *gate = NULL      # what is published; NULL: this session has no gate
@@ -152,7 +155,7 @@ cdef void gate_hit(Tracee *t) noexcept nogil:
         g = t.mm.gate = <GateMm *>calloc(1, sizeof(GateMm))
         if g == NULL:
             return
-    seen = &g.seen[(t.ip >> 3) & (GATE_SEEN - 1)]
+    seen = &g.seen[t.ip * GATE_MIX >> 59]
     if seen[0] & ~GATE_REFUSED != t.ip:
         seen[0] = t.ip
         gate_learn(t, g)
@@ -175,14 +178,18 @@ cdef void gate_learn(Tracee *t, GateMm *g) noexcept nogil:
         return
     known.tries += 1
     between = site_form(t, code)
-    site = t.ip - SYSCALL_SIZE - between - GATE_MOV - (g.page + DETOURS_SIZE)
-    if between < 0 or site >= GATE_CODE:
+    site = t.ip - SYSCALL_SIZE - GATE_MOV - (g.page + DETOURS_SIZE)
+    if site >= GATE_CODE:
         return
     for i in range(known.n):
-        if known.at[i] == site:
+        if known.at[i] == site or known.at[i] == site - DETOUR_BETWEEN:
+            if between < 0 and known.misses[i] < KNOWN_MISSES:
+                known.misses[i] += 1
             return
-    known.at[known.n] = <uint32_t>site
-    known.n += 1
+    if between >= 0:
+        known.at[known.n] = <uint32_t>(site - between)
+        known.misses[known.n] = 0
+        known.n += 1
 
 cdef bint gate_ready(Tracee *t, GateMm *g) noexcept nogil:
     """Say whether the address space has a page for detours."""
@@ -193,14 +200,17 @@ cdef bint gate_ready(Tracee *t, GateMm *g) noexcept nogil:
     return g.page != 0
 
 cdef int site_form(Tracee *t, uint8_t *code) noexcept nogil:
-    """Read the site of the call at hand; return what gate_form says of it."""
-    cdef int between
-    if mem_read(t.tid, t.ip - 15, code, 15) < 0 or code[13] != 0x0f or code[14] != 0x05:
+    """Read the site of the call at hand; return what gate_form says of it, or -1 if its number is another one."""
+    cdef uint8_t found[16]
+    cdef int between, start
+    if mem_read(t.tid, t.ip - 16, found, 16) < 0 or found[14] != 0x0f or found[15] != 0x05:
         return -1
-    between = 0 if gate_form(code + DETOUR_BETWEEN) == 0 else gate_form(code)
-    if between > 0:
-        return between
-    memmove(code, code + DETOUR_BETWEEN, 7)
+    between = 0 if gate_form(found + 1 + DETOUR_BETWEEN) == 0 else gate_form(found + 1)
+    start = 1 + DETOUR_BETWEEN - between
+    # (behind a prefix it is a mov to %r8d)
+    if between < 0 or (<uint32_t *>(found + start + 1))[0] != t.number or found[start - 1] & 0xf9 == 0x41:
+        return -1
+    memcpy(code, found + start, 16 - start)
     return between
 
 cdef uint64_t gate_page(Tracee *t) noexcept nogil:
@@ -232,22 +242,32 @@ cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
     cdef uint64_t site, at
     cdef uint8_t code[16]
     cdef uint8_t new[DETOUR_SIZE]
+    cdef uint64_t old = 0
     cdef int i, between = site_form(t, code)
-    if between < 0 or (<uint32_t *>(code + 1))[0] != t.number or g.count >= GATE_SITES or not gate_ready(t, g):
+    if between < 0 or g.count >= GATE_SITES or not gate_ready(t, g):
         return
     site = t.ip - SYSCALL_SIZE - between - GATE_MOV
     at = g.page + DETOUR_FIRST + <uint64_t>g.count * DETOUR_SIZE
     if at - site + GATE_REACH > 2 * GATE_REACH:
         return
+    if mem_read(t.tid, site, &old, sizeof(old)) < 0 or is_writable(t, site, &old):
+        return
     gate_lead(new, at, g.page, code, site)
     for i in range(0, DETOUR_SIZE, 8):
         if code_poke(t.tid, at + i, (<uint64_t *>(new + i))[0]) < 0:
             return
+    memcpy(new, &old, sizeof(old))
     gate_jump(new, site, at)
-    if mem_read(t.tid, site + GATE_MOV, new + GATE_MOV, 3) < 0 or code_poke(t.tid, site, (<uint64_t *>new)[0]) < 0:
+    if code_poke(t.tid, site, (<uint64_t *>new)[0]) < 0:
+        # of two pages the first may have been written
+        code_poke(t.tid, site, old)
         return
     g.count += 1
     stats.sites += 1
+
+cdef bint is_writable(Tracee *t, uint64_t site, const uint64_t *code) noexcept nogil:
+    """Say whether the guest may write its code: that of others may be changed with it (MAP_SHARED), or it is about to change."""
+    return mem_write(t.tid, site, code, 1) == 0 or mem_write(t.tid, site + 7, <const char *>code + 7, 1) == 0
 
 cdef inline int code_poke(int tid, uint64_t at, uint64_t word) noexcept nogil:
     """Write eight bytes of a stopped tracee, whatever their protection."""
@@ -381,11 +401,14 @@ cdef int gate_frame_find(Tracee *t, uint64_t sp, gate_frame *frame) noexcept nog
     """Find the frame of the call in the gate, above its stack pointer, and take its mark away."""
     cdef uint64_t words[GATE_SCAN_WORDS]
     cdef uint64_t none = 0
-    cdef ssize_t n = GATE_SCAN_WORDS * 8
+    cdef uint64_t size = sizeof(words), first = (sp | 0xfff) + 1 - sp
     cdef int i
-    while n > 0 and mem_read(t.tid, sp, words, n) < 0:
-        n -= 256
-    for i in range(<int>(n // 8) - 1):
+    # the stack may begin or end within them: the gate has met its guard page, or there is nothing above
+    memset(words, 0, sizeof(words))
+    mem_read(t.tid, sp, words, first if first < size else size)
+    if first < size:
+        mem_read(t.tid, sp + first, <char *>words + first, size - first)
+    for i in range(GATE_SCAN_WORDS - 1):
         if words[i] == GATE_FRAME_MAGIC and words[i + 1] == sp + 8 * <uint64_t>i:
             if mem_read(t.tid, sp + 8 * <uint64_t>i, frame, sizeof(gate_frame)) < 0:
                 return -1
@@ -393,11 +416,11 @@ cdef int gate_frame_find(Tracee *t, uint64_t sp, gate_frame *frame) noexcept nog
     return -1
 
 cdef bint gate_fault(Tracee *t, int sig) noexcept nogil:
-    """Say whether a signal is the gate's own fault, at a pointer of the guest's: asked before gate_leave."""
+    """Say whether a signal is the gate's own fault, at a pointer of the guest's or the end of its stack; then it is in front of its call."""
     cdef uint64_t ip = 0
     cdef Info info
     if (sig != SIGSEGV and sig != SIGBUS) or t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:
         return False
     if reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not in_gate(ip) or c_ptrace(PTRACE_GETSIGINFO, t.tid, NULL, &info) < 0:
         return False
-    return info.code > 0
+    return info.code > 0 and gate_leave(t) == 1

@@ -32,14 +32,14 @@ cdef bint kernel_proves(Tracee *t) noexcept nogil:
         return False
     return not t.special and not t.filtered and (t.fs == NULL or t.fs.root == NULL)
 
-cdef int link_in_the_way(Tracee *t, Walk *w) noexcept nogil:
-    """Return -ELOOP if trying again is of no use: the name itself is a link that is not to be followed, or too many tries."""
+cdef int link_in_the_way(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
+    """Return -ELOOP if trying again is of no use: the name itself is a link that is not to be followed (O_PATH opens it), or too many tries."""
     cdef c_stat st
     if not opening_again:
         t.tries = 0
         return 0
     t.tries += 1
-    if w.mode == M_NOFOLLOW or w.mode == M_OCREAT_NOFOLLOW:
+    if not flags & O_PATH and (w.mode == M_NOFOLLOW or w.mode == M_OCREAT_NOFOLLOW):
         if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISLNK(st.st_mode):
             return -ELOOP
     return -ELOOP if t.tries > OPEN_TRIES and prove(AT_FDCWD, w.v.b[w.bi].host, True, False, NULL) == 0 else 0
@@ -53,7 +53,7 @@ cdef void how_of_open(open_how *how, uint64_t flags, uint64_t mode) noexcept nog
 
 cdef int put_open(Tracee *t, Walk *w, open_how *how) noexcept nogil:
     """Make the call an openat2 of the walk's text that meets no link."""
-    cdef int error = link_in_the_way(t, w)
+    cdef int error = link_in_the_way(t, w, how.flags)
     if error < 0:
         return error
     if edit_bytes(1, w.h, w.hlen + 1) < 0:

@@ -321,8 +321,8 @@ static OUT_OF_LINE int follow(struct gate_frame *frame, const struct gate_view *
             *to++ = *from++;
     while (found[0] == '.' && found[1] == '.' && found[2] == '/') {
         /* the directory is no link, and it was searched: its parent is the name before */
-        if (to - whole < 2)
-            return 0;
+        if (to - whole < 2 || (to[-2] == '.' && (to - whole == 2 || to[-3] == '/')))
+            return 0;                       /* (of "." it is not) */
         for (to--; to > whole && to[-1] != '/'; to--)
             ;
         found += 3;

@@ -49,7 +49,7 @@
 #define GATE_PATH           400
 #define GATE_FRAME          (GF_PATH + GATE_PATH)
 #define GATE_FRAME_MAGIC    0x5079523147617465
-#define GATE_SCAN_WORDS     192             /* so many words above rsp the frame lies at most */
+#define GATE_SCAN_WORDS     256             /* so many words above rsp the frame lies at most (fewer than a page) */
 
 #define GATE_DECLINE        0
 #define GATE_MAKE           1

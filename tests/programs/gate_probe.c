@@ -181,6 +181,12 @@ static void one(const struct site *site, long dirfd, const void *path, long flag
 static const char *const texts[] = {
     "f", "d", "d/f", "./d/f", "d/./f", "d//f", "d/f/", "d/", "f/", "missing", "missing/x", "f/x", "link", "dlink", "dlink/f", "dlink/", "dangling",
     "loop", "..", "../f", "d/../f", ".", "./", "", "closed/f", "b", "b/f", "b/d/f", "m/n", "m/n/f", "m", "mf", "g", "g/n", "g/n/f", "d/b", "fifo/x", "...", "..d", "d/...", ".d/f",
+    "up", "./up", "d/up", "d/./up", "./d/up", "d/far", "d/self/f", "d/self/up", "d/parent/f", "d/parent", "d/into", "d/abs", "d/slash", "chain", "dup/up",
+    "dup/../f", "d/e/two", "./d/e/two", "d/./e/two", "d/e/./two", "d/e/dots", "via", "tolink", "d/name", "d/name/", "d/name/x", "many", "empty",
+    "b/back", "b/in", "b/d/up", "b/d/far", "b/out", "d/b/back", "d/b/d/far", "m/n/back", "dlink/up", "dlink/./up", "dlink/e/two",
+    "/up", "/d/up", "/d/far", "/d/self/f", "/d/self/up", "/d/parent/f", "/d/parent", "/d/into", "/d/abs", "/d/slash", "/chain", "/dup/up", "/d/e/two",
+    "/d/e/dots", "/via", "/tolink", "/d/name", "/d/name/", "/d/name/x", "/many", "/empty", "/b/back", "/b/in", "/b/d/up", "/b/d/far", "/m/n/back", "/dlink/up",
+    "/dlink/e/two", "/dlink/missing", "/dlink/missing/x", "dlink/missing", "dlink/f/x", "/dlink", "/adlink", "/adlink/", "adlink/up", "/link/x",
     "/f", "/d/f", "/d//f", "//d/f", "/d/", "/f/", "/d/./f", "/d/../f", "/missing", "/missing/x", "/f/x", "/link", "/alink", "/dlink/f", "/adlink/f", "/dlink",
     "/dangling", "/loop", "/", "//", "/..", "/../f", "/closed/f", "/b", "/b/", "/b/f", "/b/d/f", "/b/missing", "/b/out", "/m", "/m/n", "/m/n/f", "/mf", "/g", "/g/n", "/g/n/f", "/g/x",
     "/d/b", "/...", "/d/...", "/..d", "/.", "/d/.", "/d/..",
