@@ -251,15 +251,21 @@ cdef void plan_sites(Tracee *t, ExecPlan *plan) noexcept nogil:
     """Tell the loader the sites that were found in this ELF interpreter, or program, before."""
     cdef const char *code = chain.host
     cdef KnownSites *known
+    cdef uint32_t at[KNOWN_SITES]
+    cdef int i, n = 0
     if chain.interp[0] != 0:
         code = chain.interp
     plan.code = hash_more(FNV, code, <int>strlen(code))
     known = &known_sites[plan.code & (KNOWN_CODES - 1)]
-    if known.code != plan.code or known.n == 0 or not gate_is_for(t):
+    if known.code != plan.code or not gate_is_for(t):
         return
+    for i in range(known.n):
+        if known.misses[i] < KNOWN_MISSES:
+            at[n] = known.at[i]
+            n += 1
     plan.size = (plan.size + 3) & ~3
-    if plan_text(plan, <char *>known.at, known.n * 4, &plan.info.off_sites) == 0:
-        plan.info.nsites = known.n
+    if n > 0 and plan_text(plan, <char *>at, n * 4, &plan.info.off_sites) == 0:
+        plan.info.nsites = n
 
 cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     """Write down for the loader what exec_chain found."""

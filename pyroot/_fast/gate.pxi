@@ -22,7 +22,7 @@ cdef extern from "gate.h" nogil:
         unsigned int size
         char text[GATE_LINK]
     struct gate_view:
-        unsigned int on, moving, prefix_len, bound, protects, links
+        unsigned int on, moving, prefix_len, bound, protects, links, ambiguous
         unsigned long long proc_dev
         gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
@@ -45,6 +45,7 @@ cdef enum:
     KNOWN_CODES = 64
     KNOWN_SITES = 16
     KNOWN_TRIES = 64         # first stops that are looked at for more of them
+    KNOWN_MISSES = 3         # then it is not worth the loader's while: "/proc/self/exe" is all that it asks for
     GATE_USES = 2            # a site is changed at its so many-th stop
     AT_PHDR_ = 3
     AT_BASE_ = 7
@@ -57,7 +58,8 @@ cdef uint64_t GATE_REFUSED = <uint64_t>1 << 63
 cdef struct KnownSites:          # where an ELF interpreter, or a program without one, has sites
     uint64_t code            # hash of its host path; what is kept is a hint, which the loader checks
     int n, tries
-    uint32_t at[KNOWN_SITES]
+    uint32_t at[KNOWN_SITES] # from the base
+    uint8_t misses[KNOWN_SITES]    # how often one that was led stopped all the same
 
 cdef KnownSites[KNOWN_CODES] known_sites
 cdef gate_view *gate = NULL      # what is published; NULL: this session has no gate
@@ -67,7 +69,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     cdef int i
     global gate
     gate = NULL
-    if arena.map == NULL or nesting or session.tracing or session.judging or v.ambiguous or v.b[0].hostlen >= GATE_PREFIX:
+    if arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
         return
     if getenv(b"PYROOT_NO_GATE") != NULL:
         return
@@ -78,6 +80,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     for i in range(1, v.n):
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
     gate.bound = v.n > 1
+    gate.ambiguous = v.ambiguous
     gate.protects = protected_symlinks
     gate.proc_dev = proc_dev
     for i in range(TEXT_NAMES):
@@ -178,14 +181,18 @@ cdef void gate_learn(Tracee *t, GateMm *g) noexcept nogil:
         return
     known.tries += 1
     between = site_form(t, code)
-    site = t.ip - SYSCALL_SIZE - between - GATE_MOV - (g.page + DETOURS_SIZE)
-    if between < 0 or site >= GATE_CODE:
+    site = t.ip - SYSCALL_SIZE - GATE_MOV - (g.page + DETOURS_SIZE)
+    if site >= GATE_CODE:
         return
     for i in range(known.n):
-        if known.at[i] == site:
+        if known.at[i] == site or known.at[i] == site - DETOUR_BETWEEN:
+            if between < 0 and known.misses[i] < KNOWN_MISSES:
+                known.misses[i] += 1
             return
-    known.at[known.n] = <uint32_t>site
-    known.n += 1
+    if between >= 0:
+        known.at[known.n] = <uint32_t>(site - between)
+        known.misses[known.n] = 0
+        known.n += 1
 
 cdef bint gate_ready(Tracee *t, GateMm *g) noexcept nogil:
     """Say whether the address space has a page for detours."""

@@ -173,6 +173,15 @@ cdef void exit_bind(Tracee *t, int64_t result) noexcept nogil:
         reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>(-EADDRINUSE if errno == EEXIST else -errno))
         c_syscall(NR_unlinkat, <int>t.saved[0], name, 0)
 
+cdef int sock_error(Tracee *t, int error) noexcept nogil:
+    """Return what a call gets whose address leads nowhere: the descriptor comes first."""
+    cdef char link[48]
+    cdef char text[16]
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, <int>t.args[0])
+    if c_readlink(link, text, sizeof(text)) < 0:
+        return -EBADF if errno == ENOENT else error
+    return error if memcmp(text, b"socket:[", 8) == 0 else -ENOTSOCK
+
 cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef SockAddr sa
     cdef int n = sock_translate(t, t.args[row.path], <uint32_t>t.args[row.flags], row.final == F_CREATE, &sa)
@@ -180,7 +189,7 @@ cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_CONT
     if n < 0:
         t.exit_action = X_NONE
-        return R_DEAD if n == -ESRCH else answer(t, n)
+        return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     edit_start()
     edit_bytes(row.path, &sa, n)
     edit_value(row.flags, n)
@@ -196,7 +205,7 @@ cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     if n == 0:
         return R_CONT
     if n < 0:
-        return R_DEAD if n == -ESRCH else answer(t, n)
+        return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     edit_start()
     edit_bytes(1, &header, header_size(t))
     at = edit_bytes(-1, &sa, n)

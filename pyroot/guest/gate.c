@@ -448,6 +448,8 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
     if (frame->call == SYS_statx && frame->regs[3] & STATX_MOUNTS)
         return GATE_DECLINE;
     frame->dirfd = call.dirfd >= 0 ? (int)frame->regs[call.dirfd] : AT_FDCWD;
+    if (view->ambiguous && (*path != '/' || call.final == F_OPEN))
+        return GATE_DECLINE;
     if (!take(frame, view, path, &text, 1))
         return GATE_DECLINE;
     if (call.final == F_OPEN)

@@ -79,6 +79,8 @@ struct gate_view {
     unsigned int bound;                     /* there are mount points */
     unsigned int protects;                  /* links in sticky directories are not followed by everybody (proc(5): protected_symlinks) */
     unsigned int links;                     /* so many of the following are valid */
+    unsigned int ambiguous;                 /* some directory is shown twice: what is opened has to be noted, where a relative path starts is not clear */
+    unsigned int reserved;
     unsigned long long proc_dev;            /* device of /proc */
     struct gate_link link[GATE_LINKS];      /* links in the root, such as /lib of a merged /usr, where they were met: not to be believed */
     char prefix[GATE_PREFIX];               /* host path of the root, "" for / */
