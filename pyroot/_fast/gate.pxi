@@ -67,11 +67,12 @@ cdef gate_view *gate = NULL      # what is published; NULL: this session has no 
 cdef void gate_prepare(View *v) noexcept nogil:
     """Publish the view, where nothing but the kernel's own look-up of names is between a path and its file."""
     cdef int i
+    cdef const char *off = getenv(b"PYROOT_NO_GATE")
     global gate
     gate = NULL
     if arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
         return
-    if getenv(b"PYROOT_NO_GATE") != NULL:
+    if off != NULL and off[0] != 0:
         return
     gate = <gate_view *>(arena.map + ARENA_SIZE - GATE_VIEW_SIZE)
     gate.prefix_len = v.b[0].hostlen
