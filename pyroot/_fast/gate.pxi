@@ -81,6 +81,11 @@ cdef void gate_prepare(View *v) noexcept nogil:
     for i in range(1, v.n):
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
     gate.bound = v.n > 1
+    if v.b[0].hostlen == 0:
+        # the host's own /proc, which no binding shows: its links and texts are not what they seem
+        gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, b"/proc", 5))
+        gate_mark(gate.names, GATE_NAMES, hash_more(FNV, b"proc", 4))
+        gate.bound = 1
     gate.ambiguous = v.ambiguous
     gate.protects = protected_symlinks
     gate.proc_dev = proc_dev
