@@ -59,7 +59,7 @@ cdef enum:
 
 cdef uint64_t GATE_REACH = 0x7ff00000    # bytes between a site and its detour, at most
 cdef uint64_t GATE_CODE = 0x400000       # so far from its base an ELF interpreter's sites lie, at most
-cdef uint64_t GATE_MIX = 0x9e3779b97f4a7c15      # spreads addresses over the GATE_SEEN of them, which are 2**5
+cdef uint64_t GATE_MIX = 0x9e3779b97f4a7c15      # spreads addresses over pairs of the GATE_SEEN, which are 2**5
 cdef uint64_t GATE_REFUSED = <uint64_t>1 << 63
 
 cdef struct KnownSites:          # where an ELF interpreter, or a program without one, has sites
@@ -89,6 +89,11 @@ cdef void gate_prepare(View *v) noexcept nogil:
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
         gate_bind(&v.b[i])
     gate.bound = v.n > 1
+    if v.b[0].hostlen == 0:
+        # the host's own /proc, which no binding shows: its links and texts are not what they seem
+        gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, b"/proc", 5))
+        gate_mark(gate.names, GATE_NAMES, hash_more(FNV, b"proc", 4))
+        gate.bound = 1
     gate.ambiguous = v.ambiguous
     gate.protects = protected_symlinks
     gate.proc_dev = proc_dev
@@ -176,11 +181,14 @@ cdef void gate_hit(Tracee *t) noexcept nogil:
         g = t.mm.gate = <GateMm *>calloc(1, sizeof(GateMm))
         if g == NULL:
             return
-    seen = &g.seen[t.ip * GATE_MIX >> 59]
+    seen = &g.seen[t.ip * GATE_MIX >> 60 << 1]
     if seen[0] & ~GATE_REFUSED != t.ip:
-        seen[0] = t.ip
-        gate_learn(t, g)
-        return
+        if seen[1] & ~GATE_REFUSED != t.ip:
+            seen[1] = seen[0]
+            seen[0] = t.ip
+            gate_learn(t, g)
+            return
+        seen += 1
     if seen[0] & GATE_REFUSED or t.mm.refs != 1:
         return
     seen[0] |= GATE_REFUSED
