@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
+from tests.conftest import session_of_pyroot
 from tests.oracle.build import BuildError, compile_program
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from tests.helpers import Result
 
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
-NAMES = ("gate_probe",)
+NAMES = ("gate_probe", "gate_storm", "gate_life")
 ATTRIBUTE = "user.gate"
 
 
@@ -56,6 +58,12 @@ def fill_root(base: str) -> None:
                        ("tolink", "dlink/up"), ("d/name", "f"), ("many", "d/parent/d/self/up"), ("empty", "d//up")):
         os.symlink(text, f"{base}/root/{link}")
     os.mkfifo(f"{base}/root/fifo")
+    # a link whose text leads somewhere from the host's root, too
+    for directory in (f"{base}/outside", f"{base}/root{base}/outside", f"{base}/root/swap/a"):
+        os.makedirs(directory)
+        with open(f"{directory}/f", "w") as output:
+            output.write(directory)
+    os.symlink(f"{base}/outside", f"{base}/root/swap/l")
     try:
         os.setxattr(f"{base}/root/f", ATTRIBUTE, b"value")
         os.setxattr(f"{base}/root/d/f", ATTRIBUTE, b"other")
@@ -114,21 +122,106 @@ def differences(left: list[str], right: list[str]) -> list[tuple[str, str]]:
     return [pair for pair in zip(left, right) if pair[0] != pair[1]]
 
 
+@pytest.fixture(scope="module")
+def inside(pyroot_words: list[str], ground: Ground) -> Result:
+    """Run the probe once, with its calls in the gate."""
+    return session_of_pyroot(pyroot_words, [*words_of(ground), "/gate_probe"], {})
+
+
 def test_calls_in_the_gate_tell_what_others_tell_and_change_nothing_else(
-    run_pyroot: Callable[..., Result], ground: Ground
+    run_pyroot: Callable[..., Result], ground: Ground, inside: Result
 ) -> None:
-    inside = run_pyroot([*words_of(ground), "/gate_probe"])
     lines = checked(inside)
-    assert numbers(inside)[1] >= 16, inside.stderr
+    stops, sites = numbers(inside)
     outside = run_pyroot([*words_of(ground), "/gate_probe"], environment={"PYROOT_NO_GATE": "1"})
-    assert numbers(outside)[1] == 0
+    all_stops, none = numbers(outside)
+    assert sites >= 16 and none == 0
+    assert stops < all_stops * 0.8
     assert differences(lines, checked(outside)) == []
 
 
-def test_calls_in_the_gate_tell_what_a_chroot_tells(
-    run_pyroot: Callable[..., Result], real_chroot: Callable[..., Result], ground: Ground
-) -> None:
-    inside = checked(run_pyroot([*words_of(ground), "/gate_probe"]))
+def test_calls_in_the_gate_tell_what_a_chroot_tells(real_chroot: Callable[..., Result], ground: Ground, inside: Result) -> None:
     real = checked(real_chroot(ground.root, ["/gate_probe"], ground.bindings))
-    # what lies above a mount point that the root lacks, is pyroot's own
-    assert [pair for pair in differences(inside, real) if '"g' not in pair[0] and '"/g' not in pair[0]] == []
+    # what lies above a mount point that the root lacks is pyroot's own
+    assert [pair for pair in differences(checked(inside), real) if '"g' not in pair[0] and '"/g' not in pair[0]] == []
+
+
+@pytest.mark.parametrize("mode, rounds", [("handlers", 1500), ("jumps", 800), ("fifo", 24), ("threads", 60), ("step", 3)])
+def test_signals_find_the_program_and_not_the_gate(run_pyroot: Callable[..., Result], ground: Ground, mode: str, rounds: int) -> None:
+    done = run_pyroot([*words_of(ground, bind=False), "/gate_storm", mode, str(rounds)])
+    counted = re.search(r"^signals (\d+), at calls (\d+)$", "\n".join(checked(done)), re.M)
+    assert counted and int(counted[1]) > 10 and (int(counted[2]) > 5), done.stdout
+    assert numbers(done)[1] >= 1
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("mode, rounds", [("handlers", 20000), ("jumps", 20000), ("fifo", 300), ("threads", 1000), ("step", 50)])
+def test_signals_for_long_find_the_program(run_pyroot: Callable[..., Result], ground: Ground, mode: str, rounds: int) -> None:
+    checked(run_pyroot([*words_of(ground, bind=False), "/gate_storm", mode, str(rounds)]))
+
+
+@pytest.mark.parametrize("mode, sites", [("children", 5), ("masks", 5), ("code", 10), ("filter", 5), ("strict", 5), ("dispatch", 5), ("swap", 5)])
+def test_programs_in_the_gate_live_as_ever(run_pyroot: Callable[..., Result], ground: Ground, mode: str, sites: int) -> None:
+    done = run_pyroot([*words_of(ground, bind=False), "/gate_life", mode])
+    checked(done)
+    assert numbers(done)[1] >= sites, done.stderr
+
+
+def test_nothing_of_the_gate_is_seen_in_proc(run_pyroot: Callable[..., Result], ground: Ground) -> None:
+    done = run_pyroot([*words_of(ground, bind=False), "-b", "/proc:/proc", "/gate_life", "maps"])
+    lines = checked(done)
+    assert numbers(done)[1] >= 7
+    assert not [line for line in lines if "pyroot-arena" in line or "memfd" in line or os.path.dirname(ground.root) in line]
+    # each text is the guest's, however it was opened
+    assert len([line for line in lines if line.endswith(" /gate_life")]) >= 3 * 10
+    links = [line.split(" ", 1)[1] for line in lines if line.startswith("link ")]
+    assert links[0::2] == links[1::2] and links[0] == "exe: 10 /gate_life"
+
+
+@pytest.fixture
+def looping(pyroot_words: list[str], ground: Ground) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Start a guest that makes its path calls, in the gate, until its input ends."""
+    environment = {**helpers.pyroot_command()[1], "PATH": os.defpath}
+    words = [*pyroot_words, *words_of(ground, bind=False), "-b", "/proc:/proc", "/gate_life", "loop"]
+    process = helpers.start(words, environment=environment, stdin=subprocess.PIPE)
+    assert process.stdout
+    first = process.stdout.readline().split()
+    assert first[:1] == [b"ready"], first
+    yield process, int(first[1])
+    helpers.kill_session(process.pid)
+    process.communicate()
+
+
+def ended(process: subprocess.Popen[bytes]) -> str:
+    """Let the guest end, which must have seen nothing wrong; return what pyroot says."""
+    output, errors = process.communicate(timeout=helpers.TIME_LIMIT)
+    assert process.returncode == 0 and output == b"done 0\n", (process.returncode, output[-300:], errors[-500:])
+    return errors.decode()
+
+
+def calls_of(path: str, marks: tuple[str, ...]) -> list[str]:
+    """Return the lines of a trace that is being written, which have one of the marks."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return [line for line in file.read().splitlines() if any(mark in line for mark in marks)]
+
+
+def test_trace_of_a_running_guest_shows_each_later_call(
+    looping: tuple[subprocess.Popen[bytes], int], pyroot_words: list[str], ground: Ground, guest_directory: str
+) -> None:
+    process, pid = looping
+    out = f"{guest_directory}/out"
+    environment = {**helpers.pyroot_command()[1], "PATH": os.defpath}
+    tracer = helpers.start([*pyroot_words, "trace", "-o", out, "-p", str(pid)], environment=environment)
+    try:
+        shown = ('open("/d/f"', 'stat("/d/f"', '"missing"', 'access("f"', '"d/f"')
+        helpers.wait_until(lambda: all(calls_of(out, (call,)) for call in shown) or tracer.poll() is not None, what="all calls are shown")
+        ended(process)
+        tracer.wait(helpers.TIME_LIMIT)
+    finally:
+        helpers.kill_session(tracer.pid)
+        said = tracer.communicate()
+    text = "\n".join(calls_of(out, ("",)))
+    assert all(calls_of(out, (call,)) for call in shown), (text[-1500:], said)
+    assert ground.root not in text and "openat2" not in text, text[-1500:]
