@@ -16,19 +16,25 @@ cdef extern from "gate.h" nogil:
     uint64_t LOADER_GATE "(LOADER_GATE + pyroot_shift)"
     enum:
         LOADER_GATE_SIZE
-        GATE_LINKS, GATE_LINK
+        GATE_LINKS, GATE_LINK, GATE_BOUND, GATE_HOST, GATE_GUEST
     struct gate_link:
         unsigned long long name
         unsigned int size
         char text[GATE_LINK]
+    struct gate_bound:
+        unsigned long long hash
+        unsigned short host_len, guest_len
+        char host[GATE_HOST]
+        char guest[GATE_GUEST]
     struct gate_view:
-        unsigned int on, moving, prefix_len, bound, protects, links, ambiguous
+        unsigned int on, moving, prefix_len, bound, protects, links, ambiguous, bindings
         unsigned long long proc_dev
         gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
         unsigned long long names[GATE_NAMES]
         unsigned long long texts[GATE_NAMES]
         unsigned long long tops[GATE_TOPS]
+        gate_bound binding[GATE_BOUND]
     int gate_form(const unsigned char *)
     void gate_lead(unsigned char *, uint64_t, uint64_t, const unsigned char *, uint64_t)
     void gate_jump(unsigned char *, uint64_t, uint64_t)
@@ -42,6 +48,7 @@ cdef extern from "gate.h" nogil:
 
 cdef enum:
     GATE_MOV = 5             # bytes of mov $NUMBER, %eax
+    SITE_ROOM = 24           # more than gate_form looks at
     KNOWN_CODES = 64
     KNOWN_SITES = 16
     KNOWN_TRIES = 64         # first stops that are looked at for more of them
@@ -80,6 +87,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     memcpy(gate.names, v.names, sizeof(v.names))
     for i in range(1, v.n):
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
+        gate_bind(&v.b[i])
     gate.bound = v.n > 1
     if v.b[0].hostlen == 0:
         # the host's own /proc, which no binding shows: its links and texts are not what they seem
@@ -116,6 +124,18 @@ cdef bint is_straight(const char *text) noexcept nogil:
     """Say whether a link's text has plain names only."""
     return (text[0] != c'.' and text[strlen(text) - 1] != c'/'
             and find_text(<char *>text, b"/.") == NULL and find_text(<char *>text, b"//") == NULL)
+
+cdef void gate_bind(const Bind *b) noexcept nogil:
+    """Tell a binding in full, so that paths may lead through its mount point."""
+    cdef gate_bound *to = &gate.binding[gate.bindings]
+    if gate.bindings >= GATE_BOUND or b.hostlen == 0 or b.hostlen >= GATE_HOST or b.guestlen >= GATE_GUEST or is_proc(b.host, b.hostlen):
+        return
+    to.hash = hash_more(FNV, b.guest, b.guestlen)
+    to.host_len = b.hostlen
+    to.guest_len = b.guestlen
+    memcpy(to.host, b.host, b.hostlen)
+    memcpy(to.guest, b.guest, b.guestlen)
+    gate.bindings += 1
 
 cdef inline void gate_mark(unsigned long long *bits, int words, uint64_t hash) noexcept nogil:
     bits[hash >> 6 & <uint64_t>(words - 1)] |= <uint64_t>1 << (hash & 63)
@@ -178,7 +198,7 @@ cdef void gate_learn(Tracee *t, GateMm *g) noexcept nogil:
     """Remember a site of an ELF interpreter, or of a program without one: there the loader changes it from the next exec on."""
     cdef KnownSites *known = &known_sites[t.mm.code & (KNOWN_CODES - 1)]
     cdef uint64_t site
-    cdef uint8_t code[16]
+    cdef uint8_t code[SITE_ROOM]
     cdef int i, between
     if known.code != t.mm.code:
         memset(known, 0, sizeof(KnownSites))
@@ -249,7 +269,7 @@ cdef uint64_t gate_page(Tracee *t) noexcept nogil:
 cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
     """Lead the site of the call at hand through the gate, if it has the form that can be led."""
     cdef uint64_t site, at
-    cdef uint8_t code[16]
+    cdef uint8_t code[SITE_ROOM]
     cdef uint8_t new[DETOUR_SIZE]
     cdef uint64_t old = 0
     cdef int i, between = site_form(t, code)

@@ -62,6 +62,7 @@ struct gate_text {
     int names;
     int special;                            /* "." among them */
     int text_name;                          /* the last one may be that of a text in /proc */
+    int top;                                /* the last one is a mount point */
     const struct gate_link *link;           /* take_absolute has come to what was a link in the root */
 };
 
@@ -109,11 +110,32 @@ static const struct gate_link *find_link(const struct gate_view *view, u64 name)
     return 0;
 }
 
-/* Copy an absolute path behind the root's own and look at it. Returns how much of it has been taken: all, or up to what was a link
- * in the root; -1: not for us. */
+/* The path so far is that of a mount point: go on at the binding's host path. Returns where that ends, 0: not for us. Whether the
+ * directory that holds the mount point may be searched is for the kernel to say: nothing else would ask. */
+static OUT_OF_LINE char *cross(struct gate_frame *frame, const struct gate_view *view, u64 hash, char *name)
+{
+    const struct gate_bound *bound = 0;
+    struct gate_stat st;
+
+    for (u32 i = 0; i < view->bindings && i < GATE_BOUND && !bound; i++)
+        if (view->binding[i].hash == hash)
+            bound = &view->binding[frame->binding = (int)i];
+    if (!bound || bound->host_len >= GATE_HOST)
+        return 0;
+    name[0] = '.';
+    name[1] = 0;
+    if (sys6(SYS_newfstatat, AT_FDCWD, (long)frame->path, (long)&st, 0, 0, 0) < 0)
+        return 0;
+    for (u32 i = 0; i < bound->host_len; i++)
+        frame->path[i] = bound->host[i];
+    return frame->path + bound->host_len;
+}
+
+/* Copy an absolute path behind the root's own, or a binding's, and look at it. Returns how much of it has been taken: all, or up to what
+ * was a link in the root; -1: not for us. */
 static int take_absolute(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text, int links)
 {
-    char *to = frame->path, *end = frame->path + GATE_PATH - 1;
+    char *to = frame->path, *end = frame->path + GATE_PATH - 3;
     const char *start = path;
     u64 hash = FNV_BASE, name = 0;
     u32 prefix = view->prefix_len;
@@ -122,10 +144,11 @@ static int take_absolute(struct gate_frame *frame, const struct gate_view *view,
         return -1;
     for (u32 i = 0; i < prefix; i++)
         *to++ = view->prefix[i];
-    text->names = text->special = 0;
+    text->names = text->special = text->top = 0;
     text->link = 0;
+    frame->binding = -1;
     while (*path && !text->link) {
-        char first = path[1];
+        char first = path[1], *last = to + 1;
         int size = 0;
 
         if (*path != '/' || first == 0 || first == '/')
@@ -142,10 +165,11 @@ static int take_absolute(struct gate_frame *frame, const struct gate_view *view,
             name = fnv(name, (u8)*path);
             *to++ = *path;
         }
-        if (view->bound && marked(view->tops, GATE_TOPS, hash))
-            return -1;
         text->names++;
-        if (links && text->names == 1 && *path)
+        text->top = view->bound && marked(view->tops, GATE_TOPS, hash);
+        if (text->top && !(to = cross(frame, view, hash, last)))
+            return -1;
+        if (links && text->names == 1 && *path && !text->top)
             text->link = find_link(view, name);
     }
     *to = 0;
@@ -159,8 +183,9 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
     char *to = frame->path, *end = frame->path + GATE_PATH - 1;
     u64 name = FNV_BASE;
 
-    text->names = text->special = 0;
+    text->names = text->special = text->top = 0;
     text->link = 0;
+    frame->binding = -1;
     while (*path) {
         const char *start = path;
 
@@ -280,14 +305,22 @@ static OUT_OF_LINE int is_protected(struct gate_frame *frame, const struct gate_
     return result < 0 || (st.mode & 01002) == 01002;
 }
 
+/* How much of the path in the frame is the root's host path, or a binding's. */
+static u32 host_part(const struct gate_frame *frame, const struct gate_view *view)
+{
+    return frame->relative ? 0 : frame->binding >= 0 ? view->binding[frame->binding].host_len : view->prefix_len;
+}
+
 /* Find the link on the way of the path in the frame: the name it has there, and its text; 0 if it is not the kind that is followed here.
  * Whatever is in front of it is no link. */
 static OUT_OF_LINE long find_on_way(struct gate_frame *frame, const struct gate_view *view, char **name, char *found)
 {
-    char *at = frame->path + (frame->relative ? 0 : view->prefix_len + 1), first;
+    char *at = frame->path + host_part(frame, view), first;
     int last = prove(frame, 0) == -ENOTDIR;
     long size = 0;
 
+    if (!frame->relative && *at++ != '/')
+        return 0;                           /* the top of a mount */
     for (*name = at;; *name = ++at) {
         while (*at && *at != '/')
             at++;
@@ -307,7 +340,7 @@ static OUT_OF_LINE long find_on_way(struct gate_frame *frame, const struct gate_
 static OUT_OF_LINE int follow(struct gate_frame *frame, const struct gate_view *view, struct gate_text *text)
 {
     char whole[GATE_PATH], *end = whole + GATE_PATH - LINK_TEXT, *found = end, *name, *to = whole;
-    const char *from = frame->path + (frame->relative ? 0 : view->prefix_len);
+    const char *from = frame->path + host_part(frame, view);
     long size;
 
     if (++frame->links > LINKS || starts_in_proc(frame, view))
@@ -316,9 +349,13 @@ static OUT_OF_LINE int follow(struct gate_frame *frame, const struct gate_view *
     if (!size)
         return 0;
     found[size] = 0;
-    if (*found != '/')
+    if (*found != '/') {
+        if (frame->binding >= 0)
+            for (u32 i = 0; i < view->binding[frame->binding].guest_len; i++)
+                *to++ = view->binding[frame->binding].guest[i];
         while (from < name && to < end)
             *to++ = *from++;
+    }
     while (found[0] == '.' && found[1] == '.' && found[2] == '/') {
         /* the directory is no link, and it was searched: its parent is the name before */
         if (to - whole < 2 || (to[-2] == '.' && (to - whole == 2 || to[-3] == '/')))
@@ -408,7 +445,7 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
             return GATE_DECLINE;
         result = prove(frame, 1);
     }
-    if (result != -EISDIR && result != -ENOTDIR && result != -ENOENT)
+    if ((result != -EISDIR && result != -ENOTDIR && result != -ENOENT) || (text->top && frame->call == SYS_statx))
         return GATE_DECLINE;
     if (result == -EISDIR && reads_link) {
         frame->call = (u64)-EINVAL;

@@ -63,6 +63,9 @@
 #define GATE_PREFIX         256
 #define GATE_LINKS          8
 #define GATE_LINK           48              /* bytes of a link's text, at most */
+#define GATE_BOUND          56
+#define GATE_HOST           124             /* bytes of a binding's host path, and of its guest path, at most */
+#define GATE_GUEST          64
 
 #if !defined(__ASSEMBLER__) && !defined(PYROOT_LINKER_SCRIPT)
 struct gate_link {
@@ -70,6 +73,12 @@ struct gate_link {
     unsigned int size;                      /* of its text */
     char text[GATE_LINK];
     unsigned int reserved;
+};
+
+struct gate_bound {
+    unsigned long long hash;                /* of the mount point's path */
+    unsigned short host_len, guest_len;
+    char host[GATE_HOST], guest[GATE_GUEST];
 };
 
 struct gate_view {
@@ -80,13 +89,14 @@ struct gate_view {
     unsigned int protects;                  /* links in sticky directories are not followed by everybody (proc(5): protected_symlinks) */
     unsigned int links;                     /* so many of the following are valid */
     unsigned int ambiguous;                 /* some directory is shown twice: what is opened has to be noted, where a relative path starts is not clear */
-    unsigned int reserved;
+    unsigned int bindings;                  /* so many are told in full; of the others only the bits are known */
     unsigned long long proc_dev;            /* device of /proc */
     struct gate_link link[GATE_LINKS];      /* links in the root, such as /lib of a merged /usr, where they were met: not to be believed */
     char prefix[GATE_PREFIX];               /* host path of the root, "" for / */
     unsigned long long names[GATE_NAMES];   /* a bit for each name in the path of a mount point */
     unsigned long long texts[GATE_NAMES];   /* a bit for each name that a text of /proc has */
     unsigned long long tops[GATE_TOPS];     /* a bit for each mount point's path */
+    struct gate_bound binding[GATE_BOUND];
 };
 
 /* What lies between mov and `syscall` of a site that begins here: 0 or DETOUR_BETWEEN bytes; -1: this is none. */
@@ -143,7 +153,8 @@ struct gate_how {
 
 struct gate_frame {
     unsigned long long magic, self, detour, flags, target, regs[6], kept[6], call, args[6], retry;
-    int relative, links;                    /* the path in here; how many links it has led through */
+    short relative, links;                  /* the path in here; how many links it has led through */
+    int binding;                            /* that it lies in, -1: none but the root */
     long long dirfd;
     struct gate_how how;
     char path[GATE_PATH];
