@@ -26,6 +26,8 @@ cdef extern from "gate.h" nogil:
         unsigned short host_len, guest_len
         char host[GATE_HOST]
         char guest[GATE_GUEST]
+    struct gate_top:
+        unsigned long long dev, ino
     struct gate_view:
         unsigned int moves, on, moving, prefix_len, bound, protects, links, ambiguous, bindings
         unsigned long long proc_dev
@@ -35,6 +37,8 @@ cdef extern from "gate.h" nogil:
         unsigned long long texts[GATE_NAMES]
         unsigned long long tops[GATE_TOPS]
         gate_bound binding[GATE_BOUND]
+        unsigned int tops_told
+        gate_top top[GATE_BOUND]
     int gate_form(const unsigned char *)
     void gate_lead(unsigned char *, uint64_t, uint64_t, const unsigned char *, uint64_t)
     void gate_jump(unsigned char *, uint64_t, uint64_t)
@@ -48,7 +52,7 @@ cdef extern from "gate.h" nogil:
 
 cdef enum:
     GATE_MOV = 5             # bytes of mov $NUMBER, %eax
-    SITE_ROOM = 24           # more than gate_form looks at
+    SITE_ROOM = 32           # more than gate_form looks at
     KNOWN_CODES = 64
     KNOWN_SITES = 16
     KNOWN_TRIES = 64         # first stops that are looked at for more of them
@@ -89,6 +93,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
         gate_bind(&v.b[i])
     gate.bound = v.n > 1
+    gate_tops(v)
     if v.b[0].hostlen == 0:
         # the host's own /proc, which no binding shows: its links and texts are not what they seem
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, b"/proc", 5))
@@ -124,6 +129,18 @@ cdef bint is_straight(const char *text) noexcept nogil:
     """Say whether a link's text has plain names only."""
     return (text[0] != c'.' and text[strlen(text) - 1] != c'/'
             and find_text(<char *>text, b"/.") == NULL and find_text(<char *>text, b"//") == NULL)
+
+cdef void gate_tops(View *v) noexcept nogil:
+    """Tell which directories and files are tops of mounts, or nothing if they are many."""
+    cdef c_stat st
+    cdef int i
+    for i in range(1, v.n if v.n <= GATE_BOUND else 1):
+        if c_fstat(v.b[i].fd, &st) < 0:
+            return
+        gate.top[i - 1].dev = st.st_dev
+        gate.top[i - 1].ino = st.st_ino
+    if v.n <= GATE_BOUND:
+        gate.tops_told = v.n - 1
 
 cdef void gate_bind(const Bind *b) noexcept nogil:
     """Tell a binding in full, so that paths may lead through its mount point."""

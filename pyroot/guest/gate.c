@@ -419,12 +419,29 @@ __attribute__((used)) int gate_again(struct gate_frame *frame)
     return make_open(frame, flags);
 }
 
-/* A call with an empty path, which means the descriptor. statx tells of the top of a mount. */
-static int plan_empty(const struct gate_frame *frame, const struct gate_view *view, u64 flags)
+/* Whether a descriptor is that of no top of a mount, of which statx tells. */
+static OUT_OF_LINE int is_no_top(struct gate_frame *frame, const struct gate_view *view)
 {
-    int plain = frame->call == SYS_newfstatat || (frame->call == SYS_statx && !view->bound && !(frame->regs[3] & STATX_MOUNTS));
+    struct gate_stat st;
 
-    return plain && flags & AT_EMPTY_PATH ? GATE_MAKE : GATE_DECLINE;
+    if (!view->bound)
+        return 1;
+    if (!view->tops_told || look((int)frame->regs[0], "", &st) < 0)
+        return 0;
+    for (u32 i = 0; i < view->tops_told && i < GATE_BOUND; i++)
+        if (view->top[i].dev == st.dev && view->top[i].ino == st.ino)
+            return 0;
+    return 1;
+}
+
+/* A call with an empty path, which means the descriptor. */
+static int plan_empty(struct gate_frame *frame, const struct gate_view *view, u64 flags)
+{
+    if (!(flags & AT_EMPTY_PATH))
+        return GATE_DECLINE;
+    if (frame->call == SYS_newfstatat)
+        return GATE_MAKE;
+    return frame->call == SYS_statx && !(frame->regs[3] & STATX_MOUNTS) && is_no_top(frame, view) ? GATE_MAKE : GATE_DECLINE;
 }
 
 /* A call that looks at a name without opening it. */

@@ -83,6 +83,10 @@ struct gate_bound {
     char host[GATE_HOST], guest[GATE_GUEST];
 };
 
+struct gate_top {
+    unsigned long long dev, ino;
+};
+
 struct gate_view {
     unsigned int moves;                     /* how often somebody has begun to rename a directory or a link: first here (GATE_MOVES) */
     unsigned int reserved;
@@ -101,6 +105,8 @@ struct gate_view {
     unsigned long long texts[GATE_NAMES];   /* a bit for each name that a text of /proc has */
     unsigned long long tops[GATE_TOPS];     /* a bit for each mount point's path */
     struct gate_bound binding[GATE_BOUND];
+    unsigned int tops_told, reserved;       /* so many tops of mounts are all there are; 0: too many */
+    struct gate_top top[GATE_BOUND];
 };
 
 /* What lies between mov and `syscall` of a site that begins here: 0 or DETOUR_BETWEEN bytes; -1: this is none. */
