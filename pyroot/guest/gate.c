@@ -454,6 +454,8 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
         return GATE_DECLINE;
     if (!follows && text->names == 1 && !text->special && frame->relative)
         return GATE_MAKE;                   /* the kernel finds the name where the guest means it */
+    frame->check = view->moves | 1ull << 32;
+    __asm__ volatile("" ::: "memory");      /* what is moved from here on is noticed behind the call */
     if (view->moving)
         return GATE_DECLINE;
     result = prove(frame, follows);
@@ -484,7 +486,7 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
     u64 flags = 0;
 
     frame->call = *(const u32 *)(frame->detour + DETOUR_NUMBER);
-    frame->retry = 0;
+    frame->retry = frame->check = 0;
     frame->links = 0;
     if (!view->on || !find_call(&call, frame->call))
         return GATE_DECLINE;
