@@ -19,6 +19,7 @@ import pytest
 from tests import helpers
 from tests.conftest import session_of_pyroot
 from tests.oracle.build import BuildError, compile_program
+from tests.twins import may_chroot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,7 +151,9 @@ def test_calls_in_the_gate_tell_what_a_chroot_tells(real_chroot: Callable[..., R
 def test_signals_find_the_program_and_not_the_gate(run_pyroot: Callable[..., Result], ground: Ground, mode: str, rounds: int) -> None:
     done = run_pyroot([*words_of(ground, bind=False), "/gate_storm", mode, str(rounds)])
     counted = re.search(r"^signals (\d+), at calls (\d+)$", "\n".join(checked(done)), re.M)
-    assert counted and int(counted[1]) > 10 and (int(counted[2]) > 5), done.stdout
+    assert counted, done.stdout
+    if mode != "threads":                    # (which may be over before many have come)
+        assert int(counted[1]) > 10 and int(counted[2]) > 5, done.stdout
     assert numbers(done)[1] >= 1
 
 
@@ -225,3 +228,88 @@ def test_trace_of_a_running_guest_shows_each_later_call(
     text = "\n".join(calls_of(out, ("",)))
     assert all(calls_of(out, (call,)) for call in shown), (text[-1500:], said)
     assert ground.root not in text and "openat2" not in text, text[-1500:]
+
+
+def test_guest_that_is_traced_by_another_shows_each_later_call(run_pyroot: Callable[..., Result], ground: Ground) -> None:
+    missing = helpers.have("strace")
+    if missing:
+        pytest.skip(f"{missing} missing")
+    # ended by its own doing if strace cannot attach
+    script = """cd /tmp && rm -f in said trace && mkfifo in && { (cd / && exec /gate_life loop) < in > said & } && pid=$! && exec 3> in
+        until grep -q ready said; do :; done
+        strace -o trace -p $pid 2> err & tracer=$!
+        until grep -q '"missing"' trace && grep -q 'stat("/d/f"' trace; do kill -0 $tracer || break; done 2> errs
+        kill -INT $tracer; wait $tracer; exec 3>&-; wait $pid; cat trace err; cat said"""
+    done = run_pyroot([*words_of(ground, bind=False), *host_programs(ground), "-b", "/proc:/proc", "-b", "/dev:/dev", "/bin/sh", "-c", script])
+    lines = checked(done)
+    assert any(re.match(r'stat\("/d/f", \{', line) for line in lines), done.stdout + done.stderr
+    assert any(line.startswith('openat(AT_FDCWD, "missing"') for line in lines)
+    assert ground.root not in done.stdout and "openat2" not in done.stdout, done.stdout
+    assert numbers(done)[1] >= 5
+
+
+def host_programs(ground: Ground) -> list[str]:
+    """Return options that show the host's programs in the root, which gets the links that lead to them."""
+    for name in ("bin", "lib", "lib64"):
+        if os.path.islink(f"/{name}") and not os.path.lexists(f"{ground.root}/{name}"):
+            os.symlink(os.readlink(f"/{name}"), f"{ground.root}/{name}")
+    wanted = ["/usr", *(f"/{name}" for name in ("bin", "lib", "lib64") if not os.path.islink(f"/{name}") and os.path.isdir(f"/{name}"))]
+    return [word for path in wanted for word in ("-b", f"{path}:{path}")]
+
+
+HOST_ROOT = """
+import os
+pid = os.getpid()
+end, other_end = os.pipe()
+os.write(other_end, b"x")
+for _ in range(4):
+    name = f"/proc/{pid}/maps"
+    with open(name) as file:
+        text = file.read()
+    assert "pyroot" not in text and "memfd" not in text and os.readlink(f"/proc/{pid}/exe") in text, text
+    with open(f"/proc/{pid}/fd/{end}") as file, open(f"/dev/fd/{end}") as other:
+        assert os.path.sameopenfile(file.fileno(), end) and os.path.sameopenfile(other.fileno(), end)
+    assert os.path.samestat(os.fstat(end), os.stat(f"/proc/{pid}/fd/{end}"))
+    assert os.readlink(f"/proc/{pid}/fd/{end}").startswith("pipe:")
+    os.chdir("/")
+    with open(f"proc/{pid}/maps") as file:
+        assert "pyroot" not in file.read()
+    os.chdir(f"/proc/{pid}")
+    with open("maps") as file:
+        assert "pyroot" not in file.read()
+    assert os.path.samefile("exe", "/proc/self/exe") and os.readlink("cwd") == f"/proc/{pid}"
+print("done 0")
+"""
+
+
+def test_proc_of_the_host_is_no_directory_like_others(run_pyroot: Callable[..., Result]) -> None:
+    # nothing is bound over /proc where the root is /
+    python = helpers.ordinary_python()[0]
+    text = HOST_ROOT
+    done = run_pyroot(["-r", "/", "--stats", python, "-IS", "-c", text])
+    checked(done)
+    assert numbers(done)[1] >= 3
+
+
+@pytest.mark.parametrize("variable", ["PYROOT_NESTED_AS_EVER", "PYROOT_NO_HANDOVER"])
+@pytest.mark.parametrize("mode", ["children", "masks", "code"])
+def test_pyroot_in_a_pyroot_with_a_gate(
+    run_pyroot: Callable[..., Result], pyroot_words: list[str], ground: Ground, variable: str, mode: str
+) -> None:
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/tmp", variable: "1"}
+    done = run_pyroot(["-r", "/", *pyroot_words, *words_of(ground, bind=False), "/gate_life", mode], environment=environment)
+    checked(done)
+
+
+def test_views_that_show_a_directory_twice(run_pyroot: Callable[..., Result], ground: Ground) -> None:
+    words = [*words_of(ground), "-b", f"{ground.bindings[0][0]}:/d/e", "/gate_probe", "few"]
+    inside = run_pyroot(words)
+    assert differences(checked(inside), checked(run_pyroot(words, environment={"PYROOT_NO_GATE": "1"}))) == []
+
+
+def test_guest_with_a_root_of_its_own_leaves_the_gate(run_pyroot: Callable[..., Result], ground: Ground) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can hand on the right to chroot(2)")
+    done = run_pyroot([*words_of(ground, bind=False), "/gate_life", "root"], prepare=may_chroot)
+    checked(done)
+    assert numbers(done)[1] >= 5

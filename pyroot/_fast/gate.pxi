@@ -29,7 +29,7 @@ cdef extern from "gate.h" nogil:
     struct gate_top:
         unsigned long long dev, ino
     struct gate_view:
-        unsigned int on, moving, prefix_len, bound, protects, links, ambiguous, bindings
+        unsigned int moves, on, moving, prefix_len, bound, protects, links, ambiguous, bindings
         unsigned long long proc_dev
         gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
@@ -48,7 +48,7 @@ cdef extern from "gate.h" nogil:
         unsigned long long kept[6]
         unsigned long long call
         unsigned long long args[6]
-        unsigned long long retry
+        unsigned long long retry, check
 
 cdef enum:
     GATE_MOV = 5             # bytes of mov $NUMBER, %eax
@@ -166,6 +166,7 @@ cdef void gate_end() noexcept nogil:
 
 cdef void gate_moving(bint moving) noexcept nogil:
     if gate != NULL:
+        gate.moves += moving
         gate.moving = moving
 
 # -- sites ---------------------------------------------------------------------------------------------------------------------
@@ -247,7 +248,7 @@ cdef bint gate_ready(Tracee *t, GateMm *g) noexcept nogil:
 
 cdef int site_form(Tracee *t, uint8_t *code) noexcept nogil:
     """Read the site of the call at hand; return what gate_form says of it, or -1 if its number is another one."""
-    cdef uint8_t found[16]
+    cdef uint8_t found[SITE_ROOM]
     cdef int between, start
     if mem_read(t.tid, t.ip - 16, found, 16) < 0 or found[14] != 0x0f or found[15] != 0x05:
         return -1
@@ -402,7 +403,8 @@ cdef int gate_leave(Tracee *t) noexcept nogil:
         return 0
     gate_registers(&regs, &frame)
     back = gate_back(t, frame.detour, &number)
-    if place < GATE_CALLED or place >= GATE_TEXT or (place < GATE_TAIL and <int64_t>regs.rax == -ELOOP and frame.retry):
+    if place < GATE_CALLED or place >= GATE_TEXT or (place < GATE_TAIL and (frame.check or (<int64_t>regs.rax == -ELOOP and frame.retry))):
+        # (a call that only looks may be made again)
         return gate_before(t, &regs, frame.detour)
     regs.rip = back + 2 if place < GATE_TAIL else frame.target
     regs.rcx = regs.rip

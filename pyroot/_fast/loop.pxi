@@ -134,10 +134,10 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
         resume(t, 0, result == R_EXIT)
 
 cdef void on_signal(Tracee *t, int sig) noexcept nogil:
-    if session.tracing and sig != 0:
-        trace_signal(t, sig, "signal")
     if gate_fault(t, sig):
         sig = 0
+    if session.tracing and sig != 0:
+        trace_signal(t, sig, "signal")
     stub_leave(t)
     if t.injected != NULL and low_end(t, 0) == R_DEAD:
         return

@@ -49,10 +49,9 @@
     .org GATE_CALLED, 0xcc
     /* to change rax here would lose the result */
     cmp $-40, %rax                          /* ELOOP */
-    jne 3f
-    cmpq $0, GF_RETRY(%rsp)
-    je 3f
-    jmp 5f
+    je 5f
+    cmpq $0, GF_CHECK(%rsp)
+    jne 7f
 3:  mov GF_DETOUR(%rsp), %rcx
     movslq DETOUR_BACK(%rcx), %rdx
     lea DETOUR_BACK + 4 + 2(%rcx, %rdx), %rdx
@@ -81,9 +80,19 @@
     jmp *%rcx
 
     .org GATE_TEXT, 0xcc
-5:  mov %rsp, %rdi
+5:  cmpq $0, GF_CHECK(%rsp)
+    jne 7f
+    cmpq $0, GF_RETRY(%rsp)
+    je 3b
+    mov %rsp, %rdi
     call gate_again
     jmp 6b
+    /* a call that only looked is made once more, where the supervisor sees it, if names have moved since its proof */
+7:  movabs $GATE_MOVES, %rcx
+    mov (%rcx), %ecx
+    cmp %ecx, GF_CHECK(%rsp)
+    je 3b
+    jmp 4f
 1:  cmp $GATE_ANSWER, %eax
     mov GF_CALL(%rsp), %rax
     je 3b

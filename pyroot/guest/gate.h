@@ -43,10 +43,11 @@
 #define GF_KEPT             88              /* rbx rbp r12 r13 r14 r15 */
 #define GF_CALL             136             /* number and arguments of the call that is made */
 #define GF_RETRY            192             /* its ELOOP means that it is made as the guest has it */
-#define GF_STATE            200
-#define GF_HOW              216
-#define GF_PATH             240
-#define GATE_PATH           400
+#define GF_CHECK            200             /* not 0: the call only looks, and counts if no directory or link was moved meanwhile */
+#define GF_STATE            208
+#define GF_HOW              224
+#define GF_PATH             248
+#define GATE_PATH           392
 #define GATE_FRAME          (GF_PATH + GATE_PATH)
 #define GATE_FRAME_MAGIC    0x5079523147617465
 #define GATE_SCAN_WORDS     256             /* so many words above rsp the frame lies at most (fewer than a page) */
@@ -58,6 +59,7 @@
 /* What the supervisor publishes, in the last pages of the arena (read-only for guests). */
 #define GATE_VIEW_SIZE      0x8000
 #define GATE_DETOURS        0x6000          /* from the view's start: what a page of detours begins as */
+#define GATE_MOVES          (LOADER_ARENA + 0x1000000 - GATE_VIEW_SIZE)
 #define GATE_NAMES          64
 #define GATE_TOPS           1024
 #define GATE_PREFIX         256
@@ -86,6 +88,8 @@ struct gate_top {
 };
 
 struct gate_view {
+    unsigned int moves;                     /* how often somebody has begun to rename a directory or a link: first here (GATE_MOVES) */
+    unsigned int reserved;
     unsigned int on;                        /* 0: every call is made as the guest has it */
     unsigned int moving;                    /* directories or links are being renamed: only opens are safe (moving.pxi) */
     unsigned int prefix_len;
@@ -101,7 +105,7 @@ struct gate_view {
     unsigned long long texts[GATE_NAMES];   /* a bit for each name that a text of /proc has */
     unsigned long long tops[GATE_TOPS];     /* a bit for each mount point's path */
     struct gate_bound binding[GATE_BOUND];
-    unsigned int tops_told, reserved;       /* so many tops of mounts are all there are; 0: too many */
+    unsigned int tops_told, unused;         /* so many tops of mounts are all there are; 0: too many */
     struct gate_top top[GATE_BOUND];
 };
 
@@ -158,7 +162,7 @@ struct gate_how {
 };
 
 struct gate_frame {
-    unsigned long long magic, self, detour, flags, target, regs[6], kept[6], call, args[6], retry;
+    unsigned long long magic, self, detour, flags, target, regs[6], kept[6], call, args[6], retry, check;
     short relative, links;                  /* the path in here; how many links it has led through */
     int binding;                            /* that it lies in, -1: none but the root */
     long long dirfd;

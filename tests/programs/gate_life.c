@@ -1,6 +1,6 @@
 /* A program with calls in pyroot's gate does what programs do to their address space and to themselves.
  *
- *   gate_life MODE       "children", "masks", "code", "filter", "strict", "dispatch", "maps", "texts", "swap", "loop"; after it, the mode's own
+ *   gate_life MODE       "children", "masks", "code", "filter", "strict", "dispatch", "maps", "texts", "swap", "root", "loop"
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -361,6 +361,42 @@ static void swap(void)
     printf("seen %ld and %ld\n", seen[0], seen[1]);
 }
 
+static volatile int moved;
+
+static int neighbour(void *expected)
+{
+    struct stat st;
+
+    while (!moved)
+        path_calls(1);
+    expect("neighbour", site_stat((long)"/f", (long)&st, 0, 0, 0), 0);
+    expect("neighbour's file", st.st_ino == *(ino_t *)expected, 1);
+    return bad != 0;
+}
+
+/* A new root, which one that shares it (and the memory) has, too. */
+static void new_root(void)
+{
+    struct stat st;
+    ino_t below;
+    pid_t child;
+
+    stat("/d/f", &st);
+    below = st.st_ino;
+    child = clone(neighbour, child_stack + sizeof child_stack, CLONE_VM | CLONE_FS | SIGCHLD, &below);
+    expect("chroot", chroot("/d"), 0);
+    expect("chdir", chdir("/"), 0);
+    moved = 1;
+    for (int i = 0; i < 5; i++) {
+        expect("stat", site_stat((long)"/f", (long)&st, 0, 0, 0), 0);
+        expect("file", st.st_ino == below, 1);
+        expect("outside", site_open((long)"/d/f", O_RDONLY, 0, 0, 0), -ENOENT);
+        expect("above", site_stat((long)"/../f", (long)&st, 0, 0, 0), 0);
+        expect("file", st.st_ino == below, 1);
+    }
+    end_of(child, "neighbour");
+}
+
 /* Path calls until the other end of standard input is closed; says when they are in the gate. */
 static void loop(void)
 {
@@ -379,7 +415,7 @@ int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*run)(void); } modes[] = {
         {"children", children}, {"masks", masks}, {"code", code}, {"filter", filter}, {"strict", strict}, {"dispatch", dispatch},
-        {"maps", maps}, {"swap", swap}, {"loop", loop},
+        {"maps", maps}, {"swap", swap}, {"root", new_root}, {"loop", loop},
     };
 
     expect("first calls", path_calls(4), 0);
