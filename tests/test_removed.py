@@ -129,6 +129,31 @@ def test_binding_whose_way_is_closed_stays_open(inner: Twins) -> None:
     assert lines[3:7] == ["open = 4", "stat = -2", "mkdir = 0", "openat = 5"]
 
 
+def test_names_leave_no_binding_whose_way_is_closed(inner: Twins) -> None:
+    """The kernel compares the mounts of both names; a single name is one of the working directory's mount."""
+    pairs = [("file", "../top/w"), ("file", "/top/w"), ("./file", "../top/w"), ("/in/file", "/top/w"), ("none", "../top/w"), ("file", "m")]
+    names = [f'linkat -100 "{old}" -100 "{new}" {flag}' for flag in ("0", "0x400") for old, new in pairs]
+    names += [f'{call} "{old}" "{new}"' for call in ("link", "rename") for old, new in pairs]
+    lines = inner.answers('open "/shut/in/file" 0x41 0644', 'chdir "/in"', 'chmod "/shut" 0600', *names, 'chmod "/shut" 0755')
+    assert [line.rpartition(" ")[2] for line in lines[3:-1]] == [
+        *("-18", "-18", "-18", "-18", "-2", "0"), *(*["-18"] * 4, "-2", "-17") * 2, *["-18"] * 5, "0"]
+
+
+@pytest.mark.parametrize("path", ["none", "./none", "ops", "shown/none", "shown/ops"])
+def test_program_is_found_from_a_directory_whose_way_is_closed(ground: Twins, path: str) -> None:
+    """By a path that the kernel would find as it is, too."""
+    os.mkdir(f"{ground.root}/shut/in/shown")
+    for directory in ("shut/in", "shut/in/shown"):
+        shutil.copy2(f"{ground.root}/ops", f"{ground.root}/{directory}/ops")
+    for directory, names, files in os.walk(f"{ground.root}/shut/in"):
+        for name in (*names, *files):
+            os.chown(f"{directory}/{name}", helpers.ordinary_user.uid, -1)
+    lines = ground.answers('=9 open "/shut/in" 0x10000 0', 'chmod "/shut" 0600', "fchdir %9",
+                           f'execveat %9 "{path}" ["x" "none"] NULL 0x100', f'execve "{path}" ["x" "none"] NULL', 'chmod "/shut" 0755')
+    if "none" in path:
+        assert lines[3:5] == ["execveat = -2", "execve = -2"]
+
+
 def test_binding_whose_own_directory_was_removed_is_still_a_place(inner: Twins) -> None:
     lines = inner.answers('rmdir "/shut/in"', '=9 open "/in" 0x210000 0', 'newfstatat %9 "../in" >stat 0', 'newfstatat %9 "../top" >stat 0',
                           "fchdir %9", "getcwd >text:200 200", 'stat "../top" >stat', 'open "new" 0x41 0644')

@@ -106,9 +106,9 @@ cdef int file_walk(Tracee *t, int dirfd, const char *path, int n, int mode) noex
     cdef int result
     walk_drop_file(&W1)
     W1.resolve = 0
-    W1.want_file = True
+    W1.want_file = W1.want_text = True
     result = text_walk(&W1, t, dirfd, path, n, mode)
-    W1.want_file = False
+    W1.want_file = W1.want_text = False
     if W1.slash or W1.last != LAST_NORM:
         # what stands behind the name decides: it has to be looked up with it
         walk_drop_file(&W1)

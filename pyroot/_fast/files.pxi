@@ -157,7 +157,8 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         if w.hlen == n and memcmp(w.h, path, n) == 0:
             return TR_PASS
     elif w.hlen < PATHMAX and w.hlen == w.base_hlen + 1 + n and memcmp(w.h, w.base, w.base_hlen) == 0:
-        if memcmp(w.h + w.base_hlen + 1, path, n) == 0:
+        # (an execve goes on with the place itself, link and rename look at it: the text of a closed way does not lead there)
+        if memcmp(w.h + w.base_hlen + 1, path, n) == 0 and not (w.anchored and w.want_text):
             walk_drop_fd(w)
             return TR_PASS
     if w.hlen < PATHMAX and (not w.anchored or w.dfd < 0):

@@ -41,6 +41,7 @@ cdef struct Walk:
     char *rootg              # start of a RESOLVE_IN_ROOT or RESOLVE_BENEATH walk
     int rootlen
     int rootfd               # of an anchored walk: that start, -1 if not needed
+    bint want_text           # h is looked at behind the walk, also where the kernel is given the guest's own relative path
     bint want_file           # keep the descriptor of the proof in `file`
     bint want_directory      # the same of a directory
     bint trusts              # the call itself will meet no link unnoticed: no proof is needed (opening.pxi)
