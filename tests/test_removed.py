@@ -108,6 +108,13 @@ def test_descriptor_of_open_tree_knows_the_place_that_it_was_opened_by(ground: T
     assert [line for line in lines if line.startswith("getcwd")] == ['getcwd = 5 "/two\\x00"'] * 2 + ['getcwd = 2 "/\\x00"']
 
 
+def test_top_of_a_binding_is_one_behind_links_of_proc_too(ground: Twins) -> None:
+    names = ("fd/3", "fd/4", "fd/5", "cwd", "../thread-self/fd/3")
+    lines = ground.answers('=1 open "/one" 0x10000 0', '=2 open "/one/inner" 0x210000 0', '=3 open "/two/inner" 0x210000 0', 'chdir "/two"',
+                           *(f'statx -100 "/proc/self/{name}" {flags} 0x7ff >statx' for name in names for flags in ("0x800", "0x100")))
+    assert [" mount " in line for line in lines[4:]] == [True, False, True, False, False, False, True, False, True, False]
+
+
 @pytest.fixture
 def inner(ground: Twins) -> Twins:
     """Bind a directory of the root itself, so that guests may close the way to it, or remove it."""

@@ -28,13 +28,17 @@ EMPTY = {
 needs_source = pytest.mark.skipif(not CORE.is_dir(), reason="no source tree here")
 
 ALLOW, TRACE, NOT_THERE = generate.RET_ALLOW, generate.RET_TRACE, generate.RET_ERRNO | generate.ENOSYS
+PROGRAM = generate.filter_program()
 NOWHERE = 0x7F0000001000  # an instruction pointer of the guest's own
 
 
-def verdict(number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH) -> int:
-    """Run the filter over one call, as the kernel does (seccomp(2), struct seccomp_data), and return what it says."""
+def verdict(number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH, noting: bool = False) -> int:
+    """Run the filter over one call, as the kernel does (seccomp(2), struct seccomp_data), and return what it says.
+
+    ``noting``: the session's view shows a directory twice.
+    """
     data = struct.pack("<IIQ6Q", number, arch, ip, *args, *[0] * (6 - len(args)))
-    program = generate.filter_program()
+    program = PROGRAM
     accumulator = at = 0
     while True:
         code, true, false, value = program[at]
@@ -43,8 +47,10 @@ def verdict(number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH) 
             [accumulator] = struct.unpack_from("<I", data, value)
         elif code == generate.JA:
             at += value
-        elif code == generate.RET:
+        elif code == generate.RET and not (noting and value == generate.NOTING_MARK):
             return value
+        elif code == generate.RET:
+            continue
         else:
             holds = {
                 generate.JEQ: accumulator == value, generate.JGE: accumulator >= value, generate.JSET: bool(accumulator & value),
@@ -139,6 +145,12 @@ def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
                 continue
             if kind == "listing":
                 assert verdict(number, arch=arch) == generate.LISTING_MARK, name
+                continue
+            if kind in ("noting", "duplicates"):
+                assert verdict(number, arch=arch) == generate.NOTING_MARK, name
+                for command in range(2048):
+                    copies = kind == "noting" or command in (0, 1030)
+                    assert verdict(number, 3, command, arch=arch, noting=True) == (TRACE if copies else ALLOW), (name, command)
                 continue
             assert verdict(number, *[0] * 6, arch=arch) == ALLOW, name
             args = [0] * 6

@@ -130,3 +130,41 @@ def test_other_signals_stay_what_they_are(ground: Ground) -> None:
     os.kill(probe.process.pid, signal.SIGCONT)
     probe.say(b"calls")
     assert probe.end() == 6
+
+
+#: The supervisor's side with an error in a method.
+BROKEN = """import sys
+from pyroot.trace import tap
+def broken(*_): raise {error}
+tap.Door.{method} = broken
+from pyroot._start import start
+start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "told"),
+    [
+        ("ready", "ValueError('what no test has found')", "ValueError('what no test has found')"),
+        ("asked", "OSError(24, 'too many')", "OSError(24, 'too many')"),
+        ("close", "KeyError('end')", "KeyError('end')"),
+        ("ready", "BrokenPipeError(32, 'gone')", ""),
+    ],
+)
+def test_error_of_the_supervisor_is_told_and_harms_no_guest(ground: Ground, method: str, error: str, told: str) -> None:
+    """One line each time (who asks in vain asks again); a reader who has gone is no error."""
+    python, _environment = helpers.ordinary_python()
+    path = f"{ground.directory}/errors"
+    words = [python, "-c", BROKEN.format(error=error, method=method), *ground.view, f"{ground.here}/probe"]
+    probe = ground._kept(Probe(["/bin/sh", "-c", f'exec 2>{path}; exec "$@"', "sh", *words], ground.directory, True))
+    looked = Looked(ground, [*ground.words, "trace", "-p", str(probe.pid)], "said")
+    if method == "close":
+        looked.there(probe)
+    elif told:
+        helpers.wait_until(lambda: strace_oracle.read(path) != "", what="what the supervisor says")
+    else:
+        looked.process.wait(timeout=30)
+    probe.say(b"calls")
+    assert probe.end() == 6
+    line = f"pyroot: the trace of a guest for another process has ended: {told}\n" if told else ""
+    assert set(strace_oracle.read(path).splitlines(keepends=True)) == ({line} if told else set())

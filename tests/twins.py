@@ -29,10 +29,10 @@ def may_chroot() -> None:
     sides.no_new_privileges()
 
 
-def put_programs(root: str, names: dict[str, str]) -> None:
+def put_programs(root: str, names: dict[str, str], libc: str = "") -> None:
     """Put guest programs of the oracle (name below ``root``: which one) there; skip the test where they cannot be compiled."""
     try:
-        programs = guest_programs()
+        programs = guest_programs(libc)
     except BuildError as error:
         pytest.skip(f"the oracle's guest programs cannot be compiled: {error}")
     for name, which in names.items():
@@ -50,6 +50,7 @@ class Twins:
     run_pyroot: Callable[..., Result]
     bindings: list[tuple[str, str]] = field(default_factory=list)
     timeout: float = helpers.TIME_LIMIT
+    environment: dict[str, str] = field(default_factory=dict)  # of pyroot, besides the usual
 
     def words(self) -> list[str]:
         """Return the arguments of pyroot."""
@@ -62,8 +63,8 @@ class Twins:
         """Run a program under pyroot; ``right``: as a user who may call chroot(2)."""
         prepare = may_chroot if right else helpers.drop_to_ordinary_user
         result = self.run_pyroot(
-            [*self.words(), "/ops", "--program"], text="\n".join(program).encode(), prepare=prepare, environment=ENVIRONMENT,
-            timeout=self.timeout,
+            [*self.words(), "/ops", "--program"], text="\n".join(program).encode(), prepare=prepare,
+            environment={**ENVIRONMENT, **self.environment}, timeout=self.timeout,
         )
         assert result.stderr == ""
         return result.stdout.splitlines()

@@ -342,7 +342,7 @@ cdef class Core:
         W3.g = NULL
 
     cdef int _prepare(self, bint seccomp) except -1:
-        global names, listing_needed
+        global names, listing_needed, noting_needed
         limits_raise()
         if names == NULL:
             names = <SockName *>calloc(NAMES, sizeof(SockName))
@@ -358,6 +358,7 @@ cdef class Core:
         poison_prepare()
         handlers_fill()
         listing_needed = view_needs_listing(&self.view)
+        noting_needed = self.view.ambiguous
         filter_prepare()
         copies_prepare()
         if session.tracing:

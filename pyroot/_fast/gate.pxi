@@ -248,7 +248,7 @@ cdef bint gate_ready(Tracee *t, GateMm *g) noexcept nogil:
 
 cdef int site_form(Tracee *t, uint8_t *code) noexcept nogil:
     """Read the site of the call at hand; return what gate_form says of it, or -1 if its number is another one."""
-    cdef uint8_t found[16]
+    cdef uint8_t found[SITE_ROOM]
     cdef int between, start
     if mem_read(t.tid, t.ip - 16, found, 16) < 0 or found[14] != 0x0f or found[15] != 0x05:
         return -1

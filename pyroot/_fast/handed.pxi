@@ -226,6 +226,7 @@ cdef int handed_read(View *v, Tracee *t, Handed *x) noexcept nogil:
         if error < 0:
             return error
     v.listing = not listing_needed and not t.lists and view_needs_listing(v)
+    v.noting = v.ambiguous
     return 0
 
 cdef long view_hand(Tracee *t) noexcept nogil:
@@ -277,7 +278,6 @@ cdef int view_enter_request(Tracee *t) noexcept nogil:
     """The child that is to become the command: it has the view from now on, for its own calls too."""
     cdef View *v = view_handed(<int>t.args[2], t.parent_tgid)
     cdef View *before = t.view
-    cdef int i
     if v == NULL or v.ended or v.parent != t.view or t.tid != t.tgid or t.mm.refs > 1 or t.fs.refs > 1 or t.fs.root != NULL:
         return answer(t, -EPERM)
     gate_quit(t)
@@ -286,9 +286,7 @@ cdef int view_enter_request(Tracee *t) noexcept nogil:
     if before != views.base:
         view_left(before)
     t.fs.bind = -1
-    for i in range(FDS):
-        if fd_notes[i].tgid == t.tgid:
-            fd_notes[i].tgid = 0
+    fd_forget(t.tgid)
     t.lists |= v.listing
     return view_filter(t, v) if session.seccomp else answer(t, 0)
 
@@ -296,7 +294,7 @@ cdef int view_filter(Tracee *t, View *v) noexcept nogil:
     """Turn the request into the call that installs the filter of the view."""
     cdef uint64_t program[2]
     cdef int at
-    filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.listing)
+    filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.listing, v.noting)
     program[0] = PYROOT_VIEW_FILTER_LENGTH
     edit_start()
     edit_bytes(2, program, sizeof(program))

@@ -82,7 +82,7 @@ cdef int walk_magic_end(Walk *w, const char *comp, int n, char *text, int textle
     w.magic = True
     w.magic_bi = -1
     if text[0] == c'/':
-        w.magic_bi = view_from_host(w.v, text, textlen, prefer, w.base, &w.base_hlen)
+        w.magic_bi = view_from_host(w.v, text, textlen, prefer, w.base, &w.magic_glen)
     w.base_hlen = -1
     return walk_push(w, comp, n)
 

@@ -109,6 +109,7 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef char name[64]
     cdef char text[512]
     cdef char *p
+    cdef Tracee *owner
     cdef int file, pid
     cdef ssize_t n
     snprintf(name, sizeof(name), b"/proc/%d/fdinfo/%d", t.tid, <int>t.args[0])
@@ -122,7 +123,8 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     if p == NULL:
         return R_CONT
     parse_pid(p + 5, &pid)
-    return R_CONT if guest_of(t.view, pid) != NULL else answer(t, -EPERM)
+    owner = guest_of(t.view, pid)
+    return copy_of(t, owner, <int>t.args[1]) if owner != NULL else answer(t, -EPERM)
 
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
 
@@ -143,6 +145,7 @@ cdef void handlers_fill() noexcept nogil:
     handlers[H_FCHDIR] = on_fchdir
     handlers[H_GETCWD] = on_getcwd
     handlers[H_EXEC] = on_exec
+    handlers[H_DUP] = on_dup
     handlers[H_GETDENTS] = on_getdents
     handlers[H_PRIVILEGED] = on_privileged
     handlers[H_CHROOT] = on_chroot
@@ -226,7 +229,7 @@ cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
     cdef View *v = t.view
     cdef uint32_t verdict = filter_run(t, filter_program)
     while v != views.base and verdict == RET_ALLOW_:
-        filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.listing)
+        filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.listing, v.noting)
         verdict = filter_run(t, view_program)
         v = v.parent
     return verdict
@@ -267,21 +270,25 @@ cdef sock_filter filter_program[PYROOT_FILTER_LENGTH]
 cdef sock_filter view_program[PYROOT_VIEW_FILTER_LENGTH]
 
 cdef void filter_prepare() noexcept nogil:
-    filter_patch(filter_program, pyroot_filter, PYROOT_FILTER_LENGTH, c_getpid(), listing_needed)
+    filter_patch(filter_program, pyroot_filter, PYROOT_FILTER_LENGTH, c_getpid(), listing_needed, noting_needed)
 
-cdef void filter_patch(sock_filter *f, const sock_filter *source, int n, int supervisor, bint listing) noexcept nogil:
+cdef void filter_patch(sock_filter *f, const sock_filter *source, int n, int supervisor, bint listing, bint noting) noexcept nogil:
     """Copy a program and put in what is known only now."""
     cdef int i
     for i in range(n):
         f[i] = source[i]
-        filter_mark_set(&f[i], supervisor, listing)
+        filter_mark_set(&f[i], supervisor, listing, noting)
 
-cdef void filter_mark_set(sock_filter *f, int supervisor, bint listing) noexcept nogil:
+cdef void filter_mark_set(sock_filter *f, int supervisor, bint listing, bint noting) noexcept nogil:
     """Put this session's values where the program has marks; ``supervisor`` is the process that guests must not kill."""
     if f.code == 0x15 and f.k == PYROOT_SUPERVISOR_MARK:
         f.k = supervisor
     elif f.code == 0x06 and f.k == PYROOT_LISTING_MARK:
         f.k = FILTER_TRACE | filter_mark if listing else 0x7fff0000
+    elif f.code == 0x06 and f.k == PYROOT_NOTING_MARK:
+        # go on with what follows, or return
+        f.code = 0x05 if noting else 0x06
+        f.k = 0 if noting else 0x7fff0000
     elif f.code == 0x15 and f.k == <uint32_t>(LOADER_TEXT - pyroot_shift >> 32):
         f.k = <uint32_t>(LOADER_TEXT >> 32)
     elif f.code == 0x06 and f.k == FILTER_TRACE:

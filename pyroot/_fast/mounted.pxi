@@ -33,7 +33,7 @@ cdef int mount_place(Tracee *t, int dirfd, bint *top) noexcept nogil:
             snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, dirfd)
         n = c_readlink(link, text, PATHMAX - 1)
         bi = view_from_host(W1.v, text, <int>n, fd_binding(W1.v, t, dirfd), W1.g, &W1.glen) if n > 0 and text[0] == c'/' else -1
-    top[0] = bi > 0 and not W1.magic and W1.glen == W1.v.b[bi].guestlen and not W1.v.b[bi].flags & BIND_GLUE
+    top[0] = bi > 0 and (W1.magic_glen if W1.magic else W1.glen) == W1.v.b[bi].guestlen and not W1.v.b[bi].flags & BIND_GLUE
     return bi
 
 cdef void mount_asks(Tracee *t, int outcome, int path, int arg, uint64_t without) noexcept nogil:

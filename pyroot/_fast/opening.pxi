@@ -150,12 +150,7 @@ cdef int open_ambiguous(Tracee *t) noexcept nogil:
         if not needs_note(&W1):
             return R_CONT
         view_remember(W1.v, W1.h, W1.placelen, W1.bi)
-    t.saved[1] = W1.magic_bi if W1.magic else bind
-    t.exit_action = X_OPEN
-    return R_EXIT
-
-cdef void exit_open(Tracee *t, int fd) noexcept nogil:
-    fd_remember(t.tgid, fd, fd_file(t.tid, fd), <int>t.saved[1])
+    return fd_will_be(t, W1.magic_bi if W1.magic else bind)
 
 cdef bint how_is_valid(const open_how *how) noexcept nogil:
     """Check an open_how as build_open_flags does (fs/open.c)."""

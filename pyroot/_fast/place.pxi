@@ -53,6 +53,7 @@ cdef struct Walk:
     bint anchored            # go by descriptors: the absolute host texts lead through a directory that is closed to us
     bint magic               # the name is a magic link to a file; magic_bi is the file's binding or -1
     int magic_bi
+    int magic_glen           # how long its guest path is
     bint valid               # the walk ran to its end
     bint held                # h leads through a descriptor of ours: it says nothing of the place
     bint directory           # the proof has found a directory at the end, not a link

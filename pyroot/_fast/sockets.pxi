@@ -199,7 +199,10 @@ cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
     cdef SockAddr sa
     cdef int n, at
-    if header_read(t, t.args[1], &header) < 0 or header.msg_name == NULL:
+    if header_read(t, t.args[1], &header) < 0:
+        return R_CONT
+    rights_sent(t, &header)
+    if header.msg_name == NULL:
         return R_CONT
     n = sock_translate(t, <uint64_t>header.msg_name, header.msg_namelen, False, &sa)
     if n == 0:
@@ -227,6 +230,7 @@ cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     for i in range(count):
         if header_read(t, message_at(t, t.args[1], i), &header) < 0:
             break
+        rights_sent(t, &header)
         if header.msg_name != NULL and header.msg_namelen > 2 and mem_read(t.tid, <uint64_t>header.msg_name, &family, 2) == 0:
             wanted |= family == AF_UNIX
     if not wanted or not has_arena(t):
@@ -436,12 +440,13 @@ cdef unsigned int address_back(SockAddr *sa, int have, unsigned int size) noexce
 
 cdef int on_recvmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
-    if header_read(t, t.args[1], &header) < 0 or header.msg_name == NULL:
+    if header_read(t, t.args[1], &header) < 0 or (header.msg_name == NULL and not takes_rights(t, &header)):
         return R_CONT
     t.saved[0] = t.args[1]
     t.saved[1] = header.msg_namelen
-    keep_bytes(t, 0, 1, <uint64_t>header.msg_name, header.msg_namelen)
-    peek_sender(t, <int>t.args[0], header.msg_namelen)
+    if header.msg_name != NULL:
+        keep_bytes(t, 0, 1, <uint64_t>header.msg_name, header.msg_namelen)
+        peek_sender(t, <int>t.args[0], header.msg_namelen)
     t.exit_action = X_RECVMSG
     return R_EXIT
 
@@ -451,7 +456,10 @@ cdef void header_back(Tracee *t, int which, uint64_t pointer, unsigned int room)
     cdef SockAddr sa
     cdef unsigned int now
     cdef int got
-    if header_read(t, pointer, &header) < 0 or header.msg_name == NULL or header.msg_namelen < 3:
+    if header_read(t, pointer, &header) < 0:
+        return
+    rights_taken(t, &header)
+    if header.msg_name == NULL or header.msg_namelen < 3:
         return
     memset(&sa, 0, sizeof(sa))
     got = <int>(room if room < header.msg_namelen else header.msg_namelen)
@@ -481,6 +489,7 @@ cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
         if header_read(t, message_at(t, t.args[1], i), &header) < 0:
             break
         t.rooms[i] = header.msg_namelen
+        wanted |= takes_rights(t, &header)
         if header.msg_name != NULL:
             wanted = True
             if i > 0 or t.note != NULL:

@@ -65,8 +65,9 @@ cdef void tap_look() noexcept with gil:
         if asked:
             tap_door.asked(asked)
         tap_door.ready()
-    except BaseException:
-        # nothing of this is the guests' business
+    except BaseException as error:
+        # nothing of this is the guests' business: they go on
+        tap_broken(error)
         tap_close()
 
 cdef void tap_close() noexcept:
@@ -77,8 +78,19 @@ cdef void tap_close() noexcept:
     try:
         if door is not None:
             door.close()
+    except BaseException as error:
+        tap_broken(error)
+
+cdef void tap_broken(object error) noexcept:
+    """Say that a trace for somebody who looks on has ended with an error."""
+    if isinstance(error, ConnectionError):
+        # the reader has gone, which is how a look may end at any moment
+        return
+    try:
+        _os.write(2, f"pyroot: the trace of a guest for another process has ended: {error!r}\n".encode(errors="backslashreplace"))
     except BaseException:
-        pass
+        # nobody reads it, or there is no memory for it: the guests go on all the same
+        return
 
 # -- who is looked at -----------------------------------------------------------------------------------------------------------
 

@@ -361,7 +361,7 @@ cdef void trace_filter() noexcept nogil:
     """Complete the filter: the session's own part behind ours."""
     cdef int i
     for i in range(tracing.length):
-        filter_mark_set(&tracing.program[i], c_getpid(), listing_needed)
+        filter_mark_set(&tracing.program[i], c_getpid(), listing_needed, noting_needed)
     memcpy(&tracing.program[tracing.length], filter_program, sizeof(filter_program))
 
 cdef void trace_forget() noexcept with gil:

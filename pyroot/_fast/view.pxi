@@ -60,6 +60,7 @@ cdef struct View:
     bint entered         # it has had guests
     bint ended           # it takes no more
     bint listing         # it needs getdents to stop, and the views around it do not
+    bint noting          # it showed a directory twice when it was made: copies of descriptors stop
 
 cdef enum:
     HINTS = 4096

@@ -20,7 +20,7 @@ MACHINES = ("x86_64", "i386", "i386-nested")
 UNITS = ("loader.c", "image.c", "stack.c")
 # The gate is for one machine.
 GATE_UNITS = {"x86_64": ("gate-x86_64.S", "gate.c")}
-SOURCES = (*UNITS, "gate-x86_64.S", "gate.c", "parts.h", "loader.h", "gate.h", "calls.h", "places-i386.h", "loader.lds")
+SOURCES = (*UNITS, "gate-x86_64.S", "gate.c", "gate-paths.h", "parts.h", "loader.h", "gate.h", "calls.h", "places-i386.h", "loader.lds")
 # What the compiler of x86_64 needs to be told; headers and libraries of the machine are not used.
 I386_FLAGS = ("-m32", "-march=i686", "-mpreferred-stack-boundary=2", "-fno-pic")
 MACHINE_FLAGS = {"x86_64": (), "i386": I386_FLAGS, "i386-nested": (*I386_FLAGS, "-DPYROOT_NESTED")}

@@ -105,7 +105,7 @@ struct gate_view {
     unsigned long long texts[GATE_NAMES];   /* a bit for each name that a text of /proc has */
     unsigned long long tops[GATE_TOPS];     /* a bit for each mount point's path */
     struct gate_bound binding[GATE_BOUND];
-    unsigned int tops_told, reserved;       /* so many tops of mounts are all there are; 0: too many */
+    unsigned int tops_told, unused;         /* so many tops of mounts are all there are; 0: too many */
     struct gate_top top[GATE_BOUND];
 };
 

@@ -25,17 +25,24 @@ I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", 
 SUPERVISOR_MARK = 0x50595254
 #: Stops only in a view whose listings need it: a session whose view does not makes RET_ALLOW of this.
 LISTING_MARK = RET_TRACE | 0x4C
-#: What a view that a guest hands over decides anew (``Row.when``): its own pyroot is not to be killed, its own listings may need it.
-VIEW_KINDS = ("supervisor", "listing")
+#: Ends the part that stops only where a view shows one directory twice: where none does it means RET_ALLOW, else the next instruction.
+NOTING_MARK = RET_TRACE | 0x4E
+#: What a view that a guest hands over decides anew (``Row.when``): its own pyroot is not to be killed, its own listings may need it,
+#: it may show a directory twice.
+VIEW_KINDS = ("supervisor", "listing", "noting", "duplicates")
 #: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
 LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
 #: The gate, and behind it that text: what they call runs as it is.
 LOADER_GATE = 0x567000001000
 
+#: Commands of fcntl(2) that make a descriptor: F_DUPFD, F_DUPFD_CLOEXEC.
+DUPLICATES = (0, 1030)
 #: Options of prctl(2) that stop: PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_SECCOMP, PR_SET_SECCOMP, PR_SET_SYSCALL_USER_DISPATCH.
 PRCTL = (3, 4, 21, 22, 59)
 
 Insn = tuple[int, int, int, int]
+NOTING: Insn = (RET, 0, 0, NOTING_MARK)
+ALLOW: list[Insn] = [(RET, 0, 0, RET_ALLOW)]
 
 
 class Abi:
@@ -60,10 +67,15 @@ def _conditional(row: Row) -> list[Insn]:
     low = OFF_ARGS + 8 * argument
     if kind == "listing":
         return [(RET, 0, 0, LISTING_MARK)]
+    if kind == "noting":
+        return [NOTING, (RET, 0, 0, hit)]
+    if kind == "duplicates":
+        return [NOTING, (LD, 0, 0, low), *((JEQ, len(DUPLICATES) - i, 0, k) for i, k in enumerate(DUPLICATES)),
+                (RET, 0, 0, RET_ALLOW), (RET, 0, 0, hit)]
     if kind == "any":
         return [(LD, 0, 0, low), (JSET, 0, 1, value), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind == "never":
-        return [(RET, 0, 0, RET_ALLOW)]
+        return ALLOW
     if kind == "nonzero":
         return [(LD, 0, 0, low), (JEQ, 0, 2, 0), (LD, 0, 0, low + 4), (JEQ, 1, 0, 0), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind == "supervisor":
@@ -79,7 +91,7 @@ def _conditional(row: Row) -> list[Insn]:
 
 def _leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
     if row is None:
-        return [(RET, 0, 0, RET_ALLOW)]
+        return ALLOW
     if row.when is not None:
         return _conditional(row)
     if row.refuse:
@@ -93,34 +105,36 @@ def _leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
     return [(RET, 0, 0, RET_TRACE)]
 
 
+def _merged(leaves: list[list[Insn]]) -> list[tuple[int, list[Insn]]]:
+    """Return (first number, treatment) for each run of numbers that are treated alike, ascending; ``leaves`` has one for each number."""
+    runs: list[tuple[int, list[Insn]]] = []
+    for number, given in enumerate(leaves):
+        leaf = ALLOW if given[0] == NOTING else given
+        if not runs or runs[-1][1] != leaf:
+            runs.append((number, leaf))
+    for number, leaf in enumerate(leaves):
+        if leaf[0] == NOTING:
+            # behind the search, which gets no longer for any call that stops; the kernel remembers those allowed beside it
+            at = max(i for i, run in enumerate(runs) if run[0] <= number)
+            runs[at] = (runs[at][0], [(JEQ, 0, len(leaf), number), *leaf, *runs[at][1]])
+    return runs
+
+
 def _view_runs(abi: Abi) -> list[tuple[int, list[Insn]]]:
     """Return the same as _runs for the filter that is added for a view: the whole one has its say all the same."""
     by_number = {abi.numbers[name]: row for name, row in abi.rows.items() if row.when is not None and row.when[0] in VIEW_KINDS}
-    runs: list[tuple[int, list[Insn]]] = []
-    for number in range(abi.last + 2):
-        leaf = _leaf(by_number.get(number), abi.loader_by_ip)
-        if not runs or runs[-1][1] != leaf:
-            runs.append((number, leaf))
-    return runs
+    return _merged([_leaf(by_number.get(number), abi.loader_by_ip) for number in range(abi.last + 2)])
 
 
 def _runs(abi: Abi) -> list[tuple[int, list[Insn]]]:
-    """Return (first number, treatment) for each run of numbers that are treated alike, ascending; the last run is ENOSYS."""
-    by_number = {number: name for name, number in abi.numbers.items()}
-    runs: list[tuple[int, list[Insn]]] = []
-    for number in range(abi.last + 2):
-        name = by_number.get(number)
-        if name is None:
-            leaf = [(RET, 0, 0, RET_ERRNO | ENOSYS)]
-        else:
-            if name not in abi.rows and name not in abi.reviewed:
-                raise SystemExit(f"{name}: neither in the table nor reviewed")
-            leaf = _leaf(abi.rows.get(name), abi.loader_by_ip)
-        if not runs or runs[-1][1] != leaf:
-            runs.append((number, leaf))
+    """Return the runs of numbers of the whole filter; the last but one is ENOSYS."""
+    leaves: list[list[Insn]] = [[(RET, 0, 0, RET_ERRNO | ENOSYS)]] * (abi.last + 2)
+    for name, number in abi.numbers.items():
+        if name not in abi.rows and name not in abi.reviewed:
+            raise SystemExit(f"{name}: neither in the table nor reviewed")
+        leaves[number] = _leaf(abi.rows.get(name), abi.loader_by_ip)
     # a call that a tracer skipped: nothing will run, and its result stands
-    runs.append((0xFFFFFFFF, [(RET, 0, 0, RET_ALLOW)]))
-    return runs
+    return [*_merged(leaves), (0xFFFFFFFF, ALLOW)]
 
 
 def _search(runs: list[tuple[int, list[Insn]]]) -> list[Insn]:
@@ -209,7 +223,8 @@ def render() -> str:
         f"#define PYROOT_LAST_CALL {X86_64.last}",
         f"#define PYROOT_LAST_CALL_I386 {I386.last}",
         f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u",
-        f"#define PYROOT_LISTING_MARK {LISTING_MARK:#x}u", "",
+        f"#define PYROOT_LISTING_MARK {LISTING_MARK:#x}u",
+        f"#define PYROOT_NOTING_MARK {NOTING_MARK:#x}u", "",
         *_table(X86_64, "pyroot_rows", "PYROOT_LAST_CALL"), "",
         *_table(I386, "pyroot_rows_i386", "PYROOT_LAST_CALL_I386"), "",
         *(f"#define NR_{name} {number}" for name, number in X86_64.numbers.items()), "",

@@ -81,6 +81,11 @@ ROWS: list[Row] = [
     # -- listing
     Row("getdents", "getdents", when=("listing", 0, 0), note="adds mount points whose name the host directory lacks"),
     Row("getdents64", "getdents", when=("listing", 0, 0)),
+    # -- copies of descriptors
+    Row("dup", "dup", when=("noting", 0, 0), note="where a view shows one directory twice, a copy came through the same place"),
+    Row("dup2", "dup", when=("noting", 0, 0)),
+    Row("dup3", "dup", when=("noting", 0, 0)),
+    Row("fcntl", "dup", when=("duplicates", 1, 0), note="F_DUPFD and F_DUPFD_CLOEXEC, as dup"),
     # -- attributes
     Row("stat", path=0, gate=True),
     Row("lstat", path=0, final="nofollow", gate=True),
@@ -195,9 +200,9 @@ ROWS: list[Row] = [
 REVIEWED: frozenset[str] = frozenset(
     """
     read write close fstat poll lseek mmap mprotect munmap brk rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64
-    readv writev pipe select sched_yield mremap msync mincore madvise shmget shmat shmctl dup dup2 pause nanosleep getitimer
+    readv writev pipe select sched_yield mremap msync mincore madvise shmget shmat shmctl pause nanosleep getitimer
     alarm setitimer getpid sendfile socket shutdown listen socketpair setsockopt getsockopt fork vfork exit uname semget
-    semop semctl shmdt msgget msgsnd msgrcv msgctl fcntl flock fsync fdatasync fstatfs ftruncate fchmod fchown umask
+    semop semctl shmdt msgget msgsnd msgrcv msgctl flock fsync fdatasync fstatfs ftruncate fchmod fchown umask
     gettimeofday getrlimit getrusage sysinfo times getuid syslog getgid setuid setgid geteuid getegid setpgid getppid getpgrp
     setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid setfsuid setfsgid getsid
     capget capset rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend sigaltstack personality ustat sysfs getpriority
@@ -212,7 +217,7 @@ REVIEWED: frozenset[str] = frozenset(
     epoll_wait epoll_ctl mbind set_mempolicy get_mempolicy mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify
     mq_getsetattr kexec_load add_key request_key keyctl ioprio_set ioprio_get inotify_init inotify_rm_watch
     migrate_pages pselect6 ppoll set_robust_list get_robust_list splice tee sync_file_range vmsplice move_pages epoll_pwait
-    signalfd timerfd_create eventfd fallocate timerfd_settime timerfd_gettime signalfd4 eventfd2 epoll_create1 dup3 pipe2
+    signalfd timerfd_create eventfd fallocate timerfd_settime timerfd_gettime signalfd4 eventfd2 epoll_create1 pipe2
     inotify_init1 preadv pwritev rt_tgsigqueueinfo fanotify_init prlimit64 clock_adjtime syncfs getcpu kcmp finit_module
     sched_setattr sched_getattr getrandom memfd_create kexec_file_load membarrier mlock2 copy_file_range preadv2 pwritev2
     pkey_mprotect pkey_alloc pkey_free io_pgetevents rseq uretprobe uprobe pidfd_send_signal pidfd_open close_range

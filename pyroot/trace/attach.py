@@ -20,6 +20,8 @@ from pyroot.trace.output import Output
 from pyroot.trace.places import Places
 from pyroot.trace.tap import is_supervisor
 
+_ONE_TRACER = "a process has one tracer: end the other one first"
+
 
 def run(words: Words, config: Config) -> int:
     """Trace the processes of -p until they end, or until a signal ends this command. Raises PyrootError."""
@@ -72,7 +74,7 @@ def _process(text: str) -> tuple[int, int]:
     if tracer in ("", "0"):
         return int(text), 0
     if not is_supervisor(int(tracer)):
-        raise PyrootError(f"trace: -p {text}: is traced by process {tracer} ({_name(tracer)})", _other(tracer))
+        raise PyrootError(f"trace: -p {text}: is traced by process {tracer} ({_name(tracer)})", _ONE_TRACER)
     return int(text), int(tracer)
 
 
@@ -132,10 +134,6 @@ def _name(pid: str) -> str:
             return report.printable(file.read().replace(b"\0", b" ")[:60].strip())
     except OSError:
         return "?"
-
-
-def _other(tracer: str) -> str:
-    return "a process has one tracer: end the other one first"
 
 
 def _status(pid: int, name: str) -> str:

@@ -10,6 +10,7 @@ another one. The socket tells who it is (SO_PEERCRED), so a forged signal gets n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -73,7 +74,8 @@ class Door:
         refusal = self._refusal(pid, uid)
         if refusal:
             link = Link(end)
-            tell(link, PyrootError(*refusal))
+            with contextlib.suppress(Lost):
+                tell(link, PyrootError(*refusal))
             link.close(0)
             return
         self.link, self.asker, self.request, self.over = Link(end), pid, b"", False

@@ -38,6 +38,10 @@ KNOWN: tuple[Known, ...] = (
         "a pid that a short buffer cut off",
     ),
     Known(
+        r"^read ", r"= -22$", r"= -21$",
+        "a directory whose list was read to its end: ext4 has that at the largest position, where read(2) complains of it first",
+    ),
+    Known(
         r'^linkat %\d+ \S*"(?!/).* 0x1[04]00$', r"= -2$", r"= -\d+$",
         "the descriptor was opened by another process with the same table: the kernel compares credentials that nobody else sees",
     ),

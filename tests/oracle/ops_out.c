@@ -195,6 +195,8 @@ static void emit_names(unsigned char *memory, long length)
     char *names[256];
     int count = 0;
 
+    /* with a size of 0 the kernel says how long the names are and writes none: what lies there has no end of its own */
+    memory[length] = 0;
     for (long at = 0; at < length && count < 256; at += (long)strlen((char *)memory + at) + 1)
         names[count++] = (char *)memory + at;
     qsort(names, (size_t)count, sizeof *names, by_text);

@@ -9,7 +9,7 @@
 
 const struct call calls[] = {
     {"read", 0}, {"write", 1}, {"open", 2}, {"close", 3}, {"stat", 4}, {"fstat", 5}, {"lstat", 6}, {"lseek", 8},
-    {"access", 21}, {"dup", 32}, {"socket", 41}, {"connect", 42}, {"accept", 43}, {"sendto", 44}, {"recvfrom", 45},
+    {"access", 21}, {"dup", 32}, {"dup2", 33}, {"dup3", 292}, {"socket", 41}, {"connect", 42}, {"accept", 43}, {"sendto", 44}, {"recvfrom", 45},
     {"sendmsg", 46}, {"recvmsg", 47}, {"bind", 49}, {"listen", 50}, {"getsockname", 51}, {"getpeername", 52},
     {"socketpair", 53}, {"execve", 59}, {"kill", 62}, {"fcntl", 72}, {"truncate", 76}, {"ftruncate", 77},
     {"getdents64", 217}, {"getcwd", 79}, {"chdir", 80}, {"fchdir", 81}, {"rename", 82}, {"mkdir", 83}, {"rmdir", 84},
