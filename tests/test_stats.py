@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 COUNTS = {
     "stops": 10, "exits": 1, "signals": 2, "births": 1, "execs": 1, "ends": 2, "rewritten": 3, "answered": 1, "names": 4, "proofs": 5,
-    "looks": 6, "programs": 2, "programs kept": 1, "interpreters": 2, "interpreters kept": 1, "busy": 250_000_000, "waited": 750_000_000,
+    "looks": 6, "programs": 2, "programs kept": 1, "interpreters": 2, "interpreters kept": 1, "sites": 2,
+    "busy": 250_000_000, "waited": 750_000_000,
 }  # fmt: skip
 
 

@@ -69,7 +69,7 @@ cdef uint64_t GATE_REFUSED = <uint64_t>1 << 63
 cdef struct KnownSites:          # where an ELF interpreter, or a program without one, has sites
     uint64_t code            # hash of its host path; what is kept is a hint, which the loader checks
     int n, tries
-    uint32_t at[KNOWN_SITES] # from the base
+    uint32_t at[KNOWN_SITES]  # from the base
     uint8_t misses[KNOWN_SITES]    # how often one that was led stopped all the same
 
 cdef KnownSites[KNOWN_CODES] known_sites
@@ -464,7 +464,7 @@ cdef int gate_frame_find(Tracee *t, uint64_t sp, gate_frame *frame) noexcept nog
     return -1
 
 cdef bint gate_fault(Tracee *t, int sig) noexcept nogil:
-    """Say whether a signal is the gate's own fault, at a pointer of the guest's or the end of its stack; then it is in front of its call."""
+    """Say whether a signal is the gate's own fault, at a pointer of the guest's or the end of its stack."""
     cdef uint64_t ip = 0
     cdef Info info
     if (sig != SIGSEGV and sig != SIGBUS) or t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:

@@ -33,7 +33,7 @@ cdef bint kernel_proves(Tracee *t) noexcept nogil:
     return not t.special and not t.filtered and (t.fs == NULL or t.fs.root == NULL)
 
 cdef int link_in_the_way(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
-    """Return -ELOOP if trying again is of no use: the name itself is a link that is not to be followed (O_PATH opens it), or too many tries."""
+    """Return -ELOOP if trying again is of no use: the name is a link that is not followed (O_PATH opens it), or too many tries."""
     cdef c_stat st
     if not opening_again:
         t.tries = 0

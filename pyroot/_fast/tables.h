@@ -8,7 +8,8 @@ enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };
 
 typedef struct {
     const char *name; unsigned char handler; signed char path, dirfd, path2, dirfd2;
-    unsigned char final; signed char flags; unsigned char dflt, remove; unsigned bit; int refuse; unsigned short like; unsigned char gate;
+    unsigned char final; signed char flags; unsigned char dflt, remove; unsigned bit; int refuse;
+    unsigned short like; unsigned char gate;
 } pyroot_row;
 
 #define PYROOT_LAST_CALL 470

@@ -15,7 +15,7 @@ cdef enum:
 cdef struct GateMm:          # what of an address space is led through the gate (gate.pxi)
     uint64_t page            # of the detours, 0 not looked for
     int count                # of detours
-    uint64_t seen[GATE_SEEN] # sites that have stopped once
+    uint64_t seen[GATE_SEEN]  # sites that have stopped once
 
 cdef struct Mm:              # one address space
     int refs

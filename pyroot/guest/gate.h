@@ -89,7 +89,7 @@ struct gate_top {
 
 struct gate_view {
     unsigned int moves;                     /* how often somebody has begun to rename a directory or a link: first here (GATE_MOVES) */
-    unsigned int reserved;
+    unsigned int padding;
     unsigned int on;                        /* 0: every call is made as the guest has it */
     unsigned int moving;                    /* directories or links are being renamed: only opens are safe (moving.pxi) */
     unsigned int prefix_len;
