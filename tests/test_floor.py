@@ -104,9 +104,12 @@ def test_calls_that_are_answered_inside_the_guest_cost_the_supervisor_nothing(ro
     assert set(calls_per_call(log, root, name, gate="").values()) == {0}
 
 
-@pytest.mark.parametrize(("name", "most"), [("exec-static", 7), ("exec-dynamic", 7), ("fork", 4)])
+@pytest.mark.parametrize(("name", "most"), [("exec-static", 7), ("exec-dynamic", 9), ("fork", 4)])
 def test_stops_of_starting_a_process(root: str, log: Path, name: str, most: int) -> None:
-    """Parent's event, child's first stop, execve, exec event, exit, SIGCHLD, and one for each path that the C library asks for."""
+    """Parent's event, child's first stop, execve, exec event, exit, SIGCHLD; the C library's calls are answered inside.
+
+    Two opens are not where a merged /usr is bound as /lib, too: such a view shows it twice.
+    """
     bindings = [word for tool in ("/usr", "/lib", "/lib64", "/etc") if os.path.isdir(tool) for word in ("-b", tool)]
 
     def waits(times: int) -> int:
