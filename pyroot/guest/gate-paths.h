@@ -29,6 +29,8 @@
 #define LINKS               4               /* that are followed here, at most */
 #define LINK_TEXT           128             /* bytes of the text of one that is, at most */
 
+#define PATH_MOST           1024            /* bytes of a path that becomes shorter by "..", at most */
+
 #define FNV_BASE            14695981039346656037ull
 #define FNV_PRIME           1099511628211ull
 
@@ -39,6 +41,7 @@
 struct gate_text {
     int names;
     int special;                            /* "." among them */
+    int slash;                              /* a slash, or "/.", behind them: the last one is followed, and has to be a directory */
     int text_name;                          /* the last one may be that of a text in /proc */
     int top;                                /* the last one is a mount point */
     const struct gate_link *link;           /* take_absolute has come to what was a link in the root */
@@ -96,6 +99,38 @@ static OUT_OF_LINE char *cross(struct gate_frame *frame, const struct gate_view 
     return frame->path + bound->host_len;
 }
 
+static u32 host_part(const struct gate_frame *frame, const struct gate_view *view);
+static long prove(struct gate_frame *frame, int follows);
+
+/* ".." behind the path so far, of which nothing follows but more names: go to the parent. Returns where that ends, 0: not for us. `known`:
+ * the directory has been searched before, so it is one, without a link on its way. */
+static OUT_OF_LINE char *climb(struct gate_frame *frame, const struct gate_view *view, char *to, int known)
+{
+    char *floor = frame->path + host_part(frame, view);
+
+    if (!known) {
+        to[0] = '/';
+        to[1] = '.';
+        to[2] = 0;
+        if (prove(frame, 1) != -EISDIR)
+            return 0;
+    }
+    if (to == floor)
+        return 0;                           /* of the root, or out of a binding */
+    while (*--to != '/')
+        ;
+    return to;
+}
+
+static u64 hash_again(const struct gate_frame *frame, const struct gate_view *view, const char *to)
+{
+    u64 hash = frame->binding >= 0 ? view->binding[frame->binding].hash : FNV_BASE;
+
+    for (const char *at = frame->path + host_part(frame, view); at < to; at++)
+        hash = fnv(hash, (u8)*at);
+    return hash;
+}
+
 /* Copy an absolute path behind the root's own, or a binding's, and look at it. Returns how much of it has been taken: all, or up to what
  * was a link in the root; -1: not for us. */
 static int take_absolute(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text, int links)
@@ -104,22 +139,45 @@ static int take_absolute(struct gate_frame *frame, const struct gate_view *view,
     const char *start = path;
     u64 hash = FNV_BASE, name = 0;
     u32 prefix = view->prefix_len;
+    int searched = 0;
 
     if (prefix >= GATE_PREFIX)
         return -1;
     for (u32 i = 0; i < prefix; i++)
         *to++ = view->prefix[i];
-    text->names = text->special = text->top = 0;
+    text->names = text->special = text->top = text->slash = 0;
     text->link = 0;
     frame->binding = -1;
     while (*path && !text->link) {
         char first = path[1], *last = to + 1;
         int size = 0;
 
-        if (*path != '/' || first == 0 || first == '/')
+        if (*path != '/' || path - start > PATH_MOST || to >= end)
             return -1;
-        if (first == '.' && (path[2] == 0 || path[2] == '/' || (path[2] == '.' && (path[3] == 0 || path[3] == '/'))))
-            return -1;
+        if (first == '/') {
+            path++;
+            continue;
+        }
+        if (first == '.' && path[2] == '/') {
+            path += 2;                      /* of a directory that is searched behind it, or has to be one */
+            continue;
+        }
+        if (first == 0 || (first == '.' && path[2] == 0)) {
+            text->slash = 1;
+            while (*path)
+                *to++ = *path++;
+            break;
+        }
+        if (first == '.' && path[2] == '.' && (path[3] == 0 || path[3] == '/')) {
+            if (path[3] == 0 || !(to = climb(frame, view, to, searched)))
+                return -1;
+            hash = hash_again(frame, view, to);
+            text->names--;
+            searched = 1;
+            path += 3;
+            continue;
+        }
+        searched = 0;
         name = FNV_BASE;
         hash = fnv(hash, '/');
         *to++ = *path++;
@@ -148,7 +206,7 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
     char *to = frame->path, *end = frame->path + GATE_PATH - 1;
     u64 name = FNV_BASE;
 
-    text->names = text->special = text->top = 0;
+    text->names = text->special = text->top = text->slash = 0;
     text->link = 0;
     frame->binding = -1;
     while (*path) {

@@ -121,6 +121,7 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
 
     if (reads_link && starts_in_proc(frame, view))
         return GATE_DECLINE;
+    follows |= text->slash;
     if (!follows && text->names == 1 && !text->special && frame->relative)
         return GATE_MAKE;                   /* the kernel finds the name where the guest means it */
     frame->check = view->moves | 1ull << 32;
