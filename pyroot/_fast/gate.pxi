@@ -73,6 +73,7 @@ cdef struct KnownSites:          # where an ELF interpreter, or a program withou
     uint8_t misses[KNOWN_SITES]    # how often one that was led stopped all the same
 
 cdef KnownSites[KNOWN_CODES] known_sites
+cdef uint64_t[64] hot_sites      # a bit for each that some process has used twice: such are changed at their first stop
 cdef gate_view *gate = NULL      # what is published; NULL: this session has no gate
 
 cdef void gate_prepare(View *v) noexcept nogil:
@@ -205,12 +206,19 @@ cdef void gate_hit(Tracee *t) noexcept nogil:
             seen[1] = seen[0]
             seen[0] = t.ip
             gate_learn(t, g)
-            return
-        seen += 1
+            if not hot_sites[site_key(t) >> 6] >> (site_key(t) & 63) & 1:
+                return
+        else:
+            seen += 1
     if seen[0] & GATE_REFUSED or t.mm.refs != 1:
         return
     seen[0] |= GATE_REFUSED
     gate_site(t, g)
+    hot_sites[site_key(t) >> 6] |= <uint64_t>1 << (site_key(t) & 63)
+
+cdef inline uint64_t site_key(Tracee *t) noexcept nogil:
+    """Tell sites apart in whatever process: by their places in their pages."""
+    return t.ip & 0xfff
 
 cdef void gate_learn(Tracee *t, GateMm *g) noexcept nogil:
     """Remember a site of an ELF interpreter, or of a program without one: there the loader changes it from the next exec on."""
