@@ -24,6 +24,7 @@ cdef extern from "gate.h" nogil:
     struct gate_bound:
         unsigned long long hash
         unsigned short host_len, guest_len
+        unsigned int alone
         char host[GATE_HOST]
         char guest[GATE_GUEST]
     struct gate_top:
@@ -37,7 +38,7 @@ cdef extern from "gate.h" nogil:
         unsigned long long texts[GATE_NAMES]
         unsigned long long tops[GATE_TOPS]
         gate_bound binding[GATE_BOUND]
-        unsigned int tops_told
+        unsigned int root_alone, tops_told
         gate_top top[GATE_BOUND]
     int gate_form(const unsigned char *)
     void gate_lead(unsigned char *, uint64_t, uint64_t, const unsigned char *, uint64_t)
@@ -92,7 +93,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     memcpy(gate.names, v.names, sizeof(v.names))
     for i in range(1, v.n):
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, v.b[i].guest, v.b[i].guestlen))
-        gate_bind(&v.b[i])
+        gate_bind(v, i)
     gate.bound = v.n > 1
     gate_tops(v)
     if v.b[0].hostlen == 0:
@@ -101,6 +102,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
         gate_mark(gate.names, GATE_NAMES, hash_more(FNV, b"proc", 4))
         gate.bound = 1
     gate.ambiguous = v.ambiguous
+    gate.root_alone = not v.ambiguous or is_alone(v, 0)
     gate.protects = protected_symlinks
     gate.proc_dev = proc_dev
     for i in range(TEXT_NAMES):
@@ -143,13 +145,28 @@ cdef void gate_tops(View *v) noexcept nogil:
     if v.n <= GATE_BOUND:
         gate.tops_told = v.n - 1
 
-cdef void gate_bind(const Bind *b) noexcept nogil:
+cdef bint is_alone(View *v, int i) noexcept nogil:
+    """Say whether no other binding shows anything of a binding's host side."""
+    cdef const Bind *b = &v.b[i]
+    cdef const Bind *other
+    cdef int k, n
+    for k in range(v.n):
+        other = &v.b[k]
+        n = b.hostlen if b.hostlen < other.hostlen else other.hostlen
+        if k != i and memcmp(b.host, other.host, n) == 0:
+            if b.hostlen == other.hostlen or (b.host if b.hostlen > n else other.host)[n] == c'/':
+                return False
+    return True
+
+cdef void gate_bind(View *v, int i) noexcept nogil:
     """Tell a binding in full, so that paths may lead through its mount point."""
+    cdef const Bind *b = &v.b[i]
     cdef gate_bound *to = &gate.binding[gate.bindings]
     if gate.bindings >= GATE_BOUND or b.hostlen == 0 or b.hostlen >= GATE_HOST or b.guestlen >= GATE_GUEST or is_proc(b.host, b.hostlen):
         return
     to.hash = hash_more(FNV, b.guest, b.guestlen)
     to.host_len = b.hostlen
+    to.alone = not v.ambiguous or is_alone(v, i)
     to.guest_len = b.guestlen
     memcpy(to.host, b.host, b.hostlen)
     memcpy(to.guest, b.guest, b.guestlen)

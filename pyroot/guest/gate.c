@@ -74,6 +74,12 @@ static int plan_open(struct gate_frame *frame, const struct gate_view *view, con
     return make_open(frame, flags);
 }
 
+/* Whether somebody has to remember through which binding this is opened: its text does not tell. */
+static int needs_note(const struct gate_frame *frame, const struct gate_view *view)
+{
+    return view->ambiguous && !(frame->binding < 0 ? view->root_alone : view->binding[frame->binding].alone);
+}
+
 /* The openat2 has met a link. */
 __attribute__((used)) int gate_again(struct gate_frame *frame)
 {
@@ -81,7 +87,7 @@ __attribute__((used)) int gate_again(struct gate_frame *frame)
     u64 flags = frame->args[4];
     struct gate_text text;
 
-    if (flags & O_NOFOLLOW || view->moving || !follow(frame, view, &text))
+    if (flags & O_NOFOLLOW || view->moving || !follow(frame, view, &text) || needs_note(frame, view))
         return GATE_DECLINE;
     if (text.text_name && !(flags & O_PATH) && starts_in_proc(frame, view))
         return GATE_DECLINE;
@@ -174,11 +180,11 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
     if (frame->call == SYS_statx && frame->regs[3] & STATX_MOUNTS)
         return GATE_DECLINE;
     frame->dirfd = call.dirfd >= 0 ? (int)frame->regs[call.dirfd] : AT_FDCWD;
-    if (view->ambiguous && (*path != '/' || call.final == F_OPEN))
+    if (view->ambiguous && *path != '/')
         return GATE_DECLINE;
     if (!take(frame, view, path, &text, 1))
         return GATE_DECLINE;
     if (call.final == F_OPEN)
-        return plan_open(frame, view, &text, flags);
+        return needs_note(frame, view) ? GATE_DECLINE : plan_open(frame, view, &text, flags);
     return plan_look(frame, view, &text, &call, call.final == F_FLAG ? call.follows != !!(flags & call.bit) : call.final == F_FOLLOW);
 }

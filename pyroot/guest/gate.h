@@ -80,6 +80,7 @@ struct gate_link {
 struct gate_bound {
     unsigned long long hash;                /* of the mount point's path */
     unsigned short host_len, guest_len;
+    unsigned int alone;                     /* no other binding shows anything of its host directory */
     char host[GATE_HOST], guest[GATE_GUEST];
 };
 
@@ -105,7 +106,8 @@ struct gate_view {
     unsigned long long texts[GATE_NAMES];   /* a bit for each name that a text of /proc has */
     unsigned long long tops[GATE_TOPS];     /* a bit for each mount point's path */
     struct gate_bound binding[GATE_BOUND];
-    unsigned int tops_told, unused;         /* so many tops of mounts are all there are; 0: too many */
+    unsigned int root_alone;                /* as `alone` of a binding */
+    unsigned int tops_told;                 /* so many tops of mounts are all there are; 0: too many */
     struct gate_top top[GATE_BOUND];
 };
 
