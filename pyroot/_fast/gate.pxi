@@ -5,7 +5,7 @@
 # for all that it does not decide.  Only in processes with one thread, since nobody else may run what is being changed; what is changed
 # stays for the threads and children that come later, and is gone with the next exec.
 #
-# A signal, or a tracer, must not find a guest in here: gate_leave puts it back in front of its call or, once that is made, behind it.
+# A signal, or a tracer, must not find a guest in here (gate_leave.pxi).
 
 cdef extern from "gate.h" nogil:
     enum:
@@ -280,7 +280,7 @@ cdef int site_form(Tracee *t, uint8_t *code) noexcept nogil:
     between = 0 if gate_form(found + 1 + DETOUR_BETWEEN) == 0 else gate_form(found + 1)
     start = 1 + DETOUR_BETWEEN - between
     # (behind a prefix it is a mov to %r8d)
-    if between < 0 or (<uint32_t *>(found + start + 1))[0] != t.number or found[start - 1] & 0xf9 == 0x41:
+    if between < 0 or number_at(found + start + 1) != t.number or found[start - 1] & 0xf9 == 0x41:
         return -1
     memcpy(code, found + start, 16 - start)
     return between
@@ -326,11 +326,11 @@ cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
         return
     gate_lead(new, at, g.page, code, site)
     for i in range(0, DETOUR_SIZE, 8):
-        if code_poke(t.tid, at + i, (<uint64_t *>(new + i))[0]) < 0:
+        if code_poke(t.tid, at + i, word_at(new + i)) < 0:
             return
     memcpy(new, &old, sizeof(old))
     gate_jump(new, site, at)
-    if code_poke(t.tid, site, (<uint64_t *>new)[0]) < 0:
+    if code_poke(t.tid, site, word_at(new)) < 0:
         # of two pages the first may have been written
         code_poke(t.tid, site, old)
         return
@@ -340,6 +340,17 @@ cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
 cdef bint is_writable(Tracee *t, uint64_t site, const uint64_t *code) noexcept nogil:
     """Say whether the guest may write its code: that of others may be changed with it (MAP_SHARED), or it is about to change."""
     return mem_write(t.tid, site, code, 1) == 0 or mem_write(t.tid, site + 7, <const char *>code + 7, 1) == 0
+
+cdef inline uint32_t number_at(const uint8_t *code) noexcept nogil:
+    """Read an operand, which may lie anywhere."""
+    cdef uint32_t value
+    memcpy(&value, code, sizeof(value))
+    return value
+
+cdef inline uint64_t word_at(const uint8_t *code) noexcept nogil:
+    cdef uint64_t value
+    memcpy(&value, code, sizeof(value))
+    return value
 
 cdef inline int code_poke(int tid, uint64_t at, uint64_t word) noexcept nogil:
     """Write eight bytes of a stopped tracee, whatever their protection."""
@@ -376,124 +387,3 @@ cdef void gate_quit_fs(Fs *fs) noexcept nogil:
             t = tracees.leaf[i][k]
             if t != NULL and t.fs == fs:
                 gate_quit(t)
-
-# -- leaving -------------------------------------------------------------------------------------------------------------------
-
-cdef inline bint in_gate(uint64_t ip) noexcept nogil:
-    return LOADER_GATE <= ip < LOADER_GATE + LOADER_GATE_SIZE
-
-cdef inline bint in_detours(Tracee *t, uint64_t ip) noexcept nogil:
-    return t.mm != NULL and t.mm.gate != NULL and ip - t.mm.gate.page < DETOURS_SIZE and t.mm.gate.page != 0
-
-cdef uint64_t gate_back(Tracee *t, uint64_t detour, uint64_t *number) noexcept nogil:
-    """Return the address of the `syscall` that a detour belongs to, and the number of its call; 0 if there is none."""
-    cdef uint8_t code[DETOUR_SIZE]
-    if mem_read(t.tid, detour, code, sizeof(code)) < 0:
-        return 0
-    number[0] = (<uint32_t *>(code + DETOUR_NUMBER))[0]
-    return detour + DETOUR_BACK + 4 + <int64_t>(<int32_t *>(code + DETOUR_BACK))[0]
-
-cdef int gate_leave(Tracee *t) noexcept nogil:
-    """Take a stopped tracee out of the gate; 1 if it was in there, in front of its call or behind it, 0 if not, -ESRCH."""
-    cdef user_regs_struct regs
-    cdef gate_frame frame
-    cdef uint64_t ip = 0, detour, back, number = 0
-    cdef int place
-    if t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:
-        return 0
-    if t.mm.gate.page == 0:
-        t.mm.gate.page = gate_page(t)
-    if reg_peek(t, PYROOT_REG_IP, &ip) < 0:
-        return -ESRCH
-    if not in_gate(ip) and not in_detours(t, ip):
-        return 0
-    if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
-        return -ESRCH
-    if in_detours(t, ip):
-        detour = ip - (ip - t.mm.gate.page - DETOUR_FIRST) % DETOUR_SIZE
-        return gate_resume(t, &regs, detour, <int>(ip - detour))
-    place = <int>(ip - LOADER_GATE)
-    if place < GATE_SAVED or GATE_PASS <= place < GATE_TEXT:
-        # nothing has changed yet but rsp
-        if GATE_ENTER < place < GATE_SAVED:
-            regs.rsp += RED_ZONE + GATE_FRAME + (8 if place == GATE_PUSHED else 0)
-        return gate_before(t, &regs, regs.rcx if place <= GATE_PASS else regs.rcx - DETOUR_PLAIN)
-    if place == GATE_CLEARED or place == GATE_LAST:
-        if place == GATE_CLEARED:
-            regs.rsp += RED_ZONE + GATE_FRAME
-        regs.rip = regs.rcx
-        return gate_set(t, &regs)
-    if gate_frame_find(t, regs.rsp, &frame) < 0:
-        # (never: a frame is there from GATE_SAVED to GATE_CLEARED)
-        return 0
-    gate_registers(&regs, &frame)
-    back = gate_back(t, frame.detour, &number)
-    if place < GATE_CALLED or place >= GATE_TEXT or (place < GATE_TAIL and (frame.check or (<int64_t>regs.rax == -ELOOP and frame.retry))):
-        # (a call that only looks may be made again)
-        return gate_before(t, &regs, frame.detour)
-    regs.rip = back + 2 if place < GATE_TAIL else frame.target
-    regs.rcx = regs.rip
-    regs.r11 = frame.flags
-    if place < GATE_TAIL and <int64_t>regs.orig_rax >= 0:
-        # the kernel restarts the call by this number, at the site's own instruction
-        regs.orig_rax = number
-    return gate_set(t, &regs)
-
-cdef void gate_registers(user_regs_struct *regs, const gate_frame *frame) noexcept nogil:
-    regs.rsp = frame.self + GATE_FRAME + RED_ZONE
-    regs.rdi, regs.rsi, regs.rdx = frame.regs[0], frame.regs[1], frame.regs[2]
-    regs.r10, regs.r8, regs.r9 = frame.regs[3], frame.regs[4], frame.regs[5]
-    regs.rbx, regs.rbp, regs.r12 = frame.kept[0], frame.kept[1], frame.kept[2]
-    regs.r13, regs.r14, regs.r15 = frame.kept[3], frame.kept[4], frame.kept[5]
-    regs.eflags = frame.flags
-
-cdef int gate_before(Tracee *t, user_regs_struct *regs, uint64_t detour) noexcept nogil:
-    """Put the tracee in front of its site's `syscall`: the call has not been made."""
-    cdef uint64_t number = 0
-    cdef uint64_t back = gate_back(t, detour, &number)
-    regs.rip = back
-    regs.rax = number
-    regs.orig_rax = <unsigned long>-1
-    return gate_set(t, regs) if back != 0 else 0
-
-cdef int gate_resume(Tracee *t, user_regs_struct *regs, uint64_t detour, int place) noexcept nogil:
-    """Put a tracee that is in a detour in front of its site's `syscall`, or of what lies between the mov and that."""
-    cdef uint8_t between[DETOUR_BETWEEN]
-    if place >= DETOUR_BETWEEN or mem_read(t.tid, detour, between, sizeof(between)) < 0 or between[0] == 0x90:
-        return gate_before(t, regs, detour)
-    if gate_before(t, regs, detour) != 1:
-        return 0
-    # (the first of them may be done twice, as long as the second is not done)
-    regs.rip -= DETOUR_BETWEEN
-    return gate_set(t, regs)
-
-cdef int gate_set(Tracee *t, user_regs_struct *regs) noexcept nogil:
-    return -ESRCH if c_ptrace(PTRACE_SETREGS, t.tid, NULL, regs) < 0 else 1
-
-cdef int gate_frame_find(Tracee *t, uint64_t sp, gate_frame *frame) noexcept nogil:
-    """Find the frame of the call in the gate, above its stack pointer, and take its mark away."""
-    cdef uint64_t words[GATE_SCAN_WORDS]
-    cdef uint64_t none = 0
-    cdef uint64_t size = sizeof(words), first = (sp | 0xfff) + 1 - sp
-    cdef int i
-    # the stack may begin or end within them: the gate has met its guard page, or there is nothing above
-    memset(words, 0, sizeof(words))
-    mem_read(t.tid, sp, words, first if first < size else size)
-    if first < size:
-        mem_read(t.tid, sp + first, <char *>words + first, size - first)
-    for i in range(GATE_SCAN_WORDS - 1):
-        if words[i] == GATE_FRAME_MAGIC and words[i + 1] == sp + 8 * <uint64_t>i:
-            if mem_read(t.tid, sp + 8 * <uint64_t>i, frame, sizeof(gate_frame)) < 0:
-                return -1
-            return <int>mem_write(t.tid, sp + 8 * <uint64_t>i, &none, 8)
-    return -1
-
-cdef bint gate_fault(Tracee *t, int sig) noexcept nogil:
-    """Say whether a signal is the gate's own fault, at a pointer of the guest's or the end of its stack."""
-    cdef uint64_t ip = 0
-    cdef Info info
-    if (sig != SIGSEGV and sig != SIGBUS) or t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:
-        return False
-    if reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not in_gate(ip) or c_ptrace(PTRACE_GETSIGINFO, t.tid, NULL, &info) < 0:
-        return False
-    return info.code > 0 and gate_leave(t) == 1
