@@ -58,7 +58,7 @@ cdef int nested_look(Walk *w, NestedRoot *r) noexcept nogil:
         return result
     r.gone = w.bi <= -2
     r.plain = w.bi >= 0 and w.dfd < 0
-    if w.glen != r.len or memcmp(w.g, r.text, w.glen) != 0:
+    if w.glen != r.len or (w.glen > 0 and memcmp(w.g, r.text, w.glen) != 0):
         kept = dup_bytes(w.g, w.glen)
         if kept == NULL:
             return -ENOMEM
