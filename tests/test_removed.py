@@ -35,7 +35,9 @@ def ground(run_pyroot: Callable[..., Result]) -> Iterator[Twins]:
     yield Twins(top, f"{top}/root", run_pyroot, [
         (f"{top}/host", "/one"), (f"{top}/host", "/two"), (f"{top}/root/top", "/one/inner"), ("/proc", "/proc"),
     ])
-    os.chmod(f"{top}/root", 0o755)
+    for path in (f"{top}/root", f"{top}/root/shut"):
+        if os.path.exists(path):
+            os.chmod(path, 0o755)
     shutil.rmtree(top)
 
 
