@@ -58,7 +58,6 @@ cdef enum:
     KNOWN_SITES = 16
     KNOWN_TRIES = 64         # first stops that are looked at for more of them
     KNOWN_MISSES = 3         # then it is not worth the loader's while: "/proc/self/exe" is all that it asks for
-    GATE_USES = 2            # a site is changed at its so many-th stop
     AT_PHDR_ = 3
     AT_BASE_ = 7
 
