@@ -131,15 +131,18 @@ cdef struct Edit:
     bint pointer[6]
     int len
     bint opens               # the call becomes openat2, which is made again where it meets a link (opening.pxi)
+    bint faults              # an argument points nowhere
     uint64_t frame[8]        # directly in front of data: written to the slot in one piece
     char data[HUGE]
 
 cdef Edit edit
 
+cdef uint64_t NOWHERE = 0xfffffffffffff000      # the last page, of 32 bits as of 64
+
 cdef inline void edit_start() noexcept nogil:
     edit.n = 0
     edit.len = 0
-    edit.opens = False
+    edit.opens = edit.faults = False
 
 cdef int edit_bytes(int arg, const void *bytes, int n) noexcept nogil:
     """Give an argument a copy of n bytes; return their offset in the slot, or -ENAMETOOLONG."""
@@ -160,6 +163,15 @@ cdef void edit_value(int arg, uint64_t value) noexcept nogil:
     edit.value[edit.n] = value
     edit.pointer[edit.n] = False
     edit.n += 1
+
+cdef void edit_fault(int arg) noexcept nogil:
+    """Point an argument where nobody can map anything: what we cannot read, the kernel is not to read either.
+
+    The guest's own pointer would be read by the kernel after all where only we may not (memfd_secret(2)), or once another thread has
+    changed what lies there.  Answering EFAULT at once would come before the errors that the kernel finds first.
+    """
+    edit_value(arg, NOWHERE)
+    edit.faults = True
 
 cdef int edit_reserve(Tracee *t) noexcept nogil:
     """Take the slot for the edit; return 0 or -ENOMEM.  edit_address() is valid afterwards."""
@@ -207,6 +219,20 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
         if reg_set_arg(t, edit.arg[i], value) < 0:
             return -ESRCH
     return reg_set_ip(t, <uint64_t>LOADER_STUBS + <uint64_t>k * LOADER_STUB_SIZE + LOADER_STUB_RESUME)
+
+cdef int commit_fault(Tracee *t) noexcept nogil:
+    """Let the call run with an argument that points nowhere, and no slot to come back through; return what to do."""
+    cdef uint64_t cs = 0
+    cdef int i
+    if t.compat and (reg_peek(t, PYROOT_REG_CS, &cs) < 0 or cs != USER32_CS):
+        # (a program of 64 bits may have mapped the last page of 32)
+        return answer(t, -EFAULT)
+    memcpy(t.saved, t.full, sizeof(t.full))
+    t.exit_action = X_FAULT
+    for i in range(edit.n):
+        if reg_set_arg(t, edit.arg[i], edit.value[i]) < 0:
+            return R_DEAD
+    return R_EXIT
 
 cdef int commit_open(Tracee *t, uint64_t data) noexcept nogil:
     """Point the registers at an openat2 of the slot's path and open_how."""

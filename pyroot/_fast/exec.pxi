@@ -372,12 +372,14 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
     cdef c_stat st
     closing[0] = False
     chain.by_fd = n == 0
-    if n == -ESRCH:
-        return -ESRCH
-    if n < 0 or flags & ~<uint64_t>(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK_):
+    if n < 0 or (n == 0 and not flags & AT_EMPTY_PATH):
+        # getname is the first that the kernel does
+        return n if n < 0 else -ENOENT
+    if flags & ~<uint64_t>(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK_):
+        # (it opens nothing then)
         return 1
     if n == 0:
-        if not flags & AT_EMPTY_PATH or fd < 0:
+        if fd < 0:
             return 1
         walk_drop_file(&W1)
         snprintf(exec_name, sizeof(exec_name), b"/proc/%d/fd/%d", t.tid, fd)

@@ -10,6 +10,7 @@ cdef enum:
     TR_PASS = 0              # leave the argument as it is
     TR_TEXT = 1              # w.h is what the kernel is to be given
     TR_WAY = 2               # of an open: the relative path as it is, if it meets no link
+    TR_FAULT = 3             # the text cannot be read: nor is the kernel to read it
     # what there is to a path argument
     PATH_ONLY = 0
     PATH_OPENS = 1           # the result is a descriptor of what it names
@@ -105,12 +106,17 @@ cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) no
     """Read and translate one path argument; TR_PASS, TR_TEXT, or -errno of the walk (-ESRCH: the tracee is gone)."""
     cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX)
     w.valid = False
-    if n == -ESRCH:
-        return -ESRCH
     if n <= 0:
-        # bad pointer, too long, empty: the kernel sees it the same way and knows best what to say
-        return TR_PASS
+        return no_text(n, pointer)
     return text_walk(w, t, dirfd, path_buffer, n, mode)
+
+cdef inline int no_text(int n, uint64_t pointer) noexcept nogil:
+    """Return what a walk comes to whose path could not be read (-errno of mem_string), or is empty."""
+    if n != -EFAULT:
+        # (the empty path as it is)
+        return n if n < 0 else TR_PASS
+    # (no path at all means the descriptor itself to utimensat(2) and others)
+    return TR_FAULT if pointer != 0 else TR_PASS
 
 cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     """Translate a path text; TR_PASS, TR_TEXT or -errno."""
@@ -220,6 +226,9 @@ cdef int put_path(Walk *w, int outcome, int arg) noexcept nogil:
     cdef const char *text
     if outcome == TR_PASS:
         return 0
+    if outcome == TR_FAULT:
+        edit_fault(arg)
+        return 0
     if outcome < 0:
         text = poison(-outcome)
         if text == NULL:
@@ -230,8 +239,17 @@ cdef int put_path(Walk *w, int outcome, int arg) noexcept nogil:
         return -ENAMETOOLONG
     return 0
 
+cdef int fault_argument(Tracee *t, int arg) noexcept nogil:
+    """Let the call run with this argument pointing nowhere."""
+    edit_start()
+    edit_fault(arg)
+    return finish_edit(t, R_CONT)
+
 cdef int finish_edit(Tracee *t, int how) noexcept nogil:
-    cdef int result = edit_commit(t)
+    cdef int result
+    if edit.faults and edit.len == 0:
+        return commit_fault(t)
+    result = edit_commit(t)
     if result == -ESRCH:
         return R_DEAD
     if result < 0:
@@ -299,7 +317,7 @@ cdef int parent_writable(Walk *w) noexcept nogil:
     saved[1] = w.h[cut + 1]
     w.h[cut] = c'.'
     w.h[cut + 1] = 0
-    result = -errno if c_faccessat(AT_FDCWD, w.h, W_OK | X_OK, AT_EACCESS) < 0 else 0
+    result = -errno if accessible(AT_FDCWD, w.h, W_OK | X_OK) < 0 else 0
     w.h[cut] = saved[0]
     w.h[cut + 1] = saved[1]
     return result

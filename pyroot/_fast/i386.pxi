@@ -55,8 +55,10 @@ cdef int on_socketcall(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint32_t arguments[6]
     cdef int i, direct, count
     cdef int nr = socketcall_kind(t.args[0], &direct, &count)
-    if nr < 0 or mem_read(t.tid, t.args[1], arguments, count * 4) < 0:
+    if nr < 0:
         return R_CONT
+    if mem_read(t.tid, t.args[1], arguments, count * 4) < 0:
+        return fault_argument(t, 1)
     for i in range(6):
         t.args[i] = arguments[i] if i < count else 0
     t.nr = nr

@@ -239,7 +239,7 @@ cdef extern from "<sys/ptrace.h>" nogil:
         PTRACE_SEIZE, PTRACE_CONT, PTRACE_SYSCALL, PTRACE_LISTEN, PTRACE_POKEUSER, PTRACE_PEEKUSER, PTRACE_GETEVENTMSG
         PTRACE_O_TRACESYSGOOD, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, PTRACE_O_TRACECLONE, PTRACE_O_TRACEEXEC
         PTRACE_O_TRACESECCOMP, PTRACE_O_EXITKILL, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC
-        PTRACE_EVENT_SECCOMP, PTRACE_EVENT_STOP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_POKETEXT
+        PTRACE_EVENT_SECCOMP, PTRACE_EVENT_STOP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_PEEKDATA, PTRACE_POKEDATA, PTRACE_POKETEXT
         PTRACE_INTERRUPT, PTRACE_SETOPTIONS, PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_DETACH, PTRACE_KILL, PTRACE_SINGLESTEP
         PTRACE_EVENT_VFORK_DONE, PTRACE_EVENT_EXIT
         PTRACE_O_TRACEVFORKDONE, PTRACE_O_TRACEEXIT, PTRACE_GETSIGINFO, PTRACE_SETSIGINFO
@@ -293,7 +293,7 @@ cdef extern from "tables.h" nogil:
         NR_seccomp, NR_accept, NR_accept4, NR_epoll_create1
         NR_getsockname, NR_getpeername, NR_recvfrom, NR_statfs, NR_open_tree, NR_recvmsg
         NR_i386_fork, NR_i386_vfork, NR_i386_clone, NR_i386_bind, NR_i386_connect, NR_i386_accept4, NR_i386_sendto, NR_i386_sendmsg
-        NR_i386_sendmmsg
+        NR_i386_sendmmsg, NR_i386_socketcall
 
 cdef extern from "loader.h" nogil:
     struct loader_info:
@@ -326,7 +326,7 @@ cdef extern from "loader.h" nogil:
 
 cdef extern from "<sys/syscall.h>" nogil:
     enum:
-        SYS_ptrace, SYS_prlimit64, SYS_seccomp, SYS_capget, SYS_pidfd_open, SYS_pidfd_getfd, SYS_pidfd_send_signal
+        SYS_ptrace, SYS_prlimit64, SYS_seccomp, SYS_capget, SYS_pidfd_open, SYS_faccessat, SYS_pidfd_getfd, SYS_pidfd_send_signal
         SYS_wait4, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo
 
 cdef extern from * nogil:

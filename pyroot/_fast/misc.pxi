@@ -18,15 +18,18 @@ cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef char copy[4096]
     cdef int size = <int>t.args[1] if t.args[1] <= 4096 else 0
     t.clone_flags = 0
-    if size < 64 or mem_read(t.tid, t.args[0], &flags, 8) < 0:
+    if size < 64:
+        # EINVAL or E2BIG, whatever it holds
         return R_CONT
+    if mem_read(t.tid, t.args[0], &flags, 8) < 0:
+        return fault_argument(t, 0)
     if flags & (CLONE_NEWNS_ | CLONE_NEWUSER_):
         return answer(t, -EPERM)
     t.clone_flags = flags & ~CLONE_UNTRACED_
     if not flags & CLONE_UNTRACED_:
         return R_CONT
     if mem_read(t.tid, t.args[0], copy, size) < 0:
-        return R_CONT
+        return fault_argument(t, 0)
     memcpy(copy, &t.clone_flags, 8)
     edit_start()
     edit_bytes(-1, copy, size)
@@ -178,6 +181,10 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         return R_DEAD
     if action == X_CLONE:
         for i in range(3):
+            reg_set_arg(t, i, t.saved[i])
+        return R_CONT
+    if action == X_FAULT:
+        for i in range(6):
             reg_set_arg(t, i, t.saved[i])
         return R_CONT
     if action == X_WAIT:

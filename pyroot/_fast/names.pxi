@@ -67,7 +67,7 @@ cdef bint same_parent() noexcept nogil:
     return n == W2.glen - W2.namelen and memcmp(W1.g, W2.g, n) == 0
 
 cdef bint writable(const char *host) noexcept nogil:
-    return c_faccessat(AT_FDCWD, host, W_OK, AT_EACCESS) == 0 or errno == ENOENT
+    return accessible(AT_FDCWD, host, W_OK) == 0 or errno == ENOENT
 
 cdef int name_stat(Walk *w, c_stat *st) noexcept nogil:
     """lstat the name itself: a slash behind it would follow a link."""

@@ -189,7 +189,7 @@ cdef int chroot_to(Tracee *t, int fd) noexcept nogil:
     """Make a directory, the place of W1, the root of the tracee; takes over its descriptor."""
     cdef NestedRoot *r
     cdef int result
-    if c_faccessat(fd, b".", X_OK, AT_EACCESS) < 0:
+    if accessible(fd, b".", X_OK) < 0:
         result = -errno
         c_close(fd)
         return result

@@ -168,21 +168,31 @@ cdef bint how_is_valid(const open_how *how) noexcept nogil:
         return False
     return not (flags & O_PATH and flags & ~<uint64_t>(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
 
+cdef int how_read(Tracee *t, uint64_t pointer, uint64_t size, open_how *how) noexcept nogil:
+    """Read an open_how as copy_struct_from_user and build_open_flags do; 0 or the -errno that the kernel would begin with."""
+    cdef char tail[PATHMAX]
+    cdef int i, error
+    if size < sizeof(open_how):
+        return -EINVAL
+    if size > PATHMAX:
+        return -E2BIG
+    if size > sizeof(open_how):
+        error = <int>mem_read(t.tid, pointer + sizeof(open_how), tail, size - sizeof(open_how))
+        if error < 0:
+            return error
+        for i in range(<int>(size - sizeof(open_how))):
+            if tail[i] != 0:
+                return -E2BIG
+    error = <int>mem_read(t.tid, pointer, how, sizeof(open_how))
+    return error if error < 0 else 0 if how_is_valid(how) else -EINVAL
+
 cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef open_how how
-    cdef uint64_t size = t.args[3]
-    cdef char tail[PATHMAX]
-    cdef int outcome, i
-    if size < sizeof(how) or size > PATHMAX or mem_read(t.tid, t.args[2], &how, sizeof(how)) < 0:
-        return R_CONT
-    if size > sizeof(how):
-        if mem_read(t.tid, t.args[2] + sizeof(how), tail, size - sizeof(how)) < 0:
-            return R_CONT
-        for i in range(<int>(size - sizeof(how))):
-            if tail[i] != 0:
-                return R_CONT
-    if not how_is_valid(&how):
-        return R_CONT
+    cdef int outcome, i = how_read(t, t.args[2], t.args[3], &how)
+    if i == -EFAULT:
+        return fault_argument(t, 2)
+    if i < 0:
+        return R_DEAD if i == -ESRCH else answer(t, i)
     if how.resolve & RESOLVE_CACHED:
         return answer(t, -EAGAIN)
     note_writing(how.flags)

@@ -68,6 +68,17 @@ cdef struct Walk:
     int namelen              # length of the last component, 0 if it is no name
 
 cdef bint have_openat2 = True
+cdef int effective = -1      # AT_EACCESS, or 0 where faccessat2(2) is refused (old containers); -1 not known yet
+
+cdef int accessible(int dirfd, const char *path, int rights) noexcept nogil:
+    """faccessat(2) with our effective ids; those are the real ones, too, so the old call says the same where the new one is refused."""
+    global effective
+    if effective < 0:
+        effective = AT_EACCESS if c_faccessat(AT_FDCWD, b"/", F_OK, AT_EACCESS) == 0 else 0
+    if effective == 0:
+        # (the C library's own way out is for ENOSYS only)
+        return <int>c_syscall(SYS_faccessat, dirfd, path, rights)
+    return c_faccessat(dirfd, path, rights, effective)
 
 cdef int walk_alloc(Walk *w) noexcept nogil:
     memset(w, 0, sizeof(Walk))

@@ -8,10 +8,21 @@ cdef extern from * nogil:
     """
     #include <time.h>
     struct pyroot_identity { unsigned long long dev, ino, mnt, size; long long ctime; unsigned uid, mode; };
+    /* Where statx(2) is refused (old containers) nobody knows the mount: no two identities are the same then. */
+    static int pyroot_identify_by_stat(int fd, struct pyroot_identity *to) {
+        static unsigned long long times;
+        struct stat s;
+        if (fstat(fd, &s) < 0) return -errno;
+        to->dev = s.st_dev; to->ino = s.st_ino; to->size = s.st_size; to->uid = s.st_uid; to->mode = s.st_mode;
+        to->ctime = s.st_ctim.tv_sec * 1000000000LL + s.st_ctim.tv_nsec;
+        to->mnt = ++times;
+        return 0;
+    }
     static int pyroot_identify(int fd, struct pyroot_identity *to) {
         struct statx x;
         memset(to, 0, sizeof *to);
-        if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | 0x1000 /* STATX_MNT_ID */, &x) < 0) return -errno;
+        if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | 0x1000 /* STATX_MNT_ID */, &x) < 0)
+            return errno == EPERM || errno == ENOSYS || errno == EACCES ? pyroot_identify_by_stat(fd, to) : -errno;
         to->dev = (unsigned long long)x.stx_dev_major << 32 | x.stx_dev_minor;
         to->ino = x.stx_ino; to->size = x.stx_size; to->uid = x.stx_uid; to->mode = x.stx_mode;
         to->ctime = x.stx_ctime.tv_sec * 1000000000LL + x.stx_ctime.tv_nsec;
@@ -135,7 +146,7 @@ cdef int program_read(const char *host, int place, Program *p) noexcept nogil:
     cdef int fd, result = 0
     if c_fstatvfs(place, &vfs) == 0 and vfs.f_flag & ST_NOEXEC:
         return -EACCES
-    if c_faccessat(AT_FDCWD, host, X_OK, AT_EACCESS) < 0:
+    if accessible(AT_FDCWD, host, X_OK) < 0:
         return -errno
     chain.opened = True
     fd = c_open(host, O_RDONLY | O_CLOEXEC | O_NONBLOCK)

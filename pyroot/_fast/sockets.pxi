@@ -112,8 +112,11 @@ cdef int sock_translate(Tracee *t, uint64_t pointer, uint64_t size, bint binding
     """Translate an address of the guest; return the new length, 0 if it has to stay as it is, or -errno to answer."""
     cdef int n, outcome
     cdef c_stat st
-    if size < 3 or size > 110 or mem_read(t.tid, pointer, sa, size) < 0:
+    if size < 3 or size > 110:
         return 0
+    outcome = <int>mem_read(t.tid, pointer, sa, size)
+    if outcome < 0:
+        return outcome
     if sa.family != AF_UNIX or sa.path[0] == 0:
         return 0
     sa.path[size - 2] = 0
@@ -182,6 +185,12 @@ cdef int sock_error(Tracee *t, int error) noexcept nogil:
         return -EBADF if errno == ENOENT else error
     return error if memcmp(text, b"socket:[", 8) == 0 else -ENOTSOCK
 
+cdef int sock_fault(Tracee *t, int arg) noexcept nogil:
+    """The structure that an argument points to cannot be read: nor is the kernel to read it."""
+    if t.compat and t.number == NR_i386_socketcall:
+        return answer(t, sock_error(t, -EFAULT))
+    return fault_argument(t, arg)
+
 cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef SockAddr sa
     cdef int n = sock_translate(t, t.args[row.path], <uint32_t>t.args[row.flags], row.final == F_CREATE, &sa)
@@ -199,8 +208,9 @@ cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
     cdef SockAddr sa
     cdef int n, at
-    if header_read(t, t.args[1], &header) < 0:
-        return R_CONT
+    n = header_read(t, t.args[1], &header)
+    if n < 0:
+        return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     rights_sent(t, &header)
     if header.msg_name == NULL:
         return R_CONT
@@ -229,10 +239,12 @@ cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
         count = 1024
     for i in range(count):
         if header_read(t, message_at(t, t.args[1], i), &header) < 0:
+            # (the messages before it go out)
+            wanted = True
             break
         rights_sent(t, &header)
-        if header.msg_name != NULL and header.msg_namelen > 2 and mem_read(t.tid, <uint64_t>header.msg_name, &family, 2) == 0:
-            wanted |= family == AF_UNIX
+        if header.msg_name != NULL and header.msg_namelen > 2:
+            wanted |= mem_read(t.tid, <uint64_t>header.msg_name, &family, 2) < 0 or family == AF_UNIX
     if not wanted or not has_arena(t):
         return R_CONT
     memcpy(t.saved, t.args, sizeof(t.args))
@@ -240,7 +252,7 @@ cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     t.saved[4] = 0
     i = send_next(t)
     if <int64_t>i < 0:
-        return R_DEAD if <int64_t>i == -ESRCH else answer(t, <int64_t>i)
+        return R_DEAD if <int64_t>i == -ESRCH else answer(t, sock_error(t, <int>i))
     i = finish_edit(t, R_EXIT)
     if i == R_EXIT and t.slot >= 0:
         t.exit_action = X_SENDMMSG
@@ -306,7 +318,11 @@ cdef int on_sockout(Tracee *t, const pyroot_row *row) noexcept nogil:
     t.saved[1] = t.args[row.flags]
     t.saved[3] = t.args[0]
     t.saved[4] = t.nr
-    if t.saved[0] == 0 or mem_read(t.tid, t.saved[1], &size, 4) < 0 or size < 0:
+    if t.saved[0] == 0:
+        return R_CONT
+    if mem_read(t.tid, t.saved[1], &size, 4) < 0:
+        return sock_fault(t, row.flags)
+    if size < 0:
         return R_CONT
     t.saved[2] = size
     keep_bytes(t, 0, 1, t.saved[0], size)
@@ -440,7 +456,9 @@ cdef unsigned int address_back(SockAddr *sa, int have, unsigned int size) noexce
 
 cdef int on_recvmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
-    if header_read(t, t.args[1], &header) < 0 or (header.msg_name == NULL and not takes_rights(t, &header)):
+    if header_read(t, t.args[1], &header) < 0:
+        return sock_fault(t, 1)
+    if header.msg_name == NULL and not takes_rights(t, &header):
         return R_CONT
     t.saved[0] = t.args[1]
     t.saved[1] = header.msg_namelen
@@ -487,7 +505,7 @@ cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     keep_bytes(t, 0, <int>count, 0, 0)
     for i in range(count):
         if header_read(t, message_at(t, t.args[1], i), &header) < 0:
-            break
+            return sock_fault(t, 1)
         t.rooms[i] = header.msg_namelen
         wanted |= takes_rights(t, &header)
         if header.msg_name != NULL:

@@ -150,10 +150,8 @@ cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept no
     """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it."""
     cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX)
     W1.valid = False
-    if n == -ESRCH:
-        return -ESRCH
     if n <= 0:
-        return TR_PASS
+        return no_text(n, pointer)
     if path_buffer[0] != c'/' and (step_passes(t, dirfd, path_buffer, n, mode) or way_passes(t, dirfd, path_buffer, n, mode)):
         stats.names += 1
         return TR_PASS
@@ -165,10 +163,8 @@ cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexc
     """The same for open."""
     cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX), mode = open_mode(flags)
     W1.valid = False
-    if n == -ESRCH:
-        return -ESRCH
     if n <= 0:
-        return TR_PASS
+        return no_text(n, pointer)
     if path_buffer[0] != c'/' and step_opens(t, dirfd, path_buffer, n, mode, flags):
         stats.names += 1
         return TR_PASS

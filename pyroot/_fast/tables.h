@@ -664,6 +664,7 @@ static const pyroot_row pyroot_rows_i386[PYROOT_LAST_CALL_I386 + 1] = {
 #define NR_i386_sendto 369
 #define NR_i386_sendmsg 370
 #define NR_i386_sendmmsg 345
+#define NR_i386_socketcall 102
 
 #define PYROOT_FILTER_LENGTH 456
 static const struct sock_filter pyroot_filter[PYROOT_FILTER_LENGTH] = {

@@ -20,7 +20,7 @@ ENOSYS = 38
 # offsets in struct seccomp_data (linux/seccomp.h)
 OFF_NR, OFF_ARCH, OFF_IP, OFF_ARGS = 0, 4, 8, 16
 #: Numbers of i386 that the core names.
-I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", "sendto", "sendmsg", "sendmmsg")
+I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", "sendto", "sendmsg", "sendmmsg", "socketcall")
 #: The supervisor's pid is patched over this constant when a session starts.
 SUPERVISOR_MARK = 0x50595254
 #: Stops only in a view whose listings need it: a session whose view does not makes RET_ALLOW of this.
