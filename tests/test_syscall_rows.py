@@ -204,6 +204,48 @@ def test_a_path_means_the_guest_s_file(row: Row, answers: dict[str, str], unknow
     assert set(mine.values()) == {errno.ENOENT}
 
 
+def secret_lines(outside: str) -> list[str]:
+    """Return calls whose path, address or structure lies in memory that the supervisor cannot read."""
+    lines = []
+    for row in WITH_PATHS:
+        for at in [row.path] + ([row.path2] if row.path2 >= 0 else []):
+            words = line(row, {at: f"{outside}/{row.name}"}, f"{row.name}.{at}").split(" ")
+            words[2 + at] = "k" + words[2 + at]
+            if row.path2 >= 0:
+                words[2 + row.path + row.path2 - at] = "s:/g/x"
+            lines.append(" ".join(words))
+    for name, (kind, others) in ADDRESSED.items():
+        words = [others.get(at, f"k{kind}:{outside}/{name}" if at == 1 else "i:0") for at in range(6)]
+        lines.append(" ".join([f"{name}.1", str(NUMBERS[name]), *words]))
+    how = struct.pack("<3Q", os.O_WRONLY | os.O_CREAT, 0o644, 0).hex()
+    lines.append(f"openat2.2 {NUMBERS['openat2']} {AT_FDCWD} s:{outside}/made kx:{how} i:24")
+    flags = struct.pack("<11Q", CLONE_NEWUSER, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0).hex()
+    lines.append(f"clone3.0 {NUMBERS['clone3']} kx:{flags} i:88")
+    return lines
+
+
+def test_memory_that_only_the_kernel_reads_is_never_read(place: tuple[str, str], run_pyroot: Callable[..., Result]) -> None:
+    """A path, an address or a structure in memory of memfd_secret(2) gives EFAULT: the kernel must not see what pyroot cannot."""
+    root, outside = place
+    lines = secret_lines(outside)
+    before = tree_of(outside)
+    result = run_pyroot(["-r", root, "-b", "/proc", "-w", "/", "/rows", "run"], text="\n".join(lines).encode() + b"\n")
+    assert result.status == 0, result
+    given = dict(answer.split(" ", 1) for answer in result.stdout.splitlines())
+    if "no secret memory" in given.values():
+        pytest.skip("this kernel has no memfd_secret(2)")
+    assert len(given) == len(lines)
+    wrong = {label: answer for label, answer in given.items() if number_of(answer) not in (errno.EFAULT, errno.ENOSYS)}
+    assert wrong == {}
+    assert tree_of(outside) == before
+
+
+def tree_of(directory: str) -> list[tuple[str, int, int, int]]:
+    """Return what calls could have changed in a directory: names, rights, sizes, times."""
+    return sorted((entry.name, info.st_mode, info.st_size, info.st_mtime_ns)
+                  for entry in os.scandir(directory) for info in [entry.stat(follow_symlinks=False)])
+
+
 @pytest.mark.parametrize("name", ADDRESSED)
 def test_an_address_means_the_guest_s_socket(name: str, answers: dict[str, str]) -> None:
     assert [number_of(answers[f"{name}.{which}"]) for which in ("guest", "host")] == [errno.ECONNREFUSED, errno.ENOENT]

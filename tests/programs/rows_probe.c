@@ -5,6 +5,7 @@
  *   a:PATH (struct sockaddr_un)  m:PATH (struct msghdr to that address)  M:PATH (the same as the only mmsghdr)
  *   d:PATH (O_PATH descriptor)  r:PATH (descriptor for reading)  t: u: (AF_UNIX stream, datagram socket)  n: (inotify)  f: (fanotify)
  *   p:PID (pidfd of it)  S: (pid of the supervisor)
+ *   k and one of s: x: a: m: M: (the same in memory of memfd_secret(2), which only the kernel and its owner read)
  * Run without a terminal line it does nothing: as a program that others execute it just ends.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -59,11 +61,29 @@ static long bytes(const char *hex)
     return (long)data;
 }
 
+static long argument(const char *word, char **shown);
+
+/* A copy of an argument's memory that no other process can read; 77: this kernel has no such memory. */
+static long secret(const char *word, char **shown)
+{
+    long from = argument(word, shown);
+    size_t size = *word == 's' ? strlen(word + 2) + 1 : *word == 'x' ? strlen(word + 2) / 2 : *word == 'a' ? sizeof(struct sockaddr_un)
+                                                                                                  : sizeof(struct mmsghdr);
+    int fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
+    char *to;
+
+    if (fd < 0 || ftruncate(fd, 8192) || (to = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED)
+        _exit(77);
+    memcpy(to, (void *)from, size);
+    return (long)to;
+}
+
 static long argument(const char *word, char **shown)
 {
     const char *value = word + 2;
 
     switch (*word) {
+    case 'k': return secret(word + 1, shown);
     case 'i': return strtol(value, NULL, 0);
     case 's': return (long)value;
     case 'x': return bytes(value);
@@ -123,9 +143,10 @@ int main(int argc, char **argv)
         n = (int)read(ends[0], text, sizeof text - 1);
         text[n > 0 ? n : 0] = 0;
         close(ends[0]);
-        while (wait(NULL) > 0)
-            ;
-        printf("%s %s\n", words[0], n > 0 ? text : "executed");
+        int status = 0, last;
+        while (wait(&last) > 0)
+            status = last;
+        printf("%s %s\n", words[0], n > 0 ? text : status == 77 << 8 ? "no secret memory" : "executed");
     }
     return 0;
 }
