@@ -18,7 +18,7 @@ import pytest
 from tests import helpers
 from tests.helpers import Result, ordinary_user
 from tests.oracle import sides
-from tests.rootfs_fixtures import busybox_root, debian_i386_root, debian_root, inside, made_root
+from tests.rootfs_fixtures import busybox_root, debian_i386_root, debian_root, inside, made_root, make_roots
 from tests.traced_guests import ground
 
 __all__ = ["busybox_root", "debian_i386_root", "debian_root", "ground", "made_root"]
@@ -40,6 +40,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make what takes minutes outside of any test."""
+    if not session.config.option.collectonly:
+        make_roots({name for item in session.items for name in getattr(item, "fixturenames", ())})
 
 
 def not_for_us(item: pytest.Item) -> bool:
