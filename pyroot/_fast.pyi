@@ -127,3 +127,6 @@ def ask_supervisor(pidfd: int, name: int) -> None:
 
 def self_check() -> dict[str, bool]:
     """Say which kernel features are there: {"seccomp": ..., "openat2": ...}."""
+
+def cpuid() -> tuple[bytes, dict[int, tuple[int, int, int, int]], int]:
+    """Return the processor's maker, its features by CPUID leaf as (eax, ebx, ecx, edx), and the lower half of XCR0."""

@@ -18,7 +18,7 @@ import pytest
 from tests import helpers
 from tests.helpers import Result, ordinary_user
 from tests.oracle import sides
-from tests.rootfs_fixtures import busybox_root, debian_i386_root, debian_root, inside, made_root
+from tests.rootfs_fixtures import busybox_root, debian_i386_root, debian_root, inside, made_root, make_roots
 from tests.traced_guests import ground
 
 __all__ = ["busybox_root", "debian_i386_root", "debian_root", "ground", "made_root"]
@@ -32,6 +32,30 @@ def pytest_configure() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this user has no right to: as with `-m`, that is a choice of tests, none that a package could add to the run."""
+    left_out = [item for item in items if not_for_us(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make what takes minutes outside of any test."""
+    if not session.config.option.collectonly:
+        make_roots({name for item in session.items for name in getattr(item, "fixturenames", ())})
+
+
+def not_for_us(item: pytest.Item) -> bool:
+    """Tell whether a test needs root, or must not be root."""
+    fixtures = getattr(item, "fixturenames", ())
+    if item.get_closest_marker("root") or "may_chroot" in fixtures:
+        return os.geteuid() != 0
+    if item.get_closest_marker("not_root"):
+        return os.geteuid() == 0
+    return "real_chroot" in fixtures and bool(sides.why_no_chroot())
 
 
 def first_line(path: str, default: str) -> str:
@@ -62,6 +86,7 @@ def pytest_report_header() -> list[str]:
         f"kernel: {platform.release()} {platform.machine()}, ptrace scope: {scope}, seccomp: {actions}",
         f"core: {core_build()}",
         f"tests run as uid {os.geteuid()}, guests as uid {ordinary_user.uid}",
+        f"real chroots: {sides.why_no_chroot() or 'possible'}",
         f"oracle: {sides.why_not_possible('pyroot') or 'real chroots and bind mounts are possible'}",
     ]
 
@@ -106,14 +131,18 @@ def run_pyroot(pyroot_words: list[str]) -> Callable[..., Result]:
 
 
 @pytest.fixture
+def may_chroot() -> None:
+    """Ask for guests with CAP_SYS_CHROOT, which only root can give: other runs leave the test out."""
+
+
+@pytest.fixture
 def real_chroot() -> Callable[..., Result]:
     """Return a function that runs a command in a real chroot: ``real_chroot(root, command, bindings, cwd)``.
 
     ``bindings`` are pairs of a host path and a guest path; mount points that are missing are made in the root and
     removed again. The command runs as the ordinary user and is looked up by the PATH of its environment.
     """
-    if os.geteuid() != 0:
-        pytest.skip("a real chroot needs root")
+
     def call(root: str, command: list[str], bindings: list[tuple[str, str]] | None = None, cwd: str = "/",
              **options: object) -> Result:
         made = make_mount_points(root, bindings or [])

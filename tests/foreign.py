@@ -2,7 +2,7 @@
 
 ``python -m tests.foreign [--root DIR] [--only real|pyroot] [--results DIR] [TEST...]`` as root: the real side needs it.  Both
 sides run as the same ordinary user with the same bindings, on a Debian root that has ``python3`` and ``libpython3.11-testsuite``;
-without ``--root`` debootstrap makes one (once; it is kept in the tests' cache).  A test case that fails on both sides is the
+without ``--root`` mmdebstrap makes one (once; it is kept in the tests' cache).  A test case that fails on both sides is the
 suite's or the machine's matter, not ours.
 """
 
@@ -177,7 +177,7 @@ def main(words: list[str]) -> int:
         print("tests.foreign: the real chroot needs root (--only pyroot does not)", file=sys.stderr)
         return 2
     root = os.path.abspath(given.root) if given.root else make_root()
-    if not os.path.exists(f"{root}/etc/hosts"):  # debootstrap makes none, and test_socket wants it
+    if not os.path.exists(f"{root}/etc/hosts"):  # mmdebstrap makes none, and test_socket wants it
         with open(f"{root}/etc/hosts", "w", encoding="ascii") as file:
             file.write("127.0.0.1 localhost\n::1 localhost\n")
     results = given.results or tempfile.mkdtemp(prefix="pyroot-foreign-")

@@ -1,8 +1,8 @@
 """Root file systems for the tests: a Debian bookworm minbase, a busybox one, and one that ``pyroot new`` makes.
 
 All belong to the ordinary user, as they would if that user had unpacked them.  The Debian one is made once by
-debootstrap from the machine's own package mirror and kept as a tar file in the cache directory
-(``PYROOT_TEST_CACHE``); where debootstrap or the mirror is not to be had, the tests that need it are skipped and say
+mmdebstrap from the machine's own package mirror and kept as a tar file in the cache directory
+(``PYROOT_TEST_CACHE``); where mmdebstrap or the mirror is not to be had, the tests that need it are skipped and say
 why.
 """
 
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 SUITE = "bookworm"
 PACKAGES = ("perl", "python3-minimal", "git", "gcc", "libc6-dev", "make", "procps")
 PACKAGES_I386 = ("perl",)
+DEBIAN_ROOTS = {"debian_root": ("amd64", PACKAGES), "debian_i386_root": ("i386", PACKAGES_I386)}
 LEFT_OUT = ("./dev/*", "./proc/*", "./sys/*", "./var/cache/apt/archives/*.deb", "./var/lib/apt/lists/*")
-DEBOOTSTRAP_LIMIT = 900
+MAKING_LIMIT = 1800
 
 
 class Unavailable(Exception):
@@ -53,37 +54,36 @@ def mirror_of_this_machine() -> str:
     raise Unavailable("apt's sources name no Debian archive")
 
 
-def debootstrap_program() -> str:
-    """Return the path of debootstrap."""
-    found = shutil.which("debootstrap", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if not found:
-        raise Unavailable("debootstrap is not installed")
-    if os.geteuid() != 0:
-        raise Unavailable("debootstrap needs root")
-    return found
-
-
 def make_debian_tar(target: str, architecture: str, packages: tuple[str, ...]) -> None:
-    """Run debootstrap and pack its result."""
-    command = [debootstrap_program(), "--variant=minbase", f"--arch={architecture}", f"--include={','.join(packages)}", SUITE]
-    directory = tempfile.mkdtemp(prefix="debootstrap-", dir=cache_directory())
+    """Run mmdebstrap, which an ordinary user may do, too: in a user name space, or with fakechroot."""
+    if not shutil.which("mmdebstrap"):
+        raise Unavailable("mmdebstrap is not installed")
+    print(f"\nmaking a Debian root for {architecture}, once: {target}", flush=True)
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--architectures={architecture}", f"--include={','.join(packages)}", SUITE]
+    environment = {**os.environ, "PATH": os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"}
     try:
-        os.chmod(directory, 0o755)
         made = subprocess.run(
-            [*command, directory, mirror_of_this_machine()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True,
-            timeout=DEBOOTSTRAP_LIMIT, check=False, errors="replace",
-        )
-        if made.returncode:
-            raise Unavailable(f"debootstrap failed: {made.stdout.strip().splitlines()[-1:]}")
-        left_out = [f"--exclude={pattern}" for pattern in LEFT_OUT]
-        subprocess.run(["tar", "-c", "-f", target + ".new", "-C", directory, *left_out, "."], check=True)
-        os.chmod(target + ".new", 0o644)
-        os.rename(target + ".new", target)
+            [*command, target + ".new", mirror_of_this_machine()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/",
+            env=environment, timeout=MAKING_LIMIT, check=False, errors="replace",
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"debootstrap took more than {DEBOOTSTRAP_LIMIT} s") from error
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        raise Unavailable(f"mmdebstrap took more than {MAKING_LIMIT} s") from error
+    if made.returncode:
+        told = [line for line in made.stdout.splitlines() if line.startswith("E:")] or made.stdout.splitlines()
+        raise Unavailable(f"mmdebstrap failed: {told[:1]} (an ordinary user needs uidmap and a range in /etc/subuid, or fakechroot)")
+    os.chmod(target + ".new", 0o644)
+    os.rename(target + ".new", target)
+
+
+def make_roots(fixtures: set[str]) -> None:
+    """Make the tar files that tests are going to ask for, so that no test's time limit counts the minutes that it takes."""
+    for name, kind in DEBIAN_ROOTS.items():
+        if name in fixtures:
+            try:
+                debian_tar(*kind)
+            except Unavailable:
+                # the tests are skipped, and say it
+                continue
 
 
 @functools.lru_cache(maxsize=2)
@@ -131,13 +131,13 @@ def remove(path: str) -> None:
 @pytest.fixture(scope="session")
 def debian_root() -> Iterator[str]:
     """Unpack the Debian root as the ordinary user."""
-    yield from unpacked("amd64", PACKAGES)
+    yield from unpacked(*DEBIAN_ROOTS["debian_root"])
 
 
 @pytest.fixture(scope="session")
 def debian_i386_root() -> Iterator[str]:
     """Unpack a Debian root of 32-bit programs."""
-    yield from unpacked("i386", PACKAGES_I386)
+    yield from unpacked(*DEBIAN_ROOTS["debian_i386_root"])
 
 
 def unpacked(architecture: str, packages: tuple[str, ...]) -> Iterator[str]:
@@ -151,7 +151,8 @@ def unpacked(architecture: str, packages: tuple[str, ...]) -> Iterator[str]:
     os.mkdir(root)
     if os.geteuid() == 0:
         os.chown(root, helpers.NOBODY, helpers.NOBODY)
-    subprocess.run(["tar", "-x", "-p", "-f", tar, "-C", root], check=True, preexec_fn=helpers.drop_to_ordinary_user)
+    left_out = [f"--exclude={pattern}" for pattern in LEFT_OUT]
+    subprocess.run(["tar", "-x", "-p", "-f", tar, "-C", root, *left_out], check=True, preexec_fn=helpers.drop_to_ordinary_user)
     yield root
     remove(parent)
 

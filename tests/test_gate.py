@@ -312,9 +312,8 @@ def test_views_that_show_a_directory_twice(run_pyroot: Callable[..., Result], gr
     assert differences(checked(inside), checked(run_pyroot(words, environment={"PYROOT_NO_GATE": "1"}))) == []
 
 
+@pytest.mark.root
 def test_guest_with_a_root_of_its_own_leaves_the_gate(run_pyroot: Callable[..., Result], ground: Ground) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can hand on the right to chroot(2)")
     done = run_pyroot([*words_of(ground, bind=False), "/gate_life", "root"], prepare=may_chroot)
     checked(done)
     assert numbers(done)[1] >= 5

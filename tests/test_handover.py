@@ -123,7 +123,9 @@ def probe(nest: Nest) -> None:
 
 def test_everything_looks_as_with_two_supervisors(nest: Nest) -> None:
     """Bindings of the outer view below the inner root and below its bindings, /proc, outer guests, descriptors from outside."""
-    shell = ["/bin/sh", "-c", 'sleep 50 & export OUTSIDE=$!; exec 9</etc/hostname; "$@"; echo $?; kill $OUTSIDE', "sh"]
+    # what is told of the sleeper depends on how far it is
+    ready = "until grep -q sleep /proc/$OUTSIDE/cmdline; do :; done"
+    shell = ["/bin/sh", "-c", f'sleep 50 & export OUTSIDE=$!; {ready}; exec 9</etc/hostname; "$@"; echo $?; kill $OUTSIDE', "sh"]
     words = [*nest.outer(*nest.bound()), *shell, *nest.inner("/bin/sh", "/look")]
     found = [re.sub(r"[0-9]{2,}", "N", nest.run(words, traced).stdout) for traced in (False, True)]
     assert found[0] == found[1]

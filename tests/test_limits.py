@@ -83,7 +83,7 @@ def test_a_device_that_is_full(run_pyroot: Callable[..., Result]) -> None:
     assert run_pyroot([*HOST, "/bin/sh", "-c", script]).stdout == helpers.run(["/bin/sh", "-c", script]).stdout
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system is mounted by root")
+@pytest.mark.root
 def test_a_file_system_that_is_full(run_pyroot: Callable[..., Result]) -> None:
     """The guest gets ENOSPC; pyroot, whose TMPDIR is there too, goes on."""
     place = directory_for_user()

@@ -200,7 +200,7 @@ def test_pyroot_inside_pyroot_seen_from_inside(root: Path, pyroot_words: list[st
         assert (shell["exe"], shell["cwd"]) == ("/bin/busybox", "/data")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="sessions of two users need root")
+@pytest.mark.root
 def test_sessions_of_others_are_left_out_and_root_sees_all(root: Path, run_pyroot: Run, pyroot_words: list[str]) -> None:
     words = ["-r", str(root), "-w", "/data", "sh", "-c", "echo ready; read line; exit 0"]
     with running(pyroot_words, *words, user=lambda: None) as (pid, _line):

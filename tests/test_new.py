@@ -26,7 +26,6 @@ CC = shutil.which("gcc") or shutil.which("cc")
 PROJECT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="chroot(2) needs root")
 needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler (Debian: gcc)")
 
 
@@ -152,7 +151,7 @@ def test_loader_index_names_only_what_is_there(default_root: Path) -> None:
         assert rooted.find(entry.path) is not None, entry
 
 
-@needs_root
+@pytest.mark.root
 @pytest.mark.parametrize("command", [
     "ls -l /", "id", "awk 'BEGIN { print 6 * 7 }'", "find / -xdev -name root -prune -o -name sh -print",
     "tar cf - etc | tar tf -", "echo b; echo a | sort", "grep -c . /etc/passwd", "sed s/a/b/ /etc/hosts", "date +%Y",
@@ -166,7 +165,7 @@ def test_default_root_works_in_a_real_chroot(default_root: Path, command: str) -
     assert done.stdout
 
 
-@needs_root
+@pytest.mark.root
 def test_every_program_of_the_default_root_finds_its_libraries(default_root: Path) -> None:
     programs = dynamic_programs(default_root)
     script = 'for f; do LD_TRACE_LOADED_OBJECTS=1 "$f"; done 2>&1 | grep "not found"'
@@ -190,7 +189,7 @@ def dynamic_programs(root: Path) -> list[str]:
     return found
 
 
-@needs_root
+@pytest.mark.root
 @needs_cc
 def test_library_outside_the_default_directories_is_found_by_the_written_index(tmp_path: Path) -> None:
     """The host finds it by its ld.so.cache; here the chosen cache stands for the host's."""
@@ -217,7 +216,7 @@ def test_library_outside_the_default_directories_is_found_by_the_written_index(t
     assert conf_directories(Rooted(bytes(root))) == [b"/opt/own"]
 
 
-@needs_root
+@pytest.mark.root
 @needs_cc
 def test_program_with_its_libraries_beside_it_starts(tmp_path: Path) -> None:
     app = tmp_path / "app"
@@ -415,9 +414,8 @@ def test_missing_script_interpreter_is_named(tmp_path: Path) -> None:
     assert f"{script}: its #! line asks for /nowhere/python: does not exist" in str(refused(tmp_path / "r", script))
 
 
+@pytest.mark.not_root
 def test_unreadable_program_is_refused(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o111)
@@ -440,9 +438,8 @@ def test_failure_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert not existing or not list(root.iterdir())
 
 
+@pytest.mark.not_root
 def test_read_only_place_is_named(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
     tmp_path.chmod(0o555)
     try:
         assert "permission denied" in str(refused(tmp_path / "root", "sh"))

@@ -214,10 +214,8 @@ def test_unsearchable_directory_gives_eacces_even_for_dots() -> None:
         assert path_trees.as_ordinary_user(codes) == [0, 0] + [errno.EACCES] * 5
 
 
+@pytest.mark.root
 def test_links_of_others_in_sticky_directories_are_guarded_only_at_the_end() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can make another user's link")
-
     def outcomes() -> list[bool]:
         results = []
         for protected in (True, False):
@@ -299,16 +297,13 @@ def compare_with_kernel(seed: int, count: int) -> int:
     return len(compared)
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the real chroot and its bind mounts need root")
-
-
-@needs_root
+@pytest.mark.root
 @pytest.mark.parametrize("seed", range(8))
 def test_random_paths_resolve_as_in_a_real_chroot(seed: int) -> None:
     assert compare_with_kernel(seed, 250) > 100
 
 
-@needs_root
+@pytest.mark.root
 @pytest.mark.fuzz
 @pytest.mark.timeout(1200)
 def test_many_random_paths_resolve_as_in_a_real_chroot() -> None:

@@ -129,6 +129,15 @@ def test_option_means_what_it_means_to_strace(options: list[str], oracle: Oracle
     assert_same(ours, theirs)
 
 
+@pytest.mark.parametrize("inode", ["7", "4711", "23517", "123456", "4026531840"])
+def test_comparison_does_not_depend_on_how_long_the_machine_has_run(inode: str) -> None:
+    """Sockets and pipes are numbered from the boot on."""
+    lines = [f"1 read(3<pipe:[{inode}]>, \"\", 4) = 0", f"1 close(4<UNIX-STREAM:[{inode}->{inode}]>) = 0",
+             f'1 close(5<UNIX-DGRAM:[{inode},"/log"]>) = 0']  # fmt: skip
+    [own] = strace_oracle.processes("\n".join(lines))
+    assert own == ['read(3<pipe:[INODE]>, "", 4) = 0', "close(4<UNIX-STREAM:[INODE]>) = 0", 'close(5<UNIX-DGRAM:[INODE,"/log"]>) = 0']
+
+
 @needs_strace
 def test_padding_in_front_of_results_is_that_of_strace(oracle: Oracle) -> None:
     options = ["--no-follow", "-e", "trace=lseek,chmod,symlink,unlinkat,umask,fallocate"]

@@ -98,6 +98,27 @@ def test_daemon_relays_the_error_of_a_child_over_a_socket(why: Why, folder: Path
     assert " <- " in str(told["process"])
 
 
+def test_words_that_are_read_before_their_write_has_ended_are_followed(why: Why, folder: Path) -> None:
+    """A write that is larger than the pipe ends after the reader's first read, and that is the order in which the calls are seen to end."""
+    directory(folder / "spool", 0o555)
+    (folder / "daemon.py").write_text(
+        "import os, sys\n"
+        "here, there = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    os.close(here)\n"
+        "    try:\n"
+        "        open('/data/spool/job', 'w')\n"
+        "    except OSError as error:\n"
+        "        os.write(there, f'{error.strerror}: {error.filename}'.encode() + b' ' * 500_000)\n"
+        "    os._exit(1)\n"
+        "os.close(there)\n"
+        "sys.exit('daemon: ' + os.read(here, 1000).decode().strip())\n"
+    )
+    told = why([PYTHON, "-IS", "daemon.py"])
+    assert told["message"] == "daemon: Permission denied: /data/spool/job"
+    assert told["guest path"] == "/data/spool/job"
+
+
 def test_child_that_says_nothing_is_followed(why: Why) -> None:
     told = why(["sh", "-c", "sh -c 'cat /data/none; exit 4' 2>/dev/null || exit 5"], status=5)
     assert told["guest path"] == "/data/none"

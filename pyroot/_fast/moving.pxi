@@ -6,6 +6,7 @@
 
 cdef enum:
     MOVE_TAKES = 100000000   # ns in which somebody who moves such things does it again
+    MOVE_WAITS = 2000000000  # ns that a rename may wait for a CPU: one whose guest has not been seen since may be still to come
 
 cdef uint64_t moved_at = 0   # when a guest last began to move a directory or a link, 0 never
 
@@ -13,7 +14,7 @@ cdef inline bint names_move() noexcept nogil:
     global moved_at
     if moved_at == 0:
         return False
-    if pyroot_now() - moved_at < MOVE_TAKES:
+    if pyroot_now() - moved_at < <uint64_t>(MOVE_TAKES if movers == 0 else MOVE_WAITS):
         return True
     moved_at = 0
     gate_moving(False)

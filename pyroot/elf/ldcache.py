@@ -32,14 +32,14 @@ class CacheEntry:
     """One line of the cache: a library name and where it lies.
 
     `flags` is glibc's number for the ABI; `hwcaps` names the glibc-hwcaps directory that the file is in, if any;
-    `legacy` is set for the older kind of capability bits, which newer loaders do not look at.
+    `legacy` are the bits of the older kind of capabilities, whose entries newer loaders pass over.
     """
 
     name: bytes
     path: bytes
     flags: int
     hwcaps: bytes | None = None
-    legacy: bool = False
+    legacy: int = 0
     level: int = 0
 
 
@@ -65,7 +65,7 @@ def _parse(data: bytes) -> Iterator[CacheEntry]:
         hwcaps = None
         if high & ~_HWCAP_LEVEL == _HWCAP_NAMED:
             hwcaps = names[low]
-        legacy = hwcaps is None and bool(low | high)
+        legacy = high << 32 | low if hwcaps is None else 0
         yield CacheEntry(
             _string(data, key), _string(data, value), flags, hwcaps, legacy, high & _HWCAP_LEVEL if hwcaps else 0
         )

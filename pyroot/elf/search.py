@@ -4,9 +4,8 @@ Decides: which file a DT_NEEDED name means. Does not decide in which order files
 ld.so(8), ldd(1), glibc's and musl's documented search order, and the ld.so file itself: its default directories and
 the place of its cache are compiled in, so they are read from there (Debian's multiarch directories, for example).
 
-Left out on purpose: LD_LIBRARY_PATH, LD_PRELOAD and /etc/ld.so.preload (they belong to a run, not to a program); the
-legacy capability directories ("tls", "haswell", ...), which glibc 2.37 dropped; relative and empty RPATH elements,
-whose meaning changes with the working directory. glibc-hwcaps are known for x86_64.
+What depends on the processor is in `processor`. Left out on purpose: LD_LIBRARY_PATH, LD_PRELOAD and /etc/ld.so.preload
+(they belong to a run, not to a program); relative and empty RPATH elements, whose meaning changes with the working directory.
 """
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from pyroot.elf import processor as cpu
 from pyroot.elf.ldcache import CacheEntry, conf_directories, parse_cache
 from pyroot.elf.reader import DF_1_NODEFLIB, EM_386, EM_AARCH64, EM_X86_64, Elf, Identity, identity_of, read_head
 from pyroot.elf.rooted import Rooted
@@ -35,11 +35,6 @@ _CACHE_FLAGS = {(64, EM_X86_64): 0x303, (32, EM_X86_64): 0x803, (32, EM_386): 0x
 _FALLBACK_DIRECTORIES = (b"/lib64", b"/usr/lib64", b"/lib", b"/usr/lib")
 _MUSL_DEFAULT = (b"/lib", b"/usr/local/lib", b"/usr/lib")
 _MUSL_RESERVED = (b"c.", b"pthread.", b"rt.", b"m.", b"dl.", b"util.", b"xnet.")
-_X86_64_LEVELS = (
-    (b"x86-64-v2", {"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"}),
-    (b"x86-64-v3", {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}),
-    (b"x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
-)
 
 
 class BadLibrary(Exception):
@@ -65,22 +60,8 @@ class Found:
     path: bytes
     how: str
     entry: CacheEntry | None = None
-    plain: bytes | None = None  # for a file in glibc-hwcaps: the one for every processor beside it
-
-
-def hwcaps_levels() -> list[bytes]:
-    """List the x86_64 glibc-hwcaps names that this processor can use, best first."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            flags = next((set(line.split()) for line in file if line.startswith("flags")), set())
-    except OSError:
-        return []
-    levels: list[bytes] = []
-    for name, wanted in _X86_64_LEVELS:
-        if not wanted <= flags:
-            break
-        levels.insert(0, name)
-    return levels
+    plain: bytes | None = None  # for a file in a directory for some processors: the one for every processor
+    hwcaps: bytes | None = None  # the glibc-hwcaps directory that it is in
 
 
 def origin_of(path: bytes) -> bytes:
@@ -131,8 +112,8 @@ class Search(ABC):
 class GlibcSearch(Search):
     """The search of glibc's ld.so."""
 
-    def __init__(self, rooted: Rooted, identity: Identity, interpreter: bytes) -> None:
-        """Read the compiled-in facts from the interpreter and the cache that it would use."""
+    def __init__(self, rooted: Rooted, identity: Identity, interpreter: bytes, processor: cpu.Processor | None = None) -> None:
+        """Read the compiled-in facts from the interpreter and the cache that it would use; judge for this processor or another."""
         super().__init__(rooted, identity)
         try:
             image = rooted.read(interpreter)
@@ -142,9 +123,14 @@ class GlibcSearch(Search):
         place = re.search(rb"\0(/[\x21-\x7e]*/ld\.so\.cache)\0", image)
         self.cache_path = place[1] if place else b"/etc/ld.so.cache"
         self.conf_path = self.cache_path[:-len(b".cache")] + b".conf"
-        known = identity.machine == EM_X86_64 and identity.bits == 64 and b"x86-64-v2" in image
-        self.levels = hwcaps_levels() if known else []
-        self._tokens = {b"LIB": _lib_token(self.system_directories), b"PLATFORM": _platform(identity)}
+        judged = image, identity, processor or cpu.this_processor()
+        self.levels = cpu.levels(*judged)
+        capabilities = cpu.capabilities(*judged)
+        # where to look below each directory, and which of these a cache names by bits
+        self.subdirectories = [b"glibc-hwcaps/" + level for level in self.levels] + cpu.combinations([name for name, _bit in capabilities])
+        self._bits = sum({bit for _name, bit in capabilities})
+        self._present: dict[bytes, list[bytes]] = {}
+        self._tokens = {b"LIB": _lib_token(self.system_directories), b"PLATFORM": cpu.platform(*judged)}
         self._cache: dict[bytes, list[CacheEntry]] | None = None
         self._conf: list[bytes] = []
         self._common: dict[tuple[bytes, bool], Found | None] = {}
@@ -174,12 +160,13 @@ class GlibcSearch(Search):
         flags = found.entry.flags if found.entry else _CACHE_FLAGS.get((self.identity.bits, self.identity.machine))
         if found.how not in (CACHE, CONF, DEFAULT) or flags is None:
             return []
-        if found.plain is None:
-            return [CacheEntry(name, found.path, flags)]
-        hwcaps = os.path.basename(os.path.dirname(found.path))
+        plain = found.plain is not None and self._accepts(found.plain)
+        if found.hwcaps is None:
+            # newer caches have no bits for the older kind: the plain one serves every processor
+            return [CacheEntry(name, found.plain if found.plain and plain else found.path, flags)]
         level = found.entry.level if found.entry else 0
-        best = CacheEntry(name, found.path, flags, hwcaps, level=level)
-        return [best, CacheEntry(name, found.plain, flags)] if self._accepts(found.plain) else [best]
+        best = CacheEntry(name, found.path, flags, found.hwcaps, level=level)
+        return [best, CacheEntry(name, found.plain, flags)] if found.plain and plain else [best]
 
     def _everywhere(self, name: bytes, no_default: bool) -> Found | None:
         key = name, no_default
@@ -201,8 +188,16 @@ class GlibcSearch(Search):
         choice = [entry for entry in self._cache.get(name, []) if entry.hwcaps is None or entry.hwcaps in ranks]
         for entry in sorted(choice, key=lambda entry: ranks.get(entry.hwcaps or b"", len(ranks))):
             if self._accepts(entry.path):
-                return Found(entry.path, CACHE, entry, plain_path(entry.path) if entry.hwcaps else None)
+                return Found(entry.path, CACHE, entry, self._plain(entry), entry.hwcaps)
         return None
+
+    def _plain(self, entry: CacheEntry) -> bytes | None:
+        """Give the file for every processor that belongs to a cache line for some."""
+        directory, name = os.path.split(entry.path)
+        if entry.hwcaps:
+            return plain_path(entry.path)
+        below = next((part for part in self.subdirectories if entry.legacy and directory.endswith(b"/" + part)), None)
+        return None if below is None else directory[:-len(below)] + name
 
     def _read_cache(self) -> dict[bytes, list[CacheEntry]]:
         """Read the cache; where there is none, remember the directories of ld.so.conf instead.
@@ -218,7 +213,7 @@ class GlibcSearch(Search):
             return index
         own = _CACHE_FLAGS.get((self.identity.bits, self.identity.machine))
         for entry in entries:
-            if not entry.legacy and own in (None, entry.flags):
+            if not entry.legacy & ~self._bits and own in (None, entry.flags):
                 index.setdefault(entry.name, []).append(entry)
         return index
 
@@ -231,15 +226,20 @@ class GlibcSearch(Search):
     def _in_directories(self, name: bytes, directories: list[bytes] | tuple[bytes, ...], how: str) -> Found | None:
         for directory in directories:
             base = directory.rstrip(b"/")
-            if self.rooted.find(base or b"/") is None:
-                continue
-            for level in self.levels:
-                path = base + b"/glibc-hwcaps/" + level + b"/" + name
+            plain = base + b"/" + name
+            for below in self._below(base):
+                path = base + b"/" + below + b"/" + name
                 if self._accepts(path):
-                    return Found(path, how, plain=plain_path(path))
-            if self._accepts(base + b"/" + name):
-                return Found(base + b"/" + name, how)
+                    return Found(path, how, plain=plain, hwcaps=os.path.basename(below) if below.startswith(b"glibc-hwcaps/") else None)
+            if self._accepts(plain):
+                return Found(plain, how)
         return None
+
+    def _below(self, base: bytes) -> list[bytes]:
+        """List the directories for this processor that a directory has."""
+        if base not in self._present:
+            self._present[base] = [part for part in self.subdirectories if self.rooted.find(base + b"/" + part) is not None]
+        return self._present[base]
 
     def _expand(self, text: bytes, origin: bytes) -> bytes:
         def value(match: re.Match[bytes]) -> bytes:
@@ -338,12 +338,6 @@ def _lib_token(directories: tuple[bytes, ...]) -> bytes:
     """Give what $LIB stands for: it is configured together with the first default directory."""
     first = directories[0]
     return first[1:] if first.startswith(b"/lib") else os.path.basename(first)
-
-
-def _platform(identity: Identity) -> bytes:
-    """Give what $PLATFORM stands for: the kernel's AT_PLATFORM of the machine."""
-    known = {EM_X86_64: b"x86_64", EM_386: b"i686", EM_AARCH64: b"aarch64"}
-    return known.get(identity.machine, os.fsencode(os.uname().machine))
 
 
 def plain_path(path: bytes) -> bytes:

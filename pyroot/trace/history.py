@@ -36,8 +36,8 @@ _OTHERS = (
 class Event:
     """One thing that happened, in the order of `History.events`.
 
-    `kind` is call (a failure, or the success of a search), write, read or exit; `path` the guest path that it is about; `data` what was
-    written or read; `target` what the descriptor stands for; `error` an errno.
+    `kind` is call (a failure, or the success of a search), write, read or exit, or nothing for a write that has not succeeded; `path` the
+    guest path that it is about; `data` what was written or read; `target` what the descriptor stands for; `error` an errno.
     """
 
     kind: str
@@ -101,7 +101,9 @@ class History(Sink):
         if how is None:
             row.entry(call)
             return
-        event = Event("write", self.process_of(call.tid), row.name, data=self._data(call, how, None), target=self._target(call))
+        event = Event("", self.process_of(call.tid), row.name, data=self._data(call, how, None), target=self._target(call))
+        # its place is here: somebody may have read the words, and passed them on, before the writer's call is seen to end
+        self.events.append(event)
         self.pending[call.tid] = event
 
     def begin(self, call: TracedCall) -> None:
@@ -125,13 +127,13 @@ class History(Sink):
             self.events.append(Event("call", process, row.name, words=words))
             return
         if event is not None and not bad:
-            self.events.append(event)
+            event.kind = "write"
             return
         path = self._path(row.path_arguments, call) if row.path_arguments else b""
         if not bad and not path:
             return
-        event = event or Event("call", process, row.name, target=self._target(call) if bad and row.fd_arguments else b"")
-        event.kind, event.path = "call", path or self._guest(event.target)
+        target = event.target if event is not None else self._target(call) if bad and row.fd_arguments else b""
+        event = Event("call", process, row.name, path or self._guest(target), target=target)
         if bad:
             event.error = -call.result
             event.words = f"{row.name}({row.joined(call)})"

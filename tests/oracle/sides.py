@@ -7,6 +7,7 @@ Both run the same program as the same ordinary user with the same groups, rights
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLONE_NEWNS = 0x20000
+CLONE_NEWUSER = 0x10000000
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
@@ -51,9 +53,36 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str | No
 
 
 def private_mounts() -> None:
-    """Enter a mount namespace whose mounts nobody else sees."""
-    checked(libc.unshare(CLONE_NEWNS), "unshare")
+    """Enter a mount namespace whose mounts nobody else sees; an ordinary user has the right to it, and to chroot(2), in a user namespace.
+
+    There the user's own id is the only one with a name, and an execve(2) takes the rights away.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    checked(libc.unshare(CLONE_NEWNS | (CLONE_NEWUSER if uid else 0)), "unshare")
+    if uid:
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(text)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
+
+
+@functools.cache
+def why_no_chroot() -> str:
+    """Say why this user cannot have a real chroot with bind mounts, or nothing."""
+
+    def attempt() -> None:
+        private_mounts()
+        mount("/tmp", "/tmp", None, MS_BIND)
+        os.chroot("/tmp")
+
+    try:
+        subprocess.run(["/"], preexec_fn=attempt, check=False)
+    except subprocess.SubprocessError:
+        return "a real chroot needs root, or a user name space"
+    except OSError:
+        # that program cannot be run, but the way to it was free
+        pass
+    return ""
 
 
 def no_new_privileges() -> None:
