@@ -43,7 +43,7 @@ cdef inline int turn_next(int *status) noexcept nogil:
     # what a tracee has used is of interest to guests that trace, to traces that count, and to nobody else
     tid = turn_wait(status, 0, traces.used if counting else NULL)
     turns.alone -= 1
-    if turns.alone <= 0 and tid > 0:
+    if turns.alone <= 0 and tid > 0 and tracees.count > 1:
         turns_collect(counting)
     return tid
 
@@ -53,7 +53,7 @@ cdef void turns_collect(bint counting) noexcept nogil:
     cdef Turn *grown
     cdef int i, tid
     turns.next = turns.count = 0
-    while tracees.count > turns.count:
+    while True:
         if turns.count == turns.room:
             grown = <Turn *>realloc(turns.queue, (turns.room * 2 + 16) * sizeof(Turn))
             if grown == NULL:
@@ -70,7 +70,6 @@ cdef void turns_collect(bint counting) noexcept nogil:
                 if turns.queue[i].tid == tid:
                     turns.queue[i].tid = 0
         turns.count += 1
-    # nobody else can be ready where there is nobody else; a session inside another pyroot's is served in turn by that one
     turns.alone = 0 if turns.count > 0 else TURNS_ALONE
 
 cdef inline bint turns_served() noexcept nogil:
