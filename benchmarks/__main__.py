@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import os
 import platform
@@ -16,9 +17,10 @@ from typing import Any
 if not __package__:  # started by its path
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from benchmarks import measure, plot, report, root, rows, sides
+from benchmarks import measure, paired, plot, report, root, rows, sides
 
 PYTHON_BASELINE = "python3 -IS"
+PYTHON = "/usr/bin/python3"  # of the workloads
 RESULTS = f"{root.HERE}/results"
 
 
@@ -39,6 +41,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="write all figures to FILE")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables to FILE")
     parser.add_argument("--save", action="store_true", help=f"write both to {RESULTS}, and plots where matplotlib is installed")
+    parser.add_argument("--against", metavar="PYROOT", help="compare with this installed pyroot in the same run, pair by pair")
+    parser.add_argument("--seconds", type=float, default=paired.SECONDS,
+                        help=f"of it at most (default {paired.SECONDS:.0f}); it ends when all is known to {paired.ENOUGH:.0%}%")
+    parser.add_argument("--bound", type=float, metavar="RATIO", help="exit with 1 if the whole interval of a row is above RATIO")
+    parser.add_argument("--save-bounds", metavar="FILE", nargs="?", const="",
+                        help=f"measure nothing; make the bounds of bounds.json from a saved run (default: the last one of {RESULTS})")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bound of bounds.json does not hold")
     return parser.parse_args()
 
@@ -61,7 +69,7 @@ class Session:
         mounted = root.mount_tools(self.root)
         if not mounted:
             root.mount_points(self.root)
-        peers = [] if options.no_peers else [*options.side, *(name for name in sides.USUAL if name not in options.side)]
+        peers = [] if options.no_peers or options.against else [*options.side, *(name for name in sides.USUAL if name not in options.side)]
         if options.proot:
             peers = [f"proot={options.proot}" if peer == "proot" else peer for peer in peers]
         self.sides = sides.all_sides(self.root, mounted, self.pyroot, peers)
@@ -117,20 +125,19 @@ class Session:
         if not wanted or not (self.wants("workloads") or self.wants("memory")):
             return
         self.make({part for row in wanted for part in row.tree.split()})
-        python = "/usr/bin/python3"
         peers = self.sides if self.options.all or self.options.side else self.sides[:2]
         for row in wanted:
-            reason = measure.can_run(self.native, row, python)
+            reason = measure.can_run(self.native, row, PYTHON)
             if reason:
                 self.left_out.append(f"{row.name}: {reason}")
                 continue
             if self.wants("memory"):
                 measure.before_workload(self.native, row)
-                command = self.main.shell(row.command.format(python=python), "/work")
+                command = self.main.shell(row.command.format(python=PYTHON), "/work")
                 self.memory[row.name] = {"pyroot": {"MiB": round(measure.peak_memory(self.main, command), 1)}}
             for turn in range(rounds if self.wants("workloads") else 0):
                 self.progress(f"{row.name} {turn + 1}/{rounds}")
-                measure.measure_workload(peers, self.rng, row, python, *self.tables("workloads"))
+                measure.measure_workload(peers, self.rng, row, PYTHON, *self.tables("workloads"))
 
     def make(self, parts: set[str]) -> None:
         """Make the parts of the work directory that are not there yet."""
@@ -158,6 +165,54 @@ class Session:
                     for side, values in part[row.workload.name].items():
                         table.setdefault(row.name, {}).setdefault(side, []).extend(values)
 
+    def batches(self) -> list[paired.Batch]:
+        """Return all that was asked for, as what two pyroots are compared in."""
+        few = "5" if self.options.quick else "25"
+        found: list[paired.Batch] = []
+        if self.wants("calls"):
+            found += paired.together("calls", self.names(rows.CALLS), "calls", few, "100")
+        if self.wants("starts"):
+            found += paired.together("starts", self.names(rows.STARTS), "exec", few)
+        if self.wants("scaling"):
+            for name in self.names(rows.SCALES):
+                found.append(paired.alone("scaling", name, paired.scale(name)))
+        if self.wants("start-up") and not self.options.row:
+            found.append(paired.alone("start-up", rows.START, paired.start_up(2)))
+        workloads = [row for row in rows.WORKLOADS if self.wants("workloads") and row.name in self.names(rows.WORKLOADS)]
+        traces = [row for row in rows.TRACES if self.wants("traces") and (not self.options.row or row.name in self.options.row)]
+        self.make({part for row in (*workloads, *(trace.workload for trace in traces)) for part in row.tree.split()})
+        for row in workloads:
+            if self.works(row.name, row):
+                found.append(paired.alone("workloads", row.name, paired.workload(self.native, row, PYTHON)))
+        for trace in traces:
+            if self.works(trace.name, trace.workload):
+                found.append(paired.alone("traces", trace.name, paired.trace(self.native, trace)))
+        return found
+
+    def works(self, name: str, row: rows.Workload) -> bool:
+        """Say whether a workload runs natively; what does not is left out and named."""
+        reason = measure.can_run(self.native, row, PYTHON)
+        if reason:
+            self.left_out.append(f"{name}: {reason}")
+        return not reason
+
+    def compare(self) -> tuple[list[paired.Row], dict[str, str]]:
+        """Compare with the other pyroot; return the rows and what there is to say about the run."""
+        pair, load = paired.pair_of(self.main, self.options.against), os.getloadavg()[0]
+        batches = self.batches()
+        paired.run_turns(batches, pair, self.rng, self.options.seconds, self.progress)
+        self.progress("")
+        about = {"this one": f"{pair[0].words[0]}, {pair[0].version}", "the other": f"{pair[1].words[0]}, {pair[1].version}"}
+        return [row for batch in batches for row in batch.rows], about | self.about(load)
+
+    def about(self, load: float) -> dict[str, str]:
+        """Say where and when this was measured."""
+        return {
+            "date": time.strftime("%Y-%m-%d"), "kernel": f"{platform.release()} {platform.machine()}", "processor": processor(),
+            "CPUs": str(os.cpu_count()), "python": platform.python_version(), "load": f"{load:.1f} to {os.getloadavg()[0]:.1f}",
+            "seed": str(self.seed), "user": "ordinary, started by root" if os.geteuid() == 0 else "ordinary",
+        }  # fmt: skip
+
     def progress(self, text: str) -> None:
         """Say on a terminal what is being measured."""
         if sys.stderr.isatty():
@@ -174,11 +229,7 @@ class Session:
         self.work(work_rounds)
         self.trace(work_rounds)
         self.progress("")
-        about = {side.name: side.version for side in self.sides}
-        about |= {"date": time.strftime("%Y-%m-%d"), "kernel": f"{platform.release()} {platform.machine()}", "processor": processor()}
-        about |= {"CPUs": str(os.cpu_count()), "python": platform.python_version()}
-        about |= {"load": f"{load:.1f} to {os.getloadavg()[0]:.1f}", "rounds": f"{rounds}, of workloads {work_rounds}"}
-        about |= {"seed": str(self.seed), "user": "ordinary, started by root" if os.geteuid() == 0 else "ordinary"}
+        about = {side.name: side.version for side in self.sides} | {"rounds": f"{rounds}, of workloads {work_rounds}"} | self.about(load)
         groups = {group: report.summary(self.figures[group], self.ratios[group]) for group in report.GROUPS if group in self.figures}
         if "workloads" in groups and not options.row:
             groups["workloads"][rows.GEOMETRIC_MEAN] = report.geometric_means(groups["workloads"])
@@ -217,10 +268,42 @@ def save(result: dict[str, Any], text: str) -> None:
         print("benchmarks: no plots without matplotlib: pip install 'pyroot[plots]'", file=sys.stderr)
 
 
+def save_bounds(path: str) -> int:
+    """Make bounds.json anew from a saved run; return the exit status."""
+    saved = path or max(glob.glob(f"{RESULTS}/*.json"), default="")
+    try:
+        with open(saved) as file:
+            text = report.bounds_from(json.load(file))
+    except (OSError, ValueError, KeyError) as error:
+        print(f"benchmarks: {saved or RESULTS}: no saved run: {error}\n  hint: python -m benchmarks --all --save", file=sys.stderr)
+        return 2
+    write(report.BOUNDS, text)
+    return 0
+
+
+def compare_and_report(session: Session) -> int:
+    """Compare two pyroots, print and write the comparison; return the exit status."""
+    options = session.options
+    found, about = session.compare()
+    text = paired.markdown(found, about)
+    print(text)
+    for line in session.left_out:
+        print(f"benchmarks: left out: {line}", file=sys.stderr)
+    write(options.json, json.dumps(paired.as_json(found, about), indent=1) + "\n")
+    write(options.markdown, text)
+    wrong = paired.over(found, options.bound) if options.bound is not None else []
+    for line in wrong:
+        print(f"benchmarks: {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
 def measure_and_report(options: argparse.Namespace, base: str) -> int:
     """Measure, print and write what was asked for; return the exit status."""
     try:
-        result = Session(options, base).result()
+        session = Session(options, base)
+        if options.against:
+            return compare_and_report(session)
+        result = session.result()
     except root.SetupError as error:
         print(f"benchmarks: {error}\n  hint: {error.hint}", file=sys.stderr)
         return 2
@@ -246,6 +329,8 @@ def measure_and_report(options: argparse.Namespace, base: str) -> int:
 def main() -> int:
     """Run the benchmarks in a child, whose mounts of the host's directories end with it, and return the exit status."""
     options = arguments()
+    if options.save_bounds is not None:
+        return save_bounds(options.save_bounds)
     base = tempfile.mkdtemp(prefix="pyroot-bench-")
     os.chmod(base, 0o755)
     child = os.fork()

@@ -106,16 +106,20 @@ def measure_workload(
     """Run one round of a workload on all sides; microseconds."""
     series = []
     for side in turns(sides, rng):
-        before_workload(sides[0], workload)
-        command = side.shell(workload.command.format(python=python), "/work")
-        start = time.perf_counter()
         try:
-            run(side, command)
+            series.append((side, {workload.name: workload_time(sides[0], side, workload, python)}))
         except MeasureError:
             series.append((side, {}))
-            continue
-        series.append((side, {workload.name: (time.perf_counter() - start) * 1e6}))
     pair(series, figures, ratios)
+
+
+def workload_time(native: Side, side: Side, workload: Workload, python: str) -> float:
+    """Run a workload once on a side, from the state that it starts from; return microseconds."""
+    before_workload(native, workload)
+    command = side.shell(workload.command.format(python=python), "/work")
+    start = time.perf_counter()
+    run(side, command)
+    return (time.perf_counter() - start) * 1e6
 
 
 def before_workload(native: Side, workload: Workload) -> None:

@@ -7,6 +7,7 @@ absolute microseconds, which hold for this machine at this hour only.
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BOUNDS = f"{HERE}/bounds.json"
+#: By how much a figure may grow until its bound does not hold.
+MORE = 0.1
 #: Groups of figures in the order of the report, their headings, and the side that stands in the first column.
 GROUPS = {
     "calls": ("System calls", "native"),
@@ -120,6 +123,22 @@ def bounds(path: str = BOUNDS) -> list[tuple[str, str, dict[str, Any]]]:
     """Return (group, figure, limits) of every committed bound."""
     with open(path) as file:
         return [(group, name, limits) for group, names in json.load(file).items() for name, limits in names.items()]
+
+
+def bounds_from(result: dict[str, Any], path: str = BOUNDS) -> str:
+    """Return the text of bounds.json with bounds a tenth above the figures of a saved run, for the figures that it names.
+
+    A goal that has been passed becomes the figure.  What the run has not measured keeps its bound.
+    """
+    groups: dict[str, list[str]] = {}
+    for group, name, limits in bounds(path):
+        entry = result["groups"].get(group, {}).get(name, {}).get(limits.get("side", "pyroot"))
+        if entry is not None:
+            value = entry.get("ratio", entry.get("MiB"))
+            limits |= {"goal": min(limits["goal"], round(value, 2)), "bound": math.ceil(round(value * (1 + MORE) * 100, 6)) / 100}
+        groups.setdefault(group, []).append(f"  {json.dumps(name)}: {json.dumps(limits)}")
+    parts = [f" {json.dumps(group)}: {{\n" + ",\n".join(lines) + "\n }" for group, lines in groups.items()]
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def violations(groups: dict[str, Any], path: str = BOUNDS) -> tuple[list[str], list[str]]:

@@ -177,9 +177,18 @@ def traces(native_side: Side, main: Side, calls: str) -> list[Side]:
     program = shutil.which("strace")
     if program is None:
         return []
-    wanted = ("-o", "/dev/null", "-e", f"trace={calls}")
-    theirs = replace(native_side, name="strace", words=(program, "-f", "--seccomp-bpf", *wanted), version=version_of("strace", program))
-    return [theirs, replace(main, words=(main.words[0], "trace", *wanted, *main.words[1:]))]
+    words = (program, "-f", "--seccomp-bpf", *traced(calls))
+    return [replace(native_side, name="strace", words=words, version=version_of("strace", program)), tracing(main, calls)]
+
+
+def traced(calls: str) -> tuple[str, ...]:
+    """Return the options by which both trace."""
+    return ("-o", "/dev/null", "-e", f"trace={calls}")
+
+
+def tracing(side: Side, calls: str) -> Side:
+    """Return a pyroot's side with `pyroot trace`."""
+    return replace(side, words=(side.words[0], "trace", *traced(calls), *side.words[1:]))
 
 
 def version_of(name: str, program: str) -> str:

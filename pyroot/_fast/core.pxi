@@ -333,6 +333,7 @@ cdef class Core:
     cdef void _clear(self) noexcept:
         """Give back what the session held."""
         tracees_clear()
+        turns_clear()
         views_clear()
         gate_end()
         arena_close()

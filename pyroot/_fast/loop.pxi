@@ -313,6 +313,8 @@ cdef void on_stop(int tid, int status) noexcept nogil:
         t.state = T_ORPHAN
         tracees.orphans += 1
         return
+    if turns.given and turn_is_over(t, status):
+        return
     if t.view != W1.v:
         view_use(t.view)
     if t.special:
@@ -403,18 +405,14 @@ cdef void on_gone(int tid, int status) noexcept nogil:
 
 cdef int run_loop() noexcept nogil:
     """Supervise until the last tracee is gone; return 0 or -errno of waitpid."""
-    cdef int status = 0, tid, error
+    cdef int status = 0, tid
     while True:
         if stats.on:
             stats_wait()
-        # what a tracee has used is of interest to guests that trace, to traces that count, and to nobody else
-        tid = <int>c_syscall(SYS_wait4, -1, &status, __WALL, traces.used if traces.first != NULL or tracing.times else NULL)
-        error = errno
+        tid = turn_next(&status)
         if stats.on:
             stats_woken(tid, status)
-        if signals_waiting:
-            if session.bare:
-                return 0
+        if signals_waiting and not session.bare:
             forward_signals()
         if tick_waiting:
             placement_tick()
@@ -423,11 +421,15 @@ cdef int run_loop() noexcept nogil:
                 pyroot_tick(NEAR_TICK)
             if session.tracing and tracing.watched:
                 trace_turn(NULL)
+        if tid == -EINTR:
+            if session.bare and signals_waiting:
+                return 0
+            continue
         if tid < 0:
-            if error == EINTR:
-                continue
-            return 0 if error == ECHILD else -error
+            return 0 if tid == -ECHILD else tid
         if WIFSTOPPED(status):
             on_stop(tid, status)
         else:
             on_gone(tid, status)
+        if session.bare and signals_waiting and turns_served():
+            return 0

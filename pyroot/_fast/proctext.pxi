@@ -188,11 +188,12 @@ cdef int proc_file_of(Tracee *t, Walk *w, ProcFile *f) noexcept nogil:
 # -- texts -----------------------------------------------------------------------------------------------------------------
 
 cdef bint is_stopped(Tracee *t) noexcept nogil:
-    """Say whether a signal has stopped the tracee, also when that stop has not been waited for yet."""
-    cdef int stop = 0
-    if t.listening:
-        return True
-    stop = pyroot_pending_stop(t.tid)
+    """Say whether a signal has stopped the tracee; a stop that has not been dealt with yet tells more than the last one that was."""
+    cdef int stop = turn_of(t.tid) >> 8
+    if stop == 0:
+        stop = pyroot_pending_stop(t.tid)
+    if stop == 0:
+        return t.listening
     return stop >> 8 == PTRACE_EVENT_STOP and ((stop & 255) == SIGSTOP or (stop & 255) == SIGTSTP or (stop & 255) == SIGTTIN
                                                or (stop & 255) == SIGTTOU)
 
