@@ -1,7 +1,7 @@
 """Run the sessions of the table in a real chroot and under pyroot, and print what differs.
 
-``python -m tests.everyday [--root DIR] [--sides real,pyroot] [--show] [ROW|GROUP...]`` as root. Output, status, processes left behind and the
-tree afterwards must be the same. ``--sides real,real`` shows what of a row differs between any two runs: that is for its ``changes``.
+``python -m tests.everyday [--root DIR] [--sides real,pyroot] [--show] [ROW|GROUP...]`` as root. Output, status, processes left
+and the tree afterwards must be the same. ``--sides real,real`` shows what of a row differs between any two runs: that is for its ``changes``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from tests.rootfs_fixtures import Unavailable
 from . import table
 from .compare import differences, lines_of
 from .root import root
-from .world import Outcome, World, why_not
-
 from .row import Row
+from .world import Outcome, World, why_not
 
 SIDES = ("real", "pyroot")
 
@@ -68,7 +67,8 @@ def main(words: list[str]) -> int:
         found, reasons = differences(row, one, other)
         explained += len(reasons)
         word = "differs" if found else "known" if reasons else "same"
-        print(f"{row.name:20} {word:8} status {one.status!s:4} {len(one.tree):5} paths {one.seconds:6.1f} s {other.seconds:6.1f} s", flush=True)
+        figures = f"status {one.status!s:4} {len(one.tree):5} paths {one.seconds:6.1f} s {other.seconds:6.1f} s"
+        print(f"{row.name:20} {word:8} {figures}", flush=True)
         for reason in reasons:
             print(f"    known: {reason}")
         print(*found, sep="\n    --\n", end="\n" if found else "", flush=True)
@@ -76,8 +76,8 @@ def main(words: list[str]) -> int:
             print(*lines_of(row, one), sep="\n", flush=True)
         if found:
             differing.append(row.name)
-    print(f"{len(rows)} programs, {len(differing)} differ{': ' if differing else ''}{' '.join(differing)}, {explained} differences explained, "
-          f"{time.monotonic() - began:.0f} s")
+    print(f"{len(rows)} programs, {len(differing)} differ, {explained} differences explained, {time.monotonic() - began:.0f} s")
+    print(*(f"differs: {name}" for name in differing), sep="\n", end="\n" if differing else "")
     return 1 if differing else 0
 
 

@@ -16,7 +16,9 @@ class Known:
     reason: str
 
 
-KNOWN: tuple[Known, ...] = ()
+KNOWN: tuple[Known, ...] = (
+    Known("jobs", "", "pyroot", "the supervisor is a process of the same user on the same terminal, and ps lists it"),
+)
 
 
 def reason(row: str, real: str, other: str) -> str | None:

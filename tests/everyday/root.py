@@ -26,10 +26,8 @@ HOOKS = (
 LINES = ("apt-get", "indextargets", "--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages", "Origin: Debian")
 
 
-def sources() -> list[str]:
+def debian_lines() -> list[str]:
     """Return the lines of this machine's apt sources that name Debian's own archive."""
-    if shutil.which("mmdebstrap") is None:
-        raise Unavailable("mmdebstrap is not installed (apt-get install mmdebstrap)")
     found = subprocess.run(LINES, capture_output=True, text=True, check=True).stdout.splitlines()
     lines = sorted({line for line in found if line.split()[2].startswith(SUITE)})
     if not lines:
@@ -39,12 +37,15 @@ def sources() -> list[str]:
 
 def make(target: str, packages: list[str]) -> None:
     """Make the root with one mmdebstrap, and give it to the ordinary user."""
+    if shutil.which("mmdebstrap") is None:
+        raise Unavailable("mmdebstrap is not installed (apt-get install mmdebstrap)")
     hooks = [f"--customize-hook={hook}" for hook in HOOKS]
     parent = tempfile.mkdtemp(prefix="mmdebstrap-", dir=os.path.dirname(target))
     os.chmod(parent, 0o755)
     try:
         made = subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", *hooks, SUITE, f"{parent}/root", *sources()],
+            ["mmdebstrap", "--quiet", "--dpkgopt=force-unsafe-io", "--variant=minbase", f"--include={','.join(packages)}", *hooks, SUITE,
+             f"{parent}/root", *debian_lines()],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
         )
         if made.returncode:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 PIDS = (r"\b[1-9]\d{0,6}\b", "<n>")
 TIMES = (r"\b\d{1,2}:\d\d(:\d\d)?([.,]\d+)?\b", "<time>")
-DATES = (r"\b\d{4}[-/.]?\d\d[-/.]?\d\d\b|\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? |\b\d{0,2} ?(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,4}( \d{4})?\b",
-         "<date>")
+MONTHS = "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+DATES = (rf"\b\d{{4}}[-/.]?\d\d[-/.]?\d\d\b|\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? |\b\d{{0,2}} ?{MONTHS} +\d{{1,4}}( \d{{4}})?\b", "<date>")
 SECONDS = (r"\b\d+[.,]\d+(e-\d+)?( ?m?s| sec(onds?)?)?\b", "<seconds>")
 
 
@@ -16,8 +16,8 @@ SECONDS = (r"\b\d+[.,]\d+(e-\d+)?( ?m?s| sec(onds?)?)?\b", "<seconds>")
 class Row:
     """One program and its session.
 
-    ``script`` is run by bash in /work, a binding, after the functions of ``library.sh``; its output, its status and the tree afterwards are
-    compared.  With a ``dialogue`` it runs on a terminal of 80 by 24: each pair is a pattern to wait for and what is then typed.  ``changes``
+    ``script`` is run by bash in /work, a binding, after the functions of ``library.sh``; its output, its status and the tree afterwards
+    are compared.  With a ``dialogue`` it runs on a terminal of 80 by 24: each pair is a pattern to wait for and what is then typed.  ``changes``
     are substitutions (pattern, replacement) made in the output and in small text files before they are compared.  ``unread`` matches
     the paths of files whose contents are not compared, ``unlisted`` those that are not looked at.
     """

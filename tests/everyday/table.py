@@ -9,7 +9,7 @@ from . import rows
 from .row import Row
 
 # what every session has: an editor of the screen for the full-screen ones, and what the functions of library.sh call
-BASE = ("procps", "psmisc", "util-linux", "coreutils", "findutils", "python3", "tmux", "ncurses-base", "ncurses-term", "iproute2", "netcat-openbsd")
+BASE = ("procps", "psmisc", "util-linux", "coreutils", "findutils", "python3", "tmux", "ncurses-base", "ncurses-term", "netcat-openbsd")
 
 
 def groups() -> dict[str, tuple[Row, ...]]:

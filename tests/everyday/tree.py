@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from .row import Row
 
 KINDS = {stat.S_IFDIR: "directory", stat.S_IFLNK: "link", stat.S_IFSOCK: "socket", stat.S_IFIFO: "fifo", stat.S_IFCHR: "removed"}
-SMALL = 1 << 18  # of larger files only a sum is compared
+SMALL = 1 << 18  # of larger files only a sum is compared, and of huge ones, which have holes, the size
+HUGE = 1 << 29
 SCRATCH = r"^/tmp/tmux-65534(/|$)"  # of the terminal that library.sh makes
 
 
 def contents(path: str, row: Row) -> str:
-    """Return the normalised text of a small file, or the sum of its bytes."""
+    """Return the normalised text of a small file, the sum of its bytes, or its size."""
+    size = os.lstat(path).st_size
+    if size > HUGE:
+        return f"{size} bytes"
     with open(path, "rb") as file:
         data = file.read()
     try:

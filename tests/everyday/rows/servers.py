@@ -51,7 +51,9 @@ ErrorLog /work/error.log
 ScriptAlias /cgi/ /work/cgi/
 StartServers 2
 END
-mkdir cgi; printf '#!/bin/sh\necho Content-Type: text/plain; echo; echo "from a child: $(pwd) $REQUEST_METHOD $QUERY_STRING"\n' >cgi/one; chmod +x cgi/one
+mkdir cgi
+printf '#!/bin/sh\necho Content-Type: text/plain; echo; echo "from a child: $(pwd) $REQUEST_METHOD $QUERY_STRING"\n' >cgi/one
+chmod +x cgi/one
 apache2 -f /work/httpd.conf -t 2>&1
 serve 8080 apache2 -f /work/httpd.conf -D FOREGROUND
 use
@@ -92,7 +94,8 @@ redis-check-rdb dump.rdb | tail -n 2
     Row("memcached", "memcached", r"""
 serve 11211 memcached -l 127.0.0.1 -p 11211 -t 4
 printf 'set a 0 0 5\r\nhello\r\nget a\r\nincr n 1\r\nset n 0 0 1\r\n5\r\nincr n 10\r\ndelete a\r\nget a\r\nquit\r\n' | nc 127.0.0.1 11211
-for i in 1 2 3 4 5 6; do (for j in $(seq 50); do printf "set k$i.$j 0 0 2\r\n$i$i\r\n"; done; printf 'quit\r\n') | nc 127.0.0.1 11211 | sort | uniq -c & done
+for i in 1 2 3 4 5 6; do (for j in $(seq 50); do printf "set k$i.$j 0 0 2\r\n$i$i\r\n"; done
+printf 'quit\r\n') | nc 127.0.0.1 11211 | sort | uniq -c & done
 wait $(jobs -p | grep -vx "$server")
 printf 'stats\r\nquit\r\n' | nc 127.0.0.1 11211 | grep -E 'curr_items|threads|cmd_set'
 stop
@@ -167,13 +170,15 @@ dnsmasq --test -C dnsmasq.conf 2>&1
 serve 5353 dnsmasq -k -C dnsmasq.conf
 d() { dig +short +tries=1 -p 5353 @127.0.0.1 "$@"; }
 d host.example; d a.b.wild.example; d text.example TXT; d -x 10.1.2.3; d none.example; dig +tcp +short -p 5353 @127.0.0.1 host.example
-printf '10.1.2.4 new.example\n' >>hosts; kill -HUP "$server"; until_true 10 sh -c 'dig +short -p 5353 @127.0.0.1 new.example | grep 10.1.2.4'; d new.example
+printf '10.1.2.4 new.example\n' >>hosts; kill -HUP "$server"
+until_true 10 sh -c 'dig +short -p 5353 @127.0.0.1 new.example | grep 10.1.2.4'; d new.example
 stop
 """, LOGGED, unread="/work/log"),
     Row("bind", "bind9 bind9-utils bind9-dnsutils", r"""
 mkdir -p dir
 cat >named.conf <<END
-options { directory "/work/dir"; listen-on port 5354 { 127.0.0.1; }; listen-on-v6 { none; }; pid-file "/work/pid"; recursion no; session-keyfile "/work/session.key";
+options { directory "/work/dir"; listen-on port 5354 { 127.0.0.1; }; listen-on-v6 { none; }; pid-file "/work/pid"
+recursion no; session-keyfile "/work/session.key";
  managed-keys-directory "/work/dir"; dnssec-validation no; };
 key "k" { algorithm hmac-sha256; secret "AAAAAAAAAAAAAAAAAAAAAA=="; };
 controls { inet 127.0.0.1 port 9953 allow { 127.0.0.1; } keys { "k"; }; };
@@ -213,12 +218,14 @@ remote-control:
 END
 unbound-checkconf u.conf
 serve 5355 unbound -d -c u.conf
-for i in 1 2 3 4; do dig +short +tries=1 -p 5355 @127.0.0.1 a.example; done; dig +tries=1 -p 5355 @127.0.0.1 b.example | grep status | cut -d, -f2
+for i in 1 2 3 4; do dig +short +tries=1 -p 5355 @127.0.0.1 a.example; done
+dig +tries=1 -p 5355 @127.0.0.1 b.example | grep status | cut -d, -f2
 unbound-control -c /work/u.conf local_data 'c.example. A 10.0.0.8'; dig +short +tries=1 -p 5355 @127.0.0.1 c.example
 unbound-control -c u.conf stop; wait "$server"; echo "ended with $?"
 """, LOGGED, unread="server.log"),
     Row("rsyncd", "rsync", r"""
-mkdir -p module/in; cp -r /etc/apt module/; ln -s apt module/link; printf '[m]\npath=/work/module\nread only=no\nuse chroot=no\nlist=yes\nuid=nobody\ngid=nogroup\n' >r.conf
+mkdir -p module/in; cp -r /etc/apt module/; ln -s apt module/link
+printf '[m]\npath=/work/module\nread only=no\nuse chroot=no\nlist=yes\nuid=nobody\ngid=nogroup\n' >r.conf
 serve 8730 rsync --daemon --no-detach --port 8730 --config=r.conf --log-file=/work/log
 rsync --port=8730 localhost::
 rsync -a --port=8730 localhost::m/ copy/; diff -r module copy && echo same
@@ -247,7 +254,8 @@ no_anon_password=YES
 ftp_username=nobody
 END
 serve 2121 vsftpd /work/v.conf
-lftp -c 'set net:timeout 5; set net:max-retries 1; open -p 2121 127.0.0.1; cls -1; get file -o got; mkdir d; cd d; put got -o put; cls -1 -s; pwd' 2>&1; echo $?
+lftp -c 'set net:timeout 5; set net:max-retries 1; open -p 2121 127.0.0.1; cls -1; get file -o got; mkdir d; cd d; put got -o put; cls -1 -s; pwd' 2>&1
+echo $?
 cmp up/file got; curl -sS ftp://127.0.0.1:2121/file | tail -n 1
 stop
 """, LOGGED, unread="/work/log"),
@@ -273,7 +281,8 @@ printf 'dn: dc=example\nobjectClass: dcObject\nobjectClass: organization\ndc: ex
 for i in $(seq 20); do printf "dn: cn=p$i,dc=example\nobjectClass: person\ncn: p$i\nsn: s\n\n"; done >>ldif
 ldapadd -x -H ldap://127.0.0.1:3890 -D cn=admin,dc=example -w secret -f ldif | grep -c adding
 ldapsearch -LLL -x -H ldapi://%2Fwork%2Fldapi -b dc=example cn=p7
-ldapdelete -x -H ldap://127.0.0.1:3890 -D cn=admin,dc=example -w secret cn=p8,dc=example; ldapsearch -LLL -x -H ldap://127.0.0.1:3890 -b dc=example '(sn=s)' cn | grep -c ^dn
+ldapdelete -x -H ldap://127.0.0.1:3890 -D cn=admin,dc=example -w secret cn=p8,dc=example
+ldapsearch -LLL -x -H ldap://127.0.0.1:3890 -b dc=example '(sn=s)' cn | grep -c ^dn
 stop INT
 slapcat -f s.conf | grep -c ^cn:
 """, LOGGED, unread="mdb|server.log"),
@@ -306,7 +315,8 @@ END
 listening 8080
 squid -f q.conf -z -N 2>&1 | grep -o 'Making.*'
 serve 3128 squid -f q.conf -N
-for i in 1 2 3; do curl -sS -x 127.0.0.1:3128 http://127.0.0.1:8080/; done; curl -sS -x 127.0.0.1:3128 http://127.0.0.1:8080/sub/numbers | sha256sum
+for i in 1 2 3; do curl -sS -x 127.0.0.1:3128 http://127.0.0.1:8080/; done
+curl -sS -x 127.0.0.1:3128 http://127.0.0.1:8080/sub/numbers | sha256sum
 curl -sS -x 127.0.0.1:3128 -o /dev/null -w '%{http_code}\n' http://127.0.0.1:9/
 squid -f q.conf -k check; echo $?
 kill $web; stop
@@ -344,13 +354,16 @@ echo 'show stat' | nc -UN /work/stats | cut -d, -f1,2,18 | grep '^[bf],'
 kill $web; stop
 """, LOGGED, unread="server.log"),
     Row("php-fpm", "php-fpm php-cli nginx-light curl", r"""
-mkdir -p www tmp; echo '<?php echo "php ", 6*7, " ", getcwd(), " ", $_GET["a"] ?? "-", " ", trim(shell_exec("echo child")), "\n"; file_put_contents("/work/written", "x\n", FILE_APPEND|LOCK_EX);' >www/i.php
+mkdir -p www tmp
+echo '<?php echo "php ", 6*7, " ", getcwd(), " ", $_GET["a"] ?? "-", " ", trim(shell_exec("echo child")), "\n"; file_put_contents("/work/written", "x\n", FILE_APPEND|LOCK_EX);' >www/i.php
 printf '[global]\npid=/work/fpm.pid\nerror_log=/work/fpm.log\ndaemonize=no\n[www]\nlisten=/work/fpm.sock\npm=static\npm.max_children=3\n' >fpm.conf
 cat >n.conf <<END
 daemon off; pid /work/nginx.pid; error_log /work/error.log;
 events {}
-http { access_log off; client_body_temp_path /work/tmp/a; proxy_temp_path /work/tmp/b; fastcgi_temp_path /work/tmp/c; uwsgi_temp_path /work/tmp/d; scgi_temp_path /work/tmp/e;
- server { listen 127.0.0.1:8080; root /work/www; location ~ php { include /etc/nginx/fastcgi_params; fastcgi_param SCRIPT_FILENAME /work/www/i.php; fastcgi_pass unix:/work/fpm.sock; } } }
+http { access_log off; client_body_temp_path /work/tmp/a; proxy_temp_path /work/tmp/b; fastcgi_temp_path /work/tmp/c
+uwsgi_temp_path /work/tmp/d; scgi_temp_path /work/tmp/e;
+ server { listen 127.0.0.1:8080; root /work/www; location ~ php { include /etc/nginx/fastcgi_params
+fastcgi_param SCRIPT_FILENAME /work/www/i.php; fastcgi_pass unix:/work/fpm.sock; } } }
 END
 serve /work/fpm.sock php-fpm8.2 -y /work/fpm.conf; fpm=$server
 serve 8080 nginx -e /work/error.log -c /work/n.conf
