@@ -1,7 +1,8 @@
 """Run the sessions of the table in a real chroot and under pyroot, and print what differs.
 
 ``python -m tests.everyday [--root DIR] [--sides real,pyroot] [--show] [ROW|GROUP...]`` as root. Output, status, processes left
-and the tree afterwards must be the same. ``--sides real,real`` shows what of a row differs between any two runs: that is for its ``changes``.
+behind and the tree afterwards must be the same. ``--sides real,real`` shows what of a row differs between any two runs: that is for its
+``changes``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Run other projects' test suites in a real chroot and under pyroot, and print what fails only under pyroot.
 
 ``python -m tests.foreign [--root DIR] [--only real|pyroot] [--results DIR] [--units "NAME..."] [SUITE|TEST...]`` as root: the real side
-needs it.  Both sides run as the same ordinary user with the same bindings.  SUITE is one of those in ``suites``, which are fetched from Debian's
-sources and built once, or ``python``; TEST is a module of Python's tests.  A test case that fails on both sides is the suite's or the
-machine's matter, not ours.
+needs it.  Both sides run as the same ordinary user with the same bindings.  SUITE is one of those in ``suites``, which are fetched from
+Debian's sources and built once, or ``python``; TEST is a module of Python's tests.  A test case that fails on both sides is the suite's or
+the machine's matter, not ours.
 """
 
 from __future__ import annotations

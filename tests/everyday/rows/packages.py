@@ -54,12 +54,16 @@ apt-get -q -s install second 2>&1; mkdir d; (cd d; apt-get -q download first 2>&
 apt-get -q -y install second 2>&1; echo $?; dpkg -l first second | tail -n 2; apt-mark showauto first
 apt-get -q -y autoremove --purge second 2>&1; echo $?
 apt list --installed 2>/dev/null | wc -l
-""", (*BUSY, (r"Fetched .*", "Fetched"), (r"[\d,.]+ [kM]?B/s", ""), (r"\d+ B in", "")), unread="status|deb$|/work/(cache|lists|term.log|history.log)|(Release|Packages)", unlisted=CACHES),
+""", (*BUSY, (r"Fetched .*", "Fetched"), (r"[\d,.]+ [kM]?B/s", ""),
+        (r"\d+ B in", "")), unread="status|deb$|/work/(cache|lists|term.log|history.log)|(Release|Packages)", unlisted=CACHES),
     Row("apt-http", "apt apt-utils dpkg-dev", ARCHIVE + r"""
 (cd archive; apt-ftparchive packages . | gzip >Packages.gz; exec python3 -m http.server -b 127.0.0.1 8080 >/dev/null 2>&1) & web=$!
 listening 8080
 mkdir -p lists/partial cache/partial
-printf 'Dir::Etc::SourceList "/work/sources.list"; Dir::Etc::SourceParts "/nonexistent"; Dir::State::Lists "/work/lists"; Dir::Cache "/work/cache"; Dir::Cache::archives "/work/cache"; APT::Sandbox::User "nobody";' >apt.conf
+cat >apt.conf <<'END'
+Dir::Etc::SourceList "/work/sources.list"; Dir::Etc::SourceParts "/nonexistent"; Dir::State::Lists "/work/lists";
+Dir::Cache "/work/cache"; Dir::Cache::archives "/work/cache"; APT::Sandbox::User "nobody";
+END
 export APT_CONFIG=/work/apt.conf
 echo 'deb [trusted=yes] http://127.0.0.1:8080 ./' >sources.list
 apt-get -q update 2>&1 | grep -v Fetched; apt-get -q download first 2>&1 | grep -v Fetched; dpkg-deb -x first_1.0_all.deb x; find x
@@ -87,10 +91,32 @@ reprepro -b r includedeb c archive/first_1.0_all.deb 2>&1; reprepro -b r list c;
 """, BUSY, unread="/work/r/|deb$"),
     Row("debhelper", "debhelper dpkg-dev fakeroot gcc libc6-dev make", r"""
 mkdir -p p/debian/source; cd p
-printf 'Source: p\nMaintainer: a <a@b.c>\nSection: misc\nPriority: optional\nStandards-Version: 4.6.2\nBuild-Depends: debhelper-compat (= 13)\nRules-Requires-Root: no\n\nPackage: p\nArchitecture: any\nDepends: ${shlibs:Depends}, ${misc:Depends}\nDescription: x\n y\n' >debian/control
+cat >debian/control <<'END'
+Source: p
+Maintainer: a <a@b.c>
+Section: misc
+Priority: optional
+Standards-Version: 4.6.2
+Build-Depends: debhelper-compat (= 13)
+Rules-Requires-Root: no
+
+Package: p
+Architecture: any
+Depends: ${shlibs:Depends}, ${misc:Depends}
+Description: x
+ y
+END
 printf 'p (1.0) unstable; urgency=low\n\n  * x\n\n -- a <a@b.c>  Mon, 01 Jan 2024 00:00:00 +0000\n' >debian/changelog
 printf '#!/usr/bin/make -f\n%%:\n\tdh $@\n' >debian/rules; chmod +x debian/rules; echo 3.0 '(native)' >debian/source/format
-printf 'all: prog\nprog: prog.c\n\t$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $<\ninstall: all\n\tinstall -D prog $(DESTDIR)/usr/bin/prog\nclean:\n\trm -f prog\n' >Makefile
+cat >Makefile <<'END'
+all: prog
+prog: prog.c
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $<
+install: all
+	install -D prog $(DESTDIR)/usr/bin/prog
+clean:
+	rm -f prog
+END
 printf '#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n' >prog.c
 dpkg-buildpackage -us -uc -b 2>&1 | grep -v -E 'warning|^ ' ; cd ..; ls
 dpkg-deb -c p_1.0_amd64.deb | awk '{print $1, $2, $6}'; dpkg-deb -f p_1.0_amd64.deb Depends

@@ -144,10 +144,25 @@ say 'exit'; keys Enter; see finished
 keys C-x C-c
 finish
 cat text
-emacs --batch -Q --eval '(progn (find-file "text") (insert "batch\n") (save-buffer) (message "%s" (shell-command-to-string "wc -l text")))' 2>&1
+emacs --batch -Q --eval '(progn (find-file "text") (insert "batch\n") (save-buffer)
+  (message "%s" (shell-command-to-string "wc -l text")))' 2>&1
 """, BUSY, limit=120, unlisted="/home/user/.emacs.d"),
     Row("mutt", "mutt", r"""
-printf 'From a@b Mon Jan  1 00:00:00 2024\nFrom: a@b\nSubject: first letter\nDate: Mon, 1 Jan 2024 00:00:00 +0000\n\nbody one\n\nFrom c@d Mon Jan  1 00:00:00 2024\nFrom: c@d\nSubject: second\nDate: Mon, 1 Jan 2024 00:00:00 +0000\n\nbody two\n' >box
+cat >box <<'END'
+From a@b Mon Jan  1 00:00:00 2024
+From: a@b
+Subject: first letter
+Date: Mon, 1 Jan 2024 00:00:00 +0000
+
+body one
+
+From c@d Mon Jan  1 00:00:00 2024
+From: c@d
+Subject: second
+Date: Mon, 1 Jan 2024 00:00:00 +0000
+
+body two
+END
 echo 'set folder=/work sendmail="/bin/cat >/work/sent" use_from=no realname=x hostname=here from=me@here' >rc
 screen mutt -F /work/rc -f /work/box
 see second
@@ -316,7 +331,20 @@ finish
 calcurse -D /work/c -q -t
 """, BUSY, unlisted="/work/c/"),
     Row("irssi", "irssi ngircd", r"""
-printf '[Global]\nName = irc.here\nInfo = x\nPorts = 6667\nListen = 127.0.0.1\nMotdPhrase = welcome here\n[Limits]\nMaxConnectionsIP = 0\n[Options]\nIdent = no\nPAM = no\nDNS = no\n' >irc.conf
+cat >irc.conf <<'END'
+[Global]
+Name = irc.here
+Info = x
+Ports = 6667
+Listen = 127.0.0.1
+MotdPhrase = welcome here
+[Limits]
+MaxConnectionsIP = 0
+[Options]
+Ident = no
+PAM = no
+DNS = no
+END
 serve 6667 ngircd -n -f /work/irc.conf
 screen irssi --home=/work/irssi -c 127.0.0.1 -p 6667 -n me
 see 'welcome here'

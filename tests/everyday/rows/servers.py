@@ -127,7 +127,8 @@ s 'echo $USER $HOME; pwd; id; exit 3'; echo $?
 seq 200000 | s 'cat >/work/copied; wc -l </work/copied'
 s -tt 'tty; stty size; echo $SSH_TTY' </dev/null | tr -d '\r'
 scp -q -F ssh_config there:/work/copied back; cmp copied back && echo same
-printf 'mkdir d\nput back d/x\nls -l d\nrename d/x d/y\nls d\n' | sftp -q -F ssh_config -b - there 2>&1 | sed 's/ [A-Z][a-z][a-z] .*:.. / date /'
+printf 'mkdir d\nput back d/x\nls -l d\nrename d/x d/y\nls d\n' >commands
+sftp -q -F ssh_config -b commands there 2>&1 | sed 's/ [A-Z][a-z][a-z] .*:.. / date /'
 rsync -a -e 'ssh -F ssh_config' /etc/apt/ there:/work/rsynced/; ls rsynced
 s -N -L 7000:127.0.0.1:2222 & forward=$!; listening 7000; nc -w 1 127.0.0.1 7000 </dev/null | cut -d- -f1,2; kill $forward; wait $forward
 eval "$(ssh-agent -s -a /work/agent)" >/dev/null; ssh-add -q key; ssh-add -l | cut -d' ' -f1,4-; ssh-agent -k
@@ -149,7 +150,8 @@ until_true 10 sh -c 'dbus-send --session --type=signal / a.b.Signal string:hello
 kill $monitor; wait $monitor; grep -c hello seen >/dev/null && echo heard
 stop
 dbus-run-session -- sh -c 'dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetId | wc -l'
-""", ((r":1\.\d+", ":1.<n>"), (r"time=[\d.]+", "time"), (r"serial=\d+", "serial"), *LOGGED), unread="seen|server.log", unlisted="^/tmp/dbus"),
+""", ((r":1\.\d+", ":1.<n>"), (r"time=[\d.]+", "time"),
+        (r"serial=\d+", "serial"), *LOGGED), unread="seen|server.log", unlisted="^/tmp/dbus"),
     Row("dnsmasq", "dnsmasq-base bind9-dnsutils", r"""
 printf '10.1.2.3 host.example\n' >hosts
 cat >dnsmasq.conf <<END
@@ -254,7 +256,8 @@ no_anon_password=YES
 ftp_username=nobody
 END
 serve 2121 vsftpd /work/v.conf
-lftp -c 'set net:timeout 5; set net:max-retries 1; open -p 2121 127.0.0.1; cls -1; get file -o got; mkdir d; cd d; put got -o put; cls -1 -s; pwd' 2>&1
+lftp -c 'set net:timeout 5; set net:max-retries 1; open -p 2121 127.0.0.1; cls -1; get file -o got; mkdir d; cd d
+  put got -o put; cls -1 -s; pwd' 2>&1
 echo $?
 cmp up/file got; curl -sS ftp://127.0.0.1:2121/file | tail -n 1
 stop
@@ -355,8 +358,18 @@ kill $web; stop
 """, LOGGED, unread="server.log"),
     Row("php-fpm", "php-fpm php-cli nginx-light curl", r"""
 mkdir -p www tmp
-echo '<?php echo "php ", 6*7, " ", getcwd(), " ", $_GET["a"] ?? "-", " ", trim(shell_exec("echo child")), "\n"; file_put_contents("/work/written", "x\n", FILE_APPEND|LOCK_EX);' >www/i.php
-printf '[global]\npid=/work/fpm.pid\nerror_log=/work/fpm.log\ndaemonize=no\n[www]\nlisten=/work/fpm.sock\npm=static\npm.max_children=3\n' >fpm.conf
+echo '<?php echo "php ", 6*7, " ", getcwd(), " ", $_GET["a"] ?? "-", " ", trim(shell_exec("echo child")), "\n";
+  file_put_contents("/work/written", "x\n", FILE_APPEND|LOCK_EX);' >www/i.php
+cat >fpm.conf <<'END'
+[global]
+pid=/work/fpm.pid
+error_log=/work/fpm.log
+daemonize=no
+[www]
+listen=/work/fpm.sock
+pm=static
+pm.max_children=3
+END
 cat >n.conf <<END
 daemon off; pid /work/nginx.pid; error_log /work/error.log;
 events {}
@@ -384,7 +397,12 @@ kill -HUP "$server"; curl -sS http://127.0.0.1:8000/again
 stop
 """, LOGGED, unread="/work/(log|server.log)|pyc"),
     Row("uwsgi", "uwsgi uwsgi-plugin-python3 curl", r"""
-printf 'def application(e, s):\n    s("200 OK", [("Content-Type", "text/plain")])\n    return [b"uwsgi " + e["PATH_INFO"].encode() + b"\\n"]\n' >w.py
+cat >w.py <<'END'
+def application(e, s):
+    s("200 OK", [("Content-Type", "text/plain")])
+    return [b"uwsgi " + e["PATH_INFO"].encode() + b"\
+"]
+END
 serve 8001 uwsgi --plugin python3 --http-socket 127.0.0.1:8001 --wsgi-file w.py --master --processes 2 --die-on-term --pidfile /work/pid
 for i in 1 2 3 4; do curl -sS http://127.0.0.1:8001/$i; done
 stop
@@ -426,7 +444,7 @@ begin retry
 * * F,1h,10m
 END
 exim4 -C /work/exim.conf -bV | head -n 1; exim4 -C /work/exim.conf -bt user@here.example
-printf 'EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<user@here.example>\r\nDATA\r\nSubject: one\r\n\r\nbody\r\n.\r\nQUIT\r\n' | exim4 -C /work/exim.conf -bs
+printf '%s\r\n' 'EHLO x' 'MAIL FROM:<a@b>' 'RCPT TO:<user@here.example>' DATA 'Subject: one' '' body . QUIT | exim4 -C /work/exim.conf -bs
 until_true 5 grep -q body mail/user; grep -E 'Subject|body' mail/user
 """, (*LOGGED, (r"\w{6}-\w{6,11}-\w{2,4}", "<id>")), unread="/work/(log|mail|spool)/"),
     Row("stunnel", "stunnel4 openssl socat", r"""
@@ -491,7 +509,15 @@ default_internal_group = nogroup
 first_valid_uid = 1
 ssl = no
 END
-printf '1 select inbox\r\n2 fetch 1 (flags body[header.fields (subject)])\r\n3 store 1 +flags (\\Seen)\r\n4 create box\r\n5 copy 1 box\r\n6 list "" *\r\n7 logout\r\n' >talk
+cat >talk <<'END'
+1 select inbox\r
+2 fetch 1 (flags body[header.fields (subject)])\r
+3 store 1 +flags (\Seen)\r
+4 create box\r
+5 copy 1 box\r
+6 list "" *\r
+7 logout\r
+END
 MAIL=maildir:/work/Maildir /usr/lib/dovecot/imap <talk 2>&1 | tr -d '\r'; doveadm -c d.conf -o mail=maildir:/work/Maildir mailbox list 2>&1
 """, (*LOGGED, (r"UIDVALIDITY \S+", "")), unread="/work/(log|Maildir/.*)", unlisted="/work/Maildir/.*(cur|uidvalidity)"),
     Row("cupsd", "cups-daemon cups-client", r"""
@@ -510,7 +536,21 @@ Group nogroup
 SystemGroup nogroup
 FileDevice Yes
 END
-printf 'Listen 127.0.0.1:6310\nWebInterface No\nBrowsing No\n<Location />\nOrder allow,deny\nAllow all\n</Location>\n<Policy default>\n<Limit All>\nOrder allow,deny\nAllow all\n</Limit>\n</Policy>\n' >cupsd.conf
+cat >cupsd.conf <<'END'
+Listen 127.0.0.1:6310
+WebInterface No
+Browsing No
+<Location />
+Order allow,deny
+Allow all
+</Location>
+<Policy default>
+<Limit All>
+Order allow,deny
+Allow all
+</Limit>
+</Policy>
+END
 serve 6310 cupsd -f -c /work/cupsd.conf -s /work/cups-files.conf
 export CUPS_SERVER=127.0.0.1:6310
 lpstat -r; lpstat -a; lpstat -H

@@ -133,33 +133,44 @@ cat <&"${COPROC[0]}"; echo x >/dev/shm/y; cat /dev/shm/y; exec 3<>/dev/tcp/127.0
 cat <(echo process) <(echo substitution)
 """, ((r"id: \d+", "id"), (r"0x\w+", "0x"))),
     Row("bash", "bash", r"""
-bash --norc -c 'trap "echo term" TERM; trap "echo exit" EXIT; kill $$; (exit 7); echo $?; set -m; sleep 5 & kill -STOP %1; jobs; kill -CONT %1; kill %1; wait %1; echo $?'
+bash --norc -c 'trap "echo term" TERM; trap "echo exit" EXIT; kill $$; (exit 7); echo $?; set -m
+  sleep 5 & kill -STOP %1; jobs; kill -CONT %1; kill %1; wait %1; echo $?'
 bash -c 'kill -SEGV $$'; echo $?; ulimit -n; (ulimit -n 20; for i in $(seq 3 30); do eval "exec $i</dev/null" || break
 done) 2>&1 | tail -n 1; (cd /tmp && rmdir /work/none; pwd; cd -; pwd -P); mkdir gone; cd gone; rmdir ../gone; pwd
 /bin/pwd; ls; cd ..; pwd; CDPATH=/usr cd bin; echo ${BASH_SOURCE[0]:+x} $- $SHLVL; type ls; hash -r; PATH=/work; ls
 echo $?; /bin/echo *; shopt -s globstar; PATH=/bin; echo /etc/apt/**/; exec -c /usr/bin/env
 """, BUSY),
     Row("jobs", "bash", "PS1='\\$ ' exec bash --norc --noediting -i\n", BUSY, dialogue=(
-        (r"\$ ", "sh -c 'echo sleeping; exec sleep 100'\r"), (r"^sleeping\n", "\x1a"), (r"Stopped.*\n\$ ", "jobs; bg; kill %1; wait %1; echo status $?\r"),
-        (r"status \d+\n(.*\n)*\$ ", "cat >typed\r"), (r"typed\n", "text\r\x04"), (r"\$ ", "tty >/dev/null && stty size; ps -o comm= --sort comm\r"),
-        (r"ps\n(pyroot\n)?\$ ", "sh -c 'trap \"echo got INT; exit 9\" INT; echo ready; while :; do sleep 0.1; done'\r"), (r"^ready\n", "\x03"), (r"\$ ", "exit 4\r"))),
+        (r"\$ ", "sh -c 'echo sleeping; exec sleep 100'\r"), (r"^sleeping\n", "\x1a"),
+        (r"Stopped.*\n\$ ", "jobs; bg; kill %1; wait %1; echo status $?\r"),
+        (r"status \d+\n(.*\n)*\$ ", "cat >typed\r"), (r"typed\n", "text\r\x04"),
+        (r"\$ ", "tty >/dev/null && stty size; ps -o comm= --sort comm\r"),
+        (r"ps\n(pyroot\n)?\$ ", "sh -c 'trap \"echo got INT; exit 9\" INT; echo ready; while :; do sleep 0.1; done'\r"),
+        (r"^ready\n", "\x03"), (r"\$ ", "exit 4\r"))),
     Row("dash", "dash", r"""
-dash -c 'x=1; readonly x; trap "echo bye" 0; f() { return 3; }; f; echo $?; for i in a b; do echo $i; done | while read l; do echo "<$l>"; done; cat <<E
+dash -c 'x=1; readonly x; trap "echo bye" 0; f() { return 3; }; f; echo $?
+for i in a b; do echo $i; done | while read l; do echo "<$l>"; done; cat <<E
 here $x $(pwd)
 E
 command -v dash; umask; times | wc -l; exec 3>o; echo to three >&3; ( exit 5 ) || echo $?; wait; set -C; echo x >o'; echo $?; cat o
 """),
     Row("zsh", "zsh", r"""
-zsh -f -c 'print -l /etc/*(.N) | wc -l; setopt extended_glob; print ${(U):-upper}; a=(3 1 2); print ${(o)a}; zmodload zsh/stat; zstat +size /etc/hostname; autoload -U zmv; touch a.x b.x; zmv "(*).x" "\$1.y"; print *.y; cat =(echo temporary); print ${$(tty):-x}; coproc cat; print -p line; read -p l; print $l; kill %1; exit 3'
+zsh -f -c 'print -l /etc/*(.N) | wc -l; setopt extended_glob; print ${(U):-upper}; a=(3 1 2); print ${(o)a}
+  zmodload zsh/stat; zstat +size /etc/hostname; autoload -U zmv; touch a.x b.x; zmv "(*).x" "\$1.y"; print *.y
+  cat =(echo temporary); print ${$(tty):-x}; coproc cat; print -p line; read -p l; print $l; kill %1; exit 3'
 echo $?
 """, BUSY),
     Row("fish", "fish", r"""
-fish -N -c 'for i in (seq 3); echo $i; end; set -U thing value; echo $thing; string upper abc; echo (pwd) $status; function f; return 4; end; f; echo $status; sh -c "kill -TERM \$fish_pid" & wait'
+fish -N -c 'for i in (seq 3); echo $i; end; set -U thing value; echo $thing; string upper abc; echo (pwd) $status
+  function f; return 4; end; f; echo $status; sh -c "kill -TERM \$fish_pid" & wait'
 echo $?
 """, BUSY, unlisted="/home/user|/tmp/fish"),
     Row("busybox", "busybox", r"""
 busybox ls /etc/apt
-busybox sh -c 'echo $((2+3)) >f; busybox cat f; busybox pwd; busybox find / -maxdepth 1 | busybox sort; busybox ps | busybox grep -c busybox; busybox tar c f | busybox tar t; busybox stat -c %F /bin; busybox readlink -f /bin/sh; busybox df / | busybox wc -l; busybox wget -q http://127.0.0.1:1/; echo $?; busybox mount | busybox wc -l; exec busybox id'
+busybox sh -c 'echo $((2+3)) >f; busybox cat f; busybox pwd; busybox find / -maxdepth 1 | busybox sort
+  busybox ps | busybox grep -c busybox; busybox tar c f | busybox tar t; busybox stat -c %F /bin
+  busybox readlink -f /bin/sh; busybox df / | busybox wc -l; busybox wget -q http://127.0.0.1:1/; echo $?
+  busybox mount | busybox wc -l; exec busybox id'
 echo $?; cp /bin/busybox b; ./b uname; ln -s b uname; ./uname
 """, BUSY, unread="/work/b$"),
     Row("grep", "ripgrep", r"""
@@ -170,7 +181,8 @@ grep -q none d/n; echo $?; grep x d; grep -P '^(\d)\1$' d/n; zgrep 5 <(seq 10 | 
     Row("sed-awk", "sed gawk mawk", r"""
 seq 20 >n; sed -i.bak 's/1/one/w written' n; cat n written | head -n 12; sed -n '$=' n; ln -s n l
 sed -i --follow-symlinks '1d' l; sed -i 1d l; ls -l l | cut -c1
-gawk 'BEGIN { while (("ls /etc/apt" | getline line) > 0) print "got " line; print "out" > "made"; print "x" | "cat >>made"; close("made"); system("exit 3"); print PROCINFO["uid"]; print ENVIRON["HOME"] }'
+gawk 'BEGIN { while (("ls /etc/apt" | getline line) > 0) print "got " line; print "out" > "made";
+  print "x" | "cat >>made"; close("made"); system("exit 3"); print PROCINFO["uid"]; print ENVIRON["HOME"] }'
 gawk -i inplace '{print $0 "!"}' n; tail -n 1 n; mawk '{s += NR} END {print s}' n
 gawk 'BEGIN { s = "/inet/tcp/0/127.0.0.1/9"; print "x" |& s }' 2>&1 | wc -l
 """),
@@ -236,12 +248,18 @@ kill $web; wait $web; curl -sS --unix-socket none http://x/; echo $?; nc -z 127.
 wget -q http://no.such.name/; echo $?
 """, BUSY, unread="/work/m/|/work/d$"),
     Row("strace", "strace ltrace gdb gcc libc6-dev", r"""
-printf '#include <stdio.h>\n#include <unistd.h>\nint twice(int x) { return 2 * x; }\nint main(void) { FILE *f = fopen("/etc/hostname", "r"); char b[50]; fgets(b, 50, f); printf("%%d %%s", twice(21), b); return 0; }\n' >p.c
+cat >p.c <<'END'
+#include <stdio.h>
+#include <unistd.h>
+int twice(int x) { return 2 * x; }
+int main(void) { FILE *f = fopen("/etc/hostname", "r"); char b[50]; fgets(b, 50, f); printf("%d %s", twice(21), b); return 0; }
+END
 gcc -g -o p p.c
 strace -f -e trace=openat,execve -o t sh -c './p; cat none' ; grep -c hostname t; grep -o 'none.*' t
 strace -c -o c ls >/dev/null; grep -c total c
 strace -e inject=openat:error=EPERM:when=3+ cat /etc/hostname 2>&1 | tail -n 1
-gdb -q -batch -ex 'break twice' -ex run -ex bt -ex 'print x' -ex finish -ex 'info inferiors' -ex continue ./p 2>&1 | grep -E '^#|^\$1|Value|exited|42'
+gdb -q -batch -ex 'break twice' -ex run -ex bt -ex 'print x' -ex finish -ex 'info inferiors' -ex continue ./p 2>&1 |
+  grep -E '^#|^\$1|Value|exited|42'
 sleep 100 & pid=$!; strace -p $pid -o att & st=$!; until_true 10 grep -qs -E 'nanosleep|restart' att; kill $pid
 wait $pid $st; grep -c SIGTERM att; gdb -q -batch -ex 'info proc cwd' -ex detach -p $$ 2>&1 | grep -c "cwd = '/work'"
 ltrace -e fopen ./p 2>&1 | grep -o 'fopen([^)]*)'
@@ -252,17 +270,21 @@ tree -a /etc/apt; tree --du -J /etc/alternatives | wc -l; seq 1000 | pv -q | wc 
 dc -e '2 100 ^ p'; echo abc | xxd; xxd -r <<<'0: 6162 630a'; A=b envsubst <<<'$A x'; strings /bin/true | grep -c GNU
 rename -v 's/s/t/' s; ls
 """, BUSY),
-    Row("calculators", "bc", "exec bc -q\n", dialogue=(("", "2^70\r"), ("1180591620717411303424\n", "define f(x) { return x*2; }\r"), (r"}\n", "f(21)\r"), ("^42\n", "1/0\r"), ("zero", "\x04"))),
+    Row("calculators", "bc", "exec bc -q\n", dialogue=(("", "2^70\r"), ("1180591620717411303424\n", "define f(x) { return x*2; }\r"),
+        (r"}\n", "f(21)\r"), ("^42\n", "1/0\r"), ("zero", "\x04"))),
     Row("python-dialogue", "python3", "exec python3 -q\n", ((r"\x1b\[[\d;?]*[a-zA-Z]", ""), *BUSY), dialogue=(
         (r">>> ", "import os, subprocess\r"), (r">>> ", "print(os.getcwd(), subprocess.run(['echo', 'child'], capture_output=True))\r"),
-        (r"stdout.*\n(.*)>>> ", "open('written', 'w').write('x')\r"), (r">>> ", "import pty; pty.spawn(['tty']) and None\r"), (r">>> ", "1/0\r"), (r"Zero.*\n(.*)>>> ", "exit(3)\r")),
+        (r"stdout.*\n(.*)>>> ", "open('written', 'w').write('x')\r"), (r">>> ", "import pty; pty.spawn(['tty']) and None\r"),
+        (r">>> ", "1/0\r"), (r"Zero.*\n(.*)>>> ", "exit(3)\r")),
         unlisted="/home/user/.python_history"),
     Row("script", "bsdutils", r"""
 exec script -q -c 'bash --norc --noediting' typescript
-""", (*BUSY, (r"bash-[\d.]+\$", "$")), dialogue=((r"\$ ", "echo in $((1+1)) script\r"), (r"in 2 script\n.*\$ ", "stty size; exit 6\r")), unread="typescript"),
+""", (*BUSY, (r"bash-[\d.]+\$", "$")), dialogue=((r"\$ ", "echo in $((1+1)) script\r"),
+        (r"in 2 script\n.*\$ ", "stty size; exit 6\r")), unread="typescript"),
     Row("cron", "cron", r"""
 crontab -l 2>&1; echo '* * * * * true' >tab; crontab tab 2>&1; echo $?; run-parts --list /etc/cron.daily | sort
 run-parts --test /etc/cron.daily; mkdir p; printf '#!/bin/sh\necho part $(pwd)\n' >p/one; chmod +x p/one; run-parts p
 """, BUSY),
-    Row("ed", "ed", "seq 5 >f; exec ed -p: f\n", dialogue=(("^10\n:", "3d\r"), (":", "2a\r"), ("2a\n", "new line\r.\r"), (":", "r !echo from a child\r"), (r"\d+\n:", ",p\r"), ("child\n:", "w\r"), (r"\d+\n:", "q\r"))),
+    Row("ed", "ed", "seq 5 >f; exec ed -p: f\n", dialogue=(("^10\n:", "3d\r"), (":", "2a\r"), ("2a\n", "new line\r.\r"),
+        (":", "r !echo from a child\r"), (r"\d+\n:", ",p\r"), ("child\n:", "w\r"), (r"\d+\n:", "q\r"))),
 )
