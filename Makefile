@@ -2,7 +2,7 @@
 
 ARGS ?=
 
-.PHONY: help demo test conditions oracle sanitize fuzz foreign lint bench wheel man clean
+.PHONY: help demo test conditions oracle sanitize fuzz foreign programs lint bench wheel man clean
 
 help:
 	@echo 'make demo     build pyroot, make a small root file system in ./rootfs, run `ls /` in it'
@@ -12,11 +12,12 @@ help:
 	@echo 'make sanitize the tests with a core that ASan and UBSan watch   (ARGS=fuzz: the fuzzers)'
 	@echo 'make fuzz     random input   (ARGS="calls --seconds 600 --seed 1"; names: calls programs programs32 views race all)'
 	@echo "make foreign  Python's own tests in a real chroot and under pyroot   (as root; ARGS=test_os)"
+	@echo 'make programs everyday programs in a Debian root, in a real chroot and under pyroot   (as root; ARGS="vim servers")'
 	@echo 'make lint     the linters and type checks only'
 	@echo 'make bench    the benchmarks   (ARGS=--quick)'
 	@echo 'make wheel    build a wheel into dist/'
 	@echo 'make man      write docs/man/pyroot.1 anew from the option table'
 	@echo 'make clean    remove what the targets above have made'
 
-demo test conditions oracle sanitize fuzz foreign lint bench wheel man clean:
+demo test conditions oracle sanitize fuzz foreign programs lint bench wheel man clean:
 	@bash scripts/dev $@ $(ARGS)

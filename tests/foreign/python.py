@@ -1,20 +1,14 @@
-"""Run Python's own test suite in a real chroot and under pyroot, and print what fails only under pyroot.
+"""Python's own test suite: a module at a time, on a Debian root that has ``python3`` and ``libpython3.11-testsuite``.
 
-``python -m tests.foreign [--root DIR] [--only real|pyroot] [--results DIR] [TEST...]`` as root: the real side needs it.  Both
-sides run as the same ordinary user with the same bindings, on a Debian root that has ``python3`` and ``libpython3.11-testsuite``;
-without ``--root`` mmdebstrap makes one (once; it is kept in the tests' cache).  A test case that fails on both sides is the
-suite's or the machine's matter, not ours.
+Without a given root mmdebstrap makes one (once; it is kept in the tests' cache).
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass, field
 
 from tests import helpers
@@ -160,34 +154,17 @@ def make_root() -> str:
     return root
 
 
-def arguments(words: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.foreign", description=__doc__.partition("\n")[0])
-    parser.add_argument("--root", help="a Debian root with python3 and libpython3.11-testsuite")
-    parser.add_argument("--only", choices=("real", "pyroot"), help="run one side, print what fails there")
-    parser.add_argument("--results", help="keep the logs in this directory")
-    parser.add_argument("tests", nargs="*", default=list(TESTS), metavar="TEST")
-    return parser.parse_args(words)
-
-
-def main(words: list[str]) -> int:
-    """Run the modules on both sides; return 1 when something fails under pyroot alone."""
-    given = arguments(words)
-    if os.geteuid() != 0 and given.only != "pyroot":
-        print("tests.foreign: the real chroot needs root (--only pyroot does not)", file=sys.stderr)
-        return 2
-    root = os.path.abspath(given.root) if given.root else make_root()
+def run_modules(tests: list[str], given_root: str, names: list[str], results: str) -> int:
+    """Run modules of the suite, print what fails under pyroot alone, or on the one side, and return the number of such lines."""
+    root = given_root or make_root()
     if not os.path.exists(f"{root}/etc/hosts"):  # mmdebstrap makes none, and test_socket wants it
         with open(f"{root}/etc/hosts", "w", encoding="ascii") as file:
             file.write("127.0.0.1 localhost\n::1 localhost\n")
-    results = given.results or tempfile.mkdtemp(prefix="pyroot-foreign-")
-    os.makedirs(results, exist_ok=True)
-    names = [given.only] if given.only else ["real", "pyroot"]
     found = 0
-    for test in given.tests:
+    for test in tests:
         outcomes = {name: Side(name, root).run(test, results) for name in names}
-        if given.only:
-            outcome = outcomes[given.only]
+        if len(names) == 1:
+            outcome = outcomes[names[0]]
             lines = [f"{name}: {error}" for name, error in sorted(outcome.cases.items()) if error] + [outcome.text] * bool(outcome.text)
         else:
             lines = compare(test, outcomes["real"], outcomes["pyroot"])
@@ -195,11 +172,6 @@ def main(words: list[str]) -> int:
                            for name, o in outcomes.items())
         print(f"{test}: {counts}", *(f"  {line}" for line in lines), sep="\n", flush=True)
         found += len(lines)
-    print(f"logs: {results}")
-    if not given.root:
+    if not given_root:
         shutil.rmtree(os.path.dirname(root), ignore_errors=True)
-    return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return found
