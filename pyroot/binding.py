@@ -13,7 +13,7 @@ import os
 
 from pyroot.errors import PyrootError, text_of
 from pyroot.glue import Glue
-from pyroot.report import note
+from pyroot.report import note, verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 GLUE_FLAG = 1  # tells the core that a binding is only there to hold others
 
 _MAX_PASSES = 4
+
+# What other tools (docker, podman, bwrap, fstab) take behind a second colon. The first two mean nothing else behind the first one, too.
+_OPTIONS = (b"ro", b"rw", b"z", b"Z", b"U", b"O", b"cached", b"delegated", b"consistent", b"copy", b"nocopy", b"bind", b"rbind",
+            b"private", b"rprivate", b"shared", b"rshared", b"slave", b"rslave", b"exec", b"noexec", b"dev", b"nodev", b"suid",
+            b"nosuid", b"idmap", b"readonly", b"norecurse")  # fmt: skip
 
 
 class Binding:
@@ -53,6 +58,12 @@ def split(text: bytes) -> tuple[bytes, bytes | None, bool]:
     The first colon splits. ``\\:`` is a colon that does not, ``\\!`` an exclamation mark that ends nothing, ``\\\\``
     a backslash; any other backslash stands for itself.
     """
+    parts, follow = _fields(text)
+    return parts[0], b":".join(parts[1:]) if len(parts) > 1 else None, follow
+
+
+def _fields(text: bytes) -> tuple[list[bytes], bool]:
+    """Return what stands between the colons that have no backslash, and whether the guest's last link is followed."""
     parts = [b""]
     index = 0
     follow = True
@@ -61,20 +72,38 @@ def split(text: bytes) -> tuple[bytes, bytes | None, bool]:
         if char == b"\\" and text[index + 1 : index + 2] in (b":", b"!", b"\\"):
             index += 1
             parts[-1] += text[index : index + 1]
-        elif char == b":" and len(parts) == 1:
+        elif char == b":":
             parts.append(b"")
         elif char == b"!" and index == len(text) - 1:
             follow = False
         else:
             parts[-1] += char
         index += 1
-    return parts[0], parts[1] if len(parts) > 1 else None, follow
+    return parts, follow
+
+
+def _refuse_option(text: bytes, what: str) -> None:
+    """Refuse ``HOST:GUEST:ro``: as a place it would be ``GUEST:ro``, which nobody means, and could be written to."""
+    last = _fields(text)[0][1:]
+    words = last[-1].split(b",") if last else []
+    known = _OPTIONS if len(last) > 1 else _OPTIONS[:2]
+    if not words or any(word not in known for word in words):
+        return
+    option = os.fsdecode(last[-1])
+    if b"ro" in words:
+        hint = "the guest may write what you may write: take that right away on the host (chmod a-w), or bind a copy"
+    else:
+        hint = "leave it out: what is bound is the host's own file, with its rights"
+    name = f"\\:{option}" if len(last) > 1 else f"./{option}"
+    raise PyrootError(f"{what}: a binding has no option {option}", f"{hint}; as the end of a guest path it is written {name}")
 
 
 def parse(text: bytes, host_cwd: bytes | None, shown: str = "") -> Binding:
     """Read one binding; relative sides begin at ``host_cwd``. Raises PyrootError when a side is empty."""
     host, guest, follow = split(text)
     what = shown or os.fsdecode(text)
+    if b":" in text:
+        _refuse_option(text, what)
     if not host or guest == b"":
         side = "guest" if host else "host"
         raise PyrootError(f"{what}: the {side} path is empty", "a binding is HOST or HOST:GUEST")
@@ -201,11 +230,21 @@ def _place(core: "Core", binding: Binding, glue: Glue) -> bytes:
         tree = glue.new_tree()
         core.bind(tree, b"/".join(names[: len(names) - missing + 1]), GLUE_FLAG)
         host_below = b"/".join([tree, *names[len(names) - missing + 1 :]])
+    if verbosity() > 0 and not missing:
+        _tell_other_type(binding.host, host_below, guest)
     if missing and glue.owns(host_below):
         glue.add(host_below, os.path.isdir(binding.host))
     core.bind(binding.host, guest)
     note(1, f"{os.fsdecode(binding.host)} is bound at {os.fsdecode(guest)}")
     return guest
+
+
+def _tell_other_type(host: bytes, below: bytes, guest: bytes) -> None:
+    """Say what mount(8) would refuse: a directory over a file, or a file over a directory."""
+    over, under = os.path.isdir(host), os.path.isdir(below)
+    if over != under:
+        kinds = ("a file", "a directory")
+        note(1, f"{os.fsdecode(guest)}: a binding of {kinds[over]} covers {kinds[under]}, which mount(8) would refuse")
 
 
 def _look_up(core: "Core", binding: Binding) -> tuple[bytes, bytes, int]:

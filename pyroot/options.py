@@ -62,7 +62,8 @@ OPTIONS: tuple[Option, ...] = (
         "directory. When the last component of GUEST is a symbolic link the binding appears at its target, unless the "
         "argument ends in !. The order of bindings does not matter, the deepest one decides; of two at the same place "
         "the last one counts. In a name, \\: stands for a colon, \\! for a final exclamation mark, \\\\ for a "
-        "backslash.",
+        "backslash. There are no options behind a second colon (:ro is an error). A file may cover a directory, and "
+        "a directory a file.",
     ),
     Option(
         ("-w", "--pwd", "--cwd"),

@@ -5,6 +5,7 @@ Everything is checked with the readable translator and with the compiled one, wh
 
 import itertools
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -119,6 +120,50 @@ def test_empty_side_is_refused(text: bytes, side: str) -> None:
     with pytest.raises(PyrootError, match=f"the {side} path is empty") as caught:
         binding.parse(text, b"/cwd")
     assert caught.value.exit_code == 125
+
+
+REFUSED = [
+    ("/a:/b:ro", "ro", r"written \\:ro"),
+    ("/a:/b:rw", "rw", "leave it out"),
+    ("/a:/b:ro,Z", "ro,Z", "chmod a-w"),
+    ("/a:/b:z!", "z", "leave it out"),
+    ("/a:/b!:ro", "ro", "chmod a-w"),
+    ("/a:/b:c:rslave", "rslave", "leave it out"),
+    (r"/a\:b:/c:cached", "cached", "leave it out"),
+    ("/a:ro", "ro", r"written \./ro"),
+]
+
+
+@pytest.mark.parametrize(("text", "option", "hint"), REFUSED)
+def test_options_of_other_tools_are_refused(text: str, option: str, hint: str) -> None:
+    with pytest.raises(PyrootError, match=f"-b .*: a binding has no option {option}$") as caught:
+        binding.parse(os.fsencode(text), b"/cwd", f"-b {text}")
+    assert re.search(hint, caught.value.hint)
+
+
+def test_options_of_other_tools_are_refused_wherever_a_binding_is_given(tmp_path: Path) -> None:
+    from pyroot import api, config, options
+    from pyroot.doctor import verb
+
+    text = f"{tmp_path}:/x:ro"
+    for words in ([["-b", text], ["-m", text], [f"--bind={text}"], [f"--mount={text}"], api.command_line(["ls"], binds=[text])[3:]]):
+        with pytest.raises(PyrootError, match="a binding has no option ro"):
+            config.build(options.parse([*words, "true"]))
+    with pytest.raises(PyrootError, match="a binding has no option ro"):
+        verb.main(["-b", text, str(tmp_path)])
+    (tmp_path / "x.bind").write_text(f"{text}  # not to be had\n")
+    with pytest.raises(PyrootError, match="a binding has no option ro"):
+        binding.read_preset(str(tmp_path / "x.bind"), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "guest"),
+    [(rb"/a:/b\:ro", b"/b:ro"), (rb"/a:/b\:ro!", b"/b:ro"), (b"/a:/b:c", b"/b:c"), (b"/a:/b:ro/c", b"/b:ro/c"), (b"/a:/b:", b"/b:"),
+     (b"/a:/ro", b"/ro"), (b"/a:./ro", b"/cwd/ro"), (b"/a:dev", b"/cwd/dev"), (b"/a:/b:ro,c", b"/b:ro,c"), (rb"/a\:ro", b"/a:ro"),
+     (b"/pci-0000:/b:00.0", b"/b:00.0")],
+)  # fmt: skip
+def test_guest_path_may_hold_colons(text: bytes, guest: bytes) -> None:
+    assert binding.parse(text, b"/cwd").guest == guest
 
 
 def test_relative_path_without_working_directory_is_refused() -> None:

@@ -223,7 +223,7 @@ def test_snapshot_to_a_file_and_back(guest_directory: str, run_pyroot: Run) -> N
     assert "sha256digest" not in quick
     failed = run_pyroot(["snapshot", "-o", "/nowhere/list", str(root)])
     assert failed.status == 125
-    assert failed.stderr.startswith("pyroot: /nowhere/list: no such file or directory\n")
+    assert failed.stderr.startswith("pyroot: snapshot: -o /nowhere/list: no such file or directory\n")
     assert sorted(os.listdir(guest_directory)) == ["list", "root"]
 
 

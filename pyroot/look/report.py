@@ -26,6 +26,7 @@ from pyroot.errors import PyrootError
 from pyroot.look import facts
 from pyroot.look.private import Private
 from pyroot.manifest.snapshot import deliver
+from pyroot.outfile import SPELLINGS
 
 USAGE = """\
 usage: pyroot report [OPTION...] [-- [PYROOT-OPTION...] COMMAND...]
@@ -62,7 +63,7 @@ class Ran:
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
     at = argv.index("--") if "--" in argv else len(argv)
-    words = Words("report", argv[:at], flags("json"), {"-o": "output", "--output": "output", "--private": "private", "--calls": "calls"})
+    words = Words("report", argv[:at], flags("json"), SPELLINGS | {"--private": "private", "--calls": "calls"})
     if "help" in words.flags:
         put(USAGE)
         return 0
@@ -87,9 +88,9 @@ def main(argv: list[str]) -> int:
             ran.failed = [hider.call(line) for line in ran.failed]
     sections = collect(ran, parsed, private)
     if "json" in words.flags:
-        deliver([hide(json_text(sections))], words.values.get("output", []))
+        deliver(words, [hide(json_text(sections))])
     else:
-        deliver([hide(text_of_sections(sections))], words.values.get("output", []))
+        deliver(words, [hide(text_of_sections(sections))])
     return 0
 
 

@@ -13,6 +13,7 @@ from pyroot.elf.rooted import Rooted
 from pyroot.manifest.entry import FORMAT
 from pyroot.manifest.snapshot import deliver, one_root, scanned, tell_problems
 from pyroot.manifest.text import as_json
+from pyroot.outfile import SPELLINGS
 
 USAGE = """\
 usage: pyroot checklist [OPTION...] ROOTFS
@@ -27,7 +28,7 @@ pyroot doctor --against FILE ROOTFS then tells what has gone wrong since.
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("checklist", argv, flags("json"), {"-o": "output", "--output": "output"})
+    words = Words("checklist", argv, flags("json"), SPELLINGS)
     if "help" in words.flags:
         put(USAGE)
         return 0
@@ -38,5 +39,5 @@ def main(argv: list[str]) -> int:
     findings = report_as_json(view, examine(view), [])["findings"]
     entries = scanned(root)
     tell_problems(entries)
-    deliver([json_text({"format": FORMAT, "findings": findings, "entries": as_json(entries)})], words.values.get("output", []))
+    deliver(words, [json_text({"format": FORMAT, "findings": findings, "entries": as_json(entries)})])
     return 0

@@ -16,6 +16,7 @@ from pyroot.errors import PyrootError, text_of
 from pyroot.manifest.entry import FORMAT, Entry
 from pyroot.manifest.scan import OTHER_FILE_SYSTEM, scan
 from pyroot.manifest.text import as_json, as_text, read
+from pyroot.outfile import SPELLINGS, Outfile
 
 USAGE = """\
 usage: pyroot snapshot [OPTION...] ROOTFS
@@ -34,7 +35,7 @@ pyroot diff compares. What cannot be read is written down with the reason.
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("snapshot", argv, flags("json") | {"--no-content": "no-content"}, {"-o": "output", "--output": "output"})
+    words = Words("snapshot", argv, flags("json") | {"--no-content": "no-content"}, SPELLINGS)
     if "help" in words.flags:
         put(USAGE)
         return 0
@@ -42,9 +43,9 @@ def main(argv: list[str]) -> int:
     entries = scanned(root, "no-content" not in words.flags)
     tell_problems(entries)
     if "json" in words.flags:
-        deliver([json_text({"format": FORMAT, "entries": as_json(entries)})], words.values.get("output", []))
+        deliver(words, [json_text({"format": FORMAT, "entries": as_json(entries)})])
     else:
-        deliver(as_text(entries), words.values.get("output", []))
+        deliver(words, as_text(entries))
     return 0
 
 
@@ -89,19 +90,10 @@ def entries_of(verb: str, name: str) -> dict[str, Any]:
     return read(data, f"{verb}: {name}")
 
 
-def deliver(parts: Iterable[str], output: list[str]) -> None:
+def deliver(words: Words, parts: Iterable[str]) -> None:
     """Write text to the last of the files named with -o, or to standard output. Raises PyrootError."""
-    if not output or output[-1] == "-":
+    name = words.values.get("output", ["-"])[-1]
+    if name == "-":
         put("".join(parts))
-        return
-    place = os.path.abspath(output[-1])
-    part = f"{place}.{os.getpid()}.part"
-    try:
-        # Beside its place and then moved there: half a file is never taken for a whole one.
-        with open(part, "x", encoding="utf-8", errors="surrogateescape") as file:
-            file.writelines(parts)
-        os.replace(part, place)
-    except OSError as error:
-        if os.path.lexists(part):
-            os.unlink(part)
-        raise PyrootError(f"{output[-1]}: {text_of(error.errno or 0)}", "-o takes the name of a file that can be written") from None
+    else:
+        Outfile(words.verb, name).write(parts)

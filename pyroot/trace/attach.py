@@ -35,7 +35,7 @@ def run(words: Words, config: Config) -> int:
     sources = len(guests) + bool(plain)
     choice.form["several"] = sources > 1
     every = sum(map(len, guests.values())) + len(plain)
-    choice.form["always_pid"] = bool(words.last("output", "")) and (choice.follow or every > 1) and not choice.form["separate"]
+    choice.form["always_pid"] = "output" in words.values and (choice.follow or every > 1) and not choice.form["separate"]
     choice.births_told = not words.counts.get("quiet", 0)
     ends = ends_of(words, choice)
     if guests:

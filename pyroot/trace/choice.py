@@ -14,6 +14,7 @@ from typing import Any
 from pyroot.errors import PyrootError
 from pyroot.trace import select
 from pyroot.trace.decode import Context
+from pyroot.trace.ends import names_command
 from pyroot.trace.options import Words
 from pyroot.trace.output import Format, Output
 from pyroot.trace.session import TraceSink
@@ -147,7 +148,8 @@ def choose(words: Words) -> Choice:
 
 def _format(words: Words) -> Format:
     counts, target = words.counts, words.last("output", "")
-    separate = bool(target) and target[0] not in "|!" and (counts.get("follow", 0) > 1 or "separately" in counts) and "counts" not in counts
+    asked = counts.get("follow", 0) > 1 or "separately" in counts
+    separate = asked and bool(target) and not names_command(target) and "counts" not in counts
     return Format(
         absolute=min(counts.get("absolute", 0), 3), relative="relative" in counts, times="times" in counts,
         pointers="pointers" in counts, columns=number(words, "columns", "-a", 40),

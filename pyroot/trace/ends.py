@@ -1,6 +1,7 @@
 """Where the lines of a trace go: standard error, a file, a command, a file for each process.
 
-Decides: what -o means, and how much is kept back before it is written. Not decided here: the lines (`output`).
+Decides: when -o names a command, and how much is kept back before it is written. Not decided here: the lines (`output`), and what it means
+for a file (`outfile`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyroot import report
 from pyroot.errors import PyrootError, text_of
+from pyroot.outfile import Outfile, write_all
 
 if TYPE_CHECKING:
     from pyroot.trace.summary import Summary
@@ -42,11 +44,15 @@ class Stream:
 
     def write(self, data: bytes) -> None:
         """Write bytes now."""
-        while data:
-            try:
-                data = data[os.write(self.fd, data) :]
-            except OSError as error:
-                raise PyrootError(f"trace: output: {text_of(error.errno or 0)}", "the command went on untraced") from None
+        try:
+            write_all(self.fd, data)
+        except OSError as error:
+            raise PyrootError(f"trace: output: {text_of(error.errno or 0)}", "the command went on untraced") from None
+
+
+def names_command(target: str) -> bool:
+    """Say whether the value of -o is a command, as for strace."""
+    return target[:1] in ("|", "!")
 
 
 class Ends:
@@ -54,21 +60,21 @@ class Ends:
 
     shown = False  # standard error, which has other words between the lines
 
-    def __init__(self, target: str, append: bool, separate: bool) -> None:
-        """Open the target; the empty string is standard error. Raises PyrootError."""
+    def __init__(self, target: Outfile | None, append: bool, separate: bool) -> None:
+        """Open the target; None is standard error. Raises PyrootError."""
         self.target, self.append = target, append
         self._ended = -1  # its other end is open as long as the command of -o runs
         self._files: dict[int, Stream] = {}
         self.main: Stream | None = None
-        if not target:
+        if target is None:
             self.shown = True
             self.main = Stream(os.dup(2), False)
-        elif target[0] in "|!":
-            self.main = Stream(self._start(target[1:]), False)
+        elif names_command(target.name):
+            self.main = Stream(self._start(target), False)
         elif not separate:
-            self.main = Stream(self._open(target), True)
+            self.main = Stream(target.open(append), True)
 
-    def _start(self, command: str) -> int:
+    def _start(self, target: Outfile) -> int:
         """Start the command of -o and give the pipe into it. It is no child of ours: the supervisor waits for all of those."""
         reading, writing = os.pipe()
         self._ended, alive = os.pipe()
@@ -78,20 +84,14 @@ class Ends:
                 if os.fork() == 0:
                     os.dup2(reading, 0)
                     os.set_inheritable(alive, True)
-                    os.execv("/bin/sh", ["sh", "-c", command])
+                    target.enter()
+                    os.execv("/bin/sh", ["sh", "-c", target.name[1:]])
             finally:
                 os._exit(0)
         os.waitpid(middle, 0)
         os.close(reading)
         os.close(alive)
         return writing
-
-    def _open(self, name: str) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if self.append else os.O_TRUNC)
-        try:
-            return os.open(name, flags, 0o666)
-        except OSError as error:
-            raise PyrootError(f"trace: -o {name}: {text_of(error.errno or 0)}", "-o takes a file of the host that you may write") from None
 
     def of(self, tid: int) -> Stream:
         """Give the stream of a process; 0 is what is about none."""
@@ -102,7 +102,8 @@ class Ends:
         return self._files[tid]
 
     def _new(self, tid: int) -> Stream:
-        return Stream(self._open(os.path.abspath(f"{self.target}.{tid}") if tid == 0 else f"{self.target}.{tid}"), True)
+        assert self.target is not None
+        return Stream(self.target.open(self.append, f".{tid}"), True)
 
     def say(self, words: str) -> None:
         """Write a line of pyroot's own."""

@@ -12,6 +12,7 @@ from pyroot import launch
 from pyroot.config import Config
 from pyroot.doctor.words import put
 from pyroot.errors import PyrootError
+from pyroot.outfile import Outfile
 from pyroot.trace.choice import Choice, choose
 from pyroot.trace.ends import Ends
 from pyroot.trace.options import Words, mistyped_root, parse, usage
@@ -49,7 +50,12 @@ def main(argv: list[str]) -> int:
 
 def ends_of(words: Words, choice: Choice) -> Ends:
     """Open what -o names. Raises PyrootError."""
-    return Ends(words.last("output", ""), "append" in words.counts, choice.format().separate)
+    return Ends(outfile_of(words), "append" in words.counts, choice.format().separate)
+
+
+def outfile_of(words: Words) -> Outfile | None:
+    """Give what -o names, None without one. Raises PyrootError."""
+    return Outfile("trace", words.last("output", "")) if "output" in words.values else None
 
 
 def _traced(choice: Choice, words: Words, config: Config) -> int:

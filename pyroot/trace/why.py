@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pyroot import launch, report
+from pyroot.trace.ends import Ends, names_command
 from pyroot.trace.history import Event, History
 
 if TYPE_CHECKING:
     from pyroot.config import Config
+    from pyroot.outfile import Outfile
     from pyroot.trace.options import Words
 
 #: Failures that belong to the ordinary life of programs.
@@ -53,6 +55,9 @@ class Answer:
 
 def run(words: Words, config: Config) -> int:
     """Run the command; say why it failed, if it did, and return its exit status."""
+    from pyroot.trace.verb import outfile_of
+
+    target = outfile_of(words)
     history = History()
     history.follow = True
     config.trace = history
@@ -62,16 +67,19 @@ def run(words: Words, config: Config) -> int:
 
         answer = Search(history).answer(status)
         text = cause.as_json(answer, history, config) if "json" in words.counts else cause.text(answer, history, config)
-        _write(text, words.last("output", ""))
+        _write(text, target, "append" in words.counts)
     return status
 
 
-def _write(text: str, target: str) -> None:
-    if not target:
+def _write(text: str, target: Outfile | None, append: bool) -> None:
+    if target is None:
         report.lines(text)
-        return
-    with open(target, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
+    elif append or names_command(target.name):
+        ends = Ends(target, append, separate=False)
+        ends.of(0).put(text)
+        ends.finish(None)
+    else:
+        target.write([text])
 
 
 def letters(data: bytes) -> str:
