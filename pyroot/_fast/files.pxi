@@ -143,7 +143,7 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         closed = w.bi > 0 and binding_closed(w.v, w.bi)
     # (the proof begins at the binding and does not see that the way down to it is closed)
     result = -EACCES if closed else walk_path(w, path, n, mode)
-    if result == 0 and w.last == LAST_DOTDOT and w.bi >= 0 and w.dfd < 0 and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+    if result == 0 and w.last == LAST_DOTDOT and w.bi >= 0 and w.dfd < 0 and fstatat(AT_FDCWD, walk_text(w), &st, AT_SYMLINK_NOFOLLOW) < 0:
         result = -errno
     if result == -EACCES:
         # perhaps only the way down to a binding or to the start is closed to us: walk from there, as the kernel does

@@ -84,6 +84,9 @@ class Oracle:
             inner = base + DEEP if self.deep else base
             os.makedirs(inner, exist_ok=True)
             materialise(case, inner, self.programs)
+            for mount in case.mounts:
+                sides.mount("oracle", os.path.join(inner, mount.place), "tmpfs", 0, "mode=755")
+                mount.fill(inner)
             lines = sides.SIDES[name](case, inner)
             return lines, snapshot(inner)
         finally:
@@ -171,7 +174,7 @@ def run(oracle: Oracle, seeds: range, operations: int, options: argparse.Namespa
     forgiven: collections.Counter[str] = collections.Counter()
     started = time.monotonic()
     for seed in seeds:
-        case = generate(seed, operations, options.wild, options.nested)
+        case = generate(seed, operations, options.wild, options.nested, options.whole, options.mounts)
         done += len(case.program)
         comparison = oracle.compare(case)
         total += len(comparison)
@@ -209,6 +212,8 @@ def main() -> int:
     parser.add_argument("--deep", action="store_true", help="put the root below a host path of 3,200 bytes")
     parser.add_argument("--wild", action="store_true", help="let guests move and lock away the sources of bindings")
     parser.add_argument("--nested", action="store_true", help="let guests call chroot(2): both sides have CAP_SYS_CHROOT")
+    parser.add_argument("--whole", action="store_true", help="the root is the machine's own: pyroot runs inside, without -r")
+    parser.add_argument("--mounts", action="store_true", help="let the machine have mounts of its own in root and bindings")
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--limit", type=int, default=3, help="differences shown for each seed")
