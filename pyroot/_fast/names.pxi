@@ -78,6 +78,20 @@ cdef int name_stat(Walk *w, c_stat *st) noexcept nogil:
     w.h[w.placelen] = saved
     return result
 
+cdef int64_t parent_mount(Walk *w) noexcept nogil:
+    """Return the number of the machine's mount that the directory of the last name lies in, or -errno."""
+    cdef int64_t number
+    cdef int cut = w.placelen - w.namelen if w.last == LAST_NORM else w.hlen
+    cdef char saved = w.h[cut]
+    w.h[cut] = 0
+    number = mount_id(AT_FDCWD, w.h, 0)
+    w.h[cut] = saved
+    return number
+
+cdef bint mounts_differ() noexcept nogil:
+    """Say whether the names of W1 and W2 lie in different mounts: bindings or the machine's own."""
+    return W1.pbi != W2.pbi or parent_mount(&W1) != parent_mount(&W2)
+
 cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     """Answer for a mount point that is renamed or replaced, and for what leads to one; 0: let the kernel decide."""
     cdef c_stat st, other
@@ -85,6 +99,8 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     cdef int error
     if parent_stat(&W1, &st) < 0 or parent_stat(&W2, &st) < 0:
         return 0
+    if mounts_differ():
+        return -EXDEV
     if W1.isbind:
         olddir = binding_isdir(&W1)
     elif name_stat(&W1, &st) < 0:
@@ -152,7 +168,7 @@ cdef int rename_root(Tracee *t, const pyroot_row *row, bint noreplace) noexcept 
         error = way_error(t, &W2, dir_argument(t, row.dirfd2))
     if error < 0:
         return error
-    if W1.pbi != W2.pbi:
+    if mounts_differ():
         return -EXDEV
     return -EEXIST if noreplace and W1.last == LAST_NORM else -EBUSY
 

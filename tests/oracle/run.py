@@ -15,9 +15,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from . import known, sides
+from . import exhaustive, known, sides
 from .build import guest_programs
 from .case import Case, materialise, snapshot, tree_differences
 from .generate import generate
@@ -168,13 +169,26 @@ def show(case: Case, comparison: Comparison, whole: bool, limit: int) -> None:
     sys.stdout.flush()
 
 
-def run(oracle: Oracle, seeds: range, operations: int, options: argparse.Namespace) -> int:
-    """Compare all seeds and print the totals; return the number of differences."""
-    total = done = 0
+def chosen_cases(options: argparse.Namespace) -> Iterator[Case]:
+    """Return the cases that the options ask for."""
+    if options.exhaustive:
+        yield from exhaustive.cases(options.whole)
+    else:
+        for seed in options.seeds:
+            case = generate(seed, options.ops, options.wild, options.nested, options.whole, options.mounts)
+            if options.program:
+                with open(options.program, encoding="latin-1") as file:
+                    case.program = file.read().splitlines()
+            yield case
+
+
+def run(oracle: Oracle, options: argparse.Namespace) -> int:
+    """Compare all cases and print the totals; return the number of differences."""
+    total = done = seeds = 0
     forgiven: collections.Counter[str] = collections.Counter()
     started = time.monotonic()
-    for seed in seeds:
-        case = generate(seed, operations, options.wild, options.nested, options.whole, options.mounts)
+    for case in chosen_cases(options):
+        seeds += 1
         done += len(case.program)
         comparison = oracle.compare(case)
         total += len(comparison)
@@ -189,8 +203,8 @@ def run(oracle: Oracle, seeds: range, operations: int, options: argparse.Namespa
     for reason, count in forgiven.items():
         print(f"forgiven {count}: {reason}")
     seconds = time.monotonic() - started
-    print(f"seeds {seeds.start}-{seeds.stop - 1}, {seconds:.1f} s, {done / seconds:.0f} operations/s")
-    print(f"seeds {len(seeds)} operations {done} differences {total}")
+    print(f"{seconds:.1f} s, {done / seconds:.0f} operations/s")
+    print(f"seeds {seeds} operations {done} differences {total}")
     return total
 
 
@@ -214,6 +228,8 @@ def main() -> int:
     parser.add_argument("--nested", action="store_true", help="let guests call chroot(2): both sides have CAP_SYS_CHROOT")
     parser.add_argument("--whole", action="store_true", help="the root is the machine's own: pyroot runs inside, without -r")
     parser.add_argument("--mounts", action="store_true", help="let the machine have mounts of its own in root and bindings")
+    parser.add_argument("--exhaustive", action="store_true", help="all sequences of two calls out of forty, instead of seeds")
+    parser.add_argument("--program", default="", help="a file of operations, instead of those of the seed")
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--limit", type=int, default=3, help="differences shown for each seed")
@@ -225,7 +241,7 @@ def main() -> int:
         return 2
     oracle = Oracle(options.other, options.libc, options.disk, options.deep)
     try:
-        return 1 if run(oracle, options.seeds, options.ops, options) else 0
+        return 1 if run(oracle, options) else 0
     finally:
         oracle.close()
 
