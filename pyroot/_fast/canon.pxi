@@ -357,8 +357,8 @@ cdef int walk_removed_scope(Walk *w, const char *p) noexcept nogil:
     p += strspn_slash(p)
     if p[0] == 0:
         return 0
-    if c_faccessat(AT_FDCWD, w.h, X_OK, AT_EACCESS) < 0 and errno == EACCES:
-        return -EACCES
+    if c_faccessat(AT_FDCWD, w.h, X_OK, AT_EACCESS) < 0 and (errno == EACCES or errno == ESRCH):
+        return -errno
     w.last = LAST_DOT
     while p[0] == c'.' and (p[1] == 0 or p[1] == c'/' or (p[1] == c'.' and (p[2] == 0 or p[2] == c'/'))):
         if p[1] == c'.' and w.resolve & RESOLVE_BENEATH:

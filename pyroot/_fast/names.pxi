@@ -39,7 +39,8 @@ cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
         return False
     if old.magic:
         return old.magic_bi >= 0 and old.magic_bi != new.pbi
-    return old.bi != new.pbi
+    # (of a removed directory the binding is known all the same)
+    return walk_binding(old) != new.pbi
 
 cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int r1, r2, error, mode = M_NOFOLLOW if row.final == F_CREATE else path_mode(row, t)
@@ -90,7 +91,12 @@ cdef int64_t parent_mount(Walk *w) noexcept nogil:
 
 cdef bint mounts_differ() noexcept nogil:
     """Say whether the names of W1 and W2 lie in different mounts: bindings or the machine's own."""
-    return W1.pbi != W2.pbi or parent_mount(&W1) != parent_mount(&W2)
+    cdef int64_t one, two
+    if W1.pbi != W2.pbi:
+        return True
+    one = parent_mount(&W1)
+    two = parent_mount(&W2)
+    return one >= 0 and two >= 0 and one != two
 
 cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     """Answer for a mount point that is renamed or replaced, and for what leads to one; 0: let the kernel decide."""
@@ -196,6 +202,10 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
             if (is_host_side(&W2) or leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous
                     or views_touched(&W1) or views_touched(&W2)):
                 how = keep_rename(t, flags & 2 != 0)
+    if W1.valid and W1.last == LAST_ROOT and not W2.valid and r1 == TR_TEXT:
+        # the other one decides: it must not matter whether the root may be searched
+        memcpy(W1.h, b"/", 2)
+        W1.hlen = 1
     return commit_two(t, row, r1, r2, how)
 
 cdef int keep_rename(Tracee *t, bint exchange) noexcept nogil:

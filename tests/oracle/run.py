@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from . import exhaustive, known, sides
 from .build import guest_programs
 from .case import Case, materialise, snapshot, tree_differences
+from .coverage import Coverage
 from .generate import generate
 
 RESULT = re.compile(r"= -(\d+)")
@@ -62,8 +63,10 @@ def by_index(lines: list[str]) -> dict[int, str]:
 class Oracle:
     """A work directory, with a file system of its own for each side."""
 
-    def __init__(self, other: str, libc: str = "", on_disk: bool = False, deep: bool = False) -> None:
+    def __init__(self, other: str, libc: str = "", on_disk: bool = False, deep: bool = False, coverage: str = "") -> None:
         self.other = other
+        self.width = libc if libc == "i386" else ""
+        self.coverage = Coverage(coverage) if coverage else None
         self.programs = guest_programs(libc)
         sides.private_mounts()
         self.directory = tempfile.mkdtemp(prefix="pyroot-oracle-")
@@ -72,7 +75,9 @@ class Oracle:
         self.deep = deep
 
     def close(self) -> None:
-        """Remove the work directory."""
+        """Remove the work directory, keep the counts."""
+        if self.coverage:
+            self.coverage.save()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def one_side(self, case: Case, name: str, number: int) -> tuple[list[str], dict[str, str]]:
@@ -106,6 +111,8 @@ class Oracle:
             result.lines.append((-1, "ended", str(error)))
             return result
         real, other = by_index(real_lines), by_index(other_lines)
+        if self.coverage:
+            self.coverage.add(case, real, self.width)
         for index in sorted(real.keys() | other.keys()):
             one, two = real.get(index, "nothing"), other.get(index, "nothing")
             if one == two:
@@ -230,6 +237,7 @@ def main() -> int:
     parser.add_argument("--mounts", action="store_true", help="let the machine have mounts of its own in root and bindings")
     parser.add_argument("--exhaustive", action="store_true", help="all sequences of two calls out of forty, instead of seeds")
     parser.add_argument("--program", default="", help="a file of operations, instead of those of the seed")
+    parser.add_argument("--coverage", default="", help="add to this file's counts of what was met (see coverage.py)")
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--limit", type=int, default=3, help="differences shown for each seed")
@@ -239,7 +247,7 @@ def main() -> int:
     if obstacle:
         print(f"cannot run: {obstacle}")
         return 2
-    oracle = Oracle(options.other, options.libc, options.disk, options.deep)
+    oracle = Oracle(options.other, options.libc, options.disk, options.deep, options.coverage)
     try:
         return 1 if run(oracle, options) else 0
     finally:
