@@ -90,7 +90,7 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
             return result
     if w.resolve & RESOLVE_NO_XDEV and (bound or leads_off(w, comp, n, AT_SYMLINK_NOFOLLOW)):
         # the slash behind a name to be made is noticed before the name is looked up
-        return -EISDIR if final and comp[n] == c'/' and is_creating(w.mode) else -EXDEV
+        return -EISDIR if final and comp[n] == c'/' and is_creating(w.mode) else walk_barred(w)
     if not bound:
         return 0
     w.isbind = True
@@ -126,7 +126,7 @@ cdef int removed_up(Walk *w) noexcept nogil:
     cdef char text[PATHMAX]
     cdef int n, above, fd, result, prefer = walk_binding(w)
     if w.resolve & RESOLVE_BENEATH:
-        return -EXDEV
+        return walk_barred(w)
     if w.resolve & RESOLVE_IN_ROOT or (w.fs != NULL and w.fs.root != NULL and at_nested_root(w)):
         return 0
     fd = c_open(w.h, O_PATH | O_DIRECTORY | O_CLOEXEC)
@@ -211,12 +211,12 @@ cdef int walk_dots(Walk *w, int n, bint final) noexcept nogil:
             at_start = w.bi >= 0 and w.glen == w.rootlen and w.resolve & RESOLVE_BENEATH
             at_mount = (w.bi >= 0 and w.glen > 0 and w.resolve & RESOLVE_NO_XDEV
                         and (w.glen == w.v.b[w.bi].guestlen or leads_off(w, b"..", 2, 0)))
-            return -EXDEV if at_start or at_mount else 0
+            return walk_barred(w) if at_start or at_mount else 0
         if w.resolve & RESOLVE_NO_XDEV:
             mount = walk_mount(w)
         result = removed_up(w) if w.bi <= -2 else walk_up(w)
         if result == 0 and w.resolve & RESOLVE_NO_XDEV and walk_mount(w) != mount:
-            result = -EXDEV
+            result = walk_barred(w)
     w.pbi = w.bi if w.bi >= 0 else w.gone_bi
     return result
 
@@ -362,7 +362,7 @@ cdef int walk_removed_scope(Walk *w, const char *p) noexcept nogil:
     w.last = LAST_DOT
     while p[0] == c'.' and (p[1] == 0 or p[1] == c'/' or (p[1] == c'.' and (p[2] == 0 or p[2] == c'/'))):
         if p[1] == c'.' and w.resolve & RESOLVE_BENEATH:
-            return -EXDEV
+            return walk_barred(w)
         p += 2 if p[1] == c'.' else 1
         p += strspn_slash(p)
     return 0 if p[0] == 0 else -ENOENT

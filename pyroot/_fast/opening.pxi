@@ -192,6 +192,9 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))
     if outcome == -ESRCH:
         return R_DEAD
+    if how.resolve & RESOLVE_CACHED and (outcome == -ENOTDIR or outcome == -EACCES or outcome == -ENAMETOOLONG):
+        # a walk that may not wait does not find out for certain
+        return answer(t, -EAGAIN)
     if W1.valid and made_on_mount(&W1):
         return answer(t, made_errno(&W1, how.flags))
     if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:

@@ -207,13 +207,13 @@ cdef int walk_up(Walk *w) noexcept nogil:
     cdef int n, fd, result
     if w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         if w.bi >= 0 and w.glen == w.rootlen:
-            return -EXDEV if w.resolve & RESOLVE_BENEATH else 0
+            return walk_barred(w) if w.resolve & RESOLVE_BENEATH else 0
     elif w.fs != NULL and w.fs.root != NULL and at_nested_root(w):
         return 0
     if w.bi < 0 or w.glen == 0:
         return 0
     if w.resolve & RESOLVE_NO_XDEV and w.glen == w.v.b[w.bi].guestlen:
-        return -EXDEV
+        return walk_barred(w)
     n = w.glen - 1
     while n > 0 and w.g[n] != c'/':
         n -= 1

@@ -4,6 +4,10 @@ cdef enum:
     AT_EMPTY_PATH_ = 0x1000
     AT_NO_AUTOMOUNT_ = 0x800
 
+cdef inline int walk_barred(Walk *w) noexcept nogil:
+    """Return what a step gives that a RESOLVE_* flag forbids: with RESOLVE_CACHED the kernel only says that it would have to look again."""
+    return -EAGAIN if w.resolve & RESOLVE_CACHED else -EXDEV
+
 cdef int64_t mount_id(int dfd, const char *text, int flags) noexcept nogil:
     """Return the number of the mount that a file lies in, or -errno."""
     cdef char told[256]
