@@ -45,7 +45,7 @@ cdef int walk_follow(Walk *w, const char *comp, int n, c_stat *parent, c_stat *s
     if text[0] == c'/':
         if w.resolve & RESOLVE_BENEATH:
             return -EXDEV
-        if w.resolve & RESOLVE_NO_XDEV and (not w.root_known or w.bi != root_binding(w)):
+        if w.resolve & RESOLVE_NO_XDEV and (not w.root_known or not on_root_mount(w)):
             # the kernel compares with a root that it has looked up only if something made it (nd_jump_root in fs/namei.c)
             return -EXDEV
         result = walk_prepend(w, text, got)
@@ -75,22 +75,24 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
     cdef Entry *e
     cdef c_stat st
     cdef int result
-    if w.bi < 0 or w.v.n == 1:
-        return 0
-    if w.glen + n + 2 >= BUF:
-        return -ENAMETOOLONG
-    w.g[w.glen] = c'/'
-    memcpy(w.g + w.glen + 1, comp, n)
-    e = view_find(w.v, hash_step(w.gh, comp, n), w.g, w.glen + 1 + n)
-    w.g[w.glen] = 0
-    if e == NULL or e.bind < 0:
-        return 0
-    result = walk_stat(w, b".", 1, &st)
-    if result < 0:
-        return result
-    if w.resolve & RESOLVE_NO_XDEV:
+    cdef bint bound = False
+    if w.bi >= 0 and w.v.n > 1:
+        if w.glen + n + 2 >= BUF:
+            return -ENAMETOOLONG
+        w.g[w.glen] = c'/'
+        memcpy(w.g + w.glen + 1, comp, n)
+        e = view_find(w.v, hash_step(w.gh, comp, n), w.g, w.glen + 1 + n)
+        w.g[w.glen] = 0
+        bound = e != NULL and e.bind >= 0
+    if bound:
+        result = walk_stat(w, b".", 1, &st)
+        if result < 0:
+            return result
+    if w.resolve & RESOLVE_NO_XDEV and (bound or leads_off(w, comp, n, AT_SYMLINK_NOFOLLOW)):
         # the slash behind a name to be made is noticed before the name is looked up
-        return -EISDIR if final and comp[n] == c'/' and is_creating(w.mode) else -EXDEV
+        return -EISDIR if final and comp[n] == c'/' and is_creating(w.mode) else walk_barred(w)
+    if not bound:
+        return 0
     w.isbind = True
     if final and w.mode == M_CREATE:
         return walk_push(w, comp, n)
@@ -124,7 +126,7 @@ cdef int removed_up(Walk *w) noexcept nogil:
     cdef char text[PATHMAX]
     cdef int n, above, fd, result, prefer = walk_binding(w)
     if w.resolve & RESOLVE_BENEATH:
-        return -EXDEV
+        return walk_barred(w)
     if w.resolve & RESOLVE_IN_ROOT or (w.fs != NULL and w.fs.root != NULL and at_nested_root(w)):
         return 0
     fd = c_open(w.h, O_PATH | O_DIRECTORY | O_CLOEXEC)
@@ -139,7 +141,7 @@ cdef int removed_up(Walk *w) noexcept nogil:
     n = <int>c_readlink(link, text, PATHMAX - 1)
     text[n if n > 0 else 0] = 0
     result = walk_to_text(w, link, text, n, prefer) if n > 0 else walk_to_long(w, link, prefer)
-    if result < 0 or (w.bi >= 0 and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0):
+    if result < 0 or (w.bi >= 0 and fstatat(AT_FDCWD, walk_text(w), &st, AT_SYMLINK_NOFOLLOW) == 0):
         c_close(above)
         return result
     # the parent is gone as well, or its name is out of reach: go by the descriptor
@@ -194,6 +196,7 @@ cdef int walk_dots(Walk *w, int n, bint final) noexcept nogil:
     """Handle "." and "..": both need search permission of the directory they are looked up in."""
     cdef c_stat st
     cdef bint at_start, at_mount
+    cdef int64_t mount = 0
     cdef int result = walk_stat(w, b".", 1, &st)
     if result < 0:
         return result
@@ -206,9 +209,14 @@ cdef int walk_dots(Walk *w, int n, bint final) noexcept nogil:
         if final and w.mode == M_CREATE:
             # the kernel takes this step before it sees that nothing can be made here
             at_start = w.bi >= 0 and w.glen == w.rootlen and w.resolve & RESOLVE_BENEATH
-            at_mount = w.bi >= 0 and w.glen > 0 and w.resolve & RESOLVE_NO_XDEV and w.glen == w.v.b[w.bi].guestlen
-            return -EXDEV if at_start or at_mount else 0
+            at_mount = (w.bi >= 0 and w.glen > 0 and w.resolve & RESOLVE_NO_XDEV
+                        and (w.glen == w.v.b[w.bi].guestlen or leads_off(w, b"..", 2, 0)))
+            return walk_barred(w) if at_start or at_mount else 0
+        if w.resolve & RESOLVE_NO_XDEV:
+            mount = walk_mount(w)
         result = removed_up(w) if w.bi <= -2 else walk_up(w)
+        if result == 0 and w.resolve & RESOLVE_NO_XDEV and walk_mount(w) != mount:
+            result = walk_barred(w)
     w.pbi = w.bi if w.bi >= 0 else w.gone_bi
     return result
 
@@ -242,6 +250,8 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
     result = walk_stat(w, comp, n, st)
     if result == -ENOENT and (final or w.mode == M_MISSING):
         return walk_missing(w, comp, n)
+    if result == -ENOENT and w.resolve & RESOLVE_CACHED:
+        return cached_errno(w, comp, n)
     if result == -EACCES and w.mode == M_MISSING:
         # a mount point that we may not look at: take it at its word
         result = walk_missing(w, comp, n)
@@ -259,6 +269,24 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
             return walk_component(w, comp, n, final, parent, st, text)
         return 1 if result == 0 else result
     return walk_push(w, comp, n)
+
+cdef int cached_errno(Walk *w, const char *comp, int n) noexcept nogil:
+    """Return what RESOLVE_CACHED gives for a name that is not there: some file systems remember that, others have to be asked."""
+    cdef open_how how
+    cdef int fd, error, result, keep = w.hlen
+    memset(&how, 0, sizeof(how))
+    how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC
+    how.resolve = RESOLVE_CACHED
+    result = walk_push(w, comp, n)
+    if result < 0:
+        return result
+    fd = <int>c_syscall(NR_openat2, w.dfd, walk_rel(w), &how, sizeof(how))
+    error = errno
+    w.hlen = keep
+    w.h[keep] = 0
+    if fd >= 0:
+        c_close(fd)
+    return -error if fd < 0 else -EAGAIN
 
 cdef int walk_missing(Walk *w, const char *comp, int n) noexcept nogil:
     """End the walk at a name that does not exist; for the front end the rest is appended as it is."""
@@ -329,12 +357,12 @@ cdef int walk_removed_scope(Walk *w, const char *p) noexcept nogil:
     p += strspn_slash(p)
     if p[0] == 0:
         return 0
-    if accessible(AT_FDCWD, w.h, X_OK) < 0 and errno == EACCES:
-        return -EACCES
+    if accessible(AT_FDCWD, w.h, X_OK) < 0 and (errno == EACCES or errno == ESRCH):
+        return -errno
     w.last = LAST_DOT
     while p[0] == c'.' and (p[1] == 0 or p[1] == c'/' or (p[1] == c'.' and (p[2] == 0 or p[2] == c'/'))):
         if p[1] == c'.' and w.resolve & RESOLVE_BENEATH:
-            return -EXDEV
+            return walk_barred(w)
         p += 2 if p[1] == c'.' else 1
         p += strspn_slash(p)
     return 0 if p[0] == 0 else -ENOENT
@@ -354,6 +382,8 @@ cdef int walk_path(Walk *w, const char *path, int n, int mode) noexcept nogil:
     if w.bi >= 0 and w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         memcpy(w.rootg, w.g, w.glen + 1)
         w.rootlen = w.glen
+        if w.resolve & RESOLVE_NO_XDEV:
+            w.root_mount = walk_mount(w)
     if path[0] == c'/':
         if w.resolve & RESOLVE_BENEATH:
             return -EXDEV

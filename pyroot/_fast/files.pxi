@@ -149,8 +149,10 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         closed = w.bi > 0 and binding_closed(w.v, w.bi)
     # (the proof begins at the binding and does not see that the way down to it is closed)
     result = -EACCES if closed else walk_path(w, path, n, mode)
-    if result == 0 and w.last == LAST_DOTDOT and w.bi >= 0 and w.dfd < 0 and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
-        result = -errno
+    if result == 0 and (w.last == LAST_DOTDOT or (w.last == LAST_ROOT and w.resolve & RESOLVE_IN_ROOT)) and w.bi >= 0 and w.dfd < 0:
+        # nothing was looked up to get there, but the kernel is to be given a way from above
+        if fstatat(AT_FDCWD, walk_text(w), &st, AT_SYMLINK_NOFOLLOW) < 0:
+            result = -errno
     if result == -EACCES:
         # perhaps only the way down to a binding or to the start is closed to us: walk from there, as the kernel does
         result = anchored_walk(w, t, dirfd, path, n, mode)
@@ -329,7 +331,7 @@ cdef int removable(Walk *w) noexcept nogil:
     cdef int error = parent_writable(w)
     if error < 0 or parent_stat(w, &parent) < 0 or not parent.st_mode & S_ISVTX or c_geteuid() == 0:
         return error
-    if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
+    if name_stat(w, &st) == 0:
         owner = st.st_uid
     return -EPERM if owner != c_geteuid() and parent.st_uid != c_geteuid() else 0
 

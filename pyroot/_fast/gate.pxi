@@ -136,13 +136,13 @@ cdef void gate_tops(View *v) noexcept nogil:
     """Tell which directories and files are tops of mounts, or nothing if they are many."""
     cdef c_stat st
     cdef int i
-    for i in range(1, v.n if v.n <= GATE_BOUND else 1):
+    for i in range(v.n if v.n <= GATE_BOUND else 0):
         if c_fstat(v.b[i].fd, &st) < 0:
             return
-        gate.top[i - 1].dev = st.st_dev
-        gate.top[i - 1].ino = st.st_ino
+        gate.top[i].dev = st.st_dev
+        gate.top[i].ino = st.st_ino
     if v.n <= GATE_BOUND:
-        gate.tops_told = v.n - 1
+        gate.tops_told = v.n
 
 cdef bint is_alone(View *v, int i) noexcept nogil:
     """Say whether no other binding shows anything of a binding's host side."""

@@ -290,7 +290,7 @@ cdef extern from "tables.h" nogil:
         NR_execve, NR_execveat, NR_creat, NR_getcwd, NR_link, NR_linkat, NR_rename, NR_renameat2, NR_mount, NR_chroot, NR_umount2
         NR_quotactl, NR_bind, NR_connect, NR_clone, NR_clone3, NR_fork, NR_vfork, NR_sendmmsg, NR_recvmmsg, NR_sendto, NR_openat
         NR_readlink, NR_readlinkat, NR_mkdir, NR_rmdir, NR_unlink, NR_unlinkat, NR_openat2, NR_mknod, NR_mknodat, NR_symlink, NR_symlinkat
-        NR_seccomp, NR_accept, NR_accept4, NR_epoll_create1
+        NR_seccomp, NR_accept, NR_accept4, NR_epoll_create1, NR_statx
         NR_getsockname, NR_getpeername, NR_recvfrom, NR_statfs, NR_open_tree, NR_recvmsg
         NR_i386_fork, NR_i386_vfork, NR_i386_clone, NR_i386_bind, NR_i386_connect, NR_i386_accept4, NR_i386_sendto, NR_i386_sendmsg
         NR_i386_sendmmsg, NR_i386_socketcall

@@ -89,7 +89,7 @@ cdef int walk_magic_end(Walk *w, const char *comp, int n, char *text, int textle
 cdef int walk_anchor(Walk *w, const char *link, int result) noexcept nogil:
     """Hold the directory that a magic link led to, if the walk goes by descriptors or its path is closed to us."""
     cdef c_stat st
-    if result == 0 and not w.anchored and w.bi >= 0 and fstatat(AT_FDCWD, w.h, &st, 0) < 0 and errno == EACCES:
+    if result == 0 and not w.anchored and w.bi >= 0 and fstatat(AT_FDCWD, walk_text(w), &st, 0) < 0 and errno == EACCES:
         w.anchored = True
     if result == 0 and w.anchored and w.dfd < 0 and w.bi >= 0:
         w.dfd = c_open(link, O_PATH | O_DIRECTORY | O_CLOEXEC)
@@ -119,13 +119,18 @@ cdef int walk_to_exe(Walk *w, Exe *exe, bint same_view) noexcept nogil:
 cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *text, int textlen, bint more) noexcept nogil:
     cdef char link[48]
     cdef Tracee *t = guest_of(w.v, pid)
-    if w.resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS):
+    if w.resolve & RESOLVE_CACHED:
+        # (the kernel cannot make the jump without waiting)
+        return -EAGAIN
+    if w.resolve & RESOLVE_NO_MAGICLINKS:
         return -ELOOP
     if w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         return -EXDEV
     if t == NULL:
         # a process outside: its links lead anywhere
         return -EACCES
+    if w.resolve & RESOLVE_NO_XDEV and leads_off(w, comp, n, 0):
+        return -EXDEV
     if kind == MAGIC_FILE:
         return walk_magic_file(w, t, comp, n, text, textlen, more)
     w.last = LAST_DOT

@@ -2,13 +2,23 @@
 
 cdef uint64_t CLONE_VM_ = 0x100, CLONE_FS_ = 0x200, CLONE_THREAD_ = 0x10000, CLONE_NEWNS_ = 0x20000, CLONE_UNTRACED_ = 0x800000
 cdef uint64_t CLONE_PARENT_ = 0x8000, CLONE_PTRACE_ = 0x2000
-cdef uint64_t CLONE_NEWUSER_ = 0x10000000, CLONE_VFORK_ = 0x4000
+cdef uint64_t CLONE_NEWUSER_ = 0x10000000, CLONE_VFORK_ = 0x4000, CLONE_SIGHAND_ = 0x800, CLONE_NEWPID_ = 0x20000000
 cdef uint64_t UNSHARE_KNOWN = 0x7e070f80     # what unshare(2) knows
+
+cdef int clone_refused(uint64_t flags) noexcept nogil:
+    """Return what a namespace of mounts or users gives: flags that contradict each other come first (copy_process in kernel/fork.c)."""
+    if flags & CLONE_FS_:
+        return -EINVAL
+    if flags & CLONE_THREAD_ and (not flags & CLONE_SIGHAND_ or flags & (CLONE_NEWUSER_ | CLONE_NEWPID_)):
+        return -EINVAL
+    if flags & CLONE_SIGHAND_ and not flags & CLONE_VM_:
+        return -EINVAL
+    return -EPERM
 
 cdef int on_clone(Tracee *t, const pyroot_row *row) noexcept nogil:
     """The filter stops only what asks for a namespace of its own or for a child without a tracer."""
     if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
-        return answer(t, -EPERM)
+        return answer(t, clone_refused(t.args[0]))
     memcpy(t.saved, t.full, sizeof(t.full))
     t.exit_action = X_CLONE
     return R_EXIT if reg_set_arg(t, 0, t.args[0] & ~CLONE_UNTRACED_) == 0 else R_DEAD
@@ -24,7 +34,7 @@ cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
     if mem_read(t.tid, t.args[0], &flags, 8) < 0:
         return fault_argument(t, 0)
     if flags & (CLONE_NEWNS_ | CLONE_NEWUSER_):
-        return answer(t, -EPERM)
+        return answer(t, clone_refused(flags))
     t.clone_flags = flags & ~CLONE_UNTRACED_
     if not flags & CLONE_UNTRACED_:
         return R_CONT

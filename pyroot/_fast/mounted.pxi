@@ -33,7 +33,8 @@ cdef int mount_place(Tracee *t, int dirfd, bint *top) noexcept nogil:
             snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, dirfd)
         n = c_readlink(link, text, PATHMAX - 1)
         bi = view_from_host(W1.v, text, <int>n, fd_binding(W1.v, t, dirfd), W1.g, &W1.glen) if n > 0 and text[0] == c'/' else -1
-    top[0] = bi > 0 and (W1.magic_glen if W1.magic else W1.glen) == W1.v.b[bi].guestlen and not W1.v.b[bi].flags & BIND_GLUE
+    # (a guest's root is the top of a mount, wherever it lies)
+    top[0] = bi >= 0 and (W1.magic_glen if W1.magic else W1.glen) == W1.v.b[bi].guestlen and not W1.v.b[bi].flags & BIND_GLUE
     return bi
 
 cdef void mount_asks(Tracee *t, int outcome, int path, int arg, uint64_t without) noexcept nogil:
@@ -46,7 +47,7 @@ cdef void mount_asks(Tracee *t, int outcome, int path, int arg, uint64_t without
 
 cdef void statx_expect(Tracee *t, int dirfd, int outcome, bint asks) noexcept nogil:
     cdef bint top = False
-    cdef bint by_fd = outcome == TR_PASS and t.args[2] & AT_EMPTY_PATH and path_buffer[0] == 0 and W1.v.n > 1
+    cdef bint by_fd = outcome == TR_PASS and t.args[2] & AT_EMPTY_PATH and path_buffer[0] == 0
     cdef int bi = mount_place(t, dirfd, &top) if W1.valid or by_fd else -1
     if bi < 0 or not (top or asks):
         return

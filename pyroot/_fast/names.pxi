@@ -39,7 +39,8 @@ cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
         return False
     if old.magic:
         return old.magic_bi >= 0 and old.magic_bi != new.pbi
-    return old.bi != new.pbi
+    # (of a removed directory the binding is known all the same)
+    return walk_binding(old) != new.pbi
 
 cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int r1, r2, error, mode = M_NOFOLLOW if row.final == F_CREATE else path_mode(row, t)
@@ -78,6 +79,25 @@ cdef int name_stat(Walk *w, c_stat *st) noexcept nogil:
     w.h[w.placelen] = saved
     return result
 
+cdef int64_t parent_mount(Walk *w) noexcept nogil:
+    """Return the number of the machine's mount that the directory of the last name lies in, or -errno."""
+    cdef int64_t number
+    cdef int cut = w.placelen - w.namelen if w.last == LAST_NORM else w.hlen
+    cdef char saved = w.h[cut]
+    w.h[cut] = 0
+    number = mount_id(AT_FDCWD, w.h, 0)
+    w.h[cut] = saved
+    return number
+
+cdef bint mounts_differ() noexcept nogil:
+    """Say whether the names of W1 and W2 lie in different mounts: bindings or the machine's own."""
+    cdef int64_t one, two
+    if W1.pbi != W2.pbi:
+        return True
+    one = parent_mount(&W1)
+    two = parent_mount(&W2)
+    return one >= 0 and two >= 0 and one != two
+
 cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     """Answer for a mount point that is renamed or replaced, and for what leads to one; 0: let the kernel decide."""
     cdef c_stat st, other
@@ -85,6 +105,8 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     cdef int error
     if parent_stat(&W1, &st) < 0 or parent_stat(&W2, &st) < 0:
         return 0
+    if mounts_differ():
+        return -EXDEV
     if W1.isbind:
         olddir = binding_isdir(&W1)
     elif name_stat(&W1, &st) < 0:
@@ -152,7 +174,7 @@ cdef int rename_root(Tracee *t, const pyroot_row *row, bint noreplace) noexcept 
         error = way_error(t, &W2, dir_argument(t, row.dirfd2))
     if error < 0:
         return error
-    if W1.pbi != W2.pbi:
+    if mounts_differ():
         return -EXDEV
     return -EEXIST if noreplace and W1.last == LAST_NORM else -EBUSY
 
@@ -180,6 +202,10 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
             if (is_host_side(&W2) or leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous
                     or views_touched(&W1) or views_touched(&W2)):
                 how = keep_rename(t, flags & 2 != 0)
+    if W1.valid and W1.last == LAST_ROOT and not W2.valid and r1 == TR_TEXT:
+        # the other one decides: it must not matter whether the root may be searched
+        memcpy(W1.h, b"/", 2)
+        W1.hlen = 1
     return commit_two(t, row, r1, r2, how)
 
 cdef int keep_rename(Tracee *t, bint exchange) noexcept nogil:

@@ -80,7 +80,7 @@ cdef int walk_to_nested(Walk *w, NestedRoot *r) noexcept nogil:
     cdef c_stat st
     cdef int result
     result = walk_to_guest(w, r.text, r.len) if r.plain else nested_look(w, r)
-    if result == 0 and r.plain and not w.anchored and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+    if result == 0 and r.plain and not w.anchored and fstatat(AT_FDCWD, walk_text(w), &st, AT_SYMLINK_NOFOLLOW) < 0:
         # the way down to it may be closed: walk from the descriptor then
         return -errno
     if result == 0 and w.anchored and (w.dfd < 0 or r.plain) and w.bi >= 0:

@@ -50,6 +50,7 @@ cdef void how_of_open(open_how *how, uint64_t flags, uint64_t mode) noexcept nog
     if flags & O_PATH:
         how.flags &= <uint64_t>OPEN_PATH_FLAGS
     how.mode = mode & 0o7777 if how.flags & <uint64_t>(O_CREAT | O_TMPFILE_) else 0
+    how.resolve = 0
 
 cdef int put_open(Tracee *t, Walk *w, open_how *how) noexcept nogil:
     """Make the call an openat2 of the walk's text that meets no link."""
@@ -58,7 +59,7 @@ cdef int put_open(Tracee *t, Walk *w, open_how *how) noexcept nogil:
         return error
     if edit_bytes(1, w.h, w.hlen + 1) < 0:
         return -ENAMETOOLONG
-    how.resolve = RESOLVE_NO_SYMLINKS
+    how.resolve = RESOLVE_NO_SYMLINKS | how.resolve & RESOLVE_CACHED
     edit_bytes(2, how, sizeof(open_how))
     edit_value(3, sizeof(open_how))
     edit.opens = True
@@ -193,7 +194,7 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         return fault_argument(t, 2)
     if i < 0:
         return R_DEAD if i == -ESRCH else answer(t, i)
-    if how.resolve & RESOLVE_CACHED:
+    if how.resolve & RESOLVE_CACHED and how.flags & <uint64_t>(O_TRUNC | O_CREAT | O_TMPFILE_):
         return answer(t, -EAGAIN)
     note_writing(how.flags)
     edit_start()
@@ -201,6 +202,9 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))
     if outcome == -ESRCH:
         return R_DEAD
+    if how.resolve & RESOLVE_CACHED and (outcome == -ENOTDIR or outcome == -EACCES or outcome == -ENAMETOOLONG):
+        # a walk that may not wait does not find out for certain
+        return answer(t, -EAGAIN)
     if W1.valid and made_on_mount(&W1):
         return answer(t, made_errno(&W1, how.flags))
     if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:
@@ -210,6 +214,7 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         if i > 0:
             outcome = TR_TEXT
             how.flags &= ~<uint64_t>O_NOFOLLOW
+            how.resolve = 0
     if outcome >= 0 and may_meet_link(t, &W1):
         i = put_open(t, &W1, &how)
     elif outcome == TR_PASS and (how.resolve == 0 or not W1.valid):
@@ -224,14 +229,14 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     return finish_edit(t, i)
 
 cdef int put_openat2(int outcome, open_how *how) noexcept nogil:
-    """Enter what our own walk has left of an openat2: no RESOLVE_* flags."""
+    """Enter what our own walk has left of an openat2: of the RESOLVE_* flags only the one about the kernel's caches."""
     # the path first: its register tells the stub where the slot is
     cdef int error = 0
     if outcome == TR_PASS:
         edit_bytes(1, path_buffer, <int>strlen(path_buffer) + 1)
     else:
         error = put_path(&W1, outcome, 1)
-    how.resolve = 0
+    how.resolve = how.resolve & RESOLVE_CACHED if outcome >= 0 and not W1.held else 0
     edit_bytes(2, how, sizeof(open_how))
     edit_value(3, sizeof(open_how))
     return error

@@ -41,6 +41,7 @@ cdef struct Walk:
     char *rootg              # start of a RESOLVE_IN_ROOT or RESOLVE_BENEATH walk
     int rootlen
     int rootfd               # of an anchored walk: that start, -1 if not needed
+    int64_t root_mount       # the mount it lies in (for RESOLVE_NO_XDEV)
     bint want_text           # h is looked at behind the walk, also where the kernel is given the guest's own relative path
     bint want_file           # keep the descriptor of the proof in `file`
     bint want_directory      # the same of a directory
@@ -118,10 +119,16 @@ cdef inline void walk_drop_file(Walk *w) noexcept nogil:
     if w.file >= 0:
         c_close(walk_take_file(w))
 
+cdef inline const char *walk_text(Walk *w) noexcept nogil:
+    """Return the host path of the place, which h has as nothing where it is the host's own root."""
+    if w.hlen > 0:
+        return w.h
+    return b"/"
+
 cdef inline const char *walk_rel(Walk *w) noexcept nogil:
     """Return the text that names h from dfd."""
     if w.dfd < 0:
-        return w.h
+        return walk_text(w)
     if w.hlen > w.doff:
         return w.h + w.doff + 1
     return b"."
@@ -211,13 +218,13 @@ cdef int walk_up(Walk *w) noexcept nogil:
     cdef int n, fd, result
     if w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         if w.bi >= 0 and w.glen == w.rootlen:
-            return -EXDEV if w.resolve & RESOLVE_BENEATH else 0
+            return walk_barred(w) if w.resolve & RESOLVE_BENEATH else 0
     elif w.fs != NULL and w.fs.root != NULL and at_nested_root(w):
         return 0
     if w.bi < 0 or w.glen == 0:
         return 0
     if w.resolve & RESOLVE_NO_XDEV and w.glen == w.v.b[w.bi].guestlen:
-        return -EXDEV
+        return walk_barred(w)
     n = w.glen - 1
     while n > 0 and w.g[n] != c'/':
         n -= 1

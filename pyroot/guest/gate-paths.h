@@ -131,6 +131,14 @@ static u64 hash_again(const struct gate_frame *frame, const struct gate_view *vi
     return hash;
 }
 
+/* Whether nothing but slashes and "." follows. */
+static int is_end(const char *path)
+{
+    while (*path == '/' || (*path == '.' && path[-1] == '/' && (path[1] == '/' || path[1] == 0)))
+        path++;
+    return *path == 0;
+}
+
 /* Copy an absolute path behind the root's own, or a binding's, and look at it. Returns how much of it has been taken: all, or up to what
  * was a link in the root; -1: not for us. */
 static int take_absolute(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text, int links)
@@ -158,14 +166,17 @@ static int take_absolute(struct gate_frame *frame, const struct gate_view *view,
             path++;
             continue;
         }
-        if (first == '.' && path[2] == '/') {
-            path += 2;                      /* of a directory that is searched behind it, or has to be one */
+        if (first == '.' && path[2] == '/' && !is_end(path + 2)) {
+            path += 2;                      /* of a directory that is searched behind it */
             continue;
         }
-        if (first == 0 || (first == '.' && path[2] == 0)) {
+        if (first == 0 || (first == '.' && is_end(path + 2))) {
             text->slash = 1;
-            while (*path)
+            while (*path) {
+                if (to >= end)
+                    return -1;
                 *to++ = *path++;
+            }
             break;
         }
         if (first == '.' && path[2] == '.' && (path[3] == 0 || path[3] == '/')) {

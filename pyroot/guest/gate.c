@@ -99,8 +99,6 @@ static OUT_OF_LINE int is_no_top(struct gate_frame *frame, const struct gate_vie
 {
     struct gate_stat st;
 
-    if (!view->bound)
-        return 1;
     if (!view->tops_told || look((int)frame->regs[0], "", &st) < 0)
         return 0;
     for (u32 i = 0; i < view->tops_told && i < GATE_BOUND; i++)
@@ -140,8 +138,8 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
             return GATE_DECLINE;
         result = prove(frame, 1);
     }
-    if ((result != -EISDIR && result != -ENOTDIR && result != -ENOENT) || (text->top && frame->call == SYS_statx))
-        return GATE_DECLINE;
+    if ((result != -EISDIR && result != -ENOTDIR && result != -ENOENT) || ((text->top || !text->names) && frame->call == SYS_statx))
+        return GATE_DECLINE;                /* (statx tells that the root, too, is the top of a mount) */
     if (result == -EISDIR && reads_link) {
         frame->call = (u64)-EINVAL;
         return GATE_ANSWER;

@@ -41,6 +41,26 @@ class Binding:
     is_directory: bool = True
 
 
+@dataclass(frozen=True)
+class Mount:
+    """A file system that the machine itself has mounted, on a directory relative to the base; what lies in it is the same for all."""
+
+    place: str
+
+    def fill(self, base: str) -> None:
+        """Put a few files of every kind into it."""
+        top = os.path.join(base, self.place)
+        for name in ("a", "a/b", "d"):
+            os.mkdir(f"{top}/{name}")
+        for name, text in (("f", b"mounted"), ("a/f", b"deeper")):
+            with open(f"{top}/{name}", "wb") as file:
+                file.write(text)
+        for name, text in (("l", "f"), ("m", "/a"), ("n", ".."), ("a/l", "../f")):
+            os.symlink(text, f"{top}/{name}")
+        for name in ("", "/a", "/a/b", "/d", "/f", "/a/f", "/l", "/m", "/n", "/a/l"):
+            os.chown(top + name, ORDINARY_ID, ORDINARY_ID, follow_symlinks=False)
+
+
 @dataclass
 class Case:
     """Everything that one seed stands for."""
@@ -51,6 +71,8 @@ class Case:
     program: list[str] = field(default_factory=list)
     identity: bool = True
     nested: bool = False  # the program may call chroot(2)
+    whole: bool = False  # the root is that of the machine: pyroot runs inside, without -r
+    mounts: list[Mount] = field(default_factory=list)
 
     def interpreter_arguments(self) -> list[str]:
         """Return the interpreter's options: which names and numbers it must leave out."""

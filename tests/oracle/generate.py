@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 
-from .case import ORDINARY_ID, UNMADE, Binding, Case, Entry
+from .case import ORDINARY_ID, UNMADE, Binding, Case, Entry, Mount
 from .program import ProgramGenerator
 
 DIRECTORY_NAMES = ("a", "b", "c", "d")
@@ -28,8 +28,10 @@ HOSTS = 3
 class TreeGenerator:
     """Builds the entries of a case and remembers what is a directory or a file."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, whole: bool = False) -> None:
         self.rng = rng
+        self.whole = whole
+        self.hosts = "root/keep/host" if whole else "host"
         self.entries: list[Entry] = []
         self.kinds: dict[str, str] = {}
         self.closed: set[str] = set()
@@ -86,7 +88,7 @@ class TreeGenerator:
 
     def fixed_part(self) -> None:
         """Add what every root has: the interpreter, scripts, a long chain of links, awkward names."""
-        self.fixed_root = self.rng.random() < 0.4
+        self.fixed_root = self.rng.random() < 0.4 or self.whole
         self.add("dir", "root", mode=0o1777 if self.fixed_root else 0o755, owner=0 if self.fixed_root else ORDINARY_ID)
         for name in ("a", "b", "tmp", "proc", "x", "chain"):
             self.add("dir", f"root/{name}", mode=0o1777 if name == "tmp" else 0o755)
@@ -168,8 +170,10 @@ def sources(rng: random.Random, tree: TreeGenerator, bindings: list[Binding], wi
     roll = rng.random()
     kind = "file" if 0.15 < roll < 0.35 else "dir"
     found = [path for path, its_kind in tree.kinds.items() if its_kind == kind and tree.reachable(path)]
+    if tree.whole and not wild:
+        return [path for path in found if path.startswith("root/keep/") and path.count("/") == 2] + ["root"] * (kind == "dir" and roll < 0.5)
     if wild:
-        return [path for path in found if path.startswith("root/" if roll < 0.15 else "host")]
+        return [path for path in found if path.startswith("root/" if roll < 0.15 else tree.hosts)]
     if roll < 0.15 and tree.fixed_root:
         return [path for path in found if path.startswith("root/keep/") and path.count("/") == 2]
     taken = [binding.host for binding in bindings]
@@ -196,9 +200,26 @@ def random_bindings(rng: random.Random, tree: TreeGenerator, wild: bool) -> list
         else:
             target = rng.choice([path for path in guest_paths(tree, bindings, kind) if permitted(path, bindings)])
         bindings.append(Binding(source, target, kind == "dir"))
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or tree.whole:
         bindings.append(Binding("/proc", "/proc"))
     return bindings
+
+
+def random_mounts(seed: int, tree: TreeGenerator, bindings: list[Binding]) -> list[Mount]:
+    """Choose directories on which the machine itself has something mounted; nobody's mount point lies in one."""
+    rng = random.Random(f"mounts of {seed}")
+    places = [
+        path for path, kind in tree.kinds.items() if kind == "dir" and path.count("/") > 0 and tree.reachable(path)
+        and path not in tree.closed and "/keep" not in path[:10] and "L" not in path
+        and path not in ("root/proc", "root/x", "root/lib", "root/chain", "root/tmp")
+        and not any((view(bindings, b.guest) + "/").startswith(path + "/") or b.host == path for b in bindings)
+        and not any(view(bindings, b.guest.rpartition("/")[0]).startswith(path) for b in bindings)
+    ]
+    chosen: list[str] = []
+    for path in rng.sample(places, min(len(places), rng.choice((0, 1, 1, 2)))):
+        if not any((path + "/").startswith(other + "/") or other.startswith(path + "/") for other in chosen):
+            chosen.append(path)
+    return [Mount(path) for path in chosen]
 
 
 def permitted(target: str, bindings: list[Binding]) -> bool:
@@ -208,19 +229,23 @@ def permitted(target: str, bindings: list[Binding]) -> bool:
     return not any(b.guest.startswith(target + "/") or b.guest == target for b in bindings)
 
 
-def generate(seed: int, operations: int, wild: bool = False, nested: bool = False) -> Case:
+def generate(seed: int, operations: int, wild: bool = False, nested: bool = False, whole: bool = False, mounts: bool = False) -> Case:
     """Return the case of one seed with about ``operations`` operations.
 
-    ``wild``: sources may be moved by the guest; ``nested``: the guest may call chroot(2).
+    ``wild``: sources may be moved by the guest; ``nested``: the guest may call chroot(2); ``whole``: the root is the machine's;
+    ``mounts``: the machine has something mounted in it.
     """
     rng = random.Random(seed)
-    tree = TreeGenerator(rng)
+    tree = TreeGenerator(rng, whole)
     tree.fixed_part()
+    if whole:
+        tree.add("dir", "root/keep", owner=0)
     for i in range(HOSTS):
-        tree.add("dir", f"host{i}")
-        tree.add("dir", f"host{i}/a")
-        tree.add("file", f"host{i}/f", b"host %d" % i, 0o644)
-        tree.fill(f"host{i}", 2, 5)
+        host = f"{tree.hosts}{i}"
+        tree.add("dir", host)
+        tree.add("dir", f"{host}/a")
+        tree.add("file", f"{host}/f", b"host %d" % i, 0o644)
+        tree.fill(host, 2, 5)
     tree.add("dir", "outside")
     tree.add("file", "outside/canary", b"never to be seen\n", 0o644)
     tree.add("dir", "root/keep", owner=0)
@@ -232,9 +257,21 @@ def generate(seed: int, operations: int, wild: bool = False, nested: bool = Fals
     tree.fill("root/b", 2, 6)
     tree.fill("root", 1, 6)
     bindings = random_bindings(rng, tree, wild)
-    case = Case(seed, tree.entries, bindings, nested=nested)
-    case.program = ProgramGenerator(rng, tree.kinds, bindings, guest_names(tree, bindings), nested).build(operations)
+    case = Case(seed, tree.entries, bindings, nested=nested, whole=whole)
+    names = guest_names(tree, bindings)
+    if mounts:
+        case.mounts = random_mounts(seed, tree, bindings)
+        for mount in case.mounts:
+            names += [f"{guest}/{name}" for guest in places_of(bindings, mount.place) for name in ("..", "f", "a", "a/..", "l", "n", "m", ".")]
+    case.program = ProgramGenerator(rng, tree.kinds, bindings, names, nested).build(operations)
     return case
+
+
+def places_of(bindings: list[Binding], host: str) -> list[str]:
+    """Return the guest paths of a base-relative one."""
+    tops = [("root", ""), *((b.host, b.guest) for b in bindings)]
+    found = [guest + host[len(top):] for top, guest in tops if (host + "/").startswith(top + "/")]
+    return [guest for guest in found if view(bindings, guest) == host]
 
 
 def guest_names(tree: TreeGenerator, bindings: list[Binding]) -> list[str]:

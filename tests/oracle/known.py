@@ -9,6 +9,9 @@ import re
 from dataclasses import dataclass
 
 
+CACHED = r"^(=\d+ )?openat2 .* longs:[^: ]*:[^: ]*:0x[2367][0-9a-f] 24$"
+
+
 @dataclass(frozen=True)
 class Known:
     """One excuse: patterns for the operation and for both results, and why the difference is not an error."""
@@ -25,6 +28,11 @@ class Known:
 
 
 KNOWN: tuple[Known, ...] = (
+    Known(
+        CACHED, r"= -11$", r"= (0|-(2|11|13|18|20|40))$",
+        "RESOLVE_CACHED: what the kernel has in its caches, and whether a link's time of access is due, is not the same on both sides",
+    ),
+    Known(CACHED, r"= (0|-2)$", r"= -11$", "the same the other way round: only of what is there or is not"),
     Known(
         r"^readlink .*/fd/", r"#<n> \(deleted\)", r"#<n> \(deleted\)",
         "the text names an O_TMPFILE file by its inode number, whose number of digits is the disk's choice",

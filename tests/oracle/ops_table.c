@@ -59,7 +59,12 @@ long raw(long number, const long *a)
     register long r8 __asm__("r8") = a[4];
     register long r9 __asm__("r9") = a[5];
 
-    switch (number) {
+    if (number == 257 && rdi == -100) {
+        /* as open64 of the GNU C library has it: path, flags and mode are in their places, the descriptor comes last */
+        rdi = rsi;
+        CALL("mov $257, %%eax\n\tmov %%rdi, %%rsi\n\tmov $0xffffff9c, %%edi\n\t", );
+        rdi = rdi == 0xffffff9c ? -100 : 0;
+    } else switch (number) {
 #include "../../pyroot/guest/calls.h"
     default:
         CALL("", "a"(number));

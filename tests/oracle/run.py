@@ -15,11 +15,13 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from . import known, sides
+from . import exhaustive, known, sides
 from .build import guest_programs
 from .case import Case, materialise, snapshot, tree_differences
+from .coverage import Coverage
 from .generate import generate
 
 RESULT = re.compile(r"= -(\d+)")
@@ -61,8 +63,10 @@ def by_index(lines: list[str]) -> dict[int, str]:
 class Oracle:
     """A work directory, with a file system of its own for each side."""
 
-    def __init__(self, other: str, libc: str = "", on_disk: bool = False, deep: bool = False) -> None:
+    def __init__(self, other: str, libc: str = "", on_disk: bool = False, deep: bool = False, coverage: str = "") -> None:
         self.other = other
+        self.width = libc if libc == "i386" else ""
+        self.coverage = Coverage(coverage) if coverage else None
         self.programs = guest_programs(libc)
         sides.private_mounts()
         self.directory = tempfile.mkdtemp(prefix="pyroot-oracle-")
@@ -71,7 +75,9 @@ class Oracle:
         self.deep = deep
 
     def close(self) -> None:
-        """Remove the work directory."""
+        """Remove the work directory, keep the counts."""
+        if self.coverage:
+            self.coverage.save()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def one_side(self, case: Case, name: str, number: int) -> tuple[list[str], dict[str, str]]:
@@ -84,6 +90,9 @@ class Oracle:
             inner = base + DEEP if self.deep else base
             os.makedirs(inner, exist_ok=True)
             materialise(case, inner, self.programs)
+            for mount in case.mounts:
+                sides.mount("oracle", os.path.join(inner, mount.place), "tmpfs", 0, "mode=755")
+                mount.fill(inner)
             lines = sides.SIDES[name](case, inner)
             return lines, snapshot(inner)
         finally:
@@ -102,6 +111,8 @@ class Oracle:
             result.lines.append((-1, "ended", str(error)))
             return result
         real, other = by_index(real_lines), by_index(other_lines)
+        if self.coverage:
+            self.coverage.add(case, real, self.width)
         for index in sorted(real.keys() | other.keys()):
             one, two = real.get(index, "nothing"), other.get(index, "nothing")
             if one == two:
@@ -165,13 +176,26 @@ def show(case: Case, comparison: Comparison, whole: bool, limit: int) -> None:
     sys.stdout.flush()
 
 
-def run(oracle: Oracle, seeds: range, operations: int, options: argparse.Namespace) -> int:
-    """Compare all seeds and print the totals; return the number of differences."""
-    total = done = 0
+def chosen_cases(options: argparse.Namespace) -> Iterator[Case]:
+    """Return the cases that the options ask for."""
+    if options.exhaustive:
+        yield from exhaustive.cases(options.whole)
+    else:
+        for seed in options.seeds:
+            case = generate(seed, options.ops, options.wild, options.nested, options.whole, options.mounts)
+            if options.program:
+                with open(options.program, encoding="latin-1") as file:
+                    case.program = file.read().splitlines()
+            yield case
+
+
+def run(oracle: Oracle, options: argparse.Namespace) -> int:
+    """Compare all cases and print the totals; return the number of differences."""
+    total = done = seeds = 0
     forgiven: collections.Counter[str] = collections.Counter()
     started = time.monotonic()
-    for seed in seeds:
-        case = generate(seed, operations, options.wild, options.nested)
+    for case in chosen_cases(options):
+        seeds += 1
         done += len(case.program)
         comparison = oracle.compare(case)
         total += len(comparison)
@@ -186,8 +210,8 @@ def run(oracle: Oracle, seeds: range, operations: int, options: argparse.Namespa
     for reason, count in forgiven.items():
         print(f"forgiven {count}: {reason}")
     seconds = time.monotonic() - started
-    print(f"seeds {seeds.start}-{seeds.stop - 1}, {seconds:.1f} s, {done / seconds:.0f} operations/s")
-    print(f"seeds {len(seeds)} operations {done} differences {total}")
+    print(f"{seconds:.1f} s, {done / seconds:.0f} operations/s")
+    print(f"seeds {seeds} operations {done} differences {total}")
     return total
 
 
@@ -209,6 +233,11 @@ def main() -> int:
     parser.add_argument("--deep", action="store_true", help="put the root below a host path of 3,200 bytes")
     parser.add_argument("--wild", action="store_true", help="let guests move and lock away the sources of bindings")
     parser.add_argument("--nested", action="store_true", help="let guests call chroot(2): both sides have CAP_SYS_CHROOT")
+    parser.add_argument("--whole", action="store_true", help="the root is the machine's own: pyroot runs inside, without -r")
+    parser.add_argument("--mounts", action="store_true", help="let the machine have mounts of its own in root and bindings")
+    parser.add_argument("--exhaustive", action="store_true", help="all sequences of two calls out of forty, instead of seeds")
+    parser.add_argument("--program", default="", help="a file of operations, instead of those of the seed")
+    parser.add_argument("--coverage", default="", help="add to this file's counts of what was met (see coverage.py)")
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--limit", type=int, default=3, help="differences shown for each seed")
@@ -218,9 +247,9 @@ def main() -> int:
     if obstacle:
         print(f"cannot run: {obstacle}")
         return 2
-    oracle = Oracle(options.other, options.libc, options.disk, options.deep)
+    oracle = Oracle(options.other, options.libc, options.disk, options.deep, options.coverage)
     try:
-        return 1 if run(oracle, options.seeds, options.ops, options) else 0
+        return 1 if run(oracle, options) else 0
     finally:
         oracle.close()
 

@@ -11,9 +11,10 @@ import functools
 import os
 import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
-from tests.helpers import ordinary_user, pyroot_command
+from tests.helpers import core_directory, ordinary_user, pyroot_command
 
 from .case import ORDINARY_ID, UNMADE, Binding, Case
 from .nested import become_user_with_chroot, make_topmost
@@ -26,6 +27,12 @@ CLONE_NEWUSER = 0x10000000
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+AT_FDCWD = -100
+AT_RECURSIVE = 0x8000
+SYS_OPEN_TREE = 428
+SYS_MOVE_MOUNT = 429
+OPEN_TREE_CLONE = 1
+MOVE_MOUNT_F_EMPTY_PATH = 4
 PR_SET_NO_NEW_PRIVS = 38
 ENVIRONMENT = {"PATH": "/:/x", "HOME": "/tmp", "LANG": "C", "PWD": "/"}
 SWITCHES = ("PYROOT_NO_SECCOMP", "PYROOT_NO_GATE", "PYROOT_DEBUG")
@@ -102,10 +109,17 @@ def drop_rights(nested: bool = False) -> None:
     no_new_privileges()
 
 
+def copy_of_tree(path: str) -> int:
+    """Return a copy of the mounts at and below a path, which is not in the tree yet."""
+    handle = libc.syscall(SYS_OPEN_TREE, AT_FDCWD, os.fsencode(path), OPEN_TREE_CLONE | AT_RECURSIVE)
+    checked(0 if handle >= 0 else -1, f"open_tree {path}")
+    return int(handle)
+
+
 def bind_mounts(base: str, bindings: list[Binding]) -> None:
-    """Make the bindings with mount(2), outer ones first; sources are taken from before any of the mounts."""
-    sources = {b.host: os.open(os.path.join(base, b.host), os.O_PATH) for b in bindings}
-    for binding in sorted(bindings, key=lambda b: b.guest.count("/")):
+    """Make the bindings, outer ones first, each with the machine's own mounts below its source, and none of the other bindings."""
+    sources = [copy_of_tree(os.path.join(base, b.host)) for b in bindings]
+    for binding, source in sorted(zip(bindings, sources, strict=True), key=lambda pair: pair[0].guest.count("/")):
         target = f"{base}/root{binding.guest}"
         if binding.guest.rpartition("/")[2].startswith(UNMADE) and not os.path.lexists(target):
             if binding.is_directory:
@@ -113,9 +127,8 @@ def bind_mounts(base: str, bindings: list[Binding]) -> None:
             else:
                 os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
             os.chown(target, ORDINARY_ID, ORDINARY_ID)
-        mount(f"/proc/self/fd/{sources[binding.host]}", target, None, MS_BIND)
-    for handle in sources.values():
-        os.close(handle)
+        checked(libc.syscall(SYS_MOVE_MOUNT, source, b"", AT_FDCWD, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH), f"mount {target}")
+        os.close(source)
 
 
 def run_program(
@@ -153,14 +166,9 @@ def run_real(case: Case, base: str) -> list[str]:
 
     def prepare() -> None:
         private_mounts()
-        if case.nested:
-            mount(f"{base}/root", f"{base}/root", None, MS_BIND)
+        bind_mounts(base, [Binding("root", "")])
         bind_mounts(base, case.bindings)
-        if case.nested:
-            make_topmost(f"{base}/root")
-        else:
-            os.chroot(f"{base}/root")
-        os.chdir("/")
+        make_topmost(f"{base}/root")
         drop_rights(case.nested)
 
     return run_program(["/ops", *case.interpreter_arguments()], "\n".join(case.program), prepare, ENVIRONMENT)
@@ -176,12 +184,33 @@ def binding_words(case: Case, base: str, option: str) -> list[str]:
 
 def run_pyroot(case: Case, base: str) -> list[str]:
     """Run the program under pyroot as the ordinary user."""
+    if case.whole:
+        return run_inside(case, base)
     command, environment = pyroot_command()
     command += ["-r", f"{base}/root", *binding_words(case, base, "-b"), "-w", "/"]
     command += ["/ops", *case.interpreter_arguments()]
-    switches = {name: os.environ[name] for name in SWITCHES if name in os.environ}
-    environment = {**environment, **switches, **ENVIRONMENT}
-    return run_program(command, "\n".join(case.program), lambda: drop_rights(case.nested), environment)
+    return run_program(command, "\n".join(case.program), lambda: drop_rights(case.nested), {**environment, **pyroot_environment()})
+
+
+def pyroot_environment() -> dict[str, str]:
+    """Return what the guest sees, and the switches of pyroot that this process has."""
+    return {**{name: os.environ[name] for name in SWITCHES if name in os.environ}, **ENVIRONMENT}
+
+
+def run_inside(case: Case, base: str) -> list[str]:
+    """Run the program under pyroot without -r, in a mount namespace whose root is the case's."""
+    words = ["-w", "/"]
+    for binding in case.bindings:
+        if not binding.host.startswith("/"):
+            words += ["-b", f"{binding.host.removeprefix('root') or '/'}:{binding.guest}"]
+
+    def prepare() -> None:
+        private_mounts()
+        bind_mounts(base, [Binding("root", ""), *(b for b in case.bindings if b.host.startswith("/"))])
+
+    command = [ordinary_user.interpreter[0] or sys.executable, "-IS", os.path.join(os.path.dirname(__file__), "inside.py")]
+    command += [core_directory(), f"{base}/root", "nested" if case.nested else "", *words, "/ops", *case.interpreter_arguments()]
+    return run_program(command, "\n".join(case.program), prepare, pyroot_environment())
 
 
 def run_proot(case: Case, base: str) -> list[str]:

@@ -1,0 +1,171 @@
+"""What an amount of random operations has met: ``python -m tests.oracle.run --coverage FILE`` adds to it, ``-m tests.oracle.coverage FILE`` tells.
+
+A *deed* is a call, the flag that matters most, the shape of its path and what came of it (0 or an errno). A *setting* is one of:
+what the path meets in the view (no binding, the top of one, a place below one ...), the root, and the way that the call takes.
+A partition is a deed in a setting.  Which deeds can be is not known beforehand, so what was met three times in any setting
+counts as reachable in each: a binding, a root or a way changes where a name leads, not what the kernel has to say about it.
+"""
+
+from __future__ import annotations
+
+import collections
+import errno
+import json
+import os
+import posixpath
+import re
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .case import Case
+
+ENOUGH = 3
+STRING = re.compile(r'(?:^|(?<= ))[RECUS]?"((?:[^"\\]|\\.)*)"')
+POINTER = re.compile(r"(?<= )(?:NULL|ONE|HOLE|UNMAPPED|KERNEL)(?= |$)")
+OPEN_FLAGS = (
+    ("O_PATH", 0o10000000), ("O_TMPFILE", 0o20000000), ("O_CREAT|O_EXCL", 0o300), ("O_CREAT|O_NOFOLLOW", 0o400100), ("O_CREAT", 0o100),
+    ("O_NOFOLLOW", 0o400000), ("O_DIRECTORY", 0o200000), ("O_TRUNC", 0o1000), ("write", 3),
+)
+RESOLVE_FLAGS = (("CACHED", 32), ("NO_XDEV", 1), ("IN_ROOT", 16), ("BENEATH", 8), ("NO_SYMLINKS", 4), ("NO_MAGICLINKS", 2))
+AT_FLAGS = (("AT_EMPTY_PATH", 0x1000), ("AT_SYMLINK_NOFOLLOW", 0x100), ("AT_SYMLINK_FOLLOW", 0x400), ("AT_REMOVEDIR", 0x200))
+RENAME_FLAGS = (("RENAME_EXCHANGE", 2), ("RENAME_NOREPLACE", 1))
+#: calls with flags: which word of the line they are, and their names in the order of their weight
+FLAGS: dict[str, tuple[int, tuple[tuple[str, int], ...]]] = {
+    "open": (2, OPEN_FLAGS), "openat": (3, OPEN_FLAGS), "renameat2": (5, RENAME_FLAGS), "unlinkat": (3, AT_FLAGS), "linkat": (5, AT_FLAGS),
+    "newfstatat": (4, AT_FLAGS), "statx": (3, AT_FLAGS), "faccessat2": (4, AT_FLAGS), "fchmodat2": (4, AT_FLAGS), "fchownat": (5, AT_FLAGS),
+    "utimensat": (4, AT_FLAGS), "execveat": (5, AT_FLAGS), "name_to_handle_at": (5, AT_FLAGS),
+}
+#: paths of these are data, or none at all
+WITHOUT_PATH = {"write", "sendto", "fsetxattr", "memfd_create", "clone", "exit", "list", "read", "close"}
+
+
+def words_of(line: str) -> list[str]:
+    """Split an operation; a string is one word."""
+    return re.findall(r'(?:[^ "\[]|"(?:[^"\\]|\\.)*"|\[[^\]]*\])+', line)
+
+
+def flag_of(name: str, words: list[str]) -> str:
+    """Return the flag of a call that matters most."""
+    try:
+        if name == "openat2":
+            how = [int(word, 0) & 0xFFFFFFFF for word in words[3].split(":")[1:]]
+            found = [text for text, bits in RESOLVE_FLAGS if how[2] & bits] + [text for text, bits in OPEN_FLAGS if how[0] & bits]
+        elif name in FLAGS:
+            at, names = FLAGS[name]
+            found = [text for text, bits in names if int(words[at], 0) & bits == bits or (text == "write" and int(words[at], 0) & bits)]
+        else:
+            return ""
+    except (IndexError, ValueError):
+        return "?"
+    return found[0] if found else "0"
+
+
+def shape_of(path: str) -> str:
+    """Name the shape of a path."""
+    names = path.split("/")
+    if not path:
+        return "empty"
+    if len(path) > 4095 or any(len(name) > 255 for name in names):
+        return "long"
+    if not path.strip("/"):
+        return "root"
+    if "proc" in names[:2]:
+        return "proc"
+    if names[-1] in ("", ".", ".."):
+        return {"": "slash", ".": "dot", "..": "dotdot"}[names[-1]]
+    if ".." in names:
+        return "up"
+    return "absolute" if path.startswith("/") else "relative" if "/" in path else "name"
+
+
+def meeting_of(case: Case, path: str) -> str:
+    """Say what the text of a path meets in the view."""
+    if not path.startswith("/"):
+        return "relative"
+    place = posixpath.normpath("/" + path.lstrip("/"))
+    for binding in sorted(case.bindings, key=lambda b: -len(b.guest)):
+        kind = "file" if not binding.is_directory else "glue" if "/glue" in binding.guest else "directory"
+        if place == binding.guest:
+            return f"top of a {kind}"
+        if place.startswith(binding.guest + "/"):
+            return f"below a {kind}"
+    if any(binding.guest.startswith(place + "/") for binding in case.bindings):
+        return "above"
+    return "none"
+
+
+def way() -> str:
+    """Return the way that calls take in this process's sessions."""
+    if os.environ.get("PYROOT_NO_SECCOMP"):
+        return "no filter"
+    return "stop" if os.environ.get("PYROOT_NO_GATE") else "gate"
+
+
+class Coverage:
+    """How often each partition was met, kept in a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.counts: collections.Counter[str] = collections.Counter()
+        if os.path.exists(path):
+            with open(path, encoding="ascii") as file:
+                self.counts.update(json.load(file))
+
+    def add(self, case: Case, results: dict[int, str], width: str) -> None:
+        """Count the operations of a case by what the real side said of them."""
+        root = "nested" if case.nested else "machine's" if case.whole else "directory"
+        for index, result in results.items():
+            found = re.match(r"(\w+) = (-?\d+)", result)
+            if index < 0 or not found or found[1] in WITHOUT_PATH:
+                continue
+            line = re.sub(r"^=\d+ ", "", case.program[index])
+            strings = STRING.findall(line)
+            if not strings and not POINTER.search(line):
+                continue
+            outcome = "0" if int(found[2]) >= 0 else errno.errorcode.get(-int(found[2]), found[2])
+            shape = shape_of(strings[0]) if strings else "pointer"
+            deed = " ".join(filter(None, (found[1], flag_of(found[1], words_of(line)), shape, outcome)))
+            for setting in (meeting_of(case, strings[0]) if strings else "relative", f"root: {root}", f"way: {width or way()}"):
+                self.counts[f"{deed} | {setting}"] += 1
+
+    def save(self) -> None:
+        """Write the file."""
+        with open(self.path, "w", encoding="ascii") as file:
+            json.dump(self.counts, file, indent=0, sort_keys=True)
+
+    def report(self, most: int) -> str:
+        """Tell how many partitions were met often enough, and list those never met."""
+        deeds: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+        for partition, count in self.counts.items():
+            deed, _, setting = partition.partition(" | ")
+            deeds[deed][setting] += count
+        reachable = [deed for deed, settings in deeds.items() if max(settings.values()) >= ENOUGH]
+        expected = [(deed, setting) for deed in reachable for setting in settings_of(deeds, deed)]
+        met = [deeds[deed][setting] for deed, setting in expected]
+        never = [f"{deed} | {setting}" for deed, setting in expected if not deeds[deed][setting]]
+        lines = [f"deeds {len(reachable)}, seen but fewer than {ENOUGH} times anywhere {len(deeds) - len(reachable)}"]
+        lines.append(f"partitions {len(expected)}: {sum(n >= ENOUGH for n in met)} met at least {ENOUGH} times, "
+                     f"{sum(0 < n < ENOUGH for n in met)} fewer, {len(never)} never")
+        return "\n".join(lines + [f"never: {text}" for text in sorted(never)[:most]])
+
+
+def settings_of(deeds: dict[str, collections.Counter[str]], deed: str) -> list[str]:
+    """Return the settings in which a deed can be: those in which its call was seen with its shape, whatever came of it."""
+    words = deed.split(" ")
+    found: set[str] = set()
+    for other, settings in deeds.items():
+        parts = other.split(" ")
+        if parts[0] == words[0] and parts[-2] == words[-2]:
+            found.update(settings)
+    return sorted(found)
+
+
+def main() -> int:
+    """Print the report of a file."""
+    print(Coverage(sys.argv[1]).report(int(sys.argv[2]) if len(sys.argv) > 2 else 50))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Paths at the edges of a view: ".." to the machine's root, the machine's own mounts, the kernel's caches, closed roots."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import helpers
+from tests.oracle.build import BuildError, compile_program
+from tests.rootfs_fixtures import directory_for_user, give, remove
+from tests.twins import Twins, put_programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.helpers import Result
+
+PROBE = Path(__file__).parent / "programs" / "edges_probe.c"
+WAYS = {"gate": {}, "no-gate": {"PYROOT_NO_GATE": "1"}, "no-seccomp": {"PYROOT_NO_SECCOMP": "1"}}
+
+
+@pytest.fixture(scope="module")
+def probe() -> str:
+    """Return the probe, or skip."""
+    try:
+        return compile_program([str(PROBE)], "-static", name="edges_probe")
+    except BuildError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def place() -> Iterator[str]:
+    """Return an empty directory of the ordinary user."""
+    made = directory_for_user()
+    yield made
+    remove(made)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("what", ["paths", "ended"])
+def test_edges_are_in_the_default_root_where_they_are_without_pyroot(
+    probe: str, place: str, run_pyroot: Callable[..., Result], way: str, what: str
+) -> None:
+    """Without -r every answer is that of the machine: ".." of its root, RESOLVE_NO_XDEV at its mounts, RESOLVE_CACHED, closed directories."""
+    for name in ("real", "other"):
+        os.mkdir(f"{place}/{name}")
+    give(place)
+    real = helpers.run([probe, what], cwd=f"{place}/real")
+    other = run_pyroot([probe, what], cwd=f"{place}/other", environment={"PATH": "/usr/bin:/bin", **WAYS[way]})
+    assert real.status == other.status == 0, other
+    assert len(real.stdout.splitlines()) > 200
+    different = [pair for pair in zip(real.stdout.splitlines(), other.stdout.splitlines(), strict=True) if pair[0] != pair[1]]
+    assert not different, different[:10]
+
+
+@pytest.mark.parametrize("words", [[], ["-r", "/"], ["-R", "/"], ["-b", "/etc:/mnt"], ["-b", "/:/mnt"]], ids=" ".join)
+def test_parent_of_the_machines_root_is_the_root(run_pyroot: Callable[..., Result], words: list[str]) -> None:
+    script = 'for p in /.. /usr/.. /usr/share/../../ /mnt/.. /../..; do test -d $p && test -d $p/usr && test $p -ef / || echo $p; done; cd /usr; ls .. >/dev/null'
+    result = run_pyroot([*words, "-w", "/", "sh", "-c", script])
+    assert (result.stdout, result.stderr, result.status) == ("", "", 0)
+
+
+@pytest.fixture
+def closed(place: str, run_pyroot: Callable[..., Result]) -> Twins:
+    """Make a root that the guest may close, with a binding and a directory that goes away."""
+    for name in ("root/proc", "root/a/b", "root/tmp", "root/bound", "host/in"):
+        os.makedirs(f"{place}/top/{name}")
+    put_programs(f"{place}/top/root", {"ops": "ops"})
+    give(place)
+    return Twins(f"{place}/top", f"{place}/top/root", run_pyroot, [(f"{place}/top/host", "/bound"), ("/proc", "/proc")])
+
+
+def test_closed_root_is_not_looked_up_where_the_kernel_does_not(closed: Twins) -> None:
+    paths = ('"x"', '"/x"', '"/"', '"a"', '".."', '"."')
+    calls = [f"renameat {one} {old} {two} {new}" for one in ("77", "%9", "-100") for two in ("77", "%9", "-100") for old in paths for new in paths]
+    calls += [f"openat2 {one} {path} longs:{flags}:0:{resolve} 24" for one in ("%9", "-100", "77") for path in paths
+              for flags in ("1", "2", "0x200001") for resolve in ("0", "8", "9", "16", "17")]
+    lines = closed.answers('=9 open "/a" 0x210000 0', 'chmod "/" 0', *calls, 'chmod "/" 0755', 'chdir "/"', 'chmod "/." 0755')
+    assert lines[2] == "renameat = -9"
+    assert "openat2 = -21" in lines
+
+
+def test_links_to_a_removed_directory_are_refused_as_to_any_other(closed: Twins) -> None:
+    lines = closed.answers(
+        'mkdir "/tmp/p" 0755', 'mkdir "/tmp/p/q" 0755', '=9 open "/tmp/p/q" 0x210000 0', 'rmdir "/tmp/p/q"', 'rmdir "/tmp/p"',
+        *(f'linkat %9 {path} -100 "{new}" {flags}' for path in ('".."', '"."', '""') for new in ("/tmp/new", "/bound/new", "/a")
+          for flags in ("0", "0x1000", "0x1400")),
+    )
+    assert "linkat = -1" in lines[5:]
+
+
+def test_root_is_told_as_the_top_of_a_mount(closed: Twins) -> None:
+    """By path, through "..", by descriptor; at first by the supervisor, then inside the guest."""
+    lines = closed.answers('=9 open "/" 0x210000 0', 'chdir "/a"', *[
+        f"statx {start} {flags} 0x7ff >statx" for _ in range(3) for start in (
+            '-100 "/"', '-100 ".."', '-100 "/a/.."', '%9 ""', '%9 "."', '-100 "/a"', '-100 "/bound"', '-100 "/bound/.."', '-100 "/../."',
+        ) for flags in ("0x1000",)
+    ])
+    assert sum(" mount" in line for line in lines[2:]) == 3 * 8
+
+
+def test_machines_mounts_in_root_and_binding_stop_a_walk_that_may_not_cross(place: str, run_pyroot: Callable[..., Result]) -> None:
+    missing = [path for path in ("/dev/shm", "/dev/pts") if not os.path.ismount(path)]
+    if missing:
+        pytest.skip(f"nothing is mounted on {missing[0]} of this machine")
+    os.makedirs(f"{place}/root")
+    put_programs(f"{place}/root", {"ops": "ops"})
+    give(place)
+    program = [f'openat2 -100 "{path}" longs:0x200000:0:{resolve} 24' for path in (
+        "/dev/shm", "/dev/shm/..", "/dev/shm/.", "/dev/pts/ptmx", "/dev/null") for resolve in ("1", "9", "17")]
+    program += ['=9 open "/dev" 0x210000 0', *(f'openat2 %9 "{path}" longs:0x200000:0:{resolve} 24' for path in (
+        "shm", "shm/..", "pts/.", "null", "../dev/null", "pts/../null") for resolve in ("1", "9"))]
+    result = run_pyroot(["-r", f"{place}/root", "-b", "/dev", "-w", "/", "/ops", "--program"], text="\n".join(program).encode(),
+                        environment={"PATH": "/"})
+    found = [line.partition(" = ")[2] for line in result.stdout.splitlines()]
+    for number, operation in enumerate(program):
+        if "null" in operation and "%9" in operation and ".." not in operation:
+            assert int(found[number]) > 2, operation
+        elif "openat2" in operation:
+            assert found[number] == "-18", operation
