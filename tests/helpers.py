@@ -181,7 +181,7 @@ def kill_session(session: int) -> None:
             continue
 
 
-def wait_until(condition: Callable[[], bool], limit: float = 20.0, what: str = "condition") -> None:
+def wait_until(condition: Callable[[], bool], limit: float = TIME_LIMIT, what: str = "condition") -> None:
     """Poll until a condition holds; fail after ``limit`` seconds."""
     end = time.monotonic() + limit
     while not condition():

@@ -59,7 +59,8 @@ def make_debian_tar(target: str, architecture: str, packages: tuple[str, ...]) -
     if not shutil.which("mmdebstrap"):
         raise Unavailable("mmdebstrap is not installed")
     print(f"\nmaking a Debian root for {architecture}, once: {target}", flush=True)
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--architectures={architecture}", f"--include={','.join(packages)}", SUITE]
+    command = ["mmdebstrap", "--quiet", "--format=tar", "--variant=minbase", f"--architectures={architecture}"]
+    command += [f"--include={','.join(packages)}", SUITE]
     environment = {**os.environ, "PATH": os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"}
     try:
         made = subprocess.run(

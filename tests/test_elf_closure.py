@@ -113,7 +113,7 @@ def test_host_programs_need_what_lddtree_lists() -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     programs = host_programs()
-    chosen = random.Random(seed).sample(programs, min(SAMPLE, len(programs)))
+    chosen = random.Random(seed).sample(programs, min(SAMPLE // 3, len(programs)))  # it takes its time
     script = Path(lddtree).read_bytes()[:64].split(b"\n")[0]
     command = [sys.executable, lddtree] if b"python" in script else [lddtree]
     for program in chosen:

@@ -23,6 +23,7 @@ MADE_FOLDERS = {"build", "dist", "rootfs"}  # at the top of the tree
 
 pytestmark = [
     pytest.mark.lint,
+    pytest.mark.timeout(600),  # beside other work
     pytest.mark.skipif(not (PROJECT / "pyproject.toml").exists(), reason="no source tree here"),
 ]
 

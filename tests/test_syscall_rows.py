@@ -329,7 +329,10 @@ for path in glob.glob("/sys/kernel/events/syscalls/sys_enter_*/format"):
 
 @pytest.mark.root
 def test_every_path_of_the_kernel_s_prototypes_has_a_row() -> None:
-    """The prototypes are in tracefs, which root mounts. A call that takes a string or a socket address is in the table with that argument, or reviewed by name above."""
+    """A call that takes a string or a socket address is in the table with that argument, or reviewed by name above.
+
+    The prototypes are in tracefs, which root mounts.
+    """
     calls = prototypes()
     if not calls:
         pytest.skip("this kernel has no tracing of system calls")

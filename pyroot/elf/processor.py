@@ -4,9 +4,9 @@ Decides: these names, for a loader and a processor. Does not decide in which dir
 facts: glibc's cpu-features.c, get-isa-level.h, dl-hwcaps.c and dl-hwcap.h, and what the loaders of Debian 11 to 14 say under LD_DEBUG=libs,
 natively and under qemu-user for several processors.
 
-A loader is known by the texts that it contains, whatever its version is called: 2.26 and later have `haswell` and `xeon_phi`, names that Intel's
-processors (and no others) have in place of the kernel's AT_PLATFORM; 2.33 and later have the glibc-hwcaps; up to 2.36 there are the
-combinations of capabilities with `tls`. GLIBC_TUNABLES and LD_HWCAP_MASK are left out: they belong to a run.
+A loader is known by the texts that it contains, whatever its version is called: 2.26 and later have `haswell` and `xeon_phi`,
+names that Intel's processors (and no others) have in place of the kernel's AT_PLATFORM; 2.33 and later have the glibc-hwcaps;
+up to 2.36 there are the combinations of capabilities with `tls`. GLIBC_TUNABLES and LD_HWCAP_MASK are left out: they belong to a run.
 """
 from __future__ import annotations
 
