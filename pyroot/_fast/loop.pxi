@@ -398,8 +398,7 @@ cdef void on_gone(int tid, int status) noexcept nogil:
         tracee_free(t)
     if views.first != NULL:
         views_owner_gone(tid)
-    if tracees.orphans > 0:
-        adopt_orphans()
+    turns.deaths = True
     if is_main and session.kill_on_exit:
         kill_all()
 
@@ -431,5 +430,10 @@ cdef int run_loop() noexcept nogil:
             on_stop(tid, status)
         else:
             on_gone(tid, status)
+        if turns.deaths and turns_served():
+            # (a parent's event may have been among those that waited for their turns)
+            turns.deaths = False
+            if tracees.orphans > 0:
+                adopt_orphans()
         if session.bare and signals_waiting and turns_served():
             return 0

@@ -17,6 +17,7 @@ cdef struct Turns:
     int next, count, room
     int alone                # stops until the next look
     bint given               # the event at hand has waited for its turn
+    bint deaths              # somebody has died who may have had a child that nobody has reported
 
 cdef Turns turns
 
@@ -43,7 +44,8 @@ cdef inline int turn_next(int *status) noexcept nogil:
     # what a tracee has used is of interest to guests that trace, to traces that count, and to nobody else
     tid = turn_wait(status, 0, traces.used if counting else NULL)
     turns.alone -= 1
-    if turns.alone <= 0 and tid > 0 and tracees.count > 1:
+    if turns.alone <= 0 and tid > 0 and tracees.count > 1 and nesting == 0:
+        # (inside another pyroot that one gives our waits the turns, and each of them is a stop of its own)
         turns_collect(counting)
     return tid
 
@@ -65,6 +67,8 @@ cdef void turns_collect(bint counting) noexcept nogil:
         if tid <= 0:
             break
         turn.tid = tid
+        if not counting:
+            memset(turn.used, 0, sizeof(turn.used))
         if not WIFSTOPPED(turn.status):
             for i in range(turns.count):
                 if turns.queue[i].tid == tid:
