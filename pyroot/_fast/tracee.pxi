@@ -91,6 +91,7 @@ cdef enum:
     X_JUDGE = 15
     X_STATX = 16
     X_HANDLE = 17
+    X_LINKS = 18
 
 cdef struct Tracee:
     int tid, tgid
