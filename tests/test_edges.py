@@ -121,3 +121,26 @@ def test_machines_mounts_in_root_and_binding_stop_a_walk_that_may_not_cross(plac
             assert int(found[number]) > 2, operation
         elif "openat2" in operation:
             assert found[number] == "-18", operation
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("program", ["ops", "ops32"])
+def test_directories_that_bindings_bring_are_links_of_the_one_that_holds_them(
+    place: str, run_pyroot: Callable[..., Result], way: str, program: str
+) -> None:
+    """By path, by name, through "..", by descriptor, by every layout of i386; files, and names that the root has, are none."""
+    for name in ("root/a/there", "root/b", "root/proc", "host/in"):
+        os.makedirs(f"{place}/top/{name}")
+    Path(f"{place}/top/host/file").write_text("", encoding="ascii")
+    put_programs(f"{place}/top/root", {"ops": "ops"}, "" if program == "ops" else "i386")
+    give(place)
+    pairs = [(f"{place}/top/host", guest) for guest in ("/a/new", "/a/other", "/a/there", "/new")]
+    ground = Twins(f"{place}/top", f"{place}/top/root", run_pyroot, [*pairs, ("/proc", "/proc")], environment=WAYS[way])
+    paths = ("/", "/a", "/a/", "/a/.", "/a/new/..", "/b", "/a/there", "/b/../a", ".", "..", "a", "../a/new/..")
+    calls = [line for _ in range(3) for path in paths for line in (
+        f'stat "{path}" >stat', f'lstat "{path}" >stat', f'newfstatat -100 "{path}" >stat 0x100', f'statx -100 "{path}" 0 0x7ff >statx',
+        f'newfstatat %9 "{path}" >stat 0')]
+    calls += [line for _ in range(3) for line in ('newfstatat %9 "" >stat 0x1000', 'statx %9 "" 0x1000 0x7ff >statx')]
+    lines = ground.answers('=9 open "/a" 0x210000 0', *calls, 'chdir "/a"', *calls, 'mkdir "/a/more" 0755', *calls)
+    assert " nlink=5 " in lines[1 + 5]
+    assert " nlink=6 " in lines[-1]

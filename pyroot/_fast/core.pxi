@@ -354,6 +354,7 @@ cdef class Core:
         if view_bind_procs(&self.view) < 0 or view_rebuild(&self.view) < 0:
             raise MemoryError
         view_hold_parents(&self.view)
+        view_find_links(&self.view)
         gate_prepare(&self.view)
         placement_prepare()
         poison_prepare()

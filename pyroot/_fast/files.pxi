@@ -14,9 +14,10 @@ cdef enum:
     # what there is to a path argument
     PATH_ONLY = 0
     PATH_OPENS = 1           # the result is a descriptor of what it names
-    PATH_STATX = 2           # the result tells whether it is the top of a mount
-    PATH_MOUNT = 3           # ... and which
-    PATH_HANDLE = 4          # the same with a file handle
+    PATH_STAT = 2            # the result has the number of links
+    PATH_STATX = 3           # ... and tells whether it is the top of a mount
+    PATH_MOUNT = 4           # ... and which
+    PATH_HANDLE = 5          # the same with a file handle
     AT_SYMLINK_FOLLOW_ = 0x400
     AT_REMOVEDIR_ = 0x200
 
@@ -287,6 +288,8 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
         handle_expect(t, dirfd, outcome)
     elif what >= PATH_STATX:
         statx_expect(t, dirfd, outcome, what == PATH_MOUNT)
+    elif what == PATH_STAT and W1.v.links:
+        links_expect(t, row, dirfd, outcome)
     return finish_edit(t, R_CONT if t.exit_action == X_NONE else R_EXIT)
 
 cdef bint leads_to_binding(Walk *w) noexcept nogil:
@@ -331,7 +334,7 @@ cdef int removable(Walk *w) noexcept nogil:
     cdef int error = parent_writable(w)
     if error < 0 or parent_stat(w, &parent) < 0 or not parent.st_mode & S_ISVTX or c_geteuid() == 0:
         return error
-    if name_stat(w, &st) == 0:
+    if name_stat(w, &st) == 0 and not is_mounted_on(w):
         owner = st.st_uid
     return -EPERM if owner != c_geteuid() and parent.st_uid != c_geteuid() else 0
 

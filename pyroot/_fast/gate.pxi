@@ -16,7 +16,7 @@ cdef extern from "gate.h" nogil:
     uint64_t LOADER_GATE "(LOADER_GATE + pyroot_shift)"
     enum:
         LOADER_GATE_SIZE
-        GATE_LINKS, GATE_LINK, GATE_BOUND, GATE_HOST, GATE_GUEST
+        GATE_LINKS, GATE_LINK, GATE_BOUND, GATE_HOLDERS, GATE_HOST, GATE_GUEST
     struct gate_link:
         unsigned long long name
         unsigned int size
@@ -40,6 +40,8 @@ cdef extern from "gate.h" nogil:
         gate_bound binding[GATE_BOUND]
         unsigned int root_alone, tops_told
         gate_top top[GATE_BOUND]
+        unsigned int holders
+        gate_top holder[GATE_HOLDERS]
     int gate_form(const unsigned char *)
     void gate_lead(unsigned char *, uint64_t, uint64_t, const unsigned char *, uint64_t)
     void gate_jump(unsigned char *, uint64_t, uint64_t)
@@ -95,6 +97,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
         gate_bind(v, i)
     gate.bound = v.n > 1
     gate_tops(v)
+    gate_holders(v)
     if v.b[0].hostlen == 0:
         # the host's own /proc, which no binding shows: its links and texts are not what they seem
         gate_mark(gate.tops, GATE_TOPS, hash_more(FNV, b"/proc", 5))
@@ -143,6 +146,23 @@ cdef void gate_tops(View *v) noexcept nogil:
         gate.top[i].ino = st.st_ino
     if v.n <= GATE_BOUND:
         gate.tops_told = v.n
+
+cdef void gate_holders(View *v) noexcept nogil:
+    """Tell which directories have more links than the host counts."""
+    cdef char text[PATHMAX]
+    cdef c_stat st
+    cdef int i, n
+    gate.holders = 0
+    for i in range(1, v.n if v.links else 1):
+        n = host_above(v, i, text)
+        if n >= PATHMAX or not is_brought(v, i, text, n):
+            continue
+        if (fstatat(AT_FDCWD, text, &st, 0) if n > 0 else fstatat(AT_FDCWD, b"/", &st, 0)) < 0 or gate.holders >= GATE_HOLDERS:
+            gate.holders = GATE_HOLDERS + 1
+            return
+        gate.holder[gate.holders].dev = st.st_dev
+        gate.holder[gate.holders].ino = st.st_ino
+        gate.holders += 1
 
 cdef bint is_alone(View *v, int i) noexcept nogil:
     """Say whether no other binding shows anything of a binding's host side."""

@@ -225,6 +225,7 @@ cdef int handed_read(View *v, Tracee *t, Handed *x) noexcept nogil:
         error = handed_way(v, i)
         if error < 0:
             return error
+    view_find_links(v)
     v.listing = not listing_needed and not t.lists and view_needs_listing(v)
     v.noting = v.ambiguous
     return 0

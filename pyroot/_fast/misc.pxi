@@ -145,6 +145,7 @@ cdef Handler handlers[48]
 
 cdef void handlers_fill() noexcept nogil:
     handlers[H_PATH] = on_path
+    handlers[H_STAT] = on_stat
     handlers[H_STATX] = on_statx
     handlers[H_HANDLE] = on_handle
     handlers[H_AFFINITY] = on_affinity
@@ -228,6 +229,8 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         exit_open(t, <int>result)
     elif action == X_STATX and result == 0:
         exit_statx(t)
+    elif action == X_LINKS and result == 0:
+        exit_links(t)
     elif action == X_HANDLE and (result == 0 or result == -EOVERFLOW):
         exit_handle(t)
     elif action == X_SECCOMP and result == 0:

@@ -8,6 +8,7 @@ cdef enum:
     STATX_MNT_ID_UNIQUE_ = 0x4000
     STATX_ATTR_MOUNT_ROOT_ = 0x2000
     STATX_ATTRIBUTES_AT = 8
+    STATX_LINKS_AT = 16
     STATX_NUMBER_AT = 144
     STATX_READ = 152
     AT_HANDLE_UNIQUE_ = 1
@@ -49,12 +50,14 @@ cdef void statx_expect(Tracee *t, int dirfd, int outcome, bint asks) noexcept no
     cdef bint top = False
     cdef bint by_fd = outcome == TR_PASS and t.args[2] & AT_EMPTY_PATH and path_buffer[0] == 0
     cdef int bi = mount_place(t, dirfd, &top) if W1.valid or by_fd else -1
-    if bi < 0 or not (top or asks):
+    cdef int links = links_brought(t, dirfd, by_fd) if W1.v.links else 0
+    if bi < 0 or not (top or asks or links > 0):
         return
     t.saved[0] = t.args[4]
     t.saved[1] = t.args[3]
     t.saved[2] = bi
     t.saved[3] = top
+    t.saved[4] = links
     t.exit_action = X_STATX
     if t.args[3] & STATX_MNT_ID_UNIQUE_:
         mount_asks(t, outcome, 1, 3, t.args[3] & ~<uint64_t>STATX_MNT_ID_UNIQUE_ | STATX_MNT_ID_)
@@ -66,6 +69,7 @@ cdef void exit_statx(Tracee *t) noexcept nogil:
     cdef uint32_t *mask = <uint32_t *>told
     if mem_read(t.tid, t.saved[0], told, STATX_READ) < 0:
         return
+    (<uint32_t *>(told + STATX_LINKS_AT))[0] += <uint32_t>t.saved[4]
     if t.saved[3]:
         attributes[0] |= STATX_ATTR_MOUNT_ROOT_
     if t.saved[1] & (STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_) and mask[0] & STATX_MNT_ID_:

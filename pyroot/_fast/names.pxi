@@ -89,6 +89,15 @@ cdef int64_t parent_mount(Walk *w) noexcept nogil:
     w.h[cut] = saved
     return number
 
+cdef bint is_mounted_on(Walk *w) noexcept nogil:
+    """Say whether the machine has something mounted on the last name: whose the covered file is cannot be seen then."""
+    cdef char saved = w.h[w.placelen]
+    cdef int64_t number
+    w.h[w.placelen] = 0
+    number = mount_id(AT_FDCWD, w.h, AT_SYMLINK_NOFOLLOW)
+    w.h[w.placelen] = saved
+    return number >= 0 and number != parent_mount(w)
+
 cdef bint mounts_differ() noexcept nogil:
     """Say whether the names of W1 and W2 lie in different mounts: bindings or the machine's own."""
     cdef int64_t one, two

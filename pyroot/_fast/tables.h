@@ -3,7 +3,7 @@
 #define PYROOT_TABLES_H
 #include <linux/filter.h>
 
-enum { H_NONE, H_AFFINITY, H_CHDIR, H_CHROOT, H_CLONE, H_CLONE3, H_DUP, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_HANDLE, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SECCOMP, H_SENDMMSG, H_SENDMSG, H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_STATX, H_UNSHARE, H_WAIT };
+enum { H_NONE, H_AFFINITY, H_CHDIR, H_CHROOT, H_CLONE, H_CLONE3, H_DUP, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_HANDLE, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SECCOMP, H_SENDMMSG, H_SENDMSG, H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_STAT, H_STATX, H_UNSHARE, H_WAIT };
 enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };
 
 typedef struct {
@@ -20,8 +20,8 @@ typedef struct {
 
 static const pyroot_row pyroot_rows[PYROOT_LAST_CALL + 1] = {
     [2] = {"open", H_OPEN, 0, -1, -1, -1, F_OPEN, 1, F_FOLLOW, 0, 0x0, 0, 2, 1},
-    [4] = {"stat", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 1},
-    [6] = {"lstat", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 1},
+    [4] = {"stat", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 1},
+    [6] = {"lstat", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 1},
     [13] = {"rt_sigaction", H_SIGACTION, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 13, 0},
     [21] = {"access", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 21, 1},
     [32] = {"dup", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 32, 0},
@@ -90,7 +90,7 @@ static const pyroot_row pyroot_rows[PYROOT_LAST_CALL + 1] = {
     [259] = {"mknodat", H_PATH, 1, 0, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 259, 0},
     [260] = {"fchownat", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 4, 0x100, 0, 260, 0},
     [261] = {"futimesat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 261, 0},
-    [262] = {"newfstatat", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 262, 1},
+    [262] = {"newfstatat", H_STAT, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 262, 1},
     [263] = {"unlinkat", H_PATH, 1, 0, -1, -1, F_CREATE, 2, F_FOLLOW, 3, 0x0, 0, 263, 0},
     [264] = {"renameat", H_RENAME, 1, 0, 3, 2, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 264, 0},
     [265] = {"linkat", H_LINK, 1, 0, 3, 2, F_FLAG, 4, F_NOFOLLOW, 0, 0x400, 0, 265, 0},
@@ -153,7 +153,7 @@ static const pyroot_row pyroot_rows_i386[PYROOT_LAST_CALL_I386 + 1] = {
     [14] = {"mknod", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 133, 0},
     [15] = {"chmod", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 90, 0},
     [16] = {"lchown", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 94, 0},
-    [18] = {"oldstat", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 0},
+    [18] = {"oldstat", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 0},
     [21] = {"mount", H_PRIVILEGED, 1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 165, 0},
     [22] = {"umount", H_PRIVILEGED, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 166, 0},
     [26] = {"ptrace", H_PTRACE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 101, 0},
@@ -170,15 +170,15 @@ static const pyroot_row pyroot_rows_i386[PYROOT_LAST_CALL_I386 + 1] = {
     [61] = {"chroot", H_CHROOT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 161, 0},
     [63] = {"dup2", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 33, 0},
     [83] = {"symlink", H_PATH, 1, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 88, 0},
-    [84] = {"oldlstat", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 0},
+    [84] = {"oldlstat", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 0},
     [85] = {"readlink", H_READLINK, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 89, 1},
     [86] = {"uselib", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 0, 0},
     [87] = {"swapon", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 167, 0},
     [92] = {"truncate", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 76, 0},
     [99] = {"statfs", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 137, 0},
     [102] = {"socketcall", H_SOCKETCALL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 42, 0},
-    [106] = {"stat", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 1},
-    [107] = {"lstat", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 1},
+    [106] = {"stat", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 1},
+    [107] = {"lstat", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 1},
     [114] = {"wait4", H_WAIT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 61, 0},
     [115] = {"swapoff", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 168, 0},
     [120] = {"clone", H_CLONE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 56, 0},
@@ -190,8 +190,8 @@ static const pyroot_row pyroot_rows_i386[PYROOT_LAST_CALL_I386 + 1] = {
     [182] = {"chown", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 92, 0},
     [183] = {"getcwd", H_GETCWD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 79, 0},
     [193] = {"truncate64", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 76, 0},
-    [195] = {"stat64", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 0},
-    [196] = {"lstat64", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 0},
+    [195] = {"stat64", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 0},
+    [196] = {"lstat64", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 0},
     [198] = {"lchown32", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 94, 0},
     [212] = {"chown32", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 92, 0},
     [217] = {"pivot_root", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 155, 0},
@@ -218,7 +218,7 @@ static const pyroot_row pyroot_rows_i386[PYROOT_LAST_CALL_I386 + 1] = {
     [297] = {"mknodat", H_PATH, 1, 0, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 259, 0},
     [298] = {"fchownat", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 4, 0x100, 0, 260, 0},
     [299] = {"futimesat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 261, 0},
-    [300] = {"fstatat64", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 262, 0},
+    [300] = {"fstatat64", H_STAT, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 262, 0},
     [301] = {"unlinkat", H_PATH, 1, 0, -1, -1, F_CREATE, 2, F_FOLLOW, 3, 0x0, 0, 263, 0},
     [302] = {"renameat", H_RENAME, 1, 0, 3, 2, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 264, 0},
     [303] = {"linkat", H_LINK, 1, 0, 3, 2, F_FLAG, 4, F_NOFOLLOW, 0, 0x400, 0, 265, 0},

@@ -92,6 +92,7 @@ cdef enum:
     X_STATX = 16
     X_HANDLE = 17
     X_FAULT = 18
+    X_LINKS = 19
 
 cdef struct Tracee:
     int tid, tgid

@@ -47,6 +47,7 @@ cdef struct View:
     int hentcap
     int longest          # length of the longest host path of a binding
     bint ambiguous       # one host directory is reachable under two guest paths
+    bint links           # there are mount points that are directories and that the host lacks (links.pxi)
     uint64_t names[NAME_WORDS]   # a bit for each name in the path of a mount point (step.pxi)
     uint32_t *hint       # host path hash -> binding last used for it (only if ambiguous)
     Opened *opened       # files -> binding that they were first opened through (only if ambiguous)

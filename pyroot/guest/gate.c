@@ -21,6 +21,8 @@
 #define OPEN_PATH           012600000       /* O_PATH and what it leaves of the others */
 #define AT_HARMLESS         0x6b00          /* AT_SYMLINK_NOFOLLOW, AT_EACCESS, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE */
 #define STATX_MOUNTS        0x5000          /* STATX_MNT_ID, STATX_MNT_ID_UNIQUE */
+#define SYS_stat            4
+#define SYS_lstat           6
 #define SYS_readlink        89
 #define SYS_statx           332
 
@@ -107,10 +109,30 @@ static OUT_OF_LINE int is_no_top(struct gate_frame *frame, const struct gate_vie
     return 1;
 }
 
+static int tells_links(u64 call)
+{
+    return call == SYS_stat || call == SYS_lstat || call == SYS_newfstatat || call == SYS_statx;
+}
+
+/* Whether a directory has links that the host does not count. */
+static OUT_OF_LINE int is_holder(long dirfd, const char *path, const struct gate_view *view)
+{
+    struct gate_stat st;
+
+    if (view->holders > GATE_HOLDERS || look(dirfd, path, &st) < 0)
+        return 1;
+    for (u32 i = 0; i < view->holders; i++)
+        if (view->holder[i].dev == st.dev && view->holder[i].ino == st.ino)
+            return 1;
+    return 0;
+}
+
 /* A call with an empty path, which means the descriptor. */
 static int plan_empty(struct gate_frame *frame, const struct gate_view *view, u64 flags)
 {
     if (!(flags & AT_EMPTY_PATH))
+        return GATE_DECLINE;
+    if (view->holders && is_holder((int)frame->regs[0], "", view))
         return GATE_DECLINE;
     if (frame->call == SYS_newfstatat)
         return GATE_MAKE;
@@ -140,6 +162,8 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
     }
     if ((result != -EISDIR && result != -ENOTDIR && result != -ENOENT) || ((text->top || !text->names) && frame->call == SYS_statx))
         return GATE_DECLINE;                /* (statx tells that the root, too, is the top of a mount) */
+    if (result == -EISDIR && view->holders && tells_links(frame->call) && is_holder(frame->dirfd, frame->path, view))
+        return GATE_DECLINE;
     if (result == -EISDIR && reads_link) {
         frame->call = (u64)-EINVAL;
         return GATE_ANSWER;

@@ -66,6 +66,7 @@
 #define GATE_LINKS          8
 #define GATE_LINK           48              /* bytes of a link's text, at most */
 #define GATE_BOUND          56
+#define GATE_HOLDERS        16              /* with more of them no directory's links are told here */
 #define GATE_HOST           124             /* bytes of a binding's host path, and of its guest path, at most */
 #define GATE_GUEST          64
 
@@ -109,6 +110,9 @@ struct gate_view {
     unsigned int root_alone;                /* as `alone` of a binding */
     unsigned int tops_told;                 /* so many tops of mounts are all there are; 0: too many */
     struct gate_top top[GATE_BOUND];
+    unsigned int holders;                   /* so many directories have links that the host does not count */
+    unsigned int reserved;
+    struct gate_top holder[GATE_HOLDERS];
 };
 
 /* What lies between mov and `syscall` of a site that begins here: 0 or DETOUR_BETWEEN bytes; -1: this is none. */

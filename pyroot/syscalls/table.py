@@ -87,9 +87,9 @@ ROWS: list[Row] = [
     Row("dup3", "dup", when=("noting", 0, 0)),
     Row("fcntl", "dup", when=("duplicates", 1, 0), note="F_DUPFD and F_DUPFD_CLOEXEC, as dup"),
     # -- attributes
-    Row("stat", path=0, gate=True),
-    Row("lstat", path=0, final="nofollow", gate=True),
-    _at("newfstatat", 3, gate=True),
+    Row("stat", "stat", path=0, gate=True, note="directories that bindings bring are links of the one that holds them"),
+    Row("lstat", "stat", path=0, final="nofollow", gate=True),
+    _at("newfstatat", 3, handler="stat", gate=True),
     _at("statx", 2, handler="statx", gate=True, note="the top of a binding is that of a mount"),
     Row("access", path=0, gate=True),
     Row("faccessat", dirfd=0, path=1, gate=True),

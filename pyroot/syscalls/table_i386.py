@@ -16,11 +16,11 @@ SOCKETCALLS = sum(1 << number for number in (2, 3, 5, 6, 7, 11, 12, 16, 17, 18, 
 
 ROWS_I386: list[Row] = [
     # -- attributes, in the layouts that came one after the other
-    Row("oldstat", path=0, like="stat"),
-    Row("oldlstat", path=0, final="nofollow", like="lstat"),
-    Row("stat64", path=0, like="stat"),
-    Row("lstat64", path=0, final="nofollow", like="lstat"),
-    _at("fstatat64", 3, like="newfstatat"),
+    Row("oldstat", "stat", path=0, like="stat"),
+    Row("oldlstat", "stat", path=0, final="nofollow", like="lstat"),
+    Row("stat64", "stat", path=0, like="stat"),
+    Row("lstat64", "stat", path=0, final="nofollow", like="lstat"),
+    _at("fstatat64", 3, handler="stat", like="newfstatat"),
     Row("statfs64", path=0, like="statfs"),
     Row("truncate64", path=0, like="truncate"),
     _at("utimensat_time64", 3, like="utimensat"),

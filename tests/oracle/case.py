@@ -81,6 +81,7 @@ class Case:
         twice = any(not b.host.startswith("/") and self.shown_twice(b) for b in self.bindings)
         arguments = [word for name in unmade if twice for word in ("--hide", name)]
         arguments += ["--no-directory-numbers"] if unmade else []
+        arguments += ["--directory-links"] if unmade and not twice else []
         arguments += [] if self.identity else ["--no-identity"]
         return [*arguments, "--program"]
 

@@ -1,6 +1,6 @@
 /* The oracle's guest interpreter: run a program of path operations, one result line each.
  *
- *   ops [--hide NAME]... [--no-directory-numbers] [--no-identity] --program     program on standard input
+ *   ops [--hide NAME]... [--no-directory-numbers] [--directory-links] [--no-identity] --program     program on standard input
  *   ops anything else                                                       report argv, comm, auxv ... and exit 7
  *
  * A line is `[=SLOT] NAME ARGUMENT...` (see ops_args.c).  Besides system calls there are:
@@ -217,6 +217,8 @@ int main(int argc, char **argv, char **envp)
             hidden_names[hidden++] = argv[++i];
         else if (!strcmp(argv[i], "--no-directory-numbers"))
             show_directory_numbers = 0;
+        else if (!strcmp(argv[i], "--directory-links"))
+            show_directory_links = 1;
         else if (!strcmp(argv[i], "--no-identity"))
             show_identity = 0;
         else

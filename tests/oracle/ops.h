@@ -72,6 +72,7 @@ int names_hidden(const char *name);
 void find_proc(void);
 extern const char *hidden_names[16];
 extern int show_directory_numbers;
+extern int show_directory_links;
 extern int show_identity;
 
 /* ops_report.c */

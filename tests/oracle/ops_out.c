@@ -27,7 +27,9 @@ static uint64_t identities[4096][2];
 static int identity_count;
 const char *hidden_names[16];
 int show_directory_numbers = 1;
+int show_directory_links = 0;
 int show_identity = 1;
+static int by_name;             /* the call at hand looks a name up */
 static uint64_t proc_device = UINT64_MAX;
 
 /* Inodes of /proc come and go with the kernel's caches: their numbers mean nothing. */
@@ -123,6 +125,8 @@ static void emit_inode(unsigned mode, uint64_t links, uint64_t owner, uint64_t g
     emit(" mode=%o uid=%lu gid=%lu", mode, (unsigned long)owner, (unsigned long)group);
     if (!S_ISDIR(mode) || (show_directory_numbers && size > 0)) /* size 0: /proc, whose link count changes by itself */
         emit(" nlink=%lu size=%lu", (unsigned long)links, (unsigned long)size);
+    else if (show_directory_links && size > 0 && by_name)
+        emit(" nlink=%lu", (unsigned long)links);
     if (mtime < OLD_TIME && !S_ISSOCK(mode)) /* the kernel leaves old bytes in the times of unbound sockets */
         emit(" mtime=%ld", mtime);
 }
@@ -246,6 +250,7 @@ static void emit_success(const struct op *op, int index, long result)
     const struct arg *arg = &op->args[index];
     const struct msghdr *header = (const void *)arg->memory;
 
+    by_name = strcmp(op->name, "fstat") != 0;
     switch (arg->kind) {
     case OUT_STAT: emit_stat(arg->memory); break;
     case OUT_STATX: emit_statx(arg->memory); break;

@@ -1,0 +1,74 @@
+# How many links a directory has, to stat(2): each directory in it is one, also those that bindings bring and the host lacks.
+#
+# Only where a view has such a name.  fstat(2) does not stop, so it tells of the host's own alone; what C libraries call for it,
+# newfstatat(2) with an empty path, is right.
+
+cdef int on_stat(Tracee *t, const pyroot_row *row) noexcept nogil:
+    return one_path(t, row, PATH_STAT)
+
+cdef bint is_brought(View *v, int i, const char *host, int n) noexcept nogil:
+    """Say whether a binding brings a directory that the host directory above its mount point lacks."""
+    cdef c_stat st
+    cdef char text[PATHMAX]
+    if not v.b[i].isdir:
+        return False
+    n = snprintf(text, sizeof(text), b"%.*s/%s", n, host, v.b[i].guest + bind_name(v, i))
+    return n < <int>sizeof(text) and fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT
+
+cdef int host_above(View *v, int i, char *text) noexcept nogil:
+    """Write the host path of the directory that holds a mount point; return its length, or PATHMAX if it is too long."""
+    cdef int n = bind_name(v, i) - 1, over = view_covering(v, v.b[i].guest, n)
+    cdef Bind *b = &v.b[over]
+    n = snprintf(text, PATHMAX, b"%s%.*s", b.host, n - b.guestlen, v.b[i].guest + b.guestlen)
+    return n if n < PATHMAX else PATHMAX
+
+cdef void view_find_links(View *v) noexcept nogil:
+    """Find out whether a view has such directories."""
+    cdef char text[PATHMAX]
+    cdef int i, n
+    v.links = False
+    for i in range(1, v.n):
+        n = host_above(v, i, text)
+        if n < PATHMAX and is_brought(v, i, text, n):
+            v.links = True
+            return
+
+cdef int links_brought(Tracee *t, int dirfd, bint by_fd) noexcept nogil:
+    """Count those in the place of W1, or in the directory open as ``dirfd``."""
+    cdef View *v = W1.v
+    cdef Entry *e
+    cdef int i, found = 0, n = W1.placelen
+    if by_fd:
+        W1.anchored = False
+        i = walk_to_fd(&W1, t, dirfd)
+        walk_drop_fd(&W1)
+        n = W1.hlen
+        if i < 0:
+            return 0
+    elif not W1.valid or W1.magic:
+        return 0
+    e = view_find(v, hash_more(FNV, W1.g, W1.glen), W1.g, W1.glen) if W1.bi >= 0 else NULL
+    if e == NULL or e.below == 0:
+        return 0
+    for i in range(1, v.n):
+        found += bind_in(v, i, W1.g, W1.glen) and is_brought(v, i, W1.h, n)
+    return found
+
+cdef void links_expect(Tracee *t, const pyroot_row *row, int dirfd, int outcome) noexcept nogil:
+    cdef bint by_fd = outcome == TR_PASS and row.flags >= 0 and t.args[row.flags] & AT_EMPTY_PATH and path_buffer[0] == 0
+    cdef int found = links_brought(t, dirfd, by_fd)
+    if found > 0:
+        t.saved[0] = t.args[row.path + 1]
+        t.saved[1] = found
+        t.exit_action = X_LINKS
+
+cdef void exit_links(Tracee *t) noexcept nogil:
+    """Add them where the layout that the call wrote has the number (struct stat and its elders of i386)."""
+    cdef uint64_t links = 0
+    cdef int at = 16, size = 8
+    if t.compat:
+        at = 6 if t.number == 18 or t.number == 84 else 10 if t.number == 106 or t.number == 107 else 20
+        size = 4 if at == 20 else 2
+    if mem_read(t.tid, t.saved[0] + at, &links, size) == 0:
+        links += t.saved[1]
+        mem_write(t.tid, t.saved[0] + at, &links, size)
