@@ -128,13 +128,16 @@ def bounds(path: str = BOUNDS) -> list[tuple[str, str, dict[str, Any]]]:
 def bounds_from(result: dict[str, Any], path: str = BOUNDS) -> str:
     """Return the text of bounds.json with bounds a tenth above the figures of a saved run, for the figures that it names.
 
-    A goal that has been passed becomes the figure.  What the run has not measured keeps its bound.
+    A goal that has been passed becomes the figure; nothing is faster than native, so a figure below 1 counts as 1.
+    What the run has not measured keeps its bound.
     """
     groups: dict[str, list[str]] = {}
     for group, name, limits in bounds(path):
         entry = result["groups"].get(group, {}).get(name, {}).get(limits.get("side", "pyroot"))
         if entry is not None:
             value = entry.get("ratio", entry.get("MiB"))
+            if GROUPS[group][1] == "native":
+                value = max(value, 1.0)
             limits |= {"goal": min(limits["goal"], round(value, 2)), "bound": math.ceil(round(value * (1 + MORE) * 100, 6)) / 100}
         groups.setdefault(group, []).append(f"  {json.dumps(name)}: {json.dumps(limits)}")
     parts = [f" {json.dumps(group)}: {{\n" + ",\n".join(lines) + "\n }" for group, lines in groups.items()]

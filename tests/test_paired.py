@@ -129,15 +129,16 @@ def test_trace_of_a_side_has_its_options_behind_the_verb() -> None:
 def test_bounds_are_a_tenth_above_the_figures_of_a_run(tmp_path: Path) -> None:
     path = tmp_path / "bounds.json"
     path.write_text(json.dumps({
-        "calls": {"stat": {"goal": 3.5, "bound": 9}, "read": {"goal": 1.0, "bound": 9}},
+        "calls": {"stat": {"goal": 3.5, "bound": 9}, "read": {"goal": 1.0, "bound": 9}, "getppid": {"goal": 1.05, "bound": 9}},
         "bindings": {"stat": {"side": "pyroot, 1000 bindings", "goal": 1, "bound": 2}}, "memory": {rows.MEMORY: {"goal": 30, "bound": 30}},
     }))  # fmt: skip
-    result = {"groups": {"calls": {"stat": {"pyroot": {"ratio": 2.761}}}, "memory": {rows.MEMORY: {"pyroot": {"MiB": 20.0}}},
+    result = {"groups": {"calls": {"stat": {"pyroot": {"ratio": 2.761}}, "getppid": {"pyroot": {"ratio": 0.9}}},
+                         "memory": {rows.MEMORY: {"pyroot": {"MiB": 20.0}}},
                          "bindings": {"stat": {"pyroot": {"ratio": 7.0}, "pyroot, 1000 bindings": {"ratio": 2.0}}}}}  # fmt: skip
     text = report.bounds_from(result, str(path))
     path.write_text(text)
     assert json.loads(text) == {
-        "calls": {"stat": {"goal": 2.76, "bound": 3.04}, "read": {"goal": 1.0, "bound": 9}},
+        "calls": {"stat": {"goal": 2.76, "bound": 3.04}, "read": {"goal": 1.0, "bound": 9}, "getppid": {"goal": 1.0, "bound": 1.1}},
         "bindings": {"stat": {"side": "pyroot, 1000 bindings", "goal": 1, "bound": 2.2}},
         "memory": {rows.MEMORY: {"goal": 20.0, "bound": 22.0}},
     }  # fmt: skip

@@ -1,9 +1,9 @@
 # Turns: whose stop is dealt with next.
 #
-# wait4(2) gives the first tracee of the kernel's list that has something to tell.  One that is near the head of the list and busy would
-# be served over and over while others wait, so everything that is ready is collected first and served in the order of collection; who has been
-# served and stops again is in the next round.  Where one tracee alone is busy nothing would be found, so while nothing is, only every
-# sixteenth stop looks.
+# wait4(2) gives the first tracee of the kernel's list that has something to tell.  One that is near the head of the list and busy
+# would be served over and over while others wait, so everything that is ready is collected first and served in the order of
+# collection; who has been served and stops again is in the next round.  Where one tracee alone is busy nothing would be found, so
+# while nothing is, only every sixteenth stop looks.
 
 cdef enum:
     TURNS_ALONE = 16         # stops between two looks while nobody has to wait
