@@ -174,6 +174,20 @@ def test_programs_in_the_gate_live_as_ever(run_pyroot: Callable[..., Result], gr
     assert numbers(done)[1] >= (10 if mode == "code" else 5), done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_move_that_waits_long_for_a_cpu_is_reckoned_with(run_pyroot: Callable[..., Result], ground: Ground) -> None:
+    """All on one CPU, of which the mover gets what is left: its moves begin long after pyroot has seen them."""
+
+    def on_one_cpu() -> None:
+        helpers.drop_to_ordinary_user()
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+    for _ in range(5):
+        words = [*words_of(ground, bind=False), "/gate_life", "swap", "600000", "starved"]
+        checked(run_pyroot(words, prepare=on_one_cpu, timeout=300))
+
+
 def test_nothing_of_the_gate_is_seen_in_proc(run_pyroot: Callable[..., Result], ground: Ground) -> None:
     done = run_pyroot([*words_of(ground, bind=False), "-b", "/proc:/proc", "/gate_life", "maps"])
     lines = checked(done)

@@ -227,6 +227,7 @@ def test_guest_in_a_sleep_and_stopped_guest(ground: Ground) -> None:
     os.kill(probe.pid, signal.SIGCONT)
     looked.wait("--- SIGCONT")
     looked.wait("restart_syscall(")
+    os.kill(probe.pid, signal.SIGUSR1)
     looked.wait('write(1, "sleep\\n", 6)')
     looked.end()
 

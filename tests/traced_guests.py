@@ -169,8 +169,14 @@ class Looked:
 
 
 def links_of(pid: int) -> str:
-    """List what a process has open."""
-    return " ".join(os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd"))
+    """List what a process has open; what it closes meanwhile is not there."""
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except FileNotFoundError:
+            continue
+    return " ".join(found)
 
 
 def by_process(text: str, pid: int) -> list[list[str]]:

@@ -2,7 +2,7 @@
  *
  *   calls           a few calls of several kinds     threads N       N threads that wait for a byte each
  *   wake N          a byte for N of them             busy            large writes until the next line comes (no answer before)
- *   sleep           two seconds in nanosleep         child           a child that does the same as we, until it is killed
+ *   sleep           nanosleep, until SIGUSR1         child           a child that does the same as we, until it is killed
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -93,7 +93,7 @@ static void busy(void)
 
 int main(void)
 {
-    struct timespec two = {2, 0};
+    struct timespec long_time = {600, 0};
     char line[64];
     ssize_t n;
     pthread_t id;
@@ -111,7 +111,7 @@ int main(void)
         else if (!strncmp(line, "wake", 4))
             wake(atoi(line + 4));
         else if (!strcmp(line, "sleep\n"))
-            nanosleep(&two, NULL);
+            nanosleep(&long_time, NULL);
         else if (!strcmp(line, "child\n")) {
             if (fork() == 0)
                 for (;;)
