@@ -56,8 +56,15 @@ KNOWN: tuple[Known, ...] = (
 )
 
 
+def without_count(result: str) -> str:
+    """Take the length of a text that names a pid out of a result."""
+    return re.sub(r'^(\w+ = )\d+( "[^"]*<pid>)', r"\1\2", result)
+
+
 def reason(operation: str, real: str, other: str) -> str | None:
     """Return why a difference is forgiven, or None."""
+    if without_count(real) == without_count(other):
+        return "pids have more digits on one side"
     for known in KNOWN:
         if known.excuses(operation, real, other):
             return known.reason

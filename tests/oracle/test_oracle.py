@@ -12,13 +12,21 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.helpers import PROJECT
+from tests.rootfs_fixtures import directory_for_user, remove
+from tests.twins import put_programs
 
 from . import sides
 from .build import BuildError, guest_programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.helpers import Result
 
 TOTALS = re.compile(r"seeds (\d+) operations (\d+) differences (\d+)")
 
@@ -35,17 +43,31 @@ class Form:
 
 
 FORMS = (
-    Form("plain", 12, 110),
+    Form("plain", 10, 110),
+    # the root is the machine's own, and pyroot runs inside, without -r; directories of it are bound elsewhere
+    Form("whole", 3, 60, ("--whole",)),
+    # the machine has mounts of its own in root and bindings
+    Form("mounts", 2, 60, ("--mounts",)),
+    Form("whole with mounts", 2, 60, ("--whole", "--mounts")),
     # the forms of i386: stat64 and its elders, 16-bit owners, socketcall, int 0x80 and the vdso
-    Form("i386", 10, 60, ("--m32",)),
+    Form("i386", 6, 60, ("--m32",)),
+    Form("whole i386", 1, 30, ("--whole", "--m32")),
     # guests may call chroot(2) themselves
-    Form("nested", 8, 60, ("--nested",)),
+    Form("nested", 5, 60, ("--nested", "--mounts")),
+    Form("whole nested", 1, 30, ("--whole", "--nested")),
+    # no call is answered inside the guest: sites are left alone
+    Form("no gate", 1, 30, ("--mounts",), (("PYROOT_NO_GATE", "1"),)),
+    Form("whole no gate", 1, 30, ("--whole",), (("PYROOT_NO_GATE", "1"),)),
     # seccomp is not to be had and every system call stops
-    Form("no filter", 2, 30, (), (("PYROOT_NO_SECCOMP", "1"),)),
+    Form("no filter", 1, 30, (), (("PYROOT_NO_SECCOMP", "1"),)),
+    Form("whole no filter", 1, 30, ("--whole", "--mounts"), (("PYROOT_NO_SECCOMP", "1"),)),
     # host paths that are longer than any argument may be
-    Form("deep", 2, 30, ("--deep",)),
+    Form("deep", 1, 30, ("--deep", "--mounts")),
     # the file system of the temporary directory instead of tmpfs
-    Form("disk", 2, 20, ("--disk",)),
+    Form("disk", 1, 20, ("--disk",)),
+    Form("whole disk", 1, 20, ("--whole", "--disk")),
+    # guests may move the sources of bindings
+    Form("wild", 1, 30, ("--wild",)),
 )
 BY_NAME = [pytest.param(form, id=form.name.replace(" ", "-")) for form in FORMS]
 
@@ -102,6 +124,30 @@ def test_fixed_seeds_agree(prepared: Form) -> None:
     operations, differences, report = compare(1, prepared.fixed, 150, *prepared.options)
     assert operations >= prepared.fixed * 150
     assert differences == 0, report[-8000:]
+
+
+@pytest.mark.oracle
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("options", [("--exhaustive",), ("--exhaustive", "--whole"), ("--exhaustive", "--m32")], ids=" ".join)
+def test_all_sequences_of_two_calls_agree(options: tuple[str, ...]) -> None:
+    """1,600 sequences of two calls out of forty, each on a small tree of its own, and what it is like afterwards."""
+    operations, differences, report = compare(1, 1, 1, *options)
+    assert operations > 1600 * 20
+    assert differences == 0, report[-8000:]
+
+
+@pytest.mark.timeout(600)
+def test_sites_of_calls_are_led_through_the_gate(run_pyroot: Callable[..., Result]) -> None:
+    """What the oracle compares are answers of the gate: the interpreter's calls are made at sites that pyroot changes."""
+    place = directory_for_user()
+    put_programs(place, {"ops": "ops"})
+    program = [f'{call} "/ops" {rest}' for call, rest in (("stat", ">stat"), ("access", "4"), ("open", "0 0")) for _ in range(20)]
+    program += ['openat -100 "/ops" 0 0'] * 20
+    result = run_pyroot(["--stats", "-r", place, "-w", "/", "/ops", "--program"], text="\n".join(program).encode(), environment={"PATH": "/"})
+    remove(place)
+    assert len(result.stdout.splitlines()) == 80
+    stopped = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", result.stderr)}
+    assert all(stopped.get(call, 0) <= 4 for call in ("stat", "access", "open", "openat")), result.stderr
 
 
 @pytest.mark.oracle
