@@ -200,8 +200,13 @@ static void map_segment(const struct image *image, const struct segment *segment
         if (is_error(got))
             fail(LOADER_FAIL_MAP, got);
         zero_from = (file_end + page - 1) & -page;
-        if (segment->memsz > segment->filesz && (prot & PROT_WRITE))
+        if (segment->memsz > segment->filesz && (prot & PROT_WRITE) && zero_from > file_end) {
+            /* a page that the file does not reach: let the kernel say so, a SIGBUS of ours would be another end */
+            got = sys3(SYS_getrandom, file_end, 1, GRND_NONBLOCK);
+            if (got == -EFAULT)
+                fail(LOADER_FAIL_MAP, got);
             arch_zero((void *)file_end, zero_from - file_end);
+        }
     }
     if (segment->memsz > segment->filesz && zero_to > zero_from) {
         got = map(zero_from, zero_to - zero_from, PROT_READ | PROT_WRITE | (prot & PROT_EXEC),

@@ -3,8 +3,8 @@
  * The guest loader: the one program the kernel really executes for a guest. It does in user space what fs/binfmt_elf.c
  * does in the kernel, but takes program and ELF interpreter from the host paths the supervisor resolved, so that the
  * interpreter comes from the guest's root. What to load is decided by the supervisor and told in struct loader_info
- * (loader.h); here is only how. After the point where it runs there is no errno to give back: as in the kernel, every
- * failure is a SIGKILL.
+ * (loader.h); here is only how. After the point where it runs there is no errno to give back: what the kernel gives up there
+ * ends by SIGSEGV, and so it does here.
  *
  * Sources: fs/binfmt_elf.c, fs/exec.c, kernel/sys.c (PR_SET_MM_MAP), execve(2), prctl(2), elf(5).
  * Freestanding: no libc, no relocations, no writable data; buffers lie at fixed addresses (loader.h).

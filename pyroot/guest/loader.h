@@ -66,7 +66,7 @@
                                              * interpreter or program */
 #define DETOURS_SIZE        0x2000
 
-/* Why the loader killed itself: third argument of its kill(2), the negative errno is the fourth. */
+/* Why the loader gave up, with a negative errno: behind LOADER_FAIL_ARENA the file is to blame, and it ends as the kernel ends it. */
 #define LOADER_FAIL_INFO    1
 #define LOADER_FAIL_ARENA   2
 #define LOADER_FAIL_OPEN    3

@@ -42,6 +42,7 @@ typedef unsigned long word;                 /* what a register holds: an address
 #define O_CLOEXEC           02000000
 #define EMFILE              24
 #define ENOEXEC             8
+#define EFAULT              14
 #define EINVAL              22
 #define EEXIST              17
 #define SIGKILL             9
@@ -49,6 +50,7 @@ typedef unsigned long word;                 /* what a register holds: an address
 #define PR_SET_MM           35
 #define PR_SET_MM_MAP       14
 #define RLIMIT_STACK        3
+#define RLIMIT_CORE         4
 #define RLIMIT_NOFILE       7
 #define GRND_NONBLOCK       1
 #define ADDR_NO_RANDOMIZE   0x0040000
@@ -137,8 +139,17 @@ void loader_leave(word *sp, word entry, word arena) __attribute__((noreturn));
 #define INFO ((const struct loader_info *)ARCH_FIXED(LOADER_INFO))
 #define sys3(n, a, b, c) sys6(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 
+/* There is no errno to give back any more. What is wrong with the file ends as in the kernel (bprm_execve): by a SIGSEGV from the
+ * kernel that cannot be blocked, caught or ignored, which is what a privileged instruction gives; what is wrong with us ends by a
+ * SIGKILL. There is no core, as in the kernel, which does not know yet who would write it. The two numbers are for a debugger. */
 static inline __attribute__((noreturn)) void fail(int why, long error)
 {
+    if (why > LOADER_FAIL_ARENA) {
+        u64 one[2] = {1, 1};                /* core(5): less than any core, and a program that takes them is not started either */
+
+        sys6(SYS_prlimit64, 0, RLIMIT_CORE, (long)one, 0, 0, 0);
+        __asm__ volatile("hlt" : : "a"(why), "d"(error));
+    }
     for (;;)
         sys6(SYS_kill, sys3(SYS_getpid, 0, 0, 0), SIGKILL, why, error, 0, 0);
 }
