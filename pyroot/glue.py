@@ -45,17 +45,22 @@ class Glue:
             self._make_top()
         self._trees += 1
         tree = b"%s/%d" % (self._top, self._trees)
-        os.mkdir(tree, 0o755)
+        _make_directory(tree, 0o755)
         return tree
 
     def add(self, host_path: bytes, is_directory: bool) -> None:
         """Make ``host_path`` in one of our trees with the directories above it, as an empty directory or file."""
-        if not os.path.lexists(host_path):
-            os.makedirs(os.path.dirname(host_path), 0o755, exist_ok=True)
-            if is_directory:
-                os.mkdir(host_path, 0o755)
-            else:
-                os.close(os.open(host_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE))
+        if os.path.lexists(host_path):
+            return
+        parent = os.path.dirname(host_path)
+        if not os.path.lexists(parent):
+            self.add(parent, True)
+        if is_directory:
+            _make_directory(host_path, 0o755)
+        else:
+            file = os.open(host_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+            os.fchmod(file, _FILE_MODE)
+            os.close(file)
 
     def seal(self) -> None:
         """Take the write permission away from all directories below the top."""
@@ -89,15 +94,21 @@ class Glue:
         )
 
 
+def _make_directory(path: bytes, mode: int) -> None:
+    """Make a directory with a mode of ours, whatever the umask, which is the command's."""
+    os.mkdir(path, mode)
+    os.chmod(path, mode)
+
+
 def _locked_directory(place: bytes) -> tuple[bytes, int]:
     """Make a private directory in ``place`` and lock it; return its path and the descriptor that holds the lock."""
     import fcntl
 
     while True:
         top = b"%s/%s%d-%d-%s" % (place, _PREFIX, os.getuid(), os.getpid(), os.urandom(4).hex().encode())
-        os.mkdir(top, 0o700)
         lock = -1
         try:
+            _make_directory(top, 0o700)
             lock = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.stat(top)  # a cleaner may have been quicker than the lock
@@ -133,13 +144,22 @@ def _remove_unlocked(path: bytes) -> None:
     import fcntl
 
     try:
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        place = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return
     try:
-        if os.fstat(lock).st_uid == os.getuid():
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove_tree(path)
+        if os.fstat(place).st_uid != os.getuid():
+            return
+        link = b"/proc/self/fd/%d" % place
+        os.chmod(link, 0o700)  # it may have been killed before it had its mode
+        lock = os.open(link, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    finally:
+        os.close(place)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove_tree(path)
     except OSError:
         pass
     finally:
