@@ -125,6 +125,9 @@ def tap_end() -> None:
 def ask_supervisor(pidfd: int, name: int) -> None:
     """Wake a supervisor by the signal that names our socket (32 bits); see `pyroot.trace.guests`.  Raises OSError."""
 
+def interrupted() -> bool:
+    """Say whether the terminal's ^C has reached this process since the last run began, or while it waited to begin."""
+
 def self_check() -> dict[str, bool]:
     """Say which kernel features are there: {"seccomp": ..., "openat2": ...}."""
 

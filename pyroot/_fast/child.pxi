@@ -15,8 +15,9 @@ cdef extern from * nogil:
         int i;
         for (i = 1; i < 65; i++) {
             if (pyroot_raw(SYS_rt_sigaction, i, 0, (long)&act, 8) < 0) continue;
+            if (act.handler == (void *)SIG_DFL) continue;
             /* the interpreter ignores two for itself */
-            if (act.handler == (void *)SIG_DFL || (act.handler == (void *)SIG_IGN && i != SIGPIPE && i != SIGXFSZ)) continue;
+            if (act.handler == (void *)SIG_IGN && ((i != SIGPIPE && i != SIGXFSZ) || pyroot_kept >> (i - 1) & 1)) continue;
             memset(&act, 0, sizeof act);
             pyroot_raw(SYS_rt_sigaction, i, (long)&act, 0, 8);
         }
@@ -43,8 +44,9 @@ cdef extern from * nogil:
         for (i = 0; i < b->nlimits; i++)
             if (b->kinds[i] >= 0 && b->limits[i].rlim_cur != b->limits[i].rlim_max)
                 pyroot_raw(SYS_prlimit64, 0, b->kinds[i], (long)&b->limits[i], 0);
-        pyroot_raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)b->mask, 0, 8);
         if (pyroot_raw(SYS_read, b->go[0], (long)loader, sizeof loader, 0) <= 0) pyroot_raw(SYS_exit_group, 125, 0, 0, 0);
+        /* what has come meanwhile may end us: not before somebody sees it */
+        pyroot_raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)b->mask, 0, 8);
         r[0] = 1;
         r[1] = (int)pyroot_raw(SYS_chdir, (long)b->cwd, 0, 0, 0);
         if (r[1] == 0) {
@@ -109,48 +111,3 @@ cdef int child_start(const int *go, int report, const char *cwd, char **argv, ch
     birth.nlimits = LIMITS if limits_raised else 0
     birth.mask = &saved_mask
     return pyroot_give_birth(&birth)
-
-cdef struct SavedSignals:
-    c_sigaction old[65]
-    bint changed[65]
-
-cdef SavedSignals saved_signals
-
-cdef void take_signal(int sig, bint forward) noexcept nogil:
-    cdef c_sigaction act
-    memset(&act, 0, sizeof(act))
-    if forward:
-        act.sa_sigaction = note_signal_handed if handed_id else note_signal
-        act.sa_flags = SA_SIGINFO
-    else:
-        act.sa_handler = SIG_IGN
-    saved_signals.changed[sig] = sigaction(sig, &act, &saved_signals.old[sig]) == 0
-
-cdef void take_tick() noexcept nogil:
-    cdef c_sigaction act
-    memset(&act, 0, sizeof(act))
-    act.sa_sigaction = note_tick
-    act.sa_flags = SA_SIGINFO
-    saved_signals.changed[SIGALRM] = sigaction(SIGALRM, &act, &saved_signals.old[SIGALRM]) == 0
-
-cdef void take_signals() noexcept nogil:
-    """Live through the terminal's signals (the guest gets its own) and pass on those that are sent to us alone."""
-    take_signal(SIGINT, True)
-    take_signal(SIGQUIT, True)
-    take_signal(SIGTERM, True)
-    take_signal(SIGHUP, True)
-    take_signal(SIGUSR1, True)
-    take_signal(SIGUSR2, True)
-    take_signal(SIGCONT, True)
-    take_tick()
-    take_signal(SIGTSTP, False)
-    take_signal(SIGTTIN, False)
-    take_signal(SIGTTOU, False)
-    take_signal(SIGPIPE, False)
-
-cdef void give_signals_back() noexcept nogil:
-    cdef int sig
-    for sig in range(65):
-        if saved_signals.changed[sig]:
-            sigaction(sig, &saved_signals.old[sig], NULL)
-            saved_signals.changed[sig] = False

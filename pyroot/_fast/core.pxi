@@ -262,7 +262,7 @@ cdef class Core:
         global explainer, explaining, running
         cdef int go[2]
         cdef int report[2]
-        cdef int pid, result
+        cdef int pid = -1, result
         cdef ChildReport r
         cdef ssize_t got
         cdef const char *loader
@@ -284,19 +284,24 @@ cdef class Core:
         explaining = explainer is not None
         session.main_status = 0
         saved_mask_block()
-        placement_early()
-        pid = child_start(go, report[1], c_cwd, argv, envp, seccomp)
+        session.main_status = signal_before()
+        if session.main_status == 0:
+            placement_early()
+            pid = child_start(go, report[1], c_cwd, argv, envp, seccomp)
         c_close(go[0])
         c_close(report[1])
         try:
+            if session.main_status != 0:
+                return session.main_status
             if pid < 0:
                 raise CoreError(f"clone: {_os.strerror(-pid)}")
+            signal_between(pid)
             session.main_tid = pid
             self._adopt_first(pid, exe, cwd, seccomp)
             loader = plan_loader(tracee_get(pid))
             take_signals()
             placement_begin()
-            saved_mask_restore()
+            saved_mask_open()
             c_write(go[1], loader, strlen(loader) + 1)
             with nogil:
                 result = run_loop()
@@ -451,23 +456,6 @@ cdef char **_vector(list items) except NULL:
     vector[n] = NULL
     return vector
 
-
-cdef sigset_t saved_mask
-cdef bint mask_saved = False
-
-cdef void saved_mask_block() noexcept:
-    """Keep signals away between fork and the moment both sides have their dispositions: until then the child runs our handlers."""
-    global mask_saved
-    cdef sigset_t all_signals
-    sigfillset(&all_signals)
-    sigprocmask(SIG_BLOCK, &all_signals, &saved_mask)
-    mask_saved = True
-
-cdef void saved_mask_restore() noexcept:
-    global mask_saved
-    if mask_saved:
-        sigprocmask(SIG_SETMASK, &saved_mask, NULL)
-        mask_saved = False
 
 cdef void tracees_clear() noexcept nogil:
     cdef int i, k

@@ -15,6 +15,7 @@ cdef enum:
     VIEW_KILL = 3            # a: that number: kill its guests
     VIEW_OVER = 4            # a: that number: the command is dead, or never entered
     VIEW_HAS = 5             # a: that number, b: a pid: is that a guest of it
+    VIEW_PASS = 7            # a: that number, b: the siginfo of a signal that its pyroot has got: for its command
     # The text: VIEW_FORM, options, the number of bindings, and for each flags, lengths of guest and host path, guest path, host path.
     # Numbers have 32 bits.  The first binding is the root.  Another form, or another meaning, is another VIEW_FORM.
     VIEW_FORM = 0x70790001
@@ -41,6 +42,8 @@ cdef int on_view_request(Tracee *t) noexcept nogil:
     if what == VIEW_HAS:
         other = tracee_get(<int>t.args[3])
         return answer(t, other != NULL and view_within(other.view, v))
+    if what == VIEW_PASS:
+        return answer(t, view_pass(t, v))
     if what == VIEW_KILL:
         view_end(v)
     elif what != VIEW_OVER:
@@ -281,6 +284,12 @@ cdef int view_enter_request(Tracee *t) noexcept nogil:
     cdef View *before = t.view
     if v == NULL or v.ended or v.parent != t.view or t.tid != t.tgid or t.mm.refs > 1 or t.fs.refs > 1 or t.fs.root != NULL:
         return answer(t, -EPERM)
+    if v.command == NULL:
+        v.command = calloc(1, sizeof(Command))
+        if v.command == NULL:
+            return answer(t, -ENOMEM)
+        (<Command *>v.command).tgid = t.tgid
+        (<Command *>v.command).pyroot = v.owner
     gate_quit(t)
     view_join(t, v)
     v.entered = True

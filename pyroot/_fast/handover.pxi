@@ -35,12 +35,15 @@ cdef bytes number_text(uint32_t number):
     return (<char *>&number)[:4]
 
 cdef void note_signal_handed(int sig, siginfo_t *info, void *context) noexcept nogil:
-    """Pass a signal on at once (a wait that has just begun would not notice it), by the rules of note_signal."""
+    """Pass a signal on at once (a wait that has just begun would not notice it); the pyroot around us knows what the command has got."""
     global errno
     cdef int kept = errno
-    if not session.main_done and not (info.si_code > 0 and sig != SIGHUP):
-        if info.si_code > 0 or view_request(VIEW_HAS, handed_id, info.si_pid) <= 0:
-            c_kill(session.main_tid, sig)
+    if is_fault(sig) and info.si_code > 0:
+        sigaction(sig, &saved_signals.old[sig], NULL)
+    elif sig == SIGTTOU and info.si_code > 0:
+        pyroot_block(context, sig)
+    elif not session.main_done and means_command(sig, info):
+        view_request(VIEW_PASS, handed_id, <uint64_t>info)
     errno = kept
 
 cdef void child_enter(int report, const char *exe, const char *cwd, char **argv, char **envp) noexcept nogil:
@@ -107,6 +110,13 @@ cdef bint run_handed(View *v, bytes exe, bytes cwd, char **argv, char **envp, bi
     session.kill_on_exit = kill_on_exit
     session.main_done = False
     saved_mask_block()
+    session.main_status = signal_before()
+    if session.main_status != 0:
+        c_close(life[0])
+        c_close(report[0])
+        c_close(report[1])
+        saved_mask_restore()
+        return True
     pid = c_fork()
     if pid == 0:
         child_enter(report[1], c_exe, c_cwd, argv, envp)
@@ -115,8 +125,9 @@ cdef bint run_handed(View *v, bytes exe, bytes cwd, char **argv, char **envp, bi
             raise CoreError(f"fork: {_os.strerror(errno)}")
         c_close(report[1])
         session.main_tid = pid
+        signal_between(pid)
         take_signals()
-        saved_mask_restore()
+        saved_mask_open()
         with nogil:
             result = wait_handed(pid, life[0])
             got = c_read(report[0], &r, sizeof(r))

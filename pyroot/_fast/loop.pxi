@@ -16,36 +16,10 @@ cdef struct Session:
     bint judging             # stops come for calls that the filter would let through: it is asked again, in software
 
 cdef Session session
-cdef volatile int pending_signals[65]
 cdef volatile int signals_waiting = 0
 
 cdef int TRACE_OPTIONS = (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC
                           | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL)
-
-cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
-    """Remember a signal for the main guest.  The terminal's signals reach the guest by themselves; those of a person do not."""
-    global signals_waiting
-    if tap_signal(sig, info):
-        return
-    if info.si_code > 0 and sig != SIGHUP and not session.bare:
-        return
-    if info.si_code <= 0 and tracee_get(info.si_pid) != NULL:
-        # a guest has sent it to its whole process group, the command has its own
-        return
-    pending_signals[sig] = 1
-    signals_waiting = 1
-
-cdef void forward_signals() noexcept nogil:
-    global signals_waiting
-    cdef int sig
-    signals_waiting = 0
-    for sig in range(1, 65):
-        if pending_signals[sig]:
-            pending_signals[sig] = 0
-            if not session.main_done:
-                c_kill(session.main_tid, sig)
-    if tap.waiting:
-        tap_look()
 
 cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
     if t.special:
@@ -315,6 +289,8 @@ cdef void on_stop(int tid, int status) noexcept nogil:
         return
     if turns.given and turn_is_over(t, status):
         return
+    if event == 0 and sig != (SIGTRAP | 0x80):
+        note_delivery(t, sig)
     if t.view != W1.v:
         view_use(t.view)
     if t.special:

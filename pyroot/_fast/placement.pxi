@@ -11,9 +11,29 @@ cdef extern from * nogil:
     static int pyroot_mask_get(int tid, unsigned long *mask) { return (int)syscall(SYS_sched_getaffinity, tid, 128, mask); }
     static int pyroot_mask_set(int tid, const unsigned long *mask) { return (int)syscall(SYS_sched_setaffinity, tid, 128, mask); }
     static int pyroot_cpu(void) { return sched_getcpu(); }
-    static void pyroot_tick(int microseconds) { struct itimerval v = {{0, microseconds}, {0, microseconds}};
-        setitimer(ITIMER_REAL, &v, NULL); }
+    /* The clock's signal is a real-time one: it does not hide one of the same number that somebody sends, and the alarm of a program that
+     * has become pyroot goes on. Where there is no such clock (RLIMIT_SIGPENDING) it is the alarm all the same. */
+    static timer_t pyroot_clock;
+    static int pyroot_clock_made; /* -1: it cannot be */
+    static int pyroot_clock_of; /* the process: a child does not inherit it */
+    static int pyroot_tick_alarms(void) { return pyroot_clock_made < 0; }
+    static void pyroot_tick_make(void) {
+        struct sigevent how = {0};
+        how.sigev_notify = SIGEV_SIGNAL;
+        how.sigev_signo = 64;
+        if (pyroot_clock_made > 0 && pyroot_clock_of == getpid()) return;
+        pyroot_clock_of = getpid();
+        pyroot_clock_made = timer_create(CLOCK_MONOTONIC, &how, &pyroot_clock) == 0 ? 1 : -1;
+    }
+    static void pyroot_tick(int microseconds) {
+        struct itimerspec when = {{0, microseconds * 1000}, {0, microseconds * 1000}};
+        struct itimerval alarm = {{0, microseconds}, {0, microseconds}};
+        if (pyroot_clock_made > 0) timer_settime(pyroot_clock, 0, &when, NULL);
+        else if (pyroot_clock_made < 0) setitimer(ITIMER_REAL, &alarm, NULL);
+    }
     """
+    bint pyroot_tick_alarms()
+    void pyroot_tick_make()
     int pyroot_mask_get(int, unsigned long *)
     int pyroot_mask_set(int, const unsigned long *)
     int pyroot_cpu()
@@ -38,10 +58,6 @@ cdef struct Placement:
 
 cdef Placement placement
 cdef volatile int tick_waiting = 0
-
-cdef void note_tick(int sig, siginfo_t *info, void *context) noexcept nogil:
-    global tick_waiting
-    tick_waiting = 1
 
 cdef void placement_prepare() noexcept nogil:
     cdef int i, k, cpus = 0

@@ -65,13 +65,16 @@ cdef void signal_queue(int tgid, int tid, int sig, int code, int pid, int uid, i
     else:
         c_syscall(SYS_rt_sigqueueinfo, tgid, sig, &info)
 
+cdef inline bint signal_is_ours(Info *info) noexcept nogil:
+    return info.error == c_getpid() and OUR_CODE - 256 < info.code < OUR_CODE + 256
+
 cdef int signal_mend(Tracee *t, int sig) noexcept nogil:
     """Give a signal of ours its final form; drop (0) what the kernel tells a tracer about its child as if it were its parent."""
     cdef Info info
     cdef Tracee *child
     if c_ptrace(PTRACE_GETSIGINFO, t.tid, NULL, &info) < 0:
         return sig
-    if info.error == c_getpid() and OUR_CODE - 256 < info.code < OUR_CODE + 256:
+    if signal_is_ours(&info):
         info.code = OUR_CODE - info.code
         info.error = 0
         c_ptrace(PTRACE_SETSIGINFO, t.tid, NULL, &info)

@@ -16,6 +16,7 @@ cdef enum:
 cdef struct Tap:
     bint on
     int left                 # tracees that have PTRACE_O_TRACEEXIT because of it
+    bint listens             # SIGIO of the kernel's is a socket's
     bint waiting             # there is something for tap_look
     bint failed              # the sink raised
 
@@ -29,8 +30,7 @@ cdef void tap_wake() noexcept nogil:
     global signals_waiting
     tap.waiting = True
     signals_waiting = 1
-    if saved_signals.changed[SIGALRM]:
-        pyroot_tick(NEAR_TICK)
+    pyroot_tick(NEAR_TICK)
 
 cdef bint tap_signal(int sig, siginfo_t *info) noexcept nogil:
     """Take the signal of somebody who asks; it is nothing for the guests."""
@@ -41,10 +41,6 @@ cdef bint tap_signal(int sig, siginfo_t *info) noexcept nogil:
     tap_asked = <uint32_t>value
     tap_wake()
     return True
-
-cdef void note_socket(int sig, siginfo_t *info, void *context) noexcept nogil:
-    """SIGIO of the socket."""
-    tap_wake()
 
 cdef void tap_look() noexcept with gil:
     """Somebody asks, or the socket has something to say, or the sink has failed."""
@@ -74,6 +70,7 @@ cdef void tap_close() noexcept:
     """End it, whatever happens."""
     global tap_door
     door, tap_door = tap_door, None
+    tap.listens = False
     tap_stop()
     try:
         if door is not None:
@@ -181,20 +178,13 @@ cdef void tap_silence() noexcept nogil:
             if tracees.leaf[i][k] != NULL:
                 tracees.leaf[i][k].silent = True
 
-cdef void tap_take_signal() noexcept:
-    cdef c_sigaction act
-    memset(&act, 0, sizeof(act))
-    act.sa_sigaction = note_socket
-    act.sa_flags = SA_SIGINFO
-    if not saved_signals.changed[SIGIO_]:
-        saved_signals.changed[SIGIO_] = sigaction(SIGIO_, &act, &saved_signals.old[SIGIO_]) == 0
-
 # -- what pyroot.trace.tap asks for ------------------------------------------------------------------------------------------------
 
 
 def tap_listen():
     """Let SIGIO wake the loop."""
-    tap_take_signal()
+    tap.listens = True
+    take_signal(SIGIO_, False)
 
 
 def tap_traces():

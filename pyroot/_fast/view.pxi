@@ -59,6 +59,7 @@ cdef struct View:
     int users            # tracees in it and views inside
     int life             # a descriptor that its owner waits for: closed when the last guest is gone
     bint entered         # it has had guests
+    void *command        # what its owner runs (signals.pxi), NULL before that has entered
     bint ended           # it takes no more
     bint listing         # it needs getdents to stop, and the views around it do not
     bint noting          # it showed a directory twice when it was made: copies of descriptors stop
@@ -432,6 +433,8 @@ cdef void view_free(View *v) noexcept nogil:
     free(v.b)
     free(v.hint)
     free(v.opened)
+    free(v.command)
+    v.command = NULL
     v.opened = NULL
     v.b = NULL
     v.hint = NULL
