@@ -1,4 +1,4 @@
-"""Build what setuptools cannot know by itself: the core, the guest's loader, the presets.
+"""Build what setuptools cannot know by itself: the core, the guest's loader, the command, the presets.
 
 Everything that is only data (name, dependencies, configuration of the tools) is in pyproject.toml.
 
@@ -21,18 +21,22 @@ import sys
 import sysconfig
 from glob import glob
 from pathlib import Path
+from types import ModuleType
 
 import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
+from distutils.command.build_scripts import build_scripts  # isort: skip # setuptools brings it
+
 OLDEST_SETUPTOOLS = 77  # the first one that knows licence expressions
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64"}  # what the kernel calls it -> what we call it
 CORE_SOURCE = "pyroot/_fast.pyx"
 CORE_PARTS = sorted(glob("pyroot/_fast/*"))
 GUEST_HEADERS = sorted(glob("pyroot/guest/*.h"))
-COMMAND = "scripts/pyroot"
+COMMAND = "scripts/pyroot.c"  # becomes `pyroot`
+SECOND_HALF = "scripts/pyroot-start"  # what it starts
 MAN_PAGE = "docs/man/pyroot.1"
 
 
@@ -75,6 +79,15 @@ def check_tools() -> None:
             f"Python.h of {sys.executable} is missing",
             "on Debian: apt-get install python3-dev (or the -dev package of the Python that you use)",
         )
+
+
+def guest_build() -> ModuleType:
+    """Load pyroot/guest/build.py without importing the package (its core is not there yet)."""
+    spec = importlib.util.spec_from_file_location("pyroot_guest_build", "pyroot/guest/build.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def core() -> Extension:
@@ -134,11 +147,8 @@ class BuildCompiled(build_ext):
         super().build_extension(ext)
 
     def build_guest(self, directory: Path) -> None:
-        """Let pyroot/guest/build.py build the loader, without importing the package (its core is not there yet)."""
-        spec = importlib.util.spec_from_file_location("pyroot_guest_build", "pyroot/guest/build.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        """Let pyroot/guest/build.py build the loader."""
+        module = guest_build()
         directory.mkdir(parents=True, exist_ok=True)
         for machine in module.MACHINES:
             try:
@@ -154,6 +164,26 @@ class BuildCompiled(build_ext):
         if not self.inplace:
             outputs += glob(os.path.join(self.build_lib, "pyroot", "guest", "loader-*"))
         return outputs
+
+
+class BuildCommand(build_scripts):
+    """Copy the second half of the command with the `#!python` that installers replace, and compile the first."""
+
+    def run(self) -> None:
+        """Build both: the program lies beside the script, whose first line tells it which interpreter is meant."""
+        check_platform()
+        super().run()
+        target = os.path.join(self.build_dir, "pyroot")
+        subprocess.run([*compiler(), *guest_build().COMMAND_FLAGS, "-Ipyroot/guest", "-o", target, COMMAND], check=True)
+        os.chmod(target, 0o755)
+
+    def get_source_files(self) -> list[str]:
+        """Name the program's source too."""
+        return [*super().get_source_files(), COMMAND]
+
+    def get_outputs(self) -> list[str]:
+        """Add the program."""
+        return [*super().get_outputs(), os.path.join(self.build_dir, "pyroot")]
 
 
 class BuildPackage(build_py):
@@ -186,9 +216,9 @@ if int(setuptools.__version__.split(".")[0]) < OLDEST_SETUPTOOLS:
 
 setup(
     ext_modules=[core()],
-    scripts=[COMMAND],
+    scripts=[SECOND_HALF],
     options={"build_scripts": {"executable": "python"}},  # `#!python`, which the installer replaces, in editable installs too
     package_dir={"": "."},  # with this an editable install is a plain path entry, not an import hook
     data_files=[("share/man/man1", [MAN_PAGE])] if os.path.exists(MAN_PAGE) else [],
-    cmdclass={"build_ext": BuildCompiled, "build_py": BuildPackage},
+    cmdclass={"build_ext": BuildCompiled, "build_py": BuildPackage, "build_scripts": BuildCommand},
 )

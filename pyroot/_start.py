@@ -29,6 +29,7 @@ class SiteOnDemand:
         import site
 
         site.main()
+        site.addsitedir(site.getusersitepackages())  # which -I leaves out
         from importlib.machinery import PathFinder
 
         return PathFinder.find_spec(name, None, target)
@@ -45,6 +46,17 @@ def add_package() -> None:
     sys.meta_path.append(SiteOnDemand())
 
 
+def hold_signals() -> None:
+    """Let the signals of people wait until somebody asks for them, as the command `pyroot` does before the interpreter starts."""
+    import os
+
+    if b"PYROOT_LAUNCH" not in os.environb:
+        import _signal
+
+        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT))
+        os.environb[b"PYROOT_LAUNCH"] = b"%016x:%016x" % (sum(1 << number - 1 for number in before), 0)
+
+
 def start() -> None:
     """Run the command line and end the process with its status.
 
@@ -52,16 +64,29 @@ def start() -> None:
     """
     import os
 
-    from pyroot.cli import main
+    hold_signals()
+    from pyroot import cli
 
-    status = main()
+    status = cli.main()
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
         except OSError:
             status = status or 125
+    if cli.interrupted:
+        die_of_interrupt()
     os._exit(status)
+
+
+def die_of_interrupt() -> None:
+    """End by SIGINT: a shell that runs a script goes on behind a command that exits, whatever its status."""
+    import _signal
+    import os
+
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    os.kill(os.getpid(), _signal.SIGINT)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT,))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,13 @@ from pyroot import options, report
 from pyroot.errors import EXIT_FAILURE, EXIT_SIGNAL_BASE, PyrootError, text_of
 
 _SIGINT = 2
+interrupted = False  # a ^C has ended what was asked for
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Do what ``argv`` (default: sys.argv without the program's name) asks for and return the exit code."""
+    global interrupted
     try:
         return _dispatch(sys.argv[1:] if argv is None else argv)
     except PyrootError as error:
@@ -27,10 +29,16 @@ def main(argv: list[str] | None = None) -> int:
         _show_traceback(error)
         return error.exit_code
     except KeyboardInterrupt:
+        interrupted = True
         return EXIT_SIGNAL_BASE + _SIGINT
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _NO_ROOM or isinstance(error, MemoryError):
-            report.failure(PyrootError(f"cannot go on: {error}", "a limit is too low for pyroot itself: see ulimit -a"))
+            why = str(error) or "out of memory"
+            report.failure(PyrootError(f"cannot go on: {why}", "a limit is too low for pyroot itself: see ulimit -a"))
+            _show_traceback(error)
+            return EXIT_FAILURE
+        if isinstance(error, FileNotFoundError) and error.filename is None and not os.path.exists("."):
+            report.failure(PyrootError("the current directory is gone", "use absolute paths, or cd first"))
             _show_traceback(error)
             return EXIT_FAILURE
         what = f"internal error: {type(error).__name__}: {error}"
@@ -52,16 +60,42 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _run_verb(module: str, words: list[str]) -> int:
+    import _signal
     from importlib import import_module
 
-    status: int = import_module(module).main(words)
-    return status
+    given = _given_mask()
+    if given is None:
+        status: int = import_module(module).main(words)
+        return status
+    # from here on it is a program like any other; what comes behind its end changes nothing
+    held = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
+    try:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, given)
+        status = import_module(module).main(words)
+        return status
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, held)
+
+
+def _given_mask() -> list[int] | None:
+    """Take what the command `pyroot` has hidden out of our environment; return the signals that were blocked before it."""
+    from pyroot import launch
+
+    state = os.environb.pop(launch.STATE, None)
+    if state is None:
+        return None
+    for name in [name for name in os.environb if launch.given_name(name) != name]:
+        os.environb[launch.given_name(name)] = os.environb.pop(name)
+    mask = int(state[:16], 16)
+    return [number for number in range(1, 65) if mask >> number - 1 & 1]
 
 
 def _answer(option: options.Option, spelling: str) -> int:
     from pyroot import usage
 
     write = usage.version if option.field == "version" else usage.full if spelling == "--help" else usage.short
+    if sys.stdout is None:
+        raise PyrootError(f"standard output: {text_of(errno.EBADF)}", "it was closed before pyroot started")
     try:
         print(write(), end="", flush=True)
     except BrokenPipeError:  # the reader has seen enough

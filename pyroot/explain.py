@@ -327,8 +327,12 @@ def core_failure(error: Exception) -> PyrootError:
             hint = "a sandbox around pyroot seems to refuse ptrace; pyroot check tells more"
         else:
             hint = "look at /proc/sys/kernel/yama/ptrace_scope and, in a container, for the capability SYS_PTRACE; pyroot check tells more"
-    elif text.startswith("fork"):
+    elif text.startswith(("fork", "clone")):
         hint = "there may be too many processes, see ulimit -u"
+    elif text.endswith(os.strerror(errno.EMFILE)):
+        hint = "the limit on open files is too low, see ulimit -n"
+    elif text.endswith(os.strerror(errno.ENOMEM)):
+        hint = "the limit on memory is too low, see ulimit -v"
     return PyrootError(text, hint)
 
 

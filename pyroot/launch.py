@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyroot._fast import Core
     from pyroot.config import Config
 
+_SIGINT = 2
 DEFAULT_PATH = b"/bin:/usr/bin"  # what execvp(3) of glibc and musl search without a PATH
 LOGIN_SHELL = b"/bin/sh"
 
@@ -29,12 +30,17 @@ LOGIN_SHELL = b"/bin/sh"
 _TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)
 _COERCED_LC_CTYPE = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
+# What the command `pyroot` (scripts/pyroot.c) tells us: the mask of blocked signals and which were ignored; names it has hidden.
+STATE = b"PYROOT_LAUNCH"
+_HIDDEN = {b"\x0cD_": b"LD_", b"\x07LIBC_": b"GLIBC_"}
+
 
 def run(config: "Config") -> int:
     """Run the command of ``config`` to its end and return the exit code; changes the working directory of this process.
 
     Raises PyrootError when the view cannot be built or the command cannot be started.
     """
+    fill_standard()
     glue = Glue(config.rootfs, config.tmp_dirs)
     try:
         core = binding.build_view(_core_class(), config.rootfs, _bindings(config), glue)
@@ -50,11 +56,17 @@ def run(config: "Config") -> int:
             inside.watch(core, config)
         if config.stats:
             core.measure()
-        code = exit_code(_start(core, config, environment, cwd))
+        status = _start(core, config, environment, cwd)
+        code = exit_code(status)
         if config.stats:
             from pyroot import stats
 
             stats.show(core)
+        if status == _SIGINT:
+            from pyroot._fast import interrupted
+
+            if interrupted():  # a shell has to see that, or its script goes on
+                raise KeyboardInterrupt
         return _explained(core, config, code, cwd)
     finally:
         glue.remove()
@@ -128,24 +140,52 @@ def _directory(core: "Core", guest_path: bytes) -> bytes:
     return guest
 
 
+def given_name(name: bytes) -> bytes:
+    """Return the name of a variable, or an entry, as the caller of the command `pyroot` gave it."""
+    for hidden, given in _HIDDEN.items():
+        if name.startswith(hidden):
+            return given + name[len(hidden) :]
+    return name
+
+
+def _given_environment() -> list[bytes] | None:
+    """Return the entries that this process was started with; None where they cannot be read."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            return [given_name(entry) for entry in file.read().split(b"\0")[:-1] if not entry.startswith(STATE + b"=")]
+    except OSError:
+        return None
+
+
 def guest_environment(cwd: bytes) -> list[bytes]:
     """Return our own environment with PWD set to ``cwd``.
 
-    A Python started in the C locale puts an LC_CTYPE of its own into its environment (PEP 538), also over one that
-    asks for the C locale; the block that the kernel keeps tells what came from outside.
+    Where the command `pyroot` has started us it is taken from the kernel, in its order and with entries that are no
+    variables. Elsewhere it is what Python has, which verbs change; a Python started in the C locale puts an LC_CTYPE of
+    its own into that (PEP 538), also over one that asks for the C locale.
     """
-    variables = dict(os.environb)
-    if variables.get(b"LC_CTYPE") in _COERCED_LC_CTYPE:
-        try:
-            with open("/proc/self/environ", "rb") as file:
-                given = [entry for entry in file.read().split(b"\0") if entry.startswith(b"LC_CTYPE=")]
-            del variables[b"LC_CTYPE"]
-            if given:
-                variables[b"LC_CTYPE"] = given[0].partition(b"=")[2]
-        except OSError:
-            pass
-    variables[b"PWD"] = cwd
-    return [name + b"=" + value for name, value in variables.items()]
+    entries = _given_environment() if STATE in os.environb or os.environb.get(b"LC_CTYPE") in _COERCED_LC_CTYPE else None
+    if STATE not in os.environb or entries is None:
+        variables = {given_name(name): value for name, value in os.environb.items() if name != STATE}
+        if entries is not None:
+            variables.pop(b"LC_CTYPE", None)
+            variables.update((b"LC_CTYPE", entry[9:]) for entry in entries if entry.startswith(b"LC_CTYPE="))
+        entries = [name + b"=" + value for name, value in variables.items()]
+    own = b"PWD=" + cwd
+    places = [i for i, entry in enumerate(entries) if entry.startswith(b"PWD=")]
+    for i in places:
+        entries[i] = own
+    return entries if places else [*entries, own]
+
+
+def fill_standard() -> None:
+    """Let nothing of ours get a number that a closed standard stream has left: messages would be written to it.
+
+    What takes the place can be neither read nor written, and the guest finds the number closed, as it was.
+    """
+    while (number := os.open("/", os.O_PATH | os.O_CLOEXEC)) <= 2:
+        pass
+    os.close(number)
 
 
 def close_outside_directories(core: "Core") -> None:

@@ -16,6 +16,7 @@ from pyroot.doctor.view import Bound, View
 from pyroot.elf.closure import LIBRARY, Closure
 from pyroot.elf.search import BadLibrary
 from pyroot.errors import EXIT_NOT_FOUND, PyrootError
+from pyroot.launch import given_name
 
 if TYPE_CHECKING:
     from pyroot._fast import Core
@@ -70,7 +71,8 @@ def copy_hint(root: str, names: list[bytes], program: Elf | None) -> str:
 def after_exit(core: Core, config: Config, program: bytes) -> PyrootError | None:
     """Say which library was missing, when a command that ended with status 127 does lack one."""
     view = View(view_of(core), os.fsdecode(config.rootfs_spelled), [program])
-    given = [path for path in os.environb.get(b"LD_LIBRARY_PATH", b"").split(b":") if path.startswith(b"/")]
+    [listed] = [value for name, value in os.environb.items() if given_name(name) == b"LD_LIBRARY_PATH"] or [b""]
+    given = [path for path in listed.split(b":") if path.startswith(b"/")]
     missing = [item for item in view.missing(LIBRARY) if not any(view.is_file(path + b"/" + item.path) for path in given)]
     if not missing:
         return None

@@ -95,18 +95,18 @@ def test_command_ignores_python_settings_of_the_user(tmp_path: Path) -> None:
 
 @needs_command
 @pytest.mark.parametrize(
-    ("settings", "interpreters"),
+    "settings",
     [
-        ({}, 1),
-        ({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHON_VERSION": "3", "PYTHON": "x"}, 1),
-        ({"PYTHONPATH": "/nowhere"}, 2),
-        ({"LC_CTYPE": "C"}, 1),
-        ({"LC_CTYPE": "C", "PYTHONUTF8": "0"}, 2),
-        ({"LC_CTYPE": "C.UTF-8", "PYTHONUTF8": "0"}, 2),
+        {},
+        {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHON_VERSION": "3", "PYTHON": "x"},
+        {"PYTHONPATH": "/nowhere"},
+        {"LC_CTYPE": "C"},
+        {"LC_CTYPE": "C", "PYTHONUTF8": "0"},
+        {"LC_CTYPE": "C.UTF-8", "PYTHONUTF8": "0"},
     ],
 )
-def test_guest_gets_the_environment_of_the_command(settings: dict[str, str], interpreters: int) -> None:
-    """What the interpreter adds for itself is not passed on, and a second one is started only where it is needed."""
+def test_guest_gets_the_environment_of_the_command(settings: dict[str, str]) -> None:
+    """What the interpreter adds for itself is not passed on, and one alone is started: by the command, which is a program."""
     given = {"PATH": "/usr/bin:/bin", "PWD": "/", **settings}
     words = [COMMAND, "-r", "/", "-w", "/", "env", "-0"]
     found = subprocess.run(words, capture_output=True, text=True, check=True, env=given, cwd="/", **identity())
@@ -114,7 +114,7 @@ def test_guest_gets_the_environment_of_the_command(settings: dict[str, str], int
     if strace := shutil.which("strace"):
         trace = [strace, "-e", "trace=execve", "-qq", COMMAND, "-V"]
         calls = subprocess.run(trace, capture_output=True, text=True, check=True, env=given, cwd="/", **identity()).stderr
-        assert calls.count(" = 0\n") == interpreters, calls
+        assert calls.count(" = 0\n") == 2, calls
 
 
 def test_dependencies_are_found_without_site_at_the_start() -> None:
@@ -168,8 +168,9 @@ def test_wheel_holds_every_part_with_its_mode(wheel: Path) -> None:
     assert f"pyroot/_fast{suffix}" in modes
     assert modes["pyroot/guest/loader-x86_64"] == 0o755
     assert modes.get("pyroot/guest/loader-i386", 0o755) == 0o755
-    [command] = [name for name in modes if name.endswith(".data/scripts/pyroot")]
-    assert modes[command] & 0o111
+    for name in ("pyroot", "pyroot-start"):
+        [command] = [path for path in modes if path.endswith(f".data/scripts/{name}")]
+        assert modes[command] & 0o111
     presets = {path.name for path in (PROJECT / "bind").glob("*.bind")}
     assert presets == {Path(name).name for name in modes if name.startswith("pyroot/bind/")}
     assert not [name for name in modes if name.endswith((".c", ".pyx", ".pxi"))]
@@ -223,9 +224,11 @@ def test_command_of_a_package_elsewhere_asks_site(wheel: Path, tmp_path: Path) -
         archive.extractall(tmp_path / "tree")
     (site / "editable.pth").write_text(f"{tmp_path}/tree\n")
     command = home / "bin" / "pyroot"
-    [script] = tmp_path.glob("tree/*.data/scripts/pyroot")
-    command.write_text(script.read_text().replace("#!python\n", f"#!{home}/bin/python\n"))
+    [first] = tmp_path.glob("tree/*.data/scripts/pyroot")
+    shutil.copy(first, command)
     command.chmod(0o755)
+    script = first.with_name("pyroot-start").read_text()
+    (home / "bin" / "pyroot-start").write_text(script.replace("#!python\n", f"#!{home}/bin/python\n"))
     shadow = tmp_path / "shadow" / "pyroot"
     shadow.mkdir(parents=True)
     (shadow / "__init__.py").write_text("raise SystemExit(99)\n")
@@ -237,11 +240,11 @@ def test_command_of_a_package_elsewhere_asks_site(wheel: Path, tmp_path: Path) -
 @pytest.mark.timeout(600)
 def test_command_without_its_package_says_so(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        [name] = [name for name in archive.namelist() if name.endswith(".data/scripts/pyroot")]
+        [name] = [name for name in archive.namelist() if name.endswith(".data/scripts/pyroot-start")]
         script = archive.read(name)
     assert script.startswith(b"#!python\n"), "what installers replace"
-    (tmp_path / "pyroot").write_bytes(script)
-    words = [sys.executable, "-S", tmp_path / "pyroot", "-V"]
+    (tmp_path / "pyroot-start").write_bytes(script)
+    words = [sys.executable, "-IS", tmp_path / "pyroot-start", "-V"]
     found = subprocess.run(words, capture_output=True, text=True, env={"PATH": "/x"}, cwd="/", check=False)
     assert found.returncode == 125
     assert found.stderr.startswith(f"pyroot: the package pyroot: not found by {sys.executable}\n  hint: ")

@@ -36,6 +36,11 @@ LINK_FLAGS = [
     "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,max-page-size=4096",
     "-Wl,-z,norelro", "-Wl,--strip-all", "-Wl,--orphan-handling=error",
 ]
+# The command `pyroot` (scripts/pyroot.c) is such a program, too, of one file and without a place of its own.
+COMMAND_FLAGS = [
+    *(flag for flag in COMPILE_FLAGS if flag not in ("-fPIC", "-fno-plt")), "-fno-pic", "-nostdlib", "-static", "-no-pie",
+    "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--strip-all",
+]
 # fmt: on
 
 PT_LOAD = 1
