@@ -191,9 +191,11 @@ cdef long trace_attach(Tracee *t, Tracee *target, bint seize, uint64_t addr, uin
 
 cdef void attach_stopped(Tracee *t, Tracee *target) noexcept nogil:
     """Who is stopped by a signal is stopped for its tracer when PTRACE_ATTACH is over (JOBCTL_TRAPPING in the kernel)."""
-    cdef int status = 0, got = -1, tid = target.tid
+    cdef int got, status, tid = target.tid
     if not is_stopped(target):
         return
+    status = turn_take(tid)
+    got = tid if status != 0 else -1
     # (a stop that nobody has waited for is there; one that has been is made anew by the kick)
     while got < 0:
         got = <int>c_syscall(SYS_wait4, tid, &status, __WALL, traces.used)
