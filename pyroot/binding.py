@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 GLUE_FLAG = 1  # tells the core that a binding is only there to hold others
 
 _MAX_PASSES = 4
+_MAX_LINKS = 40  # as the kernel
 
 # What other tools (docker, podman, bwrap, fstab) take behind a second colon. The first two mean nothing else behind the first one, too.
 _OPTIONS = (b"ro", b"rw", b"z", b"Z", b"U", b"O", b"cached", b"delegated", b"consistent", b"copy", b"nocopy", b"bind", b"rbind",
@@ -175,8 +176,28 @@ def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: li
     return core
 
 
+def _own_descriptor(path: bytes) -> bytes:
+    """Return the name in /proc/self of a descriptor of ours that a path leads to (/dev/stdout); empty if it leads to none."""
+    for _ in range(_MAX_LINKS):
+        parent, name = os.path.realpath(os.path.dirname(path)), os.path.basename(path)
+        place = os.path.join(parent, name)
+        if parent == b"/proc/%d/fd" % os.getpid():
+            return b"/proc/self/fd/" + name if os.path.lexists(place) else b""
+        try:
+            path = os.path.join(parent, os.readlink(place))
+        except OSError:
+            return b""
+    return b""
+
+
 def _host_exists(binding: Binding) -> bool:
-    """Make the host side canonical; False when a preset names a path that this host does not have."""
+    """Make the host side canonical; False when a preset names a path that this host does not have.
+
+    What lies below our own directory in /proc is taken for the same of the process that looks: a descriptor, /etc/mtab.
+    """
+    if binding.host.startswith((b"/proc/", b"/dev/")) and (own := _own_descriptor(binding.host)):
+        binding.host, binding.follow = own, False
+        return True
     try:
         binding.host = os.path.realpath(binding.host, strict=True)
     except OSError as error:
@@ -187,8 +208,8 @@ def _host_exists(binding: Binding) -> bool:
             "the part in front of the colon is a path of the host that exists",
         ) from None
     ours = b"/proc/%d/" % os.getpid()
-    if binding.host.startswith(ours):  # /etc/mtab: the file of the process that opens it, not ours
-        binding.host = b"/proc/self/" + binding.host[len(ours) :]
+    if binding.host.startswith(ours):
+        binding.host, binding.follow = b"/proc/self/" + binding.host[len(ours) :], False
     return True
 
 

@@ -149,6 +149,7 @@ def real_chroot() -> Callable[..., Result]:
 
         def prepare() -> None:
             sides.private_mounts()
+            sides.mount(root, root, None, sides.MS_BIND | sides.MS_REC)
             for host, guest in bindings or []:
                 sides.mount(host, inside(root, guest), None, sides.MS_BIND | sides.MS_REC)
             os.chroot(root)

@@ -5,11 +5,15 @@ Each script runs in the real chroot as well, where the suite is root; both must 
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests import helpers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,3 +81,41 @@ def test_what_changed_is_seen(
     real = real_chroot(own_root, words, environment={"PATH": "/bin:/usr/bin"})
     assert real.stdout
     assert (ours.status, ours.stdout, ours.stderr) == (real.status, real.stdout, real.stderr)
+
+
+IN_CLOSE_NOWRITE, IN_OPEN = 0x10, 0x20
+
+
+def opens_of(paths: list[str], action: Callable[[], object]) -> list[int]:
+    """Count how often files are opened while something is done, as inotify(7) tells it."""
+    watcher = helpers.libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    # (equal events that follow each other are one, so the ends are watched, too)
+    watches = [helpers.libc.inotify_add_watch(watcher, os.fsencode(path), IN_OPEN | IN_CLOSE_NOWRITE) for path in paths]
+    assert min(watches) > 0
+    counts = dict.fromkeys(watches, 0)
+    try:
+        action()
+        data = os.read(watcher, 1 << 20)
+    finally:
+        os.close(watcher)
+    at = 0
+    while at < len(data):
+        watch, mask, _cookie, size = struct.unpack_from("iIII", data, at)
+        counts[watch] += mask & IN_OPEN != 0
+        at += 16 + size
+    return [counts[watch] for watch in watches]
+
+
+def test_an_exec_opens_a_file_once(own_root: str, run_pyroot: Callable[..., Result], real_chroot: Callable[..., Result]) -> None:
+    """Program, script and ELF interpreter, for those who watch them; also of files that are known from before."""
+    with open(f"{own_root}/place/script", "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\nexit 3\n")
+    os.chmod(f"{own_root}/place/script", 0o755)
+    interpreters = [path for path in glob.glob(f"{own_root}/**/ld-linux*", recursive=True) if not os.path.islink(path)]
+    watched = [f"{own_root}/bin/true", f"{own_root}/busybox", f"{own_root}/place/script", *interpreters]
+    words = ["/busybox", "sh", "-c", "/bin/true; /place/script; echo $?; /bin/true; /busybox true"]
+    for command in (words, ["/bin/sh", *words[2:]]):
+        real = opens_of(watched, lambda command=command: real_chroot(own_root, command))  # type: ignore[misc]
+        ours = opens_of(watched, lambda command=command: run_pyroot(["-r", own_root, "-w", "/", *command]))  # type: ignore[misc]
+        assert ours == real
+        assert real[0] == 2

@@ -192,7 +192,8 @@ def test_nothing_of_the_gate_is_seen_in_proc(run_pyroot: Callable[..., Result], 
     done = run_pyroot([*words_of(ground, bind=False), "-b", "/proc:/proc", "/gate_life", "maps"])
     lines = checked(done)
     assert numbers(done)[1] >= 7
-    assert not [line for line in lines if "pyroot-arena" in line or "memfd" in line or os.path.dirname(ground.root) in line]
+    told = [line.replace(f" {ground.root} / ", " ") for line in lines]  # mountinfo says which part of its file system the root is
+    assert not [line for line in told if "pyroot-arena" in line or "memfd" in line or os.path.dirname(ground.root) in line]
     # each text is the guest's, however it was opened
     assert len([line for line in lines if line.endswith(" /gate_life")]) >= 3 * 10
     links = [line.split(" ", 1)[1] for line in lines if line.startswith("link ")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests import helpers
 from tests.oracle import sides
-from tests.probe_root import probe_root
+from tests.probe_root import probe_root, wide_probe
 from tests.rootfs_fixtures import directory_for_user, remove
 
 if TYPE_CHECKING:
@@ -75,6 +76,34 @@ def test_limits_that_a_guest_meets(run_pyroot: Callable[..., Result], limit: str
     native = helpers.run(["/bin/sh", "-c", script])
     result = run_pyroot([*HOST, "/bin/sh", "-c", script])
     assert (result.status, result.stdout) == (native.status, native.stdout)
+
+
+def test_programs_need_hardly_more_address_space(run_pyroot: Callable[..., Result]) -> None:
+    """What runs in some address space runs in 1,100 KiB more: the arena and the gate."""
+    def command(size: int) -> list[str]:
+        return ["/bin/sh", "-c", f"ulimit -v {size}; exec /bin/echo fine"]
+
+    enough, least = 1 << 20, 0
+    while enough - least > 16:
+        middle = (enough + least) // 2
+        if helpers.run(command(middle)).stdout == "fine\n":
+            enough = middle
+        else:
+            least = middle
+    assert run_pyroot([*HOST, *command(enough + 1100)]).stdout == "fine\n"
+
+
+def test_many_threads_with_long_paths(run_pyroot: Callable[..., Result]) -> None:
+    """There are few slots for them, and each thread waits in another call with its own: none is told that memory is short."""
+    probe = wide_probe("slots_probe", "-m64")
+    root = directory_for_user()
+    try:
+        shutil.copy(probe, f"{root}/probe")
+        for count, size in ((60, 3000), (300, 800), (2500, 100)):
+            found = run_pyroot(["-r", root, "-w", "/", "/probe", str(count), str(size)])
+            assert found == helpers.Result(0, "wrong 0\n", "")
+    finally:
+        remove(root)
 
 
 def test_a_device_that_is_full(run_pyroot: Callable[..., Result]) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STOPS = ("calls", "changes", "sysemu", "exec", "thread_exec", "births", "steps", "registers", "signals", "seccomp")
-WAITS = ("attach", "seize", "attach_stopped", "errors", "waitid", "threads", "stranger", "sigchld", "interrupted", "tracer_dies",
-         "threads_die", "two_parents")
+WAITS = ("attach", "seize", "attach_stopped", "attach_at_once", "errors", "waitid", "threads", "stranger", "sigchld", "interrupted",
+         "tracer_dies", "threads_die", "two_parents")
 TOOLS_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
 SHARED = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/dev")
 

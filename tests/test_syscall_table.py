@@ -32,13 +32,14 @@ PROGRAM = generate.filter_program()
 NOWHERE = 0x7F0000001000  # an instruction pointer of the guest's own
 
 
-def verdict(number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH, noting: bool = False) -> int:
+def verdict(
+    number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH, noting: bool = False, program: list[generate.Insn] = PROGRAM
+) -> int:
     """Run the filter over one call, as the kernel does (seccomp(2), struct seccomp_data), and return what it says.
 
     ``noting``: the session's view shows a directory twice.
     """
     data = struct.pack("<IIQ6Q", number, arch, ip, *args, *[0] * (6 - len(args)))
-    program = PROGRAM
     accumulator = at = 0
     while True:
         code, true, false, value = program[at]
@@ -141,7 +142,7 @@ def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
         expected = NOT_THERE if not name else ALLOW if row is None else generate.RET_ERRNO | row.refuse if row.refuse else TRACE
         if row is not None and row.when:
             kind, argument, value = row.when
-            if kind == "never":  # its process asks for it, by a filter of its own
+            if kind in ("never", "copies"):  # its process asks for it, by a filter of its own
                 continue
             if kind == "listing":
                 assert verdict(number, arch=arch) == generate.LISTING_MARK, name
@@ -163,6 +164,24 @@ def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
         assert verdict(number, ip=generate.LOADER_GATE - 1, arch=arch) == verdict(number, arch=arch), name
         assert verdict(number, ip=generate.LOADER_TEXT, arch=arch) == (ALLOW if loader else verdict(number, arch=arch)), name
         assert verdict(number, ip=generate.LOADER_INFO, arch=arch) == verdict(number, arch=arch), name
+
+
+@pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
+def test_filter_of_copies_stops_what_tells_of_descriptors(abi: generate.Abi) -> None:
+    """By a filter of their own, in processes that have opened a text of /proc; nothing else stops by it, and nothing that the gate asks."""
+    program = generate.filter_program(generate.COPY_KINDS)
+    numbers, arch = abi.numbers, abi.arch
+    always = {"fstat", "fstatfs", "fchmod", "fstat64", "fstatfs64", "oldfstat"} & set(numbers)
+    seeks = {"lseek": 2, "_llseek": 4}
+    for name, number in numbers.items():
+        assert verdict(number, arch=arch, program=program) == (TRACE if name in always else ALLOW), name
+        if name in seeks:
+            for whence in range(8):
+                args = [0] * seeks[name] + [whence]
+                assert verdict(number, *args, arch=arch, program=program) == (TRACE if whence >= 2 else ALLOW), (name, whence)
+    if abi.loader_by_ip:
+        assert verdict(numbers["fstat"], ip=generate.LOADER_GATE, program=program) == ALLOW
+        assert verdict(numbers["fstat"], ip=generate.LOADER_GATE - 1, program=program) == TRACE
 
 
 def test_filter_stops_the_socketcalls_that_carry_addresses() -> None:

@@ -1,50 +1,58 @@
 # The arena: where rewritten arguments lie.
 #
 # A memfd that every guest maps read-only (so no thread of the guest can change a path after it was checked) and that the
-# supervisor writes with plain stores.  Slots come in two sizes.  A supervisor that runs as root, or that may not make a file of that
-# size, uses private memory in the guest instead (a guest that changed its uid could not open the memfd) and writes it with
+# supervisor writes with plain stores.  It counts against the guests' RLIMIT_AS, so it is small: slots come in sizes, and a slot stays
+# its tracee's until that one's next stop, or until there is none left.  A supervisor that runs as root, or that may not make a file of
+# that size, uses private memory in the guest instead (a guest that changed its uid could not open the memfd) and writes it with
 # process_vm_writev(2).
 
 cdef enum:
-    SMALL = 1024
+    SIZES = 3
+    NTINY = 2048             # of 256 bytes: paths as they mostly are
+    NSMALL = 160             # of 1024
+    NBIG = 14
     BIG = 16384
-    NSMALL = 6144
-    NBIG = 632
     HUGE = 49152             # for a seccomp filter of any length
     NHUGE = 2
-    SLOTS_SIZE = 16744448    # NSMALL * SMALL + NBIG * BIG + NHUGE * HUGE
-    ARENA_SIZE = 16777216    # behind the slots: what the gate reads (gate.h)
+    SLOTS = NTINY + NSMALL + NBIG
+    SLOTS_SIZE = 1015808     # all of them
+    ARENA_SIZE = 1048576     # behind the slots: what the gate reads (GATE_ARENA in gate.h)
+
+cdef int[SIZES] slot_sizes = [256, 1024, BIG]
+cdef int[SIZES] slot_counts = [NTINY, NSMALL, NBIG]
 
 cdef struct Arena:
     bint shared
     int fd
     char *map                # NULL if not shared
-    int *small               # stacks of free slots; a big slot is NSMALL + index, a huge one NSMALL + NBIG + index
-    int nsmall
-    int *big
-    int nbig
+    int *stack[SIZES]        # free slots, counted through all sizes; the huge ones come last
+    int left[SIZES]
     bint huge[NHUGE]         # taken
     char path[64]            # how the loader opens it
 
 cdef Arena arena
 
+cdef int slots_prepare() noexcept nogil:
+    cdef int i, k, first = 0
+    for k in range(SIZES):
+        arena.stack[k] = <int *>malloc(slot_counts[k] * sizeof(int))
+        if arena.stack[k] == NULL:
+            return -ENOMEM
+        for i in range(slot_counts[k]):
+            arena.stack[k][i] = first + slot_counts[k] - 1 - i
+        arena.left[k] = slot_counts[k]
+        first += slot_counts[k]
+    # the first slot, which is the last of its stack, holds the code by which the 32-bit loader leaves
+    arena.left[0] -= 1
+    memset(arena.huge, 0, sizeof(arena.huge))
+    return 0
+
 cdef int arena_open(bint shared) noexcept nogil:
-    cdef int i
     arena.shared = shared
     arena.fd = -1
     arena.map = NULL
-    arena.small = <int *>malloc(NSMALL * sizeof(int))
-    arena.big = <int *>malloc(NBIG * sizeof(int))
-    if arena.small == NULL or arena.big == NULL:
+    if slots_prepare() < 0:
         return -ENOMEM
-    for i in range(NSMALL):
-        arena.small[i] = NSMALL - 1 - i
-    for i in range(NBIG):
-        arena.big[i] = NSMALL + NBIG - 1 - i
-    # the first slot, which is the last of the stack, holds the code by which the 32-bit loader leaves
-    arena.nsmall = NSMALL - 1
-    arena.nbig = NBIG
-    memset(arena.huge, 0, sizeof(arena.huge))
     arena.fd = c_memfd_create(b"pyroot-arena", MFD_CLOEXEC)
     if arena.fd < 0:
         return -errno if shared else 0
@@ -63,64 +71,113 @@ cdef int arena_open(bint shared) noexcept nogil:
     return 0
 
 cdef void arena_close() noexcept nogil:
+    cdef int i
     if arena.map != NULL:
         munmap(arena.map, ARENA_SIZE)
     if arena.fd >= 0:
         c_close(arena.fd)
-    free(arena.small)
-    free(arena.big)
     arena.map = NULL
-    arena.small = arena.big = NULL
+    for i in range(SIZES):
+        free(arena.stack[i])
+        arena.stack[i] = NULL
     arena.fd = -1
 
-cdef int slot_take(int data) noexcept nogil:
-    """Return a slot with room for ``data`` bytes behind its frame, or -1."""
+cdef int slot_find(int data) noexcept nogil:
     cdef int i
-    if data + SLOT_FRAME <= SMALL and arena.nsmall > 0:
-        arena.nsmall -= 1
-        return arena.small[arena.nsmall]
-    if data + SLOT_FRAME <= BIG and arena.nbig > 0:
-        arena.nbig -= 1
-        return arena.big[arena.nbig]
+    for i in range(SIZES):
+        if data + SLOT_FRAME <= slot_sizes[i] and arena.left[i] > 0:
+            arena.left[i] -= 1
+            return arena.stack[i][arena.left[i]]
     for i in range(NHUGE):
         if data + SLOT_FRAME > BIG and not arena.huge[i]:
             arena.huge[i] = True
-            return NSMALL + NBIG + i
+            return SLOTS + i
     return -1
 
+cdef int slot_take(int data) noexcept nogil:
+    """Return a slot with room for ``data`` bytes behind its frame, or -1."""
+    cdef int slot = slot_find(data)
+    if slot < 0:
+        slots_reclaim()
+        slot = slot_find(data)
+    return slot
+
+cdef void slots_reclaim() noexcept nogil:
+    """No slot is left: take them from tracees that wait in another call, behind the one that was rewritten."""
+    cdef int i, k
+    cdef uint64_t ip = 0
+    cdef Tracee *t
+    for i in range(TID_TOP):
+        for k in range(TID_LEAF if tracees.leaf[i] != NULL else 0):
+            t = tracees.leaf[i][k]
+            if t != NULL and t.slot >= 0 and t.exit_action == X_NONE and waits_at(t.tid, &ip) and stub_place(t, ip) == STUB_NONE:
+                slot_free(t.slot)
+                t.slot = -1
+
+cdef bint waits_at(int tid, uint64_t *ip) noexcept nogil:
+    """Find out where a task waits in a call; False: it runs, or nobody knows."""
+    cdef char name[40]
+    cdef char text[256]
+    cdef const char *p
+    cdef ssize_t n
+    cdef int fd
+    snprintf(name, sizeof(name), b"/proc/%d/syscall", tid)
+    fd = c_open(name, O_RDONLY | O_CLOEXEC)
+    if fd < 0:
+        return False
+    n = c_read(fd, text, sizeof(text) - 1)
+    c_close(fd)
+    text[n if n > 0 else 0] = 0
+    p = strrchr(text, c' ')
+    if p == NULL or text[0] == c'r':
+        return False
+    ip[0] = strtoul(p + 1, NULL, 16)
+    return True
+
 cdef void slot_free(int slot) noexcept nogil:
-    if slot < NSMALL:
-        arena.small[arena.nsmall] = slot
-        arena.nsmall += 1
-    elif slot >= NSMALL + NBIG:
-        arena.huge[slot - NSMALL - NBIG] = False
-    else:
-        arena.big[arena.nbig] = slot
-        arena.nbig += 1
+    cdef int i, first = 0
+    if slot >= SLOTS:
+        arena.huge[slot - SLOTS] = False
+        return
+    for i in range(SIZES):
+        if slot < first + slot_counts[i]:
+            arena.stack[i][arena.left[i]] = slot
+            arena.left[i] += 1
+            return
+        first += slot_counts[i]
 
 cdef inline uint64_t slot_offset(int slot) noexcept nogil:
-    if slot < NSMALL:
-        return <uint64_t>slot * SMALL
-    if slot < NSMALL + NBIG:
-        return <uint64_t>NSMALL * SMALL + <uint64_t>(slot - NSMALL) * BIG
-    return <uint64_t>NSMALL * SMALL + <uint64_t>NBIG * BIG + <uint64_t>(slot - NSMALL - NBIG) * HUGE
+    cdef int i
+    cdef uint64_t at = 0
+    for i in range(SIZES):
+        if slot < slot_counts[i]:
+            return at + <uint64_t>slot * slot_sizes[i]
+        slot -= slot_counts[i]
+        at += <uint64_t>slot_counts[i] * slot_sizes[i]
+    return at + <uint64_t>slot * HUGE
 
 cdef inline int slot_room(int slot) noexcept nogil:
-    return (SMALL if slot < NSMALL else BIG if slot < NSMALL + NBIG else HUGE) - SLOT_FRAME
+    cdef int i
+    for i in range(SIZES):
+        if slot < slot_counts[i]:
+            return slot_sizes[i] - SLOT_FRAME
+        slot -= slot_counts[i]
+    return HUGE - SLOT_FRAME
 
 cdef int slot_at(uint64_t data) noexcept nogil:
     """Return the slot that a data address in the arena belongs to, -1 if none."""
     return slot_of(data - SLOT_FRAME - <uint64_t>LOADER_ARENA)
 
 cdef int slot_of(uint64_t offset) noexcept nogil:
+    cdef int i, first = 0
     if offset >= SLOTS_SIZE:
         return -1
-    if offset < <uint64_t>NSMALL * SMALL:
-        return <int>(offset // SMALL)
-    offset -= <uint64_t>NSMALL * SMALL
-    if offset < <uint64_t>NBIG * BIG:
-        return NSMALL + <int>(offset // BIG)
-    return NSMALL + NBIG + <int>((offset - <uint64_t>NBIG * BIG) // HUGE)
+    for i in range(SIZES):
+        if offset < <uint64_t>slot_counts[i] * slot_sizes[i]:
+            return first + <int>(offset // slot_sizes[i])
+        offset -= <uint64_t>slot_counts[i] * slot_sizes[i]
+        first += slot_counts[i]
+    return first + <int>(offset // HUGE)
 
 # -- editing a call ------------------------------------------------------------------------------------------------------
 
@@ -176,7 +233,7 @@ cdef void edit_fault(int arg) noexcept nogil:
 cdef int edit_reserve(Tracee *t) noexcept nogil:
     """Take the slot for the edit; return 0 or -ENOMEM.  edit_address() is valid afterwards."""
     if t.slot < 0:
-        t.slot = slot_take(edit.len)
+        t.slot = slot_take(edit.len + (CODE_MOST + 16 if uses_code(t) else 0))
         if t.slot < 0:
             return -ENOMEM
     return 0

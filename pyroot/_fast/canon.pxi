@@ -71,7 +71,10 @@ cdef int walk_start_absolute(Walk *w) noexcept nogil:
     return walk_to_root(w)
 
 cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil:
-    """If comp is the top of a binding go there; return 1 if so, 0 if not, or -errno.  A final M_CREATE name is not crossed."""
+    """If comp is the top of a binding go there; return 1 if so (2: the rest is another), 0 if not, or -errno.
+
+    A final M_CREATE name is not crossed.
+    """
     cdef Entry *e
     cdef c_stat st
     cdef int result
@@ -98,7 +101,25 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
         return walk_push(w, comp, n)
     if not w.anchored and binding_closed(w.v, e.bind):
         return -EACCES
+    if w.v.b[e.bind].flags & BIND_SELF and w.pid != 0:
+        return walk_to_self(w, &w.v.b[e.bind])
     return walk_to_guest(w, e.text, e.len) or 1
+
+cdef int walk_to_self(Walk *w, const Bind *b) noexcept nogil:
+    """Go on at what a binding below /proc/self means to the process that asks: 2, or -errno."""
+    cdef char text[PATHMAX]
+    cdef int n, last
+    w.isbind = False
+    n = snprintf(text, sizeof(text), b"/proc/%d%s", w.pid, b.host + 10)
+    if n >= <int>sizeof(text):
+        return -ENAMETOOLONG
+    last = n
+    while text[last - 1] != c'/':
+        last -= 1
+    n = walk_prepend(w, text + last - 1, n - last + 1)
+    if n == 0:
+        n = walk_to_host(w, text, last - 1, -1)
+    return n if n < 0 else 2
 
 cdef inline bint is_creating(int mode) noexcept nogil:
     """Say whether an open may make the name (with O_EXCL: M_CREATE)."""
@@ -237,8 +258,8 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
     result = walk_cross(w, comp, n, final)
     if result < 0:
         return result
-    if w.isbind:
-        return 0
+    if w.isbind or result == 2:
+        return 0 if w.isbind else 1
     look = not final or w.mode == M_FOLLOW or w.mode == M_MISSING or (w.mode == M_NOFOLLOW and slash) or (w.mode == M_OCREAT and not slash)
     if not look:
         # the kernel looks the name up itself; only the directory must be searchable by us

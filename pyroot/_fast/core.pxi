@@ -433,7 +433,7 @@ cdef int first_plan(Tracee *t, bytes exe) except? -1000:
         return -ENOENT if n == 0 else -ENAMETOOLONG
     memcpy(path_buffer, path, n + 1)
     chain.by_fd = False
-    chain.place = -1
+    chain.place = chain.files[0] = chain.files[1] = -1
     result = file_walk(t, AT_FDCWD, path_buffer, n, M_FOLLOW)
     if result < 0:
         return result

@@ -18,6 +18,7 @@ cdef struct Chain:           # the walk over one exec
     int bind                 # that shows it there, -1 if nobody knows
     char interp[PATHMAX]     # host path of the ELF interpreter, empty if none
     int place                # O_PATH descriptor of the ELF program, -1 if none is kept
+    int files[2]             # of program and ELF interpreter, as they were opened to be read; -1: none
     bint by_fd               # execveat of a descriptor
     bint compat              # a 32-bit program
     bint opened              # the file itself could be opened: later errors come after those of argv
@@ -195,10 +196,16 @@ cdef int string_error(Tracee *t, uint64_t pointer) noexcept nogil:
         total += sizeof(part)
     return -E2BIG
 
-cdef inline void chain_drop() noexcept nogil:
+cdef void chain_drop() noexcept nogil:
+    cdef int i
     if chain.place >= 0:
         c_close(chain.place)
     chain.place = -1
+    for i in range(2):
+        if chain.files[i] >= 0:
+            c_close(chain.files[i])
+        chain.files[i] = -1
+    program_file_keep(-1)
 
 cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_only) noexcept nogil:
     """Follow scripts from chain.host to an ELF program and its interpreter.  ``closing``: the file's own descriptor will be
@@ -233,9 +240,21 @@ cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_on
         if memcmp(p.head, b"\177ELF", 4) != 0:
             return -ENOEXEC
         chain.compat = p.compat
+        chain.files[0] = program_file_take()
         if p.elf < 0 or p.interp[0] == 0:
             return p.elf
-        return interpreter_find(t, p.interp, p.compat)
+        result = interpreter_find(t, p.interp, p.compat)
+        chain.files[1] = program_file_take()
+        return result
+
+cdef unsigned int file_hold(Tracee *t, int which) noexcept nogil:
+    """Keep a file of the chain open until the loader is through; return what to tell it, 0 if there is none."""
+    cdef int fd = chain.files[which]
+    if fd < 0 or t.hold[which] >= 0:
+        return 0
+    chain.files[which] = -1
+    t.hold[which] = fd
+    return <unsigned int>fd
 
 cdef int plan_text(ExecPlan *plan, const char *text, int n, unsigned int *offset) noexcept nogil:
     cdef int at = plan.size
@@ -301,6 +320,9 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
         t.hold[0] = fd
         snprintf(held, sizeof(held), b"/proc/%d/fd/%d", c_getpid(), t.hold[0])
         program = held
+    plan.info.supervisor = c_getpid()
+    plan.info.prog_file = file_hold(t, 0)
+    plan.info.interp_file = file_hold(t, 1)
     if arena.shared:
         plan.info.flags = LI_SHARED_ARENA
     if arena.shared or gate != NULL:
@@ -437,10 +459,12 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
             if error < 0:
                 result = error
     if result == 0 and check_only:
+        chain_drop()
         return answer(t, 0)
     if result == 0:
         result = plan_make(t, exec_name)
     if result < 0:
+        chain_drop()
         if explaining and result != -ESRCH:
             failed_note(t, row, -result)
         return R_DEAD if result == -ESRCH else answer(t, result)

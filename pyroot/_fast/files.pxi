@@ -255,6 +255,10 @@ cdef int finish_edit(Tracee *t, int how) noexcept nogil:
     result = edit_commit(t)
     if result == -ESRCH:
         return R_DEAD
+    if result == -ENOMEM and not t.special:
+        # no slot is left, and those that have them run: one of them will stop
+        t.exit_action = X_NONE
+        return call_later(t)
     if result < 0:
         return answer(t, result)
     return how
@@ -275,6 +279,8 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
         return R_DEAD
     if row.remove:
         note_change()
+    if copies_made and outcome >= 0 and copy_named(t, row, mode):
+        outcome = TR_TEXT
     if W1.valid and mode == M_CREATE:
         error = name_busy(&W1, t, row)
         if error < 0:

@@ -31,7 +31,7 @@ cdef extern from "gate.h" nogil:
         unsigned long long dev, ino
     struct gate_view:
         unsigned int moves, on, moving, prefix_len, bound, protects, links, ambiguous, bindings
-        unsigned long long proc_dev
+        unsigned long long proc_dev, copy_dev
         gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
         unsigned long long names[GATE_NAMES]
@@ -82,6 +82,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     """Publish the view, where nothing but the kernel's own look-up of names is between a path and its file."""
     cdef int i
     cdef const char *off = getenv(b"PYROOT_NO_GATE")
+    cdef c_stat st
     global gate
     gate = NULL
     if arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
@@ -107,6 +108,8 @@ cdef void gate_prepare(View *v) noexcept nogil:
     gate.root_alone = not v.ambiguous or is_alone(v, 0)
     gate.protects = protected_symlinks
     gate.proc_dev = proc_dev
+    if c_fstat(arena.fd, &st) == 0:
+        gate.copy_dev = st.st_dev
     for i in range(TEXT_NAMES):
         gate_mark(gate.texts, GATE_NAMES, hash_more(FNV, text_names[i].last, <int>strlen(text_names[i].last)))
     (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_HOOK))[0] = LOADER_GATE + GATE_ENTER

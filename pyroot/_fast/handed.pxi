@@ -316,5 +316,5 @@ cdef int view_filter(Tracee *t, View *v) noexcept nogil:
     (<uint64_t *>edit.data)[1] = edit_address(t, at)
     if reg_poke(t, PYROOT_REG_NR, NR_seccomp) < 0:
         return R_DEAD
-    t.tracer_filters += 1
+    t.own_filters += 1
     return finish_edit(t, R_CONT)

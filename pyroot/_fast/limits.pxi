@@ -1,6 +1,6 @@
 # Resource limits: those of the guest must not bind the supervisor (setrlimit(2)).
 #
-# The supervisor takes all that it may have: bindings and long paths hold descriptors, the arena is a file of 16 MiB, its time is
+# The supervisor takes all that it may have: bindings and long paths hold descriptors, the arena is a file of 1 MiB, its time is
 # the sum of all its guests'.  The first guest gets back what we were started with.
 
 cdef enum:

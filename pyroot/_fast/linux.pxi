@@ -271,17 +271,19 @@ cdef extern from "tables.h" nogil:
         int refuse
         unsigned short like
         unsigned char gate
+        unsigned short named
     const pyroot_row *pyroot_rows
     const pyroot_row *pyroot_rows_i386
     const sock_filter *pyroot_filter
     const sock_filter *pyroot_view_filter
+    const sock_filter *pyroot_copy_filter
     enum:
         PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK, PYROOT_LISTING_MARK, PYROOT_NOTING_MARK
-        PYROOT_VIEW_FILTER_LENGTH
+        PYROOT_VIEW_FILTER_LENGTH, PYROOT_COPY_FILTER_LENGTH
         NR_exit, NR_restart_syscall
     enum:
         H_NONE, H_AFFINITY, H_HANDLE, H_STATX
-        H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_DUP, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN
+        H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_COPY, H_DUP, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN
         H_OPEN_TREE, H_OPENAT2, H_PATH, H_SECCOMP
         H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG
         H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_STAT, H_UNSHARE, H_WAIT
@@ -293,7 +295,7 @@ cdef extern from "tables.h" nogil:
         NR_seccomp, NR_accept, NR_accept4, NR_epoll_create1, NR_statx
         NR_getsockname, NR_getpeername, NR_recvfrom, NR_statfs, NR_open_tree, NR_recvmsg
         NR_i386_fork, NR_i386_vfork, NR_i386_clone, NR_i386_bind, NR_i386_connect, NR_i386_accept4, NR_i386_sendto, NR_i386_sendmsg
-        NR_i386_sendmmsg, NR_i386_socketcall
+        NR_i386_sendmmsg, NR_i386_socketcall, NR_i386_seccomp
 
 cdef extern from "loader.h" nogil:
     struct loader_info:
@@ -311,6 +313,9 @@ cdef extern from "loader.h" nogil:
         unsigned int off_detours
         unsigned int off_sites
         unsigned int nsites
+        unsigned int supervisor
+        unsigned int prog_file
+        unsigned int interp_file
     enum:
         LOADER_MAGIC, LI_SHARED_ARENA, LI_DETOURS, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
         LOADER_STUB_OPEN, LOADER_STUB_OPEN_AGAIN, LOADER_STUB_OPEN_SEEN
@@ -359,3 +364,4 @@ cdef extern from "<errno.h>" nogil:
 cdef extern from "tables.h" nogil:
     enum:
         NR_sendmsg, NR_sched_setaffinity, NR_getdents, NR_getdents64, NR_wait4, NR_waitid, NR_rt_sigaction, NR_futex, NR_kcmp
+        NR_lseek, NR_fchmod

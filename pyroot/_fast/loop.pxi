@@ -123,7 +123,8 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
         child.tgid = parent.tgid
     else:
         fd_inherit(parent.view, parent.tgid, child.tgid)
-    child.tracer_filters = parent.tracer_filters
+    child.own_filters = parent.own_filters
+    child.copies = parent.copies
     child.parent = parent.tid
     child.parent_tgid = parent.tgid
     if flags & (CLONE_PARENT_ | CLONE_THREAD_):
@@ -275,6 +276,8 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
 cdef void on_stop(int tid, int status) noexcept nogil:
     cdef int sig = WSTOPSIG(status), event = status >> 16
     cdef Tracee *t = tracee_get(tid)
+    if t != NULL:
+        t.switches += 1
     if event == PTRACE_EVENT_EXEC:
         on_exec_stop(tid)
         return
@@ -284,6 +287,7 @@ cdef void on_stop(int tid, int status) noexcept nogil:
         if t == NULL:
             c_kill(tid, SIGKILL)
             return
+        t.switches = 1
         t.state = T_ORPHAN
         tracees.orphans += 1
         return

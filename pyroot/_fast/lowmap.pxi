@@ -61,9 +61,9 @@ cdef int inject_call(Tracee *t, int call) noexcept nogil:
     t.injected.call = call
     return -ESRCH if c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs) < 0 else 0
 
-cdef int low_wait(Tracee *t) noexcept nogil:
-    """Another thread is at it: let this one make its call again and again, which is not long."""
-    if reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1) < 0 or reg_poke(t, PYROOT_REG_RESULT, t.nr) < 0:
+cdef int call_later(Tracee *t) noexcept nogil:
+    """Let the tracee make its call again and again until it can be handled, which is not long."""
+    if reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1) < 0 or reg_poke(t, PYROOT_REG_RESULT, t.number) < 0:
         return R_DEAD
     return R_CONT if reg_set_ip(t, t.ip - 2) == 0 else R_DEAD
 
@@ -74,7 +74,8 @@ cdef int low_begin(Tracee *t) noexcept nogil:
     if not t.mm.arena:
         return answer(t, -EFAULT)
     if other != NULL and other.mm == t.mm and other.injected != NULL:
-        return low_wait(t)
+        # another thread is at it
+        return call_later(t)
     address = low_room(t.tid)
     if address == 0:
         return answer(t, -ENOMEM)

@@ -137,6 +137,9 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_CONT
     parse_pid(p + 5, &pid)
     owner = guest_of(t.view, pid)
+    pid = copies_begin(t) if copies_made and owner != NULL else -1
+    if pid >= 0:
+        return pid
     return copy_of(t, owner, <int>t.args[1]) if owner != NULL else answer(t, -EPERM)
 
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
@@ -160,6 +163,7 @@ cdef void handlers_fill() noexcept nogil:
     handlers[H_GETCWD] = on_getcwd
     handlers[H_EXEC] = on_exec
     handlers[H_DUP] = on_dup
+    handlers[H_COPY] = on_copy
     handlers[H_GETDENTS] = on_getdents
     handlers[H_PRIVILEGED] = on_privileged
     handlers[H_CHROOT] = on_chroot
@@ -200,6 +204,8 @@ cdef int on_exit_stop(Tracee *t) noexcept nogil:
         return R_CONT
     if action == X_WAIT:
         return exit_wait(t, result)
+    if action == X_COPIES:
+        return copies_end(t, result)
     if action == X_JUDGE:
         return R_CONT if reg_set_ip(t, t.saved[0]) == 0 else R_DEAD
     if -516 <= result <= -512:
@@ -252,6 +258,8 @@ cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
         filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.listing, v.noting)
         verdict = filter_run(t, view_program)
         v = v.parent
+    if copies_made and verdict == RET_ALLOW_ and (t.copies or not session.seccomp):
+        verdict = filter_run(t, copy_filter)
     return verdict
 
 cdef uint32_t filter_run(Tracee *t, const sock_filter *program) noexcept nogil:
@@ -291,6 +299,7 @@ cdef sock_filter view_program[PYROOT_VIEW_FILTER_LENGTH]
 
 cdef void filter_prepare() noexcept nogil:
     filter_patch(filter_program, pyroot_filter, PYROOT_FILTER_LENGTH, c_getpid(), listing_needed, noting_needed)
+    filter_patch(copy_filter, pyroot_copy_filter, PYROOT_COPY_FILTER_LENGTH, 0, False, False)
 
 cdef void filter_patch(sock_filter *f, const sock_filter *source, int n, int supervisor, bint listing, bint noting) noexcept nogil:
     """Copy a program and put in what is known only now."""

@@ -107,6 +107,8 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
             error = proc_text(t, &W1)
             if error < 0:
                 return answer(t, error)
+            if error >= TEXT_LATER:
+                return error - TEXT_LATER
             if error > 0:
                 outcome = TR_TEXT
                 if flags & O_NOFOLLOW:
@@ -211,6 +213,8 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         i = proc_text(t, &W1)
         if i < 0:
             return answer(t, i)
+        if i >= TEXT_LATER:
+            return i - TEXT_LATER
         if i > 0:
             outcome = TR_TEXT
             how.flags &= ~<uint64_t>O_NOFOLLOW

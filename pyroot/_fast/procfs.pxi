@@ -1,12 +1,12 @@
 # Files of /proc whose text names mounts: made from the supervisor's own files and the bindings.
 #
-# The table is the one that "mount --rbind" of each binding in turn would give: as in a real chroot the root is listed only if it is
-# itself a mount point; a binding stands with the mounts of the host below it.  Numbers ascend in this order, as findmnt(8) shows them.
+# The table is the one that "mount --rbind" of the root on itself, and of each binding in turn, would give: a binding stands with the mounts
+# of the host below it.  Numbers ascend in this order, as findmnt(8) shows them.
 
 cdef const char *MOUNT_ESCAPES = b" \t\n\\#"
 
 cdef enum:
-    ROOT_NUMBER = 1000       # the guest's root, listed or not
+    ROOT_NUMBER = 1000       # the guest's root
 
 cdef struct Mount:           # one mount of the host
     const char *text         # its record in the file asked for, NULL if the files disagree
@@ -290,15 +290,13 @@ cdef int mounts_list(View *v, int kind, Mounts *x) noexcept nogil:
     x.last = ROOT_NUMBER
     for b in range(v.n if error == 0 else 0):
         bind = &v.b[b]
-        m = mount_of(x, bind) if not bind.flags & BIND_GLUE else NULL
+        m = mount_of(x, bind) if not bind.flags & (BIND_GLUE | BIND_SELF) else NULL
         if m == NULL or m.n > bind.hostlen or memcmp(m.path, bind.host, m.n) != 0:
             continue
-        number = ROOT_NUMBER
-        if b > 0 or m.n == bind.hostlen:
-            number = guest_parent(x, bind.guest, bind.guestlen) if b > 0 else ROOT_NUMBER - 1
-            listed(x, bind.guest, bind.guestlen)
-            mount_write(x, m, bind.guest, bind.guestlen, bind.host + m.n, bind.hostlen - m.n, x.last, number)
-            number = x.last
+        number = guest_parent(x, bind.guest, bind.guestlen) if b > 0 else ROOT_NUMBER - 1
+        listed(x, bind.guest, bind.guestlen)
+        mount_write(x, m, bind.guest, bind.guestlen, bind.host + m.n, bind.hostlen - m.n, x.last, number)
+        number = x.last
         mount_found(x, bind, m, number)
         mounts_below(x, bind, m.number, number, 0)
     mounts_free(x)

@@ -16,7 +16,10 @@ cdef enum:
     K_WCHAN = 9
     K_UNIX = 10
     K_MEM = 11               # no text: only its owner is asked for
+    K_SCHED = 12
+    K_SCHEDSTAT = 13
     COPY_PREFIX = 14
+    TEXT_LATER = 2
 
 # How the link of a descriptor on a copy begins.  A nested pyroot ends it with another byte: each leaves the copies of others alone.
 cdef char copy_name[COPY_PREFIX + 1]
@@ -109,13 +112,14 @@ cdef struct TextName:
     int kind
 
 cdef enum:
-    TEXT_NAMES = 11
+    TEXT_NAMES = 13
 
 cdef TextName[TEXT_NAMES] text_names = [
     TextName(b"maps", b"maps", K_MAPS), TextName(b"mounts", b"mounts", K_MOUNTS), TextName(b"mountinfo", b"mountinfo", K_MOUNTINFO),
     TextName(b"mountstats", b"mountstats", K_MOUNTSTATS), TextName(b"mem", b"mem", K_MEM), TextName(b"status", b"status", K_STATUS),
     TextName(b"stat", b"stat", K_STAT), TextName(b"smaps", b"smaps", K_SMAPS), TextName(b"net/unix", b"unix", K_UNIX),
-    TextName(b"numa_maps", b"numa_maps", K_NUMA_MAPS), TextName(b"wchan", b"wchan", K_WCHAN)]
+    TextName(b"numa_maps", b"numa_maps", K_NUMA_MAPS), TextName(b"wchan", b"wchan", K_WCHAN),
+    TextName(b"sched", b"sched", K_SCHED), TextName(b"schedstat", b"schedstat", K_SCHEDSTAT)]
 
 cdef int kind_of(const char *p) noexcept nogil:
     """Return the kind of a name in the directory of a process or thread."""
@@ -249,7 +253,7 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     p = find_text(host.p, b"\nSeccomp_filters:\t")
     if p != NULL:
         parse_pid(p + 18, &filters)
-    filters -= session.seccomp + t.tracer_filters
+    filters -= session.seccomp + t.own_filters
     p = host.p
     while p[0] != 0:
         n = line_length(p)
@@ -267,12 +271,59 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
             text_add(out, b"Seccomp:\t0", 10)
         elif starts(p, b"Seccomp_filters:\t"):
             text_add(out, number, snprintf(number, sizeof(number), b"Seccomp_filters:\t%d", filters))
+        elif starts(p, b"voluntary_ctxt_switches:\t"):
+            text_add(out, p, 25)
+            switches_add(t, p + 25, 0, out)
         else:
             text_add(out, p, n)
         text_add(out, b"\n", 1)
         p = line_next(p, n)
     free(host.p)
     return 0
+
+cdef int switches_add(Tracee *t, const char *p, int width, Text *out) noexcept nogil:
+    """Append the number at p without the switches that are our stops; return how many bytes it had."""
+    cdef char number[32]
+    cdef char *end
+    cdef uint64_t value = strtoul(p, &end, 10)
+    value = value - t.switches if value > t.switches else 0
+    text_add(out, number, snprintf(number, sizeof(number), b"%*lu", width, value))
+    return <int>(end - p)
+
+cdef int schedstat_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
+    """The third number says how often the task was put on a CPU."""
+    cdef Text host
+    cdef const char *p
+    cdef int error
+    memset(&host, 0, sizeof(host))
+    error = text_file(&host, f.name)
+    p = strrchr(host.p, c' ') if error == 0 and host.p != NULL else NULL
+    if p != NULL:
+        text_add(out, host.p, p + 1 - host.p)
+        p += 1 + switches_add(t, p + 1, 0, out)
+        text_add(out, p, strlen(p))
+    free(host.p)
+    return error
+
+cdef int sched_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
+    """Lines of "name : value", the values at the right."""
+    cdef Text host
+    cdef const char *p
+    cdef const char *value
+    cdef int n, error
+    memset(&host, 0, sizeof(host))
+    error = text_file(&host, f.name)
+    p = host.p
+    while error == 0 and p != NULL and p[0] != 0:
+        n = line_length(p)
+        value = p + n if not starts(p, b"nr_switches") and not starts(p, b"nr_voluntary_switches") else strchr(p, c':') + 1
+        text_add(out, p, value - p)
+        if value < p + n:
+            switches_add(t, value, <int>(p + n - value), out)
+        text_add(out, b"\n", 1)
+        p = line_next(p, n)
+    free(host.p)
+    return error
 
 cdef int stat_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     cdef const char *shown
@@ -378,12 +429,17 @@ cdef int text_make(View *v, Tracee *whose, const ProcFile *f, Text *out) noexcep
         return status_text(whose, f, out)
     if f.kind == K_STAT:
         return stat_text(whose, f, out)
+    if f.kind == K_SCHED:
+        return sched_text(whose, f, out)
+    if f.kind == K_SCHEDSTAT:
+        return schedstat_text(whose, f, out)
     return wchan_text(whose, f, out) if f.kind == K_WCHAN else unix_text(f, out)
 
 cdef int proc_text(Tracee *t, Walk *w) noexcept nogil:
     """If an open reaches one of the files, put the path of a copy in its place.
 
-    Returns 1 when replaced, 0 when the file is none of ours, or -errno.  Our descriptor lives until the call is over.
+    Returns 1 when replaced, 0 when the file is none of ours, or -errno.  Our descriptor lives until the call is over.  TEXT_LATER and
+    more: what to do is the rest, the call will be made again.
     """
     cdef ProcFile f
     cdef Tracee *whose
@@ -406,6 +462,12 @@ cdef int proc_text(Tracee *t, Walk *w) noexcept nogil:
     if K_MAPS <= f.kind <= K_NUMA_MAPS and whose.mm != NULL and whose.mm.undumpable and whose.tgid != t.tgid:
         view_use(t.view)
         return -EACCES
+    if t.copies != COPIES_SEEN:
+        view_use(t.view)
+        fd = copies_begin(t)
+        if fd >= 0:
+            return TEXT_LATER + fd
+        view_use(view_around(w.v, whose.view) if not view_within(whose.view, w.v) else t.view)
     memset(&out, 0, sizeof(out))
     fd = text_make(w.v, whose, &f, &out)
     view_use(t.view)
@@ -417,6 +479,7 @@ cdef int proc_text(Tracee *t, Walk *w) noexcept nogil:
     if t.hold[1] >= 0:
         c_close(t.hold[1])
     t.hold[1] = fd
+    copies_known()
     w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", c_getpid(), fd)
     w.placelen = w.hlen
     w.namelen = 0

@@ -71,6 +71,7 @@ cdef int fd_reserve = 256    # descriptors from here on are for the calls at han
 cdef Program programs[PROGRAMS]
 cdef Program program_young   # the last one that is not kept
 cdef Interpreter interpreters[INTERPRETERS]
+cdef int program_file = -1   # what program_find has opened: the loader takes it over, so that the file is opened once
 cdef uint64_t writes = 0     # files opened for writing by guests
 cdef uint64_t changes = 0    # names moved or removed by guests, rights changed
 
@@ -78,6 +79,24 @@ cdef inline void note_writing(uint64_t flags) noexcept nogil:
     global writes
     if flags & (O_ACCMODE | O_TRUNC):
         writes += 1
+
+cdef void program_file_keep(int fd) noexcept nogil:
+    """Keep a descriptor in the place of the last one; -1: none."""
+    global program_file
+    if program_file >= 0:
+        c_close(program_file)
+    program_file = fd
+
+cdef int program_file_take() noexcept nogil:
+    """Hand the kept descriptor over, -1 if there is none."""
+    global program_file
+    cdef int fd = program_file
+    program_file = -1
+    return fd
+
+cdef inline bint files_are_handed() noexcept nogil:
+    """Say whether the loader may take descriptors of ours: not behind another user, nor where our process id may be another's."""
+    return c_geteuid() != 0 and not privileged and nesting == 0
 
 cdef inline void note_change() noexcept nogil:
     global changes
@@ -100,6 +119,7 @@ cdef int program_find(const char *host, int place, Program **found, int *keep) n
     cdef Program *p
     cdef int result, fd
     cdef uint64_t now = pyroot_now()
+    program_file_keep(-1)
     if place < 0:
         place = c_open(host, O_PATH | O_CLOEXEC)
         if place < 0:
@@ -164,7 +184,10 @@ cdef int program_read(const char *host, int place, Program *p) noexcept nogil:
         else:
             p.interp[0] = 0
             p.elf = elf_read(p, fd) if memcmp(p.head, b"\177ELF", 4) == 0 else 0
-    c_close(fd)
+    if result == 0 and p.elf == 0 and fd < fd_reserve and files_are_handed():
+        program_file_keep(fd)
+    else:
+        c_close(fd)
     return result
 
 cdef int elf_read(Program *p, int fd) noexcept nogil:

@@ -105,7 +105,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
                 if w.mode == M_CREATE and p[strspn_slash(p)] == 0:
                     p += strspn_slash(p)
                     break
-                if binding_reachable(w, n) < 0 or binding_closed(w.v, e.bind):
+                if binding_reachable(w, n) < 0 or binding_closed(w.v, e.bind) or w.v.b[e.bind].flags & BIND_SELF:
                     ok = False
                     break
                 w.bi = e.bind

@@ -186,7 +186,27 @@ cdef long trace_attach(Tracee *t, Tracee *target, bint seize, uint64_t addr, uin
         signal_queue(target.tgid, target.tid, SIGSTOP, SI_KERNEL_, 0, 0, 0)
     if target.listening or trace.options_late:
         kick(target)
+    attach_stopped(t, target)
     return 0
+
+cdef void attach_stopped(Tracee *t, Tracee *target) noexcept nogil:
+    """Who is stopped by a signal is stopped for its tracer when PTRACE_ATTACH is over (JOBCTL_TRAPPING in the kernel)."""
+    cdef int got, status, tid = target.tid
+    if not is_stopped(target):
+        return
+    status = turn_take(tid)
+    got = tid if status != 0 else -1
+    # (a stop that nobody has waited for is there; one that has been is made anew by the kick)
+    while got < 0:
+        got = <int>c_syscall(SYS_wait4, tid, &status, __WALL, traces.used)
+        if got < 0 and errno != EINTR:
+            return
+    if WIFSTOPPED(status):
+        on_stop(tid, status)
+    else:
+        on_gone(tid, status)
+    if t.view != W1.v:
+        view_use(t.view)
 
 # -- requests about a stopped tracee ---------------------------------------------------------------------------------------------
 

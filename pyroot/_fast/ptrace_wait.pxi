@@ -141,7 +141,7 @@ cdef bint inject(Tracee *t) noexcept nogil:
     if not session.seccomp:
         t.stepping = 0
         return False
-    if not t.mm.arena or status_field(t.tid, b"Seccomp_filters:\t") > 1 + t.tracer_filters:
+    if not t.mm.arena or status_field(t.tid, b"Seccomp_filters:\t") > 1 + t.own_filters:
         # a filter of its own may forbid what we are about to do
         return False
     tracee_release_call(t)
@@ -191,7 +191,7 @@ cdef void inject_done(Tracee *t) noexcept nogil:
     reg_result(t, &result)
     if result == 0:
         t.stepping = 0
-        t.tracer_filters += 1
+        t.own_filters += 1
     for i in range(3):
         reg_set_arg(t, i, t.saved[i])
     make_again(t)

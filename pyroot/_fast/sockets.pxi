@@ -456,8 +456,12 @@ cdef unsigned int address_back(SockAddr *sa, int have, unsigned int size) noexce
 
 cdef int on_recvmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
+    cdef int begun
     if header_read(t, t.args[1], &header) < 0:
         return sock_fault(t, 1)
+    begun = copies_taken(t, &header)
+    if begun >= 0:
+        return begun
     if header.msg_name == NULL and not takes_rights(t, &header):
         return R_CONT
     t.saved[0] = t.args[1]
@@ -495,6 +499,7 @@ cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Keep the room of each name, which the kernel overwrites, and what its buffer holds."""
     cdef c_msghdr header
     cdef uint64_t i, count = t.args[2]
+    cdef int begun
     cdef bint wanted = False
     if count > 1024:
         count = 1024
@@ -506,6 +511,9 @@ cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     for i in range(count):
         if header_read(t, message_at(t, t.args[1], i), &header) < 0:
             return sock_fault(t, 1)
+        begun = copies_taken(t, &header)
+        if begun >= 0:
+            return begun
         t.rooms[i] = header.msg_namelen
         wanted |= takes_rights(t, &header)
         if header.msg_name != NULL:

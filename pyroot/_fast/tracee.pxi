@@ -93,6 +93,7 @@ cdef enum:
     X_HANDLE = 17
     X_FAULT = 18
     X_LINKS = 19
+    X_COPIES = 20
 
 cdef struct Tracee:
     int tid, tgid
@@ -114,11 +115,14 @@ cdef struct Tracee:
     uint64_t clone_flags     # of the clone3 in progress
     bint near, far           # shares the tracer's CPU; never may (placement.pxi)
     int stops                # since the last look
+    uint64_t switches        # stops in all: the kernel counts each as a context switch
     uint64_t since           # ns
     unsigned long mask[16]   # affinity while it is near
     bint listening           # stopped by a signal, left with PTRACE_LISTEN
     bint first_exec          # the fork of the supervisor, before its program runs
     bint lists               # a filter for its view makes getdents stop
+    int copies               # what is told of descriptors of copies stops (copies.pxi)
+    int own_filters          # that it was made to install besides the first
     bint filtered            # the guest has installed a seccomp filter of its own
     bint unjudged            # such a guest is in the loader, behind an execve: its filter has no say
     # the call at hand
@@ -144,7 +148,6 @@ cdef struct Tracee:
     Trace *trace             # the guest that traces it
     bint tracer              # it, or another thread of its process, has traced: its waits are ours
     int stepping             # its calls stop at their entries (ptrace_wait.pxi)
-    int tracer_filters       # installed so that they do not
     bint injecting           # the call in progress is one of ours
     bint again               # the call in progress will be made again, unseen by its tracer
     bint waiting, standin    # in a wait; that another call stands in for, because the kernel has no child to wait for

@@ -95,6 +95,16 @@ cdef int turn_of(int tid) noexcept nogil:
             return turns.queue[i].status
     return 0
 
+cdef int turn_take(int tid) noexcept nogil:
+    """Take a stop out of its turn: who asks serves it now; 0 if there is none."""
+    cdef int i
+    for i in range(turns.next, turns.count):
+        if turns.queue[i].tid == tid and WIFSTOPPED(turns.queue[i].status):
+            turns.queue[i].tid = 0
+            memcpy(traces.used, turns.queue[i].used, sizeof(traces.used))
+            return turns.queue[i].status
+    return 0
+
 cdef void turns_clear() noexcept nogil:
     free(turns.queue)
     memset(&turns, 0, sizeof(turns))

@@ -8,6 +8,7 @@ cdef enum:
     PATHMAX = 4096
     BIND_GLUE = 1
     BIND_STANDS_IN = 2   # /proc, over another mount of it
+    BIND_SELF = 8        # below /proc/self: a link to what is there for the process that asks
     BIND_BELOW = 4       # came with the binding above it, from the view around
     NAME_WORDS = 64
 
@@ -213,6 +214,9 @@ cdef bint view_is_ambiguous(View *v) noexcept nogil:
     cdef int i, j
     cdef HostEntry *he
     for i in range(v.n):
+        if v.b[i].flags & BIND_SELF:
+            # no text of the kernel's leads there
+            continue
         if v.b[i].hnext >= 0:
             return True
         for j in range(v.b[i].hostlen):
@@ -233,6 +237,8 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
     cdef int i
     cdef Bind *b
     cdef void *grown
+    if hostlen > 11 and memcmp(host, b"/proc/self/", 11) == 0:
+        flags |= BIND_SELF
     for i in range(v.n):
         if v.b[i].guestlen == guestlen and memcmp(v.b[i].guest, guest, guestlen) == 0:
             free(v.b[i].host)

@@ -56,7 +56,7 @@ struct gate_stat {
 
 static inline const struct gate_view *the_view(void)
 {
-    return (const struct gate_view *)(ARCH_FIXED(LOADER_ARENA) + 0x1000000 - GATE_VIEW_SIZE);
+    return (const struct gate_view *)(ARCH_FIXED(LOADER_ARENA) + GATE_ARENA - GATE_VIEW_SIZE);
 }
 
 /* The hash of the core (view.pxi). */

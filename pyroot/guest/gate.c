@@ -21,7 +21,9 @@
 #define OPEN_PATH           012600000       /* O_PATH and what it leaves of the others */
 #define AT_HARMLESS         0x6b00          /* AT_SYMLINK_NOFOLLOW, AT_EACCESS, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE */
 #define STATX_MOUNTS        0x5000          /* STATX_MNT_ID, STATX_MNT_ID_UNIQUE */
+#define COPY_MODE           0100444         /* of a text of /proc (copy_make in the core) */
 #define SYS_stat            4
+#define SYS_fstat           5
 #define SYS_lstat           6
 #define SYS_readlink        89
 #define SYS_statx           332
@@ -96,12 +98,26 @@ __attribute__((used)) int gate_again(struct gate_frame *frame)
     return make_open(frame, flags);
 }
 
+static inline int is_copy(const struct gate_view *view, const struct gate_stat *st)
+{
+    return st->dev == view->copy_dev && st->mode == COPY_MODE;
+}
+
+/* A call that looks at a descriptor: made here, since it changes nothing if it is made once more. */
+static int tell_open(struct gate_frame *frame, const struct gate_view *view, long result, u64 buffer)
+{
+    if (result == 0 && is_copy(view, (const struct gate_stat *)buffer))
+        return GATE_DECLINE;
+    frame->call = (u64)result;
+    return GATE_ANSWER;
+}
+
 /* Whether a descriptor is that of no top of a mount, of which statx tells. */
 static OUT_OF_LINE int is_no_top(struct gate_frame *frame, const struct gate_view *view)
 {
     struct gate_stat st;
 
-    if (!view->tops_told || look((int)frame->regs[0], "", &st) < 0)
+    if (!view->tops_told || look((int)frame->regs[0], "", &st) < 0 || is_copy(view, &st))
         return 0;
     for (u32 i = 0; i < view->tops_told && i < GATE_BOUND; i++)
         if (view->top[i].dev == st.dev && view->top[i].ino == st.ino)
@@ -135,7 +151,8 @@ static int plan_empty(struct gate_frame *frame, const struct gate_view *view, u6
     if (view->holders && is_holder((int)frame->regs[0], "", view))
         return GATE_DECLINE;
     if (frame->call == SYS_newfstatat)
-        return GATE_MAKE;
+        return tell_open(frame, view, sys6(SYS_newfstatat, (long)frame->regs[0], (long)frame->regs[1], (long)frame->regs[2], (long)flags, 0, 0),
+                         frame->regs[2]);
     return frame->call == SYS_statx && !(frame->regs[3] & STATX_MOUNTS) && is_no_top(frame, view) ? GATE_MAKE : GATE_DECLINE;
 }
 
@@ -190,6 +207,8 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
         return GATE_DECLINE;
     for (int i = 0; i < 6; i++)
         frame->args[i] = frame->regs[i];
+    if (frame->call == SYS_fstat)
+        return tell_open(frame, view, sys3(SYS_fstat, (long)frame->regs[0], (long)frame->regs[1], 0), frame->regs[1]);
     path = (const char *)frame->regs[call.path];
     if ((u64)path < PATH_LOW)
         return GATE_DECLINE;

@@ -58,8 +58,9 @@
 
 /* What the supervisor publishes, in the last pages of the arena (read-only for guests). */
 #define GATE_VIEW_SIZE      0x8000
+#define GATE_ARENA          0x100000        /* ARENA_SIZE of the core */
 #define GATE_DETOURS        0x6000          /* from the view's start: what a page of detours begins as */
-#define GATE_MOVES          (LOADER_ARENA + 0x1000000 - GATE_VIEW_SIZE)
+#define GATE_MOVES          (LOADER_ARENA + GATE_ARENA - GATE_VIEW_SIZE)
 #define GATE_NAMES          64
 #define GATE_TOPS           1024
 #define GATE_PREFIX         256
@@ -101,6 +102,7 @@ struct gate_view {
     unsigned int ambiguous;                 /* some directory is shown twice: what is opened has to be noted, where a relative path starts is not clear */
     unsigned int bindings;                  /* so many are told in full; of the others only the bits are known */
     unsigned long long proc_dev;            /* device of /proc */
+    unsigned long long copy_dev;            /* ... and of what is opened in the place of its texts */
     struct gate_link link[GATE_LINKS];      /* links in the root, such as /lib of a merged /usr, where they were met: not to be believed */
     char prefix[GATE_PREFIX];               /* host path of the root, "" for / */
     unsigned long long names[GATE_NAMES];   /* a bit for each name in the path of a mount point */

@@ -93,7 +93,11 @@ struct loader_info {
     unsigned int off_sites;                 /* 56: u32 offsets of sites to lead through the gate, from the base that the detours lie
                                              * in front of; hints: what is no site stays as it is */
     unsigned int nsites;                    /* 60 */
-    char data[];                            /* 64 */
+    unsigned int supervisor;                /* 64: process id */
+    unsigned int prog_file;                 /* 68: its descriptor of the program, open already; 0: none */
+    unsigned int interp_file;               /* 72: the same of the ELF interpreter */
+    unsigned int reserved;                  /* 76 */
+    char data[];                            /* 80 */
 };
 
 #endif

@@ -29,6 +29,8 @@
 #define SYS_personality     135
 #define SYS_prctl           157
 #define SYS_openat          257
+#define SYS_pidfd_open      434
+#define SYS_pidfd_getfd     438
 #define SYS_prlimit64       302
 #define SYS_getrandom       318
 

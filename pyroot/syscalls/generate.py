@@ -2,7 +2,8 @@
 
 Writes ``pyroot/_fast/tables.h`` (checked in; a test regenerates it).  The filter is a binary search over runs of numbers with
 the same treatment, one for each of the two ABIs.  What the filter leaves alone runs at native speed;
-``seccomp_data.instruction_pointer`` exempts the loader of 64-bit programs and the gate.  ``pyroot/guest/calls.h`` tells the gate its calls.
+``seccomp_data.instruction_pointer`` exempts the loader of 64-bit programs and the gate.  Two more filters are made the same way: for views
+that guests hand over, and for processes that have opened a text of /proc.  ``pyroot/guest/calls.h`` tells the gate its calls.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ENOSYS = 38
 # offsets in struct seccomp_data (linux/seccomp.h)
 OFF_NR, OFF_ARCH, OFF_IP, OFF_ARGS = 0, 4, 8, 16
 #: Numbers of i386 that the core names.
-I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", "sendto", "sendmsg", "sendmmsg", "socketcall")
+I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", "sendto", "sendmsg", "sendmmsg", "socketcall", "seccomp")
 #: The supervisor's pid is patched over this constant when a session starts.
 SUPERVISOR_MARK = 0x50595254
 #: Stops only in a view whose listings need it: a session whose view does not makes RET_ALLOW of this.
@@ -30,6 +31,8 @@ NOTING_MARK = RET_TRACE | 0x4E
 #: What a view that a guest hands over decides anew (``Row.when``): its own pyroot is not to be killed, its own listings may need it,
 #: it may show a directory twice.
 VIEW_KINDS = ("supervisor", "listing", "noting", "duplicates")
+#: What stops only in processes that have opened a text of /proc, by a filter that they are made to install (copies.pxi).
+COPY_KINDS = ("copies",)
 #: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
 LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
 #: The gate, and behind it that text: what they call runs as it is.
@@ -43,6 +46,12 @@ PRCTL = (3, 4, 21, 22, 59)
 Insn = tuple[int, int, int, int]
 NOTING: Insn = (RET, 0, 0, NOTING_MARK)
 ALLOW: list[Insn] = [(RET, 0, 0, RET_ALLOW)]
+#: Stops where neither the loader nor the gate makes the call.
+EXEMPT: list[Insn] = [
+    (LD, 0, 0, OFF_IP + 4), (JEQ, 0, 4, LOADER_GATE >> 32),
+    (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_GATE & 0xFFFFFFFF), (JGE, 1, 0, LOADER_INFO & 0xFFFFFFFF),
+    (RET, 0, 0, RET_ALLOW), (RET, 0, 0, RET_TRACE),
+]
 
 
 class Abi:
@@ -74,7 +83,7 @@ def _conditional(row: Row) -> list[Insn]:
                 (RET, 0, 0, RET_ALLOW), (RET, 0, 0, hit)]
     if kind == "any":
         return [(LD, 0, 0, low), (JSET, 0, 1, value), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
-    if kind == "never":
+    if kind in ("never", "copies"):
         return ALLOW
     if kind == "nonzero":
         return [(LD, 0, 0, low), (JEQ, 0, 2, 0), (LD, 0, 0, low + 4), (JEQ, 1, 0, 0), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
@@ -97,12 +106,17 @@ def _leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
     if row.refuse:
         return [(RET, 0, 0, RET_ERRNO | row.refuse)]
     if (row.loader or row.gate) and loader_by_ip:
-        return [
-            (LD, 0, 0, OFF_IP + 4), (JEQ, 0, 4, LOADER_GATE >> 32),
-            (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_GATE & 0xFFFFFFFF), (JGE, 1, 0, LOADER_INFO & 0xFFFFFFFF),
-            (RET, 0, 0, RET_ALLOW), (RET, 0, 0, RET_TRACE),
-        ]
+        return EXEMPT
     return [(RET, 0, 0, RET_TRACE)]
+
+
+def _copy_leaf(row: Row, loader_by_ip: bool) -> list[Insn]:
+    """Return the same for a call on a descriptor: from some value of an argument on, or (no argument) always."""
+    assert row.when is not None
+    _kind, argument, value = row.when
+    if argument >= 0:
+        return [(LD, 0, 0, OFF_ARGS + 8 * argument), (JGE, 0, 1, value), (RET, 0, 0, RET_TRACE), (RET, 0, 0, RET_ALLOW)]
+    return EXEMPT if row.gate and loader_by_ip else [(RET, 0, 0, RET_TRACE)]
 
 
 def _merged(leaves: list[list[Insn]]) -> list[tuple[int, list[Insn]]]:
@@ -120,10 +134,14 @@ def _merged(leaves: list[list[Insn]]) -> list[tuple[int, list[Insn]]]:
     return runs
 
 
-def _view_runs(abi: Abi) -> list[tuple[int, list[Insn]]]:
-    """Return the same as _runs for the filter that is added for a view: the whole one has its say all the same."""
-    by_number = {abi.numbers[name]: row for name, row in abi.rows.items() if row.when is not None and row.when[0] in VIEW_KINDS}
-    return _merged([_leaf(by_number.get(number), abi.loader_by_ip) for number in range(abi.last + 2)])
+def _added_runs(abi: Abi, kinds: tuple[str, ...]) -> list[tuple[int, list[Insn]]]:
+    """Return the same as _runs for a filter that is added for some kinds of rows: the whole one has its say all the same."""
+    leaf = _copy_leaf if kinds == COPY_KINDS else _leaf
+    leaves = [ALLOW] * (abi.last + 2)
+    for name, row in abi.rows.items():
+        if row.when is not None and row.when[0] in kinds:
+            leaves[abi.numbers[name]] = leaf(row, abi.loader_by_ip)
+    return _merged(leaves)
 
 
 def _runs(abi: Abi) -> list[tuple[int, list[Insn]]]:
@@ -170,10 +188,10 @@ def _tree(runs: list[tuple[int, list[Insn]]]) -> list[Insn]:
     return program + [insn for leaf in leaves for insn in leaf]
 
 
-def filter_program(view: bool = False) -> list[Insn]:
-    """Return the whole filter, or the one for a ``view`` that a guest hands over, as (code, jt, jf, k) tuples."""
-    runs = _view_runs if view else _runs
-    parts: list[list[Insn]] = [[(LD, 0, 0, OFF_NR), *_search(runs(abi))] for abi in (X86_64, I386)]
+def filter_program(kinds: tuple[str, ...] = ()) -> list[Insn]:
+    """Return the whole filter, or one that is added for some ``kinds`` of rows, as (code, jt, jf, k) tuples."""
+    runs = [_added_runs(abi, kinds) if kinds else _runs(abi) for abi in (X86_64, I386)]
+    parts: list[list[Insn]] = [[(LD, 0, 0, OFF_NR), *_search(found)] for found in runs]
     head: list[Insn] = [
         (LD, 0, 0, OFF_ARCH), (JEQ, 3, 0, X86_64.arch), (JEQ, 1, 0, I386.arch),
         (RET, 0, 0, RET_ERRNO | ENOSYS), (JA, 0, 0, len(parts[0])),
@@ -186,7 +204,7 @@ def _row_initialiser(abi: Abi, row: Row) -> str:
     return (
         f"    [{abi.numbers[row.name]}] = {{\"{row.name}\", H_{row.handler.upper()}, {row.path}, {row.dirfd}, {row.path2}, "
         f"{row.dirfd2}, F_{row.final.upper()}, {row.flags}, F_{row.default.upper()}, {remove}, {row.bit:#x}, {row.refuse}, "
-        f"{X86_64.numbers.get(row.like, 0)}, {int(row.gate)}}},"
+        f"{X86_64.numbers.get(row.like, 0)}, {int(row.gate)}, {abi.numbers.get(row.named, 0)}}},"
     )
 
 
@@ -218,7 +236,7 @@ def render() -> str:
         "typedef struct {",
         "    const char *name; unsigned char handler; signed char path, dirfd, path2, dirfd2;",
         "    unsigned char final; signed char flags; unsigned char dflt, remove; unsigned bit; int refuse;",
-        "    unsigned short like; unsigned char gate;",
+        "    unsigned short like; unsigned char gate; unsigned short named;",
         "} pyroot_row;", "",
         f"#define PYROOT_LAST_CALL {X86_64.last}",
         f"#define PYROOT_LAST_CALL_I386 {I386.last}",
@@ -230,7 +248,8 @@ def render() -> str:
         *(f"#define NR_{name} {number}" for name, number in X86_64.numbers.items()), "",
         *(f"#define NR_i386_{name} {I386.numbers[name]}" for name in I386_NAMED), "",
         *_program("pyroot_filter", "PYROOT_FILTER_LENGTH", filter_program()), "",
-        *_program("pyroot_view_filter", "PYROOT_VIEW_FILTER_LENGTH", filter_program(view=True)),
+        *_program("pyroot_view_filter", "PYROOT_VIEW_FILTER_LENGTH", filter_program(VIEW_KINDS)), "",
+        *_program("pyroot_copy_filter", "PYROOT_COPY_FILTER_LENGTH", filter_program(COPY_KINDS)),
         "#endif", "",
     ]
     return "\n".join(lines)

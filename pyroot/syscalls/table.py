@@ -23,11 +23,12 @@ class Row:
     ``generate``); ``refuse`` is the errno of a call that is never let through; ``like`` is the x86_64 call as which the handlers treat
     it (the call itself, except for some of i386).  ``remove`` marks calls after which what was found before may no longer be: a name
     goes away (``dir``, ``file``, ``flag`` decides), or the ``rights`` change.  ``loader`` marks calls that the loader makes, ``gate``
-    those that the gate may answer inside the guest (``pyroot/guest/gate.c``).
+    those that the gate may answer inside the guest (``pyroot/guest/gate.c``).  ``named`` is the call that tells of a
+    name what this one tells of a descriptor.
     """
 
-    __slots__ = ("bit", "default", "dirfd", "dirfd2", "final", "flags", "gate", "handler", "like", "loader", "name", "note", "path",
-                 "path2", "refuse", "remove", "when")
+    __slots__ = ("bit", "default", "dirfd", "dirfd2", "final", "flags", "gate", "handler", "like", "loader", "name", "named", "note",
+                 "path", "path2", "refuse", "remove", "when")
 
     def __init__(
         self,
@@ -49,11 +50,12 @@ class Row:
         remove: str = "",
         note: str = "",
         like: str = "",
+        named: str = "",
     ) -> None:
         self.name, self.handler, self.path, self.dirfd, self.path2, self.dirfd2 = name, handler, path, dirfd, path2, dirfd2
         self.final, self.flags, self.bit, self.default = final, flags, bit, default
         self.when, self.refuse, self.loader, self.remove, self.note = when, refuse, loader, remove, note
-        self.like, self.gate = like or name, gate
+        self.like, self.gate, self.named = like or name, gate, named
 
 
 def _at(
@@ -86,6 +88,11 @@ ROWS: list[Row] = [
     Row("dup2", "dup", when=("noting", 0, 0)),
     Row("dup3", "dup", when=("noting", 0, 0)),
     Row("fcntl", "dup", when=("duplicates", 1, 0), note="F_DUPFD and F_DUPFD_CLOEXEC, as dup"),
+    # -- descriptors of texts in /proc: what is a copy tells of itself what the kernel's own file would
+    Row("fstat", "copy", when=("copies", -1, 0), gate=True, named="stat"),
+    Row("fstatfs", "copy", when=("copies", -1, 0), named="statfs"),
+    Row("lseek", "copy", when=("copies", 2, 2), note="SEEK_END and what came later: such files have no end to count from"),
+    Row("fchmod", "copy", when=("copies", -1, 0)),
     # -- attributes
     Row("stat", "stat", path=0, gate=True, note="directories that bindings bring are links of the one that holds them"),
     Row("lstat", "stat", path=0, final="nofollow", gate=True),
@@ -156,7 +163,7 @@ ROWS: list[Row] = [
     Row("rt_sigaction", "sigaction", when=("never", 0, 0), note="as wait4; only for SIGCHLD"),
     Row("process_vm_readv", "guestpid", flags=0),
     Row("process_vm_writev", "guestpid", flags=0),
-    Row("pidfd_getfd", "pidfd_getfd"),
+    Row("pidfd_getfd", "pidfd_getfd", loader=True),
     Row("kill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0), note="killing the supervisor would end every guest"),
     Row("tkill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0)),
     Row("tgkill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0)),
@@ -199,10 +206,10 @@ ROWS: list[Row] = [
 #: Calls that were looked at and need nothing: no path goes in or comes out, and none of them leaves the translated view.
 REVIEWED: frozenset[str] = frozenset(
     """
-    read write close fstat poll lseek mmap mprotect munmap brk rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64
+    read write close poll mmap mprotect munmap brk rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64
     readv writev pipe select sched_yield mremap msync mincore madvise shmget shmat shmctl pause nanosleep getitimer
     alarm setitimer getpid sendfile socket shutdown listen socketpair setsockopt getsockopt fork vfork exit uname semget
-    semop semctl shmdt msgget msgsnd msgrcv msgctl flock fsync fdatasync fstatfs ftruncate fchmod fchown umask
+    semop semctl shmdt msgget msgsnd msgrcv msgctl flock fsync fdatasync ftruncate fchown umask
     gettimeofday getrlimit getrusage sysinfo times getuid syslog getgid setuid setgid geteuid getegid setpgid getppid getpgrp
     setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid setfsuid setfsgid getsid
     capget capset rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend sigaltstack personality ustat sysfs getpriority

@@ -26,6 +26,10 @@ ROWS_I386: list[Row] = [
     _at("utimensat_time64", 3, like="utimensat"),
     # -- copies of descriptors
     Row("fcntl64", "dup", when=("duplicates", 1, 0), like="fcntl"),
+    Row("oldfstat", "copy", when=("copies", -1, 0), like="fstat", named="oldstat"),
+    Row("fstat64", "copy", when=("copies", -1, 0), like="fstat", named="stat64"),
+    Row("fstatfs64", "copy", when=("copies", -1, 0), like="fstatfs", named="statfs64"),
+    Row("_llseek", "copy", when=("copies", 4, 2), like="lseek"),
     # -- owners: chown and lchown have 16-bit ids here
     Row("chown32", path=0, like="chown"),
     Row("lchown32", path=0, final="nofollow", like="lchown"),
@@ -42,10 +46,10 @@ ROWS_I386: list[Row] = [
 #: Calls of i386 that were looked at and need nothing, besides those of ``table.REVIEWED``.
 REVIEWED_I386: frozenset[str] = REVIEWED | frozenset(
     """
-    waitpid stime oldfstat nice signal oldolduname sigaction sgetmask ssetmask sigsuspend sigpending readdir olduname
-    vm86old ipc sigreturn sigprocmask _llseek _newselect vm86 ugetrlimit mmap2 ftruncate64 fstat64
+    waitpid stime nice signal oldolduname sigaction sgetmask ssetmask sigsuspend sigpending readdir olduname
+    vm86old ipc sigreturn sigprocmask _newselect vm86 ugetrlimit mmap2 ftruncate64
     getuid32 getgid32 geteuid32 getegid32 setreuid32 setregid32 getgroups32 setgroups32 fchown32 setresuid32 getresuid32 setresgid32
-    getresgid32 setuid32 setgid32 setfsuid32 setfsgid32 sendfile64 fstatfs64 fadvise64_64
+    getresgid32 setuid32 setgid32 setfsuid32 setfsgid32 sendfile64 fadvise64_64
     clock_gettime64 clock_settime64 clock_adjtime64 clock_getres_time64 clock_nanosleep_time64 timer_gettime64
     timer_settime64 timerfd_gettime64 timerfd_settime64 pselect6_time64 ppoll_time64 io_pgetevents_time64
     mq_timedsend_time64 mq_timedreceive_time64 semtimedop_time64 rt_sigtimedwait_time64 futex_time64 sched_rr_get_interval_time64

@@ -93,6 +93,30 @@ static void run_attach_stopped(void)
     wait_for(pid, 0);
 }
 
+/* Who is stopped is the tracer's at once, without a wait in between: seen by its parent as stopped, or stopped for a while already. */
+static void run_attach_at_once(void)
+{
+    struct user_regs_struct regs;
+    int failed = 0;
+
+    for (int i = 0; i < 200; i++) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            raise(SIGSTOP);
+            _exit(0);
+        }
+        waitpid(pid, NULL, WUNTRACED);
+        if (i % 4 >= 2)
+            waitpid(pid, NULL, WNOHANG | WUNTRACED | WCONTINUED);
+        if (syscall(SYS_ptrace, i % 2 ? PTRACE_SEIZE : PTRACE_ATTACH, pid, 0, 0) < 0 || syscall(SYS_ptrace, PTRACE_GETREGS, pid, 0, &regs) < 0)
+            failed++;
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, __WALL);
+    }
+    say("failed %d", failed);
+}
+
 static void *thread_of_self(void *argument)
 {
     *(pid_t *)argument = gettid();
@@ -441,7 +465,7 @@ static void run_two_parents(void)
 }
 
 const struct scenario waits[] = {
-    {"attach", run_attach}, {"seize", run_seize}, {"attach_stopped", run_attach_stopped}, {"errors", run_errors},
+    {"attach", run_attach}, {"seize", run_seize}, {"attach_stopped", run_attach_stopped}, {"attach_at_once", run_attach_at_once}, {"errors", run_errors},
     {"waitid", run_waitid}, {"threads", run_threads}, {"stranger", run_stranger}, {"sigchld", run_sigchld},
     {"interrupted", run_interrupted}, {"tracer_dies", run_tracer_dies}, {"threads_die", run_threads_die},
     {"two_parents", run_two_parents}, {NULL, NULL},
