@@ -44,7 +44,7 @@ def place() -> Iterator[str]:
 def test_edges_are_in_the_default_root_where_they_are_without_pyroot(
     probe: str, place: str, run_pyroot: Callable[..., Result], way: str, what: str
 ) -> None:
-    """Without -r every answer is that of the machine: ".." of its root, RESOLVE_NO_XDEV at its mounts, RESOLVE_CACHED, closed directories."""
+    """Without -r every answer is that of the machine: ".." of its root, RESOLVE_NO_XDEV, RESOLVE_CACHED, closed directories."""
     for name in ("real", "other"):
         os.mkdir(f"{place}/{name}")
     give(place)
@@ -58,7 +58,10 @@ def test_edges_are_in_the_default_root_where_they_are_without_pyroot(
 
 @pytest.mark.parametrize("words", [[], ["-r", "/"], ["-R", "/"], ["-b", "/etc:/mnt"], ["-b", "/:/mnt"]], ids=" ".join)
 def test_parent_of_the_machines_root_is_the_root(run_pyroot: Callable[..., Result], words: list[str]) -> None:
-    script = 'for p in /.. /usr/.. /usr/share/../../ /mnt/.. /../..; do test -d $p && test -d $p/usr && test $p -ef / || echo $p; done; cd /usr; ls .. >/dev/null'
+    script = """for p in /.. /usr/.. /usr/share/../../ /mnt/.. /../..
+do test -d $p && test -d $p/usr && test $p -ef / || echo $p
+done
+cd /usr; ls .. >/dev/null"""
     result = run_pyroot([*words, "-w", "/", "sh", "-c", script])
     assert (result.stdout, result.stderr, result.status) == ("", "", 0)
 
@@ -75,7 +78,8 @@ def closed(place: str, run_pyroot: Callable[..., Result]) -> Twins:
 
 def test_closed_root_is_not_looked_up_where_the_kernel_does_not(closed: Twins) -> None:
     paths = ('"x"', '"/x"', '"/"', '"a"', '".."', '"."')
-    calls = [f"renameat {one} {old} {two} {new}" for one in ("77", "%9", "-100") for two in ("77", "%9", "-100") for old in paths for new in paths]
+    starts = ("77", "%9", "-100")
+    calls = [f"renameat {one} {old} {two} {new}" for one in starts for two in starts for old in paths for new in paths]
     calls += [f"openat2 {one} {path} longs:{flags}:0:{resolve} 24" for one in ("%9", "-100", "77") for path in paths
               for flags in ("1", "2", "0x200001") for resolve in ("0", "8", "9", "16", "17")]
     lines = closed.answers('=9 open "/a" 0x210000 0', 'chmod "/" 0', *calls, 'chmod "/" 0755', 'chdir "/"', 'chmod "/." 0755')

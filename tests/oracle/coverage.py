@@ -1,4 +1,4 @@
-"""What an amount of random operations has met: ``python -m tests.oracle.run --coverage FILE`` adds to it, ``-m tests.oracle.coverage FILE`` tells.
+"""What random operations have met: ``python -m tests.oracle.run --coverage FILE`` adds to it, ``-m tests.oracle.coverage FILE`` tells.
 
 A *deed* is a call, the flag that matters most, the shape of its path and what came of it (0 or an errno). A *setting* is one of:
 what the path meets in the view (no binding, the top of one, a place below one ...), the root, and the way that the call takes.

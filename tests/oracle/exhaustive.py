@@ -20,7 +20,8 @@ CALLS = (
 
 LOOKS = (
     "getcwd >text:300 300", 'stat "." >stat', 'stat ".." >stat', 'lstat "{top}/l" >stat', 'stat "{top}/lb" >stat', 'stat "{top}/b/f" >stat',
-    'lstat "{top}/d/up" >stat', 'stat "{top}/new" >stat', 'readlink "{top}/new" >text:100 100', 'access "{top}/d/e" 4', 'stat "{top}/d/up/b/e" >stat',
+    'lstat "{top}/d/up" >stat', 'stat "{top}/new" >stat',
+    'readlink "{top}/new" >text:100 100', 'access "{top}/d/e" 4', 'stat "{top}/d/up/b/e" >stat',
     '=6 open "{top}" 0x810000 0', "list %6 4096", '=6 open "{top}/b" 0x810000 0', "list %6 4096", 'openat %9 ".." 0x210000 0',
     'newfstatat %8 "../f" >stat 0', 'newfstatat %9 "e" >stat 0', 'getxattr "b/f" "user.mark" >data:10 10', "fstat %7 >stat",
 )

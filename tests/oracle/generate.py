@@ -171,7 +171,8 @@ def sources(rng: random.Random, tree: TreeGenerator, bindings: list[Binding], wi
     kind = "file" if 0.15 < roll < 0.35 else "dir"
     found = [path for path, its_kind in tree.kinds.items() if its_kind == kind and tree.reachable(path)]
     if tree.whole and not wild:
-        return [path for path in found if path.startswith("root/keep/") and path.count("/") == 2] + ["root"] * (kind == "dir" and roll < 0.5)
+        kept = [path for path in found if path.startswith("root/keep/") and path.count("/") == 2]
+        return kept + ["root"] * (kind == "dir" and roll < 0.5)
     if wild:
         return [path for path in found if path.startswith("root/" if roll < 0.15 else tree.hosts)]
     if roll < 0.15 and tree.fixed_root:
@@ -261,8 +262,8 @@ def generate(seed: int, operations: int, wild: bool = False, nested: bool = Fals
     names = guest_names(tree, bindings)
     if mounts:
         case.mounts = random_mounts(seed, tree, bindings)
-        for mount in case.mounts:
-            names += [f"{guest}/{name}" for guest in places_of(bindings, mount.place) for name in ("..", "f", "a", "a/..", "l", "n", "m", ".")]
+        inner = ("..", "f", "a", "a/..", "l", "n", "m", ".")
+        names += [f"{guest}/{name}" for mount in case.mounts for guest in places_of(bindings, mount.place) for name in inner]
     case.program = ProgramGenerator(rng, tree.kinds, bindings, names, nested).build(operations)
     return case
 

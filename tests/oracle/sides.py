@@ -167,7 +167,10 @@ def run_real(case: Case, base: str) -> list[str]:
     def prepare() -> None:
         private_mounts()
         bind_mounts(base, [Binding("root", "")])
-        bind_mounts(base, case.bindings)
+        # without -r what lies there is the machine's: it is mounted before anything is bound
+        own = [b for b in case.bindings if case.whole and b.host.startswith("/")]
+        bind_mounts(base, own)
+        bind_mounts(base, [b for b in case.bindings if b not in own])
         make_topmost(f"{base}/root")
         drop_rights(case.nested)
 

@@ -143,7 +143,8 @@ def test_sites_of_calls_are_led_through_the_gate(run_pyroot: Callable[..., Resul
     put_programs(place, {"ops": "ops"})
     program = [f'{call} "/ops" {rest}' for call, rest in (("stat", ">stat"), ("access", "4"), ("open", "0 0")) for _ in range(20)]
     program += ['openat -100 "/ops" 0 0'] * 20
-    result = run_pyroot(["--stats", "-r", place, "-w", "/", "/ops", "--program"], text="\n".join(program).encode(), environment={"PATH": "/"})
+    words = ["--stats", "-r", place, "-w", "/", "/ops", "--program"]
+    result = run_pyroot(words, text="\n".join(program).encode(), environment={"PATH": "/"})
     remove(place)
     assert len(result.stdout.splitlines()) == 80
     stopped = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", result.stderr)}
