@@ -29,9 +29,9 @@ see one
 say 'ochanged'; keys Escape; say ':preserve'; keys Enter; see preserved
 ls -a | sort
 pid=$(pgrep -x vim); kill -9 $pid; gone $pid
-tmux -L session kill-server
+hang_up
 screen vim -u NONE -i /work/info -r text
-see recovered
+see 'Recovery completed'
 keys Enter; see changed
 say ':wq'; keys Enter
 finish
@@ -109,20 +109,22 @@ cat t/made; find t | sort
     Row("tmux", "tmux", r"""
 export TMUX=
 printf 'set -g status-right ""\nset -g status-left "[#S] "\nset -g automatic-rename off\n' >conf
-screen tmux -L inner -f /work/conf new-session -s in -n first 'PS1=\> bash --norc'
+printf '%s\n' '#!/bin/bash' "PS1='> ' exec bash --norc" >shell; chmod +x shell
+screen tmux -L inner -f /work/conf new-session -s in -n first /work/shell
 see '>'
 say 'echo $((6*7)) in $TERM'; keys Enter; see '42 in'
 keys C-b; say '%'; until_true 5 sh -c 'test $(tmux -L inner list-panes | wc -l) = 2'
 tmux -L inner send-keys -t in:0.1 'PS1=2\>; stty size; tty' Enter; see '24 40\|23 39'
 shot
 keys C-b; say d; finish
-tmux -L inner list-sessions -F '#S #{session_windows}'; tmux -L inner kill-server; echo $?
+tmux -L inner list-sessions -F '#S #{session_windows}'; inner=$(tmux -L inner display-message -p '#{pid}')
+tmux -L inner kill-server; echo $?; gone $inner; until_true 10 sh -c '! pgrep -x bash -a | grep norc'
 """, ((r"/dev/pts/\d+", "<tty>"), (r"nobody@programs:\S*", "<prompt>"), *BUSY)),
     Row("screen", "screen", r"""
 mkdir -m 700 dir; export SCREENDIR=/work/dir
-printf 'startup_message off\nshell /bin/sh\nhardstatus off\n' >rc
-screen_shell() { screen "$@"; }
-screen "SCREENDIR=/work/dir PS1='> ' /usr/bin/screen -c /work/rc -S name"
+printf 'startup_message off\nshell /work/shell\nhardstatus off\n' >rc
+printf '%s\n' '#!/bin/bash' "PS1='> ' exec bash --norc" >shell; chmod +x shell
+screen "SCREENDIR=/work/dir /usr/bin/screen -c /work/rc -S name"
 see '>'
 say 'echo $((6*7)) in $TERM'; keys Enter; see '42 in'
 keys C-a c; see '>'; say 'echo second window; echo $WINDOW'; keys Enter; see '^1'
@@ -146,7 +148,7 @@ finish
 cat text
 emacs --batch -Q --eval '(progn (find-file "text") (insert "batch\n") (save-buffer)
   (message "%s" (shell-command-to-string "wc -l text")))' 2>&1
-""", BUSY, limit=120, unlisted="/home/user/.emacs.d"),
+""", BUSY, limit=120, unlisted="/home/user/.emacs.d|/tmp/emacs-"),
     Row("mutt", "mutt", r"""
 cat >box <<'END'
 From a@b Mon Jan  1 00:00:00 2024
@@ -178,18 +180,18 @@ grep -c ^From: box; echo hello | mutt -F rc -s subject x@y; grep -E '^(To|Subjec
     Row("ranger", "ranger", TREE + r"""
 screen ranger --clean /work/t
 see numbers
-keys j; say ':mkdir made'; keys Enter; until_true 10 test -d t/made
+keys j; say ':'; see '^:'; say 'mkdir made'; keys Enter; until_true 10 test -d t/made
 see made
-say ':shell -s echo from ranger >t/out; echo $PWD >>/work/out'; keys Enter; until_true 10 test -s out
+say ':'; see '^:'; say 'shell -s echo from ranger >t/out; echo $PWD >>/work/out'; keys Enter; until_true 10 test -s out
 shown | grep -o -e made -e sub -e link | sort -u
 say q
 finish
 cat out
-""", BUSY, unlisted="pyc|/home/user"),
+""", BUSY, unlisted="pyc|/home/user|ranger-cache"),
     Row("nnn", "nnn", TREE + r"""
 screen nnn /work/t
 see numbers
-keys Down; say n; see 'new'; say d; see 'name'; say 'made'; keys Enter; until_true 10 test -d t/made
+keys Down; say n; see '(ir)'; say d; see 'name'; say 'made'; keys Enter; until_true 10 test -d t/made
 shown | grep -o -e made -e sub -e numbers | sort -u
 say Q
 finish
@@ -201,8 +203,8 @@ screen w3m one.html
 see Head
 shot
 keys Tab Enter; see second
-say '!'; see Shell; say 'echo shell >made'; keys Enter; until_true 10 test -s made
-keys Enter; see second; say q; see quit; say y
+say '!'; see shell; say 'echo shell >made'; keys Enter; until_true 10 test -s made
+keys Enter; see second; say q; see 'exit w3m'; say y
 finish
 w3m -dump one.html
 """, unlisted="/home/user/.w3m"),
