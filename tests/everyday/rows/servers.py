@@ -132,8 +132,10 @@ scp -q -F ssh_config there:/work/copied back; cmp copied back && echo same
 printf 'mkdir d\nput back d/x\nls -l d\nrename d/x d/y\nls d\n' >commands
 sftp -q -F ssh_config -b commands there 2>&1 | sed 's/ [A-Z][a-z][a-z] .*:.. / date /'
 rsync -a -e 'ssh -F ssh_config' /etc/apt/ there:/work/rsynced/; ls rsynced
-ssh -F ssh_config -N -L 7000:127.0.0.1:2222 there & forward=$!; listening 7000; nc -w 1 127.0.0.1 7000 </dev/null | cut -d- -f1,2; kill $forward; wait $forward
-eval "$(ssh-agent -s -a /work/agent)" >/dev/null; ssh-add -q key; ssh-add -l | cut -d' ' -f1,4-; agent=$SSH_AGENT_PID; ssh-agent -k; gone $agent
+ssh -F ssh_config -N -L 7000:127.0.0.1:2222 there & forward=$!; listening 7000
+nc -w 1 127.0.0.1 7000 </dev/null | cut -d- -f1,2; kill $forward; wait $forward
+eval "$(ssh-agent -s -a /work/agent)" >/dev/null; ssh-add -q key; ssh-add -l | cut -d' ' -f1,4-
+agent=$SSH_AGENT_PID; ssh-agent -k; gone $agent
 stop
 """, (*LOGGED, ("/dev/pts/<n>", "<tty>"), (r"/tmp/ssh-\S+", "<socket>")), unread="key|host|known|server.log|authorized_keys"),
     Row("dbus", "dbus dbus-bin", r"""
@@ -195,7 +197,8 @@ options { default-key "k"; default-server 127.0.0.1; default-port 9953; };
 END
 printf '$TTL 60\n@ IN SOA ns root 1 60 60 60 60\n  IN NS ns\nns IN A 127.0.0.1\nwww IN A 10.0.0.1\n' >dir/example
 named-checkconf named.conf; named-checkzone example dir/example
-serve 5354 named -g -c /work/named.conf -n 2; until_true 20 grep -q "all zones loaded" server.log; until_true 20 grep -q " running" server.log
+serve 5354 named -g -c /work/named.conf -n 2; until_true 20 grep -q "all zones loaded" server.log
+until_true 20 grep -q " running" server.log
 d() { dig +short +tries=1 -p 5354 @127.0.0.1 "$@"; }
 d www.example; d example SOA
 printf 'server 127.0.0.1 5354\nupdate add new.example 60 A 10.0.0.2\nsend\n' | nsupdate; d new.example
@@ -513,8 +516,10 @@ default_internal_group = nogroup
 first_valid_uid = 1
 ssl = no
 END
-printf '%s\r\n' '1 select inbox' '2 fetch 1 (flags body[header.fields (subject)])' '3 store 1 +flags (\Seen)' '4 create box' '5 copy 1 box' '6 list "" *' '7 logout' >talk
-cat talk | MAIL=maildir:/work/Maildir /usr/lib/dovecot/imap 2>&1 | tr -d '\r'; doveadm -c d.conf -o mail=maildir:/work/Maildir mailbox list 2>&1
+printf '%s\r\n' '1 select inbox' '2 fetch 1 (flags body[header.fields (subject)])' >talk
+printf '%s\r\n' '3 store 1 +flags (\Seen)' '4 create box' '5 copy 1 box' '6 list "" *' '7 logout' >>talk
+cat talk | MAIL=maildir:/work/Maildir /usr/lib/dovecot/imap 2>&1 | tr -d '\r'
+doveadm -c d.conf -o mail=maildir:/work/Maildir mailbox list 2>&1
 """, (*LOGGED, (r"UIDVALIDITY \S+", ""), (r"<\S+>: Info", ": Info")), unread="/work/(log|Maildir/.*)",
         unlisted="/work/Maildir/.*(cur|uidvalidity)"),
     Row("cupsd", "cups-daemon cups-client", r"""
