@@ -25,7 +25,7 @@ def lines_of(row: Row, outcome: Outcome) -> list[str]:
 def differences(row: Row, real: Outcome, other: Outcome) -> tuple[list[str], list[str]]:
     """Return a text for each difference that nothing explains, and the reasons of those that are explained."""
     ours, theirs = lines_of(row, real), lines_of(row, other)
-    found: list[str] = []
+    found = [f"    - the session itself failed: {line}" for line in ours if line.startswith("not in time: ")]
     reasons: list[str] = []
     matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
     for kind, a, b, c, d in matcher.get_opcodes():

@@ -54,7 +54,7 @@ screen() {
 }
 
 shown() { tmux -L session capture-pane -p -t s; }
-holds() { shown | grep -q -e "$1"; }
+holds() { shown | grep -q -i -e "$1"; }
 
 # see PATTERN: wait until the pattern is on the screen and the screen has come to rest.
 see() {
@@ -77,11 +77,16 @@ shot() {
     echo "+--------"
 }
 
-# finish [PATTERN]: wait for the program's end, print its status and end the terminal.
+# hang_up: end the terminal and what still runs on it.
+hang_up() {
+    local pids pid
+    pids=$(tmux -L session display-message -p '#{pid} #{pane_pid}')
+    tmux -L session kill-server
+    for pid in $pids; do gone "$pid"; done
+}
+
+# finish: wait for the program's end, print its status and end the terminal.
 finish() {
     see "ended with" && shown | grep "ended with"
-    local pid
-    pid=$(tmux -L session display-message -p '#{pid}')
-    tmux -L session kill-server
-    gone "$pid"
+    hang_up
 }

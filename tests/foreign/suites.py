@@ -42,7 +42,12 @@ done
 BUSYBOX = Suite(
     "busybox", "busybox", "gcc libc6-dev make bzip2 perl",
     build="make -s defconfig >/dev/null && make -s -j2 2>&1",
-    run="cd testsuite; ./runtest ${units#all} 2>&1 | grep -E '^(PASS|FAIL): '\n",
+    run=r"""
+cd testsuite
+# bc's tests calculate for many minutes, and do nothing else
+[ "$units" != all ] || units=$(ls -d *.tests */ | sed -e 's/.tests$//' -e 's,/$,,' | sort -u | grep -v -x bc)
+./runtest $units 2>&1 | grep -E '^(PASS|FAIL): '
+""",
     units="all", result=r"(?P<how>PASS|FAIL): (?P<case>.+)$", passed="PASS",
 )
 GO = Suite(
@@ -59,5 +64,19 @@ done
     " log/syslog plugin runtime/pprof time testing/fstest",
     start=r"unit (\S+)$", result=r" *--- (?P<how>PASS|FAIL): (?P<case>\S+)", passed="PASS",
 )
-SUITES = {suite.name: suite for suite in (COREUTILS, GIT, BUSYBOX, GO)}
+TCL = Suite(
+    "tcl", "tcl8.6", "tcl8.6",
+    build="test -f tests/all.tcl",
+    run=r"""
+cd tests
+for unit in $units; do
+    echo "unit $unit"
+    tclsh8.6 all.tcl -singleproc 0 -file $unit.test -verbose 'pass body error' 2>&1 | grep -E '^(\+\+\+\+|====) .* (PASSED|FAILED)$'
+done
+""",
+    units="cmdAH cmdMZ encoding env exec exit fCmd fileName fileSystem interp io ioCmd ioTrans load main package pid regexp socket source"
+    " stringComp thread timer unixFCmd unixFile unixInit unixNotfy unload winPipe zlib",
+    start=r"unit (\S+)$", result=r"(\+\+\+\+|====) (?P<case>\S+)( .*)? (?P<how>PASSED|FAILED)$", passed="PASSED",
+)
+SUITES = {suite.name: suite for suite in (COREUTILS, GIT, BUSYBOX, GO, TCL)}
 PACKAGES = sorted({name for suite in SUITES.values() for name in suite.packages.split()})

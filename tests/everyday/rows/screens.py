@@ -29,9 +29,9 @@ see one
 say 'ochanged'; keys Escape; say ':preserve'; keys Enter; see preserved
 ls -a | sort
 pid=$(pgrep -x vim); kill -9 $pid; gone $pid
-tmux -L session kill-server
+hang_up
 screen vim -u NONE -i /work/info -r text
-see recovered
+see 'Recovery completed'
 keys Enter; see changed
 say ':wq'; keys Enter
 finish
@@ -109,28 +109,28 @@ cat t/made; find t | sort
     Row("tmux", "tmux", r"""
 export TMUX=
 printf 'set -g status-right ""\nset -g status-left "[#S] "\nset -g automatic-rename off\n' >conf
-screen tmux -L inner -f /work/conf new-session -s in -n first 'PS1=\> bash --norc'
+printf '%s\n' '#!/bin/bash' "PS1='> ' exec bash --norc" >shell; chmod +x shell
+screen tmux -L inner -f /work/conf new-session -s in -n first /work/shell
 see '>'
 say 'echo $((6*7)) in $TERM'; keys Enter; see '42 in'
 keys C-b; say '%'; until_true 5 sh -c 'test $(tmux -L inner list-panes | wc -l) = 2'
 tmux -L inner send-keys -t in:0.1 'PS1=2\>; stty size; tty' Enter; see '24 40\|23 39'
 shot
 keys C-b; say d; finish
-tmux -L inner list-sessions -F '#S #{session_windows}'; tmux -L inner kill-server; echo $?
+tmux -L inner list-sessions -F '#S #{session_windows}'; inner=$(tmux -L inner display-message -p '#{pid}')
+tmux -L inner kill-server; echo $?; gone $inner; until_true 10 sh -c '! pgrep -x bash -a | grep norc'
 """, ((r"/dev/pts/\d+", "<tty>"), (r"nobody@programs:\S*", "<prompt>"), *BUSY)),
     Row("screen", "screen", r"""
 mkdir -m 700 dir; export SCREENDIR=/work/dir
-printf 'startup_message off\nshell /bin/sh\nhardstatus off\n' >rc
-screen_shell() { screen "$@"; }
-screen "SCREENDIR=/work/dir PS1='> ' /usr/bin/screen -c /work/rc -S name"
-see '>'
-say 'echo $((6*7)) in $TERM'; keys Enter; see '42 in'
-keys C-a c; see '>'; say 'echo second window; echo $WINDOW'; keys Enter; see '^1'
+screen "SCREENDIR=/work/dir /usr/bin/screen -S name bash --norc"
+see 'bash.*\$'
+say 'echo $((6*7)) in $WINDOW'; keys Enter; see '42 in 0'
+/usr/bin/screen -S name -X screen bash --norc; see 'bash.*\$'; say 'echo window $WINDOW; tty >seen'; keys Enter; see 'window 1'
 shot
 keys C-a d; see detached
-SCREENDIR=/work/dir /usr/bin/screen -ls | grep -c name
-SCREENDIR=/work/dir /usr/bin/screen -S name -X stuff 'echo stuffed >made\n'; until_true 10 test -s made; cat made
-SCREENDIR=/work/dir /usr/bin/screen -S name -X quit; finish
+/usr/bin/screen -ls | grep -c name
+/usr/bin/screen -S name -X stuff 'echo stuffed >made\n'; until_true 10 test -s made; cat made
+/usr/bin/screen -S name -X quit; finish
 """, BUSY),
     Row("emacs", "emacs-nox", r"""
 printf 'alpha\nbeta\n' >text
@@ -146,7 +146,7 @@ finish
 cat text
 emacs --batch -Q --eval '(progn (find-file "text") (insert "batch\n") (save-buffer)
   (message "%s" (shell-command-to-string "wc -l text")))' 2>&1
-""", BUSY, limit=120, unlisted="/home/user/.emacs.d"),
+""", BUSY, limit=120, unlisted="/home/user/.emacs.d|/tmp/emacs-"),
     Row("mutt", "mutt", r"""
 cat >box <<'END'
 From a@b Mon Jan  1 00:00:00 2024
@@ -178,19 +178,19 @@ grep -c ^From: box; echo hello | mutt -F rc -s subject x@y; grep -E '^(To|Subjec
     Row("ranger", "ranger", TREE + r"""
 screen ranger --clean /work/t
 see numbers
-keys j; say ':mkdir made'; keys Enter; until_true 10 test -d t/made
+keys j; say ':'; see '^:'; say 'mkdir made'; keys Enter; until_true 10 test -d t/made
 see made
-say ':shell -s echo from ranger >t/out; echo $PWD >>/work/out'; keys Enter; until_true 10 test -s out
+say ':'; see '^:'; say 'shell -s echo from ranger >t/out; echo $PWD >>/work/out'; keys Enter; until_true 10 test -s out
 shown | grep -o -e made -e sub -e link | sort -u
 say q
 finish
 cat out
-""", BUSY, unlisted="pyc|/home/user"),
+""", BUSY, unlisted="pyc|/home/user|ranger-cache"),
     Row("nnn", "nnn", TREE + r"""
 screen nnn /work/t
 see numbers
-keys Down; say n; see 'new'; say d; see 'name'; say 'made'; keys Enter; until_true 10 test -d t/made
-shown | grep -o -e made -e sub -e numbers | sort -u
+keys Right; see file; say '!'; see '\$ *$'; say 'echo from nnn >made; pwd >>made; exit'; keys Enter; until_true 10 test -s t/sub/made
+shown | grep -o -e file -e made | sort -u
 say Q
 finish
 """, BUSY, unlisted="/home/user"),
@@ -201,8 +201,8 @@ screen w3m one.html
 see Head
 shot
 keys Tab Enter; see second
-say '!'; see Shell; say 'echo shell >made'; keys Enter; until_true 10 test -s made
-keys Enter; see second; say q; see quit; say y
+say '!'; see shell; say 'echo shell >made'; keys Enter; until_true 10 test -s made
+keys Enter; see second; say q; see 'exit w3m'; say y
 finish
 w3m -dump one.html
 """, unlisted="/home/user/.w3m"),
@@ -240,7 +240,7 @@ truncate -s 5M t/hole; head -c 3000000 /dev/zero >t/big
 screen ncdu --color off /work/t
 see Total
 shot
-keys d; see 'delete'; keys Enter; until_true 10 test ! -e t/big
+keys d; see 'delete'; keys Left Enter; until_true 10 test ! -e t/big
 say g; see Total; say q
 finish
 ncdu -o export /work/t 2>/dev/null; grep -o '"name":"[^"]*"' export | sort
@@ -259,10 +259,7 @@ cat text
 printf 'one\n' >text
 screen ne --no-config text
 see one
-say 'zero '; keys C-x; see one
-keys Escape; see File; keys Escape
-keys C-k; see Command; say 'Through "sort"'; keys C-u; say 'Save'; keys Enter; see one
-keys C-k; see Command; say 'Exit'; keys Enter
+say 'zero '; see 'zero one'; shot; keys C-s; until_true 10 grep zero text; keys C-q
 finish
 cat text
 """, BUSY, unlisted="/home/user"),
@@ -294,10 +291,10 @@ finish
 screen vifm --no-configs /work/t /work/t/sub
 see numbers
 say ':mkdir made'; keys Enter; until_true 10 test -d t/made
-say ':!echo from vifm >t/out'; keys Enter; until_true 10 find . -name out -size +0 -exec false {} +
+say ':!echo from vifm >/work/out'; keys Enter; until_true 10 test -s out; see 'Press\|made'; keys Enter; see made
 say ':qa'; keys Enter
 finish
-find . -name out
+cat out
 """, BUSY, unlisted="/home/user|/tmp/vifm"),
     Row("fzf", "fzf", r"""
 seq 500 >numbers

@@ -9,7 +9,9 @@ mkdir -p web/sub; echo 'hello web' >web/index.html; seq 100000 >web/sub/numbers;
 use() {
     curl -sS http://127.0.0.1:8080/; curl -sS http://127.0.0.1:8080/sub/numbers | sha256sum
     curl -sS -o /dev/null -w '%{http_code}\n' http://127.0.0.1:8080/missing
-    for i in 1 2 3 4 5 6 7 8; do curl -sS http://127.0.0.1:8080/sub/numbers | tail -n 1 & done; wait $(jobs -p | grep -vx "$server")
+    local i pids=()
+    for i in 1 2 3 4 5 6 7 8; do curl -sS http://127.0.0.1:8080/sub/numbers | tail -n 1 & pids+=($!); done
+    wait "${pids[@]}"
 }
 """
 LOGGED = (DATES, TIMES, SECONDS, PIDS)
@@ -95,8 +97,8 @@ redis-check-rdb dump.rdb | tail -n 2
 serve 11211 memcached -l 127.0.0.1 -p 11211 -t 4
 printf 'set a 0 0 5\r\nhello\r\nget a\r\nincr n 1\r\nset n 0 0 1\r\n5\r\nincr n 10\r\ndelete a\r\nget a\r\nquit\r\n' | nc 127.0.0.1 11211
 for i in 1 2 3 4 5 6; do (for j in $(seq 50); do printf "set k$i.$j 0 0 2\r\n$i$i\r\n"; done
-printf 'quit\r\n') | nc 127.0.0.1 11211 | sort | uniq -c & done
-wait $(jobs -p | grep -vx "$server")
+printf 'quit\r\n') | nc 127.0.0.1 11211 | sort | uniq -c >out$i & pids+=($!); done
+wait "${pids[@]}"; cat out*
 printf 'stats\r\nquit\r\n' | nc 127.0.0.1 11211 | grep -E 'curr_items|threads|cmd_set'
 stop
 """),
@@ -130,8 +132,10 @@ scp -q -F ssh_config there:/work/copied back; cmp copied back && echo same
 printf 'mkdir d\nput back d/x\nls -l d\nrename d/x d/y\nls d\n' >commands
 sftp -q -F ssh_config -b commands there 2>&1 | sed 's/ [A-Z][a-z][a-z] .*:.. / date /'
 rsync -a -e 'ssh -F ssh_config' /etc/apt/ there:/work/rsynced/; ls rsynced
-s -N -L 7000:127.0.0.1:2222 & forward=$!; listening 7000; nc -w 1 127.0.0.1 7000 </dev/null | cut -d- -f1,2; kill $forward; wait $forward
-eval "$(ssh-agent -s -a /work/agent)" >/dev/null; ssh-add -q key; ssh-add -l | cut -d' ' -f1,4-; ssh-agent -k
+ssh -F ssh_config -N -L 7000:127.0.0.1:2222 there & forward=$!; listening 7000
+nc -w 1 127.0.0.1 7000 </dev/null | cut -d- -f1,2; kill $forward; wait $forward
+eval "$(ssh-agent -s -a /work/agent)" >/dev/null; ssh-add -q key; ssh-add -l | cut -d' ' -f1,4-
+agent=$SSH_AGENT_PID; ssh-agent -k; gone $agent
 stop
 """, (*LOGGED, ("/dev/pts/<n>", "<tty>"), (r"/tmp/ssh-\S+", "<socket>")), unread="key|host|known|server.log|authorized_keys"),
     Row("dbus", "dbus dbus-bin", r"""
@@ -150,6 +154,7 @@ until_true 10 sh -c 'dbus-send --session --type=signal / a.b.Signal string:hello
 kill $monitor; wait $monitor; grep -c hello seen >/dev/null && echo heard
 stop
 dbus-run-session -- sh -c 'dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetId | wc -l'
+until_true 10 sh -c '! pgrep dbus-daemon'
 """, ((r":1\.\d+", ":1.<n>"), (r"time=[\d.]+", "time"),
         (r"serial=\d+", "serial"), *LOGGED), unread="seen|server.log", unlisted="^/tmp/dbus"),
     Row("dnsmasq", "dnsmasq-base bind9-dnsutils", r"""
@@ -179,7 +184,7 @@ stop
     Row("bind", "bind9 bind9-utils bind9-dnsutils", r"""
 mkdir -p dir
 cat >named.conf <<END
-options { directory "/work/dir"; listen-on port 5354 { 127.0.0.1; }; listen-on-v6 { none; }; pid-file "/work/pid"
+options { directory "/work/dir"; listen-on port 5354 { 127.0.0.1; }; listen-on-v6 { none; }; pid-file "/work/pid";
 recursion no; session-keyfile "/work/session.key";
  managed-keys-directory "/work/dir"; dnssec-validation no; };
 key "k" { algorithm hmac-sha256; secret "AAAAAAAAAAAAAAAAAAAAAA=="; };
@@ -192,7 +197,8 @@ options { default-key "k"; default-server 127.0.0.1; default-port 9953; };
 END
 printf '$TTL 60\n@ IN SOA ns root 1 60 60 60 60\n  IN NS ns\nns IN A 127.0.0.1\nwww IN A 10.0.0.1\n' >dir/example
 named-checkconf named.conf; named-checkzone example dir/example
-serve 5354 named -g -c /work/named.conf -n 2
+serve 5354 named -g -c /work/named.conf -n 2; until_true 20 grep -q "all zones loaded" server.log
+until_true 20 grep -q " running" server.log
 d() { dig +short +tries=1 -p 5354 @127.0.0.1 "$@"; }
 d www.example; d example SOA
 printf 'server 127.0.0.1 5354\nupdate add new.example 60 A 10.0.0.2\nsend\n' | nsupdate; d new.example
@@ -373,9 +379,9 @@ END
 cat >n.conf <<END
 daemon off; pid /work/nginx.pid; error_log /work/error.log;
 events {}
-http { access_log off; client_body_temp_path /work/tmp/a; proxy_temp_path /work/tmp/b; fastcgi_temp_path /work/tmp/c
+http { access_log off; client_body_temp_path /work/tmp/a; proxy_temp_path /work/tmp/b; fastcgi_temp_path /work/tmp/c;
 uwsgi_temp_path /work/tmp/d; scgi_temp_path /work/tmp/e;
- server { listen 127.0.0.1:8080; root /work/www; location ~ php { include /etc/nginx/fastcgi_params
+ server { listen 127.0.0.1:8080; root /work/www; location ~ php { include /etc/nginx/fastcgi_params;
 fastcgi_param SCRIPT_FILENAME /work/www/i.php; fastcgi_pass unix:/work/fpm.sock; } } }
 END
 serve /work/fpm.sock php-fpm8.2 -y /work/fpm.conf; fpm=$server
@@ -408,6 +414,7 @@ for i in 1 2 3 4; do curl -sS http://127.0.0.1:8001/$i; done
 stop
 """, LOGGED, unread="server.log|pyc"),
     Row("distccd", "distcc gcc libc6-dev", r"""
+mkdir distcc
 serve 3632 distccd --daemon --no-detach --allow 127.0.0.1 --listen 127.0.0.1 --port 3632 --enable-tcp-insecure -j 2 --log-file=/work/log
 printf '#include <stdio.h>\nint main(void) { puts("built far away"); return 0; }\n' >a.c
 export DISTCC_HOSTS=127.0.0.1 DISTCC_FALLBACK=0 DISTCC_DIR=/work/distcc PATH=/usr/lib/distcc:$PATH
@@ -437,7 +444,7 @@ all:
 begin transports
 file:
   driver = appendfile
-  file = /work/mail/$local_part
+  file = /work/mail/box
   user = nobody
   group = nogroup
 begin retry
@@ -445,7 +452,7 @@ begin retry
 END
 exim4 -C /work/exim.conf -bV | head -n 1; exim4 -C /work/exim.conf -bt user@here.example
 printf '%s\r\n' 'EHLO x' 'MAIL FROM:<a@b>' 'RCPT TO:<user@here.example>' DATA 'Subject: one' '' body . QUIT | exim4 -C /work/exim.conf -bs
-until_true 5 grep -q body mail/user; grep -E 'Subject|body' mail/user
+until_true 5 grep -q body mail/box; grep -E 'Subject|body' mail/box
 """, (*LOGGED, (r"\w{6}-\w{6,11}-\w{2,4}", "<id>")), unread="/work/(log|mail|spool)/"),
     Row("stunnel", "stunnel4 openssl socat", r"""
 openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 9 -subj /CN=localhost 2>/dev/null; cat key cert >both
@@ -509,17 +516,12 @@ default_internal_group = nogroup
 first_valid_uid = 1
 ssl = no
 END
-cat >talk <<'END'
-1 select inbox\r
-2 fetch 1 (flags body[header.fields (subject)])\r
-3 store 1 +flags (\Seen)\r
-4 create box\r
-5 copy 1 box\r
-6 list "" *\r
-7 logout\r
-END
-MAIL=maildir:/work/Maildir /usr/lib/dovecot/imap <talk 2>&1 | tr -d '\r'; doveadm -c d.conf -o mail=maildir:/work/Maildir mailbox list 2>&1
-""", (*LOGGED, (r"UIDVALIDITY \S+", "")), unread="/work/(log|Maildir/.*)", unlisted="/work/Maildir/.*(cur|uidvalidity)"),
+printf '%s\r\n' '1 select inbox' '2 fetch 1 (flags body[header.fields (subject)])' >talk
+printf '%s\r\n' '3 store 1 +flags (\Seen)' '4 create box' '5 copy 1 box' '6 list "" *' '7 logout' >>talk
+cat talk | MAIL=maildir:/work/Maildir /usr/lib/dovecot/imap 2>&1 | tr -d '\r'
+doveadm -c d.conf -o mail=maildir:/work/Maildir mailbox list 2>&1
+""", (*LOGGED, (r"UIDVALIDITY \S+", ""), (r"<\S+>: Info", ": Info")), unread="/work/(log|Maildir/.*)",
+        unlisted="/work/Maildir/.*(cur|uidvalidity)"),
     Row("cupsd", "cups-daemon cups-client", r"""
 mkdir -p root spool cache run
 cat >cups-files.conf <<END
