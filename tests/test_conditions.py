@@ -31,7 +31,7 @@ def test_condition_is_there_and_is_gone_afterwards(tmp_path: Path, monkeypatch: 
     seen = tmp_path / "seen"
     seen.mkdir(mode=0o777)
     program = tmp_path / "pytest"
-    program.write_text(f"#!/bin/sh\nstat -f -c %T \"$TMPDIR\" >{seen}/type; echo $LC_ALL >{seen}/locale; echo 1 passed in 0.1s\n")
+    program.write_text(f"#!/bin/sh\nstat -f -c %T \"$TMPDIR\" >'{seen}/type'; echo $LC_ALL >'{seen}/locale'; echo 1 passed in 0.1s\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert conditions.one("c-language", [], str(tmp_path))
