@@ -212,6 +212,9 @@ def inherited(setting: Setting) -> None:
     setting.ignored = (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT)
     setting.blocked = (signal.SIGUSR2, signal.SIGWINCH)
     setting.descriptors = (50, 51, 99)
+    with open(os.devnull, "rb") as nothing:
+        for number in setting.descriptors:
+            setting.stack.callback(os.close, os.dup2(nothing.fileno(), number))
 
 
 CONDITIONS = {
@@ -241,8 +244,6 @@ def start(setting: Setting, arguments: list[str], log: str) -> None:
         for number in setting.ignored:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, setting.blocked)
-        for number in setting.descriptors:
-            os.dup2(0, number)
 
     # the script, as in `make test`: with -m the source tree would come before the installed package
     words = [*setting.words, f"{os.path.dirname(sys.executable)}/pytest", "-q", "-p", "no:cacheprovider", "-rfEs", *arguments]
