@@ -67,8 +67,9 @@ cdef bint same_parent() noexcept nogil:
     cdef int n = W1.glen - W1.namelen
     return n == W2.glen - W2.namelen and memcmp(W1.g, W2.g, n) == 0
 
-cdef bint writable(const char *host) noexcept nogil:
-    return accessible(AT_FDCWD, host, W_OK) == 0 or errno == ENOENT
+cdef bint name_writable(Walk *w) noexcept nogil:
+    """Say whether the name may be written to, as far as that can be seen below what the machine has mounted there."""
+    return accessible(AT_FDCWD, w.h, W_OK) == 0 or errno == ENOENT or is_mounted_on(w)
 
 cdef int name_stat(Walk *w, c_stat *st) noexcept nogil:
     """lstat the name itself: a slash behind it would follow a link."""
@@ -154,7 +155,7 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     if not exchange and newthere and olddir != newdir:
         return -ENOTDIR if olddir else -EISDIR
     # a directory that changes its parent must be writable itself: the covered one (made by root where it is not there)
-    if not same_parent() and ((olddir and not writable(W1.h)) or (exchange and newdir and not writable(W2.h))):
+    if not same_parent() and ((olddir and not name_writable(&W1)) or (exchange and newdir and not name_writable(&W2))):
         return -EACCES
     if W1.isbind or W2.isbind or is_covered(&W1) or is_covered(&W2):
         return -EBUSY

@@ -206,6 +206,12 @@ def random_bindings(rng: random.Random, tree: TreeGenerator, wild: bool) -> list
     return bindings
 
 
+def covered(bindings: list[Binding], guest: str) -> str:
+    """Return the base-relative path that the mount point of a binding covers."""
+    directory, _, name = guest.rpartition("/")
+    return f"{view(bindings, directory)}/{name}"
+
+
 def random_mounts(seed: int, tree: TreeGenerator, bindings: list[Binding]) -> list[Mount]:
     """Choose directories on which the machine itself has something mounted; nobody's mount point lies in one."""
     rng = random.Random(f"mounts of {seed}")
@@ -214,7 +220,7 @@ def random_mounts(seed: int, tree: TreeGenerator, bindings: list[Binding]) -> li
         and path not in tree.closed and "/keep" not in path[:10] and "L" not in path
         and path not in ("root/proc", "root/x", "root/lib", "root/chain", "root/tmp")
         and not any((view(bindings, b.guest) + "/").startswith(path + "/") or b.host == path for b in bindings)
-        and not any(view(bindings, b.guest.rpartition("/")[0]).startswith(path) for b in bindings)
+        and not any((covered(bindings, b.guest) + "/").startswith(path + "/") for b in bindings)
     ]
     chosen: list[str] = []
     for path in rng.sample(places, min(len(places), rng.choice((0, 1, 1, 2)))):
