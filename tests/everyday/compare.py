@@ -26,6 +26,8 @@ def differences(row: Row, real: Outcome, other: Outcome) -> tuple[list[str], lis
     """Return a text for each difference that nothing explains, and the reasons of those that are explained."""
     ours, theirs = lines_of(row, real), lines_of(row, other)
     found = [f"    - the session itself failed: {line}" for line in ours if line.startswith("not in time: ")]
+    if real.status is None:
+        found.append("    - the session itself failed: it did not end")
     reasons: list[str] = []
     matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
     for kind, a, b, c, d in matcher.get_opcodes():

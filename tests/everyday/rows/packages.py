@@ -43,7 +43,7 @@ ls -l link alt | sed 's/ [A-Z][a-z][a-z] .*:.. / date /'; ./link; echo $?
 (cd archive; apt-ftparchive packages . >Packages; apt-ftparchive release . >Release)
 mkdir -p lists/partial cache/partial
 cat >apt.conf <<END
-Dir::Etc::SourceList "/work/sources.list"; Dir::Etc::SourceParts "/nonexistent"; Dir::State::Lists "/work/lists"
+Dir::Etc::SourceList "/work/sources.list"; Dir::Etc::SourceParts "/nonexistent"; Dir::State::Lists "/work/lists";
 Dir::Cache "/work/cache"; Dir::Cache::archives "/work/cache";
 APT::Sandbox::User "nobody"; Dir::Log "/work"; DPkg::Options { "--force-not-root"; "--force-bad-path"; "--log=/work/dpkg.log"; };
 END
@@ -67,7 +67,7 @@ END
 export APT_CONFIG=/work/apt.conf
 echo 'deb [trusted=yes] http://127.0.0.1:8080 ./' >sources.list
 apt-get -q update 2>&1 | grep -v Fetched; apt-get -q download first 2>&1 | grep -v Fetched; dpkg-deb -x first_1.0_all.deb x; find x
-kill $web; wait $web
+kill $web; wait $web; echo "ended with $?"
 """, BUSY, unread="deb$|/work/(cache|lists)|gz$", unlisted=CACHES),
     Row("dpkg-deb", "dpkg dpkg-dev", ARCHIVE + r"""
 mkdir out; dpkg-deb -R archive/first_1.0_all.deb out; find out | sort; ar t archive/first_1.0_all.deb
@@ -90,9 +90,9 @@ mkdir -p r/conf; printf 'Codename: c\nArchitectures: amd64\nComponents: main\n' 
 reprepro -b r includedeb c archive/first_1.0_all.deb 2>&1; reprepro -b r list c; reprepro -b r remove c first 2>&1; find r | sort
 """, BUSY, unread="/work/r/|deb$"),
     Row("debhelper", "debhelper dpkg-dev fakeroot gcc libc6-dev make", r"""
-mkdir -p p/debian/source; cd p
+mkdir -p thing/debian/source; cd thing
 cat >debian/control <<'END'
-Source: p
+Source: thing
 Maintainer: a <a@b.c>
 Section: misc
 Priority: optional
@@ -100,13 +100,13 @@ Standards-Version: 4.6.2
 Build-Depends: debhelper-compat (= 13)
 Rules-Requires-Root: no
 
-Package: p
+Package: thing
 Architecture: any
 Depends: ${shlibs:Depends}, ${misc:Depends}
 Description: x
  y
 END
-printf 'p (1.0) unstable; urgency=low\n\n  * x\n\n -- a <a@b.c>  Mon, 01 Jan 2024 00:00:00 +0000\n' >debian/changelog
+printf 'thing (1.0) unstable; urgency=low\n\n  * x\n\n -- a <a@b.c>  Mon, 01 Jan 2024 00:00:00 +0000\n' >debian/changelog
 printf '#!/usr/bin/make -f\n%%:\n\tdh $@\n' >debian/rules; chmod +x debian/rules; echo 3.0 '(native)' >debian/source/format
 cat >Makefile <<'END'
 all: prog
@@ -119,7 +119,7 @@ clean:
 END
 printf '#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n' >prog.c
 dpkg-buildpackage -us -uc -b 2>&1 | grep -v -E 'warning|^ ' ; cd ..; ls
-dpkg-deb -c p_1.0_amd64.deb | awk '{print $1, $2, $6}'; dpkg-deb -f p_1.0_amd64.deb Depends
-dpkg-deb --fsys-tarfile p_1.0_amd64.deb | sha256sum
-""", (*BUSY, PIDS), unread="buildinfo|deb$|/debian/p|debhelper", limit=180),
+dpkg-deb -c thing_1.0_amd64.deb | awk '{print $1, $2, $6}'; dpkg-deb -f thing_1.0_amd64.deb Depends
+dpkg-deb --fsys-tarfile thing_1.0_amd64.deb | sha256sum
+""", (*BUSY, PIDS), unread="buildinfo|changes$|deb$|/debian/thing|debhelper", limit=180),
 )

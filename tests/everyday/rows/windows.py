@@ -26,7 +26,7 @@ ls /tmp/.X11-unix /tmp/.X*-lock
 xterm -T typed -e bash --norc & term=$!
 until_true 20 xdotool search --name typed
 id=$(xdotool search --name typed | tail -n 1)
-typed_in() { xdotool type --window "$id" --delay 30 'echo "$TERM $((6*7))" >/work/out; stty size >>/work/out; tty >>/work/out; exit
+typed_in() { xdotool windowfocus "$id"; xdotool type --delay 30 'echo "$TERM $((6*7))" >/work/out; stty size >>/work/out; tty >>/work/out; exit
 '; sleep 1; test -s /work/out; }
 until_true 20 typed_in
 gone $term; cat out
@@ -47,14 +47,14 @@ seq 50000 | xsel -p -i; xclip -o -selection primary | sha256sum
 xclip -o -selection secondary 2>&1; echo $?
 pkill xclip; pkill xsel; until_true 5 sh -c '! pgrep xclip && ! pgrep xsel'
 stop
-""", BUSY, unread=XLOG),
+""", BUSY, unread=XLOG, unlisted="/home/user"),
     Row("openbox", X + "openbox wmctrl x11-apps", DISPLAY + r"""
 openbox & wm=$!
 until_true 20 sh -c 'wmctrl -m | grep Openbox'
-wmctrl -m | head -n 1; xmessage -name note 'a message' & note=$!
-until_true 20 sh -c 'wmctrl -l | grep xmessage'
-wmctrl -r xmessage -e 0,100,120,-1,-1; wmctrl -d | wc -l; wmctrl -l | cut -d' ' -f2-
-wmctrl -c xmessage; wait $note; echo $?
+wmctrl -m | head -n 1; xmessage -title note 'a message' & note=$!
+until_true 20 sh -c 'wmctrl -l | grep note'
+wmctrl -r note -e 0,100,120,-1,-1; wmctrl -d | wc -l; wmctrl -l | cut -d' ' -f2-
+wmctrl -c note; wait $note; echo $?
 kill $wm; wait $wm; stop
 """, BUSY, unread=XLOG, unlisted="/home/user"),
     Row("zenity", X + "zenity dbus-x11", DISPLAY + r"""
@@ -62,7 +62,7 @@ export XDG_RUNTIME_DIR=/work NO_AT_BRIDGE=1
 zenity --entry --title=asking --text=name >answer 2>err & one=$!
 until_true 30 xdotool search --name asking
 id=$(xdotool search --name asking | tail -n 1)
-answered() { xdotool type --window "$id" --delay 30 x; xdotool key --window "$id" Return; sleep 1; ! kill -0 $one; }
+answered() { xdotool windowfocus "$id"; xdotool type --delay 30 x; xdotool key Return; sleep 1; ! kill -0 $one; }
 until_true 30 answered
 wait $one; echo $?; tr -d 'x\n' <answer | wc -c
 zenity --info --timeout=1 --text=x 2>/dev/null; echo $?
