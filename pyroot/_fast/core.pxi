@@ -21,7 +21,9 @@ cdef class Core:
 
     cdef View view
     cdef Walk walk
-    cdef public object explainer
+    cdef public object explainer, leaver
+    cdef public double grace
+    cdef public int front
 
     def __cinit__(self, bytes rootfs):
         memset(&self.view, 0, sizeof(View))
@@ -31,6 +33,7 @@ cdef class Core:
         self._add(rootfs, b"/", 0)
         view_rebuild(&self.view)
         settings_read()
+        self.grace = 5
 
     def __dealloc__(self):
         view_free(&self.view)
@@ -251,10 +254,14 @@ cdef class Core:
         """Let the pyroot around us serve the command, unless something here has to see the stops."""
         if self.explainer is not None:
             return False
+        global running
         record_fd = self._record()
+        self._prepare_end()
+        running = self
         try:
             return run_handed(&self.view, exe, cwd, argv, envp, kill_on_exit, seccomp)
         finally:
+            running = None
             if record_fd >= 0:
                 c_close(record_fd)
 
@@ -280,6 +287,7 @@ cdef class Core:
         session.entries = not seccomp
         running = self
         session.main_done = session.killing = False
+        self._prepare_end()
         explainer = self.explainer
         explaining = explainer is not None
         session.main_status = 0
@@ -313,6 +321,7 @@ cdef class Core:
             return session.main_status
         finally:
             placement_end()
+            pyroot_alarm(0)
             if not ended:
                 give_signals_back()
                 limits_give_back()
@@ -366,6 +375,11 @@ cdef class Core:
         if session.tracing:
             trace_filter()
         return 0
+
+    cdef void _prepare_end(self) noexcept:
+        leaving_prepare(self.grace)
+        session.front = self.front
+        session.front_stopped = False
 
     cdef int _record(self):
         """Keep the view where others of this user can read it (``pyroot ps``): a memfd, which cannot outlive us and cost to clean up."""

@@ -38,6 +38,8 @@ cdef void note_signal_handed(int sig, siginfo_t *info, void *context) noexcept n
     """Pass a signal on at once (a wait that has just begun would not notice it), by the rules of note_signal."""
     global errno
     cdef int kept = errno
+    if leaving_signal(sig, info):
+        return
     if not session.main_done and not (info.si_code > 0 and sig != SIGHUP):
         if info.si_code > 0 or view_request(VIEW_HAS, handed_id, info.si_pid) <= 0:
             c_kill(session.main_tid, sig)
@@ -77,8 +79,9 @@ cdef int wait_handed(int pid, int life) noexcept nogil:
         return -errno
     session.main_status = status
     view_request(VIEW_KILL if session.kill_on_exit else VIEW_OVER, handed_id, 0)
+    leaving_begin()
     while c_read(life, &byte, 1) < 0 and errno == EINTR:
-        pass
+        leaving_look()
     return 0
 
 cdef bint run_handed(View *v, bytes exe, bytes cwd, char **argv, char **envp, bint kill_on_exit, bint seccomp) except -1:
@@ -128,6 +131,7 @@ cdef bint run_handed(View *v, bytes exe, bytes cwd, char **argv, char **envp, bi
         ended = got != sizeof(r)
         return ended
     finally:
+        pyroot_alarm(0)
         if not ended:
             give_signals_back()
         saved_mask_restore()

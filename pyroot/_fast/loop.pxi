@@ -8,6 +8,8 @@ cdef struct Session:
     int main_status
     bint main_done
     bint kill_on_exit
+    int front                # the process that the caller waits for in our place, 0 none (pyroot/leaving.py)
+    bint front_stopped       # as the command is
     bint seccomp             # the filter is installed; otherwise every call stops twice
     bint killing
     bint tracing             # calls are recorded (trace.pxi)
@@ -25,7 +27,7 @@ cdef int TRACE_OPTIONS = (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_
 cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
     """Remember a signal for the main guest.  The terminal's signals reach the guest by themselves; those of a person do not."""
     global signals_waiting
-    if tap_signal(sig, info):
+    if tap_signal(sig, info) or leaving_signal(sig, info):
         return
     if info.si_code > 0 and sig != SIGHUP and not session.bare:
         return
@@ -42,10 +44,11 @@ cdef void forward_signals() noexcept nogil:
     for sig in range(1, 65):
         if pending_signals[sig]:
             pending_signals[sig] = 0
-            if not session.main_done:
-                c_kill(session.main_tid, sig)
+            if session.main_done or pyroot_is_dead(session.main_tid) or c_kill(session.main_tid, sig) < 0:
+                leaving_late(sig)
     if tap.waiting:
         tap_look()
+    leaving_look()
 
 cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
     if t.special:
@@ -293,6 +296,8 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
         if is_command(t.tid) and c_getpgid(t.tid) == c_getpgrp():
             stop_with(t.tid)
         return
+    if session.front_stopped and t.tid == session.main_tid:
+        front_continue()
     if tap_sees(t):
         # a rewritten call is made again by the guest's own instruction, with its own arguments
         stub_leave(t)
@@ -401,6 +406,8 @@ cdef void on_gone(int tid, int status) noexcept nogil:
     turns.deaths = True
     if is_main and session.kill_on_exit:
         kill_all()
+    elif is_main and tracees.count > 0:
+        leaving_begin()
 
 cdef int run_loop() noexcept nogil:
     """Supervise until the last tracee is gone; return 0 or -errno of waitpid."""
@@ -415,6 +422,7 @@ cdef int run_loop() noexcept nogil:
             forward_signals()
         if tick_waiting:
             placement_tick()
+            leaving_look()
             if signals_waiting:
                 # the tick that it has stopped may have been a signal's (tap_wake)
                 pyroot_tick(NEAR_TICK)
