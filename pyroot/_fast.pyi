@@ -132,6 +132,9 @@ def tap_begin(sink: object, pids: list[int]) -> list[list[int]]:
 def tap_end() -> None:
     """Tell the sink of ``tap_begin`` no more; a call that has begun is told before."""
 
+def can_share() -> bool:
+    """Say whether sessions of one root have a directory where they find each other."""
+
 def die_with(pid: int) -> None:
     """End as soon as that process, our parent, does; 0: no longer."""
 

@@ -241,6 +241,7 @@ def _execute(
     if verbosity() > 0:
         from pyroot import explain
 
+        explain.tell_if_alone()
         if not explain.runs_i386():
             note(1, "32-bit programs will give ENOEXEC: this pyroot was built by a compiler without -m32")
     try:

@@ -255,15 +255,14 @@ cdef class Core:
         if self.explainer is not None:
             return False
         global running
-        record_fd = self._record()
+        record_begin(&self.view)
         self._prepare_end()
         running = self
         try:
             return run_handed(&self.view, exe, cwd, argv, envp, kill_on_exit, seccomp)
         finally:
             running = None
-            if record_fd >= 0:
-                c_close(record_fd)
+            record_end()
 
     cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
         global explainer, explaining, running
@@ -277,7 +276,7 @@ cdef class Core:
         cdef const char *c_cwd = host_cwd
         ended = False
         self._prepare(seccomp)
-        record_fd = self._record()
+        record_begin(&self.view)
         loader_fd = _loader_install()
         if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
             raise CoreError(f"pipe: {_os.strerror(errno)}")
@@ -330,8 +329,8 @@ cdef class Core:
             c_close(report[0])
             if loader_fd >= 0:
                 c_close(loader_fd)
-            if record_fd >= 0:
-                c_close(record_fd)
+            record_end()
+            peers_clear()
             loader32_close()
             explaining = False
             explainer = running = None
@@ -380,16 +379,6 @@ cdef class Core:
         leaving_prepare(self.grace)
         session.front = self.front
         session.front_stopped = False
-
-    cdef int _record(self):
-        """Keep the view where others of this user can read it (``pyroot ps``): a memfd, which cannot outlive us and cost to clean up."""
-        cdef bytes text = b"pyroot session 1\0" + b"".join([b"%b\0%b\0%d\0" % binding for binding in self.bindings()])
-        cdef int fd = c_memfd_create(b"pyroot-session", MFD_CLOEXEC)
-        if fd >= 0 and c_write(fd, <const char *>text, len(text)) != len(text):
-            # a limit on the size of files: then nobody can look
-            c_close(fd)
-            fd = -1
-        return fd
 
     cdef int _adopt_first(self, int pid, bytes exe, bytes cwd, bint seccomp) except -1:
         cdef Tracee *t = tracee_new(pid)

@@ -81,11 +81,6 @@ cdef struct Traces:
 
 cdef Traces traces
 
-cdef int tracer_of(int tid) noexcept nogil:
-    """Return the thread that traces a guest as guests see it (TracerPid of /proc/PID/status), 0 for none."""
-    cdef Tracee *t = tracee_get(tid)
-    return t.trace.tracer if t != NULL and t.trace != NULL else 0
-
 cdef bint stopped_for_tracer(Tracee *t) noexcept nogil:
     return t.trace != NULL and t.trace.stopped == STOPPED
 
