@@ -97,7 +97,7 @@ def build(parsed: "Parsed") -> Config:
         else:
             config.kill_on_exit = True
     if config.detach_daemons and config.kill_on_exit:
-        raise PyrootError("--kill-on-exit, --detach-daemons: one ends what the command leaves behind, the other lets it run", "keep one of them")
+        raise PyrootError("--kill-on-exit, --detach-daemons: one ends what is left behind, the other lets it run", "keep one of them")
     set_verbosity(config.verbose)
     _set_root(config, roots)
     return config

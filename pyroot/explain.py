@@ -169,7 +169,8 @@ def tell_if_alone() -> None:
     from pyroot import _fast
 
     if not _fast.can_share():
-        note(1, "no place for sessions to find each other: none of $XDG_RUNTIME_DIR/pyroot, $TMPDIR/pyroot-UID, /tmp/pyroot-UID is yours alone")
+        places = "$XDG_RUNTIME_DIR/pyroot, $TMPDIR/pyroot-UID, /tmp/pyroot-UID"
+        note(1, f"no place for sessions to find each other, this one is alone: none of {places} is yours alone")
 
 
 def runs_i386() -> bool:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -159,14 +161,6 @@ def test_a_process_outside_looks_like_another_user_s(root: Path, run_pyroot: Run
         assert shown in text
 
 
-def test_zombies_have_empty_directories(root: Path, run_pyroot: Run) -> None:
-    script = """busybox mkfifo /data/p; sh -c 'true & echo $! >/data/z; exec cat /data/p' &
-while [ ! -s /data/z ]; do :; done; p=$(cat /data/z); while ! grep -q State:.Z /proc/$p/status; do :; done
-ls /proc/$p/fd; echo $?; readlink /proc/$p/exe; echo $?; echo >/data/p"""
-    done = run_pyroot([*words_of(root), "sh", "-c", script], environment=ENVIRONMENT)
-    assert (done.stdout, done.stderr) == ("0\n1\n\n", "")
-
-
 # --- the directory ------------------------------------------------------------------------------------------------
 
 
@@ -256,3 +250,137 @@ def test_forged_record_is_not_believed(root: Path, run_pyroot: Run, pyroot_words
             assert (done.status, done.stdout) == (1, "")
         finally:
             holder.communicate(b"")
+
+
+# --- ptrace -------------------------------------------------------------------------------------------------------
+
+HOST = ["-r", "/", "-w", "/"]
+HOST_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
+BUSY = "import os, time\nprint(os.getpid(), flush=True)\nwhile True:\n    os.getppid()\n    time.sleep(0.001)\n"
+PARENT = 'echo $$; while :; do cat /etc/hostname >/dev/null; sleep 0.01; done'
+
+
+@contextmanager
+def tracee(words: list[str], *command: str) -> Iterator[tuple[int, int]]:
+    """Run a command in a session of the host's root; give its number, which it prints, and the supervisor's."""
+    variables = {**helpers.pyroot_command()[1], **HOST_ENVIRONMENT}
+    process = helpers.start([*words, *HOST, *command], environment=variables)
+    assert process.stdout
+    try:
+        yield int(process.stdout.readline()), process.pid
+    finally:
+        helpers.kill_session(process.pid)
+        process.communicate()
+
+
+def is_gone(pid: int) -> bool:
+    return not helpers.stat_fields(pid) or helpers.stat_fields(pid)[0] in "ZX"
+
+
+def tracer_words() -> list[str]:
+    return [helpers.ordinary_python()[0], os.path.join(os.path.dirname(__file__), "programs", "far_tracer.py")]
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYROOT_NO_SECCOMP": "1"}])
+def test_every_request_reaches_the_other_session(pyroot_words: list[str], run_pyroot: Run, variables: dict[str, str]) -> None:
+    """What a tracer gets of a guest of another session is what it gets of a plain process, outside of any pyroot."""
+    python = helpers.ordinary_python()[0]
+    process = helpers.start([python, "-c", BUSY], environment=HOST_ENVIRONMENT)
+    assert process.stdout
+    plain = helpers.run([*tracer_words(), str(int(process.stdout.readline()))], environment=HOST_ENVIRONMENT)
+    process.communicate()
+    assert (plain.status, plain.stderr) == (0, "")
+    with tracee(pyroot_words, python, "-c", BUSY) as (pid, _):
+        found = run_pyroot([*HOST, *tracer_words(), str(pid)], environment={**HOST_ENVIRONMENT, **variables})
+        assert found.stdout.splitlines() == plain.stdout.splitlines()
+        assert (found.status, found.stderr) == (0, "")
+        assert is_gone(pid)
+
+
+def needs(*programs: str) -> None:
+    missing = helpers.have(*programs)
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def test_strace_of_another_session_s_guests(pyroot_words: list[str], run_pyroot: Run, guest_directory: str) -> None:
+    needs("strace")
+    with tracee(pyroot_words, "sh", "-c", PARENT) as (pid, _):
+        look = f"strace -f -o {guest_directory}/log -e trace=openat,execve -p {pid} 2>/dev/null & s=$!; "
+        look += f"while ! grep -q 'hostname.* = 3' {guest_directory}/log 2>/dev/null; do sleep 0.01; done; kill -INT $s; wait $s; "
+        look += f"while grep -q 'TracerPid:.[1-9]' /proc/{pid}/status; do :; done; echo let go"
+        found = run_pyroot([*HOST, "sh", "-c", look], environment=HOST_ENVIRONMENT)
+        assert (found.stdout, found.stderr) == ("let go\n", "")
+        log = Path(guest_directory, "log").read_text(encoding="utf-8")
+        assert 'execve("/usr/bin/cat", ["cat", "/etc/hostname"]' in log or 'execve("/bin/cat"' in log
+        assert "+++ exited with 0 +++" in log
+        assert not is_gone(pid)
+
+
+def test_gdb_of_another_session_s_guest(pyroot_words: list[str], run_pyroot: Run) -> None:
+    needs("gdb")
+    python = helpers.ordinary_python()[0]
+    with tracee(pyroot_words, python, "-c", "import os\nprint(os.getpid(), flush=True)\nos.read(os.pipe()[0], 1)") as (pid, _):
+        words = ["gdb", "-q", "-batch", "-nx", "-p", str(pid), "-ex", "info proc", "-ex", "bt", "-ex", "detach"]
+        found = run_pyroot([*HOST, *words], environment=HOST_ENVIRONMENT)
+        assert re.search(r"^#0 +0x", found.stdout, re.MULTILINE)
+        assert f"exe = '{os.path.realpath(python)}'" in found.stdout
+        assert f"[Inferior 1 (process {pid}) detached]" in found.stdout
+        assert not is_gone(pid)
+
+
+@pytest.mark.parametrize("end", ["the tracer", "its session"])
+def test_tracee_goes_on_when_the_tracer_ends(pyroot_words: list[str], guest_directory: str, end: str) -> None:
+    needs("strace")
+    with tracee(pyroot_words, "sh", "-c", f"echo $$; while :; do echo >{guest_directory}/alive; sleep 0.01; done") as (pid, _):
+        with tracee(pyroot_words, "sh", "-c", f"echo $$; exec strace -f -o {guest_directory}/log -p {pid}") as (tracer, session):
+            helpers.wait_until(lambda: "alive" in text_of(f"{guest_directory}/log"), what="it is traced")
+            os.kill(tracer if end == "the tracer" else session, signal.SIGKILL)
+            helpers.wait_until(lambda: is_gone(tracer))
+        for _ in range(2):
+            Path(f"{guest_directory}/alive").unlink(missing_ok=True)
+            helpers.wait_until(lambda: os.path.exists(f"{guest_directory}/alive"), what="it goes on")
+
+
+def text_of(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def test_tracer_learns_of_the_end_of_the_other_session(pyroot_words: list[str], guest_directory: str) -> None:
+    needs("strace")
+    with (
+        tracee(pyroot_words, "sh", "-c", PARENT) as (pid, session),
+        tracee(pyroot_words, "sh", "-c", f"echo $$; exec strace -o {guest_directory}/log -p {pid}") as (tracer, _),
+    ):
+        helpers.wait_until(lambda: text_of(f"{guest_directory}/log") != "", what="it is traced")
+        os.kill(session, signal.SIGKILL)
+        helpers.wait_until(lambda: is_gone(tracer), what="strace has ended")
+        assert "killed by SIGKILL" in text_of(f"{guest_directory}/log")
+
+
+def test_two_sessions_that_trace_each_other(pyroot_words: list[str], guest_directory: str) -> None:
+    """Each waits for the other's answers, and answers meanwhile."""
+    needs("strace")
+    with (
+        tracee(pyroot_words, "sh", "-c", other(guest_directory, "a", "b")) as (first, _),
+        tracee(pyroot_words, "sh", "-c", other(guest_directory, "b", "a")) as (second, _),
+    ):
+        helpers.wait_until(lambda: all(text_of(f"{guest_directory}/{name}").count("openat") > 300 for name in "ab"), 60, "both trace")
+        assert not is_gone(first) and not is_gone(second)
+
+
+def other(place: str, name: str, whose: str) -> str:
+    """Give a script that traces the process whose number comes into a file, and is busy itself."""
+    strace = f"exec strace -f -o {place}/{name} -e trace=openat -p $(cat {place}/{whose}.pid)"
+    trace = f"while [ ! -s {place}/{whose}.pid ]; do sleep 0.01; done; {strace}"
+    return f"echo $$ >{place}/{name}.pid; ({trace}) >/dev/null 2>&1 & echo $$; while :; do cat /etc/hostname >/dev/null; done"
+
+
+def test_guests_of_other_roots_are_nobody_s_to_trace(root: Path, pyroot_words: list[str], run_pyroot: Run) -> None:
+    with running(pyroot_words, root) as session:
+        code = "import ctypes, sys; l = ctypes.CDLL(None, use_errno=True); print(l.ptrace(16, int(sys.argv[1]), 0, 0), ctypes.get_errno())"
+        found = run_pyroot([*HOST, helpers.ordinary_python()[0], "-c", code, str(session.pid)], environment=HOST_ENVIRONMENT)
+        assert found.stdout == "-1 1\n"

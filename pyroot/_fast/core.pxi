@@ -330,6 +330,7 @@ cdef class Core:
             if loader_fd >= 0:
                 c_close(loader_fd)
             record_end()
+            relay_clear()
             peers_clear()
             loader32_close()
             explaining = False

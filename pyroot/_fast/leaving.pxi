@@ -111,7 +111,7 @@ cdef void leaving_end(bint at_once, uint64_t now) noexcept nogil:
         ask_to_end(NULL)
 
 cdef void ask_to_end(View *v) noexcept nogil:
-    """Send SIGTERM to the guests of a view and of those inside it (NULL: to all), and wake those that are stopped, so that they can act on it."""
+    """Send SIGTERM to the guests of a view and of those inside it (NULL: to all); those that are stopped have to go on to act on it."""
     cdef int i, k
     cdef Tracee *t
     for i in range(TID_TOP):

@@ -27,7 +27,7 @@ cdef int TRACE_OPTIONS = (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_
 cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
     """Remember a signal for the main guest.  The terminal's signals reach the guest by themselves; those of a person do not."""
     global signals_waiting
-    if tap_signal(sig, info) or leaving_signal(sig, info):
+    if tap_signal(sig, info) or relay_signal(sig, info) or leaving_signal(sig, info):
         return
     if info.si_code > 0 and sig != SIGHUP and not session.bare:
         return
@@ -46,6 +46,9 @@ cdef void forward_signals() noexcept nogil:
             pending_signals[sig] = 0
             if session.main_done or pyroot_is_dead(session.main_tid) or c_kill(session.main_tid, sig) < 0:
                 leaving_late(sig)
+    if relay.waiting:
+        loop_woken()
+        relay_look()
     if tap.waiting:
         tap_look()
     leaving_look()

@@ -41,7 +41,7 @@ cdef inline bint is_peer(const Tracee *t) noexcept nogil:
     return t == &peer_guest.t
 
 cdef Tracee *peer_of(View *v, int tid, bint program) noexcept nogil:
-    """Describe a guest of another session of the root of ``v``, until the next is asked for; NULL: it is none.  ``program``: with that, too."""
+    """Describe a guest of another session of the root of ``v``, until the next is asked for; NULL: it is none."""
     cdef char text[4096]
     cdef Peer *p
     cdef Tracee *t = &peer_guest.t
@@ -67,6 +67,8 @@ cdef Tracee *peer_of(View *v, int tid, bint program) noexcept nogil:
     t.mm = &peer_guest.mm
     t.mm.refs = 1
     t.mm.arena = True
+    # where a guest of ours traces it
+    t.trace = standin_of(tid)
     if program:
         t.mm.exe = peer_program(t)
     return t
@@ -138,6 +140,9 @@ cdef int peer_open(int pid) noexcept nogil:
     cdef char place[PATHMAX]
     cdef char name[64]
     cdef int which = 0, n = 0, dir, fd
+    if status_field(pid, b"TracerPid:\t") != 0:
+        # a guest, which may be able to write into that directory and hold what it likes
+        return -1
     pyroot_record_name(name, pid)
     while n >= 0:
         n = pyroot_place(which, place, sizeof(place))

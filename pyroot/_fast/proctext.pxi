@@ -264,7 +264,10 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     if p != NULL:
         parse_pid(p + 18, &filters)
     # (without a filter of pyroot's guests cannot have one either)
-    filters -= filters > 0 if is_peer(t) else session.seccomp + t.tracer_filters
+    if not is_peer(t):
+        filters -= session.seccomp + t.tracer_filters
+    elif filters > 0:
+        filters -= 1
     p = host.p
     while p[0] != 0:
         n = line_length(p)

@@ -1,8 +1,8 @@
 """`pyroot kill`: ends sessions and processes by the numbers that `pyroot ps` lists.
 
-Decides: what a number means (a supervisor's the whole session, a guest's that process), and how an end comes: SIGTERM, a time to act on it,
-SIGKILL. Only what ps would list is touched, so a number that has become somebody else's harms nobody: each process is held by a pidfd before
-it is looked at.
+Decides: what a number means (a supervisor's the whole session, a guest's that process), and how an end comes: SIGTERM, a time to act
+on it, SIGKILL. Only what ps would list is touched, so a number that has become somebody else's harms nobody: each process is held by a
+pidfd before it is looked at.
 """
 
 from __future__ import annotations
@@ -42,11 +42,9 @@ def main(argv: list[str]) -> int:
         raise PyrootError("kill: no process given", "pyroot ps lists sessions and their processes")
     wanted = [_number(word) for word in words.rest]
     grace = config.seconds("kill: --grace", words.values.get("grace", ["5"])[-1])
+    number = _signal(words.values["signal"][-1]) if "signal" in words.values else 0
     targets = [Target(pid) for pid in dict.fromkeys(wanted)]
-    if "signal" in words.values:
-        done = [target.send(_signal(words.values["signal"][-1])) for target in targets]
-    else:
-        done = _end(targets, grace)
+    done = [target.send(number) for target in targets] if "signal" in words.values else _end(targets, grace)
     return 0 if all(done) else 1
 
 
@@ -112,7 +110,7 @@ class Target:
 
     def is_over(self, until: float) -> bool:
         """Wait for its processes; say whether all are gone."""
-        while self.held and all([_gone(fd, until - time.monotonic()) for fd in self.held.values()]):
+        while self.held and all(_gone(fd, until - time.monotonic()) for fd in self.held.values()):
             self.look()
         return not self.held
 
