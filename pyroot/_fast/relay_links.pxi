@@ -68,7 +68,7 @@ cdef enum:
     RELAY_LEAVE = 7          # to the tracee's session: the tracer is dead
     RELAY_LINKS = 16
     RELAY_MOST = 98304       # bytes of a message
-    RELAY_PATIENCE = 3000    # ms
+    RELAY_PATIENCE = 10000   # ms
     RELAY_SLICE = 20
 
 cdef struct Link:            # to the supervisor of another session
