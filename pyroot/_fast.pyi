@@ -13,6 +13,16 @@ class Core:
     the name, errno, working directory (empty: only the errno can be told) and the directories that were searched.  Name None: the
     process ended with 127 without such a failure.  Set it before ``run``; None costs nothing."""
 
+    leaver: Callable[[bool, int, list[int]], bool] | None
+    """Called when the program has ended and others are left, and once more some seconds later: True the first time, the raw wait status of
+    the program, the processes that are left.  When it returns True it is not called again.  Set it before ``run``."""
+
+    grace: float
+    """Seconds between the request to end (a signal that comes when the program has ended) and the end of those that did not heed it."""
+
+    front: int
+    """The process that stops when the program is stopped, in place of this one; 0: none."""
+
     def __init__(self, rootfs: bytes) -> None:
         """Take a canonical absolute host path of a directory as the guest's root.  Raises OSError."""
 
@@ -121,6 +131,12 @@ def tap_begin(sink: object, pids: list[int]) -> list[list[int]]:
 
 def tap_end() -> None:
     """Tell the sink of ``tap_begin`` no more; a call that has begun is told before."""
+
+def can_share() -> bool:
+    """Say whether sessions of one root have a directory where they find each other."""
+
+def die_with(pid: int) -> None:
+    """End as soon as that process, our parent, does; 0: no longer."""
 
 def ask_supervisor(pidfd: int, name: int) -> None:
     """Wake a supervisor by the signal that names our socket (32 bits); see `pyroot.trace.guests`.  Raises OSError."""

@@ -27,12 +27,15 @@ def command_line(
     recommended: bool = False,
     cwd: StrPath | None = None,
     kill_on_exit: bool = False,
+    detach_daemons: bool = False,
+    grace: float | None = None,
     verbose: int = 0,
 ) -> list[str]:
     """Return the command line of a pyroot process that runs ``args``.
 
     ``rootfs`` is the host directory that becomes the root, with ``recommended`` together with the usual host paths
-    (-R). ``binds`` are arguments of -b, ``HOST[:GUEST][!]``. ``cwd`` is a directory of the guest.
+    (-R). ``binds`` are arguments of -b, ``HOST[:GUEST][!]``. ``cwd`` is a directory of the guest. What the command leaves behind is
+    waited for; ``kill_on_exit`` ends it, ``detach_daemons`` lets it run on, ``grace`` seconds are between TERM and KILL for it.
     """
     if isinstance(args, (str, bytes)):
         raise TypeError("args must be a sequence of words, not one string")
@@ -43,6 +46,10 @@ def command_line(
         words += ["-w", os.fsdecode(cwd)]
     if kill_on_exit:
         words.append("--kill-on-exit")
+    if detach_daemons:
+        words.append("--detach-daemons")
+    if grace is not None:
+        words += ["--grace", str(grace)]
     if verbose:
         words += ["-v", str(verbose)]
     starter = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_start.py")
@@ -57,6 +64,8 @@ def run(
     recommended: bool = False,
     cwd: StrPath | None = None,
     kill_on_exit: bool = False,
+    detach_daemons: bool = False,
+    grace: float | None = None,
     verbose: int = 0,
     **keywords: Any,
 ) -> subprocess.CompletedProcess[Any]:
@@ -72,6 +81,8 @@ def run(
         recommended=recommended,
         cwd=cwd,
         kill_on_exit=kill_on_exit,
+        detach_daemons=detach_daemons,
+        grace=grace,
         verbose=verbose,
     )
     done: subprocess.CompletedProcess[Any] = subprocess.run(line, **keywords)
@@ -91,6 +102,8 @@ class Popen(subprocess.Popen["Any"]):
         recommended: bool = False,
         cwd: StrPath | None = None,
         kill_on_exit: bool = False,
+        detach_daemons: bool = False,
+        grace: float | None = None,
         verbose: int = 0,
         **keywords: Any,
     ) -> None:
@@ -101,6 +114,8 @@ class Popen(subprocess.Popen["Any"]):
             recommended=recommended,
             cwd=cwd,
             kill_on_exit=kill_on_exit,
+            detach_daemons=detach_daemons,
+            grace=grace,
             verbose=verbose,
         )
         super().__init__(line, **keywords)

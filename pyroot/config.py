@@ -14,8 +14,12 @@ from pyroot.report import note, set_verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyroot.leaving import Behind
     from pyroot.options import Parsed
     from pyroot.trace.session import Sink
+
+
+_LONGEST = 1e6  # s
 
 
 class Config:
@@ -30,6 +34,9 @@ class Config:
         "host_cwd",
         "command",
         "kill_on_exit",
+        "detach_daemons",
+        "behind",
+        "grace",
         "stats",
         "verbose",
         "seccomp",
@@ -47,6 +54,9 @@ class Config:
         self.host_cwd: bytes | None = None  # None when the current directory was removed
         self.command: list[bytes] = command or []  # empty: a login shell
         self.kill_on_exit = False
+        self.detach_daemons = False
+        self.behind: "Behind | None" = None  # who is to be told when the command ends, where the caller waits for another process
+        self.grace = 5.0  # seconds from TERM to KILL, for what the command left behind
         self.stats = False
         self.verbose = 0
         self.seccomp = True
@@ -80,8 +90,14 @@ def build(parsed: "Parsed") -> Config:
             config.verbose = _level(spelling, value)
         elif option.field == "stats":
             config.stats = True
+        elif option.field == "grace":
+            config.grace = seconds(spelling, value)
+        elif option.field == "detach_daemons":
+            config.detach_daemons = True
         else:
             config.kill_on_exit = True
+    if config.detach_daemons and config.kill_on_exit:
+        raise PyrootError("--kill-on-exit, --detach-daemons: one ends what is left behind, the other lets it run", "keep one of them")
     set_verbosity(config.verbose)
     _set_root(config, roots)
     return config
@@ -99,6 +115,17 @@ def _level(spelling: str, value: str) -> int:
         return int(value, 10)
     except ValueError:
         raise PyrootError(f"{spelling} {value}: not a number", f"{spelling} 1 says more, {spelling} -1 less") from None
+
+
+def seconds(spelling: str, value: str) -> float:
+    """Read a time that somebody is given; raise PyrootError for what is none."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= _LONGEST:  # "nan" is neither
+        raise PyrootError(f"{spelling} {value}: not a time in seconds", f"{spelling} 5 waits for five seconds, {spelling} 0 for none")
+    return number
 
 
 def _set_root(config: Config, roots: list[tuple[str, str]]) -> None:

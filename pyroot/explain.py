@@ -15,6 +15,7 @@ import struct
 
 from pyroot import options
 from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, text_of
+from pyroot.report import note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -161,6 +162,15 @@ def _without_finding(number: int) -> tuple[str, str]:
         errno.EPERM: "a security module or a limit of this machine forbids it",
     }
     return text_of(number), hints.get(number, "")
+
+
+def tell_if_alone() -> None:
+    """Say that other sessions of this root will not be seen."""
+    from pyroot import _fast
+
+    if not _fast.can_share():
+        places = "$XDG_RUNTIME_DIR/pyroot, $TMPDIR/pyroot-UID, /tmp/pyroot-UID"
+        note(1, f"no place for sessions to find each other, this one is alone: none of {places} is yours alone")
 
 
 def runs_i386() -> bool:

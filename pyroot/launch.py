@@ -41,6 +41,10 @@ def run(config: "Config") -> int:
     Raises PyrootError when the view cannot be built or the command cannot be started.
     """
     fill_standard()
+    if config.detach_daemons and config.behind is None:
+        from pyroot import leaving
+
+        return leaving.run_behind(config, run)
     glue = Glue(config.rootfs, config.tmp_dirs)
     try:
         core = binding.build_view(_core_class(), config.rootfs, _bindings(config), glue)
@@ -54,6 +58,9 @@ def run(config: "Config") -> int:
             from pyroot import inside
 
             inside.watch(core, config)
+        core.leaver = lambda first, status, left: _leave(config, first, status, left)
+        core.grace = config.grace
+        core.front = config.behind.front if config.behind is not None and config.behind.stops else 0
         if config.stats:
             core.measure()
         status = _start(core, config, environment, cwd)
@@ -70,6 +77,19 @@ def run(config: "Config") -> int:
         return _explained(core, config, code, cwd)
     finally:
         glue.remove()
+
+
+def _leave(config: "Config", first: bool, status: int, left: list[int]) -> bool:
+    """The command has ended, and there are others: tell the caller, or let it go. True: nothing more is to be said."""
+    if config.behind is not None:
+        config.behind.let_go(exit_code(status))
+    elif first:
+        return False
+    else:
+        from pyroot import leaving
+
+        leaving.say(exit_code(status), left)
+    return True
 
 
 def _explained(core: "Core", config: "Config", code: int, cwd: bytes) -> int:
@@ -261,6 +281,7 @@ def _execute(
     if verbosity() > 0:
         from pyroot import explain
 
+        explain.tell_if_alone()
         if not explain.runs_i386():
             note(1, "32-bit programs will give ENOEXEC: this pyroot was built by a compiler without -m32")
     try:

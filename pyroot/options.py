@@ -80,7 +80,27 @@ OPTIONS: tuple[Option, ...] = (
         "kill_on_exit",
         GROUP_RUN,
         "end all processes when the command ends",
-        "Without it pyroot waits until the last process that the command left behind is gone.",
+        "Without it pyroot waits until the last process that the command left behind is gone. When that takes more than three "
+        "seconds it says which processes it waits for. A TERM, INT, QUIT or HUP signal to pyroot then asks them to end.",
+    ),
+    Option(
+        ("--detach-daemons",),
+        "",
+        "detach_daemons",
+        GROUP_RUN,
+        "return when the command ends, let the rest run on",
+        "pyroot returns with the command's status at once, as chroot does. Processes that are left go on in the guest, under a "
+        "supervisor in the background that keeps none of the caller's descriptors. pyroot ps lists it, pyroot kill ends it, and when it is "
+        "killed they are.",
+    ),
+    Option(
+        ("--grace",),
+        "SECONDS",
+        "grace",
+        GROUP_RUN,
+        "time for what is left to end by itself (default: 5)",
+        "Counts from the first signal that pyroot gets when the command has ended: processes that are left get TERM then, and KILL "
+        "when the time is over or at a second signal. 0 kills them at once.",
     ),
     Option(
         ("--stats",),
@@ -130,6 +150,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("diff", "A B", "say what differs between roots or their snapshots", "pyroot.manifest.diff"),
     ("checklist", "ROOTFS", "write down a root that works, for doctor --against", "pyroot.manifest.checklist"),
     ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
+    ("kill", "[OPTION ...] PID ...", "end sessions and processes that ps lists", "pyroot.look.kill"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),
     ("report", "[-- COMMAND]", "write what somebody who shall help has to know", "pyroot.look.report"),
 )

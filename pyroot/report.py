@@ -73,10 +73,20 @@ def _write(text: str) -> None:
 
 def failure(error: "PyrootError") -> None:
     """Print the line and, unless the user asked for quiet, the hint of ``error``."""
-    head, lead, reset = (_BOLD_RED, _CYAN, _RESET) if _colour_wanted() else ("", "", "")
-    lines = f"{head}pyroot:{reset} {printable(error.message)}\n"
-    if error.hint and _verbosity >= 0:
-        lines += f"  {lead}hint:{reset} {printable(error.hint)}\n"
+    _say_with_hint(error.message, error.hint if _verbosity >= 0 else "", _BOLD_RED)
+
+
+def notice(message: str, hint: str) -> None:
+    """Print a line that is no failure, and its hint, unless the user asked for quiet."""
+    if _verbosity >= 0:
+        _say_with_hint(message, hint, "")
+
+
+def _say_with_hint(message: str, hint: str, colour: str) -> None:
+    head, lead, reset = (colour, _CYAN, _RESET) if _colour_wanted() else ("", "", "")
+    lines = f"{head}pyroot:{reset if head else ''} {printable(message)}\n"
+    if hint:
+        lines += f"  {lead}hint:{reset} {printable(hint)}\n"
     _write(lines)
 
 

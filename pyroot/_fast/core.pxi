@@ -21,7 +21,9 @@ cdef class Core:
 
     cdef View view
     cdef Walk walk
-    cdef public object explainer
+    cdef public object explainer, leaver
+    cdef public double grace
+    cdef public int front
 
     def __cinit__(self, bytes rootfs):
         memset(&self.view, 0, sizeof(View))
@@ -31,6 +33,7 @@ cdef class Core:
         self._add(rootfs, b"/", 0)
         view_rebuild(&self.view)
         settings_read()
+        self.grace = 5
 
     def __dealloc__(self):
         view_free(&self.view)
@@ -251,12 +254,15 @@ cdef class Core:
         """Let the pyroot around us serve the command, unless something here has to see the stops."""
         if self.explainer is not None:
             return False
-        record_fd = self._record()
+        global running
+        record_begin(&self.view)
+        self._prepare_end()
+        running = self
         try:
             return run_handed(&self.view, exe, cwd, argv, envp, kill_on_exit, seccomp)
         finally:
-            if record_fd >= 0:
-                c_close(record_fd)
+            running = None
+            record_end()
 
     cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
         global explainer, explaining, running
@@ -270,7 +276,7 @@ cdef class Core:
         cdef const char *c_cwd = host_cwd
         ended = False
         self._prepare(seccomp)
-        record_fd = self._record()
+        record_begin(&self.view)
         loader_fd = _loader_install()
         if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
             raise CoreError(f"pipe: {_os.strerror(errno)}")
@@ -280,6 +286,7 @@ cdef class Core:
         session.entries = not seccomp
         running = self
         session.main_done = session.killing = False
+        self._prepare_end()
         explainer = self.explainer
         explaining = explainer is not None
         session.main_status = 0
@@ -318,6 +325,7 @@ cdef class Core:
             return session.main_status
         finally:
             placement_end()
+            pyroot_alarm(0)
             if not ended:
                 give_signals_back()
                 limits_give_back()
@@ -326,8 +334,9 @@ cdef class Core:
             c_close(report[0])
             if loader_fd >= 0:
                 c_close(loader_fd)
-            if record_fd >= 0:
-                c_close(record_fd)
+            record_end()
+            relay_clear()
+            peers_clear()
             loader32_close()
             explaining = False
             explainer = running = None
@@ -372,15 +381,10 @@ cdef class Core:
             trace_filter()
         return 0
 
-    cdef int _record(self):
-        """Keep the view where others of this user can read it (``pyroot ps``): a memfd, which cannot outlive us and cost to clean up."""
-        cdef bytes text = b"pyroot session 1\0" + b"".join([b"%b\0%b\0%d\0" % binding for binding in self.bindings()])
-        cdef int fd = c_memfd_create(b"pyroot-session", MFD_CLOEXEC)
-        if fd >= 0 and c_write(fd, <const char *>text, len(text)) != len(text):
-            # a limit on the size of files: then nobody can look
-            c_close(fd)
-            fd = -1
-        return fd
+    cdef void _prepare_end(self) noexcept:
+        leaving_prepare(self.grace)
+        session.front = self.front
+        session.front_stopped = False
 
     cdef int _adopt_first(self, int pid, bytes exe, bytes cwd, bint seccomp) except -1:
         cdef Tracee *t = tracee_new(pid)

@@ -113,22 +113,25 @@ cdef int exe_text(Exe *exe, bint same_view, char *to) noexcept nogil:
 
 cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, char *to) noexcept nogil:
     """Return the length of the text of a magic link as ``asking`` sees it, 0 to leave the call to the kernel, or -errno."""
-    cdef Tracee *t = tracee_get(pid)
-    cdef bint outside = t != NULL and not view_within(t.view, W1.v)
+    cdef Tracee *t = fellow_of(W1.v, pid, kind == MAGIC_EXE)
     cdef int n
     if t == NULL:
-        return 0
-    if outside:
-        view_use(view_around(W1.v, t.view))
+        return 0 if is_gone(link) else -EACCES
+    if is_peer(t):
+        view_use(t.view)
     n = root_text(t, to) if kind == MAGIC_ROOT else link_target(t, kind, link, to)
-    if outside:
+    if is_peer(t):
         view_use(asking.view)
     if n <= 0:
         return n
-    if not outside:
-        n = nested_text(asking, to, n)
-        n = -n if n < 0 else n
+    n = nested_text(asking, to, n)
+    n = -n if n < 0 else n
     return n if n < PATHMAX else -ENAMETOOLONG
+
+cdef bint is_gone(const char *link) noexcept nogil:
+    """Say whether there is no such link, or its process has none (a helper of the kernel): the kernel says so itself."""
+    cdef char text[8]
+    return c_readlink(link, text, sizeof(text)) < 0
 
 cdef int link_target(Tracee *t, int kind, const char *link, char *to) noexcept nogil:
     """Write the guest path, counted from pyroot's root, that a magic link of t leads to."""
@@ -139,6 +142,9 @@ cdef int link_target(Tracee *t, int kind, const char *link, char *to) noexcept n
         return exe_text(t.mm.exe, t.view == W1.v, to)
     if kind == MAGIC_CWD:
         return cwd_text(t, to)
+    if kind == MAGIC_EXE and is_peer(t):
+        # its loader is at work
+        return -ENOENT
     parse_pid(strrchr(link, c'/') + 1, &fd)
     n = c_readlink(link, text, PATHMAX - 1)
     if n < 0:

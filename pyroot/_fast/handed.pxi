@@ -15,6 +15,7 @@ cdef enum:
     VIEW_KILL = 3            # a: that number: kill its guests
     VIEW_OVER = 4            # a: that number: the command is dead, or never entered
     VIEW_HAS = 5             # a: that number, b: a pid: is that a guest of it
+    VIEW_ASK = 6             # a: that number: ask its guests to end (SIGTERM)
     VIEW_PASS = 7            # a: that number, b: the siginfo of a signal that its pyroot has got: for its command
     # The text: VIEW_FORM, options, the number of bindings, and for each flags, lengths of guest and host path, guest path, host path.
     # Numbers have 32 bits.  The first binding is the root.  Another form, or another meaning, is another VIEW_FORM.
@@ -42,6 +43,9 @@ cdef int on_view_request(Tracee *t) noexcept nogil:
     if what == VIEW_HAS:
         other = tracee_get(<int>t.args[3])
         return answer(t, other != NULL and view_within(other.view, v))
+    if what == VIEW_ASK:
+        ask_to_end(v)
+        return answer(t, 0)
     if what == VIEW_PASS:
         return answer(t, view_pass(t, v))
     if what == VIEW_KILL:

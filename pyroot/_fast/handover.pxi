@@ -38,6 +38,11 @@ cdef void note_signal_handed(int sig, siginfo_t *info, void *context) noexcept n
     """Pass a signal on at once (a wait that has just begun would not notice it); the pyroot around us knows what the command has got."""
     global errno
     cdef int kept = errno
+    if info.si_code == SI_TIMER_:
+        # (leaving_look is due)
+        return
+    if leaving_signal(sig, info):
+        return
     if is_fault(sig) and info.si_code > 0:
         sigaction(sig, &saved_signals.old[sig], NULL)
     elif sig == SIGTTOU and info.si_code > 0:
@@ -80,8 +85,9 @@ cdef int wait_handed(int pid, int life) noexcept nogil:
         return -errno
     session.main_status = status
     view_request(VIEW_KILL if session.kill_on_exit else VIEW_OVER, handed_id, 0)
+    leaving_begin()
     while c_read(life, &byte, 1) < 0 and errno == EINTR:
-        pass
+        leaving_look()
     return 0
 
 cdef bint run_handed(View *v, bytes exe, bytes cwd, char **argv, char **envp, bint kill_on_exit, bint seccomp) except -1:
@@ -139,6 +145,7 @@ cdef bint run_handed(View *v, bytes exe, bytes cwd, char **argv, char **envp, bi
         ended = got != sizeof(r)
         return ended
     finally:
+        pyroot_alarm(0)
         if not ended:
             give_signals_back()
         saved_mask_restore()

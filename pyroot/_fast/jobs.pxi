@@ -86,6 +86,9 @@ cdef void stop_with(int command) noexcept nogil:
     """Stop as the command has been stopped, if that is what the parent waits for.  SIGCONT to the group wakes both."""
     cdef int supervisor = c_getpid()
     cdef pid_t child
+    if session.front:
+        session.front_stopped = c_kill(session.front, SIGSTOP) == 0
+        return
     if not shell_waits():
         return
     child = c_fork()
@@ -94,3 +97,8 @@ cdef void stop_with(int command) noexcept nogil:
         c_exit(0)
     if child > 0:
         c_kill(supervisor, SIGSTOP)
+
+cdef void front_continue() noexcept nogil:
+    """The command goes on, and so does the process that was stopped in our place."""
+    session.front_stopped = False
+    c_kill(session.front, SIGCONT)

@@ -8,6 +8,8 @@ cdef struct Session:
     int main_status
     bint main_done
     bint kill_on_exit
+    int front                # the process that the caller waits for in our place, 0 none (pyroot/leaving.py)
+    bint front_stopped       # as the command is
     bint seccomp             # the filter is installed; otherwise every call stops twice
     bint killing
     bint tracing             # calls are recorded (trace.pxi)
@@ -268,6 +270,8 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
         if is_command(t.tid) and c_getpgid(t.tid) == c_getpgrp():
             stop_with(t.tid)
         return
+    if session.front_stopped and t.tid == session.main_tid:
+        front_continue()
     if tap_sees(t):
         # a rewritten call is made again by the guest's own instruction, with its own arguments
         stub_leave(t)
@@ -381,6 +385,8 @@ cdef void on_gone(int tid, int status) noexcept nogil:
     turns.deaths = True
     if is_main and session.kill_on_exit:
         kill_all()
+    elif is_main and tracees.count > 0:
+        leaving_begin()
 
 cdef int run_loop() noexcept nogil:
     """Supervise until the last tracee is gone; return 0 or -errno of waitpid."""
@@ -395,6 +401,7 @@ cdef int run_loop() noexcept nogil:
             forward_signals()
         if tick_waiting:
             placement_tick()
+            leaving_look()
             if signals_waiting:
                 # the tick that it has stopped may have been a signal's (tap_wake)
                 pyroot_tick(NEAR_TICK)

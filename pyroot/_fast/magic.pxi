@@ -118,7 +118,7 @@ cdef int walk_to_exe(Walk *w, Exe *exe, bint same_view) noexcept nogil:
 
 cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *text, int textlen, bint more) noexcept nogil:
     cdef char link[48]
-    cdef Tracee *t = guest_of(w.v, pid)
+    cdef Tracee *t
     if w.resolve & RESOLVE_CACHED:
         # (the kernel cannot make the jump without waiting)
         return -EAGAIN
@@ -126,6 +126,7 @@ cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *t
         return -ELOOP
     if w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         return -EXDEV
+    t = fellow_of(w.v, pid, kind == MAGIC_EXE)
     if t == NULL:
         # a process outside: its links lead anywhere
         return -EACCES

@@ -114,7 +114,7 @@ cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef int on_guestpid(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Memory of processes outside is not for guests."""
     cdef int pid = <int>t.args[0]
-    if guest_of(t.view, pid) != NULL or pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
+    if fellow_of(t.view, pid, False) != NULL or pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
         return R_CONT
     return answer(t, -EPERM)
 
@@ -137,6 +137,8 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_CONT
     parse_pid(p + 5, &pid)
     owner = guest_of(t.view, pid)
+    if owner == NULL and peer_of(t.view, pid, False) != NULL:
+        return R_CONT
     pid = copies_begin(t) if copies_made and owner != NULL else -1
     if pid >= 0:
         return pid

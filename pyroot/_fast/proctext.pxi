@@ -18,6 +18,7 @@ cdef enum:
     K_MEM = 11               # no text: only its owner is asked for
     K_SCHED = 12
     K_SCHEDSTAT = 13
+    K_OPEN_FILES = 14        # a directory: only its owner is asked for
     COPY_PREFIX = 14
     TEXT_LATER = 2
 
@@ -112,14 +113,16 @@ cdef struct TextName:
     int kind
 
 cdef enum:
-    TEXT_NAMES = 13
+    TEXT_NAMES = 16
 
 cdef TextName[TEXT_NAMES] text_names = [
     TextName(b"maps", b"maps", K_MAPS), TextName(b"mounts", b"mounts", K_MOUNTS), TextName(b"mountinfo", b"mountinfo", K_MOUNTINFO),
     TextName(b"mountstats", b"mountstats", K_MOUNTSTATS), TextName(b"mem", b"mem", K_MEM), TextName(b"status", b"status", K_STATUS),
     TextName(b"stat", b"stat", K_STAT), TextName(b"smaps", b"smaps", K_SMAPS), TextName(b"net/unix", b"unix", K_UNIX),
     TextName(b"numa_maps", b"numa_maps", K_NUMA_MAPS), TextName(b"wchan", b"wchan", K_WCHAN),
-    TextName(b"sched", b"sched", K_SCHED), TextName(b"schedstat", b"schedstat", K_SCHEDSTAT)]
+    TextName(b"sched", b"sched", K_SCHED), TextName(b"schedstat", b"schedstat", K_SCHEDSTAT),
+    TextName(b"fd", b"fd", K_OPEN_FILES),
+    TextName(b"fdinfo", b"fdinfo", K_OPEN_FILES), TextName(b"map_files", b"map_files", K_OPEN_FILES)]
 
 cdef int kind_of(const char *p) noexcept nogil:
     """Return the kind of a name in the directory of a process or thread."""
@@ -165,6 +168,14 @@ cdef int proc_parse(Tracee *t, const char *h, ProcFile *f) noexcept nogil:
         f.pid = sub
     return f.kind
 
+cdef int proc_list(Tracee *t, Walk *w, ProcFile *f) noexcept nogil:
+    """The same of a directory, which may be named with a slash or a dot behind it."""
+    cdef char saved = w.h[w.placelen]
+    w.h[w.placelen] = 0
+    proc_parse(t, w.h, f)
+    w.h[w.placelen] = saved
+    return f.kind if f.kind == K_OPEN_FILES else 0
+
 cdef int copied_path(const char *text, int n, char *to) noexcept nogil:
     """If the text of a descriptor's link names a copy of ours, return the length of the path in /proc that it stands for."""
     if n <= COPY_PREFIX or memcmp(text, copy_name, COPY_PREFIX) != 0:
@@ -181,7 +192,7 @@ cdef int proc_file_of(Tracee *t, Walk *w, ProcFile *f) noexcept nogil:
     cdef char text[PATHMAX]
     cdef ssize_t n
     if not w.magic:
-        return proc_parse(t, w.h, f) if w.last == LAST_NORM and w.hlen == w.placelen else 0
+        return proc_parse(t, w.h, f) if w.last == LAST_NORM and w.hlen == w.placelen else proc_list(t, w, f)
     n = c_readlink(w.h, text, PATHMAX - 1)
     if n <= 0:
         return 0
@@ -193,7 +204,11 @@ cdef int proc_file_of(Tracee *t, Walk *w, ProcFile *f) noexcept nogil:
 
 cdef bint is_stopped(Tracee *t) noexcept nogil:
     """Say whether a signal has stopped the tracee; a stop that has not been dealt with yet tells more than the last one that was."""
-    cdef int stop = turn_of(t.tid) >> 8
+    cdef int stop
+    if is_peer(t):
+        # (the stops of another session are short: whom we find in one has been there for a while)
+        return True
+    stop = turn_of(t.tid) >> 8
     if stop == 0:
         stop = pyroot_pending_stop(t.tid)
     if stop == 0:
@@ -242,7 +257,7 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     cdef const char *p
     cdef const char *shown
     cdef char number[24]
-    cdef int n, filters = 0, error, tracer = tracer_of(t.tid)
+    cdef int n, filters = 0, error, tracer = t.trace.tracer if t.trace != NULL else 0
     if tracer == 0:
         tracer = view_keeper(W1.v, t.view)
     memset(&host, 0, sizeof(host))
@@ -253,7 +268,11 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     p = find_text(host.p, b"\nSeccomp_filters:\t")
     if p != NULL:
         parse_pid(p + 18, &filters)
-    filters -= session.seccomp + t.own_filters
+    # (without a filter of pyroot's guests cannot have one either)
+    if not is_peer(t):
+        filters -= session.seccomp + t.own_filters
+    elif filters > 0:
+        filters -= 1
     p = host.p
     while p[0] != 0:
         n = line_length(p)
@@ -435,6 +454,18 @@ cdef int text_make(View *v, Tracee *whose, const ProcFile *f, Text *out) noexcep
         return schedstat_text(whose, f, out)
     return wchan_text(whose, f, out) if f.kind == K_WCHAN else unix_text(f, out)
 
+cdef int outside_text(const ProcFile *f) noexcept nogil:
+    """Say what a guest gets that opens such a file of a process outside: what an ordinary user gets of another user's."""
+    cdef char status[4096]
+    cdef char *state
+    if f.kind == K_MEM:
+        return -EACCES
+    if f.kind != K_OPEN_FILES and not K_MAPS <= f.kind <= K_NUMA_MAPS:
+        return 0
+    state = find_text(status, b"State:\t") if status_read(f.pid, status, sizeof(status)) > 0 else NULL
+    # one that has ended has nothing to show, and may have been a guest
+    return 0 if state == NULL or state[7] == c'Z' or state[7] == c'X' else -EACCES
+
 cdef int proc_text(Tracee *t, Walk *w) noexcept nogil:
     """If an open reaches one of the files, put the path of a copy in its place.
 
@@ -448,15 +479,18 @@ cdef int proc_text(Tracee *t, Walk *w) noexcept nogil:
     if w.mode == M_CREATE or proc_file_of(t, w, &f) == 0:
         return 0
     whose = tracee_get(f.pid)
-    if whose != NULL and not view_within(whose.view, w.v):
+    if whose == NULL:
+        whose = peer_of(w.v, f.pid, K_MAPS <= f.kind <= K_NUMA_MAPS)
+    if whose != NULL and is_peer(whose):
+        view_use(whose.view)
+    elif whose != NULL and not view_within(whose.view, w.v):
         # as the view around both tells it
-        if f.kind == K_MEM:
+        if outside_text(&f) < 0:
             return -EACCES
         view_use(view_around(w.v, whose.view))
     if whose == NULL:
-        # the memory of a process outside is not for guests
-        return -EACCES if f.kind == K_MEM else 0
-    if f.kind == K_MEM or not copy_wanted(t, whose, f.kind) or (f.kind > K_MOUNTSTATS and not copy_reachable(t)):
+        return outside_text(&f)
+    if f.kind == K_MEM or f.kind == K_OPEN_FILES or not copy_wanted(t, whose, f.kind) or (f.kind > K_MOUNTSTATS and not copy_reachable(t)):
         view_use(t.view)
         return 0
     if K_MAPS <= f.kind <= K_NUMA_MAPS and whose.mm != NULL and whose.mm.undumpable and whose.tgid != t.tgid:

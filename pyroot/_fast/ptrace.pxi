@@ -49,6 +49,8 @@ cdef struct Info:            # siginfo_t, the layouts of kill and SIGCHLD
     int pid, uid, status, pad2
     uint64_t rest[12]
 
+cdef struct Link             # to another session (relay.pxi)
+
 cdef struct Trace:           # one guest traces another
     Tracee *t
     Trace *next
@@ -71,6 +73,9 @@ cdef struct Trace:           # one guest traces another
     Info info                # of stops whose siginfo is not the real one
     bint inherited           # by birth: its first stop is to be shown
     bint interrupt           # PTRACE_INTERRUPT's stop is due
+    Link *far                # one of the two is a guest of another session
+    int far_id
+    bint standin             # ... the tracee
     int uid, pgid
     uint64_t used[RUSAGE_WORDS]
 
@@ -80,11 +85,6 @@ cdef struct Traces:
     uint64_t used[RUSAGE_WORDS]    # of the last wait status
 
 cdef Traces traces
-
-cdef int tracer_of(int tid) noexcept nogil:
-    """Return the thread that traces a guest as guests see it (TracerPid of /proc/PID/status), 0 for none."""
-    cdef Tracee *t = tracee_get(tid)
-    return t.trace.tracer if t != NULL and t.trace != NULL else 0
 
 cdef bint stopped_for_tracer(Tracee *t) noexcept nogil:
     return t.trace != NULL and t.trace.stopped == STOPPED
@@ -129,6 +129,8 @@ cdef void trace_take(Trace *trace) noexcept nogil:
 
 cdef void trace_unlink(Tracee *t) noexcept nogil:
     if t.trace != NULL:
+        if t.trace.far != NULL:
+            relay_tell(RELAY_FORGET, t.trace)
         trace_take(t.trace)
         free(t.trace)
         t.trace = NULL
@@ -176,7 +178,10 @@ cdef void present(Tracee *t, int kind, int code, unsigned long message, int why)
     trace.info.code = code
     trace.info.pid = t.tid
     trace.info.uid = trace.uid
-    tracer_notify(trace.tracer, t.tid, trace.uid, why, code & 0x7f)
+    if trace.far != NULL:
+        relay_stop(trace, why, code & 0x7f)
+    else:
+        tracer_notify(trace.tracer, t.tid, trace.uid, why, code & 0x7f)
 
 cdef void present_call(Tracee *t, int kind) noexcept nogil:
     present(t, kind, SIGTRAP | 0x80 if t.trace.options & PTRACE_O_TRACESYSGOOD else SIGTRAP,
@@ -226,6 +231,9 @@ cdef void special_inherit(Tracee *child, Tracee *parent, int event, uint64_t fla
         child.special = child.tracer = True
         child.stepping = parent.stepping
     if trace == NULL or parent.exit_action == X_CLONE:
+        return
+    if trace.far != NULL and (trace.options & (1 << event) or flags & CLONE_PTRACE_):
+        relay_inherit(child, trace)
         return
     tracer = tracee_get(trace.tracer)
     if tracer != NULL and (trace.options & (1 << event) or flags & CLONE_PTRACE_):

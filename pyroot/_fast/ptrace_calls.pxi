@@ -72,7 +72,11 @@ cdef long trace_me(Tracee *t) noexcept nogil:
 
 cdef long trace_request(Tracee *t, Tracee *target, uint64_t request, int pid) noexcept nogil:
     cdef Trace *trace
+    cdef long result
     if target == NULL:
+        result = relay_request(t, request, pid)
+        if result != RELAY_NONE:
+            return result
         # a process that is no guest exists, but nothing can be done to it
         if pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
             return -ESRCH
@@ -80,8 +84,13 @@ cdef long trace_request(Tracee *t, Tracee *target, uint64_t request, int pid) no
     if request == PTRACE_ATTACH or request == PTRACE_SEIZE:
         return trace_attach(t, target, request == PTRACE_SEIZE, t.args[2], t.args[3])
     trace = target.trace
-    if trace == NULL or trace.tracer != t.tid:
+    if trace == NULL or trace.tracer != t.tid or trace.far != NULL:
         return -ESRCH
+    return trace_ask(t, target, request)
+
+cdef long trace_ask(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
+    """A request of the tracer."""
+    cdef Trace *trace = target.trace
     if request == PTRACE_KILL:
         c_kill(target.tid, SIGKILL)
         return 0
@@ -180,7 +189,8 @@ cdef long trace_attach(Tracee *t, Tracee *target, bint seize, uint64_t addr, uin
     trace = trace_link(target, t, seize, options if seize else 0)
     if trace == NULL:
         return -ENOMEM
-    become_tracer(t, t)
+    if t != &relay_tracer:
+        become_tracer(t, t)
     trace.options_late = options & (PTRACE_O_TRACEEXIT | PTRACE_O_TRACEVFORKDONE) != 0
     if not seize:
         signal_queue(target.tgid, target.tid, SIGSTOP, SI_KERNEL_, 0, 0, 0)
@@ -223,13 +233,13 @@ cdef long trace_data(Tracee *t, Tracee *target, uint64_t request) noexcept nogil
         result = ptrace_real(request, target, 0, ptrace_buffer)
         return result if result < 0 else give(t, data, ptrace_buffer, sizeof(user_regs_struct) if request == PTRACE_GETREGS_ else 512)
     if request == PTRACE_SETREGS_ or request == PTRACE_SETFPREGS_:
-        if mem_read(t.tid, data, ptrace_buffer, sizeof(user_regs_struct) if request == PTRACE_SETREGS_ else 512) < 0:
-            return -EIO if request == PTRACE_SETREGS_ else -EFAULT
+        if tracer_read(t, data, ptrace_buffer, sizeof(user_regs_struct) if request == PTRACE_SETREGS_ else 512) < 0:
+            return -EFAULT
         return ptrace_real(request, target, 0, ptrace_buffer)
     if request == PTRACE_GETREGSET_ or request == PTRACE_SETREGSET_:
         return trace_regset(t, target, request)
     if request == PTRACE_GET_THREAD_AREA_ or request == PTRACE_SET_THREAD_AREA_:
-        if request == PTRACE_SET_THREAD_AREA_ and mem_read(t.tid, data, ptrace_buffer, 16) < 0:
+        if request == PTRACE_SET_THREAD_AREA_ and tracer_read(t, data, ptrace_buffer, 16) < 0:
             return -EFAULT
         result = ptrace_real(request, target, addr, ptrace_buffer)
         return result if result < 0 or request == PTRACE_SET_THREAD_AREA_ else give(t, data, ptrace_buffer, 16)
@@ -241,21 +251,21 @@ cdef long trace_data(Tracee *t, Tracee *target, uint64_t request) noexcept nogil
     return trace_signals(t, target, request)
 
 cdef long give(Tracee *t, uint64_t to, const void *what, size_t n) noexcept nogil:
-    return -EFAULT if mem_write(t.tid, to, what, n) < 0 else 0
+    return -EFAULT if tracer_write(t, to, what, n) < 0 else 0
 
 cdef long trace_regset(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
     cdef iovec theirs, ours
     cdef long result
-    if mem_read(t.tid, t.args[3], &theirs, sizeof(theirs)) < 0:
+    if tracer_read(t, t.args[3], &theirs, sizeof(theirs)) < 0:
         return -EFAULT
     ours.iov_base = ptrace_buffer
     ours.iov_len = theirs.iov_len if theirs.iov_len < REGSET_MOST else REGSET_MOST
-    if request == PTRACE_SETREGSET_ and mem_read(t.tid, <uint64_t>theirs.iov_base, ptrace_buffer, ours.iov_len) < 0:
+    if request == PTRACE_SETREGSET_ and tracer_read(t, <uint64_t>theirs.iov_base, ptrace_buffer, ours.iov_len) < 0:
         return -EFAULT
     result = ptrace_real(request, target, t.args[2], &ours)
     if result < 0:
         return result
-    if request == PTRACE_GETREGSET_ and mem_write(t.tid, <uint64_t>theirs.iov_base, ptrace_buffer, ours.iov_len) < 0:
+    if request == PTRACE_GETREGSET_ and tracer_write(t, <uint64_t>theirs.iov_base, ptrace_buffer, ours.iov_len) < 0:
         return -EFAULT
     # iov_len is the second word
     return give(t, t.args[3] + 8, &ours.iov_len, 8)
@@ -270,7 +280,7 @@ cdef long trace_signals(Tracee *t, Tracee *target, uint64_t request) noexcept no
         if trace.kind == STOP_GROUP and not trace.seized:
             return -EINVAL
         if request == PTRACE_SETSIGINFO:
-            if mem_read(t.tid, data, &info, sizeof(info)) < 0:
+            if tracer_read(t, data, &info, sizeof(info)) < 0:
                 return -EFAULT
             if trace.kind == STOP_SIGNAL:
                 return ptrace_real(request, target, 0, &info)
@@ -287,7 +297,7 @@ cdef long trace_signals(Tracee *t, Tracee *target, uint64_t request) noexcept no
     if request == PTRACE_GETSIGMASK_ or request == PTRACE_SETSIGMASK_:
         if addr != 8:
             return -EINVAL
-        if request == PTRACE_SETSIGMASK_ and mem_read(t.tid, data, &mask, 8) < 0:
+        if request == PTRACE_SETSIGMASK_ and tracer_read(t, data, &mask, 8) < 0:
             return -EFAULT
         result = ptrace_real(request, target, 8, &mask)
         return result if result < 0 or request == PTRACE_SETSIGMASK_ else give(t, data, &mask, 8)
@@ -297,7 +307,7 @@ cdef long trace_signals(Tracee *t, Tracee *target, uint64_t request) noexcept no
         return trace_call_info(t, target)
     if request == PTRACE_GET_RSEQ_CONFIGURATION_:
         result = ptrace_real(request, target, addr if addr < 4096 else 4096, ptrace_buffer)
-        if result > 0 and mem_write(t.tid, data, ptrace_buffer, <size_t>result if <uint64_t>result < addr else addr) < 0:
+        if result > 0 and tracer_write(t, data, ptrace_buffer, <size_t>result if <uint64_t>result < addr else addr) < 0:
             return -EFAULT
         return result
     if request == PTRACE_SECCOMP_GET_FILTER_ or request == PTRACE_SECCOMP_GET_METADATA_:
@@ -309,7 +319,7 @@ cdef long trace_pending(Tracee *t, Tracee *target) noexcept nogil:
     cdef PeekArguments how
     cdef int total = 0, want
     cdef long got
-    if mem_read(t.tid, t.args[2], &how, sizeof(how)) < 0:
+    if tracer_read(t, t.args[2], &how, sizeof(how)) < 0:
         return -EFAULT
     if how.flags & ~<uint32_t>1 or how.nr < 0:
         return -EINVAL
@@ -319,7 +329,7 @@ cdef long trace_pending(Tracee *t, Tracee *target) noexcept nogil:
         got = ptrace_real(PTRACE_PEEKSIGINFO_, target, <uint64_t>&how, ptrace_buffer)
         if got <= 0:
             return got if total == 0 else total
-        if mem_write(t.tid, t.args[3] + <uint64_t>total * 128, ptrace_buffer, got * 128) < 0:
+        if tracer_write(t, t.args[3] + <uint64_t>total * 128, ptrace_buffer, got * 128) < 0:
             return -EFAULT if total == 0 else total
         total += <int>got
         how.off += got
@@ -338,7 +348,7 @@ cdef long trace_call_info(Tracee *t, Tracee *target) noexcept nogil:
     if kind == STOP_EXEC or kind == STOP_STEP:
         info.op = INFO_NONE
         result = 24
-    if mem_write(t.tid, t.args[3], &info, <size_t>result if <uint64_t>result < size else size) < 0:
+    if tracer_write(t, t.args[3], &info, <size_t>result if <uint64_t>result < size else size) < 0:
         return -EFAULT
     return result
 

@@ -33,7 +33,9 @@ cdef void special_gone(Tracee *t, int status) noexcept nogil:
     waiter_remove(t)
     if trace != NULL:
         # the death of a child comes to its parent from the kernel
-        if t.tid != t.tgid or t.parent_tgid != trace.tracer_tgid:
+        if trace.far != NULL:
+            relay_dead(trace, status)
+        elif t.tid != t.tgid or t.parent_tgid != trace.tracer_tgid:
             zombie_make(t, status)
         else:
             waiters_ask_again(trace.tracer_tgid)
@@ -75,20 +77,24 @@ cdef void zombie_make(Tracee *t, int status) noexcept nogil:
     zombie_append(zombie)
     tracer_notify(trace.tracer, t.tid, trace.uid, zombie.report.code, zombie.report.value)
 
+cdef void trace_let_go(Trace *trace, bint waitable) noexcept nogil:
+    """The tracer is dead; ``waitable``: it has not heard of the stop that the tracee is in."""
+    if trace.options & PTRACE_O_EXITKILL:
+        c_kill(trace.t.tid, SIGKILL)
+    trace_end(trace.t, trace.code if trace.kind == STOP_SIGNAL and waitable else 0)
+
 cdef void tracer_gone(int tid) noexcept nogil:
     """Let go, or kill, what a dead thread traced."""
     cdef Trace *trace = traces.first
     cdef Trace *next
     cdef Zombie *zombie
     cdef Zombie **link = &waiters.zombies
-    cdef Tracee *t
     while trace != NULL:
         next = trace.next
-        if trace.tracer == tid:
-            t = trace.t
-            if trace.options & PTRACE_O_EXITKILL:
-                c_kill(t.tid, SIGKILL)
-            trace_end(t, trace.code if trace.kind == STOP_SIGNAL and trace.waitable else 0)
+        if trace.tracer == tid and trace.standin:
+            standin_leave(trace)
+        elif trace.tracer == tid:
+            trace_let_go(trace, trace.waitable)
         trace = next
     while link[0] != NULL:
         zombie = link[0]

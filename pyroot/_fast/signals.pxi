@@ -106,10 +106,14 @@ cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
     elif is_fault(sig) and info.si_code > 0:
         # ours: it happens again
         sigaction(sig, &saved_signals.old[sig], NULL)
-    elif tap_signal(sig, info):
+    elif tap_signal(sig, info) or relay_signal(sig, info) or leaving_signal(sig, info):
         pass
-    elif sig == SIGIO_ and info.si_code > 0 and tap.listens:
-        tap_wake()
+    elif sig == SIGIO_ and info.si_code > 0 and (tap.listens or relay.listens):
+        relay.waiting = relay.listens
+        if tap.listens:
+            tap_wake()
+        else:
+            loop_wake()
     elif sig == SIGTTOU and info.si_code > 0:
         # for what we have written ourselves: where it is blocked the terminal takes it
         arrived.blocked = True
@@ -144,13 +148,16 @@ cdef void forward_signals() noexcept nogil:
         info.rest[11] = 0
         arrived.first += 1
         command.tgid = session.main_tid
-        if not session.main_done:
-            signal_pass(&command, &info, tracee_get(info.pid) != NULL)
+        if session.main_done or pyroot_is_dead(session.main_tid) or signal_pass(&command, &info, tracee_get(info.pid) != NULL) < 0:
+            leaving_late(info.signo)
     if arrived.blocked:
         arrived.blocked = False
         sigprocmask(SIG_SETMASK, &handled_mask, NULL)
+    if relay.waiting:
+        relay_look()
     if tap.waiting:
         tap_look()
+    leaving_look()
 
 cdef bint has_waited(Info *info) noexcept nogil:
     """Say whether a signal that may have been for the group has waited a while.

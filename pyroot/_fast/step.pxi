@@ -114,7 +114,7 @@ cdef bint step_opens(Tracee *t, int dirfd, const char *path, int n, int mode, ui
         return False
     if not step_passes(t, dirfd, path, n, mode):
         return False
-    if flags & (O_DIRECTORY | O_PATH) or mode == M_CREATE or not is_text_name(path):
+    if flags & O_PATH or mode == M_CREATE or not is_text_name(path):
         return True
     result = step_stat(t, dirfd, path, &st)
     return result == -ENOENT or (result == 0 and st.st_dev != proc_dev)

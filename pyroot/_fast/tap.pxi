@@ -26,11 +26,19 @@ cdef object tap_door = None
 cdef object running = None   # the Core whose session runs
 
 cdef void tap_wake() noexcept nogil:
+    tap.waiting = True
+    loop_wake()
+
+cdef void loop_wake() noexcept nogil:
     """Have the loop look, in a handler.  The tick goes on until it does: this signal may have come just before the wait."""
     global signals_waiting
-    tap.waiting = True
     signals_waiting = 1
     pyroot_tick(NEAR_TICK)
+
+cdef void loop_woken() noexcept nogil:
+    if not placement.settled:
+        # the tick was ours; what comes from here on has one of its own
+        pyroot_tick(0)
 
 cdef bint tap_signal(int sig, siginfo_t *info) noexcept nogil:
     """Take the signal of somebody who asks; it is nothing for the guests."""
@@ -48,9 +56,7 @@ cdef void tap_look() noexcept with gil:
     cdef uint32_t asked = tap_asked
     tap_asked = 0
     tap.waiting = False
-    if not placement.settled:
-        # the tick was ours; what comes from here on has one of its own
-        pyroot_tick(0)
+    loop_woken()
     try:
         if tap_door is None:
             from pyroot.trace.tap import Door
@@ -223,12 +229,17 @@ def tap_end():
 
 def ask_supervisor(int pidfd, uint32_t name):
     """Send a supervisor the signal that says who asks; see the type stub."""
+    if signal_named(pidfd, TAP_MAGIC, name) < 0:
+        raise OSError(errno, _os.strerror(errno))
+
+
+cdef long signal_named(int pidfd, uint32_t magic, uint32_t name) noexcept nogil:
+    """Send a supervisor the signal that names a socket."""
     cdef uint64_t info[16]
     memset(info, 0, sizeof(info))
     (<int *>info)[0] = SIGCONT
     (<int *>info)[2] = SI_QUEUE_
     (<int *>info)[4] = c_getpid()
     (<int *>info)[5] = <int>c_geteuid()
-    info[3] = <uint64_t>TAP_MAGIC << 32 | name
-    if c_syscall(SYS_pidfd_send_signal, pidfd, SIGCONT, info, 0) < 0:
-        raise OSError(errno, _os.strerror(errno))
+    info[3] = <uint64_t>magic << 32 | name
+    return c_syscall(SYS_pidfd_send_signal, pidfd, SIGCONT, info, 0)

@@ -185,6 +185,7 @@ cdef int view_rebuild(View *v) noexcept nogil:
     if v == views.base:
         # a binding has moved
         gate_end()
+        record_moved(v)
     view_clear_tables(v)
     v.longest = 0
     for i in range(v.n):

@@ -7,7 +7,7 @@ Source: proc(5).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -43,15 +43,15 @@ def descriptors(pid: int) -> list[int] | None:
         return None
 
 
-def held_memfd(pid: int, name: bytes) -> tuple[int, int] | None:
-    """Find a memfd by its name: the descriptor, and the inode."""
-    wanted = b"/memfd:" + name + b" (deleted)"
+def held(pid: int, is_wanted: Callable[[bytes], bool]) -> tuple[int, int, int] | None:
+    """Find an open file by the text of its link: the descriptor, the device and the inode."""
     for fd in descriptors(pid) or ():
-        if link(pid, f"fd/{fd}") == wanted:
+        if is_wanted(link(pid, f"fd/{fd}")):
             try:
-                return fd, os.stat(f"/proc/{pid}/fd/{fd}").st_ino
+                found = os.stat(f"/proc/{pid}/fd/{fd}")
             except OSError:
                 return None
+            return fd, found.st_dev, found.st_ino
     return None
 
 

@@ -1,8 +1,8 @@
 """The sessions that run now, found in /proc: their processes, and the view of each.
 
 Decides: what is a session, who belongs to which, and what a host path is called in one. A session is a tracer that holds the
-record of a view (a memfd which its core makes when it starts, so there is nothing that could be left behind by one that has
-ended). What other users run is closed to us, and so left out; root sees everybody's.
+record of a view open (a file which its core makes when it starts and has locked, `_fast/record.pxi`), so what one that has ended may
+have left behind is none. What other users run is closed to us, and so left out; root sees everybody's.
 
 A pyroot inside a pyroot traces nobody in the kernel's eyes: the outermost does. Its guests are those that have its arena
 mapped; where it has none (pyroot started by root, or the outer one serves its view) those that descend from it.
@@ -11,13 +11,15 @@ mapped; where it has none (pyroot started by root, or the outer one serves its v
 from __future__ import annotations
 
 import pwd
+import re
 from dataclasses import dataclass, field
 
 from pyroot._fast import Core
 from pyroot.look import proc
 
-RECORD = b"pyroot-session"
-_HEAD = b"pyroot session 1"
+_HEAD = b"pyroot session 2"
+_MEMFD = b"/memfd:pyroot-session (deleted)"
+_NAMED = re.compile(rb"/pyroot(-\d+)?/session-\d+-\d+( \(deleted\))?$")
 _ARENA = b"/memfd:pyroot-arena (deleted)"
 _COPY = b"/memfd:pyroot:"
 _DELETED = b" (deleted)"
@@ -118,28 +120,36 @@ def find() -> list[Session]:
 
 def _supervisors(tasks: dict[int, proc.Status]) -> tuple[list[Session], set[int]]:
     """Read the records that are held; also tell who holds a copy: a child of a supervisor that has not started a program."""
-    found: dict[int, Session] = {}
+    found: dict[tuple[int, int], Session] = {}
     copies: set[int] = set()
     for status in tasks.values():
-        record = proc.held_memfd(status.pid, RECORD)
+        record = record_of(status.pid)
         session = None if record is None else _session(status, record[0])
         if record is None or session is None:
             continue
-        same = found.get(record[1])
+        same = found.get(record[1:])
         if same is not None and same.pid == status.parent:
             copies.add(status.pid)
             continue
         if same is not None:
             copies.add(same.pid)
-        arena = proc.held_memfd(status.pid, b"pyroot-arena")
-        session.arena = arena[1] if arena else None
-        found[record[1]] = session
+        arena = proc.held(status.pid, _ARENA.__eq__)
+        session.arena = arena[2] if arena else None
+        found[record[1:]] = session
     return list(found.values()), copies
+
+
+def record_of(pid: int) -> tuple[int, int, int] | None:
+    """Find the record that a process holds: the descriptor, and which file that is. One with a name counts only for who has locked it."""
+    record = proc.held(pid, lambda text: text == _MEMFD or _NAMED.search(text) is not None)
+    if record is None or (proc.link(pid, f"fd/{record[0]}") != _MEMFD and b"FLOCK" not in proc.read(pid, f"fdinfo/{record[0]}")):
+        return None
+    return record
 
 
 def _session(status: proc.Status, fd: int) -> Session | None:
     """Read the record of a supervisor; None for a memfd of that name which is not ours."""
-    head, *rest = proc.read(status.pid, f"fd/{fd}").split(b"\0")
+    head, _number, *rest = [*proc.read(status.pid, f"fd/{fd}").split(b"\0"), b""]
     if head != _HEAD or len(rest) < 4 or not all(flags.isdigit() for flags in rest[2::3]):
         return None
     return Session(status, [(rest[at], rest[at + 1], int(rest[at + 2])) for at in range(0, len(rest) - 2, 3)])

@@ -44,7 +44,7 @@ def peer(end: socket.socket) -> tuple[int, int]:
 
 def is_supervisor(pid: int) -> bool:
     """Say whether a process is a pyroot that runs a session."""
-    return proc.held_memfd(pid, sessions.RECORD) is not None
+    return sessions.record_of(pid) is not None
 
 
 class Door:

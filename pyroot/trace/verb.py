@@ -34,6 +34,8 @@ def main(argv: list[str]) -> int:
         raise PyrootError("trace: -k: pyroot reads no stacks", "strace -k on the host writes them, with the paths of the host")
     config = plain_config.build(words.plain)
     mistyped_root(words, config)
+    if config.detach_daemons:
+        raise PyrootError("trace: --detach-daemons: a trace goes on until the last process has ended", "leave the option out")
     if "attach" in words.values:
         from pyroot.trace.attach import run as attach
 
