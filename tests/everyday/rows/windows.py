@@ -26,12 +26,15 @@ ls /tmp/.X11-unix /tmp/.X*-lock
 xterm -T typed -e bash --norc & term=$!
 until_true 20 xdotool search --name typed
 id=$(xdotool search --name typed | tail -n 1)
-typed_in() { xdotool windowfocus "$id"; xdotool type --delay 30 'echo "$TERM $((6*7))" >/work/out; stty size >>/work/out; tty >>/work/out; exit
+printf '%s\n' 'echo "$TERM $((6*7))" >/work/out; stty size >>/work/out; tty >>/work/out; exit' >commands
+xdotool windowfocus --sync "$id"
+# the first letters may be lost before the focus has come
+typed_in() { xdotool type --delay 30 ' . /work/commands
 '; sleep 1; test -s /work/out; }
 until_true 20 typed_in
 gone $term; cat out
 stop
-""", ((r"/dev/pts/\d+", "<tty>"), *BUSY), unread=XLOG),
+""", ((r"/dev/pts/\d+", "<tty>"), *BUSY), unread=XLOG, unlisted="/home/user"),
     Row("xclock", X + "x11-apps imagemagick", DISPLAY + r"""
 xclock -update 60 & one=$!; xeyes -geometry 100x100+300+300 & two=$!
 until_true 20 xdotool search --name xclock; until_true 20 xdotool search --name xeyes
@@ -49,10 +52,10 @@ pkill xclip; pkill xsel; until_true 5 sh -c '! pgrep xclip && ! pgrep xsel'
 stop
 """, BUSY, unread=XLOG, unlisted="/home/user"),
     Row("openbox", X + "openbox wmctrl x11-apps", DISPLAY + r"""
-openbox & wm=$!
+openbox >>server.log 2>&1 & wm=$!
 until_true 20 sh -c 'wmctrl -m | grep Openbox'
 wmctrl -m | head -n 1; xmessage -title note 'a message' & note=$!
-until_true 20 sh -c 'wmctrl -l | grep note'
+until_true 20 xdotool search --name note; until_true 20 sh -c 'wmctrl -l | grep note'
 wmctrl -r note -e 0,100,120,-1,-1; wmctrl -d | wc -l; wmctrl -l | cut -d' ' -f2-
 wmctrl -c note; wait $note; echo $?
 kill $wm; wait $wm; stop
