@@ -51,15 +51,6 @@ xclip -o -selection secondary 2>&1; echo $?
 pkill xclip; pkill xsel; until_true 5 sh -c '! pgrep xclip && ! pgrep xsel'
 stop
 """, BUSY, unread=XLOG, unlisted="/home/user"),
-    Row("openbox", X + "openbox wmctrl x11-apps", DISPLAY + r"""
-openbox >>server.log 2>&1 & wm=$!
-until_true 20 sh -c 'wmctrl -m | grep Openbox'
-wmctrl -m | head -n 1; xmessage -title note 'a message' & note=$!
-until_true 20 xdotool search --name note; until_true 20 sh -c 'wmctrl -l | grep note'
-wmctrl -r note -e 0,100,120,-1,-1; wmctrl -d | wc -l; wmctrl -l | cut -d' ' -f2-
-wmctrl -c note; wait $note; echo $?
-kill $wm; wait $wm; stop
-""", BUSY, unread=XLOG, unlisted="/home/user"),
     Row("zenity", X + "zenity dbus-x11", DISPLAY + r"""
 export XDG_RUNTIME_DIR=/work NO_AT_BRIDGE=1
 zenity --entry --title=asking --text=name >answer 2>err & one=$!
