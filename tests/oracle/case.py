@@ -55,8 +55,8 @@ class Mount:
         for name, text in (("f", b"mounted"), ("a/f", b"deeper")):
             with open(f"{top}/{name}", "wb") as file:
                 file.write(text)
-        for name, text in (("l", "f"), ("m", "/a"), ("n", ".."), ("a/l", "../f")):
-            os.symlink(text, f"{top}/{name}")
+        for name, target in (("l", "f"), ("m", "/a"), ("n", ".."), ("a/l", "../f")):
+            os.symlink(target, f"{top}/{name}")
         for name in ("", "/a", "/a/b", "/d", "/f", "/a/f", "/l", "/m", "/n", "/a/l"):
             os.chown(top + name, ORDINARY_ID, ORDINARY_ID, follow_symlinks=False)
 
