@@ -137,7 +137,11 @@ def traced(view: View) -> Iterator[Finding]:
 
 
 @check(
-    "memory-access", ERROR, "process_vm_readv (tried)", "pyroot reads paths from its guests with it; without it each costs three calls more", HOST
+    "memory-access",
+    ERROR,
+    "process_vm_readv (tried)",
+    "pyroot reads paths from its guests with it; without it each costs three calls more",
+    HOST,
 )
 def memory_access(view: View) -> Iterator[Finding]:
     """Find out whether memory of other processes can be read quickly."""
