@@ -33,6 +33,17 @@ cdef void view_find_links(View *v) noexcept nogil:
             v.links = True
             return
 
+cdef bint links_behind() noexcept nogil:
+    """Put W1 where the magic link leads that it ends at; the call has its text already, or is given it as it is."""
+    cdef char text[PATHMAX]
+    cdef int n, prefer = W1.magic_bi
+    W1.h[W1.placelen] = 0
+    n = <int>c_readlink(W1.h, text, PATHMAX - 1)
+    if n <= 0 or text[0] != c'/':
+        return False
+    # (the text of the call is in the edit)
+    return walk_to_host(&W1, text, n, prefer) == 0
+
 cdef int links_brought(Tracee *t, int dirfd, bint by_fd) noexcept nogil:
     """Count those in the place of W1, or in the directory open as ``dirfd``."""
     cdef View *v = W1.v
@@ -45,8 +56,12 @@ cdef int links_brought(Tracee *t, int dirfd, bint by_fd) noexcept nogil:
         n = W1.hlen
         if i < 0:
             return 0
-    elif not W1.valid or W1.magic:
+    elif not W1.valid:
         return 0
+    elif W1.magic and not links_behind():
+        return 0
+    elif W1.magic:
+        n = W1.hlen
     e = view_find(v, hash_more(FNV, W1.g, W1.glen), W1.g, W1.glen) if W1.bi >= 0 else NULL
     if e == NULL or e.below == 0:
         return 0

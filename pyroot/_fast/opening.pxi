@@ -205,8 +205,9 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     if outcome == -ESRCH:
         return R_DEAD
     if how.resolve & RESOLVE_CACHED and (outcome == -ENOTDIR or outcome == -EACCES or outcome == -ENAMETOOLONG):
-        # a walk that may not wait does not find out for certain
-        return answer(t, -EAGAIN)
+        # a walk that may not wait does not find out for certain; that the whole path is too long is seen before
+        i = mem_string(t.tid, t.args[1], path_buffer, PATHMAX)
+        return R_DEAD if i == -ESRCH else answer(t, -ENAMETOOLONG if i == -ENAMETOOLONG else -EAGAIN)
     if W1.valid and made_on_mount(&W1):
         return answer(t, made_errno(&W1, how.flags))
     if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:

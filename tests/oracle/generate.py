@@ -195,7 +195,7 @@ def random_bindings(rng: random.Random, tree: TreeGenerator, wild: bool) -> list
         source = rng.choice(choice)
         kind = tree.kinds[source]
         if rng.random() < 0.15:
-            parents = ["", *(path for path in guest_paths(tree, bindings, "dir") if path != "/proc")]
+            parents = ["", *(path for path in guest_paths(tree, bindings, "dir") if not is_proc(path, bindings))]
             target = f"{rng.choice(parents)}/{UNMADE}{unmade}"
             unmade += 1
         else:
@@ -204,6 +204,11 @@ def random_bindings(rng: random.Random, tree: TreeGenerator, wild: bool) -> list
     if rng.random() < 0.5 or tree.whole:
         bindings.append(Binding("/proc", "/proc"))
     return bindings
+
+
+def is_proc(guest: str, bindings: list[Binding]) -> bool:
+    """Say whether a guest path is that of /proc, also through a binding of the root."""
+    return view(bindings, guest) == "root/proc"
 
 
 def covered(bindings: list[Binding], guest: str) -> str:
