@@ -250,7 +250,7 @@ static void emit_success(const struct op *op, int index, long result)
     const struct arg *arg = &op->args[index];
     const struct msghdr *header = (const void *)arg->memory;
 
-    by_name = strcmp(op->name, "fstat") != 0;
+    by_name = op->name && strcmp(op->name, "fstat") != 0;
     switch (arg->kind) {
     case OUT_STAT: emit_stat(arg->memory); break;
     case OUT_STATX: emit_statx(arg->memory); break;

@@ -154,6 +154,8 @@ def run_program(
             raise SideError(f"{command[0]} did not end; last lines {output[-300:]!r} {errors[-300:]!r}") from error
     if process.returncode == 99:
         raise SideError(f"{command[0]} did not start: {errors.decode('latin-1')}")
+    if process.returncode == -signal.SIGSEGV:  # what comes behind would be compared with nothing
+        raise SideError(f"{command[0]} died; last lines {output[-300:]!r}")
     lines = output.decode("latin-1").splitlines()
     if process.returncode or errors:
         status = process.returncode if process.returncode >= 0 else 128 - process.returncode  # as a shell says it
