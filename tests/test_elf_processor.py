@@ -121,7 +121,7 @@ def test_loader_of_this_machine_says_the_same(cpu: str | None) -> None:
     # what is told of the first directory ends with the directory itself; the last one ends with the token
     ours = subprocess.run(
         [*emulator, os.path.realpath(sys.executable), "-c", SELF, loader], env=helpers.python_environment(), capture_output=True, text=True,
-        check=False, timeout=helpers.TIME_LIMIT)  # fmt: skip
+        check=False, cwd="/", timeout=helpers.TIME_LIMIT)  # fmt: skip
     assert ours.returncode == 0, ours.stderr
     platform, below = json.loads(ours.stdout)
     assert below == places[:plain]

@@ -23,7 +23,6 @@ from pyroot.rootfs import new, skeleton
 from pyroot.rootfs.plan import DEFAULT_PROGRAMS, nss_modules
 
 CC = shutil.which("gcc") or shutil.which("cc")
-PROJECT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
 
 needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler (Debian: gcc)")
@@ -456,7 +455,7 @@ def test_signal_half_way_leaves_nothing(tmp_path: Path, number: signal.Signals) 
         f"sys.exit(new.main([{str(tmp_path / 'root')!r}, 'sh']))\n"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", code], cwd="/", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
