@@ -87,6 +87,13 @@ def test_closed_root_is_not_looked_up_where_the_kernel_does_not(closed: Twins) -
     assert "openat2 = -21" in lines
 
 
+@pytest.mark.parametrize("old", ["/proc/..", "/proc/.", "/proc", "/bound/..", "/bound/.", "/a/..", "/", "/a/."])
+def test_names_in_different_mounts_are_not_renamed_whatever_they_are(closed: Twins, old: str) -> None:
+    pairs = ((old, "/"), ("/", old), (old, "/a/.."), (old, "/bound/x"), (old, "/x"))
+    lines = closed.answers(*(f'renameat2 -100 "{one}" -100 "{two}" {flags}' for one, two in pairs for flags in ("0", "1", "2")))
+    assert "renameat2 = -18" in lines
+
+
 def test_links_to_a_removed_directory_are_refused_as_to_any_other(closed: Twins) -> None:
     lines = closed.answers(
         'mkdir "/tmp/p" 0755', 'mkdir "/tmp/p/q" 0755', '=9 open "/tmp/p/q" 0x210000 0', 'rmdir "/tmp/p/q"', 'rmdir "/tmp/p"',

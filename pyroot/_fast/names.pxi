@@ -83,7 +83,8 @@ cdef int name_stat(Walk *w, c_stat *st) noexcept nogil:
 cdef int64_t parent_mount(Walk *w) noexcept nogil:
     """Return the number of the machine's mount that the directory of the last name lies in, or -errno."""
     cdef int64_t number
-    cdef int cut = w.placelen - w.namelen if w.last == LAST_NORM else w.hlen
+    # (of "." and ".." it is the directory that they are looked up in)
+    cdef int cut = w.placelen - w.namelen if w.last == LAST_NORM else w.hlen if w.last == LAST_ROOT or w.placelen == 0 else w.placelen
     cdef char saved = w.h[cut]
     w.h[cut] = 0
     number = mount_id(AT_FDCWD, w.h, 0)

@@ -30,6 +30,9 @@ def main() -> int:
     nested = importlib.import_module("tests.oracle.nested")
     sys.path.remove(tests)
     keep_directories(packages)
+    # what pyroot writes down of its session must not lie in the case's tree
+    sides.mount("runtime", "/run", "tmpfs", 0, "mode=1777")
+    os.environ["XDG_RUNTIME_DIR"] = f"/proc/self/fd/{os.open('/run', os.O_PATH)}"
     nested.make_topmost(root)
     sides.drop_rights(rights == "nested")
     # who changes its ids is no longer one whose descriptors others of its kind may use, until it starts a program
