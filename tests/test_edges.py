@@ -152,6 +152,7 @@ def test_directories_that_bindings_bring_are_links_of_the_one_that_holds_them(
         f'stat "{path}" >stat', f'lstat "{path}" >stat', f'newfstatat -100 "{path}" >stat 0x100', f'statx -100 "{path}" 0 0x7ff >statx',
         f'newfstatat %9 "{path}" >stat 0')]
     calls += [f'stat "/proc/self/{link}" >stat' for link in ("fd/3", "fd/3/", "fd/3/.", "cwd", "cwd/.", "root", "root/a")]
+    calls += ['chmod "/a" 0', 'stat "/a" >stat', 'newfstatat %9 "" >stat 0x1000', 'chmod "/a" 0755']
     calls += [line for _ in range(3) for line in ('newfstatat %9 "" >stat 0x1000', 'statx %9 "" 0x1000 0x7ff >statx')]
     lines = ground.answers('=9 open "/a" 0x210000 0', *calls, 'chdir "/a"', *calls, 'mkdir "/a/more" 0755', *calls)
     assert " nlink=5 " in lines[1 + 5]

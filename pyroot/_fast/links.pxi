@@ -13,7 +13,10 @@ cdef bint is_brought(View *v, int i, const char *host, int n) noexcept nogil:
     if not v.b[i].isdir:
         return False
     n = snprintf(text, sizeof(text), b"%.*s/%s", n, host, v.b[i].guest + bind_name(v, i))
-    return n < <int>sizeof(text) and fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT
+    if n >= <int>sizeof(text) or fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0:
+        return False
+    # (where a guest has closed the directory since, nobody can have made the name)
+    return errno == ENOENT or (errno == EACCES and v.b[i].brought)
 
 cdef int host_above(View *v, int i, char *text) noexcept nogil:
     """Write the host path of the directory that holds a mount point; return its length, or PATHMAX if it is too long."""
@@ -30,8 +33,7 @@ cdef void view_find_links(View *v) noexcept nogil:
     for i in range(1, v.n):
         n = host_above(v, i, text)
         if n < PATHMAX and is_brought(v, i, text, n):
-            v.links = True
-            return
+            v.links = v.b[i].brought = True
 
 cdef bint links_behind() noexcept nogil:
     """Put W1 where the magic link leads that it ends at; the call has its text already, or is given it as it is."""

@@ -21,6 +21,7 @@ cdef struct Bind:
     int fd               # O_PATH descriptor of the host side, owned by the view
     int above            # the same of the directory that holds the mount point, -1 if none is kept
     bint isdir
+    bint brought         # a directory whose name the host lacked when the session began (links.pxi)
     int hnext            # next binding with the same host path, -1 at the end
 
 cdef struct Entry:       # one guest path that is a binding or leads to one
@@ -265,6 +266,7 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
     b.fd = fd
     b.above = -1
     b.isdir = isdir
+    b.brought = False
     b.hnext = -1
     v.n += 1
     return 0
