@@ -33,7 +33,11 @@ cdef extern from * nogil:
     static int pyroot_place_open(const char *path, int make) {
         struct stat st;
         int fd;
-        if (make && mkdir(path, 0700) < 0 && errno != EEXIST) return -1;
+        if (make && mkdir(path, 0700) < 0) {
+            if (errno != EEXIST) return -1;
+        } else if (make) {
+            chmod(path, 0700); /* whatever the umask is */
+        }
         fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0) return -1;
         if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 07777) == 0700
@@ -52,6 +56,7 @@ cdef extern from * nogil:
         int fd;
         unlinkat(dir, name, 0);
         fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd >= 0) fchmod(fd, 0600);
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) { close(fd); unlinkat(dir, name, 0); fd = -1; }
         return fd;
     }

@@ -161,9 +161,8 @@ cdef Link *relay_add(int fd, int pid) noexcept nogil:
     return NULL
 
 cdef void relay_take_signal() noexcept nogil:
-    if not saved_signals.changed[SIGIO_]:
-        relay.listens = True
-        take_signal(SIGIO_, False)
+    relay.listens = True
+    take_signal(SIGIO_, False)
 
 cdef void relay_come() noexcept nogil:
     """Go to the socket of another session that has our root."""
