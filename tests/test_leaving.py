@@ -148,6 +148,8 @@ def test_inner_pyroot_ends_its_own_only(pyroot_words: list[str], variables: dict
         os.kill(supervisor, signal.SIGTERM)
         assert [process.stdout.readline() for _ in range(2)] == [b"asked\n", b"inner 3\n"]
         assert helpers.stat_fields(outer)[0] not in "ZX"
+        # (until then the signal is the command's, which may end without having seen it)
+        helpers.wait_until(lambda: not has_parent(outer, process.pid), what="the outer command has ended")
         process.terminate()
         assert process.wait(timeout=helpers.TIME_LIMIT) == 0
     finally:
