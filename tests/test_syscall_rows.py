@@ -34,8 +34,8 @@ AT_FDCWD = "i:-100"
 CLONE_NEWUSER = 0x10000000
 ROW = {row.name: row for row in ROWS}
 WITH_PATHS = [row for row in ROWS if row.path >= 0 and row.handler in
-              ("path", "stat", "open", "openat2", "open_tree", "readlink", "link", "rename", "chdir", "exec", "privileged", "sockin", "statx",
-               "handle")]
+              ("path", "stat", "open", "openat2", "open_tree", "readlink", "link", "rename", "chdir", "exec", "privileged", "sockin",
+               "statx", "handle")]
 
 # What the arguments are that are neither a path nor its directory; all others are 0.
 OTHERS: dict[str, dict[int, str]] = {
