@@ -183,6 +183,8 @@ def test_ff_writes_one_file_for_each_process(oracle: Oracle) -> None:
         call(["-ff"], command)
         files = sorted(Path(oracle.directory).glob(f"{side}.out.*"), key=lambda path: int(path.suffix[1:]))
         text = "".join(f"{path.suffix[1:]} {line}\n" for path in files for line in path.read_text().splitlines())
+        # a thread that has ended before it is waited for makes the wait EAGAIN
+        text = re.sub(r"(futex\(.*FUTEX_WAIT_BITSET.*\)) = .*", r"\1 = ended", text)
         found.append([[line for line in own if "stopped by" not in line] for own in strace_oracle.processes(text)])
     assert_same(found[1], found[0])
     assert len(found[1]) == 6

@@ -35,6 +35,8 @@ cdef extern from * nogil:
         int fd;
         if (make && mkdir(path, 0700) < 0) {
             if (errno != EEXIST) return -1;
+            /* one of ours that a umask has closed to us, too */
+            if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 07777)) chmod(path, 0700);
         } else if (make) {
             chmod(path, 0700); /* whatever the umask is */
         }
