@@ -117,14 +117,30 @@ def test_each_signal_arrives_once_through_two_pyroots(running: Callable[..., Run
 FEW = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGALRM, signal.SIGWINCH, signal.SIGRTMIN]
 
 
-def test_signals_for_one_and_for_all_in_any_order(running: Callable[..., Running]) -> None:
+NESTED: list[dict[str, str] | None] = [None, {}, {"PYROOT_NO_HANDOVER": "1"}]
+
+
+@pytest.mark.parametrize("nested", NESTED, ids=["alone", "handed over", "by itself"])
+def test_signals_for_one_and_for_all_in_any_order(
+    running: Callable[..., Running], pyroot_words: list[str], nested: dict[str, str] | None
+) -> None:
     rng = random.Random(SEED)
-    one = running()
+    one = running() if nested is None else running(around=[*pyroot_words, *HOST], **nested)
     number = FEW[0]
     for _ in range(300):
         # (never one twice: while pyroot has not looked at its own of the group's the kernel makes one of both)
         number = rng.choice([other for other in FEW if other != number])
         (one.group if rng.random() < 0.5 else one.process.send_signal)(number)
+        one.told(number)
+
+
+def test_a_command_that_makes_calls_all_the_time_gets_each_signal(running: Callable[..., Running]) -> None:
+    """Whether it happens to be in a stop that nobody has looked at, or not."""
+    rng = random.Random(SEED)
+    one = running("calls")
+    for _ in range(300):
+        number = rng.choice([*FEW, signal.SIGINT, signal.SIGHUP])
+        one.process.send_signal(number)
         one.told(number)
 
 

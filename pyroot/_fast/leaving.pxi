@@ -27,7 +27,9 @@ cdef extern from * nogil:
     /* Says whether a child is dead already, though nobody has waited for it: signals to it are lost. */
     static int pyroot_is_dead(int pid) {
         siginfo_t info = {0};
-        return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && info.si_pid == pid;
+        /* (of a tracee that is stopped this tells, too, whatever is asked for) */
+        return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && info.si_pid == pid
+            && (info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED);
     }
     """
     bint pyroot_is_dead(int)

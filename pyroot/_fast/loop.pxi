@@ -398,7 +398,7 @@ cdef int run_loop() noexcept nogil:
         if stats.on:
             stats_woken(tid, status)
         if signals_waiting and not session.bare:
-            forward_signals()
+            forward_signals(tid, status)
         if tick_waiting:
             placement_tick()
             leaving_look()

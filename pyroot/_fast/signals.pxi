@@ -14,7 +14,11 @@ cdef extern from * nogil:
     """
     #include <signal.h>
     #include <ucontext.h>
-    static void pyroot_block_all(void *context) { sigfillset(&((ucontext_t *)context)->uc_sigmask); }
+    /* All but the clock's, which has to end a wait that begins now. */
+    static void pyroot_block_others(void *context, int clock) {
+        sigfillset(&((ucontext_t *)context)->uc_sigmask);
+        sigdelset(&((ucontext_t *)context)->uc_sigmask, clock);
+    }
     static void pyroot_block(void *context, int sig) { sigaddset(&((ucontext_t *)context)->uc_sigmask, sig); }
     /* Blocks all others in the handler of a signal, also the two that the C library keeps for itself, which get the handler of `like`. */
     static void pyroot_take_whole(int sig, int like) {
@@ -28,7 +32,7 @@ cdef extern from * nogil:
         return sigtimedwait(set, info, &none);
     }
     """
-    void pyroot_block_all(void *)
+    void pyroot_block_others(void *, int)
     void pyroot_block(void *, int)
     void pyroot_take_whole(int, int)
     int pyroot_take_pending(const sigset_t *, siginfo_t *)
@@ -39,6 +43,7 @@ cdef extern from * nogil:
 
 cdef enum:
     ARRIVED_MOST = 64
+    ARRIVED_FEW = 2          # at a time: then it is a stop's turn
     SIGNALS_MOST = 65
     REAL_TIME = 32           # from here on signals queue, and none is the same as another
     SIGTICK = 64             # our own clock's: it may wait beside one that somebody sends (placement.pxi)
@@ -50,24 +55,28 @@ cdef enum:
     SI_TIMER_ = -2
     WAIT_FOR = 10000000      # ns
     WAIT_TICK = 15000        # µs
-    SEEN_FOR = 1000000000    # ns: so long a signal of the command may be the same as one of ours that is still to come
+    SEEN_FOR = 100000000     # ns: so long a signal of the command may be the same as one of ours that is still to come ...
+    SEEN_NESTED = 1000000000 # ... inside another pyroot
+    SEEN_MOST = 8            # signals of each number that are remembered
 
-cdef struct Seen:            # the last signal of its number that the command has got, or is about to get
-    uint64_t when            # it has got it, 0: none
-    int pid, uid, code       # of it
-    uint64_t ahead           # one that is about to come has been compared already
+cdef struct Seen:            # a signal that the command has got by itself, and that nothing of ours has been compared with
+    uint64_t when            # 0: none
+    int pid, uid, code
 
 cdef struct Command:         # what a pyroot, this one or one inside whose view is here, runs
     int tgid
     int pyroot               # the process that stands for it
     int sent[SIGNALS_MOST]   # real-time signals that we have sent and it has not got
-    Seen seen[SIGNALS_MOST]
+    Seen seen[SIGNALS_MOST][SEEN_MOST]
+    int ahead[SIGNALS_MOST]  # signals of ours that have been compared with one that it is about to get
+    uint64_t ahead_at[SIGNALS_MOST]   # the last of them
 
 cdef struct Arrived:
     Info ring[ARRIVED_MOST]
     volatile unsigned int first, last   # the loop takes at the one end, the handler puts at the other
     volatile bint blocked    # the handler has blocked signals, until the loop has looked
     volatile bint interrupted   # the terminal has sent SIGINT
+    int tid, status          # the event at hand
 
 cdef Arrived arrived
 cdef Command command         # our own
@@ -119,45 +128,62 @@ cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
         arrived.blocked = True
         pyroot_block(context, sig)
         signals_waiting = 1
-    elif session.bare or means_command(sig, info):
+    elif (session.bare or means_command(sig, info)) and last - arrived.first < ARRIVED_MOST:
         memcpy(&arrived.ring[last % ARRIVED_MOST], info, sizeof(Info))
         arrived.ring[last % ARRIVED_MOST].rest[11] = pyroot_now()
         arrived.last = last + 1
-        if last + 1 - arrived.first == ARRIVED_MOST:
-            arrived.blocked = True
-            pyroot_block_all(context)
+        # the next one when the loop has looked at this: who sends without end would have us do nothing else
+        arrived.blocked = True
+        pyroot_block_others(context, SIGALRM if pyroot_tick_alarms() else SIGTICK)
         signals_waiting = 1
         # it may have come just before the wait
         pyroot_tick(NEAR_TICK)
     errno = kept
 
+cdef inline bint is_same(const Info *info, int pid, int uid, int code) noexcept nogil:
+    return info.pid == pid and info.uid == uid and info.code == code
+
 # -- in the loop --------------------------------------------------------------------------------------------------------------
 
-cdef void forward_signals() noexcept nogil:
+cdef void forward_signals(int tid, int status) noexcept nogil:
+    """Pass on what has come, and some of what comes meanwhile; an event of ``tid`` is at hand."""
     global signals_waiting
-    cdef Info info
+    cdef int i
+    cdef bint go_on
     signals_waiting = 0
+    arrived.tid = tid
+    arrived.status = status
     if not placement.settled:
         pyroot_tick(0)
-    while arrived.first != arrived.last:
-        info = arrived.ring[arrived.first % ARRIVED_MOST]
-        if nesting and not has_waited(&info):
-            signals_waiting = 1
-            pyroot_tick(WAIT_TICK)
+    for i in range(ARRIVED_FEW):
+        go_on = forward_arrived()
+        if arrived.blocked:
+            arrived.blocked = False
+            sigprocmask(SIG_SETMASK, &handled_mask, NULL)
+        if not go_on or arrived.first == arrived.last:
             break
-        info.rest[11] = 0
-        arrived.first += 1
-        command.tgid = session.main_tid
-        if session.main_done or pyroot_is_dead(session.main_tid) or signal_pass(&command, &info, tracee_get(info.pid) != NULL) < 0:
-            leaving_late(info.signo)
-    if arrived.blocked:
-        arrived.blocked = False
-        sigprocmask(SIG_SETMASK, &handled_mask, NULL)
     if relay.waiting:
         relay_look()
     if tap.waiting:
         tap_look()
     leaving_look()
+
+cdef bint forward_arrived() noexcept nogil:
+    """Pass on what is there now; return False if one has to wait first."""
+    global signals_waiting
+    cdef Info info
+    cdef unsigned int last = arrived.last
+    while arrived.first != last:
+        info = arrived.ring[arrived.first % ARRIVED_MOST]
+        if nesting and not has_waited(&info):
+            signals_waiting = 1
+            pyroot_tick(WAIT_TICK)
+            return False
+        arrived.first += 1
+        command.tgid = session.main_tid
+        if session.main_done or pyroot_is_dead(session.main_tid) or signal_pass(&command, &info, tracee_get(info.pid) != NULL) < 0:
+            leaving_late(info.signo)
+    return True
 
 cdef bint has_waited(Info *info) noexcept nogil:
     """Say whether a signal that may have been for the group has waited a while.
@@ -172,8 +198,10 @@ cdef int signal_pass(Command *c, Info *info, bint of_guest) noexcept nogil:
     The kernel lets nobody else say that a signal comes from kill(2) or from itself: that is mended when it is delivered.
     """
     cdef int sig = info.signo
+    cdef uint64_t when = info.rest[11]
+    info.rest[11] = 0
     # a guest cannot kill its pyroot: it has killed a group
-    if (of_guest and info.code <= 0) or command_has(c, info):
+    if (of_guest and info.code <= 0) or command_has(c, info, when) or command_ignores(c, sig):
         return 0
     if info.code >= 0 or info.code == SI_TKILL:
         info.code = OUR_CODE - info.code
@@ -184,21 +212,57 @@ cdef int signal_pass(Command *c, Info *info, bint of_guest) noexcept nogil:
         return 0
     return -errno
 
-cdef bint command_has(Command *c, Info *info) noexcept nogil:
-    """Say whether the command has got, or is about to get, this signal by itself."""
-    cdef Seen *seen = &c.seen[info.signo]
-    cdef uint64_t now
+cdef bint command_has(Command *c, Info *info, uint64_t when) noexcept nogil:
+    """Say whether the command has got, or is about to get, this signal by itself; it came to us at ``when``."""
+    cdef Seen *seen
+    cdef int i
     if info.code < 0 or c_getpgid(c.tgid) != c_getpgid(c.pyroot):
         # sigqueue(3) and tgkill(2) are for one process
         return False
-    now = pyroot_now()
+    for i in range(SEEN_MOST):
+        seen = &c.seen[info.signo][i]
+        # (ours may have come before the command's was looked at)
+        if seen.when != 0 and (when < seen.when or when - seen.when < seen_for()) and is_same(info, seen.pid, seen.uid, seen.code):
+            seen.when = 0
+            return True
     if command_stopped_by(c, info) or command_awaits(c, info.signo) or command_stopped_by(c, info):
-        seen.ahead = now
-        return True
-    if seen.when != 0 and now - seen.when < SEEN_FOR and seen.pid == info.pid and seen.uid == info.uid and seen.code == info.code:
-        seen.when = 0
+        # of those that do not queue there is one
+        c.ahead[info.signo] = c.ahead[info.signo] + 1 if info.signo >= REAL_TIME else 1
+        c.ahead_at[info.signo] = pyroot_now()
         return True
     return False
+
+cdef inline uint64_t seen_for() noexcept nogil:
+    return SEEN_NESTED if nesting else SEEN_FOR
+
+cdef bint command_ignores(Command *c, int sig) noexcept nogil:
+    """Say whether nothing but an interrupted call would tell the command of a signal: the kernel spares a process that nobody traces this."""
+    cdef char text[4096]
+    cdef char *state
+    cdef Tracee *t = tracee_get(c.tgid)
+    if not (sig == SIGURG_ or sig == SIGWINCH or sig == SIGCONT) or session.tracing or t == NULL or t.trace != NULL:
+        return False
+    if status_read(c.tgid, text, sizeof(text)) < 0 or has_signal(text, b"SigBlk:\t", sig) or has_signal(text, b"SigCgt:\t", sig):
+        return False
+    if sig != SIGCONT:
+        return True
+    # one that is stopped, or about to be, goes on
+    return not t.listening and not has_stop(text, b"SigPnd:\t") and not has_stop(text, b"ShdPnd:\t") and not will_listen(c.tgid, text)
+
+cdef bint will_listen(int tid, char *text) noexcept nogil:
+    """Say whether a tracee is in a group-stop that nobody has looked at; ``text`` is its /proc/PID/status."""
+    cdef char *state = find_text(text, b"State:\t")
+    cdef int status
+    if state != NULL and state[7] != c'T' and state[7] != c't':
+        return False
+    status = arrived.status if tid == arrived.tid else turn_of(tid)
+    if status == 0:
+        status = pyroot_pending_stop(tid) << 8
+    return status >> 16 == PTRACE_EVENT_STOP and WSTOPSIG(status) != SIGTRAP
+
+cdef bint has_stop(char *status, const char *field) noexcept nogil:
+    return (has_signal(status, field, SIGSTOP) or has_signal(status, field, SIGTSTP) or has_signal(status, field, SIGTTIN)
+            or has_signal(status, field, SIGTTOU))
 
 cdef bint command_awaits(Command *c, int sig) noexcept nogil:
     """Say whether a signal is pending in the command; of real-time ones, that it is not one of those that we have sent."""
@@ -210,16 +274,20 @@ cdef bint command_awaits(Command *c, int sig) noexcept nogil:
 cdef bint command_stopped_by(Command *c, Info *info) noexcept nogil:
     """Say whether a thread of the command is stopped by this very signal, which nobody has looked at yet."""
     cdef int i, k
-    cdef Info other
-    cdef Tracee *t
+    cdef Tracee *t = tracee_get(c.tgid)
+    if t != NULL and t.mm != NULL and t.mm.refs == 1:
+        return is_stopped_by(t, info)
     for i in range(TID_TOP):
         for k in range(TID_LEAF if tracees.leaf[i] != NULL else 0):
             t = tracees.leaf[i][k]
-            if t == NULL or t.tgid != c.tgid or c_ptrace(PTRACE_GETSIGINFO, t.tid, NULL, &other) < 0:
-                continue
-            if other.signo == info.signo and other.code == info.code and other.pid == info.pid and other.uid == info.uid:
+            if t != NULL and t.tgid == c.tgid and is_stopped_by(t, info):
                 return True
     return False
+
+cdef bint is_stopped_by(Tracee *t, Info *info) noexcept nogil:
+    cdef Info other
+    return (c_ptrace(PTRACE_GETSIGINFO, t.tid, NULL, &other) == 0 and other.signo == info.signo
+            and is_same(&other, info.pid, info.uid, info.code))
 
 cdef inline void note_delivery(Tracee *t, int sig) noexcept nogil:
     """A tracee is stopped by a signal: of commands it is remembered."""
@@ -231,8 +299,9 @@ cdef inline void note_delivery(Tracee *t, int sig) noexcept nogil:
 cdef void command_gets(Command *c, Tracee *t, int sig) noexcept nogil:
     """The command is about to get a signal: remember it, for ours may be still to come, or mend it, if we have sent it."""
     cdef Info info
-    cdef Seen *seen = &c.seen[sig]
+    cdef Seen *seen = &c.seen[sig][0]
     cdef uint64_t now
+    cdef int i
     if sig == SIGCHLD or c_ptrace(PTRACE_GETSIGINFO, t.tid, NULL, &info) < 0 or (info.code > 0 and is_fault(sig)):
         return
     if sig >= REAL_TIME and c.sent[sig] > 0:
@@ -241,9 +310,14 @@ cdef void command_gets(Command *c, Tracee *t, int sig) noexcept nogil:
         signal_mend(t, sig)
         return
     now = pyroot_now()
-    if seen.ahead != 0 and now - seen.ahead < SEEN_FOR:
-        seen.ahead = 0
+    if c.ahead[sig] > 0 and now - c.ahead_at[sig] < seen_for():
+        c.ahead[sig] -= 1
         return
+    c.ahead[sig] = 0
+    # (in the place of the oldest)
+    for i in range(1, SEEN_MOST):
+        if c.seen[sig][i].when < seen.when:
+            seen = &c.seen[sig][i]
     seen.when = now
     seen.pid = info.pid
     seen.uid = info.uid
@@ -258,6 +332,7 @@ cdef int view_pass(Tracee *t, View *v) noexcept nogil:
         return result
     if v.command == NULL or not 0 < info.signo < SIGNALS_MOST:
         return -EINVAL
+    info.rest[11] = pyroot_now()
     sender = tracee_get(info.pid)
     return signal_pass(<Command *>v.command, &info, sender != NULL and view_within(sender.view, v))
 

@@ -3,6 +3,7 @@
  *   signal            takes all signals
  *   signal blocked    blocks all until it can read a line, then takes what waits
  *   signal threads    has three threads more, and the first one blocks all
+ *   signal calls      makes calls with paths all the time
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -44,7 +45,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < 3 && argc > 1 && !strcmp(argv[1], "threads"); i++)
         if (pthread_create(&thread, NULL, wait_for_ever, NULL))
             return 3;
-    if (argc > 1)
+    if (argc > 1 && strcmp(argv[1], "calls"))
         pthread_sigmask(SIG_BLOCK, &all, NULL);
     if (write(1, "up\n", 3) != 3)
         return 3;
@@ -53,5 +54,7 @@ int main(int argc, char **argv)
             return 3;
         pthread_sigmask(SIG_UNBLOCK, &all, NULL);
     }
+    while (argc > 1 && !strcmp(argv[1], "calls"))
+        unlink("/none/there");
     wait_for_ever(NULL);
 }
