@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import os
 import random
 import shutil
@@ -128,10 +129,11 @@ def test_signals_for_one_and_for_all_in_any_order(
     one = running() if nested is None else running(around=[*pyroot_words, *HOST], **nested)
     number = FEW[0]
     for _ in range(300):
-        # (never one twice: while pyroot has not looked at its own of the group's the kernel makes one of both)
+        # (while a pyroot has not looked at its own of the group's the kernel makes one of two: DIFFERENCES.md)
         number = rng.choice([other for other in FEW if other != number])
         (one.group if rng.random() < 0.5 else one.process.send_signal)(number)
         one.told(number)
+        helpers.wait_until(functools.partial(nothing_waits, one.process.pid), what="all have looked")
 
 
 def test_a_command_that_makes_calls_all_the_time_gets_each_signal(running: Callable[..., Running]) -> None:
@@ -142,6 +144,11 @@ def test_a_command_that_makes_calls_all_the_time_gets_each_signal(running: Calla
         number = rng.choice([*FEW, signal.SIGINT, signal.SIGHUP])
         one.process.send_signal(number)
         one.told(number)
+
+
+def nothing_waits(session: int) -> bool:
+    """Say whether no member of a session has a signal pending."""
+    return not any(waits(pid, number) for pid in helpers.session_members(session) for number in FEW)
 
 
 @pytest.mark.parametrize("to_all", [False, True])

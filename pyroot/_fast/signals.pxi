@@ -56,7 +56,7 @@ cdef enum:
     WAIT_FOR = 10000000      # ns
     WAIT_TICK = 15000        # µs
     SEEN_FOR = 100000000     # ns: so long a signal of the command may be the same as one of ours that is still to come ...
-    SEEN_NESTED = 1000000000 # ... inside another pyroot
+    SEEN_NESTED = 1000000000  # ... inside another pyroot
     SEEN_MOST = 8            # signals of each number that are remembered
 
 cdef struct Seen:            # a signal that the command has got by itself, and that nothing of ours has been compared with
@@ -225,9 +225,11 @@ cdef bint command_has(Command *c, Info *info, uint64_t when) noexcept nogil:
         if seen.when != 0 and (when < seen.when or when - seen.when < seen_for()) and is_same(info, seen.pid, seen.uid, seen.code):
             seen.when = 0
             return True
+    if c.ahead[info.signo] > 0 and info.signo < REAL_TIME and pyroot_now() - c.ahead_at[info.signo] < seen_for():
+        # the one that it is about to get has been compared: where that is still pending the kernel makes one of both
+        return False
     if command_stopped_by(c, info) or command_awaits(c, info.signo) or command_stopped_by(c, info):
-        # of those that do not queue there is one
-        c.ahead[info.signo] = c.ahead[info.signo] + 1 if info.signo >= REAL_TIME else 1
+        c.ahead[info.signo] += 1
         c.ahead_at[info.signo] = pyroot_now()
         return True
     return False
@@ -236,7 +238,7 @@ cdef inline uint64_t seen_for() noexcept nogil:
     return SEEN_NESTED if nesting else SEEN_FOR
 
 cdef bint command_ignores(Command *c, int sig) noexcept nogil:
-    """Say whether nothing but an interrupted call would tell the command of a signal: the kernel spares a process that nobody traces this."""
+    """Say whether nothing but an interrupted call would tell the command of a signal: the kernel drops it where nobody traces."""
     cdef char text[4096]
     cdef char *state
     cdef Tracee *t = tracee_get(c.tgid)
@@ -307,6 +309,9 @@ cdef void command_gets(Command *c, Tracee *t, int sig) noexcept nogil:
     if sig >= REAL_TIME and c.sent[sig] > 0:
         c.sent[sig] -= 1
     if signal_is_ours(&info):
+        if sig < REAL_TIME:
+            # (what has been compared with this one has become one with it)
+            c.ahead[sig] = 0
         signal_mend(t, sig)
         return
     now = pyroot_now()
