@@ -52,12 +52,11 @@ cdef int on_copy(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef bint copy_named(Tracee *t, const pyroot_row *row, int mode) noexcept nogil:
     """If the call at hand means a copy, by a link of /proc or as a descriptor without a path, put W1 at the file itself."""
     cdef char path[PATHMAX]
-    cdef char first[2]
     cdef int n = 0
     if W1.valid and W1.magic and (mode == M_FOLLOW or W1.slash):
         n = copy_at(W1.h, path)
     elif not W1.valid and row.final == F_FLAG and row.dirfd >= 0 and t.args[row.flags] & AT_EMPTY_PATH:
-        if t.args[row.path] == 0 or mem_string(t.tid, t.args[row.path], first, 2) == 0:
+        if t.args[row.path] == 0 or W1.givenlen == 0:
             n = copy_behind(t, <int>t.args[row.dirfd], path)
     if n == 0:
         return False

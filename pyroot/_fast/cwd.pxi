@@ -214,15 +214,13 @@ cdef int put_link(Tracee *t, uint64_t buffer, int n, int size) noexcept nogil:
     error = <int>mem_write(t.tid, buffer, link_text, n)
     return R_DEAD if error == -ESRCH else answer(t, error if error < 0 else n)
 
-cdef int link_of_fd(Tracee *t, int fd, uint64_t path) noexcept nogil:
+cdef int link_of_fd(Tracee *t, int fd) noexcept nogil:
     """readlinkat of an empty path reads the link that was opened with O_PATH: a magic one needs the guest's text."""
     cdef char link[48]
     cdef char text[PATHMAX]
     cdef ssize_t n
     cdef int pid = 0, kind
     cdef char *name
-    if mem_string(t.tid, path, link_text, PATHMAX) != 0:
-        return 0
     snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
     n = c_readlink(link, text, PATHMAX - 1)
     if n <= 0:
@@ -254,8 +252,8 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
     edit_start()
     size = <int>t.args[row.path + 2]
     outcome = pinned_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], M_NOFOLLOW, False)
-    if row.dirfd >= 0 and outcome == TR_PASS and not W1.valid and size > 0:
-        n = link_of_fd(t, <int>t.args[0], t.args[row.path])
+    if row.dirfd >= 0 and outcome == TR_PASS and not W1.valid and W1.givenlen == 0 and size > 0:
+        n = link_of_fd(t, <int>t.args[0])
         if n > 0:
             return put_link(t, t.args[row.path + 1], n, size)
     if outcome == -ESRCH:

@@ -402,7 +402,8 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
         return 1
     if n == 0:
         if fd < 0:
-            return 1
+            # (the working directory is no program)
+            return -EACCES if fd == AT_FDCWD else -EBADF
         walk_drop_file(&W1)
         snprintf(exec_name, sizeof(exec_name), b"/proc/%d/fd/%d", t.tid, fd)
         memcpy(W1.h, exec_name, strlen(exec_name) + 1)
@@ -419,7 +420,7 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
     if result < 0:
         return result
     if not W1.valid:
-        return 1
+        return -ENOTDIR if result == TR_NOTDIR else -EBADF
     if flags & AT_SYMLINK_NOFOLLOW and is_link(W1.h):
         return -ELOOP
     if row.dirfd >= 0 and path_buffer[0] != c'/' and fd != AT_FDCWD:

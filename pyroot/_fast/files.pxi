@@ -7,10 +7,12 @@ cdef enum:
     R_CONT = 0               # let the call run
     R_EXIT = 1               # let it run, stop at its exit
     R_DEAD = 2               # the tracee is gone; a wait status will follow
-    TR_PASS = 0              # leave the argument as it is
+    TR_PASS = 0              # the kernel finds the guest's own text where we have: it is given a copy, so that it is what was looked at
     TR_TEXT = 1              # w.h is what the kernel is to be given
     TR_WAY = 2               # of an open: the relative path as it is, if it meets no link
     TR_FAULT = 3             # the text cannot be read: nor is the kernel to read it
+    TR_BADF = 4              # a relative path from what is no descriptor ...
+    TR_NOTDIR = 5            # ... or from that of no directory: whatever becomes of the number meanwhile
     # what there is to a path argument
     PATH_ONLY = 0
     PATH_OPENS = 1           # the result is a descriptor of what it names
@@ -108,16 +110,21 @@ cdef int open_mode(uint64_t flags) noexcept nogil:
 
 cdef int call_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
     """Read and translate one path argument; TR_PASS, TR_TEXT, or -errno of the walk (-ESRCH: the tracee is gone)."""
-    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX)
+    cdef int n = given_text(w, t, pointer)
     w.valid = False
     if n <= 0:
         return no_text(n, pointer)
-    return text_walk(w, t, dirfd, path_buffer, n, mode)
+    return text_walk(w, t, dirfd, w.given, n, mode)
+
+cdef inline int given_text(Walk *w, Tracee *t, uint64_t pointer) noexcept nogil:
+    """Read the path of an argument, once and for all; its length or -errno of mem_string."""
+    cdef int n = mem_string(t.tid, pointer, w.given, PATHMAX)
+    w.givenlen = n if n >= 0 else -1
+    return n
 
 cdef inline int no_text(int n, uint64_t pointer) noexcept nogil:
     """Return what a walk comes to whose path could not be read (-errno of mem_string), or is empty."""
     if n != -EFAULT:
-        # (the empty path as it is)
         return n if n < 0 else TR_PASS
     # (no path at all means the descriptor itself to utimensat(2) and others)
     return TR_FAULT if pointer != 0 else TR_PASS
@@ -147,7 +154,7 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
     if path[0] != c'/' or w.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         result = walk_to_fd(w, t, dirfd)
         if result == -EBADF or result == -ENOTDIR:
-            return TR_PASS
+            return TR_BADF if result == -EBADF else TR_NOTDIR
         if result < 0:
             return result
         closed = w.bi > 0 and binding_closed(w.v, w.bi)
@@ -231,6 +238,12 @@ cdef int put_path(Walk *w, int outcome, int arg) noexcept nogil:
     """Enter the outcome of a walk into the edit; 0, or the -errno that has to be answered directly."""
     cdef const char *text
     if outcome == TR_PASS:
+        if w.givenlen >= 0:
+            edit_bytes(arg, w.given, w.givenlen + 1)
+        return 0
+    if outcome == TR_BADF or outcome == TR_NOTDIR:
+        # the kernel says the same of any name, and goes nowhere with this one
+        edit_bytes(arg, b".", 2)
         return 0
     if outcome == TR_FAULT:
         edit_fault(arg)
@@ -282,6 +295,9 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
         return R_DEAD
     if row.remove:
         note_change()
+        note_removal()
+    elif mode == M_CREATE and (t.nr == NR_symlink or t.nr == NR_symlinkat):
+        note_link(t)
     if copies_made and outcome >= 0 and copy_named(t, row, mode):
         outcome = TR_TEXT
     if W1.valid and mode == M_CREATE:

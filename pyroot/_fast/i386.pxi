@@ -65,7 +65,7 @@ cdef int on_socketcall(Tracee *t, const pyroot_row *row) noexcept nogil:
     t.direct = direct
     row = &pyroot_rows[nr]
     if nr == NR_sendto and t.args[4] == 0:
-        return R_CONT
+        return sock_as_is(t, row)
     return handlers[row.handler](t, row)
 
 # -- struct msghdr ------------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ cdef int links_brought(Tracee *t, int dirfd, bint by_fd) noexcept nogil:
     return found
 
 cdef void links_expect(Tracee *t, const pyroot_row *row, int dirfd, int outcome) noexcept nogil:
-    cdef bint by_fd = outcome == TR_PASS and row.flags >= 0 and t.args[row.flags] & AT_EMPTY_PATH and path_buffer[0] == 0
+    cdef bint by_fd = outcome == TR_PASS and row.flags >= 0 and t.args[row.flags] & AT_EMPTY_PATH and W1.givenlen <= 0
     cdef int found = links_brought(t, dirfd, by_fd)
     if found > 0:
         t.saved[0] = t.args[row.path + 1]

@@ -193,6 +193,11 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
         memcpy(child.saved, parent.saved, sizeof(child.saved))
         child.exit_action = X_CLONE
         child.compat = parent.compat
+    elif parent.slot >= 0 and clone_rewritten(parent):
+        child.saved[0] = parent.frame[0]
+        child.saved[1] = parent.frame[7]
+        child.exit_action = X_CLONE3
+        child.compat = parent.compat
     if waiting:
         tracees.orphans -= 1
         start_child(child)
@@ -208,6 +213,9 @@ cdef void start_child(Tracee *t) noexcept nogil:
     if t.exit_action == X_CLONE:
         for i in range(3):
             reg_set_arg(t, i, t.saved[i])
+        t.exit_action = X_NONE
+    elif t.exit_action == X_CLONE3:
+        clone_begin(t)
         t.exit_action = X_NONE
     if t.trace != NULL:
         first_stop(t)

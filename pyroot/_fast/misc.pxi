@@ -31,27 +31,30 @@ cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
     if size < 64:
         # EINVAL or E2BIG, whatever it holds
         return R_CONT
-    if mem_read(t.tid, t.args[0], &flags, 8) < 0:
-        return fault_argument(t, 0)
-    if flags & (CLONE_NEWNS_ | CLONE_NEWUSER_):
-        return answer(t, clone_refused(flags))
-    t.clone_flags = flags & ~CLONE_UNTRACED_
-    if not flags & CLONE_UNTRACED_:
-        return R_CONT
     if mem_read(t.tid, t.args[0], copy, size) < 0:
         return fault_argument(t, 0)
-    memcpy(copy, &t.clone_flags, 8)
-    edit_start()
-    edit_bytes(-1, copy, size)
-    if not has_arena(t) or edit_reserve(t) < 0:
+    memcpy(&flags, copy, 8)
+    if flags & (CLONE_NEWNS_ | CLONE_NEWUSER_):
+        return answer(t, clone_refused(flags))
+    if not has_arena(t):
         return answer(t, -ENOMEM)
-    if arena.shared:
-        memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, edit.data, edit.len)
-    elif mem_write(t.tid, edit_address(t, 0), edit.data, edit.len) < 0:
-        return answer(t, -EFAULT)
-    memcpy(t.saved, t.full, sizeof(t.full))
-    t.exit_action = X_CLONE
-    return R_EXIT if reg_set_arg(t, 0, edit_address(t, 0)) == 0 else R_DEAD
+    t.clone_flags = flags
+    flags &= ~CLONE_UNTRACED_
+    memcpy(copy, &flags, 8)
+    edit_start()
+    edit_bytes(0, copy, size)
+    return finish_edit(t, R_CONT)
+
+cdef bint clone_rewritten(Tracee *t) noexcept nogil:
+    """Say whether the birth that the tracee reports is of a clone3 whose arguments lie in its slot."""
+    cdef user_regs_struct regs
+    return (t.slot >= 0 and has_arena(t) and c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) == 0 and regs.orig_rax == NR_clone3
+            and (regs.rbx if t.compat else regs.rdi) == edit_address(t, 0))
+
+cdef void clone_begin(Tracee *t) noexcept nogil:
+    """The child of such a call begins where its parent made it: the slot is the parent's."""
+    reg_set_arg(t, 0, t.saved[0])
+    reg_set_ip(t, t.saved[1])
 
 cdef int on_unshare(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):

@@ -17,7 +17,6 @@ cdef enum:
 cdef uint64_t UNIQUE_FROM = <uint64_t>1 << 31
 
 cdef int on_statx(Tracee *t, const pyroot_row *row) noexcept nogil:
-    path_buffer[0] = 0
     return one_path(t, row, PATH_MOUNT if t.args[3] & (STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_) else PATH_STATX)
 
 cdef int mount_place(Tracee *t, int dirfd, bint *top) noexcept nogil:
@@ -38,17 +37,15 @@ cdef int mount_place(Tracee *t, int dirfd, bint *top) noexcept nogil:
     top[0] = bi >= 0 and (W1.magic_glen if W1.magic else W1.glen) == W1.v.b[bi].guestlen and not W1.v.b[bi].flags & BIND_GLUE
     return bi
 
-cdef void mount_asks(Tracee *t, int outcome, int path, int arg, uint64_t without) noexcept nogil:
+cdef void mount_asks(int arg, uint64_t without) noexcept nogil:
     """Take the wish for a unique number out of an argument: the plain one tells which mount it is."""
-    if outcome == TR_PASS and mem_string(t.tid, t.args[path], path_buffer, PATHMAX) >= 0:
-        # a path first: its register tells the stub where the slot is
-        edit_bytes(path, path_buffer, <int>strlen(path_buffer) + 1)
+    # (behind the path: its register tells the stub where the slot is)
     if edit.n > 0:
         edit_value(arg, without)
 
 cdef void statx_expect(Tracee *t, int dirfd, int outcome, bint asks) noexcept nogil:
     cdef bint top = False
-    cdef bint by_fd = outcome == TR_PASS and t.args[2] & AT_EMPTY_PATH and path_buffer[0] == 0
+    cdef bint by_fd = outcome == TR_PASS and t.args[2] & AT_EMPTY_PATH and W1.givenlen <= 0
     cdef int bi = mount_place(t, dirfd, &top) if W1.valid or by_fd else -1
     cdef int links = links_brought(t, dirfd, by_fd) if W1.v.links else 0
     if bi < 0 or not (top or asks or links > 0):
@@ -60,7 +57,7 @@ cdef void statx_expect(Tracee *t, int dirfd, int outcome, bint asks) noexcept no
     t.saved[4] = links
     t.exit_action = X_STATX
     if t.args[3] & STATX_MNT_ID_UNIQUE_:
-        mount_asks(t, outcome, 1, 3, t.args[3] & ~<uint64_t>STATX_MNT_ID_UNIQUE_ | STATX_MNT_ID_)
+        mount_asks(3, t.args[3] & ~<uint64_t>STATX_MNT_ID_UNIQUE_ | STATX_MNT_ID_)
 
 cdef void exit_statx(Tracee *t) noexcept nogil:
     cdef char told[STATX_READ]
@@ -92,7 +89,7 @@ cdef void handle_expect(Tracee *t, int dirfd, int outcome) noexcept nogil:
     t.saved[2] = bi
     t.exit_action = X_HANDLE
     if t.saved[1]:
-        mount_asks(t, outcome, 1, 4, t.args[4] & ~<uint64_t>AT_HANDLE_UNIQUE_)
+        mount_asks(4, t.args[4] & ~<uint64_t>AT_HANDLE_UNIQUE_)
 
 cdef void exit_handle(Tracee *t) noexcept nogil:
     """The number is given with a handle, and with the answer that the room for it is too small."""

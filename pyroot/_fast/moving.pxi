@@ -5,16 +5,19 @@
 # a link has been moved lately, which costs more than a text.
 
 cdef enum:
-    MOVE_TAKES = 100000000   # ns in which somebody who moves such things does it again
-    MOVE_WAITS = 2000000000  # ns that a rename may wait for a CPU: one whose guest has not been seen since may be still to come
+    MOVE_TAKES = 100000000   # ns in which somebody who moves such things does it again ...
+    MOVE_WAITS = 2000000000  # ... who has done so before; and so long a rename may wait for a CPU, whose guest has not been seen since
 
-cdef uint64_t moved_at = 0   # when a guest last began to move a directory or a link, 0 never
+cdef uint64_t moved_at = 0       # when a guest last began to move a directory or a link, 0 never, or not lately
+cdef uint64_t moved_before = 0   # the same, however long ago
+cdef bint moved_again = False    # not the first time lately
+cdef uint64_t removed_at = 0     # when a guest last began to remove a name, 0 never
 
 cdef inline bint names_move() noexcept nogil:
     global moved_at
     if moved_at == 0:
         return False
-    if pyroot_now() - moved_at < <uint64_t>(MOVE_TAKES if movers == 0 else MOVE_WAITS):
+    if pyroot_now() - moved_at < <uint64_t>(MOVE_TAKES if movers == 0 and not moved_again else MOVE_WAITS):
         return True
     moved_at = 0
     gate_moving(False)
@@ -27,10 +30,27 @@ cdef bint moves_ways(Walk *w) noexcept nogil:
 
 cdef void note_move(Tracee *t, uint64_t flags) noexcept nogil:
     """Remember that a rename is about to be made, from W1 to W2."""
-    global moved_at
     if moves_ways(&W1) or (flags & 2 and moves_ways(&W2)):
-        moved_at = pyroot_now()
-        gate_moving(True)
+        move_begins(t)
+
+cdef inline void note_removal() noexcept nogil:
+    """Remember that a guest is about to remove a name: a link in its place would be a move."""
+    global removed_at
+    if tracees.count > 1:
+        removed_at = pyroot_now()
+
+cdef void note_link(Tracee *t) noexcept nogil:
+    """A link is about to be made: where something was removed just now it may take its place, and other names lead through it."""
+    if removed_at != 0 and tracees.count > 1 and pyroot_now() - removed_at < MOVE_WAITS:
+        move_begins(t)
+
+cdef void move_begins(Tracee *t) noexcept nogil:
+    global moved_at, moved_before, moved_again
+    moved_at = pyroot_now()
+    moved_again = moved_before != 0 and moved_at - moved_before < MOVE_WAITS
+    moved_before = moved_at
+    gate_moving(True)
+    if not t.moves:
         t.moves = True
         movers_change(1)
 

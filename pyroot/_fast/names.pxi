@@ -48,8 +48,9 @@ cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef bint by_fd = False
     if two_paths(t, row, mode, &r1, &r2) < 0:
         return R_DEAD
-    if (row.flags >= 0 and t.args[row.flags] & AT_EMPTY_PATH and W2.valid and r1 == TR_PASS and not W1.valid
-            and mem_string(t.tid, t.args[row.path], link_text, PATHMAX) == 0):
+    if W1.valid and is_link(W1.h):
+        note_link(t)
+    if row.flags >= 0 and t.args[row.flags] & AT_EMPTY_PATH and W2.valid and r1 == TR_PASS and not W1.valid and W1.givenlen == 0:
         by_fd = True
         link_from_fd(t, <int>t.args[row.dirfd])
     if W1.valid and W2.valid and (row.flags < 0 or not t.args[row.flags] & ~<uint64_t>(AT_SYMLINK_FOLLOW_ | AT_EMPTY_PATH)):

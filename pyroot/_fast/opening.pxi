@@ -206,8 +206,7 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_DEAD
     if how.resolve & RESOLVE_CACHED and (outcome == -ENOTDIR or outcome == -EACCES or outcome == -ENAMETOOLONG):
         # a walk that may not wait does not find out for certain; that the whole path is too long is seen before
-        i = mem_string(t.tid, t.args[1], path_buffer, PATHMAX)
-        return R_DEAD if i == -ESRCH else answer(t, -ENAMETOOLONG if i == -ENAMETOOLONG else -EAGAIN)
+        return answer(t, -ENAMETOOLONG if W1.givenlen < 0 else -EAGAIN)
     if W1.valid and made_on_mount(&W1):
         return answer(t, made_errno(&W1, how.flags))
     if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:
@@ -222,8 +221,6 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
             how.resolve = 0
     if outcome >= 0 and may_meet_link(t, &W1):
         i = put_open(t, &W1, &how)
-    elif outcome == TR_PASS and (how.resolve == 0 or not W1.valid):
-        return R_CONT
     else:
         i = put_openat2(outcome, &how)
     if i < 0:
@@ -236,12 +233,13 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef int put_openat2(int outcome, open_how *how) noexcept nogil:
     """Enter what our own walk has left of an openat2: of the RESOLVE_* flags only the one about the kernel's caches."""
     # the path first: its register tells the stub where the slot is
-    cdef int error = 0
-    if outcome == TR_PASS:
-        edit_bytes(1, path_buffer, <int>strlen(path_buffer) + 1)
-    else:
-        error = put_path(&W1, outcome, 1)
-    how.resolve = how.resolve & RESOLVE_CACHED if outcome >= 0 and not W1.held else 0
+    cdef int error
+    if (outcome == TR_BADF or outcome == TR_NOTDIR) and how.resolve & RESOLVE_BENEATH and W1.given[0] == c'/':
+        # (before the descriptor is looked at)
+        return -EXDEV
+    error = put_path(&W1, outcome, 1)
+    if outcome != TR_BADF and outcome != TR_NOTDIR:
+        how.resolve = how.resolve & RESOLVE_CACHED if outcome >= 0 and not W1.held else 0
     edit_bytes(2, how, sizeof(open_how))
     edit_value(3, sizeof(open_how))
     return error

@@ -63,6 +63,8 @@ cdef struct Walk:
     bint isbind              # the name is the top of a binding
     int last
     bint slash               # trailing slash
+    char *given              # the path as the guest has it, which nobody changes any more
+    int givenlen             # -1: none
     int base_hlen            # length of the host text of the start; -1 for an absolute path
     char *base               # its text
     int placelen             # length of h without what walk_finish appended
@@ -88,9 +90,13 @@ cdef int walk_alloc(Walk *w) noexcept nogil:
     w.todo = <char *>malloc(REST)
     w.rootg = <char *>malloc(BUF + 8)
     w.base = <char *>malloc(BUF + 8)
+    w.given = path_buffer
+    if w != &W1:
+        w.given = <char *>malloc(PATHMAX + 8)
+    w.givenlen = -1
     w.dfd = AT_FDCWD
     w.rootfd = w.file = -1
-    return -ENOMEM if w.g == NULL or w.h == NULL or w.todo == NULL or w.rootg == NULL or w.base == NULL else 0
+    return -ENOMEM if w.g == NULL or w.h == NULL or w.todo == NULL or w.rootg == NULL or w.base == NULL or w.given == NULL else 0
 
 cdef void walk_release(Walk *w) noexcept nogil:
     free(w.g)
@@ -98,6 +104,8 @@ cdef void walk_release(Walk *w) noexcept nogil:
     free(w.todo)
     free(w.rootg)
     free(w.base)
+    if w != &W1:
+        free(w.given)
 
 cdef void walk_drop_fd(Walk *w) noexcept nogil:
     if w.dfd >= 0:

@@ -230,7 +230,7 @@ cdef void special_inherit(Tracee *child, Tracee *parent, int event, uint64_t fla
     if parent.tracer and flags & CLONE_THREAD_:
         child.special = child.tracer = True
         child.stepping = parent.stepping
-    if trace == NULL or parent.exit_action == X_CLONE:
+    if trace == NULL or parent.exit_action == X_CLONE or flags & CLONE_UNTRACED_:
         return
     if trace.far != NULL and (trace.options & (1 << event) or flags & CLONE_PTRACE_):
         relay_inherit(child, trace)

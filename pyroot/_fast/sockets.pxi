@@ -109,7 +109,7 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
     return -ENAMETOOLONG if n >= SUN_MAX else n
 
 cdef int sock_translate(Tracee *t, uint64_t pointer, uint64_t size, bint binding, SockAddr *sa) noexcept nogil:
-    """Translate an address of the guest; return the new length, 0 if it has to stay as it is, or -errno to answer."""
+    """Translate or copy an address of the guest; return its length, 0 if it is none that can be a path, or -errno to answer."""
     cdef int n, outcome
     cdef c_stat st
     if size < 3 or size > 110:
@@ -118,7 +118,7 @@ cdef int sock_translate(Tracee *t, uint64_t pointer, uint64_t size, bint binding
     if outcome < 0:
         return outcome
     if sa.family != AF_UNIX or sa.path[0] == 0:
-        return 0
+        return <int>size
     sa.path[size - 2] = 0
     n = <int>strlen(sa.path)
     memcpy(path_buffer, sa.path, n + 1)
@@ -128,12 +128,12 @@ cdef int sock_translate(Tracee *t, uint64_t pointer, uint64_t size, bint binding
     if outcome < 0:
         return outcome
     if not W1.valid:
-        return 0
+        return -ENOENT
     if binding and W1.isbind and W1.last == LAST_NORM:
         outcome = parent_stat(&W1, &st)
         return outcome if outcome < 0 else -EADDRINUSE
     if outcome == TR_PASS and path_buffer[0] != c'/':
-        return 0
+        return <int>size
     if W1.hlen < SUN_MAX:
         memcpy(sa.path, W1.h, W1.hlen + 1)
         outcome = W1.hlen
@@ -194,15 +194,23 @@ cdef int sock_fault(Tracee *t, int arg) noexcept nogil:
 cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef SockAddr sa
     cdef int n = sock_translate(t, t.args[row.path], <uint32_t>t.args[row.flags], row.final == F_CREATE, &sa)
-    if n == 0:
-        return R_CONT
     if n < 0:
         t.exit_action = X_NONE
         return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
+    if n == 0:
+        return sock_as_is(t, row)
     edit_start()
     edit_bytes(row.path, &sa, n)
     edit_value(row.flags, n)
     return finish_edit(t, R_EXIT if t.exit_action == X_BIND else R_CONT)
+
+cdef int sock_as_is(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """The length says that the address names nothing; that of a socketcall lies in memory, and goes into a register."""
+    if t.direct == 0:
+        return R_CONT
+    edit_start()
+    edit_value(row.flags, t.args[row.flags])
+    return finish_edit(t, R_CONT)
 
 cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
@@ -212,41 +220,37 @@ cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     if n < 0:
         return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     rights_sent(t, &header)
-    if header.msg_name == NULL:
-        return R_CONT
-    n = sock_translate(t, <uint64_t>header.msg_name, header.msg_namelen, False, &sa)
-    if n == 0:
-        return R_CONT
-    if n < 0:
-        return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
+    n = 0
+    if header.msg_name != NULL:
+        n = sock_translate(t, <uint64_t>header.msg_name, header.msg_namelen, False, &sa)
+        if n < 0:
+            return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     edit_start()
     edit_bytes(1, &header, header_size(t))
-    at = edit_bytes(-1, &sa, n)
-    if edit_reserve(t) < 0:
-        return answer(t, -ENOMEM)
-    header.msg_name = <void *>edit_address(t, at)
-    header.msg_namelen = n
+    if n > 0:
+        at = edit_bytes(-1, &sa, n)
+        if edit_reserve(t) < 0:
+            return answer(t, -ENOMEM)
+        header.msg_name = <void *>edit_address(t, at)
+        header.msg_namelen = n
     header_pack(t, &header, edit.data)
     return finish_edit(t, R_CONT)
 
 cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """Send the messages one by one with sendmsg, from the first stop on, if one of them has a path in its address."""
+    """Send the messages one by one with sendmsg: the kernel writes to their array, so no copy that nobody else can change will do."""
     cdef c_msghdr header
     cdef uint64_t i, count = t.args[2]
-    cdef uint16_t family
-    cdef bint wanted = False
     if count > 1024:
         count = 1024
+    if count == 0:
+        return R_CONT
+    if not has_arena(t):
+        return answer(t, -ENOMEM)
     for i in range(count):
         if header_read(t, message_at(t, t.args[1], i), &header) < 0:
             # (the messages before it go out)
-            wanted = True
             break
         rights_sent(t, &header)
-        if header.msg_name != NULL and header.msg_namelen > 2:
-            wanted |= mem_read(t.tid, <uint64_t>header.msg_name, &family, 2) < 0 or family == AF_UNIX
-    if not wanted or not has_arena(t):
-        return R_CONT
     memcpy(t.saved, t.args, sizeof(t.args))
     t.saved[2] = count
     t.saved[4] = 0

@@ -148,7 +148,7 @@ cdef bint way_with_link(const char *path, int n, bint note) noexcept nogil:
 
 cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
     """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it."""
-    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX)
+    cdef int n = given_text(&W1, t, pointer)
     W1.valid = False
     if n <= 0:
         return no_text(n, pointer)
@@ -161,7 +161,7 @@ cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept no
 
 cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexcept nogil:
     """The same for open."""
-    cdef int n = mem_string(t.tid, pointer, path_buffer, PATHMAX), mode = open_mode(flags)
+    cdef int n = given_text(&W1, t, pointer), mode = open_mode(flags)
     W1.valid = False
     if n <= 0:
         return no_text(n, pointer)

@@ -94,6 +94,7 @@ cdef enum:
     X_FAULT = 18
     X_LINKS = 19
     X_COPIES = 20
+    X_CLONE3 = 21            # of a child: it has its parent's rewritten registers
 
 cdef struct Tracee:
     int tid, tgid

@@ -148,11 +148,13 @@ static int plan_empty(struct gate_frame *frame, const struct gate_view *view, u6
 {
     if (!(flags & AT_EMPTY_PATH))
         return GATE_DECLINE;
+    frame->path[0] = 0;
     if (view->holders && is_holder((int)frame->regs[0], "", view))
         return GATE_DECLINE;
     if (frame->call == SYS_newfstatat)
-        return tell_open(frame, view, sys6(SYS_newfstatat, (long)frame->regs[0], (long)frame->regs[1], (long)frame->regs[2], (long)flags, 0, 0),
+        return tell_open(frame, view, sys6(SYS_newfstatat, (long)frame->regs[0], (long)frame->path, (long)frame->regs[2], (long)flags, 0, 0),
                          frame->regs[2]);
+    frame->args[1] = (u64)frame->path;
     return frame->call == SYS_statx && !(frame->regs[3] & STATX_MOUNTS) && is_no_top(frame, view) ? GATE_MAKE : GATE_DECLINE;
 }
 
@@ -191,13 +193,26 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
     return GATE_MAKE;
 }
 
+/* Take a path out of the guest's memory, where another thread may change it; 0: not for us. */
+static inline int copy_path(char *to, u64 pointer)
+{
+    const volatile char *from = (const volatile char *)pointer;
+
+    if (pointer < PATH_LOW)
+        return 0;
+    for (int i = 0; i < GATE_PATH; i++)
+        if (!(to[i] = from[i]))
+            return 1;
+    return 0;
+}
+
 /* Decide what becomes of the call whose registers are in the frame. */
 __attribute__((used)) int gate_plan(struct gate_frame *frame)
 {
     const struct gate_view *view = the_view();
     struct gate_call call;
     struct gate_text text;
-    const char *path;
+    char path[GATE_PATH];
     u64 flags = 0;
 
     frame->call = *(const u32 *)(frame->detour + DETOUR_NUMBER);
@@ -209,8 +224,7 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
         frame->args[i] = frame->regs[i];
     if (frame->call == SYS_fstat)
         return tell_open(frame, view, sys3(SYS_fstat, (long)frame->regs[0], (long)frame->regs[1], 0), frame->regs[1]);
-    path = (const char *)frame->regs[call.path];
-    if ((u64)path < PATH_LOW)
+    if (!copy_path(path, frame->regs[call.path]))
         return GATE_DECLINE;
     if (call.flags >= 0)
         flags = (u32)frame->regs[call.flags];
@@ -225,6 +239,8 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
         return GATE_DECLINE;
     if (!take(frame, view, path, &text, 1))
         return GATE_DECLINE;
+    if (frame->relative)
+        frame->args[call.path] = (u64)frame->path;  /* what was looked at, whatever the guest's own text says by now */
     if (call.final == F_OPEN)
         return needs_note(frame, view) ? GATE_DECLINE : plan_open(frame, view, &text, flags);
     return plan_look(frame, view, &text, &call, call.final == F_FLAG ? call.follows != !!(flags & call.bit) : call.final == F_FOLLOW);
