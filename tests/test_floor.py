@@ -28,8 +28,8 @@ REWRITTEN = {"wait4": 1, "process_vm_readv": 1, "ptrace": 4, "openat2": 1}
 DIRECTORY = {**REWRITTEN, "close": 1}
 # The kernel meets no link by itself (opening.pxi).
 OPENED = {kind: n for kind, n in REWRITTEN.items() if kind != "openat2"}
-# A name that the kernel finds by itself, and one of which has to be known that it is no link.
-NAME = {"wait4": 1, "process_vm_readv": 1, "ptrace": 2}
+# A name that the kernel finds by itself (it is given a copy), and one of which has to be known that it is no link.
+NAME = {"wait4": 1, "process_vm_readv": 1, "ptrace": 4}
 NAME_FOLLOWED = {**NAME, "newfstatat": 1}
 PER_CALL: dict[str, dict[str, int]] = {
     "getppid": {},
