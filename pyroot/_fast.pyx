@@ -3,6 +3,7 @@
 
 include "_fast/linux.pxi"
 include "_fast/view.pxi"
+include "_fast/gone.pxi"
 include "_fast/tracee.pxi"
 include "_fast/stats.pxi"
 include "_fast/mem.pxi"

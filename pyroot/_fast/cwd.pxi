@@ -34,7 +34,7 @@ cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
     walk_drop_fd(&W1)
     if result < 0:
         return R_CONT if result == -ESRCH else answer(t, result)
-    if W1.bi <= -2 or (W1.bi > 0 and W1.hlen == W1.v.b[W1.bi].hostlen and binding_removed(&W1.v.b[W1.bi])):
+    if W1.bi <= -2 or (W1.bi >= 0 and W1.hlen == W1.v.b[W1.bi].hostlen and binding_removed(&W1.v.b[W1.bi])):
         return answer(t, -ENOENT)
     n = W1.glen
     if n == 0:

@@ -22,8 +22,9 @@ cdef int walk_to_text(Walk *w, const char *link, char *text, int n, int prefer) 
     if n > 10 and memcmp(text + n - 10, b" (deleted)", 10) == 0:
         if fstatat(AT_FDCWD, link, &a, 0) == 0 and not (fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev
                                                        and a.st_ino == b.st_ino):
+            view_follow(w.v)
             k = view_gone(w.v, &a, prefer)
-            if k > 0:
+            if k >= 0:
                 return walk_to_guest(w, w.v.b[k].guest, w.v.b[k].guestlen)
             k = walk_to_host(w, text, n - 10, prefer)
             if k < 0:

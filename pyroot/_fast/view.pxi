@@ -22,6 +22,7 @@ cdef struct Bind:
     int above            # the same of the directory that holds the mount point, -1 if none is kept
     bint isdir
     bint brought         # a directory whose name the host lacked when the session began (links.pxi)
+    bint gone            # the host side was removed: host leads through fd (gone.pxi)
     int hnext            # next binding with the same host path, -1 at the end
 
 cdef struct Entry:       # one guest path that is a binding or leads to one
@@ -250,6 +251,7 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
             v.b[i].fd = fd
             v.b[i].flags = flags
             v.b[i].isdir = isdir
+            v.b[i].gone = False
             return 0
     if v.n == v.cap:
         grown = realloc(v.b, (v.cap * 2 + 16) * sizeof(Bind))
@@ -266,7 +268,7 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
     b.fd = fd
     b.above = -1
     b.isdir = isdir
-    b.brought = False
+    b.brought = b.gone = False
     b.hnext = -1
     v.n += 1
     return 0
@@ -363,36 +365,6 @@ cdef void view_renamed(View *v, const char *old_guest, int oldlen, const char *n
         changed |= moved_prefix(&v.b[i].host, &v.b[i].hostlen, old_host, oldhlen, new_host, newhlen)
     if changed:
         view_rebuild(v)
-
-cdef void view_removed(View *v, uint64_t host) noexcept nogil:
-    """A host path is gone: bindings of it go on through their descriptors, as a bind mount keeps its directory entry."""
-    cdef int i, n
-    cdef char link[48]
-    cdef bint changed = False
-    for i in range(v.n):
-        if hash_more(FNV, v.b[i].host, v.b[i].hostlen) == host:
-            n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), v.b[i].fd)
-            free(v.b[i].host)
-            v.b[i].host = dup_bytes(link, n)
-            v.b[i].hostlen = n
-            changed = True
-    if changed:
-        view_rebuild(v)
-
-cdef bint binding_removed(const Bind *b) noexcept nogil:
-    """Say whether a binding's own host side was removed, by its host text, which leads through our descriptor then."""
-    cdef c_stat st
-    return starts(b.host, b"/proc/") and c_fstat(b.fd, &st) == 0 and st.st_nlink == 0
-
-cdef int view_gone(View *v, const c_stat *st, int prefer) noexcept nogil:
-    """Return the binding whose own host side was removed and is this directory; 0 if there is none."""
-    cdef c_stat own
-    cdef int i, found = 0
-    for i in range(1, v.n):
-        if starts(v.b[i].host, b"/proc/") and c_fstat(v.b[i].fd, &own) == 0:
-            if own.st_dev == st.st_dev and own.st_ino == st.st_ino and (found == 0 or i == prefer):
-                found = i
-    return found
 
 cdef bint moved_prefix(char **text, int *n, const char *old, int oldlen, const char *new, int newlen) noexcept nogil:
     cdef char *p
