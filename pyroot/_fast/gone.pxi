@@ -54,6 +54,13 @@ cdef bint view_follow(View *v) noexcept nogil:
         view_rebuild(v)
     return changed
 
+cdef bint view_lost(View *v) noexcept nogil:
+    """Say whether the root was not where its path says, and is known again."""
+    cdef c_stat a, b
+    if v.b[0].hostlen == 0 or v.b[0].gone or c_fstat(v.b[0].fd, &a) < 0:
+        return False
+    return not (fstatat(AT_FDCWD, v.b[0].host, &b, AT_SYMLINK_NOFOLLOW) == 0 and same_file(&a, &b)) and view_follow(v)
+
 cdef void view_removed(View *v, uint64_t host) noexcept nogil:
     """A host path is gone: bindings of it go on through their descriptors, as a bind mount keeps its directory entry."""
     cdef int i, n
