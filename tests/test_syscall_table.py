@@ -163,7 +163,7 @@ def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
         assert verdict(number, ip=generate.LOADER_GATE, arch=arch) == (ALLOW if loader else verdict(number, arch=arch)), name
         assert verdict(number, ip=generate.LOADER_GATE - 1, arch=arch) == verdict(number, arch=arch), name
         assert verdict(number, ip=generate.LOADER_TEXT, arch=arch) == (ALLOW if loader else verdict(number, arch=arch)), name
-        assert verdict(number, ip=generate.LOADER_INFO, arch=arch) == verdict(number, arch=arch), name
+        assert verdict(number, ip=generate.LOADER_TEXT_END, arch=arch) == verdict(number, arch=arch), name
 
 
 @pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])

@@ -316,6 +316,7 @@ cdef extern from "loader.h" nogil:
         unsigned int supervisor
         unsigned int prog_file
         unsigned int interp_file
+        unsigned int off_code
     enum:
         LOADER_MAGIC, LI_SHARED_ARENA, LI_DETOURS, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
         LOADER_STUB_OPEN, LOADER_STUB_OPEN_AGAIN, LOADER_STUB_OPEN_SEEN
@@ -327,7 +328,7 @@ cdef extern from "loader.h" nogil:
     unsigned long long LOADER_ARENA "(LOADER_ARENA + pyroot_shift)"
     unsigned long long LOADER_END "(LOADER_END + pyroot_shift)"
     enum:
-        LOADER_TRAMPOLINE
+        LOADER_TRAMPOLINE, LOADER_LAST, LOADER_TEXT_SIZE, LOADER_KEPT
 
 cdef extern from "<sys/syscall.h>" nogil:
     enum:

@@ -65,6 +65,8 @@ cdef struct Injection:       # calls that a tracee is made to run (lowmap.pxi)
     user_regs_struct saved   # the guest's registers, at its call
     uint64_t address         # where the mapping goes
     int call                 # number of the injected call
+    int fd                   # of the tracee: the arena's file, -1 while it is not open
+    uint64_t blocked         # the guest's signal mask
     int stage
 
 cdef enum:

@@ -33,8 +33,8 @@ NOTING_MARK = RET_TRACE | 0x4E
 VIEW_KINDS = ("supervisor", "listing", "noting", "duplicates")
 #: What stops only in processes that have opened a text of /proc, by a filter that they are made to install (copies.pxi).
 COPY_KINDS = ("copies",)
-#: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
-LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
+#: The loader's text (pyroot/guest/loader.h: LOADER_TEXT, LOADER_TEXT_SIZE).  Not the stubs: a restarted call has to stop.
+LOADER_TEXT, LOADER_TEXT_END = 0x567000003000, 0x567000005000
 #: The gate, and behind it that text: what they call runs as it is.
 LOADER_GATE = 0x567000001000
 
@@ -49,7 +49,7 @@ ALLOW: list[Insn] = [(RET, 0, 0, RET_ALLOW)]
 #: Stops where neither the loader nor the gate makes the call.
 EXEMPT: list[Insn] = [
     (LD, 0, 0, OFF_IP + 4), (JEQ, 0, 4, LOADER_GATE >> 32),
-    (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_GATE & 0xFFFFFFFF), (JGE, 1, 0, LOADER_INFO & 0xFFFFFFFF),
+    (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_GATE & 0xFFFFFFFF), (JGE, 1, 0, LOADER_TEXT_END & 0xFFFFFFFF),
     (RET, 0, 0, RET_ALLOW), (RET, 0, 0, RET_TRACE),
 ]
 
