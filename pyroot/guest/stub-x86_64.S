@@ -109,6 +109,9 @@ loader_leave:
     mov %r12d, %edi
     mov $3, %eax                            /* close */
     syscall
+    pushq $0x202
+    popfq
+    mov %rbx, -8(%rsp)
     mov %r14, %rdi
     mov $(LOADER_END - LOADER_INFO), %esi
     mov $11, %eax                           /* munmap */
@@ -116,9 +119,6 @@ loader_leave:
     .org LOADER_LAST - 2, 0xcc
 3:  syscall
     .org LOADER_LAST, 0xcc
-    pushq $0x202
-    popfq
-    mov %rbx, -8(%rsp)
     .irp register, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
     mov $0, %\register
     .endr

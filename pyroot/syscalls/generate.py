@@ -34,9 +34,9 @@ VIEW_KINDS = ("supervisor", "listing", "noting", "duplicates")
 #: What stops only in processes that have opened a text of /proc, by a filter that they are made to install (copies.pxi).
 COPY_KINDS = ("copies",)
 #: The loader's text (pyroot/guest/loader.h: LOADER_TEXT, LOADER_TEXT_SIZE).  Not the stubs: a restarted call has to stop.
-LOADER_TEXT, LOADER_TEXT_END = 0x567000003000, 0x567000005000
+LOADER_TEXT, LOADER_TEXT_END = 0x567000103000, 0x567000105000
 #: The gate, and behind it that text: what they call runs as it is.
-LOADER_GATE = 0x567000001000
+LOADER_GATE = 0x567000101000
 
 #: Commands of fcntl(2) that make a descriptor: F_DUPFD, F_DUPFD_CLOEXEC.
 DUPLICATES = (0, 1030)
