@@ -21,6 +21,7 @@ cdef int settings_read() except -1:
         c_close(fd)
     cdef c_stat st
     proc_dev = st.st_dev if fstatat(AT_FDCWD, b"/proc", &st, 0) == 0 else 0
+    seals_prepare()
     privileged = effective_caps(0) & (1 << CAP_DAC_READ_SEARCH_ | 1 << CAP_SYS_PACCT_ | 1 << CAP_SYS_ADMIN_) != 0
     release = _os.uname().release.split(".")
     comm_from_file = [int(part) for part in release[:2] if part.isdigit()] >= [6, 14]
