@@ -84,3 +84,13 @@ def test_place_of_the_loader_is_known_to_all() -> None:
     assert place("LOADER_TEXT") == generate.LOADER_TEXT
     assert place("LOADER_TEXT") + place("LOADER_TEXT_SIZE") == generate.LOADER_TEXT_END == place("LOADER_STUBS") + place("LOADER_KEPT")
     assert place("LOADER_GATE") + place("LOADER_GATE_SIZE") == place("LOADER_TEXT")
+
+
+@pytest.mark.parametrize("options", [("-m32",), ("-no-pie", "-fno-pie")], ids=["i386", "int80"])
+def test_arena_below_4_gib_stays(run_pyroot: Callable[..., Result], guest_directory: str, options: tuple[str, ...]) -> None:
+    """Sealed by the kernel; before Linux 6.10 nobody looks after it, except that children have it."""
+    if tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2]) < (6, 10):
+        pytest.skip("no mseal(2) before Linux 6.10")
+    shutil.copy(compile_probe("kept32_probe", *options), f"{guest_directory}/kept32")
+    result = run_pyroot(["-r", guest_directory, "-w", "/", "/kept32", HEADER])
+    assert (result.stdout, result.stderr, result.status) == ("open -2, taken 1, got 0, child 0, open -2\n", "", 0)

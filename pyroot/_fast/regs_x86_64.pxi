@@ -94,7 +94,7 @@ cdef int reg_set_call(Tracee *t, uint64_t nr, const uint64_t *args) noexcept nog
 cdef inline bint ip_in_stub(uint64_t ip) noexcept nogil:
     return <uint64_t>LOADER_STUBS <= ip < <uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE
 
-cdef inline bint ip_in_loader(uint64_t ip) noexcept nogil:
+cdef inline bint ip_in_text(uint64_t ip) noexcept nogil:
     """Say whether a call is the loader's; when that has left nothing there makes calls."""
     return <uint64_t>LOADER_TEXT <= ip < <uint64_t>LOADER_TEXT + LOADER_TEXT_SIZE
 
