@@ -124,16 +124,17 @@ CHANGES = ['mkdir "../made" 0755', 'open "../made" 0x41 0644', 'openat %9 "../ma
            'mknod "../made" 0x1180 0', 'symlink "x" "../made"', f'unlink "../{SECRET}"', f'unlinkat %9 "../{SECRET}" 0', 'rmdir "../dir"',
            f'rename "../{SECRET}" "../made"', f'renameat2 %9 "../{SECRET}" %9 "../made" 0', f'link "../{SECRET}" "../made"',
            f'linkat %9 "../{SECRET}" %9 "../made" 0', f'chmod "../{SECRET}" 0', f'truncate "../{SECRET}" 0', 'mkdir ".." 0755',
+           '=5 socket 1 2 0', f'connect %5 un:"../{SECRET}"', 'bind %5 un:"../made"', 'inotify_add_watch %9 "../dir" 2',
            'rmdir ".."', 'unlink ".."', 'rmdir "../.."', 'execve "../prog" ["x" "y"] NULL', 'execveat %9 "../prog" ["x" "y"] NULL 0']
-PROC = [f'{call} "/proc/self/{way}"{rest}' for way in (f"cwd/../{SECRET}", f"cwd/../../{SECRET}", f"fd/3/../{SECRET}", "fd/3/..")
-        for call, rest in (("stat", " >int"), ("open", " 0 0"), ("mkdir", " 0755"))]
+PROC = [f'{call} "/proc/self/{way}"{rest}' for way in (f"cwd/../{SECRET}", f"cwd/../../{SECRET}", f"fd/3/../{SECRET}", "fd/3/..", "cwd", "fd/3")
+        for call, rest in (("stat", " >int"), ("open", " 0 0"), ("mkdir", " 0755"), ("readlink", " >text:60 60"))]
 MOVES = ['chdir ".."', f'stat "{SECRET}" >int', f'open "{SECRET}" 0 0', 'open "made" 0x41 0644', f'stat "../{SECRET}" >int', 'fchdir %9',
          'chdir "../.."', f'stat "{SECRET}" >int', "fchdir %9", f'openat %9 "../{SECRET}" 0 0']
 
 
 def everything(start: str) -> list[str]:
     """Return a program that stands in a directory while somebody acts, and then tries all ways up."""
-    return [f'chdir "{start}"', '=9 open "." 0x10000 0', *MEET, *LOOKS, *SCOPES, *CHANGES, *MOVES]
+    return [f'chdir "{start}"', '=9 open "." 0x10000 0', *MEET, *LOOKS, *SCOPES, *CHANGES, *MOVES, "getcwd >text:60 60"]
 
 
 def test_removed_root_has_nothing_above(ground: Twins) -> None:

@@ -19,11 +19,7 @@ cdef bint bind_follow(View *v, int i) noexcept nogil:
     if n == b.hostlen and memcmp(text, b.host, n) == 0:
         return False
     if n < 0 or fd_removed(b.fd, text, n):
-        b.gone = n >= 0
-        n = <int>strlen(link)
-        if n == b.hostlen and memcmp(link, b.host, n) == 0:
-            return False
-        memcpy(text, link, n)
+        return bind_by_fd(b, link, n >= 0)
     kept = dup_bytes(text, n)
     if kept == NULL:
         return False
@@ -31,6 +27,34 @@ cdef bint bind_follow(View *v, int i) noexcept nogil:
     b.host = kept
     b.hostlen = n
     return True
+
+cdef bint bind_by_fd(Bind *b, const char *link, bint gone) noexcept nogil:
+    """Let a binding's host path lead through its descriptor; say whether that is new."""
+    cdef int n = <int>strlen(link)
+    cdef char *kept
+    if n == b.hostlen and memcmp(link, b.host, n) == 0:
+        return False
+    kept = dup_bytes(link, n)
+    if kept == NULL:
+        return False
+    free(b.was)
+    b.was = b.host
+    b.host = kept
+    b.hostlen = n
+    b.gone = gone
+    return True
+
+cdef bint view_was(View *v, const char *host, int n, char *guest, int *guestlen) noexcept nogil:
+    """Map the text of something removed back by what bindings were called before they were: a text for the guest, nothing to go by."""
+    cdef int i, k
+    for i in range(v.n):
+        k = <int>strlen(v.b[i].was) if v.b[i].was != NULL else n + 1
+        if k <= n and memcmp(host, v.b[i].was, k) == 0 and (k == n or host[k] == c'/'):
+            memcpy(guest, v.b[i].guest, v.b[i].guestlen)
+            memcpy(guest + v.b[i].guestlen, host + k, n - k)
+            guestlen[0] = v.b[i].guestlen + n - k
+            return True
+    return False
 
 cdef bint fd_removed(int fd, char *text, int n) noexcept nogil:
     """Say whether what is open as ``fd`` has no name any more, by the kernel's text of it: a name may end like that, too."""
@@ -63,16 +87,13 @@ cdef bint view_lost(View *v) noexcept nogil:
 
 cdef void view_removed(View *v, uint64_t host) noexcept nogil:
     """A host path is gone: bindings of it go on through their descriptors, as a bind mount keeps its directory entry."""
-    cdef int i, n
+    cdef int i
     cdef char link[48]
     cdef bint changed = False
     for i in range(v.n):
         if hash_more(FNV, v.b[i].host, v.b[i].hostlen) == host:
-            n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), v.b[i].fd)
-            free(v.b[i].host)
-            v.b[i].host = dup_bytes(link, n)
-            v.b[i].hostlen = n
-            v.b[i].gone = changed = True
+            snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), v.b[i].fd)
+            changed |= bind_by_fd(&v.b[i], link, True)
     if changed:
         view_rebuild(v)
 
@@ -80,6 +101,10 @@ cdef bint binding_removed(const Bind *b) noexcept nogil:
     """Say whether a binding's own host side was removed, and has no other name."""
     cdef c_stat st
     return b.gone and c_fstat(b.fd, &st) == 0 and (b.isdir or st.st_nlink == 0)
+
+cdef bint is_gone_top(Walk *w) noexcept nogil:
+    """Say whether a walk stands at the top of a binding whose host side was removed."""
+    return w.bi >= 0 and w.hlen == w.v.b[w.bi].hostlen and binding_removed(&w.v.b[w.bi])
 
 cdef int view_gone(View *v, const c_stat *st, int prefer) noexcept nogil:
     """Return the binding whose own host side was removed and is this directory; -1 if there is none."""

@@ -23,6 +23,7 @@ cdef struct Bind:
     bint isdir
     bint brought         # a directory whose name the host lacked when the session began (links.pxi)
     bint gone            # the host side was removed: host leads through fd (gone.pxi)
+    char *was            # its host path before that, NULL: it is there
     int hnext            # next binding with the same host path, -1 at the end
 
 cdef struct Entry:       # one guest path that is a binding or leads to one
@@ -252,6 +253,8 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
             v.b[i].flags = flags
             v.b[i].isdir = isdir
             v.b[i].gone = False
+            free(v.b[i].was)
+            v.b[i].was = NULL
             return 0
     if v.n == v.cap:
         grown = realloc(v.b, (v.cap * 2 + 16) * sizeof(Bind))
@@ -269,6 +272,7 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
     b.above = -1
     b.isdir = isdir
     b.brought = b.gone = False
+    b.was = NULL
     b.hnext = -1
     v.n += 1
     return 0
@@ -408,6 +412,7 @@ cdef void view_free(View *v) noexcept nogil:
     for i in range(v.n):
         free(v.b[i].host)
         free(v.b[i].guest)
+        free(v.b[i].was)
         c_close(v.b[i].fd)
         if v.b[i].above >= 0:
             c_close(v.b[i].above)
