@@ -33,11 +33,12 @@ NOWHERE = 0x7F0000001000  # an instruction pointer of the guest's own
 
 
 def verdict(
-    number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH, noting: bool = False, program: list[generate.Insn] = PROGRAM
+    number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH, noting: bool = False, program: list[generate.Insn] = PROGRAM,
+    sealing: bool = False,
 ) -> int:
     """Run the filter over one call, as the kernel does (seccomp(2), struct seccomp_data), and return what it says.
 
-    ``noting``: the session's view shows a directory twice.
+    ``noting``: the session's view shows a directory twice; ``sealing``: the kernel cannot seal.
     """
     data = struct.pack("<IIQ6Q", number, arch, ip, *args, *[0] * (6 - len(args)))
     accumulator = at = 0
@@ -48,7 +49,7 @@ def verdict(
             [accumulator] = struct.unpack_from("<I", data, value)
         elif code == generate.JA:
             at += value
-        elif code == generate.RET and not (noting and value == generate.NOTING_MARK):
+        elif code == generate.RET and not ((noting and value == generate.NOTING_MARK) or (sealing and value == generate.SEALING_MARK)):
             return value
         elif code == generate.RET:
             continue
@@ -132,6 +133,26 @@ def test_row_makes_sense(row: Row) -> None:
         assert row.path >= 0
 
 
+def kept_is_right(abi: generate.Abi, name: str, number: int, argument: int) -> None:
+    """Nothing stops where the kernel seals; else what may reach what stays in guests."""
+    if abi is generate.I386:
+        assert verdict(number, *[1 << 31] * 6, arch=abi.arch, sealing=True) == ALLOW, name
+        return
+    assert verdict(number) == generate.SEALING_MARK, name
+    gate = generate.LOADER_GATE
+    for address, size, stops in (
+        (0x7F0000000000, 1 << 20, False), (0x400000, 1 << 20, False), (0x400000, 1 << 32, True), (gate, 4096, True),
+        (gate & ~0xFFFF, 1, True), (gate - (1 << 30), 1 << 30, True), (0x566E00000000, 1 << 30, False), (0x567100000000, 4096, False),
+    ):  # fmt: skip
+        if name == "shmat" and size >= 1 << 32:
+            continue
+        args = [0] * 6
+        args[argument:argument + 2] = address, 0 if name == "shmat" else size
+        assert verdict(number, *args, sealing=True) == (TRACE if stops else ALLOW), (name, hex(address))
+    if name == "mremap":
+        assert verdict(number, 0, 4096, 4096, 3, gate, sealing=True) == TRACE
+
+
 @pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
 def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
     rows, arch = abi.rows, abi.arch
@@ -153,9 +174,13 @@ def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
                     copies = kind == "noting" or command in (0, 1030)
                     assert verdict(number, 3, command, arch=arch, noting=True) == (TRACE if copies else ALLOW), (name, command)
                 continue
+            if kind == "kept":
+                kept_is_right(abi, name, number, argument)
+                continue
             assert verdict(number, *[0] * 6, arch=arch) == ALLOW, name
             args = [0] * 6
-            args[argument] = {"any": value, "nonzero": 1 << 40, "supervisor": generate.SUPERVISOR_MARK, "prctl": 4, "bits": 3}[kind]
+            hits = {"any": value, "nonzero": 1 << 40, "supervisor": generate.SUPERVISOR_MARK, "prctl": 4, "bits": 3, "advice": value}
+            args[argument] = hits[kind]
             assert verdict(number, *args, arch=arch) == expected, name
         else:
             assert verdict(number, arch=arch) == expected, name
@@ -163,7 +188,7 @@ def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
         assert verdict(number, ip=generate.LOADER_GATE, arch=arch) == (ALLOW if loader else verdict(number, arch=arch)), name
         assert verdict(number, ip=generate.LOADER_GATE - 1, arch=arch) == verdict(number, arch=arch), name
         assert verdict(number, ip=generate.LOADER_TEXT, arch=arch) == (ALLOW if loader else verdict(number, arch=arch)), name
-        assert verdict(number, ip=generate.LOADER_INFO, arch=arch) == verdict(number, arch=arch), name
+        assert verdict(number, ip=generate.LOADER_TEXT_END, arch=arch) == verdict(number, arch=arch), name
 
 
 @pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])

@@ -28,6 +28,7 @@ cdef struct Arena:
     int *stack[SIZES]        # free slots, counted through all sizes; the huge ones come last
     int left[SIZES]
     bint huge[NHUGE]         # taken
+    bint code                # behind all that the file has the code that stays in guests (prepare.pxi)
     char path[64]            # how the loader opens it
 
 cdef Arena arena
@@ -51,12 +52,13 @@ cdef int arena_open(bint shared) noexcept nogil:
     arena.shared = shared
     arena.fd = -1
     arena.map = NULL
+    arena.code = False
     if slots_prepare() < 0:
         return -ENOMEM
     arena.fd = c_memfd_create(b"pyroot-arena", MFD_CLOEXEC)
     if arena.fd < 0:
         return -errno if shared else 0
-    if ftruncate(arena.fd, ARENA_SIZE) < 0:
+    if ftruncate(arena.fd, ARENA_SIZE + LOADER_KEPT) < 0:
         # a limit on the size of files: private memory does as well
         c_close(arena.fd)
         arena.fd = -1

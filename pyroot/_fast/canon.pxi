@@ -150,6 +150,9 @@ cdef int removed_up(Walk *w) noexcept nogil:
         return walk_barred(w)
     if w.resolve & RESOLVE_IN_ROOT or (w.fs != NULL and w.fs.root != NULL and at_nested_root(w)):
         return 0
+    if w.bi == -2:
+        # it was outside, or nobody knows: what is above it is the host's
+        return -ENOENT
     fd = c_open(w.h, O_PATH | O_DIRECTORY | O_CLOEXEC)
     if fd < 0:
         return -errno
@@ -162,6 +165,9 @@ cdef int removed_up(Walk *w) noexcept nogil:
     n = <int>c_readlink(link, text, PATHMAX - 1)
     text[n if n > 0 else 0] = 0
     result = walk_to_text(w, link, text, n, prefer) if n > 0 else walk_to_long(w, link, prefer)
+    if result == 0 and (w.bi == -1 or w.bi == -2):
+        # the view does not show it; of a bind mount whose directories were moved out of it the kernel says the same (path_connected)
+        result = -ENOENT
     if result < 0 or (w.bi >= 0 and fstatat(AT_FDCWD, walk_text(w), &st, AT_SYMLINK_NOFOLLOW) == 0):
         c_close(above)
         return result
@@ -349,6 +355,9 @@ cdef void walk_finish(Walk *w) noexcept nogil:
         walk_append(w, b"/.", 2)
     elif w.last == LAST_ROOT and w.bi <= -2 and w.mode != M_CREATE:
         # a root that was removed is named by a link of /proc
+        walk_append(w, b"/", 1)
+    elif w.mode != M_CREATE and w.bi >= 0 and w.hlen == w.v.b[w.bi].hostlen and w.v.b[w.bi].gone and w.v.b[w.bi].isdir:
+        # (the same of a binding)
         walk_append(w, b"/", 1)
     elif w.last == LAST_DOTDOT:
         # a looked-up ".." needs no search permission of where it leads

@@ -34,7 +34,7 @@ cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
     walk_drop_fd(&W1)
     if result < 0:
         return R_CONT if result == -ESRCH else answer(t, result)
-    if W1.bi <= -2 or (W1.bi > 0 and W1.hlen == W1.v.b[W1.bi].hostlen and binding_removed(&W1.v.b[W1.bi])):
+    if W1.bi <= -2 or is_gone_top(&W1):
         return answer(t, -ENOENT)
     n = W1.glen
     if n == 0:
@@ -74,6 +74,8 @@ cdef int guest_text(const char *host, int n, int prefer, char *to) noexcept nogi
             # a file without a place, also where the machine's root is in the view
             return 0
     while view_from_host(v, host, 0 if cut == 1 else cut, prefer, to, &glen) < 0:
+        if cut < n and view_was(v, host, cut, to, &glen):
+            break
         v = v.parent
         prefer = -1
         if v == NULL:
@@ -199,7 +201,7 @@ cdef int cwd_text(Tracee *t, char *to) noexcept nogil:
     if result == 0:
         to[0] = c'/'
         result = 1
-    if W2.bi <= -3:
+    if W2.bi <= -3 or is_gone_top(&W2):
         memcpy(to + result, b" (deleted)", 10)
         result += 10
     return result if result < PATHMAX else -ENAMETOOLONG

@@ -325,8 +325,10 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     plan.info.interp_file = file_hold(t, 1)
     if arena.shared:
         plan.info.flags = LI_SHARED_ARENA
-    if arena.shared or gate != NULL:
+    if arena.fd >= 0:
         result = plan_text(plan, arena.path, <int>strlen(arena.path), &plan.info.off_arena)
+    if arena.code and not chain.compat:
+        plan.info.off_code = ARENA_SIZE
     if gate != NULL and not chain.compat:
         plan.info.flags |= LI_DETOURS
         plan.info.off_detours = ARENA_SIZE - GATE_VIEW_SIZE + GATE_DETOURS

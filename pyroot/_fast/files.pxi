@@ -135,7 +135,9 @@ cdef int text_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int m
     for tries in range(walk_tries()):
         result = text_walk_once(w, t, dirfd, path, n, mode)
         if result != -ENOENT and result != -ENOTDIR:
-            break
+            return result
+    if result == -ENOENT and view_lost(w.v):
+        result = text_walk_once(w, t, dirfd, path, n, mode)
     return result
 
 cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:

@@ -279,10 +279,11 @@ cdef extern from "tables.h" nogil:
     const sock_filter *pyroot_copy_filter
     enum:
         PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK, PYROOT_LISTING_MARK, PYROOT_NOTING_MARK
+        PYROOT_SEALING_MARK
         PYROOT_VIEW_FILTER_LENGTH, PYROOT_COPY_FILTER_LENGTH
-        NR_exit, NR_restart_syscall
+        NR_exit, NR_restart_syscall, NR_mmap, NR_mremap, NR_shmat, NR_process_madvise
     enum:
-        H_NONE, H_AFFINITY, H_HANDLE, H_STATX
+        H_NONE, H_ADVICE, H_AFFINITY, H_HANDLE, H_KEPT, H_STATX
         H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_COPY, H_DUP, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN
         H_OPEN_TREE, H_OPENAT2, H_PATH, H_SECCOMP
         H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG
@@ -316,6 +317,7 @@ cdef extern from "loader.h" nogil:
         unsigned int supervisor
         unsigned int prog_file
         unsigned int interp_file
+        unsigned int off_code
     enum:
         LOADER_MAGIC, LI_SHARED_ARENA, LI_DETOURS, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
         LOADER_STUB_OPEN, LOADER_STUB_OPEN_AGAIN, LOADER_STUB_OPEN_SEEN
@@ -327,7 +329,7 @@ cdef extern from "loader.h" nogil:
     unsigned long long LOADER_ARENA "(LOADER_ARENA + pyroot_shift)"
     unsigned long long LOADER_END "(LOADER_END + pyroot_shift)"
     enum:
-        LOADER_TRAMPOLINE
+        LOADER_TRAMPOLINE, LOADER_LAST, LOADER_TEXT_SIZE, LOADER_KEPT
 
 cdef extern from "<sys/syscall.h>" nogil:
     enum:

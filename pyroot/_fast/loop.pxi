@@ -76,7 +76,7 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         result = stub_again(t)
         if result >= 0:
             return result
-    if not session.seccomp and <uint64_t>LOADER_TEXT <= t.ip < <uint64_t>LOADER_INFO:
+    if ip_in_text(t.ip):
         # the loader at work, which still needs what its exec holds
         return R_CONT
     tracee_release_call(t)

@@ -1,14 +1,16 @@
 # A second mapping of the arena below 4 GiB, for 64-bit programs that make calls by int 0x80.
 #
 # Such a call takes 32 bits of each argument, so it cannot point into the arena where 64-bit programs have it.  At the first one that
-# stops the tracee is made to call mremap(2), which shows a shared mapping a second time when the old size is 0, and mprotect(2), by
-# the `syscall` of a return stub; then the call is made once more.  A signal in between puts everything back first.
+# stops the tracee is made to open the arena's file, to map it and to close it, by the `syscall` of a return stub; then the call is made
+# once more.  (mremap(2) would show the mapping a second time, but not one that is sealed.)  Signals wait meanwhile; one that cannot puts
+# everything back first.
 
 cdef enum:
     USER64_CS = 0x33
+    INJECTED_NR_CLOSE = 3
     INJECTED_NR_MMAP = 9
-    INJECTED_NR_MPROTECT = 10
-    INJECTED_NR_MREMAP = 25
+    INJECTED_NR_OPENAT = 257
+    INJECTED_NR_MSEAL = 462
     # stages
     LOW_BEGUN = 0            # the guest's call is being skipped
     LOW_SKIPPED = 1          # it is over, ours comes next
@@ -49,11 +51,16 @@ cdef int inject_call(Tracee *t, int call) noexcept nogil:
     regs.cs = USER64_CS
     regs.rip = <uint64_t>LOADER_STUBS
     regs.rax = call
-    if call == INJECTED_NR_MREMAP:
-        # MREMAP_MAYMOVE | MREMAP_FIXED
-        regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8 = <uint64_t>LOADER_ARENA, 0, ARENA_SIZE, 3, t.injected.address
-    elif call == INJECTED_NR_MPROTECT:
+    if call == INJECTED_NR_OPENAT:
+        regs.rdi, regs.rsi, regs.rdx = <unsigned long>AT_FDCWD, LOADER_ARENA + slot_offset(t.slot) + SLOT_FRAME, O_RDONLY | O_CLOEXEC
+    elif call == INJECTED_NR_CLOSE:
+        regs.rdi = t.injected.fd
+    elif call == INJECTED_NR_MSEAL:
+        regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 0
+    elif arena.shared:
+        # MAP_SHARED | MAP_FIXED_NOREPLACE
         regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 1 | 4
+        regs.r10, regs.r8, regs.r9 = 0x100001, t.injected.fd, 0
     else:
         # MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE
         regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 1 | 2 | 4
@@ -69,7 +76,7 @@ cdef int call_later(Tracee *t) noexcept nogil:
 
 cdef int low_begin(Tracee *t) noexcept nogil:
     """The first call by a number of i386 in this address space: get it an arena that such calls reach."""
-    cdef uint64_t address
+    cdef uint64_t address, every = ~<uint64_t>0
     cdef Tracee *other = tracee_get(t.mm.low_tid)
     if not t.mm.arena:
         return answer(t, -EFAULT)
@@ -77,16 +84,23 @@ cdef int low_begin(Tracee *t) noexcept nogil:
         # another thread is at it
         return call_later(t)
     address = low_room(t.tid)
-    if address == 0:
+    if arena.shared and t.slot < 0:
+        t.slot = slot_take(sizeof(arena.path))
+    if address == 0 or (arena.shared and t.slot < 0):
         return answer(t, -ENOMEM)
     t.injected = <Injection *>calloc(1, sizeof(Injection))
     if t.injected == NULL:
         return answer(t, -ENOMEM)
     t.injected.address = address
+    t.injected.fd = -1
     t.mm.low_tid = t.tid
     if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &t.injected.saved) < 0:
         return R_DEAD
-    return R_EXIT if inject_call(t, INJECTED_NR_MREMAP if arena.shared else INJECTED_NR_MMAP) == 0 else R_DEAD
+    c_ptrace(PTRACE_GETSIGMASK_, t.tid, <void *>8, &t.injected.blocked)
+    c_ptrace(PTRACE_SETSIGMASK_, t.tid, <void *>8, &every)
+    if arena.shared:
+        memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, arena.path, sizeof(arena.path))
+    return R_EXIT if inject_call(t, INJECTED_NR_OPENAT if arena.shared else INJECTED_NR_MMAP) == 0 else R_DEAD
 
 cdef int low_end(Tracee *t, int64_t result) noexcept nogil:
     """Put the registers back: the call is made once more, or has failed."""
@@ -96,6 +110,7 @@ cdef int low_end(Tracee *t, int64_t result) noexcept nogil:
     regs.rax = regs.orig_rax if again else <unsigned long>result
     regs.rip -= 2 if again else 0
     regs.orig_rax = <unsigned long>-1
+    c_ptrace(PTRACE_SETSIGMASK_, t.tid, <void *>8, &t.injected.blocked)
     free(t.injected)
     t.injected = NULL
     return R_DEAD if c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs) < 0 else R_CONT
@@ -103,15 +118,24 @@ cdef int low_end(Tracee *t, int64_t result) noexcept nogil:
 cdef int low_next(Tracee *t) noexcept nogil:
     """An injected call is over: go on with the next one, or with the guest's."""
     cdef int64_t result = 0
+    cdef int next = INJECTED_NR_MSEAL
     if reg_result(t, &result) < 0:
         return R_DEAD
-    if result < 0 and result >= -4095:
-        return low_end(t, -ENOMEM)
-    if t.injected.call == INJECTED_NR_MREMAP:
-        t.injected.stage = LOW_SKIPPED
-        return R_EXIT if inject_call(t, INJECTED_NR_MPROTECT) == 0 else R_DEAD
-    t.mm.low = t.injected.address
-    return low_end(t, 0)
+    if t.injected.call == INJECTED_NR_MSEAL:
+        # (before Linux 6.10 there is none)
+        return low_end(t, 0 if t.mm.low != 0 else -ENOMEM)
+    if t.injected.call == INJECTED_NR_OPENAT:
+        if result < 0:
+            return low_end(t, -ENOMEM)
+        t.injected.fd = <int>result
+        next = INJECTED_NR_MMAP
+    elif t.injected.call == INJECTED_NR_MMAP:
+        if not (result < 0 and result >= -4095):
+            t.mm.low = t.injected.address
+        if t.injected.fd >= 0:
+            next = INJECTED_NR_CLOSE
+    t.injected.stage = LOW_SKIPPED
+    return R_EXIT if inject_call(t, next) == 0 else R_DEAD
 
 cdef int low_step(Tracee *t, uint8_t op) noexcept nogil:
     """A stop while injected calls are under way: the end of the guest's skipped one, then begin and end of each of ours."""

@@ -153,6 +153,8 @@ cdef Handler handlers[48]
 
 cdef void handlers_fill() noexcept nogil:
     handlers[H_PATH] = on_path
+    handlers[H_KEPT] = on_kept
+    handlers[H_ADVICE] = on_advice
     handlers[H_STAT] = on_stat
     handlers[H_STATX] = on_statx
     handlers[H_HANDLE] = on_handle
@@ -323,7 +325,11 @@ cdef void filter_mark_set(sock_filter *f, int supervisor, bint listing, bint not
         # go on with what follows, or return
         f.code = 0x05 if noting else 0x06
         f.k = 0 if noting else 0x7fff0000
-    elif f.code == 0x15 and f.k == <uint32_t>(LOADER_TEXT - pyroot_shift >> 32):
-        f.k = <uint32_t>(LOADER_TEXT >> 32)
+    elif f.code == 0x06 and f.k == PYROOT_SEALING_MARK:
+        f.code = 0x06 if kernel_seals else 0x05
+        f.k = 0x7fff0000 if kernel_seals else 0
+    elif f.code == 0x15 and <uint32_t>(LOADER_TEXT - pyroot_shift >> 32) - f.k <= 1:
+        # (the addresses of what stays begin like that, and those below)
+        f.k += <uint32_t>(pyroot_shift >> 32)
     elif f.code == 0x06 and f.k == FILTER_TRACE:
         f.k |= filter_mark

@@ -195,6 +195,9 @@ cdef int walk_to_host(Walk *w, const char *host, int n, int prefer) noexcept nog
         return -ENAMETOOLONG
     walk_drop_fd(w)
     w.bi = view_from_host(w.v, host, n, prefer, w.g, &w.glen)
+    if w.bi < 0 and view_follow(w.v):
+        # somebody outside has moved what it lies in
+        w.bi = view_from_host(w.v, host, n, prefer, w.g, &w.glen)
     memmove(w.h, host, n)
     w.h[n] = 0
     w.hlen = n
@@ -265,7 +268,23 @@ cdef int walk_up_held(Walk *w, int n) noexcept nogil:
     walk_drop_fd(w)
     w.dfd = fd
     w.doff = w.hlen
-    return 0
+    return 0 if is_held_at(w) else -ENOENT
+
+cdef bint is_held_at(Walk *w) noexcept nogil:
+    """Say whether the held directory has the host path of the place still: moved by somebody, its ".." may lie anywhere.
+
+    Not of a path that is too long to be told, nor below a descriptor.
+    """
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef int n
+    if w.bi < 0 or is_proc(w.v.b[w.bi].host, w.v.b[w.bi].hostlen):
+        return True
+    snprintf(link, sizeof(link), b"/proc/self/fd/%d", w.dfd)
+    n = <int>c_readlink(link, text, PATHMAX - 1)
+    if n < 0:
+        return errno == ENAMETOOLONG
+    return n == w.hlen and memcmp(text, w.h, n) == 0 if w.hlen > 0 else n == 1
 
 cdef int walk_stat(Walk *w, const char *comp, int n, c_stat *st) noexcept nogil:
     """lstat h/comp without moving."""

@@ -21,6 +21,7 @@ cdef int settings_read() except -1:
         c_close(fd)
     cdef c_stat st
     proc_dev = st.st_dev if fstatat(AT_FDCWD, b"/proc", &st, 0) == 0 else 0
+    seals_prepare()
     privileged = effective_caps(0) & (1 << CAP_DAC_READ_SEARCH_ | 1 << CAP_SYS_PACCT_ | 1 << CAP_SYS_ADMIN_) != 0
     release = _os.uname().release.split(".")
     comm_from_file = [int(part) for part in release[:2] if part.isdigit()] >= [6, 14]
@@ -35,21 +36,37 @@ cdef int _loader_install() except -2:
     if len(encoded32) >= PATHMAX:
         raise CoreError("the installation path is too long")
     memcpy(loader32_source, <const char *>encoded32, len(encoded32) + 1)
+    with open(source, "rb") as file:
+        image = file.read()
     if nesting:
-        return _nested_loader(source)
+        return _nested_loader(image)
+    _code_keep(image)
     if c_geteuid() == 0:
         memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
         return -1
-    with open(source, "rb") as file:
-        return _loader_memfd(file.read(), encoded)
+    return _loader_memfd(image, encoded)
 
-cdef int _nested_loader(str source) except -2:
+cdef int _code_keep(bytes image) except -1:
+    """Put the code that stays in guests behind the arena: the stubs, the gate if there is one, and nothing of the rest of the loader.
+
+    Guests map it shared, from a file that they may only read, so that they cannot change what is exempt from the filter.
+    """
+    cdef ssize_t first = int.from_bytes(image[32:40], "little")
+    cdef ssize_t start = int.from_bytes(image[first + 8:first + 16], "little")
+    cdef int n = LOADER_STUBS_SIZE + (LOADER_GATE_SIZE if gate != NULL else 0)
+    if arena.fd < 0:
+        return 0
+    # (int3, as between the stubs)
+    code = image[start:start + n].ljust(LOADER_KEPT, b"\xcc")
+    arena.code = c_pwrite(arena.fd, <const char *>code, LOADER_KEPT, ARENA_SIZE) == LOADER_KEPT
+    return 0
+
+cdef int _nested_loader(bytes image) except -2:
     """Make a loader whose pages lie beside those of the pyroot around us."""
-    with open(source, "rb") as file:
-        image = file.read()
     # the upper halves of its addresses: those of LOADER_TEXT and LOADER_BRK (parts.h keeps them in one piece)
     for half in range((LOADER_TEXT - pyroot_shift) >> 32, ((LOADER_TEXT - pyroot_shift) >> 32) + 2):
         image = image.replace(int(half).to_bytes(4, "little"), int(half + (pyroot_shift >> 32)).to_bytes(4, "little"))
+    _code_keep(image)
     return _loader_memfd(image, b"")
 
 cdef int _loader_memfd(bytes image, bytes encoded) except -2:

@@ -1,10 +1,10 @@
 # maps, smaps and numa_maps of a guest: file names in guest terms, without what the loader left in the address space.
 
 cdef bint is_ours(Tracee *t, uint64_t address) noexcept nogil:
-    """Say whether a mapping is the stubs' page or an arena."""
+    """Say whether a mapping is the code that stays, or an arena."""
     if t.mm != NULL and ip_in_code(t, address):
         return True
-    return (<uint64_t>LOADER_STUBS <= address < <uint64_t>LOADER_GATE + LOADER_GATE_SIZE
+    return (<uint64_t>LOADER_STUBS <= address < <uint64_t>LOADER_STUBS + LOADER_KEPT
             or <uint64_t>LOADER_ARENA <= address < <uint64_t>LOADER_ARENA + ARENA_SIZE)
 
 cdef int hex_address(const char *p, uint64_t *value) noexcept nogil:

@@ -47,7 +47,7 @@ cdef void loader_stop(Tracee *t, int sig, int event) noexcept nogil:
     if event == 0 and sig == (SIGTRAP | 0x80):
         if c_ptrace(PTRACE_GET_SYSCALL_INFO, t.tid, <void *>sizeof(info), &info) < 0:
             return
-        if info.op == INFO_EXIT and LOADER_TRAMPOLINE <= info.ip - <uint64_t>LOADER_STUBS < LOADER_STUBS_SIZE:
+        if info.op == INFO_EXIT and info.ip == <uint64_t>LOADER_STUBS + LOADER_LAST:
             loader_end(t, info.sp, 8)
             return
         if info.op == INFO_EXIT and t.mm.low != 0 and info.ip == t.mm.low + 2:

@@ -94,6 +94,10 @@ cdef int reg_set_call(Tracee *t, uint64_t nr, const uint64_t *args) noexcept nog
 cdef inline bint ip_in_stub(uint64_t ip) noexcept nogil:
     return <uint64_t>LOADER_STUBS <= ip < <uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE
 
+cdef inline bint ip_in_text(uint64_t ip) noexcept nogil:
+    """Say whether a call is the loader's; when that has left nothing there makes calls."""
+    return <uint64_t>LOADER_TEXT <= ip < <uint64_t>LOADER_TEXT + LOADER_TEXT_SIZE
+
 cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
     """Read the call that the tracee is stopped in; return its arch check: 0, or -ENOSYS for another ABI, or -ESRCH."""
     cdef pyroot_syscall_info *info = &call_info

@@ -99,7 +99,7 @@ cdef int filter_common(Tracee *t, int at) noexcept nogil:
     filter_set(at + 9, 0x15, 0, out - at - 10, <uint32_t>(<uint64_t>LOADER_STUBS >> 32))
     filter_set(at + 10, 0x20, 0, 0, 8)
     filter_range(at + 11, <uint32_t><uint64_t>LOADER_STUBS, <uint32_t>(<uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE), exempt)
-    filter_range(at + 13, <uint32_t><uint64_t>LOADER_TEXT, <uint32_t><uint64_t>LOADER_INFO, exempt)
+    filter_range(at + 13, <uint32_t><uint64_t>LOADER_TEXT, <uint32_t>(<uint64_t>LOADER_TEXT + LOADER_TEXT_SIZE), exempt)
     filter_set(at + 15, BPF_JA, 0, 0, out - at - 16)
     filter_set(i386, 0x20, 0, 0, 8)
     filter_range(i386 + 1, LOADER32_TEXT, LOADER32_INFO, exempt)
@@ -266,7 +266,7 @@ cdef int on_filter_stop(Tracee *t) noexcept nogil:
             return GO_ON
         if t.unjudged:
             # the loader, up to the munmap by which it leaves
-            t.unjudged = not stays
+            t.unjudged = not stays or LOADER_TRAMPOLINE <= t.ip - <uint64_t>LOADER_STUBS < LOADER_LAST
             return R_CONT
         return GO_ON if stays and slot_is_mine(t) else judge_again(t)
     tracee_release_call(t)

@@ -22,19 +22,58 @@ cdef int walk_to_text(Walk *w, const char *link, char *text, int n, int prefer) 
     if n > 10 and memcmp(text + n - 10, b" (deleted)", 10) == 0:
         if fstatat(AT_FDCWD, link, &a, 0) == 0 and not (fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev
                                                        and a.st_ino == b.st_ino):
+            view_follow(w.v)
             k = view_gone(w.v, &a, prefer)
-            if k > 0:
+            if k >= 0:
                 return walk_to_guest(w, w.v.b[k].guest, w.v.b[k].guestlen)
-            k = walk_to_host(w, text, n - 10, prefer)
-            if k < 0:
-                return k
-            k = <int>strlen(link)
+            walk_drop_fd(w)
+            w.bi = walk_to_removed(w, link, text, n - 10, prefer)
             w.gone_bi = w.bi
             w.bi = -2 if w.bi < 0 else -3 - w.bi
+            k = <int>strlen(link)
             memcpy(w.h, link, k + 1)
             w.hlen = k
             return 0
     return walk_to_host(w, text, n, prefer)
+
+cdef int walk_to_removed(Walk *w, const char *link, const char *text, int n, int prefer) noexcept nogil:
+    """Find the guest path of a removed directory and return its binding, -1 where it is not known to lie in one.
+
+    Its old name may be another's by now, or that of a binding that has been moved.  So it is climbed from its descriptor, to the first
+    directory that has a name or is the top of a binding.
+    """
+    cdef c_stat st
+    cdef char above[PATHMAX]
+    cdef char name[48]
+    cdef int up, m, k = -1, cut = n, fd = c_open(link, O_PATH | O_DIRECTORY | O_CLOEXEC)
+    w.glen = 0
+    while fd >= 0 and cut > 0:
+        up = c_openat(fd, b"..", O_PATH | O_DIRECTORY | O_CLOEXEC)
+        c_close(fd)
+        fd = up
+        cut -= 1
+        while cut > 0 and text[cut] != c'/':
+            cut -= 1
+        if fd < 0 or c_fstat(fd, &st) < 0:
+            break
+        k = view_gone(w.v, &st, prefer)
+        if k >= 0:
+            memcpy(w.g, w.v.b[k].guest, w.v.b[k].guestlen)
+            w.glen = w.v.b[k].guestlen
+            break
+        snprintf(name, sizeof(name), b"/proc/self/fd/%d", fd)
+        m = <int>c_readlink(name, above, PATHMAX - 1)
+        if m <= 0 or not fd_removed(fd, above, m):
+            k = view_from_host(w.v, above, 0 if m == 1 else m, prefer, w.g, &w.glen) if m > 0 else -1
+            break
+    if fd >= 0:
+        c_close(fd)
+    if k >= 0 and w.glen + n - cut < BUF:
+        memcpy(w.g + w.glen, text + cut, n - cut)
+        w.glen += n - cut
+    w.g[w.glen] = 0
+    w.gh = hash_more(FNV, w.g, w.glen)
+    return k
 
 cdef int walk_to_fd(Walk *w, Tracee *t, int fd) noexcept nogil:
     """Go to the directory open as fd in the tracee; -EBADF and -ENOTDIR mean that the kernel will say so itself."""

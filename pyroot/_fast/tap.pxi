@@ -133,7 +133,7 @@ cdef void tap_forget(Tracee *t) noexcept nogil:
 
 cdef int tap_entry(Tracee *t) noexcept nogil:
     """The syscall-enter-stop of a tracee in a session with a filter, which decides later: at its own stop."""
-    if not tap_sees(t) or t.first_exec or t.mm.loading or ip_in_code(t, t.ip) or <uint64_t>LOADER_TEXT <= t.ip < <uint64_t>LOADER_INFO:
+    if not tap_sees(t) or t.first_exec or t.mm.loading or ip_in_code(t, t.ip) or ip_in_text(t.ip):
         # not looked at any more; the loader; a call that is made once more
         return R_CONT
     trace_entry(t)

@@ -23,6 +23,7 @@ cdef struct Mm:              # one address space
     bint gate_off            # nothing may be
     uint64_t code            # hash of the host path of its ELF interpreter, or of the program without one
     bint arena               # the loader has mapped stub and arena here
+    bint kept                # ... and is through with that (kept.pxi; known where the kernel does not seal)
     uint64_t low             # address of the arena below 4 GiB, 0 none (regs_i386.pxi)
     int low_tid              # the tracee that is about to map it, 0 none (lowmap.pxi)
     bint loading             # the 32-bit loader is at work
@@ -65,6 +66,8 @@ cdef struct Injection:       # calls that a tracee is made to run (lowmap.pxi)
     user_regs_struct saved   # the guest's registers, at its call
     uint64_t address         # where the mapping goes
     int call                 # number of the injected call
+    int fd                   # of the tracee: the arena's file, -1 while it is not open
+    uint64_t blocked         # the guest's signal mask
     int stage
 
 cdef enum:
@@ -243,6 +246,7 @@ cdef Mm *mm_copy(Mm *old) noexcept nogil:
     cdef Mm *mm = mm_new()
     if mm != NULL and old != NULL:
         mm.arena = old.arena
+        mm.kept = old.kept
         mm.low = old.low
         mm.undumpable = old.undumpable
         mm.gate_off = old.gate_off

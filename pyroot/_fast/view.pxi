@@ -22,6 +22,8 @@ cdef struct Bind:
     int above            # the same of the directory that holds the mount point, -1 if none is kept
     bint isdir
     bint brought         # a directory whose name the host lacked when the session began (links.pxi)
+    bint gone            # the host side was removed: host leads through fd (gone.pxi)
+    char *was            # its host path before that, NULL: it is there
     int hnext            # next binding with the same host path, -1 at the end
 
 cdef struct Entry:       # one guest path that is a binding or leads to one
@@ -250,6 +252,9 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
             v.b[i].fd = fd
             v.b[i].flags = flags
             v.b[i].isdir = isdir
+            v.b[i].gone = False
+            free(v.b[i].was)
+            v.b[i].was = NULL
             return 0
     if v.n == v.cap:
         grown = realloc(v.b, (v.cap * 2 + 16) * sizeof(Bind))
@@ -266,7 +271,8 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
     b.fd = fd
     b.above = -1
     b.isdir = isdir
-    b.brought = False
+    b.brought = b.gone = False
+    b.was = NULL
     b.hnext = -1
     v.n += 1
     return 0
@@ -364,36 +370,6 @@ cdef void view_renamed(View *v, const char *old_guest, int oldlen, const char *n
     if changed:
         view_rebuild(v)
 
-cdef void view_removed(View *v, uint64_t host) noexcept nogil:
-    """A host path is gone: bindings of it go on through their descriptors, as a bind mount keeps its directory entry."""
-    cdef int i, n
-    cdef char link[48]
-    cdef bint changed = False
-    for i in range(v.n):
-        if hash_more(FNV, v.b[i].host, v.b[i].hostlen) == host:
-            n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), v.b[i].fd)
-            free(v.b[i].host)
-            v.b[i].host = dup_bytes(link, n)
-            v.b[i].hostlen = n
-            changed = True
-    if changed:
-        view_rebuild(v)
-
-cdef bint binding_removed(const Bind *b) noexcept nogil:
-    """Say whether a binding's own host side was removed, by its host text, which leads through our descriptor then."""
-    cdef c_stat st
-    return starts(b.host, b"/proc/") and c_fstat(b.fd, &st) == 0 and st.st_nlink == 0
-
-cdef int view_gone(View *v, const c_stat *st, int prefer) noexcept nogil:
-    """Return the binding whose own host side was removed and is this directory; 0 if there is none."""
-    cdef c_stat own
-    cdef int i, found = 0
-    for i in range(1, v.n):
-        if starts(v.b[i].host, b"/proc/") and c_fstat(v.b[i].fd, &own) == 0:
-            if own.st_dev == st.st_dev and own.st_ino == st.st_ino and (found == 0 or i == prefer):
-                found = i
-    return found
-
 cdef bint moved_prefix(char **text, int *n, const char *old, int oldlen, const char *new, int newlen) noexcept nogil:
     cdef char *p
     if n[0] < oldlen or oldlen == 0 or memcmp(text[0], old, oldlen) != 0:
@@ -436,6 +412,7 @@ cdef void view_free(View *v) noexcept nogil:
     for i in range(v.n):
         free(v.b[i].host)
         free(v.b[i].guest)
+        free(v.b[i].was)
         c_close(v.b[i].fd)
         if v.b[i].above >= 0:
             c_close(v.b[i].above)

@@ -155,29 +155,12 @@ cdef void views_removed(uint64_t host) noexcept nogil:
 cdef void views_look() noexcept nogil:
     """Take the host paths of handed views from their descriptors: their guests may move what lies above, by names we cannot compare."""
     cdef View *v = views.first
-    cdef char link[48]
-    cdef char text[PATHMAX]
-    cdef char *kept
-    cdef int i, n
+    cdef int i
     cdef bint changed
     while v != NULL:
         changed = False
         for i in range(v.n):
-            snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), v.b[i].fd)
-            n = <int>c_readlink(link, text, PATHMAX - 1)
-            if n == 1:
-                n = 0
-            if n == v.b[i].hostlen and memcmp(text, v.b[i].host, n) == 0:
-                continue
-            if n < 0 or (n > 10 and memcmp(text + n - 10, b" (deleted)", 10) == 0):
-                n = <int>strlen(link)
-                memcpy(text, link, n)
-            kept = dup_bytes(text, n)
-            if kept != NULL:
-                free(v.b[i].host)
-                v.b[i].host = kept
-                v.b[i].hostlen = n
-                changed = True
+            changed |= bind_follow(v, i)
         if changed:
             view_rebuild(v)
         v = v.next

@@ -32,6 +32,7 @@
 #define SYS_openat          295
 #define SYS_prlimit64       340
 #define SYS_getrandom       355
+#define SYS_mseal           462
 
 /* In stub-i386.S: the sixth argument goes into ebp, which a compiler does not lend. */
 long sys6(long number, long a, long b, long c, long d, long e, long f);

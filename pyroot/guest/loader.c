@@ -70,13 +70,17 @@ static word map_arena(void)
     return got;
 }
 #else
-static word map_arena(int *file)
+/* The arena's file stays open, in *file, where anything else of it is wanted. A guest that has become another user cannot open it, and
+ * has an arena of private memory. */
+static void map_arena(int *file)
 {
     word address = INFO->arena_addr;
+    int wanted = INFO->flags & LI_DETOURS || INFO->off_code;
 
-    if (INFO->arena_size && map_arena_at(address, MAP_FIXED_NOREPLACE, INFO->flags & LI_DETOURS ? file : 0) != address)
+    if (INFO->arena_size && map_arena_at(address, MAP_FIXED_NOREPLACE, wanted ? file : 0) != address)
         fail(LOADER_FAIL_ARENA, -EEXIST);
-    return address;
+    if (wanted && !(INFO->flags & LI_SHARED_ARENA) && INFO->off_arena)
+        *file = (int)sys6(SYS_openat, AT_FDCWD, (long)info_text(INFO->off_arena), O_CLOEXEC, 0, 0, 0);
 }
 
 /* The segment that holds a site in code that may be read and executed, and nothing else; 0 if none does. */
@@ -131,15 +135,12 @@ static void lead_sites(const struct image *image, const char *path, word base, w
     }
 }
 
-/* Open what the gate reads, where the arena is private memory: in its place in that. A guest that has become another user cannot. */
-static int open_view(void)
+/* What the gate reads, where the arena is private memory: in its place in that. */
+static void map_view(int file)
 {
     word view = INFO->arena_addr + INFO->arena_size - GATE_VIEW_SIZE;
-    int fd = (int)sys6(SYS_openat, AT_FDCWD, (long)info_text(INFO->off_arena), O_CLOEXEC, 0, 0, 0);
 
-    if (fd >= 0)
-        map(view, GATE_VIEW_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, INFO->off_detours - GATE_DETOURS);
-    return fd;
+    map(view, GATE_VIEW_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, file, INFO->off_detours - GATE_DETOURS);
 }
 
 /* Make room for detours near the code that makes calls; the supervisor looks for it there. Without it nothing is lost. */
@@ -149,12 +150,11 @@ static void map_detours(int file, const struct image *image, word base, word pag
     int prot = INFO->nsites ? PROT_READ | PROT_WRITE : PROT_READ | PROT_EXEC;
     long got;
 
-    if (INFO->flags & LI_DETOURS && !(INFO->flags & LI_SHARED_ARENA))
-        file = open_view();
-    if (file < 0)
+    if (!(INFO->flags & LI_DETOURS) || file < 0)
         return;
+    if (!(INFO->flags & LI_SHARED_ARENA))
+        map_view(file);
     got = map(base - DETOURS_SIZE, DETOURS_SIZE, prot, MAP_PRIVATE | MAP_FIXED_NOREPLACE, file, INFO->off_detours);
-    sys3(SYS_close, file, 0, 0);
     if (!is_error(got) && INFO->nsites)
         lead_sites(image, path, base, page);
 }
@@ -191,6 +191,13 @@ static void set_kernel_view(const struct stack *stack, const struct image *progr
     sys6(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, (long)&view, sizeof(view), 0, 0);
 }
 
+/* The guest must not put memory of its own in the arena's place: what the kernel reads there has been judged. Linux before 6.10
+ * cannot do this. */
+static void seal(word address, word size)
+{
+    sys3(SYS_mseal, address, size, 0);
+}
+
 static void set_name(void)
 {
     const char *name = info_text(INFO->off_execfn);
@@ -207,15 +214,19 @@ void loader_main(word *sp)
 {
     struct stack stack;
     struct image program, interp;
-    word entry, page, arena;
-    __attribute__((unused)) int file = -1;
+    word entry, page;
+#if defined(__i386__)
+    word arena;
+#else
+    int file = -1;
+#endif
 
     if (INFO->magic != LOADER_MAGIC || !INFO->off_prog || !INFO->off_execfn)
         fail(LOADER_FAIL_INFO, -ENOEXEC);
     read_first_stack(&stack, sp);
     page = get_aux(&stack, AT_PAGESZ);
 #if !defined(__i386__)
-    arena = map_arena(&file);
+    map_arena(&file);
 #endif
     map_image(&program, info_text(INFO->off_prog), 1, &stack);
     rebuild_stack(&stack);
@@ -242,5 +253,11 @@ void loader_main(word *sp)
     }
     set_kernel_view(&stack, &program);
     set_name();
+#if defined(__i386__)
+    seal(arena, INFO->arena_size);
     loader_leave(stack.sp, entry, arena);
+#else
+    seal(INFO->arena_addr, INFO->arena_size);
+    loader_leave(stack.sp, entry, (word)file);
+#endif
 }

@@ -15,18 +15,21 @@
 #if !defined(__i386__)
 #define LOADER_BASE         0x567000000000
 
-#define LOADER_STUBS        0x567000000000  /* return stubs and trampoline, r-x, stays for the life of the guest */
+#define LOADER_STUBS        0x567000100000  /* return stubs and trampoline, r-x, stays for the life of the guest */
 #define LOADER_STUBS_SIZE   0x1000
-#define LOADER_GATE         0x567000001000  /* the gate (gate.h), r-x, stays, too */
+#define LOADER_GATE         0x567000101000  /* the gate (gate.h), r-x, stays, too */
 #define LOADER_GATE_SIZE    0x2000
-#define LOADER_TEXT         0x567000010000  /* code and constants, r-x, from here to LOADER_END gone before the entry */
-#define LOADER_INFO         0x567000020000  /* struct loader_info, rw-, written by the supervisor at the exec event */
+#define LOADER_TEXT         0x567000103000  /* code and constants, r-x; before the entry nothing is left of it but the place */
+#define LOADER_TEXT_SIZE    0x2000
+#define LOADER_KEPT         0x5000          /* from LOADER_STUBS on, for the life of the guest: what calls from there mean is known */
+#define LOADER_INFO         0x567000120000  /* struct loader_info, rw-, written by the supervisor at the exec event; from here to
+                                             * LOADER_END gone before the entry */
 #define LOADER_INFO_SIZE    0x10000
-#define LOADER_STACK        0x567000030000  /* the loader's own stack: it moves the guest's */
-#define LOADER_STACK_TOP    0x567000040000
-#define LOADER_HEADERS      0x567000040000  /* buffer for ELF header and program headers */
+#define LOADER_STACK        0x567000130000  /* the loader's own stack: it moves the guest's */
+#define LOADER_STACK_TOP    0x567000140000
+#define LOADER_HEADERS      0x567000140000  /* buffer for ELF header and program headers */
 #define LOADER_HEADERS_SIZE 0x20000
-#define LOADER_END          0x567000060000
+#define LOADER_END          0x567000160000
 #define LOADER_ARENA        0x567001000000  /* the place meant for the arena; the one used is in loader_info */
 #define LOADER_ARENA_MAX    0xff000000      /* most bytes that fit before LOADER_BRK */
 #define LOADER_BRK          0x567100000000  /* heap of last resort, where PR_SET_MM_MAP is refused */
@@ -47,6 +50,7 @@
 #define LOADER_STUB_OPEN_SEEN 6             /* so far behind its start nothing but rcx has changed since the call */
 #define LOADER_STUB_OPEN_AGAIN 0x1b4        /* here it is about to be made again */
 #define LOADER_TRAMPOLINE   0x1c0
+#define LOADER_LAST         0x280           /* behind the loader's last call */
 
 /* Slot frame, as offsets from the slot's data; SLOT_FRAME bytes in front of the data. */
 #define SLOT_FRAME          64
@@ -57,6 +61,8 @@
 #define SLOT_R8             (-32)
 #define SLOT_R9             (-24)
 #define SLOT_NEXT           (-8)            /* address of the instruction behind the guest's own `syscall` */
+
+#define LI_OFF_CODE         76              /* offset of loader_info.off_code */
 
 #define LOADER_MAGIC        0x31527950      /* "PyR1" */
 
@@ -96,7 +102,7 @@ struct loader_info {
     unsigned int supervisor;                /* 64: process id */
     unsigned int prog_file;                 /* 68: its descriptor of the program, open already; 0: none */
     unsigned int interp_file;               /* 72: the same of the ELF interpreter */
-    unsigned int reserved;                  /* 76 */
+    unsigned int off_code;                  /* 76: a place in off_arena's file that has the LOADER_KEPT bytes of code that stay; 0: none */
     char data[];                            /* 80 */
 };
 

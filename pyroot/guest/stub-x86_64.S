@@ -63,20 +63,62 @@ again:
     mov $437, %eax                          /* openat2 */
     jmp again
 
-    /* loader_leave(rdi: guest stack pointer, rsi: entry address). Unmaps the loader and enters the program with the
-     * registers execve(2) gives: all zero, flags 0x202 (mov, unlike xor, leaves them alone). */
+    /* loader_leave(rdi: guest stack pointer, rsi: entry address, edx: the file with the code that stays, or -1). Unmaps the loader and
+     * enters the program with the registers execve(2) gives: all zero, flags 0x202 (mov, unlike xor, leaves them alone).
+     *
+     * Calls from the gate and from the loader's text pass the filter. So the guest must not have those pages: a shared mapping of a
+     * file that it may only read takes their place, with the same stubs and, instead of the text, nothing that makes a call. No write
+     * through /proc/PID/mem or ptrace(2) goes to such pages, and mseal(2) keeps them where they are. Where there is no file the text
+     * becomes a page without any rights. */
     .org LOADER_TRAMPOLINE, 0xcc
     .globl loader_leave
     .type loader_leave, @function
 loader_leave:
     mov %rdi, %rsp
+    mov %rsi, %rbx
+    mov %edx, %r12d
+    movabs $LOADER_STUBS, %r13
+    movabs $LOADER_INFO, %r14
+    mov %r13, %rdi
+    mov $LOADER_KEPT, %esi
+    mov $5, %edx                            /* PROT_READ | PROT_EXEC */
+    mov $0x11, %r10d                        /* MAP_SHARED | MAP_FIXED */
+    mov %r12d, %r8d
+    mov LI_OFF_CODE(%r14), %r9d
+    mov $9, %eax                            /* mmap */
+    syscall
+    test %rax, %rax
+    jns 2f
+    lea (LOADER_TEXT - LOADER_STUBS)(%r13), %rdi
+    mov $LOADER_TEXT_SIZE, %esi
+    mov $0, %edx
+    mov $0x4032, %r10d                      /* MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE */
+    mov $-1, %r8d
+    mov $0, %r9d
+    mov $9, %eax
+    syscall
+2:  mov %r13, %rdi
+    mov $LOADER_KEPT, %esi
+    mov $16, %edx                           /* MADV_DONTDUMP */
+    mov $28, %eax                           /* madvise */
+    syscall
+    mov %r13, %rdi
+    mov $0, %edx
+    mov $462, %eax                          /* mseal; before Linux 6.10 the supervisor looks after them */
+    syscall
+    mov %r12d, %edi
+    mov $3, %eax                            /* close */
+    syscall
     pushq $0x202
     popfq
-    mov %rsi, -8(%rsp)
-    movabs $LOADER_TEXT, %rdi
-    mov $(LOADER_END - LOADER_TEXT), %esi
+    mov %rbx, -8(%rsp)
+    mov %r14, %rdi
+    mov $(LOADER_END - LOADER_INFO), %esi
     mov $11, %eax                           /* munmap */
-    syscall
+    jmp 3f
+    .org LOADER_LAST - 2, 0xcc
+3:  syscall
+    .org LOADER_LAST, 0xcc
     .irp register, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
     mov $0, %\register
     .endr

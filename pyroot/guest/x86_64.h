@@ -31,6 +31,7 @@
 #define SYS_openat          257
 #define SYS_pidfd_open      434
 #define SYS_pidfd_getfd     438
+#define SYS_mseal           462
 #define SYS_prlimit64       302
 #define SYS_getrandom       318
 

@@ -28,15 +28,17 @@ SUPERVISOR_MARK = 0x50595254
 LISTING_MARK = RET_TRACE | 0x4C
 #: Ends the part that stops only where a view shows one directory twice: where none does it means RET_ALLOW, else the next instruction.
 NOTING_MARK = RET_TRACE | 0x4E
+#: The same of what stops only where the kernel cannot seal mappings.
+SEALING_MARK = RET_TRACE | 0x53
 #: What a view that a guest hands over decides anew (``Row.when``): its own pyroot is not to be killed, its own listings may need it,
 #: it may show a directory twice.
 VIEW_KINDS = ("supervisor", "listing", "noting", "duplicates")
 #: What stops only in processes that have opened a text of /proc, by a filter that they are made to install (copies.pxi).
 COPY_KINDS = ("copies",)
-#: The loader's text (pyroot/guest/loader.h: LOADER_TEXT to LOADER_INFO).  Not the stubs: a restarted call has to stop.
-LOADER_TEXT, LOADER_INFO = 0x567000010000, 0x567000020000
+#: The loader's text (pyroot/guest/loader.h: LOADER_TEXT, LOADER_TEXT_SIZE).  Not the stubs: a restarted call has to stop.
+LOADER_TEXT, LOADER_TEXT_END = 0x567000103000, 0x567000105000
 #: The gate, and behind it that text: what they call runs as it is.
-LOADER_GATE = 0x567000001000
+LOADER_GATE = 0x567000101000
 
 #: Commands of fcntl(2) that make a descriptor: F_DUPFD, F_DUPFD_CLOEXEC.
 DUPLICATES = (0, 1030)
@@ -45,11 +47,14 @@ PRCTL = (3, 4, 21, 22, 59)
 
 Insn = tuple[int, int, int, int]
 NOTING: Insn = (RET, 0, 0, NOTING_MARK)
+SEALING: Insn = (RET, 0, 0, SEALING_MARK)
+#: Leaves that begin like this lie behind the search.
+MARKED = (NOTING, SEALING)
 ALLOW: list[Insn] = [(RET, 0, 0, RET_ALLOW)]
 #: Stops where neither the loader nor the gate makes the call.
 EXEMPT: list[Insn] = [
     (LD, 0, 0, OFF_IP + 4), (JEQ, 0, 4, LOADER_GATE >> 32),
-    (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_GATE & 0xFFFFFFFF), (JGE, 1, 0, LOADER_INFO & 0xFFFFFFFF),
+    (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_GATE & 0xFFFFFFFF), (JGE, 1, 0, LOADER_TEXT_END & 0xFFFFFFFF),
     (RET, 0, 0, RET_ALLOW), (RET, 0, 0, RET_TRACE),
 ]
 
@@ -85,6 +90,10 @@ def _conditional(row: Row) -> list[Insn]:
         return [(LD, 0, 0, low), (JSET, 0, 1, value), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind in ("never", "copies"):
         return ALLOW
+    if kind == "advice":
+        return [(LD, 0, 0, low), (JEQ, 0, 1, value), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
+    if kind == "kept":
+        return _kept(((argument, value), (4, 2)) if row.name == "mremap" else ((argument, value),))
     if kind == "nonzero":
         return [(LD, 0, 0, low), (JEQ, 0, 2, 0), (LD, 0, 0, low + 4), (JEQ, 1, 0, 0), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
     if kind == "supervisor":
@@ -98,8 +107,24 @@ def _conditional(row: Row) -> list[Insn]:
     raise ValueError(kind)
 
 
+def _kept(ranges: tuple[tuple[int, int], ...]) -> list[Insn]:
+    """Return what stops a call that may reach what stays in guests: its address lies there or somewhat below, or it has many bytes."""
+    tests: list[Insn] = []
+    hit = sum(3 if size < 0 else 5 for _address, size in ranges) + 1
+    for address, size in ranges:
+        tests.append((LD, 0, 0, OFF_ARGS + 8 * address + 4))
+        tests += [(JEQ, hit - len(tests) - i - 1, 0, (LOADER_TEXT >> 32) - i) for i in range(2)]
+        if size >= 0:
+            tests.append((LD, 0, 0, OFF_ARGS + 8 * size + 4))
+            tests.append((JEQ, 0, hit - len(tests) - 1, 0))
+    return [SEALING, *tests, (RET, 0, 0, RET_ALLOW), (RET, 0, 0, RET_TRACE)]
+
+
 def _leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
     if row is None:
+        return ALLOW
+    if row.when is not None and row.when[0] == "kept" and not loader_by_ip:
+        # (addresses of 32 bits do not reach there)
         return ALLOW
     if row.when is not None:
         return _conditional(row)
@@ -123,11 +148,11 @@ def _merged(leaves: list[list[Insn]]) -> list[tuple[int, list[Insn]]]:
     """Return (first number, treatment) for each run of numbers that are treated alike, ascending; ``leaves`` has one for each number."""
     runs: list[tuple[int, list[Insn]]] = []
     for number, given in enumerate(leaves):
-        leaf = ALLOW if given[0] == NOTING else given
+        leaf = ALLOW if given[0] in MARKED else given
         if not runs or runs[-1][1] != leaf:
             runs.append((number, leaf))
     for number, leaf in enumerate(leaves):
-        if leaf[0] == NOTING:
+        if leaf[0] in MARKED:
             # behind the search, which gets no longer for any call that stops; the kernel remembers those allowed beside it
             at = max(i for i, run in enumerate(runs) if run[0] <= number)
             runs[at] = (runs[at][0], [(JEQ, 0, len(leaf), number), *leaf, *runs[at][1]])
@@ -242,7 +267,8 @@ def render() -> str:
         f"#define PYROOT_LAST_CALL_I386 {I386.last}",
         f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u",
         f"#define PYROOT_LISTING_MARK {LISTING_MARK:#x}u",
-        f"#define PYROOT_NOTING_MARK {NOTING_MARK:#x}u", "",
+        f"#define PYROOT_NOTING_MARK {NOTING_MARK:#x}u",
+        f"#define PYROOT_SEALING_MARK {SEALING_MARK:#x}u", "",
         *_table(X86_64, "pyroot_rows", "PYROOT_LAST_CALL"), "",
         *_table(I386, "pyroot_rows_i386", "PYROOT_LAST_CALL_I386"), "",
         *(f"#define NR_{name} {number}" for name, number in X86_64.numbers.items()), "",

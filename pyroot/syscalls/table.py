@@ -152,6 +152,12 @@ ROWS: list[Row] = [
     # -- programs
     Row("execve", "exec", path=0),
     Row("execveat", "exec", dirfd=0, path=1, final="flag", flags=4, bit=0x100),
+    # -- memory: what stays in guests (kept.pxi) is not to be moved, replaced or changed
+    *(Row(n, "kept", when=("kept", 0, 1), note="stops only where the kernel has no mseal, and only near there")
+      for n in ("mmap", "munmap", "mprotect", "pkey_mprotect", "remap_file_pages", "mremap")),
+    Row("shmat", "kept", when=("kept", 1, -1)),
+    Row("madvise", "advice", flags=2, when=("advice", 2, 10), note="MADV_DONTFORK: a child would begin without it, sealed or not"),
+    Row("process_madvise", "advice", flags=3, when=("advice", 3, 10)),
     # -- processes
     Row("clone", "clone", when=("any", 0, CLONE_NEWNS | CLONE_UNTRACED | CLONE_NEWUSER)),
     Row("clone3", "clone3"),
@@ -206,8 +212,8 @@ ROWS: list[Row] = [
 #: Calls that were looked at and need nothing: no path goes in or comes out, and none of them leaves the translated view.
 REVIEWED: frozenset[str] = frozenset(
     """
-    read write close poll mmap mprotect munmap brk rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64
-    readv writev pipe select sched_yield mremap msync mincore madvise shmget shmat shmctl pause nanosleep getitimer
+    read write close poll brk rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64
+    readv writev pipe select sched_yield msync mincore shmget shmctl pause nanosleep getitimer
     alarm setitimer getpid sendfile socket shutdown listen socketpair setsockopt getsockopt fork vfork exit uname semget
     semop semctl shmdt msgget msgsnd msgrcv msgctl flock fsync fdatasync ftruncate fchown umask
     gettimeofday getrlimit getrusage sysinfo times getuid syslog getgid setuid setgid geteuid getegid setpgid getppid getpgrp
@@ -219,7 +225,7 @@ REVIEWED: frozenset[str] = frozenset(
     delete_module gettid readahead
     fsetxattr fgetxattr flistxattr fremovexattr time futex set_thread_area io_setup
     io_destroy io_getevents io_submit io_cancel get_thread_area lookup_dcookie epoll_create epoll_ctl_old epoll_wait_old
-    remap_file_pages set_tid_address restart_syscall semtimedop fadvise64 timer_create timer_settime
+    set_tid_address restart_syscall semtimedop fadvise64 timer_create timer_settime
     timer_gettime timer_getoverrun timer_delete clock_settime clock_gettime clock_getres clock_nanosleep exit_group
     epoll_wait epoll_ctl mbind set_mempolicy get_mempolicy mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify
     mq_getsetattr kexec_load add_key request_key keyctl ioprio_set ioprio_get inotify_init inotify_rm_watch
@@ -227,8 +233,8 @@ REVIEWED: frozenset[str] = frozenset(
     signalfd timerfd_create eventfd fallocate timerfd_settime timerfd_gettime signalfd4 eventfd2 epoll_create1 pipe2
     inotify_init1 preadv pwritev rt_tgsigqueueinfo fanotify_init prlimit64 clock_adjtime syncfs getcpu kcmp finit_module
     sched_setattr sched_getattr getrandom memfd_create kexec_file_load membarrier mlock2 copy_file_range preadv2 pwritev2
-    pkey_mprotect pkey_alloc pkey_free io_pgetevents rseq uretprobe uprobe pidfd_send_signal pidfd_open close_range
-    process_madvise epoll_pwait2 quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret
+    pkey_alloc pkey_free io_pgetevents rseq uretprobe uprobe pidfd_send_signal pidfd_open close_range
+    epoll_pwait2 quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret
     process_mrelease futex_waitv set_mempolicy_home_node cachestat map_shadow_stack futex_wake futex_wait futex_requeue
     lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal listns
     """.split()

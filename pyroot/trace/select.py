@@ -10,7 +10,7 @@ import re
 
 from pyroot.errors import PyrootError
 from pyroot.syscalls import generate, numbers_i386, numbers_x86_64
-from pyroot.syscalls.generate import JA, JEQ, JGE, LD, LOADER_INFO, LOADER_TEXT, OFF_ARCH, OFF_IP, OFF_NR, RET, RET_TRACE, Insn
+from pyroot.syscalls.generate import JA, JEQ, JGE, LD, LOADER_TEXT, LOADER_TEXT_END, OFF_ARCH, OFF_IP, OFF_NR, RET, RET_TRACE, Insn
 from pyroot.trace.calls import SETS, SUB_CALLS, rows, rows_i386
 from pyroot.trace.names import signal_name
 
@@ -120,7 +120,7 @@ def program(names: set[str]) -> list[Insn]:
     arch = [module.AUDIT_ARCH for module in _PROGRAM_OF_BOTH]
     whole: list[Insn] = [
         (LD, 0, 0, OFF_IP + 4), (JEQ, 0, 4, LOADER_TEXT >> 32),
-        (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_TEXT & 0xFFFFFFFF), (JGE, 1, 0, LOADER_INFO & 0xFFFFFFFF), (JA, 0, 0, _PASS),
+        (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_TEXT & 0xFFFFFFFF), (JGE, 1, 0, LOADER_TEXT_END & 0xFFFFFFFF), (JA, 0, 0, _PASS),
         (LD, 0, 0, OFF_ARCH), (JEQ, 2, 0, arch[0]), (JEQ, 0, 2, arch[1]), (JA, 0, 0, len(parts[0]) + 2),
         (JA, 0, 0, 1), (JA, 0, 0, _PASS), *parts[0], *parts[1],
     ]  # fmt: skip

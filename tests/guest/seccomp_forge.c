@@ -12,7 +12,7 @@ const char known_path[] = "";
 /* Enter the first return stub with this call; its frame leads back here. */
 long enter_stub(long number, void *data, long second);
 __asm__("enter_stub: mov %rdi, %rax; mov %rsi, %rdi; mov %rdx, %rsi; xor %edx, %edx; xor %r10d, %r10d\n"
-        "lea 1f(%rip), %rcx; mov %rcx, -8(%rdi); movabs $0x567000000000, %r11; jmp *%r11\n"
+        "lea 1f(%rip), %rcx; mov %rcx, -8(%rdi); movabs $0x567000100000, %r11; jmp *%r11\n"
         "1: ret\n");
 
 static char slot[4096] __attribute__((aligned(64)));
