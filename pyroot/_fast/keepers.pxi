@@ -275,7 +275,7 @@ cdef int signal_found(Tracee *t, int pid) noexcept nogil:
     return answer(t, error)
 
 cdef int on_pidfd(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """pidfd_send_signal(2), process_madvise(2), process_mrelease(2)."""
+    """pidfd_send_signal(2), process_madvise(2).  (process_mrelease(2) is for processes that are dying.)"""
     cdef bint signals = t.nr == NR_pidfd_send_signal
     cdef uint32_t flags = <uint32_t>t.args[3] if signals else 0
     cdef int sig = <int>t.args[1], pid
@@ -288,7 +288,7 @@ cdef int on_pidfd(Tracee *t, const pyroot_row *row) noexcept nogil:
             return R_CONT if pid >= 0 else answer(t, pid)
         return answer(t, signal_all(t, pid, sig)) if shares_table(t) or keeper_in_group(t, pid) else R_CONT
     if is_keeper(t, pid):
-        return answer(t, -EPERM)
+        return answer(t, -EPERM if signals else -EACCES)
     if pid < 0:
         return answer(t, pid)
     if not signals or not shares_table(t) or (sig != SIGKILL and sig != SIGSTOP) or not could_harm(t, CAP_KILL_):
@@ -305,7 +305,12 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     if pid <= 0:
         return answer(t, pid if pid < 0 else -ESRCH)
     owner = guest_of(t.view, pid)
+    if owner != NULL and owner.mm != NULL and owner.mm.undumpable and owner.tgid != t.tgid and not may_trace_all(t):
+        return answer(t, -EPERM)
     if owner == NULL and peer_of(t.view, pid, False) == NULL:
+        return answer(t, -EPERM)
+    if shares_table(t) and (nesting or t.view.parent != NULL):
+        # a pyroot that is a guest itself cannot be made undumpable
         return answer(t, -EPERM)
     result = copies_begin(t) if copies_made and owner != NULL else -1
     if result >= 0:

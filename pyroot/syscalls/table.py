@@ -169,7 +169,7 @@ ROWS: list[Row] = [
     Row("process_vm_readv", "guestpid", flags=0),
     Row("process_vm_writev", "guestpid", flags=0),
     Row("pidfd_getfd", "pidfd_getfd", loader=True),
-    Row("kill", "kill", refuse=errno.EPERM, when=("kill", 0, 0), note="a group is killed but for the supervisor: its end would be everybody's"),
+    Row("kill", "kill", refuse=errno.EPERM, when=("kill", 0, 0), note="a group is killed but for the supervisor"),
     *(_keep(n) for n in ("tkill", "rt_sigqueueinfo", "prlimit64", "sched_setparam", "sched_setscheduler", "sched_setattr", "migrate_pages",
                          "move_pages", "get_robust_list")),
     *(_keep(n, 1) for n in ("tgkill", "rt_tgsigqueueinfo", "kcmp")),
@@ -177,7 +177,6 @@ ROWS: list[Row] = [
     Row("ioprio_set", "who", refuse=errno.EPERM, when=("who", 0, 1)),
     Row("pidfd_send_signal", "pidfd", note="which process a descriptor means is looked up"),
     Row("process_madvise", "pidfd"),
-    Row("process_mrelease", "pidfd"),
     Row("sched_getaffinity", "affinity", note="a guest that stops often shares the supervisor's CPU and must not see it"),
     Row("sched_setaffinity", "affinity"),
     Row("prctl", "prctl", when=("prctl", 0, 0), note="an undumpable guest could not be read; the filters of the guest"),
@@ -240,7 +239,7 @@ REVIEWED: frozenset[str] = frozenset(
     sched_getattr getrandom memfd_create kexec_file_load membarrier mlock2 copy_file_range preadv2 pwritev2
     pkey_mprotect pkey_alloc pkey_free io_pgetevents rseq uretprobe uprobe pidfd_open close_range
     epoll_pwait2 quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret
-    futex_waitv set_mempolicy_home_node cachestat map_shadow_stack futex_wake futex_wait futex_requeue
+    process_mrelease futex_waitv set_mempolicy_home_node cachestat map_shadow_stack futex_wake futex_wait futex_requeue
     lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal listns
     """.split()
 )
