@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import struct
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_row_makes_sense(row: Row) -> None:
     assert row.dirfd < 0 or row.path >= 0, "a directory without a path"
     assert row.final not in ("flag", "open") or row.flags >= 0, "which argument holds the flags?"
     assert (row.final == "flag") == bool(row.bit), "the flag that decides, and only where one does"
-    assert (row.handler == "refuse") == bool(row.refuse)
+    assert (row.handler in ("refuse", "kill", "who")) == bool(row.refuse), "one process is refused by the filter, several are looked at"
     if row.handler in ("path", "open", "readlink"):
         assert row.path >= 0
 
@@ -177,6 +178,8 @@ def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
             if kind == "kept":
                 kept_is_right(abi, name, number, argument)
                 continue
+            if kind in ("kill", "who"):
+                continue
             assert verdict(number, *[0] * 6, arch=arch) == ALLOW, name
             args = [0] * 6
             hits = {"any": value, "nonzero": 1 << 40, "supervisor": generate.SUPERVISOR_MARK, "prctl": 4, "bits": 3, "advice": value}
@@ -207,6 +210,44 @@ def test_filter_of_copies_stops_what_tells_of_descriptors(abi: generate.Abi) -> 
     if abi.loader_by_ip:
         assert verdict(numbers["fstat"], ip=generate.LOADER_GATE, program=program) == ALLOW
         assert verdict(numbers["fstat"], ip=generate.LOADER_GATE - 1, program=program) == TRACE
+
+
+SUPERVISOR = generate.SUPERVISOR_MARK
+PROTECTED = {
+    "kill": (0,), "tkill": (0,), "tgkill": (0, 1), "rt_sigqueueinfo": (0,), "rt_tgsigqueueinfo": (0, 1), "prlimit64": (0,),
+    "sched_setparam": (0,), "sched_setscheduler": (0,), "sched_setattr": (0,), "migrate_pages": (0,), "move_pages": (0,),
+    "get_robust_list": (0,), "kcmp": (0, 1),
+}
+
+
+@pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
+@pytest.mark.parametrize("view", [False, True], ids=["whole", "of a view"])
+def test_filter_keeps_calls_from_the_supervisor(abi: generate.Abi, view: bool) -> None:
+    """Wherever one process is named; all others, and the upper half of the register, do not matter."""
+    program = generate.filter_program(generate.VIEW_KINDS) if view else PROGRAM
+    refused, arch = generate.RET_ERRNO | errno.EPERM, abi.arch
+    for name, places in PROTECTED.items():
+        for at in places:
+            args = [7] * 6
+            args[at] = SUPERVISOR
+            assert verdict(abi.numbers[name], *args, arch=arch, program=program) == refused, (name, at)
+            args[at] |= 0x100000000
+            assert verdict(abi.numbers[name], *args, arch=arch, program=program) == refused, (name, at)
+        assert verdict(abi.numbers[name], *[7] * 6, arch=arch, program=program) == ALLOW, name
+    for name, process in (("setpriority", 0), ("ioprio_set", 1)):
+        for which in range(process + 4):
+            expected = refused if which == process else TRACE if which > process else ALLOW
+            assert verdict(abi.numbers[name], which, SUPERVISOR, arch=arch, program=program) == expected, (name, which)
+            expected = ALLOW if which <= process else TRACE
+            assert verdict(abi.numbers[name], which, 7, arch=arch, program=program) == expected, (name, which)
+
+
+@pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
+def test_filter_stops_what_nobody_catches_for_several_processes(abi: generate.Abi) -> None:
+    for target in (0, -1 & 0xFFFFFFFF, -7 & 0xFFFFFFFF, 0x80000000, 1, 7):
+        for number in range(66):
+            stops = number in (9, 19) and target not in (1, 7)
+            assert verdict(abi.numbers["kill"], target, number, arch=abi.arch) == (TRACE if stops else ALLOW), (target, number)
 
 
 def test_filter_stops_the_socketcalls_that_carry_addresses() -> None:

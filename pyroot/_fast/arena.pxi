@@ -55,7 +55,7 @@ cdef int arena_open(bint shared) noexcept nogil:
     arena.code = False
     if slots_prepare() < 0:
         return -ENOMEM
-    arena.fd = c_memfd_create(b"pyroot-arena", MFD_CLOEXEC)
+    arena.fd = c_memfd_create(b"pyroot-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING)
     if arena.fd < 0:
         return -errno if shared else 0
     if ftruncate(arena.fd, ARENA_SIZE + LOADER_KEPT) < 0:
@@ -69,6 +69,8 @@ cdef int arena_open(bint shared) noexcept nogil:
     if arena.map == <char *>MAP_FAILED:
         arena.map = NULL
         return -errno
+    # whoever gets a descriptor of it: nobody but us ever writes to it (a kernel before 5.1 does not know that)
+    c_fcntl(arena.fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE)
     snprintf(arena.path, sizeof(arena.path), b"/proc/%d/fd/%d", c_getpid(), arena.fd)
     return 0
 

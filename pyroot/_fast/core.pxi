@@ -365,7 +365,10 @@ cdef class Core:
             raise CoreError(f"arena: {_os.strerror(errno)}")
         views.base = &self.view
         view_use(views.base)
-        if view_bind_procs(&self.view) < 0 or view_rebuild(&self.view) < 0:
+        cdef int result = view_bind_procs(&self.view)
+        if result == -EPERM:
+            raise CoreError(f"{_os.fsdecode(strange_proc)} is a procfs that shows this process, and cannot be taken for /proc")
+        if result < 0 or view_rebuild(&self.view) < 0:
             raise MemoryError
         view_hold_parents(&self.view)
         view_find_links(&self.view)

@@ -226,8 +226,11 @@ cdef int handed_read(View *v, Tracee *t, Handed *x) noexcept nogil:
             return error
     if not v.b[0].isdir:
         return -ENOTDIR
-    if view_rebuild(v) < 0 or view_bind_procs(v) < 0 or view_rebuild(v) < 0:
+    if view_rebuild(v) < 0:
         return -ENOMEM
+    error = view_bind_procs(v)
+    if error < 0 or view_rebuild(v) < 0:
+        return -EPERM if error == -EPERM else -ENOMEM
     for i in range(1, v.n):
         error = handed_way(v, i)
         if error < 0:

@@ -64,7 +64,7 @@ cdef extern from "<fcntl.h>" nogil:
         O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_TRUNC, O_NONBLOCK, O_TMPFILE
         AT_FDCWD, AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_EACCESS
         F_DUPFD_CLOEXEC, F_SETLEASE, F_RDLCK, F_UNLCK, F_GETFD
-        F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE
+        F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_FUTURE_WRITE
         O_ACCMODE
     int c_open "open"(const char *, int, ...)
     int c_openat "openat"(int, const char *, int, ...)
@@ -284,10 +284,10 @@ cdef extern from "tables.h" nogil:
         NR_exit, NR_restart_syscall, NR_mmap, NR_mremap, NR_shmat, NR_process_madvise
     enum:
         H_NONE, H_ADVICE, H_AFFINITY, H_HANDLE, H_KEPT, H_STATX
-        H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_COPY, H_DUP, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_LINK, H_OPEN
-        H_OPEN_TREE, H_OPENAT2, H_PATH, H_SECCOMP
-        H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG
-        H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_STAT, H_UNSHARE, H_WAIT
+        H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_COPY, H_DUP, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_KILL, H_LINK
+        H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_SECCOMP
+        H_PIDFD, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SENDMMSG, H_SENDMSG
+        H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_STAT, H_UNSHARE, H_WAIT, H_WHO
         F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN
     enum:
         NR_execve, NR_execveat, NR_creat, NR_getcwd, NR_link, NR_linkat, NR_rename, NR_renameat2, NR_mount, NR_chroot, NR_umount2
@@ -366,4 +366,4 @@ cdef extern from "<errno.h>" nogil:
 cdef extern from "tables.h" nogil:
     enum:
         NR_sendmsg, NR_sched_setaffinity, NR_getdents, NR_getdents64, NR_wait4, NR_waitid, NR_rt_sigaction, NR_futex, NR_kcmp
-        NR_lseek, NR_fchmod
+        NR_lseek, NR_fchmod, NR_ioprio_set, NR_pidfd_send_signal

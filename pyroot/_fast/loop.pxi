@@ -54,11 +54,14 @@ cdef int dispatch(Tracee *t) noexcept nogil:
     return gone_or_answer(t, handlers[row.handler](t, row))
 
 cdef inline int gone_or_answer(Tracee *t, int result) noexcept nogil:
-    """Tell ESRCH of a dying process's /proc, which the guest is to see, from a guest that died: that one cannot be answered."""
-    if result != R_DEAD:
+    """Tell ESRCH of a dying process's /proc, which the guest is to see, from a guest that died: that one cannot be answered.
+
+    A call that is answered, or goes on as it is, has no end of ours: what a handler has prepared for one is not to run at another's.
+    """
+    if result == R_EXIT:
         return result
     t.exit_action = X_NONE
-    return answer(t, -ESRCH)
+    return answer(t, -ESRCH) if result == R_DEAD else result
 
 cdef int on_call(Tracee *t, int arch) noexcept nogil:
     """A call is about to run: release what the last one held, then translate."""
@@ -80,6 +83,8 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         # the loader at work, which still needs what its exec holds
         return R_CONT
     tracee_release_call(t)
+    # (none of an earlier call's end is left)
+    t.exit_action = X_NONE
     return trace_call(t) if session.judging else dispatch(t)
 
 cdef void on_call_stop(Tracee *t) noexcept nogil:
@@ -125,6 +130,8 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
         child.tgid = parent.tgid
     else:
         fd_inherit(parent.view, parent.tgid, child.tgid)
+    if flags & CLONE_FILES_:
+        child.shares = parent.shares = True
     child.own_filters = parent.own_filters
     child.copies = parent.copies
     child.parent = parent.tid
@@ -323,6 +330,8 @@ cdef void on_stop(int tid, int status) noexcept nogil:
         if event == PTRACE_EVENT_EXIT and session.tracing:
             trace_leaving(t)
         resume(t, 0, False)
+    if hiding:
+        hide_end()
 
 cdef void kill_all() noexcept nogil:
     cdef int i, k

@@ -1,7 +1,7 @@
 # Calls about processes: the few that could leave the translated view, and the dispatch over all handlers.
 
 cdef uint64_t CLONE_VM_ = 0x100, CLONE_FS_ = 0x200, CLONE_THREAD_ = 0x10000, CLONE_NEWNS_ = 0x20000, CLONE_UNTRACED_ = 0x800000
-cdef uint64_t CLONE_PARENT_ = 0x8000, CLONE_PTRACE_ = 0x2000
+cdef uint64_t CLONE_FILES_ = 0x400, CLONE_PARENT_ = 0x8000, CLONE_PTRACE_ = 0x2000
 cdef uint64_t CLONE_NEWUSER_ = 0x10000000, CLONE_VFORK_ = 0x4000, CLONE_SIGHAND_ = 0x800, CLONE_NEWPID_ = 0x20000000
 cdef uint64_t UNSHARE_KNOWN = 0x7e070f80     # what unshare(2) knows
 
@@ -121,32 +121,6 @@ cdef int on_guestpid(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_CONT
     return answer(t, -EPERM)
 
-cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
-    cdef char name[64]
-    cdef char text[512]
-    cdef char *p
-    cdef Tracee *owner
-    cdef int file, pid
-    cdef ssize_t n
-    snprintf(name, sizeof(name), b"/proc/%d/fdinfo/%d", t.tid, <int>t.args[0])
-    file = c_open(name, O_RDONLY | O_CLOEXEC)
-    if file < 0:
-        return R_CONT
-    n = c_read(file, text, sizeof(text) - 1)
-    c_close(file)
-    text[n if n > 0 else 0] = 0
-    p = find_text(text, b"Pid:\t")
-    if p == NULL:
-        return R_CONT
-    parse_pid(p + 5, &pid)
-    owner = guest_of(t.view, pid)
-    if owner == NULL and peer_of(t.view, pid, False) != NULL:
-        return R_CONT
-    pid = copies_begin(t) if copies_made and owner != NULL else -1
-    if pid >= 0:
-        return pid
-    return copy_of(t, owner, <int>t.args[1]) if owner != NULL else answer(t, -EPERM)
-
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
 
 cdef Handler handlers[48]
@@ -185,6 +159,9 @@ cdef void handlers_fill() noexcept nogil:
     handlers[H_WAIT] = on_wait
     handlers[H_SIGACTION] = on_sigaction
     handlers[H_PIDFD_GETFD] = on_pidfd_getfd
+    handlers[H_PIDFD] = on_pidfd
+    handlers[H_KILL] = on_kill
+    handlers[H_WHO] = on_who
     handlers[H_SOCKIN] = on_sockin
     handlers[H_SOCKOUT] = on_sockout
     handlers[H_SOCKETCALL] = on_socketcall

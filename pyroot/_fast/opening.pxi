@@ -104,7 +104,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
         if W1.v.ambiguous:
             how = open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not W1.held and not flags & O_PATH:
-            error = proc_text(t, &W1)
+            error = proc_text(t, &W1, flags)
             if error < 0:
                 return answer(t, error)
             if error >= TEXT_LATER:
@@ -210,7 +210,7 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     if W1.valid and made_on_mount(&W1):
         return answer(t, made_errno(&W1, how.flags))
     if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:
-        i = proc_text(t, &W1)
+        i = proc_text(t, &W1, how.flags)
         if i < 0:
             return answer(t, i)
         if i >= TEXT_LATER:

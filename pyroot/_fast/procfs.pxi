@@ -302,52 +302,100 @@ cdef int mounts_list(View *v, int kind, Mounts *x) noexcept nogil:
     mounts_free(x)
     return error
 
-cdef int proc_stands_in(View *v, const char *path, int n) noexcept nogil:
-    """Bind the host's /proc over another mount of it, wherever the view shows that; return how many times."""
+cdef enum:
+    PROC_HIDDEN = 0          # a procfs that does not show this process: its numbers mean nothing here
+    PROC_OURS = 1
+    PROC_STRANGE = 2         # it shows this process, by another number
+
+cdef int proc_shows_us(const char *path) noexcept nogil:
+    """Say what a procfs that is mounted at ``path``, whole, shows of this process."""
     cdef char link[PATHMAX + 8]
     cdef char text[24]
-    cdef char guest[PATHMAX * 2]
-    cdef int b, k, glen, fd, done = 0, pid = 0, count = v.n
+    cdef int k, pid = 0
     snprintf(link, sizeof(link), b"%s/self", path)
     k = <int>c_readlink(link, text, sizeof(text) - 1)
-    text[k if k > 0 else 0] = 0
+    if k <= 0:
+        return PROC_HIDDEN
+    text[k] = 0
     parse_pid(text, &pid)
-    if pid != c_getpid():
-        # of another PID name space: its numbers mean nothing here
+    return PROC_OURS if pid == c_getpid() else PROC_STRANGE
+
+cdef int proc_bind(View *v, int b, const char *path, int n, const char *rest) noexcept nogil:
+    """Bind what is ``rest`` below the host's /proc where binding ``b`` shows the place ``path`` of another mount of it; 1 if it does."""
+    cdef char guest[PATHMAX * 2]
+    cdef char host[PATHMAX + 8]
+    cdef c_stat st
+    cdef Bind *bind = &v.b[b]
+    cdef int glen = bind.guestlen, hostlen, fd
+    if bind.flags & BIND_STANDS_IN:
         return 0
-    for b in range(count):
-        if n <= v.b[b].hostlen or memcmp(path, v.b[b].host, v.b[b].hostlen) != 0 or path[v.b[b].hostlen] != c'/':
-            continue
-        glen = v.b[b].guestlen + n - v.b[b].hostlen
+    hostlen = snprintf(host, sizeof(host), b"/proc%s", rest)
+    if n > bind.hostlen and path[bind.hostlen] == c'/' and memcmp(path, bind.host, bind.hostlen) == 0:
+        # below what it shows
+        glen += n - bind.hostlen
         if glen >= <int>sizeof(guest):
-            continue
-        memcpy(guest, v.b[b].guest, v.b[b].guestlen)
-        memcpy(guest + v.b[b].guestlen, path + v.b[b].hostlen, n - v.b[b].hostlen)
-        fd = c_open(b"/proc", O_PATH | O_DIRECTORY | O_CLOEXEC) if view_covering(v, guest, glen) == b else -1
-        if fd >= 0 and view_bind(v, b"/proc", 5, guest, glen, BIND_STANDS_IN, fd, True) < 0:
+            return -ENAMETOOLONG
+        memcpy(guest + bind.guestlen, path + bind.hostlen, n - bind.hostlen)
+    elif n <= bind.hostlen and memcmp(path, bind.host, n) == 0 and (n == bind.hostlen or bind.host[n] == c'/'):
+        # it shows that mount, or part of it
+        hostlen += snprintf(host + hostlen, sizeof(host) - hostlen, b"%.*s", bind.hostlen - n, bind.host + n)
+    else:
+        return 0
+    memcpy(guest, bind.guest, bind.guestlen)
+    if hostlen >= PATHMAX or view_covering(v, guest, glen) != b:
+        return 0
+    fd = c_open(host, O_PATH | O_CLOEXEC)
+    if fd < 0 or c_fstat(fd, &st) < 0 or view_bind(v, host, hostlen, guest, glen, BIND_STANDS_IN, fd, S_ISDIR(st.st_mode)) < 0:
+        if fd >= 0:
             c_close(fd)
-        elif fd >= 0:
-            done += 1
+        return -EPERM
+    return 1
+
+cdef int proc_stands_in(View *v, const char *path, int n, const char *root) noexcept nogil:
+    """Bind the host's /proc over another mount of it, or of its directory ``root``, wherever the view shows that.
+
+    Returns how many times, or -EPERM where what the view would show cannot be known as /proc.
+    """
+    cdef int b, result, done = 0, shows = proc_shows_us(path) if root[0] == 0 else PROC_OURS
+    for b in range(v.n if shows != PROC_HIDDEN else 0):
+        result = proc_bind(v, b, path, n, root)
+        if result > 0 and shows == PROC_STRANGE:
+            result = -EPERM
+        if result < 0:
+            return result
+        done += result
     return done
 
+cdef char strange_proc[PATHMAX]      # the mount that view_bind_procs has refused
+
 cdef int view_bind_procs(View *v) noexcept nogil:
-    """A root that has /proc mounted: what lies there must be known as /proc, whose links and texts are not as they look."""
+    """What shows another mount of the host's procfs must be known as /proc, whose links and texts are not as they look.
+
+    Returns -EPERM, with ``strange_proc``, where it cannot be.
+    """
     cdef Text info
     cdef const char *p
-    cdef const char *root
-    cdef const char *point
+    cdef const char *field_at
     cdef char path[PATHMAX]
+    cdef char root[PATHMAX]
     cdef int n, k, done = 0, error
     memset(&info, 0, sizeof(info))
     error = text_file(&info, b"/proc/self/mountinfo")
     p = info.p
     while error == 0 and p != NULL and p[0] != 0:
         n = line_length(p)
-        if find_in(p, n, b" - proc ") != NULL and field(p, n, 3, &root) == 1 and root[0] == c'/':
-            k = field(p, n, 4, &point)
-            k = unescape(point, k, path, sizeof(path))
+        if find_in(p, n, b" - proc ") != NULL:
+            k = field(p, n, 3, &field_at)
+            k = unescape(field_at, k, root, sizeof(root))
+            if k == 1:
+                root[0] = 0
+            k = field(p, n, 4, &field_at)
+            k = unescape(field_at, k, path, sizeof(path))
             if k > 1 and not is_proc(path, k):
-                done += proc_stands_in(v, path, k)
+                error = proc_stands_in(v, path, k, root)
+                done += error > 0
+                error = error if error < 0 else 0
+                memcpy(strange_proc, path, k + 1)
         p = line_next(p, n)
     free(info.p)
-    return view_rebuild(v) if done > 0 else 0
+    return error if error < 0 else view_rebuild(v) if done > 0 else 0

@@ -19,6 +19,8 @@ cdef enum:
     K_SCHED = 12
     K_SCHEDSTAT = 13
     K_OPEN_FILES = 14        # a directory: only its owner is asked for
+    K_PRIVATE = 15           # no text either: what nobody but the owner's user reads
+    K_SETTING = 16           # the same: what nobody else writes
     COPY_PREFIX = 14
     TEXT_LATER = 2
 
@@ -113,7 +115,7 @@ cdef struct TextName:
     int kind
 
 cdef enum:
-    TEXT_NAMES = 16
+    TEXT_NAMES = 38
 
 cdef TextName[TEXT_NAMES] text_names = [
     TextName(b"maps", b"maps", K_MAPS), TextName(b"mounts", b"mounts", K_MOUNTS), TextName(b"mountinfo", b"mountinfo", K_MOUNTINFO),
@@ -122,7 +124,17 @@ cdef TextName[TEXT_NAMES] text_names = [
     TextName(b"numa_maps", b"numa_maps", K_NUMA_MAPS), TextName(b"wchan", b"wchan", K_WCHAN),
     TextName(b"sched", b"sched", K_SCHED), TextName(b"schedstat", b"schedstat", K_SCHEDSTAT),
     TextName(b"fd", b"fd", K_OPEN_FILES),
-    TextName(b"fdinfo", b"fdinfo", K_OPEN_FILES), TextName(b"map_files", b"map_files", K_OPEN_FILES)]
+    TextName(b"fdinfo", b"fdinfo", K_OPEN_FILES), TextName(b"map_files", b"map_files", K_OPEN_FILES),
+    TextName(b"auxv", b"auxv", K_PRIVATE), TextName(b"clear_refs", b"clear_refs", K_PRIVATE), TextName(b"environ", b"environ", K_PRIVATE),
+    TextName(b"io", b"io", K_PRIVATE), TextName(b"ksm_merging_pages", b"ksm_merging_pages", K_PRIVATE),
+    TextName(b"ksm_stat", b"ksm_stat", K_PRIVATE), TextName(b"pagemap", b"pagemap", K_PRIVATE),
+    TextName(b"personality", b"personality", K_PRIVATE), TextName(b"smaps_rollup", b"smaps_rollup", K_PRIVATE),
+    TextName(b"stack", b"stack", K_PRIVATE), TextName(b"syscall", b"syscall", K_PRIVATE), TextName(b"timers", b"timers", K_PRIVATE),
+    TextName(b"autogroup", b"autogroup", K_SETTING), TextName(b"comm", b"comm", K_SETTING),
+    TextName(b"coredump_filter", b"coredump_filter", K_SETTING), TextName(b"gid_map", b"gid_map", K_SETTING),
+    TextName(b"loginuid", b"loginuid", K_SETTING), TextName(b"oom_adj", b"oom_adj", K_SETTING),
+    TextName(b"oom_score_adj", b"oom_score_adj", K_SETTING), TextName(b"projid_map", b"projid_map", K_SETTING),
+    TextName(b"timens_offsets", b"timens_offsets", K_SETTING), TextName(b"uid_map", b"uid_map", K_SETTING)]
 
 cdef int kind_of(const char *p) noexcept nogil:
     """Return the kind of a name in the directory of a process or thread."""
@@ -158,8 +170,9 @@ cdef int proc_parse(Tracee *t, const char *h, ProcFile *f) noexcept nogil:
         p += 6 + used
     if p[0] != c'/':
         return 0
-    f.kind = kind_of(p + 1)
-    if f.kind == 0:
+    f.kind = K_PRIVATE if starts(p, b"/fdinfo/") else kind_of(p + 1)
+    if f.kind == 0 or strlen(p) >= sizeof(f.name) - 32:
+        f.kind = 0
         return 0
     if sub == 0:
         snprintf(f.name, sizeof(f.name), b"/proc/%d%s", f.pid, p)
@@ -454,11 +467,13 @@ cdef int text_make(View *v, Tracee *whose, const ProcFile *f, Text *out) noexcep
         return schedstat_text(whose, f, out)
     return wchan_text(whose, f, out) if f.kind == K_WCHAN else unix_text(f, out)
 
-cdef int outside_text(const ProcFile *f) noexcept nogil:
+cdef int outside_text(const ProcFile *f, uint64_t flags) noexcept nogil:
     """Say what a guest gets that opens such a file of a process outside: what an ordinary user gets of another user's."""
     cdef char status[4096]
     cdef char *state
-    if f.kind == K_MEM:
+    if f.kind == K_MEM or f.kind == K_PRIVATE:
+        return -EACCES
+    if (flags & O_ACCMODE != O_RDONLY or flags & O_TRUNC) and (f.kind == K_SETTING or f.kind == K_SCHED):
         return -EACCES
     if f.kind != K_OPEN_FILES and not K_MAPS <= f.kind <= K_NUMA_MAPS:
         return 0
@@ -466,7 +481,7 @@ cdef int outside_text(const ProcFile *f) noexcept nogil:
     # one that has ended has nothing to show, and may have been a guest
     return 0 if state == NULL or state[7] == c'Z' or state[7] == c'X' else -EACCES
 
-cdef int proc_text(Tracee *t, Walk *w) noexcept nogil:
+cdef int proc_text(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
     """If an open reaches one of the files, put the path of a copy in its place.
 
     Returns 1 when replaced, 0 when the file is none of ours, or -errno.  Our descriptor lives until the call is over.  TEXT_LATER and
@@ -485,12 +500,12 @@ cdef int proc_text(Tracee *t, Walk *w) noexcept nogil:
         view_use(whose.view)
     elif whose != NULL and not view_within(whose.view, w.v):
         # as the view around both tells it
-        if outside_text(&f) < 0:
+        if outside_text(&f, flags) < 0:
             return -EACCES
         view_use(view_around(w.v, whose.view))
     if whose == NULL:
-        return outside_text(&f)
-    if f.kind == K_MEM or f.kind == K_OPEN_FILES or not copy_wanted(t, whose, f.kind) or (f.kind > K_MOUNTSTATS and not copy_reachable(t)):
+        return outside_text(&f, flags)
+    if f.kind == K_MEM or f.kind >= K_OPEN_FILES or not copy_wanted(t, whose, f.kind) or (f.kind > K_MOUNTSTATS and not copy_reachable(t)):
         view_use(t.view)
         return 0
     if K_MAPS <= f.kind <= K_NUMA_MAPS and whose.mm != NULL and whose.mm.undumpable and whose.tgid != t.tgid:

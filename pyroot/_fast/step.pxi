@@ -120,10 +120,19 @@ cdef bint step_opens(Tracee *t, int dirfd, const char *path, int n, int mode, ui
     return result == -ENOENT or (result == 0 and st.st_dev != proc_dev)
 
 cdef bint is_text_name(const char *path) noexcept nogil:
-    """Say whether a text of /proc has the last name of the path."""
-    cdef const char *last = strrchr(path, c'/')
-    last = path if last == NULL else last + 1
-    return kind_of(last) != 0 or strcmp(last, b"unix") == 0
+    """Say whether a text of /proc has the last name of the path, or a directory with such; those of descriptors have numbers."""
+    cdef char name[32]
+    cdef int end = <int>strlen(path), start
+    while end > 0 and (path[end - 1] == c'/' or (path[end - 1] == c'.' and (end == 1 or path[end - 2] == c'/'))):
+        end -= 1
+    start = end
+    while start > 0 and path[start - 1] != c'/':
+        start -= 1
+    if end - start >= <int>sizeof(name):
+        return False
+    memcpy(name, path + start, end - start)
+    name[end - start] = 0
+    return c'0' <= name[0] <= c'9' or kind_of(name) != 0 or strcmp(name, b"unix") == 0
 
 cdef bint way_opens(Tracee *t, const char *path, int n, uint64_t flags) noexcept nogil:
     """Say whether the kernel can open a relative path as it is, if it meets no link: where it lies need not be known."""

@@ -146,6 +146,7 @@ cdef struct Tracee:
     void *call               # its record while it lasts (trace.pxi), owned
     bint silent              # of a traced session: its calls are nobody's business
     bint exits               # its end stops (PTRACE_O_TRACEEXIT), for somebody who looks on (tap.pxi)
+    bint shares              # another task has the same table of descriptors, or had it once
     int parent, parent_tgid  # the thread that made it, and that one's process
     # ptrace(2) among guests: all of it zero for those that neither trace nor are traced
     bint special             # one of the following has ever been set: its stops go through ptrace.pxi

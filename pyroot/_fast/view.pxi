@@ -215,20 +215,27 @@ cdef int view_rebuild(View *v) noexcept nogil:
     return 0
 
 cdef bint view_is_ambiguous(View *v) noexcept nogil:
-    cdef int i, j
+    cdef int i, j, k
     cdef HostEntry *he
     for i in range(v.n):
-        if v.b[i].flags & BIND_SELF:
-            # no text of the kernel's leads there
+        if v.b[i].flags & (BIND_SELF | BIND_STANDS_IN):
+            # no text of the kernel's leads there, or it is taken for /proc's
             continue
-        if v.b[i].hnext >= 0:
+        if whose_name(v, v.b[i].hnext) >= 0:
             return True
         for j in range(v.b[i].hostlen):
             if v.b[i].host[j] == c'/':
                 he = view_host_slot(v, hash_more(FNV, v.b[i].host, j), v.b[i].host, j)
-                if he.bind >= 0 and not shows_same(&v.b[i], &v.b[he.bind], j):
+                k = whose_name(v, he.bind)
+                if k >= 0 and not shows_same(&v.b[i], &v.b[k], j):
                     return True
     return False
+
+cdef int whose_name(View *v, int b) noexcept nogil:
+    """Return the first in a chain of bindings of one host path that is taken for its name, -1 if there is none."""
+    while b >= 0 and v.b[b].flags & BIND_STANDS_IN:
+        b = v.b[b].hnext
+    return b
 
 cdef bint shows_same(const Bind *inner, const Bind *outer, int n) noexcept nogil:
     """Say whether a binding shows what lies there anyway, as that of /usr/lib does beside one of /usr."""
@@ -299,9 +306,9 @@ cdef int view_from_host(View *v, const char *host, int n, int prefer, char *gues
     """Map a canonical host path text back; return the binding or -1 when no binding shows it.
 
     Where several bindings show one host path, ``prefer`` wins, then the binding last used for this very directory, then the
-    binding with the longest host path.
+    binding with the longest host path; what stands in for another mount of /proc comes last, and that at /proc first of those.
     """
-    cdef int i = n, b, found = -1, hinted = -1
+    cdef int i = n, b, found = -1, hinted = -1, aside = -1
     cdef uint64_t key
     cdef HostEntry *he
     if v.ambiguous and v.hint != NULL:
@@ -319,10 +326,13 @@ cdef int view_from_host(View *v, const char *host, int n, int prefer, char *gues
                 memcpy(guest, v.b[b].guest, v.b[b].guestlen)
                 memcpy(guest + v.b[b].guestlen, host + i, n - i)
                 if view_covering(v, guest, v.b[b].guestlen + n - i) == b:
-                    if b == prefer:
+                    if v.b[b].flags & BIND_STANDS_IN and b != prefer:
+                        if aside < 0 or v.b[b].guestlen == 5:
+                            aside = b
+                    elif b == prefer:
                         found = b
                         break
-                    if found < 0 or (b == hinted and found != prefer):
+                    elif found < 0 or (b == hinted and found != prefer):
                         found = b
             b = v.b[b].hnext
         if (found >= 0 and (not v.ambiguous or found == prefer)) or i == 0:
@@ -330,6 +340,8 @@ cdef int view_from_host(View *v, const char *host, int n, int prefer, char *gues
         i -= 1
         while i > 0 and host[i] != c'/':
             i -= 1
+    if found < 0:
+        found = aside
     if found < 0:
         return -1
     i = v.b[found].hostlen

@@ -216,6 +216,7 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
 {
     char *to = frame->path, *end = frame->path + GATE_PATH - 1;
     u64 name = FNV_BASE;
+    char first = 0;                         /* of the last name: descriptors in /proc have numbers */
 
     text->names = text->special = text->top = text->slash = 0;
     text->link = 0;
@@ -223,6 +224,7 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
     while (*path) {
         const char *start = path;
 
+        first = *path;
         name = FNV_BASE;
         for (; *path && *path != '/'; path++) {
             if (to >= end || path - start == 255)
@@ -250,7 +252,7 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
         }
     }
     *to = 0;
-    text->text_name = marked(view->texts, GATE_NAMES, name);
+    text->text_name = marked(view->texts, GATE_NAMES, name) || (first >= '0' && first <= '9');
     return text->names > 0;
 }
 

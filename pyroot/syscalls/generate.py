@@ -32,7 +32,7 @@ NOTING_MARK = RET_TRACE | 0x4E
 SEALING_MARK = RET_TRACE | 0x53
 #: What a view that a guest hands over decides anew (``Row.when``): its own pyroot is not to be killed, its own listings may need it,
 #: it may show a directory twice.
-VIEW_KINDS = ("supervisor", "listing", "noting", "duplicates")
+VIEW_KINDS = ("supervisor", "kill", "who", "listing", "noting", "duplicates")
 #: What stops only in processes that have opened a text of /proc, by a filter that they are made to install (copies.pxi).
 COPY_KINDS = ("copies",)
 #: The loader's text (pyroot/guest/loader.h: LOADER_TEXT, LOADER_TEXT_SIZE).  Not the stubs: a restarted call has to stop.
@@ -40,6 +40,7 @@ LOADER_TEXT, LOADER_TEXT_END = 0x567000103000, 0x567000105000
 #: The gate, and behind it that text: what they call runs as it is.
 LOADER_GATE = 0x567000101000
 
+SIGKILL, SIGSTOP = 9, 19
 #: Commands of fcntl(2) that make a descriptor: F_DUPFD, F_DUPFD_CLOEXEC.
 DUPLICATES = (0, 1030)
 #: Options of prctl(2) that stop: PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_SECCOMP, PR_SET_SECCOMP, PR_SET_SYSCALL_USER_DISPATCH.
@@ -96,8 +97,8 @@ def _conditional(row: Row) -> list[Insn]:
         return _kept(((argument, value), (4, 2)) if row.name == "mremap" else ((argument, value),))
     if kind == "nonzero":
         return [(LD, 0, 0, low), (JEQ, 0, 2, 0), (LD, 0, 0, low + 4), (JEQ, 1, 0, 0), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
-    if kind == "supervisor":
-        return [(LD, 0, 0, low), (JEQ, 0, 1, SUPERVISOR_MARK), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]
+    if kind in ("supervisor", "kill", "who"):
+        return _about_processes(kind, low, value, hit)
     if kind == "prctl":
         value = sum(1 << option for option in PRCTL)
     if kind in ("bits", "prctl"):
@@ -118,6 +119,23 @@ def _kept(ranges: tuple[tuple[int, int], ...]) -> list[Insn]:
             tests.append((LD, 0, 0, OFF_ARGS + 8 * size + 4))
             tests.append((JEQ, 0, hit - len(tests) - 1, 0))
     return [SEALING, *tests, (RET, 0, 0, RET_ALLOW), (RET, 0, 0, RET_TRACE)]
+
+
+def _about_processes(kind: str, low: int, value: int, hit: int) -> list[Insn]:
+    """Return the instructions for a call that names processes: the supervisor gets ``hit``, what may mean it among others stops."""
+    mark, allow = SUPERVISOR_MARK, (RET, 0, 0, RET_ALLOW)
+    if kind == "kill":
+        # a group, or all: only what nobody can catch needs us
+        return [(LD, 0, 0, low), (JEQ, 7, 0, mark), (JEQ, 1, 0, 0), (JSET, 0, 3, 0x80000000),
+                (LD, 0, 0, low + 8), (JEQ, 2, 0, SIGKILL), (JEQ, 1, 0, SIGSTOP), allow, (RET, 0, 0, RET_TRACE), (RET, 0, 0, hit)]
+    if kind == "who":
+        # value: one process; what is above it: a group, a user
+        return [(LD, 0, 0, low), (JGE, 4, 0, value + 1), (JEQ, 0, 2, value), (LD, 0, 0, low + 8), (JEQ, 2, 0, mark),
+                allow, (RET, 0, 0, RET_TRACE), (RET, 0, 0, hit)]
+    if value:
+        # that argument, too
+        return [(LD, 0, 0, low), (JEQ, 2, 0, mark), (LD, 0, 0, OFF_ARGS + 8 * value), (JEQ, 0, 1, mark), (RET, 0, 0, hit), allow]
+    return [(LD, 0, 0, low), (JEQ, 0, 1, mark), (RET, 0, 0, hit), allow]
 
 
 def _leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:

@@ -70,6 +70,11 @@ def _refuse(name: str, error: int, note: str) -> Row:
     return Row(name, "refuse", refuse=error, note=note)
 
 
+def _keep(name: str, other: int = 0) -> Row:
+    """Return the row of a call on a process, which is argument 0 or ``other``: the supervisor is one that guests may not touch."""
+    return Row(name, "refuse", refuse=errno.EPERM, when=("supervisor", 0, other))
+
+
 CLONE_FS, CLONE_NEWNS, CLONE_UNTRACED, CLONE_NEWUSER = 0x200, 0x20000, 0x800000, 0x10000000
 
 ROWS: list[Row] = [
@@ -157,7 +162,6 @@ ROWS: list[Row] = [
       for n in ("mmap", "munmap", "mprotect", "pkey_mprotect", "remap_file_pages", "mremap")),
     Row("shmat", "kept", when=("kept", 1, -1)),
     Row("madvise", "advice", flags=2, when=("advice", 2, 10), note="MADV_DONTFORK: a child would begin without it, sealed or not"),
-    Row("process_madvise", "advice", flags=3, when=("advice", 3, 10)),
     # -- processes
     Row("clone", "clone", when=("any", 0, CLONE_NEWNS | CLONE_UNTRACED | CLONE_NEWUSER)),
     Row("clone3", "clone3"),
@@ -170,9 +174,14 @@ ROWS: list[Row] = [
     Row("process_vm_readv", "guestpid", flags=0),
     Row("process_vm_writev", "guestpid", flags=0),
     Row("pidfd_getfd", "pidfd_getfd", loader=True),
-    Row("kill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0), note="killing the supervisor would end every guest"),
-    Row("tkill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0)),
-    Row("tgkill", "refuse", refuse=errno.EPERM, when=("supervisor", 0, 0)),
+    Row("kill", "kill", refuse=errno.EPERM, when=("kill", 0, 0), note="a group is killed but for the supervisor"),
+    *(_keep(n) for n in ("tkill", "rt_sigqueueinfo", "prlimit64", "sched_setparam", "sched_setscheduler", "sched_setattr", "migrate_pages",
+                         "move_pages", "get_robust_list")),
+    *(_keep(n, 1) for n in ("tgkill", "rt_tgsigqueueinfo", "kcmp")),
+    Row("setpriority", "who", refuse=errno.EPERM, when=("who", 0, 0), note="a group, or a user's processes, but for the supervisor"),
+    Row("ioprio_set", "who", refuse=errno.EPERM, when=("who", 0, 1)),
+    Row("pidfd_send_signal", "pidfd", note="which process a descriptor means is looked up"),
+    Row("process_madvise", "pidfd", flags=3),
     Row("sched_getaffinity", "affinity", note="a guest that stops often shares the supervisor's CPU and must not see it"),
     Row("sched_setaffinity", "affinity"),
     Row("prctl", "prctl", when=("prctl", 0, 0), note="an undumpable guest could not be read; the filters of the guest"),
@@ -218,8 +227,8 @@ REVIEWED: frozenset[str] = frozenset(
     semop semctl shmdt msgget msgsnd msgrcv msgctl flock fsync fdatasync ftruncate fchown umask
     gettimeofday getrlimit getrusage sysinfo times getuid syslog getgid setuid setgid geteuid getegid setpgid getppid getpgrp
     setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid setfsuid setfsgid getsid
-    capget capset rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend sigaltstack personality ustat sysfs getpriority
-    setpriority sched_setparam sched_getparam sched_setscheduler sched_getscheduler sched_get_priority_max
+    capget capset rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack personality ustat sysfs getpriority
+    sched_getparam sched_getscheduler sched_get_priority_max
     sched_get_priority_min sched_rr_get_interval mlock munlock mlockall munlockall vhangup modify_ldt arch_prctl
     adjtimex setrlimit sync settimeofday reboot sethostname setdomainname iopl ioperm init_module
     delete_module gettid readahead
@@ -228,12 +237,12 @@ REVIEWED: frozenset[str] = frozenset(
     set_tid_address restart_syscall semtimedop fadvise64 timer_create timer_settime
     timer_gettime timer_getoverrun timer_delete clock_settime clock_gettime clock_getres clock_nanosleep exit_group
     epoll_wait epoll_ctl mbind set_mempolicy get_mempolicy mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify
-    mq_getsetattr kexec_load add_key request_key keyctl ioprio_set ioprio_get inotify_init inotify_rm_watch
-    migrate_pages pselect6 ppoll set_robust_list get_robust_list splice tee sync_file_range vmsplice move_pages epoll_pwait
+    mq_getsetattr kexec_load add_key request_key keyctl ioprio_get inotify_init inotify_rm_watch
+    pselect6 ppoll set_robust_list splice tee sync_file_range vmsplice epoll_pwait
     signalfd timerfd_create eventfd fallocate timerfd_settime timerfd_gettime signalfd4 eventfd2 epoll_create1 pipe2
-    inotify_init1 preadv pwritev rt_tgsigqueueinfo fanotify_init prlimit64 clock_adjtime syncfs getcpu kcmp finit_module
-    sched_setattr sched_getattr getrandom memfd_create kexec_file_load membarrier mlock2 copy_file_range preadv2 pwritev2
-    pkey_alloc pkey_free io_pgetevents rseq uretprobe uprobe pidfd_send_signal pidfd_open close_range
+    inotify_init1 preadv pwritev fanotify_init clock_adjtime syncfs getcpu finit_module
+    sched_getattr getrandom memfd_create kexec_file_load membarrier mlock2 copy_file_range preadv2 pwritev2
+    pkey_alloc pkey_free io_pgetevents rseq uretprobe uprobe pidfd_open close_range
     epoll_pwait2 quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret
     process_mrelease futex_waitv set_mempolicy_home_node cachestat map_shadow_stack futex_wake futex_wait futex_requeue
     lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal listns
