@@ -157,3 +157,15 @@ def test_directories_that_bindings_bring_are_links_of_the_one_that_holds_them(
     lines = ground.answers('=9 open "/a" 0x210000 0', *calls, 'chdir "/a"', *calls, 'mkdir "/a/more" 0755', *calls)
     assert " nlink=5 " in lines[1 + 5]
     assert " nlink=6 " in lines[-1]
+
+
+def test_directory_that_was_closed_before_the_session_counts_what_bindings_bring(place: str, run_pyroot: Callable[..., Result]) -> None:
+    """The supervisor may not look for the name there; a count of two says that there is none."""
+    for name in ("root/shut", "host"):
+        os.makedirs(f"{place}/top/{name}")
+    put_programs(f"{place}/top/root", {"ops": "ops"})
+    give(place)
+    os.chmod(f"{place}/top/root/shut", 0)
+    ground = Twins(f"{place}/top", f"{place}/top/root", run_pyroot, [(f"{place}/top/host", "/shut/new")])
+    lines = ground.answers('stat "/shut" >stat', 'chmod "/shut" 0755', 'stat "/shut" >stat', 'chmod "/shut" 0', 'stat "/shut" >stat')
+    assert [" nlink=3 " in line for line in lines] == [True, False, True, False, True]

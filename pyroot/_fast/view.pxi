@@ -289,6 +289,10 @@ cdef int view_covering(View *v, const char *guest, int n) noexcept nogil:
             best = e.bind
     return best
 
+cdef int view_holding(View *v, int i) noexcept nogil:
+    """Return the binding that the mount point of another one lies in."""
+    return view_covering(v, v.b[i].guest, bind_name(v, i) - 1)
+
 cdef int view_from_host(View *v, const char *host, int n, int prefer, char *guest, int *guestlen) noexcept nogil:
     """Map a canonical host path text back; return the binding or -1 when no binding shows it.
 

@@ -210,6 +210,9 @@ cdef void view_moved(View *v, const char *g1, int k1, const char *g2, int k2, co
                      bint exchange) noexcept nogil:
     """Carry the bindings of one view along with a rename, or with an exchange."""
     cdef const char *aside = b"\001"
+    if v.ambiguous and view_mounts_moved(v, h1, n1, h2, n2, exchange):
+        # by whatever name they are reached
+        k1 = k2 = 0
     if exchange:
         # the first aside, the second to the first's place, the first to the second's
         view_renamed(v, g1, k1, aside, 1, h1, n1, aside, 1)
@@ -218,3 +221,58 @@ cdef void view_moved(View *v, const char *g1, int k1, const char *g2, int k2, co
     else:
         view_removed(v, hash_more(FNV, h2, n2))
         view_renamed(v, g1, k1, g2, k2, h1, n1, h2, n2)
+
+cdef bint view_mounts_moved(View *v, const char *h1, int n1, const char *h2, int n2, bint exchange) noexcept nogil:
+    """Give all mount points below a renamed directory their new guest paths, in each binding that shows both names."""
+    cdef char *text = <char *>malloc(BUF)
+    cdef char **told = <char **>calloc(v.n, sizeof(char *))
+    cdef int i, n
+    cdef bint changed = False, able = text != NULL and told != NULL
+    for i in range(1, v.n if able else 0):
+        n = mount_moved(v, i, h1, n1, h2, n2, exchange, text)
+        if n >= 0 and (n != v.b[i].guestlen or memcmp(text, v.b[i].guest, n) != 0):
+            told[i] = dup_bytes(text, n)
+    for i in range(1, v.n if able else 0):
+        if told[i] != NULL:
+            free(v.b[i].guest)
+            v.b[i].guest = told[i]
+            v.b[i].guestlen = <int>strlen(told[i])
+            changed = True
+    free(told)
+    free(text)
+    if changed:
+        view_rebuild(v)
+    return able
+
+cdef int mount_moved(View *v, int i, const char *h1, int n1, const char *h2, int n2, bint exchange, char *text) noexcept nogil:
+    """Write the guest path that a binding has after a rename; return its length, -1 where it is too long."""
+    cdef Bind *b = &v.b[i]
+    cdef Bind *over
+    cdef const char *rest
+    cdef const char *tail = b""
+    cdef int o, n, k, more = 0
+    if b.guestlen == 0:
+        return 0
+    o = view_holding(v, i)
+    over = &v.b[o]
+    n = mount_moved(v, o, h1, n1, h2, n2, exchange, text)
+    rest = b.guest + over.guestlen
+    k = b.guestlen - over.guestlen
+    if name_moves(over, rest, k, h1, n1, h2, n2):
+        tail, more = h2 + over.hostlen, n2 - over.hostlen
+        rest, k = rest + n1 - over.hostlen, k - n1 + over.hostlen
+    elif exchange and name_moves(over, rest, k, h2, n2, h1, n1):
+        tail, more = h1 + over.hostlen, n1 - over.hostlen
+        rest, k = rest + n2 - over.hostlen, k - n2 + over.hostlen
+    if n < 0 or n + more + k >= BUF:
+        return -1
+    memcpy(text + n, tail, more)
+    memcpy(text + n + more, rest, k)
+    return n + more + k
+
+cdef bint name_moves(const Bind *over, const char *rest, int k, const char *h1, int n1, const char *h2, int n2) noexcept nogil:
+    """Say whether a name in a binding (``rest``, with its slash) is, or lies below, a host path that is renamed within that binding."""
+    cdef int n = over.hostlen
+    if n1 <= n or n2 <= n or k < n1 - n or memcmp(h1, over.host, n) != 0 or memcmp(h2, over.host, n) != 0:
+        return False
+    return h1[n] == c'/' and h2[n] == c'/' and memcmp(rest, h1 + n, n1 - n) == 0 and (k == n1 - n or rest[n1 - n] == c'/')
