@@ -136,6 +136,30 @@ def test_mount_point_goes_along_when_its_directory_is_moved_by_another_name(abov
     )
 
 
+@pytest.mark.parametrize(("move", "back"), [
+    ('rename "/host/inner" "/moved"', 'rename "/moved" "/host/inner"'),
+    ('rename "/host/inner" "/top/x"', 'rename "/top/x" "/one/again"'),
+    ('renameat2 -100 "/host/inner" -100 "/top" 2', 'renameat2 -100 "/top" -100 "/host/inner" 2'),
+    ('renameat2 -100 "/two" -100 "/host/inner" 2', 'rename "/two" "/host/deep/inner"'),
+])
+def test_mount_point_that_leaves_its_binding_is_lost_until_it_comes_back(ground: Twins, move: str, back: str) -> None:
+    """What is bound at /one shows itself in the root, too, from where a directory can be moved out of it."""
+    for name in ("inner/new", "deep"):
+        os.makedirs(f"{ground.root}/host/{name}")
+    for name in ("host", "host/inner", "host/inner/new", "host/deep"):
+        os.chown(f"{ground.root}/{name}", helpers.ordinary_user.uid, -1)
+    with open(f"{ground.top}/host/file", "w", encoding="ascii"):
+        pass
+    os.mkdir(f"{ground.top}/host/more")
+    ground.bindings = [(f"{ground.root}/host", "/one"), (f"{ground.top}/host", "/one/inner/new"), (f"{ground.root}/shut", "/one/inner/new/more"),
+                       ("/proc", "/proc")]
+    look = ("/one/inner/new/file", "/one/inner/new", "/moved/new/file", "/moved/new", "/top/new/file", "/top/x/new", "/one/again/new/file",
+            "/one/inner/new/more/in", "/one/deep/inner/new/more/in", "/two/new/more", "/one/inner", "/host/inner/new")
+    calls = [line for path in look for line in (f'stat "{path}" >int', f'lstat "{path}" >stat', f'rmdir "{path}"')]
+    calls += ['mkdir "/one/inner" 0755', 'rmdir "/host/inner"']
+    ground.answers('stat "/one/inner/new/file" >stat', *calls, move, *calls, back, *calls, 'rename "/one/inner" "/one/last"', *calls)
+
+
 def test_descriptor_in_a_shared_table_is_known_by_whoever_made_it(ground: Twins) -> None:
     """The child opens (CLONE_FILES), its parent's number for it tells the place all the same."""
     look = 'chdir "/proc/\\P/fd/4/.."', "getcwd >text:99 99", 'readlink "/proc/\\P/fd/4" >text:99 99'

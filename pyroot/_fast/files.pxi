@@ -415,6 +415,11 @@ cdef bint covers_mount(Walk *w, bint below) noexcept nogil:
     cdef int i, rest, more
     cdef Bind *over
     for i in range(1, w.v.n):
+        if w.v.b[i].lost != NULL:
+            more = w.v.b[i].lostlen - w.placelen
+            if (more > 0 if below else more == 0) and memcmp(w.v.b[i].lost, w.h, w.placelen) == 0 and (not below or w.v.b[i].lost[w.placelen] == c'/'):
+                return True
+            continue
         over = &w.v.b[view_holding(w.v, i)]
         rest = w.v.b[i].guestlen - over.guestlen
         more = w.placelen - over.hostlen

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .case import UNMADE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -212,10 +214,11 @@ def mount_point_by_another_name(g: ProgramGenerator) -> list[str]:
     if not found:
         return g.call()
     guest, parents = g.rng.choice(found)
-    name = guest.rpartition("/")[2]
+    # (by another name what the real side has made to mount on would be seen)
+    name = guest.rpartition("/")[2] if UNMADE not in guest else "f"
     lines = []
     for _ in range(g.rng.randint(2, 6)):
-        one, two = (g.rng.choice(parents) + g.rng.choice(("", f"/{name}", "/..", "/z", "/a")) for _ in range(2))
+        one, two = (g.rng.choice(parents) + g.rng.choice(("", "", f"/{name}", "/..", "/z", "/a")) for _ in range(2))
         lines.append(g.rng.choice((
             f"rmdir {quoted(one)}", f"unlink {quoted(one)}", f"rename {quoted(one)} {quoted(two)}", f"lstat {quoted(one)} >stat",
             f"renameat2 -100 {quoted(one)} -100 {quoted(two)} {g.rng.choice('012')}", f"mkdir {quoted(one)} 0755",
