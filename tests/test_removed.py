@@ -151,8 +151,8 @@ def test_mount_point_that_leaves_its_binding_is_lost_until_it_comes_back(ground:
     with open(f"{ground.top}/host/file", "w", encoding="ascii"):
         pass
     os.mkdir(f"{ground.top}/host/more")
-    ground.bindings = [(f"{ground.root}/host", "/one"), (f"{ground.top}/host", "/one/inner/new"), (f"{ground.root}/shut", "/one/inner/new/more"),
-                       ("/proc", "/proc")]
+    ground.bindings = [(f"{ground.root}/host", "/one"), (f"{ground.top}/host", "/one/inner/new"),
+                       (f"{ground.root}/shut", "/one/inner/new/more"), ("/proc", "/proc")]
     look = ("/one/inner/new/file", "/one/inner/new", "/moved/new/file", "/moved/new", "/top/new/file", "/top/x/new", "/one/again/new/file",
             "/one/inner/new/more/in", "/one/deep/inner/new/more/in", "/two/new/more", "/one/inner", "/host/inner/new")
     calls = [line for path in look for line in (f'stat "{path}" >int', f'lstat "{path}" >stat', f'rmdir "{path}"')]

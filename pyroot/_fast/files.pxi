@@ -413,20 +413,23 @@ cdef inline bint is_covered(Walk *w) noexcept nogil:
 cdef bint covers_mount(Walk *w, bint below) noexcept nogil:
     """Say whether some binding is mounted on the name (``below``: on something in it), by whatever way: what counts is the host text."""
     cdef int i, rest, more
+    cdef Bind *b
     cdef Bind *over
     for i in range(1, w.v.n):
-        if w.v.b[i].lost != NULL:
-            more = w.v.b[i].lostlen - w.placelen
-            if (more > 0 if below else more == 0) and memcmp(w.v.b[i].lost, w.h, w.placelen) == 0 and (not below or w.v.b[i].lost[w.placelen] == c'/'):
-                return True
+        b = &w.v.b[i]
+        if b.lost != NULL:
+            more = b.lostlen - w.placelen
+            if (more > 0 if below else more == 0) and memcmp(b.lost, w.h, w.placelen) == 0:
+                if not below or b.lost[w.placelen] == c'/':
+                    return True
             continue
         over = &w.v.b[view_holding(w.v, i)]
-        rest = w.v.b[i].guestlen - over.guestlen
+        rest = b.guestlen - over.guestlen
         more = w.placelen - over.hostlen
         if more < 0 or (more >= rest if below else more != rest) or memcmp(w.h, over.host, over.hostlen) != 0:
             continue
-        if memcmp(w.h + over.hostlen, w.v.b[i].guest + over.guestlen, more) == 0:
-            if not below or w.v.b[i].guest[over.guestlen + more] == c'/':
+        if memcmp(w.h + over.hostlen, b.guest + over.guestlen, more) == 0:
+            if not below or b.guest[over.guestlen + more] == c'/':
                 return True
     return False
 

@@ -4,6 +4,7 @@ A *deed* is a call, the flag that matters most, the shape of its path and what c
 what the path meets in the view (no binding, the top of one, a place below one ...), the root, and the way that the call takes.
 A partition is a deed in a setting.  Which deeds can be is not known beforehand, so what was met three times in any setting
 counts as reachable in each: a binding, a root or a way changes where a name leads, not what the kernel has to say about it.
+What cannot be, or says nothing, is left out by the rules of ``why_not``, unless it was met all the same (as after a rename).
 """
 
 from __future__ import annotations
@@ -95,6 +96,35 @@ def meeting_of(case: Case, path: str) -> str:
     return "none"
 
 
+#: calls whose answer may be that of another path
+TWO_PATHS = {"rename", "renameat", "renameat2", "link", "linkat", "move_mount", "mount", "pivot_root", "quotactl"}
+STRAIGHT = {"absolute", "slash", "dot"}
+WRONG_KIND = {"EISDIR", "ENOTEMPTY", "ENXIO", "ENOTBLK", "ENOTDIR"}
+
+
+def why_not(deed: str, setting: str) -> str:
+    """Say why a partition is not to be asked for, or nothing."""
+    words = deed.split(" ")
+    call, shape, outcome = words[0], words[-2], words[-1]
+    if " a " not in setting and setting not in ("above", "none", "relative"):
+        return ""
+    if outcome in ("EFAULT", "E2BIG", "EBADF", "ENOSYS") or (outcome == "EINVAL" and not call.startswith(("rename", "readlink"))):
+        return "an argument beside the path decides before it is looked up"
+    if call in TWO_PATHS or shape not in STRAIGHT:
+        return ""
+    if setting == "below a file":
+        return "" if outcome in ("ENOTDIR", "EACCES", "EPERM") else "what lies below a file can only be refused"
+    if setting != "above" and not setting.startswith("top"):
+        return ""
+    if outcome in ("ENOENT", "ELOOP"):
+        return "a mount point, and what is above one, is there, and no link is on the way"
+    if setting == "top of a file":
+        if shape != "absolute":
+            return "" if outcome in ("ENOTDIR", "EACCES", "EPERM", "EEXIST") else "a file with a slash behind it is refused"
+        return "a file is no directory" if outcome in ("EISDIR", "ENOTEMPTY") else ""
+    return "a directory is no file" if outcome in WRONG_KIND - {"EISDIR", "ENOTEMPTY"} else ""
+
+
 def way() -> str:
     """Return the way that calls take in this process's sessions."""
     if os.environ.get("PYROOT_NO_SECCOMP"):
@@ -124,9 +154,11 @@ class Coverage:
             if not strings and not POINTER.search(line):
                 continue
             outcome = "0" if int(found[2]) >= 0 else errno.errorcode.get(-int(found[2]), found[2])
-            shape = shape_of(strings[0]) if strings else "pointer"
+            # (of symlink the first is what the link says)
+            path = strings[-1 if found[1].startswith("symlink") else 0] if strings else ""
+            shape = shape_of(path) if strings else "pointer"
             deed = " ".join(filter(None, (found[1], flag_of(found[1], words_of(line)), shape, outcome)))
-            for setting in (meeting_of(case, strings[0]) if strings else "relative", f"root: {root}", f"way: {width or way()}"):
+            for setting in (meeting_of(case, path) if strings else "relative", f"root: {root}", f"way: {width or way()}"):
                 self.counts[f"{deed} | {setting}"] += 1
 
     def save(self) -> None:
@@ -142,11 +174,14 @@ class Coverage:
             deeds[deed][setting] += count
         reachable = [deed for deed, settings in deeds.items() if max(settings.values()) >= ENOUGH]
         expected = [(deed, setting) for deed in reachable for setting in settings_of(deeds, deed)]
+        left_out = collections.Counter(why_not(deed, setting) for deed, setting in expected if not deeds[deed][setting])
+        expected = [(deed, setting) for deed, setting in expected if deeds[deed][setting] or not why_not(deed, setting)]
         met = [deeds[deed][setting] for deed, setting in expected]
         never = [f"{deed} | {setting}" for deed, setting in expected if not deeds[deed][setting]]
         lines = [f"deeds {len(reachable)}, seen but fewer than {ENOUGH} times anywhere {len(deeds) - len(reachable)}"]
         lines.append(f"partitions {len(expected)}: {sum(n >= ENOUGH for n in met)} met at least {ENOUGH} times, "
                      f"{sum(0 < n < ENOUGH for n in met)} fewer, {len(never)} never")
+        lines += [f"left out {count}: {reason}" for reason, count in sorted(left_out.items()) if reason]
         return "\n".join(lines + [f"never: {text}" for text in sorted(never)[:most]])
 
 

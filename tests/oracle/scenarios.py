@@ -225,8 +225,8 @@ def mount_point_by_another_name(g: ProgramGenerator) -> list[str]:
         )))
     old = g.rng.choice(parents)
     moved = f"{old.rpartition('/')[0]}/moved"
-    checks = (f"stat {quoted(guest)} >stat", f"stat {quoted(moved)} >stat", "getcwd >text:300 300", f"lstat {quoted(f'{moved}/{name}')} >stat",
-              f"rmdir {quoted(parents[-1])}", f"stat {quoted(f'{parents[0]}/{name}/.')} >stat", f"rmdir {quoted(moved)}")
+    checks = (f"stat {quoted(guest)} >stat", f"stat {quoted(moved)} >stat", "getcwd >text:300 300", f"rmdir {quoted(moved)}",
+              f"lstat {quoted(f'{moved}/{name}')} >stat", f"rmdir {quoted(parents[-1])}", f"stat {quoted(f'{parents[0]}/{name}/.')} >stat")
     return [*lines, f"chdir {quoted(guest)}", f"rename {quoted(old)} {quoted(moved)}", *g.rng.sample(checks, 4),
             f"rename {quoted(moved)} {quoted(old)}", "getcwd >text:300 300", 'chdir "/"']
 
