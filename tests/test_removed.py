@@ -160,6 +160,20 @@ def test_mount_point_that_leaves_its_binding_is_lost_until_it_comes_back(ground:
     ground.answers('stat "/one/inner/new/file" >stat', *calls, move, *calls, back, *calls, 'rename "/one/inner" "/one/last"', *calls)
 
 
+@pytest.mark.parametrize("place", ["/one", "/two"])
+@pytest.mark.parametrize("way", ['fchdir %9', 'chdir "/proc/self/fd/4"', 'chdir "/proc/self/fd/4/."'])
+def test_removed_directory_that_is_worked_in_knows_its_place(ground: Twins, place: str, way: str) -> None:
+    """The other place was used last before; the one to come to is that of the descriptor."""
+    other = "/two" if place == "/one" else "/one"
+    lines = ground.answers(
+        f'mkdir "{place}/d" 0755', f'mkdir "{place}/d/sub" 0755', f'=8 open "{other}/d" 0x10000 0', f'=9 open "{place}/d/sub" 0x10000 0',
+        f'chdir "{other}/d"', f'rmdir "{place}/d/sub"', way, '=7 open ".." 0x10000 0', 'readlink "/proc/self/fd/5" >text:99 99',
+        f'linkat %7 "" -100 "{place}/new" 0x1000', f'linkat %7 "" -100 "{other}/new" 0x1000', 'chdir ".."', "getcwd >text:99 99",
+        'chdir ".."', "getcwd >text:99 99",
+    )
+    assert f'"{place}/d"' in lines[8]
+
+
 def test_descriptor_in_a_shared_table_is_known_by_whoever_made_it(ground: Twins) -> None:
     """The child opens (CLONE_FILES), its parent's number for it tells the place all the same."""
     look = 'chdir "/proc/\\P/fd/4/.."', "getcwd >text:99 99", 'readlink "/proc/\\P/fd/4" >text:99 99'

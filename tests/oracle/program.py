@@ -221,14 +221,16 @@ class ProgramGenerator:
         kinds: dict[str, list[str]] = {}
         for binding in self.bindings:
             if binding.guest != "/proc":
-                kinds.setdefault("file" if not binding.is_directory else "glue" if UNMADE in binding.guest else "directory", []).append(binding.guest)
+                kind = "file" if not binding.is_directory else "glue" if UNMADE in binding.guest else "directory"
+                kinds.setdefault(kind, []).append(binding.guest)
         if not kinds:
             return self.known()
         guest = rng.choice(kinds[rng.choice(sorted(kinds))])
         name = rng.choice(COMPONENTS)
         place = rng.choice((guest, guest, f"{guest}/{name}", guest.rpartition("/")[0] or "/"))
         return rng.choice((
-            place, place, f"{place}/", f"{place}/.", f"{place}/..", f"/{name}/..{place}", f"/a/..{place}", f"{place}/../{name}", place[1:] or ".",
+            place, place, f"{place}/", f"{place}/.", f"{place}/..", f"/{name}/..{place}", f"/a/..{place}", f"{place}/../{name}",
+            place[1:] or ".",
         ))
 
     def path(self) -> str:
