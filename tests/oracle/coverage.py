@@ -5,6 +5,8 @@ what the path meets in the view (no binding, the top of one, a place below one .
 A partition is a deed in a setting.  Which deeds can be is not known beforehand, so what was met three times in any setting
 counts as reachable in each: a binding, a root or a way changes where a name leads, not what the kernel has to say about it.
 What cannot be, or says nothing, is left out by the rules of ``why_not``, unless it was met all the same (as after a rename).
+
+What a case has met one way it meets in any other: ``--gaps N`` runs (at most N) cases again whose deeds the way at hand has not met.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .case import Case
 
 ENOUGH = 3
@@ -135,12 +139,16 @@ def way() -> str:
 class Coverage:
     """How often each partition was met, kept in a file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, options: tuple[str, ...] = ()) -> None:
         self.path = path
+        self.options = options  # of the generator, for cases to come
         self.counts: collections.Counter[str] = collections.Counter()
+        self.examples: dict[str, str] = {}  # a case in which a deed was met: its seed and options
         if os.path.exists(path):
             with open(path, encoding="ascii") as file:
-                self.counts.update(json.load(file))
+                kept = json.load(file)
+            self.counts.update(kept["counts"])
+            self.examples.update(kept["examples"])
 
     def add(self, case: Case, results: dict[int, str], width: str) -> None:
         """Count the operations of a case by what the real side said of them."""
@@ -158,42 +166,64 @@ class Coverage:
             path = strings[-1 if found[1].startswith("symlink") else 0] if strings else ""
             shape = shape_of(path) if strings else "pointer"
             deed = " ".join(filter(None, (found[1], flag_of(found[1], words_of(line)), shape, outcome)))
+            self.examples.setdefault(deed, " ".join((str(case.seed), *self.options)))
             for setting in (meeting_of(case, path) if strings else "relative", f"root: {root}", f"way: {width or way()}"):
                 self.counts[f"{deed} | {setting}"] += 1
 
     def save(self) -> None:
         """Write the file."""
         with open(self.path, "w", encoding="ascii") as file:
-            json.dump(self.counts, file, indent=0, sort_keys=True)
+            json.dump({"counts": self.counts, "examples": self.examples}, file, indent=0, sort_keys=True)
 
-    def report(self, most: int) -> str:
-        """Tell how many partitions were met often enough, and list those never met."""
+    def deeds(self) -> dict[str, collections.Counter[str]]:
+        """Return how often each deed was met in each setting."""
         deeds: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         for partition, count in self.counts.items():
             deed, _, setting = partition.partition(" | ")
             deeds[deed][setting] += count
-        reachable = [deed for deed, settings in deeds.items() if max(settings.values()) >= ENOUGH]
-        expected = [(deed, setting) for deed in reachable for setting in settings_of(deeds, deed)]
-        left_out = collections.Counter(why_not(deed, setting) for deed, setting in expected if not deeds[deed][setting])
-        expected = [(deed, setting) for deed, setting in expected if deeds[deed][setting] or not why_not(deed, setting)]
-        met = [deeds[deed][setting] for deed, setting in expected]
-        never = [f"{deed} | {setting}" for deed, setting in expected if not deeds[deed][setting]]
-        lines = [f"deeds {len(reachable)}, seen but fewer than {ENOUGH} times anywhere {len(deeds) - len(reachable)}"]
-        lines.append(f"partitions {len(expected)}: {sum(n >= ENOUGH for n in met)} met at least {ENOUGH} times, "
+        return deeds
+
+    def expected(self) -> list[tuple[str, str, int]]:
+        """Return the partitions that can be, and how often each was met.
+
+        A deed can be in the settings in which its call was seen with its shape, whatever came of it.
+        """
+        deeds = self.deeds()
+        settings: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
+        for deed, found in deeds.items():
+            settings[call_and_shape(deed)].update(found)
+        reachable = [deed for deed, found in deeds.items() if max(found.values()) >= ENOUGH]
+        return [(deed, setting, deeds[deed][setting]) for deed in reachable for setting in sorted(settings[call_and_shape(deed)])]
+
+    def gaps(self, setting: str, most: int) -> Iterator[list[str]]:
+        """Yield how to make the cases that have met what was never met in this setting, as long as that is so."""
+        for deed, where, count in self.expected():
+            if where != setting or count or self.counts[f"{deed} | {where}"] or deed not in self.examples:
+                continue
+            if most == 0:
+                return
+            most -= 1
+            yield self.examples[deed].split(" ")
+
+    def report(self, most: int) -> str:
+        """Tell how many partitions were met often enough, and list those never met."""
+        expected = self.expected()
+        left_out = collections.Counter(why_not(deed, setting) for deed, setting, count in expected if not count)
+        met = [count for deed, setting, count in expected if count or not why_not(deed, setting)]
+        never = [f"{deed} | {setting}" for deed, setting, count in expected if not count and not why_not(deed, setting)]
+        deeds = self.deeds()
+        rare = sum(max(found.values()) < ENOUGH for found in deeds.values())
+        lines = [f"deeds {len(deeds) - rare}, seen but fewer than {ENOUGH} times anywhere {rare}"]
+        lines.append(f"partitions {len(met)}: {sum(n >= ENOUGH for n in met)} met at least {ENOUGH} times, "
                      f"{sum(0 < n < ENOUGH for n in met)} fewer, {len(never)} never")
         lines += [f"left out {count}: {reason}" for reason, count in sorted(left_out.items()) if reason]
         return "\n".join(lines + [f"never: {text}" for text in sorted(never)[:most]])
 
 
-def settings_of(deeds: dict[str, collections.Counter[str]], deed: str) -> list[str]:
-    """Return the settings in which a deed can be: those in which its call was seen with its shape, whatever came of it."""
+def call_and_shape(deed: str) -> tuple[str, str]:
+    """Return the call of a deed and the shape of its path."""
     words = deed.split(" ")
-    found: set[str] = set()
-    for other, settings in deeds.items():
-        parts = other.split(" ")
-        if parts[0] == words[0] and parts[-2] == words[-2]:
-            found.update(settings)
-    return sorted(found)
+    return words[0], words[-2]
 
 
 def main() -> int:
