@@ -388,7 +388,7 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
         return error if error < 0 else -EBUSY
     if rmdir and leads_to_binding(w):
         error = removable(w)
-        return error if error < 0 else -ENOTEMPTY
+        return error if error < 0 else -EBUSY if is_mounted_on(w) else -ENOTEMPTY
     if row.remove and is_host_side(w):
         t.saved[0] = hash_more(FNV, w.h, w.placelen)
         t.exit_action = X_REMOVED
