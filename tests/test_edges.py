@@ -113,6 +113,32 @@ def test_root_is_told_as_the_top_of_a_mount(closed: Twins) -> None:
     assert sum(" mount" in line for line in lines[2:]) == 3 * 8
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_directory_with_a_mount_of_the_machines_is_busy_before_it_is_not_empty(place: str, run_pyroot: Callable[..., Result]) -> None:
+    """Where a mount point of pyroot's lies in what is moved, replaced or removed, pyroot answers for the kernel."""
+    for name in ("root/a", "root/b/in", "root/c/in", "root/d", "host"):
+        os.makedirs(f"{place}/top/{name}")
+    put_programs(f"{place}/top/root", {"ops": "ops"})
+    give(place)
+    ground = Twins(f"{place}/top", f"{place}/top/root", run_pyroot, [(f"{place}/top/host", guest) for guest in ("/b/in", "/c/in")],
+                   mounts=["/a"])
+    names = ("/a", "/b", "/b/", "/c", "/d", "/b/in")
+    lines = ground.answers(*(f'renameat2 -100 "{old}" -100 "{new}" {flags}' for flags in (0, 1) for old in names for new in names),
+                           *(f'rmdir "{name}"' for name in names if name != "/d"))
+    assert lines[1] == "renameat2 = -16"
+
+
+def test_program_that_was_removed_has_its_name_all_the_same(place: str, run_pyroot: Callable[..., Result]) -> None:
+    """Linux 6.14 takes the name of the task from the file where a descriptor names it."""
+    os.makedirs(f"{place}/top/root")
+    put_programs(f"{place}/top/root", {"ops": "ops", "gone": "ops", "kept (deleted)": "ops"})
+    give(place)
+    ground = Twins(f"{place}/top", f"{place}/top/root", run_pyroot, [])
+    lines = ground.answers(*(line for name in ("gone", "kept (deleted)") for line in (
+        f'=9 open "/{name}" 0x200000 0', *(['unlink "/gone"'] if name == "gone" else []), "clone 0 1", 'execveat %9 "" ["x"] [] 0x1000')))
+    assert [line.partition(" comm=")[2].partition(" envc")[0] for line in lines if " comm=" in line][0] in ("gone", "3")
+
+
 def test_machines_mounts_in_root_and_binding_stop_a_walk_that_may_not_cross(place: str, run_pyroot: Callable[..., Result]) -> None:
     missing = [path for path in ("/dev/shm", "/dev/pts") if not os.path.ismount(path)]
     if missing:
@@ -157,3 +183,15 @@ def test_directories_that_bindings_bring_are_links_of_the_one_that_holds_them(
     lines = ground.answers('=9 open "/a" 0x210000 0', *calls, 'chdir "/a"', *calls, 'mkdir "/a/more" 0755', *calls)
     assert " nlink=5 " in lines[1 + 5]
     assert " nlink=6 " in lines[-1]
+
+
+def test_directory_that_was_closed_before_the_session_counts_what_bindings_bring(place: str, run_pyroot: Callable[..., Result]) -> None:
+    """The supervisor may not look for the name there; a count of two says that there is none."""
+    for name in ("root/shut", "host"):
+        os.makedirs(f"{place}/top/{name}")
+    put_programs(f"{place}/top/root", {"ops": "ops"})
+    give(place)
+    os.chmod(f"{place}/top/root/shut", 0)
+    ground = Twins(f"{place}/top", f"{place}/top/root", run_pyroot, [(f"{place}/top/host", "/shut/new")])
+    lines = ground.answers('stat "/shut" >stat', 'chmod "/shut" 0755', 'stat "/shut" >stat', 'chmod "/shut" 0', 'stat "/shut" >stat')
+    assert [" nlink=3 " in line for line in lines] == [True, False, True, False, True]

@@ -104,6 +104,85 @@ def test_mount_point_is_busy_by_each_of_its_names(ground: Twins) -> None:
     assert lines[0] == "rmdir = -16"
 
 
+@pytest.fixture
+def above(ground: Twins) -> Twins:
+    """Let a mount point that the host lacks lie in a directory that is seen at two places."""
+    ground.bindings = [*ground.bindings[:2], (f"{ground.root}/top", "/one/inner/new"), ("/proc", "/proc")]
+    return ground
+
+
+def test_directory_with_a_mount_point_is_not_empty_by_any_name(above: Twins) -> None:
+    lines = above.answers(
+        'rmdir "/two/inner"', 'unlinkat -100 "/two/inner/" 0x200', 'mkdir "/two/x" 0755', 'rename "/two/x" "/two/inner"',
+        'rename "/one/x" "/one/inner"', 'unlink "/two/inner"', 'open "/two/f" 0x41 0644', 'rename "/two/f" "/two/inner"', 'rmdir "/two/x"',
+        'renameat2 -100 "/two/x" -100 "/two/inner" 1', 'rmdir "/one/inner/new"', 'rmdir "/two/inner/.."', 'stat "/one/inner/new" >stat',
+    )
+    assert lines[:6] == ["rmdir = -39", "unlinkat = -39", "mkdir = 0", "rename = -39", "rename = -39", "unlink = -21"]
+
+
+LOOK = ('stat "/one/inner/new" >stat', 'stat "/one/moved/new/." >stat', 'stat "/two/inner" >int', 'rmdir "/two/moved"',
+        'rmdir "/one/inner"')
+
+
+@pytest.mark.parametrize("move", [
+    'rename "/two/inner" "/two/moved"', 'rename "/one/inner" "/one/moved"', 'rename "/two/inner" "/two/x/moved"',
+    'renameat2 -100 "/two/inner" -100 "/two/x" 2', 'renameat2 -100 "/two/x" -100 "/two/inner" 2', 'rename "/two/nothing" "/two/moved"',
+])
+def test_mount_point_goes_along_when_its_directory_is_moved_by_another_name(above: Twins, move: str) -> None:
+    above.answers(
+        'mkdir "/two/x" 0755', 'chdir "/one/inner/new"', move, "getcwd >text:99 99", *LOOK, 'stat "/one/x/new/." >stat',
+        'stat "/one/x/moved/new" >stat', 'rmdir "/two/x"', 'rename "/one/moved" "/one/inner"', *LOOK, 'rename "/one/x" "/one/moved"', *LOOK,
+        "getcwd >text:99 99",
+    )
+
+
+@pytest.mark.parametrize(("move", "back"), [
+    ('rename "/host/inner" "/moved"', 'rename "/moved" "/host/inner"'),
+    ('rename "/host/inner" "/top/x"', 'rename "/top/x" "/one/again"'),
+    ('renameat2 -100 "/host/inner" -100 "/top" 2', 'renameat2 -100 "/top" -100 "/host/inner" 2'),
+    ('renameat2 -100 "/two" -100 "/host/inner" 2', 'rename "/two" "/host/deep/inner"'),
+])
+def test_mount_point_that_leaves_its_binding_is_lost_until_it_comes_back(ground: Twins, move: str, back: str) -> None:
+    """What is bound at /one shows itself in the root, too, from where a directory can be moved out of it."""
+    for name in ("inner/new", "deep"):
+        os.makedirs(f"{ground.root}/host/{name}")
+    for name in ("host", "host/inner", "host/inner/new", "host/deep"):
+        os.chown(f"{ground.root}/{name}", helpers.ordinary_user.uid, -1)
+    with open(f"{ground.top}/host/file", "w", encoding="ascii"):
+        pass
+    os.mkdir(f"{ground.top}/host/more")
+    ground.bindings = [(f"{ground.root}/host", "/one"), (f"{ground.top}/host", "/one/inner/new"),
+                       (f"{ground.root}/shut", "/one/inner/new/more"), ("/proc", "/proc")]
+    look = ("/one/inner/new/file", "/one/inner/new", "/moved/new/file", "/moved/new", "/top/new/file", "/top/x/new", "/one/again/new/file",
+            "/one/inner/new/more/in", "/one/deep/inner/new/more/in", "/two/new/more", "/one/inner", "/host/inner/new")
+    calls = [line for path in look for line in (f'stat "{path}" >int', f'lstat "{path}" >stat', f'rmdir "{path}"')]
+    calls += ['mkdir "/one/inner" 0755', 'rmdir "/host/inner"']
+    ground.answers('stat "/one/inner/new/file" >stat', *calls, move, *calls, back, *calls, 'rename "/one/inner" "/one/last"', *calls)
+
+
+@pytest.mark.parametrize("place", ["/one", "/two"])
+@pytest.mark.parametrize("way", ['fchdir %9', 'chdir "/proc/self/fd/4"', 'chdir "/proc/self/fd/4/."'])
+def test_removed_directory_that_is_worked_in_knows_its_place(ground: Twins, place: str, way: str) -> None:
+    """The other place was used last before; the one to come to is that of the descriptor."""
+    other = "/two" if place == "/one" else "/one"
+    lines = ground.answers(
+        f'mkdir "{place}/d" 0755', f'mkdir "{place}/d/sub" 0755', f'=8 open "{other}/d" 0x10000 0', f'=9 open "{place}/d/sub" 0x10000 0',
+        f'chdir "{other}/d"', f'rmdir "{place}/d/sub"', way, '=7 open ".." 0x10000 0', 'readlink "/proc/self/fd/5" >text:99 99',
+        f'linkat %7 "" -100 "{place}/new" 0x1000', f'linkat %7 "" -100 "{other}/new" 0x1000', 'chdir ".."', "getcwd >text:99 99",
+        'chdir ".."', "getcwd >text:99 99",
+    )
+    assert f'"{place}/d"' in lines[8]
+
+
+def test_descriptor_in_a_shared_table_is_known_by_whoever_made_it(ground: Twins) -> None:
+    """The child opens (CLONE_FILES), its parent's number for it tells the place all the same."""
+    look = 'chdir "/proc/\\P/fd/4/.."', "getcwd >text:99 99", 'readlink "/proc/\\P/fd/4" >text:99 99'
+    for one, two in (("/one", "/top/new"), ("/top/new", "/one")):
+        ground.bindings = [(f"{ground.top}/host", "/one"), (f"{ground.top}/host", "/top/new"), ("/proc", "/proc")]
+        lines = ground.answers(f'=8 open "{one}" 0x200000 0', "clone 0x400 4", f'=9 open "{two}" 0x200000 0', *look)
+        assert lines[-2].endswith(f'"{two}"')
+
+
 def test_descriptor_of_open_tree_knows_the_place_that_it_was_opened_by(ground: Twins) -> None:
     lines = ground.answers('=9 open_tree -100 "/two" 0', 'chdir "/proc/self/fd/3"', "getcwd >text:200 200", "fchdir %9",
                            "getcwd >text:200 200", 'openat %9 ".." 0x10000 0', "fchdir 4", "getcwd >text:200 200")

@@ -51,6 +51,7 @@ class Twins:
     bindings: list[tuple[str, str]] = field(default_factory=list)
     timeout: float = helpers.TIME_LIMIT
     environment: dict[str, str] = field(default_factory=dict)  # of pyroot, besides the usual
+    mounts: list[str] = field(default_factory=list)  # directories of the root where the machine has mounted something (as root only)
 
     def words(self) -> list[str]:
         """Return the arguments of pyroot."""
@@ -61,13 +62,25 @@ class Twins:
 
     def under_pyroot(self, program: list[str], right: bool = False) -> list[str]:
         """Run a program under pyroot; ``right``: as a user who may call chroot(2)."""
-        prepare = may_chroot if right else helpers.drop_to_ordinary_user
+        drop = may_chroot if right else helpers.drop_to_ordinary_user
+
+        def prepare() -> None:
+            if self.mounts:
+                sides.private_mounts()
+                self.mount_all(self.root)
+            drop()
+
         result = self.run_pyroot(
             [*self.words(), "/ops", "--program"], text="\n".join(program).encode(), prepare=prepare,
             environment={**ENVIRONMENT, **self.environment}, timeout=self.timeout,
         )
         assert result.stderr == ""
         return result.stdout.splitlines()
+
+    def mount_all(self, root: str) -> None:
+        """Let the machine have its mounts in a root."""
+        for path in self.mounts:
+            sides.mount("none", root + path, "tmpfs", 0, "mode=777")
 
     def really(self, program: list[str], right: bool = False) -> list[str]:
         """Run a program in a real chroot with real bind mounts, which is the root of its mount namespace; over a copy."""
@@ -77,6 +90,7 @@ class Twins:
         def prepare() -> None:
             sides.private_mounts()
             sides.mount(root, root, None, sides.MS_BIND)
+            self.mount_all(root)
             for host, guest in self.bindings:
                 source = copy + host.removeprefix(self.top) if host.startswith(self.top) else host
                 if not os.path.lexists(root + guest):

@@ -9,8 +9,8 @@ cdef int on_chdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     outcome = pinned_walk(&W1, t, AT_FDCWD, t.args[0], M_FOLLOW, True)
     if outcome == -ESRCH:
         return R_DEAD
-    if W1.valid and W1.v.ambiguous and W1.bi >= 0:
-        how = cwd_will_be(t, W1.magic_bi if W1.magic else W1.bi)
+    if W1.valid and W1.v.ambiguous and walk_binding(&W1) >= 0:
+        how = cwd_will_be(t, W1.magic_bi if W1.magic else walk_binding(&W1))
     error = put_path(&W1, outcome, 0)
     return answer(t, error) if error < 0 else finish_edit(t, how)
 
@@ -22,8 +22,9 @@ cdef int cwd_will_be(Tracee *t, int bind) noexcept nogil:
 
 cdef int on_fchdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     fs_forget_cwd(t.fs)
-    if W1.v.ambiguous and walk_to_fd(&W1, t, <int>t.args[0]) == 0 and W1.bi >= 0:
-        return cwd_will_be(t, W1.bi)
+    if W1.v.ambiguous and walk_to_fd(&W1, t, <int>t.args[0]) == 0 and walk_binding(&W1) >= 0:
+        # (also of a removed directory: ".." leads from there, too)
+        return cwd_will_be(t, walk_binding(&W1))
     return R_CONT
 
 cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:

@@ -51,6 +51,14 @@ cdef int exec_place(Walk *w, int prefer) noexcept nogil:
     chain.bind = w.bi
     return 0
 
+cdef int name_length(const char *name) noexcept nogil:
+    """Return the length of the program's name without what /proc puts behind that of a removed file."""
+    cdef c_stat st
+    cdef int n = <int>strlen(name)
+    if n > 10 and strcmp(name + n - 10, b" (deleted)") == 0 and fstatat(AT_FDCWD, chain.host, &st, 0) == 0 and st.st_nlink == 0:
+        n -= 10
+    return n
+
 cdef inline bint spacetab(char c) noexcept nogil:
     return c == c' ' or c == c'\t'
 
@@ -341,7 +349,7 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
         name = chain.guest
         if strrchr(name, c'/') != NULL:
             name = strrchr(name, c'/') + 1
-        result = result or plan_text(plan, name, <int>strlen(name), &plan.info.off_comm)
+        result = result or plan_text(plan, name, name_length(name), &plan.info.off_comm)
     if chain.nprefix > 0:
         plan.info.nprefix = chain.nprefix
         result = result or plan_text(plan, chain.prefix, chain.plen, &plan.info.off_prefix)

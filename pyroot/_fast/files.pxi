@@ -320,12 +320,15 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
     return finish_edit(t, R_CONT if t.exit_action == X_NONE else R_EXIT)
 
 cdef bint leads_to_binding(Walk *w) noexcept nogil:
-    """Say whether a binding's mount point lies strictly below the place."""
+    """Say whether a binding's mount point lies strictly below the place, or below what is the same by another binding."""
     cdef Entry *e
+    cdef c_stat st
     if w.bi < 0 or w.v.n == 1 or w.last != LAST_NORM:
         return False
     e = view_find(w.v, hash_more(FNV, w.g, w.glen), w.g, w.glen)
-    return e != NULL and e.below > 0
+    if e != NULL and e.below > 0:
+        return True
+    return w.v.ambiguous and covers_mount(w, True) and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0
 
 cdef int parent_stat(Walk *w, c_stat *st) noexcept nogil:
     """stat the directory that holds the last name (as walk_finish left h)."""
@@ -403,7 +406,7 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
         return error if error < 0 else -EBUSY
     if rmdir and leads_to_binding(w):
         error = removable(w)
-        return error if error < 0 else -ENOTEMPTY
+        return error if error < 0 else -EBUSY if is_mounted_on(w) else -ENOTEMPTY
     if row.remove and is_host_side(w):
         t.saved[0] = hash_more(FNV, w.h, w.placelen)
         t.exit_action = X_REMOVED
@@ -421,21 +424,30 @@ cdef bint node_type_bad(Tracee *t) noexcept nogil:
     kind = t.args[2 if t.nr == NR_mknodat else 1] & 0o170000
     return kind != 0 and kind != 0o100000 and kind != 0o020000 and kind != 0o060000 and kind != 0o010000 and kind != 0o140000
 
-cdef bint is_covered(Walk *w) noexcept nogil:
+cdef inline bint is_covered(Walk *w) noexcept nogil:
     """Say whether the name is a binding's mount point, reached through another binding of the directory that holds it."""
-    cdef int i, over, n
+    return w.v.ambiguous and covers_mount(w, False)
+
+cdef bint covers_mount(Walk *w, bint below) noexcept nogil:
+    """Say whether some binding is mounted on the name (``below``: on something in it), by whatever way: what counts is the host text."""
+    cdef int i, rest, more
     cdef Bind *b
-    if not w.v.ambiguous:
-        return False
+    cdef Bind *over
     for i in range(1, w.v.n):
-        n = w.v.b[i].guestlen
-        while n > 0 and w.v.b[i].guest[n - 1] != c'/':
-            n -= 1
-        over = view_covering(w.v, w.v.b[i].guest, n - 1)
-        b = &w.v.b[over]
-        n = w.v.b[i].guestlen - b.guestlen
-        if w.placelen == b.hostlen + n and memcmp(w.h, b.host, b.hostlen) == 0:
-            if memcmp(w.h + b.hostlen, w.v.b[i].guest + b.guestlen, n) == 0:
+        b = &w.v.b[i]
+        if b.lost != NULL:
+            more = b.lostlen - w.placelen
+            if (more > 0 if below else more == 0) and memcmp(b.lost, w.h, w.placelen) == 0:
+                if not below or b.lost[w.placelen] == c'/':
+                    return True
+            continue
+        over = &w.v.b[view_holding(w.v, i)]
+        rest = b.guestlen - over.guestlen
+        more = w.placelen - over.hostlen
+        if more < 0 or (more >= rest if below else more != rest) or memcmp(w.h, over.host, over.hostlen) != 0:
+            continue
+        if memcmp(w.h + over.hostlen, b.guest + over.guestlen, more) == 0:
+            if not below or b.guest[over.guestlen + more] == c'/':
                 return True
     return False
 

@@ -10,19 +10,22 @@ cdef bint is_brought(View *v, int i, const char *host, int n) noexcept nogil:
     """Say whether a binding brings a directory that the host directory above its mount point lacks."""
     cdef c_stat st
     cdef char text[PATHMAX]
+    cdef int k
     if not v.b[i].isdir:
         return False
-    n = snprintf(text, sizeof(text), b"%.*s/%s", n, host, v.b[i].guest + bind_name(v, i))
-    if n >= <int>sizeof(text) or fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0:
+    k = snprintf(text, sizeof(text), b"%.*s/%s", n, host, v.b[i].guest + bind_name(v, i))
+    if k >= <int>sizeof(text) or fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0:
         return False
-    # (where a guest has closed the directory since, nobody can have made the name)
-    return errno == ENOENT or (errno == EACCES and v.b[i].brought)
+    if errno != EACCES:
+        return errno == ENOENT
+    # where a guest has closed the directory since, nobody can have made the name; one that was closed before may tell that it has none
+    text[n] = 0
+    return v.b[i].brought or (fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0 and st.st_nlink == 2)
 
 cdef int host_above(View *v, int i, char *text) noexcept nogil:
     """Write the host path of the directory that holds a mount point; return its length, or PATHMAX if it is too long."""
-    cdef int n = bind_name(v, i) - 1, over = view_covering(v, v.b[i].guest, n)
-    cdef Bind *b = &v.b[over]
-    n = snprintf(text, PATHMAX, b"%s%.*s", b.host, n - b.guestlen, v.b[i].guest + b.guestlen)
+    cdef Bind *b = &v.b[view_holding(v, i)]
+    cdef int n = snprintf(text, PATHMAX, b"%s%.*s", b.host, bind_name(v, i) - 1 - b.guestlen, v.b[i].guest + b.guestlen)
     return n if n < PATHMAX else PATHMAX
 
 cdef void view_find_links(View *v) noexcept nogil:

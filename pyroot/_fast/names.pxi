@@ -159,7 +159,7 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     # a directory that changes its parent must be writable itself: the covered one (made by root where it is not there)
     if not same_parent() and ((olddir and not name_writable(&W1)) or (exchange and newdir and not name_writable(&W2))):
         return -EACCES
-    if W1.isbind or W2.isbind or is_covered(&W1) or is_covered(&W2):
+    if W1.isbind or W2.isbind or is_covered(&W1) or is_covered(&W2) or is_mounted_on(&W1) or is_mounted_on(&W2):
         return -EBUSY
     return 0 if exchange or not newthere else -ENOTEMPTY
 

@@ -10,6 +10,7 @@
 cdef enum:
     FDS = 8192
     KCMP_FILE_ = 0
+    KCMP_FILES_ = 2          # the tables of two processes
     SENT = 64                # descriptors on their way in messages that are remembered
     CONTROL_MOST = 2048      # of what comes with a message; 253 descriptors (SCM_MAX_FD) take 1,028 bytes
     SOL_SOCKET_ = 1
@@ -81,7 +82,12 @@ cdef int fd_binding(View *v, Tracee *t, int fd) noexcept nogil:
         return e.bind
     first = view_opened(v, file)
     for i in range(FDS):
-        if fd_notes[i].tgid != t.tgid or fd_notes[i].file != file:
+        if fd_notes[i].file != file or fd_notes[i].tgid == 0:
+            continue
+        if fd_notes[i].tgid != t.tgid:
+            if fd_notes[i].fd == fd and c_syscall(NR_kcmp, t.tid, fd_notes[i].tgid, KCMP_FILES_, 0, 0) == 0:
+                # opened by another process with the same table
+                return fd_notes[i].bind
             continue
         same = <int>c_syscall(NR_kcmp, t.tid, t.tid, KCMP_FILE_, fd, fd_notes[i].fd)
         if same == 0:

@@ -290,6 +290,8 @@ cdef int mounts_list(View *v, int kind, Mounts *x) noexcept nogil:
     x.last = ROOT_NUMBER
     for b in range(v.n if error == 0 else 0):
         bind = &v.b[b]
+        if is_lost(bind):
+            continue
         m = mount_of(x, bind) if not bind.flags & (BIND_GLUE | BIND_SELF) else NULL
         if m == NULL or m.n > bind.hostlen or memcmp(m.path, bind.host, m.n) != 0:
             continue

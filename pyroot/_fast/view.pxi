@@ -25,6 +25,9 @@ cdef struct Bind:
     bint gone            # the host side was removed: host leads through fd (gone.pxi)
     char *was            # its host path before that, NULL: it is there
     int hnext            # next binding with the same host path, -1 at the end
+    char *lost           # host path of the mount point, where that was moved out of the binding that it lies in; else NULL
+    int lostlen
+    int lost_in          # that binding
 
 cdef struct Entry:       # one guest path that is a binding or leads to one
     uint64_t key
@@ -281,6 +284,7 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
     b.brought = b.gone = False
     b.was = NULL
     b.hnext = -1
+    b.lost = NULL
     v.n += 1
     return 0
 
@@ -301,6 +305,14 @@ cdef int view_covering(View *v, const char *guest, int n) noexcept nogil:
         if e.bind >= 0:
             best = e.bind
     return best
+
+cdef inline bint is_lost(const Bind *b) noexcept nogil:
+    """Say whether no path leads to a binding: its guest path, "//" and a number, is one that no walk comes to (views.pxi)."""
+    return b.guestlen > 1 and b.guest[1] == c'/'
+
+cdef int view_holding(View *v, int i) noexcept nogil:
+    """Return the binding that the mount point of another one lies in."""
+    return view_covering(v, v.b[i].guest, bind_name(v, i) - 1)
 
 cdef int view_from_host(View *v, const char *host, int n, int prefer, char *guest, int *guestlen) noexcept nogil:
     """Map a canonical host path text back; return the binding or -1 when no binding shows it.
@@ -325,7 +337,7 @@ cdef int view_from_host(View *v, const char *host, int n, int prefer, char *gues
             if v.b[b].guestlen + n - i < BUF:
                 memcpy(guest, v.b[b].guest, v.b[b].guestlen)
                 memcpy(guest + v.b[b].guestlen, host + i, n - i)
-                if view_covering(v, guest, v.b[b].guestlen + n - i) == b:
+                if view_covering(v, guest, v.b[b].guestlen + n - i) == b and not is_lost(&v.b[b]):
                     if v.b[b].flags & BIND_STANDS_IN and b != prefer:
                         if aside < 0 or v.b[b].guestlen == 5:
                             aside = b
@@ -379,6 +391,8 @@ cdef void view_renamed(View *v, const char *old_guest, int oldlen, const char *n
     for i in range(v.n):
         changed |= moved_prefix(&v.b[i].guest, &v.b[i].guestlen, old_guest, oldlen, new_guest, newlen)
         changed |= moved_prefix(&v.b[i].host, &v.b[i].hostlen, old_host, oldhlen, new_host, newhlen)
+        if v.b[i].lost != NULL:
+            moved_prefix(&v.b[i].lost, &v.b[i].lostlen, old_host, oldhlen, new_host, newhlen)
     if changed:
         view_rebuild(v)
 
@@ -425,6 +439,7 @@ cdef void view_free(View *v) noexcept nogil:
         free(v.b[i].host)
         free(v.b[i].guest)
         free(v.b[i].was)
+        free(v.b[i].lost)
         c_close(v.b[i].fd)
         if v.b[i].above >= 0:
             c_close(v.b[i].above)

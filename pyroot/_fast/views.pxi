@@ -193,6 +193,9 @@ cdef void view_moved(View *v, const char *g1, int k1, const char *g2, int k2, co
                      bint exchange) noexcept nogil:
     """Carry the bindings of one view along with a rename, or with an exchange."""
     cdef const char *aside = b"\001"
+    if v.ambiguous and view_mounts_moved(v, h1, n1, h2, n2, exchange):
+        # by whatever name they are reached
+        k1 = k2 = 0
     if exchange:
         # the first aside, the second to the first's place, the first to the second's
         view_renamed(v, g1, k1, aside, 1, h1, n1, aside, 1)
@@ -201,3 +204,114 @@ cdef void view_moved(View *v, const char *g1, int k1, const char *g2, int k2, co
     else:
         view_removed(v, hash_more(FNV, h2, n2))
         view_renamed(v, g1, k1, g2, k2, h1, n1, h2, n2)
+    if v.ambiguous:
+        view_find_lost(v)
+
+cdef struct Rename:
+    const char *h1           # host paths
+    const char *h2
+    int n1, n2
+    bint exchange
+
+cdef bint view_mounts_moved(View *v, const char *h1, int n1, const char *h2, int n2, bint exchange) noexcept nogil:
+    """Give all mount points below a renamed directory their new guest paths, in each binding that shows the old name."""
+    cdef char *text = <char *>malloc(BUF)
+    cdef char **told = <char **>calloc(v.n, sizeof(char *))
+    cdef Rename r
+    cdef int i, n
+    cdef bint changed = False, able = text != NULL and told != NULL
+    r.h1, r.n1, r.h2, r.n2, r.exchange = h1, n1, h2, n2, exchange
+    for i in range(1, v.n if able else 0):
+        n = mount_moved(v, i, &r, text)
+        if n >= 0 and (n != v.b[i].guestlen or memcmp(text, v.b[i].guest, n) != 0):
+            told[i] = dup_bytes(text, n)
+    for i in range(1, v.n if able else 0):
+        if told[i] != NULL and told[i][1] == c'/' and strchr(told[i] + 2, c'/') == NULL:
+            mount_lost(v, i, text)
+    for i in range(1, v.n if able else 0):
+        if told[i] != NULL:
+            free(v.b[i].guest)
+            v.b[i].guest = told[i]
+            v.b[i].guestlen = <int>strlen(told[i])
+            changed = True
+    free(told)
+    free(text)
+    if changed:
+        view_rebuild(v)
+    return able
+
+cdef bint name_moves(const Bind *over, const char *rest, int k, const char *host, int n) noexcept nogil:
+    """Say whether a name in a binding (``rest``, with its slash) is, or lies below, a host path within that binding."""
+    n -= over.hostlen
+    if n <= 0 or k < n or memcmp(host, over.host, over.hostlen) != 0 or host[over.hostlen] != c'/':
+        return False
+    return memcmp(rest, host + over.hostlen, n) == 0 and (k == n or rest[n] == c'/')
+
+cdef int mount_turn(View *v, int i, const Bind *over, const Rename *r) noexcept nogil:
+    """Say which of the two names a mount point is moved from: 1, 2 (of an exchange), or 0."""
+    cdef const char *rest = v.b[i].guest + over.guestlen
+    cdef int k = v.b[i].guestlen - over.guestlen
+    if name_moves(over, rest, k, r.h1, r.n1):
+        return 1
+    return 2 if r.exchange and name_moves(over, rest, k, r.h2, r.n2) else 0
+
+cdef int mount_moved(View *v, int i, const Rename *r, char *text) noexcept nogil:
+    """Write the guest path that a binding has after a rename; return its length, -1 where it is too long."""
+    cdef Bind *b = &v.b[i]
+    cdef Bind *over
+    cdef const char *rest
+    cdef const char *to = b""
+    cdef int n, k, turn, more = 0
+    if b.guestlen == 0:
+        return 0
+    k = view_holding(v, i)
+    over = &v.b[k]
+    n = mount_moved(v, k, r, text)
+    rest = b.guest + over.guestlen
+    k = b.guestlen - over.guestlen
+    turn = mount_turn(v, i, over, r)
+    if turn > 0:
+        to, more = (r.h2 if turn == 1 else r.h1) + over.hostlen, (r.n2 if turn == 1 else r.n1) - over.hostlen
+        if more <= 0 or memcmp(to - over.hostlen, over.host, over.hostlen) != 0 or to[0] != c'/':
+            return snprintf(text, 32, b"//%d", i)
+        rest, k = rest + (r.n1 if turn == 1 else r.n2) - over.hostlen, k - (r.n1 if turn == 1 else r.n2) + over.hostlen
+    if n < 0 or n + more + k >= BUF:
+        return -1
+    memcpy(text + n, to, more)
+    memcpy(text + n + more, rest, k)
+    return n + more + k
+
+cdef void mount_lost(View *v, int i, char *text) noexcept nogil:
+    """The mount point leaves the binding that it lies in: remember where it is, as yet; it may come back."""
+    cdef Bind *b = &v.b[i]
+    cdef int over = view_holding(v, i)
+    b.lostlen = snprintf(text, BUF, b"%s%s", v.b[over].host, b.guest + v.b[over].guestlen)
+    b.lost = dup_bytes(text, b.lostlen)
+    b.lost_in = over
+
+cdef void view_find_lost(View *v) noexcept nogil:
+    """Mount points that have come back to their bindings are found again, and what is mounted below them."""
+    cdef Bind *b
+    cdef Bind *over
+    cdef char old[32]
+    cdef char *text
+    cdef int i, k, n, oldlen
+    for i in range(1, v.n):
+        b = &v.b[i]
+        over = &v.b[b.lost_in] if b.lost != NULL else b
+        n = b.lostlen - over.hostlen
+        if b.lost == NULL or n <= 0 or memcmp(b.lost, over.host, over.hostlen) != 0 or b.lost[over.hostlen] != c'/':
+            continue
+        text = <char *>malloc(over.guestlen + n + 1)
+        if text == NULL:
+            continue
+        memcpy(text, over.guest, over.guestlen)
+        memcpy(text + over.guestlen, b.lost + over.hostlen, n)
+        n += over.guestlen
+        oldlen = snprintf(old, sizeof(old), b"//%d", i)
+        for k in range(1, v.n):
+            moved_prefix(&v.b[k].guest, &v.b[k].guestlen, old, oldlen, text, n)
+        free(text)
+        free(b.lost)
+        b.lost = NULL
+        view_rebuild(v)

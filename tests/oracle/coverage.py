@@ -4,6 +4,9 @@ A *deed* is a call, the flag that matters most, the shape of its path and what c
 what the path meets in the view (no binding, the top of one, a place below one ...), the root, and the way that the call takes.
 A partition is a deed in a setting.  Which deeds can be is not known beforehand, so what was met three times in any setting
 counts as reachable in each: a binding, a root or a way changes where a name leads, not what the kernel has to say about it.
+What cannot be, or says nothing, is left out by the rules of ``why_not``, unless it was met all the same (as after a rename).
+
+What a case has met one way it meets in any other: ``--gaps N`` runs (at most N) cases again whose deeds the way at hand has not met.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .case import Case
 
 ENOUGH = 3
@@ -95,6 +100,35 @@ def meeting_of(case: Case, path: str) -> str:
     return "none"
 
 
+#: calls whose answer may be that of another path
+TWO_PATHS = {"rename", "renameat", "renameat2", "link", "linkat", "move_mount", "mount", "pivot_root", "quotactl"}
+STRAIGHT = {"absolute", "slash", "dot"}
+WRONG_KIND = {"EISDIR", "ENOTEMPTY", "ENXIO", "ENOTBLK", "ENOTDIR"}
+
+
+def why_not(deed: str, setting: str) -> str:
+    """Say why a partition is not to be asked for, or nothing."""
+    words = deed.split(" ")
+    call, shape, outcome = words[0], words[-2], words[-1]
+    if " a " not in setting and setting not in ("above", "none", "relative"):
+        return ""
+    if outcome in ("EFAULT", "E2BIG", "EBADF", "ENOSYS") or (outcome == "EINVAL" and not call.startswith(("rename", "readlink"))):
+        return "an argument beside the path decides before it is looked up"
+    if call in TWO_PATHS or shape not in STRAIGHT:
+        return ""
+    if setting == "below a file":
+        return "" if outcome in ("ENOTDIR", "EACCES", "EPERM") else "what lies below a file can only be refused"
+    if setting != "above" and not setting.startswith("top"):
+        return ""
+    if outcome in ("ENOENT", "ELOOP"):
+        return "a mount point, and what is above one, is there, and no link is on the way"
+    if setting == "top of a file":
+        if shape != "absolute":
+            return "" if outcome in ("ENOTDIR", "EACCES", "EPERM", "EEXIST") else "a file with a slash behind it is refused"
+        return "a file is no directory" if outcome in ("EISDIR", "ENOTEMPTY") else ""
+    return "a directory is no file" if outcome in WRONG_KIND - {"EISDIR", "ENOTEMPTY"} else ""
+
+
 def way() -> str:
     """Return the way that calls take in this process's sessions."""
     if os.environ.get("PYROOT_NO_SECCOMP"):
@@ -105,12 +139,16 @@ def way() -> str:
 class Coverage:
     """How often each partition was met, kept in a file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, options: tuple[str, ...] = ()) -> None:
         self.path = path
+        self.options = options  # of the generator, for cases to come
         self.counts: collections.Counter[str] = collections.Counter()
+        self.examples: dict[str, str] = {}  # a case in which a deed was met: its seed and options
         if os.path.exists(path):
             with open(path, encoding="ascii") as file:
-                self.counts.update(json.load(file))
+                kept = json.load(file)
+            self.counts.update(kept["counts"])
+            self.examples.update(kept["examples"])
 
     def add(self, case: Case, results: dict[int, str], width: str) -> None:
         """Count the operations of a case by what the real side said of them."""
@@ -124,41 +162,68 @@ class Coverage:
             if not strings and not POINTER.search(line):
                 continue
             outcome = "0" if int(found[2]) >= 0 else errno.errorcode.get(-int(found[2]), found[2])
-            shape = shape_of(strings[0]) if strings else "pointer"
+            # (of symlink the first is what the link says)
+            path = strings[-1 if found[1].startswith("symlink") else 0] if strings else ""
+            shape = shape_of(path) if strings else "pointer"
             deed = " ".join(filter(None, (found[1], flag_of(found[1], words_of(line)), shape, outcome)))
-            for setting in (meeting_of(case, strings[0]) if strings else "relative", f"root: {root}", f"way: {width or way()}"):
+            self.examples.setdefault(deed, " ".join((str(case.seed), *self.options)))
+            for setting in (meeting_of(case, path) if strings else "relative", f"root: {root}", f"way: {width or way()}"):
                 self.counts[f"{deed} | {setting}"] += 1
 
     def save(self) -> None:
         """Write the file."""
         with open(self.path, "w", encoding="ascii") as file:
-            json.dump(self.counts, file, indent=0, sort_keys=True)
+            json.dump({"counts": self.counts, "examples": self.examples}, file, indent=0, sort_keys=True)
 
-    def report(self, most: int) -> str:
-        """Tell how many partitions were met often enough, and list those never met."""
+    def deeds(self) -> dict[str, collections.Counter[str]]:
+        """Return how often each deed was met in each setting."""
         deeds: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         for partition, count in self.counts.items():
             deed, _, setting = partition.partition(" | ")
             deeds[deed][setting] += count
-        reachable = [deed for deed, settings in deeds.items() if max(settings.values()) >= ENOUGH]
-        expected = [(deed, setting) for deed in reachable for setting in settings_of(deeds, deed)]
-        met = [deeds[deed][setting] for deed, setting in expected]
-        never = [f"{deed} | {setting}" for deed, setting in expected if not deeds[deed][setting]]
-        lines = [f"deeds {len(reachable)}, seen but fewer than {ENOUGH} times anywhere {len(deeds) - len(reachable)}"]
-        lines.append(f"partitions {len(expected)}: {sum(n >= ENOUGH for n in met)} met at least {ENOUGH} times, "
+        return deeds
+
+    def expected(self) -> list[tuple[str, str, int]]:
+        """Return the partitions that can be, and how often each was met.
+
+        A deed can be in the settings in which its call was seen with its shape, whatever came of it.
+        """
+        deeds = self.deeds()
+        settings: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
+        for deed, found in deeds.items():
+            settings[call_and_shape(deed)].update(found)
+        reachable = [deed for deed, found in deeds.items() if max(found.values()) >= ENOUGH]
+        return [(deed, setting, deeds[deed][setting]) for deed in reachable for setting in sorted(settings[call_and_shape(deed)])]
+
+    def gaps(self, setting: str, most: int) -> Iterator[list[str]]:
+        """Yield how to make the cases that have met what was never met in this setting, as long as that is so."""
+        for deed, where, count in self.expected():
+            if where != setting or count or self.counts[f"{deed} | {where}"] or deed not in self.examples:
+                continue
+            if most == 0:
+                return
+            most -= 1
+            yield self.examples[deed].split(" ")
+
+    def report(self, most: int) -> str:
+        """Tell how many partitions were met often enough, and list those never met."""
+        expected = self.expected()
+        left_out = collections.Counter(why_not(deed, setting) for deed, setting, count in expected if not count)
+        met = [count for deed, setting, count in expected if count or not why_not(deed, setting)]
+        never = [f"{deed} | {setting}" for deed, setting, count in expected if not count and not why_not(deed, setting)]
+        deeds = self.deeds()
+        rare = sum(max(found.values()) < ENOUGH for found in deeds.values())
+        lines = [f"deeds {len(deeds) - rare}, seen but fewer than {ENOUGH} times anywhere {rare}"]
+        lines.append(f"partitions {len(met)}: {sum(n >= ENOUGH for n in met)} met at least {ENOUGH} times, "
                      f"{sum(0 < n < ENOUGH for n in met)} fewer, {len(never)} never")
+        lines += [f"left out {count}: {reason}" for reason, count in sorted(left_out.items()) if reason]
         return "\n".join(lines + [f"never: {text}" for text in sorted(never)[:most]])
 
 
-def settings_of(deeds: dict[str, collections.Counter[str]], deed: str) -> list[str]:
-    """Return the settings in which a deed can be: those in which its call was seen with its shape, whatever came of it."""
+def call_and_shape(deed: str) -> tuple[str, str]:
+    """Return the call of a deed and the shape of its path."""
     words = deed.split(" ")
-    found: set[str] = set()
-    for other, settings in deeds.items():
-        parts = other.split(" ")
-        if parts[0] == words[0] and parts[-2] == words[-2]:
-            found.update(settings)
-    return sorted(found)
+    return words[0], words[-2]
 
 
 def main() -> int:

@@ -32,7 +32,6 @@
 int slots[MAX_SLOTS];
 static char **program;
 static int program_length;
-static int thread_running;
 
 static void run(int from, int to);
 
@@ -63,13 +62,13 @@ static void run_child(int index, long flags, int count)
     struct part part = {index + 1, index + 1 + count > program_length ? program_length : index + 1 + count};
     char *stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int status = 0, all = (int)(flags & ~(long)CSIGNAL), pid, error = 0;
+    int running = 1; /* its own for each thread: a thread may start another one */
 
     emit_flush();
     if (flags & CLONE_THREAD) {
-        thread_running = 1;
-        pid = clone(child_main, stack + CHILD_STACK, all | CLONE_CHILD_CLEARTID, &part, NULL, NULL, &thread_running);
-        while (pid > 0 && __atomic_load_n(&thread_running, __ATOMIC_SEQ_CST))
-            raw_call(202, (long)&thread_running, FUTEX_WAIT, 1, 0, 0, 0);
+        pid = clone(child_main, stack + CHILD_STACK, all | CLONE_CHILD_CLEARTID, &part, NULL, NULL, &running);
+        while (pid > 0 && __atomic_load_n(&running, __ATOMIC_SEQ_CST))
+            raw_call(202, (long)&running, FUTEX_WAIT, 1, 0, 0, 0);
     } else {
         pid = clone(child_main, stack + CHILD_STACK, all | SIGCHLD, &part);
         error = errno;

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from . import nested, scenarios
+from .case import UNMADE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,6 +215,24 @@ class ProgramGenerator:
             path = path.lstrip("/") or "."
         return path
 
+    def aimed(self) -> str:
+        """Return a path to a kind of binding, a place at it and a shape that are each chosen evenly: chance alone seldom meets them all."""
+        rng = self.rng
+        kinds: dict[str, list[str]] = {}
+        for binding in self.bindings:
+            if binding.guest != "/proc":
+                kind = "file" if not binding.is_directory else "glue" if UNMADE in binding.guest else "directory"
+                kinds.setdefault(kind, []).append(binding.guest)
+        if not kinds:
+            return self.known()
+        guest = rng.choice(kinds[rng.choice(sorted(kinds))])
+        name = rng.choice(COMPONENTS)
+        place = rng.choice((guest, guest, f"{guest}/{name}", guest.rpartition("/")[0] or "/"))
+        return rng.choice((
+            place, place, f"{place}/", f"{place}/.", f"{place}/..", f"/{name}/..{place}", f"/a/..{place}", f"{place}/../{name}",
+            place[1:] or ".",
+        ))
+
     def path(self) -> str:
         """Return any path text."""
         rng = self.rng
@@ -223,7 +242,7 @@ class ProgramGenerator:
         elif self.has_proc and roll < 0.18:
             path = self.proc_path()
         else:
-            path = self.known() if roll < 0.6 else self.walk()
+            path = self.aimed() if roll < 0.28 else self.known() if roll < 0.62 else self.walk()
         if rng.random() < 0.12 and len(path) < 300:
             path += rng.choice(("/", "/", "/.", "/..", "//", "/./", "/../", "/..."))
         return path

@@ -21,11 +21,13 @@ from dataclasses import dataclass, field, replace
 from . import exhaustive, known, sides
 from .build import guest_programs
 from .case import Case, materialise, snapshot, tree_differences
-from .coverage import Coverage
+from .coverage import Coverage, way
 from .generate import generate
 
 RESULT = re.compile(r"= -(\d+)")
 CONTEXT = 6
+#: what the generator is told after the seed and the number of operations
+GENERATOR_FLAGS = ("wild", "nested", "whole", "mounts")
 DEEP = ("/" + "D" * 245) * 13
 
 
@@ -63,10 +65,10 @@ def by_index(lines: list[str]) -> dict[int, str]:
 class Oracle:
     """A work directory, with a file system of its own for each side."""
 
-    def __init__(self, other: str, libc: str = "", on_disk: bool = False, deep: bool = False, coverage: str = "") -> None:
+    def __init__(self, other: str, libc: str = "", on_disk: bool = False, deep: bool = False, coverage: Coverage | None = None) -> None:
         self.other = other
         self.width = libc if libc == "i386" else ""
-        self.coverage = Coverage(coverage) if coverage else None
+        self.coverage = coverage
         self.programs = guest_programs(libc)
         sides.private_mounts()
         self.directory = tempfile.mkdtemp(prefix="pyroot-oracle-")
@@ -176,10 +178,13 @@ def show(case: Case, comparison: Comparison, whole: bool, limit: int) -> None:
     sys.stdout.flush()
 
 
-def chosen_cases(options: argparse.Namespace) -> Iterator[Case]:
+def chosen_cases(oracle: Oracle, options: argparse.Namespace) -> Iterator[Case]:
     """Return the cases that the options ask for."""
     if options.exhaustive:
         yield from exhaustive.cases(options.whole)
+    elif options.gaps and oracle.coverage:
+        for seed, ops, *flags in oracle.coverage.gaps(f"way: {oracle.width or way()}", options.gaps):
+            yield generate(int(seed), int(ops), *(name in flags for name in GENERATOR_FLAGS))
     else:
         for seed in options.seeds:
             case = generate(seed, options.ops, options.wild, options.nested, options.whole, options.mounts)
@@ -194,13 +199,17 @@ def run(oracle: Oracle, options: argparse.Namespace) -> int:
     total = done = seeds = 0
     forgiven: collections.Counter[str] = collections.Counter()
     started = time.monotonic()
-    for case in chosen_cases(options):
+    for case in chosen_cases(oracle, options):
         seeds += 1
         done += len(case.program)
-        comparison = oracle.compare(case)
+        try:
+            comparison, able = oracle.compare(case), True
+        except sides.SideError as error:
+            # a fault of the oracle's own: the other seeds are compared all the same
+            comparison, able = Comparison([(-1, str(error), "not asked")]), False
         total += len(comparison)
         forgiven += comparison.forgiven
-        if comparison and options.minimise:
+        if comparison and options.minimise and able:
             case = minimise(oracle, case)
             comparison = oracle.compare(case)
         if comparison and not options.quiet:
@@ -238,6 +247,7 @@ def main() -> int:
     parser.add_argument("--exhaustive", action="store_true", help="all sequences of two calls out of forty, instead of seeds")
     parser.add_argument("--program", default="", help="a file of operations, instead of those of the seed")
     parser.add_argument("--coverage", default="", help="add to this file's counts of what was met (see coverage.py)")
+    parser.add_argument("--gaps", type=int, default=0, help="at most that many cases that have met what this way has not, by --coverage")
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--limit", type=int, default=3, help="differences shown for each seed")
@@ -247,7 +257,9 @@ def main() -> int:
     if obstacle:
         print(f"cannot run: {obstacle}")
         return 2
-    oracle = Oracle(options.other, options.libc, options.disk, options.deep, options.coverage)
+    flags = (name for name in GENERATOR_FLAGS if getattr(options, name))
+    coverage = Coverage(options.coverage, (str(options.ops), *flags)) if options.coverage else None
+    oracle = Oracle(options.other, options.libc, options.disk, options.deep, coverage)
     try:
         return 1 if run(oracle, options) else 0
     finally:

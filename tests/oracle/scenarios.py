@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .case import UNMADE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -199,6 +201,36 @@ def binding_edges(g: ProgramGenerator) -> list[str]:
     return lines
 
 
+def names_of(g: ProgramGenerator, guest: str) -> list[str]:
+    """Return all names that a guest path has in a view that may show a directory twice."""
+    tops = [("root", ""), *((b.host, b.guest) for b in g.bindings)]
+    host = max(((top + guest[len(at):], at) for top, at in tops if (guest + "/").startswith(at + "/")), key=lambda pair: len(pair[1]))[0]
+    return [guest, *{at + host[len(top):] for top, at in tops if (host + "/").startswith(top + "/")} - {guest}]
+
+
+def mount_point_by_another_name(g: ProgramGenerator) -> list[str]:
+    """Remove, move and replace mount points, and what leads to one, by all names that their directory has."""
+    found = [(b.guest, names) for b in g.bindings if len(names := names_of(g, b.guest.rpartition("/")[0])) > 1]
+    if not found:
+        return g.call()
+    guest, parents = g.rng.choice(found)
+    # (by another name what the real side has made to mount on would be seen)
+    name = guest.rpartition("/")[2] if UNMADE not in guest else "f"
+    lines = []
+    for _ in range(g.rng.randint(2, 6)):
+        one, two = (g.rng.choice(parents) + g.rng.choice(("", "", f"/{name}", "/..", "/z", "/a")) for _ in range(2))
+        lines.append(g.rng.choice((
+            f"rmdir {quoted(one)}", f"unlink {quoted(one)}", f"rename {quoted(one)} {quoted(two)}", f"lstat {quoted(one)} >stat",
+            f"renameat2 -100 {quoted(one)} -100 {quoted(two)} {g.rng.choice('012')}", f"mkdir {quoted(one)} 0755",
+        )))
+    old = g.rng.choice(parents)
+    moved = f"{old.rpartition('/')[0]}/moved"
+    checks = (f"stat {quoted(guest)} >stat", f"stat {quoted(moved)} >stat", "getcwd >text:300 300", f"rmdir {quoted(moved)}",
+              f"lstat {quoted(f'{moved}/{name}')} >stat", f"rmdir {quoted(parents[-1])}", f"stat {quoted(f'{parents[0]}/{name}/.')} >stat")
+    return [*lines, f"chdir {quoted(guest)}", f"rename {quoted(old)} {quoted(moved)}", *g.rng.sample(checks, 4),
+            f"rename {quoted(moved)} {quoted(old)}", "getcwd >text:300 300", 'chdir "/"']
+
+
 def moved_mount_point(g: ProgramGenerator) -> list[str]:
     """Rename or exchange a directory that a binding lies in: the binding goes along."""
     inner = [b.guest for b in g.bindings if b.guest.count("/") > 1 and not b.guest.startswith(("/chain", "/lib", "/x"))]
@@ -336,5 +368,5 @@ def descriptor_links(g: ProgramGenerator) -> list[str]:
 ALL: tuple[Callable[[ProgramGenerator], list[str]], ...] = (
     stream_socket, datagram_socket, other_sockets, execution, execution, execution, execution, removed_directory,
     moved_directory, binding_edges, binding_edges, binding_edges, moved_mount_point, watch, descriptor_links, fanotify,
-    moved_by_a_child, other_process, link_descriptor, deep_directory,
+    mount_point_by_another_name, moved_by_a_child, other_process, link_descriptor, deep_directory,
 )
