@@ -77,5 +77,6 @@ gio info -a standard::type,standard::size /etc/hostname; gio copy /etc/hostname 
 gio list /work | sort; gio trash none 2>&1; echo $?
 END
 dbus-run-session -- bash session
-""", BUSY, unlisted="^/tmp/dbus"),
+until_true 10 sh -c '! pgrep dbus-daemon'
+""", (*BUSY, (r"pyroot-program-\w+", "<world>")), unlisted="^/tmp/dbus"),
 )
