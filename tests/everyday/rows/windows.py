@@ -46,7 +46,7 @@ stop
 """, BUSY, unread=XLOG),
     Row("xclip", X + "xclip xsel", DISPLAY + r"""
 echo 'on the clipboard' | xclip -selection clipboard; xclip -o -selection clipboard; xsel -b -o
-seq 50000 | xsel -p -i; xclip -o -selection primary | sha256sum
+seq 50000 | xsel -p -i; until_true 10 sh -c '[ $(xclip -o -selection primary | wc -l) = 50000 ]'; xclip -o -selection primary | sha256sum
 xclip -o -selection secondary 2>&1; echo $?
 pkill xclip; pkill xsel; until_true 5 sh -c '! pgrep xclip && ! pgrep xsel'
 stop
