@@ -346,7 +346,7 @@ END
 serve 6667 ngircd -n -f /work/irc.conf
 screen irssi --home=/work/irssi -c 127.0.0.1 -p 6667 -n me
 see 'welcome here'
-say '/join #room'; keys Enter; see 'Join to #room'
+say '/join #room'; keys Enter; see 'has joined #room'
 (printf 'NICK you\r\nUSER you 0 * :you\r\n'; sleep 1; printf 'JOIN #room\r\nPRIVMSG #room :hello from nc\r\n'; sleep 1
 printf 'QUIT\r\n') | nc -q 3 127.0.0.1 6667 >/dev/null
 see 'hello from nc'
