@@ -79,7 +79,7 @@ sleep 901 & one=$!
 screen top -d 60 -u nobody
 see COMMAND
 shown | grep -c sleep
-say k; see PID; say $one; keys Enter; see 'Send pid'; keys Enter
+say k; see 'to signal'; say $one; see "] $one"; keys Enter; see 'Send pid'; keys Enter
 gone $one; wait $one; echo "sleep ended with $?"
 say q
 finish
@@ -145,7 +145,7 @@ finish
 cat text
 emacs --batch -Q --eval '(progn (find-file "text") (insert "batch\n") (save-buffer)
   (message "%s" (shell-command-to-string "wc -l text")))' 2>&1
-""", BUSY, limit=120, unlisted="/home/user/.emacs.d|/tmp/emacs-"),
+""", BUSY, limit=120, unlisted="/home/user/.emacs.d|/tmp/(emacs|libgccjit)-"),
     Row("mutt", "mutt", r"""
 cat >box <<'END'
 From a@b Mon Jan  1 00:00:00 2024
