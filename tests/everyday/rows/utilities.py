@@ -90,7 +90,7 @@ echo one >log; tail -n +1 -F log >out 2>err & pid=$!
 until_true 10 grep -q one out; echo two >>log; until_true 10 grep -q two out; mv log log.1; echo three >log
 until_true 10 grep -q three out; : >log; echo four >>log; until_true 10 grep -q four out
 kill $pid; wait $pid; echo $?; cat out; cat err
-(sleep 0.3; echo x) >fed & tail --pid=$! -f fed
+: >fed; (sleep 0.3; echo x) >fed & tail --pid=$! -f fed
 """, BUSY),
     Row("process", "procps psmisc", r"""
 sleep 321 & one=$!; bash -c 'exec -a odd-name sleep 322' & two=$!
