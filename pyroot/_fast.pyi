@@ -135,6 +135,9 @@ def tap_end() -> None:
 def can_share() -> bool:
     """Say whether sessions of one root have a directory where they find each other."""
 
+def be_called(name: bytes) -> None:
+    """Give this process the name that ps shows."""
+
 def die_with(pid: int) -> None:
     """End as soon as that process, our parent, does; 0: no longer."""
 

@@ -41,13 +41,14 @@ def run(config: "Config") -> int:
     Raises PyrootError when the view cannot be built or the command cannot be started.
     """
     fill_standard()
+    core_class = _core_class()
     if config.detach_daemons and config.behind is None:
         from pyroot import leaving
 
         return leaving.run_behind(config, run)
     glue = Glue(config.rootfs, config.tmp_dirs)
     try:
-        core = binding.build_view(_core_class(), config.rootfs, _bindings(config), glue)
+        core = binding.build_view(core_class, config.rootfs, _bindings(config), glue)
         cwd = _working_directory(core, config)
         # The core looks up a relative program, and a relative #! interpreter, from where we are ourselves.
         os.chdir(core.resolve(cwd)[1])
@@ -116,11 +117,12 @@ def _explained(core: "Core", config: "Config", code: int, cwd: bytes) -> int:
 
 def _core_class() -> "type[Core]":
     try:
-        from pyroot._fast import Core
+        from pyroot._fast import Core, be_called
     except ImportError as error:
         raise PyrootError(
             f"the compiled core cannot be loaded: {error}", "in a source tree: python setup.py build_ext --inplace"
         ) from error
+    be_called(b"pyroot")  # to ps, pgrep and killall: the command has become an interpreter
     return Core
 
 

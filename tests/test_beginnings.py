@@ -67,6 +67,14 @@ def test_an_interrupt_leaves_no_directory(pyroot_words: list[str], guest_directo
 
 
 @needs_command
+@pytest.mark.parametrize("words", [[], ["--detach-daemons"]])
+def test_ps_and_pgrep_know_it_by_its_name(run_pyroot: Callable[..., Result], words: list[str]) -> None:
+    """The command's parent, which waits for it; the interpreter that the command becomes would call it python3."""
+    result = run_pyroot([*words, *HOST, "/bin/sh", "-c", "cat /proc/$PPID/comm"])
+    assert (result.status, result.stdout) == (0, "pyroot\n")
+
+
+@needs_command
 def test_a_verb_ends_by_an_interrupt_as_a_shell_expects(pyroot_words: list[str]) -> None:
     with_input = helpers.start([*pyroot_words, "trace", "-o", "/dev/null", "/bin/cat"], environment={**environment_of_pyroot(), **PLAIN},
                                stdin=subprocess.PIPE)

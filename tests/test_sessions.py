@@ -151,7 +151,7 @@ def test_a_process_outside_looks_like_another_user_s(root: Path, run_pyroot: Run
     (root / "second/closed").write_text(CLOSED, encoding="ascii")
     with running(pyroot_words, root) as session:
         if kind == "no guest":
-            pid, name, shown = session.process.pid, "second", "python"
+            pid, name, shown = session.process.pid, "second", "(pyroot)"
         else:
             pid, name, shown = session.pid, "second", "(sh)"
         text = run_pyroot([*words_of(root, name), "sh", "/closed", str(pid)], environment=ENVIRONMENT).stdout

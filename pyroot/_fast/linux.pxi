@@ -196,7 +196,7 @@ cdef extern from "<signal.h>" nogil:
 cdef extern from "<sys/prctl.h>" nogil:
     int prctl(int, ...)
     enum:
-        PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_GET_SECCOMP, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_PDEATHSIG
+        PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_GET_SECCOMP, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_PDEATHSIG, PR_SET_NAME
 
 cdef extern from "<sys/resource.h>" nogil:
     struct c_rlimit "rlimit":

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .world import Outcome
 
 SHOWN = 12  # lines of each side that a difference prints
+WIDE = 400  # of each of them so many characters
 
 
 def lines_of(row: Row, outcome: Outcome) -> list[str]:
@@ -37,5 +38,6 @@ def differences(row: Row, real: Outcome, other: Outcome) -> tuple[list[str], lis
         if reason:
             reasons.append(reason)
         else:
-            found.append("\n".join([*(f"    - {line}" for line in ours[a:b][:SHOWN]), *(f"    + {line}" for line in theirs[c:d][:SHOWN])]))
+            lines = [*(f"    - {line}" for line in ours[a:b][:SHOWN]), *(f"    + {line}" for line in theirs[c:d][:SHOWN])]
+            found.append("\n".join(line[:WIDE] for line in lines))
     return found, reasons

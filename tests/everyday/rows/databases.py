@@ -55,7 +55,7 @@ pg_dump base | grep -v '^--' >dump; createdb copy; psql -q copy <dump >/dev/null
 for n in 1 2 3 4; do psql -qAt -h 127.0.0.1 base -c "insert into t(name) select 'child$n-'||g from generate_series(1,50) g" & done; wait
 pg_ctl -s -m immediate stop; pg_ctl -w -s -l log start; psql -qAt base -c 'select count(*) from t'
 pgbench -q -i -s 1 base >/dev/null 2>&1; pgbench -n -c 4 -j 2 -t 20 base | grep -e processed -e failed
-psql -qAt base -c 'select 1'; until_true 10 sh -c '! pgrep -f "postgres: u base"'; pg_ctl -s -m fast stop; echo "status $?"
+psql -qAt base -c 'select 1'; until_true 10 sh -c '! pgrep -f "[p]ostgres: u base"'; pg_ctl -s -m fast stop; echo "status $?"
 ls -A /work | grep -v -e data -e log
 grep -e FATAL -e PANIC log | grep -v 'starting up'
 sed -i '/restrict/d' dump

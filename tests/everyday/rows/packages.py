@@ -118,7 +118,7 @@ clean:
 	rm -f prog
 END
 printf '#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n' >prog.c
-dpkg-buildpackage -us -uc -b 2>&1 | grep -v -E 'warning|^ ' ; cd ..; ls
+dpkg-buildpackage -us -uc -b 2>&1 | grep -v -E 'warning|^ ' | sort; cd ..; ls
 dpkg-deb -c thing_1.0_amd64.deb | awk '{print $1, $2, $6}'; dpkg-deb -f thing_1.0_amd64.deb Depends
 dpkg-deb --fsys-tarfile thing_1.0_amd64.deb | sha256sum
 """, (*BUSY, PIDS), unread="buildinfo|changes$|deb$|/debian/thing|debhelper", limit=180),

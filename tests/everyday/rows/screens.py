@@ -79,7 +79,7 @@ sleep 901 & one=$!
 screen top -d 60 -u nobody
 see COMMAND
 shown | grep -c sleep
-say k; see PID; say $one; keys Enter; see 'Send pid'; keys Enter
+say k; see 'to signal'; say $one; see "] $one"; keys Enter; see 'Send pid'; keys Enter
 gone $one; wait $one; echo "sleep ended with $?"
 say q
 finish
@@ -113,13 +113,13 @@ printf '%s\n' '#!/bin/bash' "PS1='> ' exec bash --norc" >shell; chmod +x shell
 screen tmux -L inner -f /work/conf new-session -s in -n first /work/shell
 see '>'
 say 'echo $((6*7)) in $TERM'; keys Enter; see '42 in'
-keys C-b; say '%'; until_true 5 sh -c 'test $(tmux -L inner list-panes | wc -l) = 2'
+keys C-b; say '%'; until_true 5 sh -c 'test $(tmux -L inner list-panes | wc -l) = 2'; see nobody@programs
 tmux -L inner send-keys -t in:0.1 'PS1=2\>; stty size; tty' Enter; see '24 40\|23 39'
 shot
 keys C-b; say d; finish
 tmux -L inner list-sessions -F '#S #{session_windows}'; inner=$(tmux -L inner display-message -p '#{pid}')
 tmux -L inner kill-server; echo $?; gone $inner; until_true 10 sh -c '! pgrep -x bash -a | grep norc'
-""", ((r"/dev/pts/\d+", "<tty>"), (r"nobody@programs:\S*", "<prompt>"), *BUSY)),
+""", ((r"/dev/pts/\d+", "<tty>"), (r"nobody@programs:\S*", "<prompt>"), *BUSY), unlisted="bash_history"),
     Row("screen", "screen", r"""
 mkdir -m 700 dir; export SCREENDIR=/work/dir
 screen "SCREENDIR=/work/dir /usr/bin/screen -S name bash --norc"
@@ -145,7 +145,7 @@ finish
 cat text
 emacs --batch -Q --eval '(progn (find-file "text") (insert "batch\n") (save-buffer)
   (message "%s" (shell-command-to-string "wc -l text")))' 2>&1
-""", BUSY, limit=120, unlisted="/home/user/.emacs.d|/tmp/emacs-"),
+""", BUSY, limit=120, unlisted="/home/user/.emacs.d|/tmp/(emacs|libgccjit)-"),
     Row("mutt", "mutt", r"""
 cat >box <<'END'
 From a@b Mon Jan  1 00:00:00 2024
@@ -162,22 +162,24 @@ Date: Mon, 1 Jan 2024 00:00:00 +0000
 
 body two
 END
-echo 'set folder=/work sendmail="/bin/cat >/work/sent" use_from=no realname=x hostname=here from=me@here' >rc
+printf '#!/bin/sh\ncat >/work/sent\n' >send; chmod +x send
+echo 'set folder=/work sendmail=/work/send use_from=no realname=x hostname=here from=me@here' >rc
 screen mutt -F /work/rc -f /work/box
 see second
 shot
 keys Enter; see 'body'; say q; see second
 say 'd'; say '|'; see 'Pipe'; say 'wc -l >piped'; keys Enter; until_true 5 test -s piped
-see 'Press\|second'; keys Enter
+see Press; keys Enter; returned() { holds q:Quit && ! holds Press; }; until_true 10 returned
 say q; see 'Purge\|ended\|Move'; say y
 see 'ended with\|Move' ; shown | grep -q Move && say n
 finish
 grep -c ^From: box; echo hello | mutt -F rc -s subject x@y; grep -E '^(To|Subject|hello)' sent
-""", BUSY, unread="/work/sent"),
+""", (*BUSY, (r"^Message-ID: .*|Message-ID: <[^>]*>", "<id>")), unread="/work/sent"),
     Row("ranger", "ranger", TREE + r"""
 screen ranger --clean /work/t
 see numbers
-keys j; say ':'; see '^:'; say 'mkdir made'; keys Enter; until_true 10 test -d t/made
+keys j; see Classification # it throws away what is typed before
+say ':'; see '^:'; say 'mkdir made'; keys Enter; until_true 10 test -d t/made
 see made
 say ':'; see '^:'; say 'shell -s echo from ranger >t/out; echo $PWD >>/work/out'; keys Enter; until_true 10 test -s out
 shown | grep -o -e made -e sub -e link | sort -u
@@ -228,7 +230,7 @@ screen "dialog --yesno 'Sure?' 8 40"; see Sure; keys Tab Enter; finish
     Row("whiptail", "whiptail", r"""
 screen "whiptail --checklist 'Some?' 12 40 3 1 first off 2 second off 3 third on 2>answer"
 see third
-keys Down Space; shot; keys Tab Enter
+keys Down Space; see '\[\*\] 2'; shot; keys Tab Enter
 finish
 cat answer; echo
 screen "whiptail --yesno 'Sure?' 8 40"; see Sure; keys Tab Enter; finish
@@ -344,7 +346,7 @@ END
 serve 6667 ngircd -n -f /work/irc.conf
 screen irssi --home=/work/irssi -c 127.0.0.1 -p 6667 -n me
 see 'welcome here'
-say '/join #room'; keys Enter; see 'Join to #room'
+say '/join #room'; keys Enter; see 'has joined #room'
 (printf 'NICK you\r\nUSER you 0 * :you\r\n'; sleep 1; printf 'JOIN #room\r\nPRIVMSG #room :hello from nc\r\n'; sleep 1
 printf 'QUIT\r\n') | nc -q 3 127.0.0.1 6667 >/dev/null
 see 'hello from nc'

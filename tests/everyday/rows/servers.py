@@ -202,7 +202,8 @@ until_true 20 grep -q " running" server.log
 d() { dig +short +tries=1 -p 5354 @127.0.0.1 "$@"; }
 d www.example; d example SOA
 printf 'server 127.0.0.1 5354\nupdate add new.example 60 A 10.0.0.2\nsend\n' | nsupdate; d new.example
-rndc -c rndc.conf status | grep -E 'zones|server is'; rndc -c rndc.conf freeze example; cat dir/example
+rndc -c rndc.conf status | grep -E 'zones|server is'; rndc -c rndc.conf freeze example
+until_true 10 grep 10.0.0.2 dir/example; cat dir/example
 rndc -c rndc.conf stop; wait "$server"; echo "ended with $?"
 """, (), unread="server.log|jnl|session.key|managed-keys|mkeys"),
     Row("unbound", "unbound bind9-dnsutils", r"""
@@ -392,6 +393,7 @@ stop QUIT; server=$fpm; stop QUIT
     Row("gunicorn", "gunicorn curl", r"""
 cat >app.py <<'END'
 import os, subprocess
+open("/work/loaded", "a").write("a worker heeds signals\n")
 def app(environ, start):
     start("200 OK", [("Content-Type", "text/plain")])
     text = subprocess.check_output(["sh", "-c", "echo child of $0; pwd", environ["PATH_INFO"]])
@@ -399,7 +401,8 @@ def app(environ, start):
 END
 serve /work/g.sock gunicorn -w 2 -b unix:/work/g.sock -b 127.0.0.1:8000 --pid /work/pid --log-file /work/log app:app
 curl -sS --unix-socket /work/g.sock http://x/path; seq 50000 | curl -sS --data-binary @- http://127.0.0.1:8000/post | sha256sum
-kill -HUP "$server"; curl -sS http://127.0.0.1:8000/again
+all_loaded() { [ "$(wc -l <loaded)" = $1 ]; }
+until_true 20 all_loaded 2; kill -HUP "$server"; until_true 20 all_loaded 4; curl -sS http://127.0.0.1:8000/again
 stop
 """, LOGGED, unread="/work/(log|server.log)|pyc"),
     Row("uwsgi", "uwsgi uwsgi-plugin-python3 curl", r"""
@@ -451,9 +454,10 @@ begin retry
 * * F,1h,10m
 END
 exim4 -C /work/exim.conf -bV | head -n 1; exim4 -C /work/exim.conf -bt user@here.example
-printf '%s\r\n' 'EHLO x' 'MAIL FROM:<a@b>' 'RCPT TO:<user@here.example>' DATA 'Subject: one' '' body . QUIT | exim4 -C /work/exim.conf -bs
+printf '%s\r\n' 'EHLO x' 'MAIL FROM:<a@b>' 'RCPT TO:<user@here.example>' DATA 'Subject: one' '' body . QUIT |
+exim4 -C /work/exim.conf -odi -bs
 until_true 5 grep -q body mail/box; grep -E 'Subject|body' mail/box
-""", (*LOGGED, (r"\w{6}-\w{6,11}-\w{2,4}", "<id>")), unread="/work/(log|mail|spool)/"),
+""", ((r"\b\w{6}-\w{6,11}-\w{2,4}\b", "<id>"), *LOGGED), unread="/work/(log|mail|spool)/"),
     Row("stunnel", "stunnel4 openssl socat", r"""
 openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 9 -subj /CN=localhost 2>/dev/null; cat key cert >both
 printf 'foreground=yes\npid=\n[s]\naccept=127.0.0.1:4433\nconnect=127.0.0.1:4000\ncert=/work/both\n' >s.conf
@@ -464,12 +468,12 @@ printf 'one\ntwo\n' | socat -t 5 - OPENSSL:127.0.0.1:4433,verify=0
 echo three | timeout 10 openssl s_client -quiet -verify_quiet -connect 127.0.0.1:4433 2>/dev/null
 kill $echo; wait $echo; stop
 """, LOGGED, unread="key|cert|both|server.log"),
-    Row("socat", "socat", r"""
+    Row("socat", "socat iproute2", r"""
 socat UNIX-LISTEN:/work/s,fork EXEC:'/bin/cat',pty,raw,echo=0 & one=$!
 until_true 5 test -S s
 seq 3 | socat -t 2 - UNIX-CONNECT:/work/s
 socat TCP-LISTEN:4001,bind=127.0.0.1,fork,reuseaddr SYSTEM:'echo $(pwd) $SOCAT_PEERADDR; wc -c' & two=$!
-listening 4001
+until_true 10 sh -c 'ss -Hltn | grep 127.0.0.1:4001' # and no look by a connection, whose child would find it closed
 head -c 100000 /dev/zero | socat -t 5 - TCP:127.0.0.1:4001
 kill $one $two; wait; ls -l s | cut -c1
 """),
@@ -508,20 +512,53 @@ stop
 mkdir -p Maildir/new Maildir/cur Maildir/tmp base; printf 'Subject: hi\n\nbody\n' >Maildir/new/1.a.b
 cat >d.conf <<END
 base_dir = /work/base
+state_dir = /work/base
 mail_location = maildir:/work/Maildir
 log_path = /work/log
+protocols = imap
 default_login_user = nobody
 default_internal_user = nobody
 default_internal_group = nogroup
 first_valid_uid = 1
+first_valid_gid = 1
 ssl = no
+passdb {
+  driver = static
+  args = nopassword=y
+}
+userdb {
+  driver = static
+  args = uid=nobody gid=nogroup home=/work
+}
+service anvil {
+  chroot =
+}
+service stats {
+  chroot =
+}
+service imap-login {
+  chroot =
+  inet_listener imap {
+    address = 127.0.0.1
+    port = 1143
+  }
+  inet_listener imaps {
+    port = 0
+  }
+}
 END
-printf '%s\r\n' '1 select inbox' '2 fetch 1 (flags body[header.fields (subject)])' >talk
-printf '%s\r\n' '3 store 1 +flags (\Seen)' '4 create box' '5 copy 1 box' '6 list "" *' '7 logout' >>talk
-cat talk | MAIL=maildir:/work/Maildir /usr/lib/dovecot/imap 2>&1 | tr -d '\r'
-doveadm -c d.conf -o mail=maildir:/work/Maildir mailbox list 2>&1
-""", (*LOGGED, (r"UIDVALIDITY \S+", ""), (r"<\S+>: Info", ": Info")), unread="/work/(log|Maildir/.*)",
-        unlisted="/work/Maildir/.*(cur|uidvalidity)"),
+serve 1143 dovecot -F -c /work/d.conf
+python3 - <<'END'
+import imaplib
+one = imaplib.IMAP4("127.0.0.1", 1143)
+print(one.login("nobody", "x")[0], one.select(), one.fetch("1", "(flags body[header.fields (subject)])"))
+print(one.store("1", "+flags", "\\Seen"), one.create("box"), one.copy("1", "box")[0], one.list())
+print(one.append("box", None, None, b"a: b\n\nc")[0])
+print(one.select("box"), one.search(None, "ALL"), one.logout())
+END
+doveadm -c d.conf mailbox list; doveadm -c d.conf stop; wait "$server"; echo "ended with $?"
+find Maildir -name cur -exec sh -c 'ls "$1" | wc -l' - {} \;
+""", LOGGED, unread="/work/(log|Maildir/.*)", unlisted="/work/base/|/work/Maildir/.*(cur|uidvalidity)"),
     Row("cupsd", "cups-daemon cups-client", r"""
 mkdir -p root spool cache run
 cat >cups-files.conf <<END

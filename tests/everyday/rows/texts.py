@@ -295,6 +295,7 @@ gpg --export -a >key.asc; gpg --list-keys --with-colons | cut -d: -f1 | xargs; s
 echo "status $?"; gpg --edit-key u@example.org; mkdir -m 700 two; GNUPGHOME=/work/two gpg -q --import key.asc
 GNUPGHOME=/work/two gpg --list-keys --with-colons | grep -c ^pub; gpg --print-md sha256 f; gpgconf --kill all
 gpgconf --homedir /work/two --kill all; gpg-connect-agent 'keyinfo --list' /bye 2>/dev/null | wc -l; gpgconf --kill all
+until_true 10 sh -c '! pgrep gpg-agent'
 """, dialogue=((r"gpg> ", "uid 1\n"), (r"gpg> ", "quit\n")), changes=(STAMP, HASH, (r"\b[0-9A-F]{16,40}\b", "<key>"),
         (r"\w{3} +\d+ \w{3} +\d{4}.*|\w{3} \w{3} +\d+ .*", "<date>")),
         unlisted=r"^/work/(gnupg|two)/|^/run/", unread=r"\.(gpg|asc)$", limit=120),

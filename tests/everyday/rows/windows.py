@@ -46,7 +46,7 @@ stop
 """, BUSY, unread=XLOG),
     Row("xclip", X + "xclip xsel", DISPLAY + r"""
 echo 'on the clipboard' | xclip -selection clipboard; xclip -o -selection clipboard; xsel -b -o
-seq 50000 | xsel -p -i; xclip -o -selection primary | sha256sum
+seq 50000 | xsel -p -i; until_true 10 sh -c '[ $(xclip -o -selection primary | wc -l) = 50000 ]'; xclip -o -selection primary | sha256sum
 xclip -o -selection secondary 2>&1; echo $?
 pkill xclip; pkill xsel; until_true 5 sh -c '! pgrep xclip && ! pgrep xsel'
 stop
@@ -77,5 +77,6 @@ gio info -a standard::type,standard::size /etc/hostname; gio copy /etc/hostname 
 gio list /work | sort; gio trash none 2>&1; echo $?
 END
 dbus-run-session -- bash session
-""", BUSY, unlisted="^/tmp/dbus"),
+until_true 10 sh -c '! pgrep dbus-daemon'
+""", (*BUSY, (r"pyroot-program-\w+", "<world>")), unlisted="^/tmp/dbus"),
 )
