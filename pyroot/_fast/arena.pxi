@@ -33,6 +33,10 @@ cdef struct Arena:
 
 cdef Arena arena
 
+cdef inline bint arena_shared(Tracee *t) noexcept nogil:
+    """Say whether the arena of a tracee is ours, too, and not private memory of its own."""
+    return arena.shared and not t.mm.alone
+
 cdef int slots_prepare() noexcept nogil:
     cdef int i, k, first = 0
     for k in range(SIZES):
@@ -65,7 +69,7 @@ cdef int arena_open(bint shared) noexcept nogil:
         arena.shared = False
         return 0
     # (of a private arena only the end is used, by the gate)
-    arena.map = <char *>mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena.fd, 0)
+    arena.map = <char *>mmap(NULL, ARENA_SIZE + LOADER_KEPT, PROT_READ | PROT_WRITE, MAP_SHARED, arena.fd, 0)
     if arena.map == <char *>MAP_FAILED:
         arena.map = NULL
         return -errno
@@ -77,7 +81,7 @@ cdef int arena_open(bint shared) noexcept nogil:
 cdef void arena_close() noexcept nogil:
     cdef int i
     if arena.map != NULL:
-        munmap(arena.map, ARENA_SIZE)
+        munmap(arena.map, ARENA_SIZE + LOADER_KEPT)
     if arena.fd >= 0:
         c_close(arena.fd)
     arena.map = NULL
@@ -265,7 +269,7 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
     edit.frame[7] = t.ip
     stub_note(t)
     data = edit_address(t, 0)
-    if arena.shared:
+    if arena_shared(t):
         memcpy(arena.map + slot_offset(t.slot), edit.frame, SLOT_FRAME + edit.len)
     elif mem_write(t.tid, data - SLOT_FRAME, edit.frame, SLOT_FRAME + edit.len) < 0:
         return -EFAULT

@@ -331,13 +331,13 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     plan.info.supervisor = c_getpid()
     plan.info.prog_file = file_hold(t, 0)
     plan.info.interp_file = file_hold(t, 1)
-    if arena.shared:
+    if arena.shared and not t.landlocked:
         plan.info.flags = LI_SHARED_ARENA
-    if arena.fd >= 0:
+    if arena.fd >= 0 and not t.landlocked:
         result = plan_text(plan, arena.path, <int>strlen(arena.path), &plan.info.off_arena)
-    if arena.code and not chain.compat:
+    if arena.code and not chain.compat and not t.landlocked:
         plan.info.off_code = ARENA_SIZE
-    if gate != NULL and not chain.compat:
+    if gate != NULL and not chain.compat and not t.landlocked:
         plan.info.flags |= LI_DETOURS
         plan.info.off_detours = ARENA_SIZE - GATE_VIEW_SIZE + GATE_DETOURS
         plan_sites(t, plan)
@@ -444,9 +444,10 @@ cdef bint is_link(const char *host) noexcept nogil:
 
 cdef const char *plan_loader(Tracee *t) noexcept nogil:
     """Return the host path of the loader that the planned program needs."""
+    cdef bint installed = t.landlocked and loader_installed[0] != 0
     if t.plan.compat:
-        return loader32_path
-    return loader_path
+        return &loader32_source[0] if installed else &loader32_path[0]
+    return &loader_installed[0] if installed else &loader_path[0]
 
 cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef bint closing = False
@@ -497,6 +498,7 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     if mm == NULL:
         return -ENOMEM
     mm.arena = not plan.compat
+    mm.alone = not plan.info.flags & LI_SHARED_ARENA
     mm.loading = plan.compat
     mm.exe = plan.exe
     mm.code = plan.code

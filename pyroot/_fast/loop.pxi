@@ -133,6 +133,7 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     if flags & CLONE_FILES_:
         child.shares = parent.shares = True
     child.own_filters = parent.own_filters
+    child.landlocked = parent.landlocked
     child.copies = parent.copies
     child.parent = parent.tid
     child.parent_tgid = parent.tgid

@@ -57,7 +57,7 @@ cdef int inject_call(Tracee *t, int call) noexcept nogil:
         regs.rdi = t.injected.fd
     elif call == INJECTED_NR_MSEAL:
         regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 0
-    elif arena.shared:
+    elif arena_shared(t):
         # MAP_SHARED | MAP_FIXED_NOREPLACE
         regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 1 | 4
         regs.r10, regs.r8, regs.r9 = 0x100001, t.injected.fd, 0
@@ -84,9 +84,9 @@ cdef int low_begin(Tracee *t) noexcept nogil:
         # another thread is at it
         return call_later(t)
     address = low_room(t.tid)
-    if arena.shared and t.slot < 0:
+    if arena_shared(t) and t.slot < 0:
         t.slot = slot_take(sizeof(arena.path))
-    if address == 0 or (arena.shared and t.slot < 0):
+    if address == 0 or (arena_shared(t) and t.slot < 0):
         return answer(t, -ENOMEM)
     t.injected = <Injection *>calloc(1, sizeof(Injection))
     if t.injected == NULL:
@@ -98,9 +98,9 @@ cdef int low_begin(Tracee *t) noexcept nogil:
         return R_DEAD
     c_ptrace(PTRACE_GETSIGMASK_, t.tid, <void *>8, &t.injected.blocked)
     c_ptrace(PTRACE_SETSIGMASK_, t.tid, <void *>8, &every)
-    if arena.shared:
+    if arena_shared(t):
         memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, arena.path, sizeof(arena.path))
-    return R_EXIT if inject_call(t, INJECTED_NR_OPENAT if arena.shared else INJECTED_NR_MMAP) == 0 else R_DEAD
+    return R_EXIT if inject_call(t, INJECTED_NR_OPENAT if arena_shared(t) else INJECTED_NR_MMAP) == 0 else R_DEAD
 
 cdef int low_end(Tracee *t, int64_t result) noexcept nogil:
     """Put the registers back: the call is made once more, or has failed."""

@@ -123,7 +123,7 @@ cdef int on_guestpid(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
 
-cdef Handler handlers[48]
+cdef Handler handlers[64]
 
 cdef void handlers_fill() noexcept nogil:
     handlers[H_PATH] = on_path
@@ -154,6 +154,7 @@ cdef void handlers_fill() noexcept nogil:
     handlers[H_UNSHARE] = on_unshare
     handlers[H_SETNS] = on_setns
     handlers[H_PRCTL] = on_prctl
+    handlers[H_LANDLOCK] = on_landlock
     handlers[H_GUESTPID] = on_guestpid
     handlers[H_PTRACE] = on_ptrace
     handlers[H_WAIT] = on_wait

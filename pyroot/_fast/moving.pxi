@@ -71,11 +71,11 @@ cdef bint loses_rights() noexcept nogil:
         own_rights = c_geteuid() != 0 and effective_caps(c_getpid()) != 0
     return own_rights
 
-cdef bint may_pin(Walk *w) noexcept nogil:
+cdef bint may_pin(Tracee *t, Walk *w) noexcept nogil:
     """Say whether there is an outside, and guests may go through our descriptors."""
-    if loses_rights():
+    if loses_rights() or t.landlocked:
         return False
-    if not arena.shared or not openat2_works or not w.valid or w.held or w.anchored or w.magic or w.isbind or w.bi < 0:
+    if not arena_shared(t) or not openat2_works or not w.valid or w.held or w.anchored or w.magic or w.isbind or w.bi < 0:
         return False
     return 0 < w.v.b[w.bi].hostlen < w.placelen and w.hlen < PATHMAX and not is_proc(w.h, w.hlen)
 
@@ -87,7 +87,7 @@ cdef int pinned_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode, 
         w.want_directory = always
         outcome = call_walk(w, t, dirfd, pointer, mode)
         w.want_directory = False
-        if outcome < 0 or not (always or (names_move() and not w.v.ambiguous and w.last == LAST_NORM)) or not may_pin(w):
+        if outcome < 0 or not (always or (names_move() and not w.v.ambiguous and w.last == LAST_NORM)) or not may_pin(t, w):
             walk_drop_file(w)
             return outcome
         pinned = pin(t, w, always)

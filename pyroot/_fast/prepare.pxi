@@ -38,8 +38,10 @@ cdef int _loader_install() except -2:
     memcpy(loader32_source, <const char *>encoded32, len(encoded32) + 1)
     with open(source, "rb") as file:
         image = file.read()
+    loader_installed[0] = 0
     if nesting:
         return _nested_loader(image)
+    memcpy(loader_installed, <const char *>encoded, len(encoded) + 1)
     _code_keep(image)
     if c_geteuid() == 0:
         memcpy(loader_path, <const char *>encoded, len(encoded) + 1)
@@ -54,11 +56,12 @@ cdef int _code_keep(bytes image) except -1:
     cdef ssize_t first = int.from_bytes(image[32:40], "little")
     cdef ssize_t start = int.from_bytes(image[first + 8:first + 16], "little")
     cdef int n = LOADER_STUBS_SIZE + (LOADER_GATE_SIZE if gate != NULL else 0)
-    if arena.fd < 0:
+    if arena.map == NULL:
         return 0
     # (int3, as between the stubs)
     code = image[start:start + n].ljust(LOADER_KEPT, b"\xcc")
-    arena.code = c_pwrite(arena.fd, <const char *>code, LOADER_KEPT, ARENA_SIZE) == LOADER_KEPT
+    memcpy(arena.map + ARENA_SIZE, <const char *>code, LOADER_KEPT)
+    arena.code = True
     return 0
 
 cdef int _nested_loader(bytes image) except -2:

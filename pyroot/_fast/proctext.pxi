@@ -491,7 +491,7 @@ cdef int proc_text(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
     cdef Tracee *whose
     cdef Text out
     cdef int fd
-    if w.mode == M_CREATE or proc_file_of(t, w, &f) == 0:
+    if w.mode == M_CREATE or t.landlocked or proc_file_of(t, w, &f) == 0:
         return 0
     whose = tracee_get(f.pid)
     if whose == NULL:

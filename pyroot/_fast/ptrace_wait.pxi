@@ -164,7 +164,7 @@ cdef bint inject(Tracee *t) noexcept nogil:
     insn(&f[7], 0x15, 0, 1, SIGCHLD)
     insn(&f[8], 0x06, 0, 0, FILTER_TRACE | filter_mark)
     insn(&f[9], 0x06, 0, 0, 0x7fff0000)
-    if arena.shared:
+    if arena_shared(t):
         memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, edit.data, edit.len)
     elif mem_write(t.tid, at, edit.data, edit.len) < 0:
         return False

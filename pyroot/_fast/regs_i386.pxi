@@ -131,7 +131,7 @@ cdef int commit_code(Tracee *t) noexcept nogil:
     n = code_make(t, data, cs != USER32_CS)
     if n < 0:
         return n
-    if arena.shared:
+    if arena_shared(t):
         memcpy(arena.map + slot_offset(t.slot), edit.frame, SLOT_FRAME + edit.len)
     elif mem_write(t.tid, data - SLOT_FRAME, edit.frame, SLOT_FRAME + edit.len) < 0:
         return -EFAULT

@@ -300,7 +300,7 @@ cdef int exit_sendmmsg(Tracee *t, int64_t result) noexcept nogil:
             result = send_next(t)
             if result == 0:
                 slot = edit_address(t, 0)
-                if arena.shared:
+                if arena_shared(t):
                     memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, edit.data, edit.len)
                 elif mem_write(t.tid, slot, edit.data, edit.len) < 0:
                     return R_DEAD

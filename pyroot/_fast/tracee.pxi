@@ -22,6 +22,7 @@ cdef struct Mm:              # one address space
     GateMm *gate             # NULL: nothing is
     bint gate_off            # nothing may be
     uint64_t code            # hash of the host path of its ELF interpreter, or of the program without one
+    bint alone               # the arena is private memory of this address space
     bint arena               # the loader has mapped stub and arena here
     bint kept                # ... and is through with that (kept.pxi; known where the kernel does not seal)
     uint64_t low             # address of the arena below 4 GiB, 0 none (regs_i386.pxi)
@@ -139,6 +140,7 @@ cdef struct Tracee:
     int direct               # number of the call to make in the place of a socketcall, 0 none
     Injection *injected
     unsigned int mark        # of a seccomp stop: what the filter returned with it
+    bint landlocked          # it may be under rules of its own (landlock.pxi)
     bint moves               # its last call may be moving a directory or a link (moving.pxi)
     int tries                # how often its stub has made the same open again
     bint answered            # it was skipped, with a result of ours
@@ -247,6 +249,7 @@ cdef Mm *mm_copy(Mm *old) noexcept nogil:
     cdef Mm *mm = mm_new()
     if mm != NULL and old != NULL:
         mm.arena = old.arena
+        mm.alone = old.alone
         mm.kept = old.kept
         mm.low = old.low
         mm.undumpable = old.undumpable

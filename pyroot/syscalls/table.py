@@ -184,6 +184,7 @@ ROWS: list[Row] = [
     Row("process_madvise", "pidfd", flags=3),
     Row("sched_getaffinity", "affinity", note="a guest that stops often shares the supervisor's CPU and must not see it"),
     Row("sched_setaffinity", "affinity"),
+    Row("landlock_restrict_self", "landlock", note="its programs need the loader, and cannot have what the supervisor offers in /proc"),
     Row("prctl", "prctl", when=("prctl", 0, 0), note="an undumpable guest could not be read; the filters of the guest"),
     Row("seccomp", "seccomp", note="the kernel gets an edited filter, that judges the guest's calls only; a listener would outrank us"),
     # -- AF_UNIX
@@ -243,7 +244,7 @@ REVIEWED: frozenset[str] = frozenset(
     inotify_init1 preadv pwritev fanotify_init clock_adjtime syncfs getcpu finit_module
     sched_getattr getrandom memfd_create kexec_file_load membarrier mlock2 copy_file_range preadv2 pwritev2
     pkey_alloc pkey_free io_pgetevents rseq uretprobe uprobe pidfd_open close_range
-    epoll_pwait2 quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret
+    epoll_pwait2 quotactl_fd landlock_create_ruleset landlock_add_rule memfd_secret
     process_mrelease futex_waitv set_mempolicy_home_node cachestat map_shadow_stack futex_wake futex_wait futex_requeue
     lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal listns
     """.split()
