@@ -99,6 +99,26 @@ def test_no_race_of_descriptors_reaches_a_pyroot_inside(
     assert result == Result(0, "own 0 refused 1 wrong 0 child 1\n", "")
 
 
+def test_an_owner_of_a_descriptor_is_sent_nothing_deadly(run_pyroot: Callable[..., Result]) -> None:
+    """fcntl(2): F_SETSIG with SIGKILL is EINVAL; with others, the supervisor as the owner lives on."""
+    script = (
+        "import fcntl, os, signal\n"
+        "a, b = os.pipe()\n"
+        "for number in (9, 19, 11, 7, 4, 8, 5, 31, 10, 12, 34, 64, 0):\n"
+        "    try:\n"
+        "        fcntl.fcntl(a, 10, number)\n"
+        "    except OSError as error:\n"
+        "        print(number, error.errno)\n"
+        "signal.signal(signal.SIGIO, signal.SIG_IGN)\n"
+        "fcntl.fcntl(a, fcntl.F_SETOWN, os.getppid())\n"
+        "fcntl.fcntl(a, fcntl.F_SETFL, os.O_ASYNC)\n"
+        "os.write(b, b'x')\n"
+        "print(os.path.exists('/usr'))\n"
+    )
+    result = run_pyroot([*HOST, helpers.ordinary_user.interpreter[0], "-IS", "-c", script])
+    assert result == Result(0, "".join(f"{number} 22\n" for number in (9, 19, 11, 7, 4, 8, 5, 31)) + "True\n", "")
+
+
 # --- groups ----------------------------------------------------------------------------------------------------------------------
 
 GROUP = """
@@ -300,5 +320,7 @@ def test_the_name_under_proc_is_preferred(mounted: Callable[[str], Result]) -> N
     """And the other mounts make no view ambiguous: looks are answered in the gate."""
     result = mounted("""shift; "$@" /bin/readlink /proc/self/fd/3 3</proc/filesystems; cd /proc/sys; "$@" /bin/pwd""")
     assert result == Result(0, "/proc/filesystems\n/proc/sys\n", "")
-    counted = mounted("""shift; "$@" --stats /usr/bin/find /usr/lib -maxdepth 2 -name nothing 2>&1 | sed -n 's/.*pyroot: \\([0-9]*\\) stops.*/\\1/p'""")
+    script = """shift; "$@" --stats /usr/bin/find /usr/lib -maxdepth 2 -name nothing 2>&1 |
+        sed -n 's/.*pyroot: \\([0-9]*\\) stops.*/\\1/p'"""
+    counted = mounted(script)
     assert 0 < int(counted.stdout) < 200
