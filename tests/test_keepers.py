@@ -99,6 +99,26 @@ def test_no_race_of_descriptors_reaches_a_pyroot_inside(
     assert result == Result(0, "own 0 refused 1 wrong 0 child 1\n", "")
 
 
+def test_an_owner_of_a_descriptor_is_sent_nothing_deadly(run_pyroot: Callable[..., Result]) -> None:
+    """fcntl(2): F_SETSIG with SIGKILL is EINVAL; with others, the supervisor as the owner lives on."""
+    script = (
+        "import fcntl, os, signal\n"
+        "a, b = os.pipe()\n"
+        "for number in (9, 19, 11, 7, 4, 8, 5, 31, 10, 12, 34, 64, 0):\n"
+        "    try:\n"
+        "        fcntl.fcntl(a, 10, number)\n"
+        "    except OSError as error:\n"
+        "        print(number, error.errno)\n"
+        "signal.signal(signal.SIGIO, signal.SIG_IGN)\n"
+        "fcntl.fcntl(a, fcntl.F_SETOWN, os.getppid())\n"
+        "fcntl.fcntl(a, fcntl.F_SETFL, os.O_ASYNC)\n"
+        "os.write(b, b'x')\n"
+        "print(os.path.exists('/usr'))\n"
+    )
+    result = run_pyroot([*HOST, helpers.ordinary_user.interpreter[0], "-IS", "-c", script])
+    assert result == Result(0, "".join(f"{number} 22\n" for number in (9, 19, 11, 7, 4, 8, 5, 31)) + "True\n", "")
+
+
 # --- groups ----------------------------------------------------------------------------------------------------------------------
 
 GROUP = """
@@ -208,3 +228,99 @@ def test_what_an_answered_open_has_prepared_does_not_happen_at_another_call(run_
     )
     words = ["-b", f"{root}/d:{root}/b", *HOST, helpers.ordinary_user.interpreter[0], "-IS", "-c", script, root]
     assert run_pyroot(words) == Result(0, f"{root}/b\n" * 2, "")
+
+
+# --- /proc of who keeps us ----------------------------------------------------------------------------------------------------------
+
+#: Opens everything in the directory of a process, by each way to name it, and says what can be read, written and listed.
+LOOK = """
+import os, sys
+pid = sys.argv[1]
+def ways(name):
+    yield f"/proc/{pid}/{name}", None
+    yield f"/proc/{pid}/task/{pid}/{name}", None
+    os.chdir(f"/proc/{pid}")
+    yield name, None
+    yield f"./{name}", None
+    yield f"task/{pid}/{name}", None
+    os.chdir("/")
+    yield f"proc/{pid}/{name}", None
+    fd = os.open(f"/proc/{pid}", os.O_PATH)
+    yield name, fd
+    if "/" in name:
+        yield os.path.basename(name), os.open(os.path.dirname(name), os.O_PATH, dir_fd=fd)
+def can(name, flags, fd):
+    try:
+        os.close(os.open(name, flags, dir_fd=fd))
+    except OSError as error:
+        return error.errno
+    return 0
+NAMES = '''auxv environ io ksm_stat pagemap personality smaps_rollup stack syscall timers clear_refs maps smaps numa_maps mem mountstats
+    comm oom_adj oom_score_adj coredump_filter sched autogroup loginuid uid_map gid_map projid_map timens_offsets
+    fdinfo/0 fd/ fd/. fdinfo/ map_files/ ns/ ns/. cmdline stat statm limits cgroup'''.split()
+for name in NAMES:
+    found = set()
+    modes = [os.O_RDONLY] if name.endswith(("/", ".")) else [os.O_RDONLY, os.O_RDWR, os.O_WRONLY, os.O_WRONLY | os.O_CREAT, os.O_TRUNC]
+    for way, fd in ways(name):
+        for flags in modes:
+            found.add((flags, can(way, flags, fd)))
+    print(name, sorted(pair for pair in found if pair[1] != 2))
+"""
+
+
+@pytest.mark.parametrize("way", WAYS, **ids)
+def test_proc_of_the_supervisor_is_as_of_another_user(run_pyroot: Callable[..., Result], way: dict[str, str]) -> None:
+    """What is private, what can be set, what is listed: by name, from a working directory, below a descriptor."""
+    python = [helpers.ordinary_user.interpreter[0], "-IS", "-c", LOOK]
+    if os.stat("/proc/1").st_uid == helpers.ordinary_user.uid:
+        pytest.skip("process 1 is this user's own")
+    native = helpers.run([*python, "1"])
+    guest = run_pyroot([*HOST, "/bin/sh", "-c", 'exec "$@" $PPID', "sh", *python], environment=way)
+    assert (native.status, guest.status, guest.stderr) == (0, 0, "")
+    assert guest.stdout.splitlines() == native.stdout.splitlines()
+
+
+# --- other mounts of /proc ------------------------------------------------------------------------------------------------------------
+
+MOUNTED = """
+mkdir -p "$1/p" "$1/sub" "$1/root" "$1/root/proc" "$1/root/p" "$1/root/sub" && mount -t proc proc "$1/p" &&
+mount -t proc proc "$1/root/proc" && mount --bind "/proc/$$/task" "$1/sub" || exit 77
+shift; exec "$@"
+"""
+
+
+@pytest.fixture
+def mounted(guest_directory: str) -> Callable[[str], Result]:
+    """Return a function that runs a shell script, where proc is mounted at two other places, in name spaces of its own."""
+    def call(script: str) -> Result:
+        words = ["unshare", "-Urpfm", "--mount-proc", "/bin/sh", "-c", MOUNTED, "sh", guest_directory, "/bin/sh", "-c", script, "sh",
+                 guest_directory, *helpers.pyroot_command()[0]]
+        result = helpers.run(words, environment={**helpers.pyroot_command()[1], "PATH": "/usr/bin:/bin"})
+        if result.status == 77 or result.stderr.startswith("unshare:"):
+            pytest.skip(f"no name spaces here: {result.stderr}")
+        return result
+    return call
+
+
+def test_a_procfs_elsewhere_is_taken_for_proc(mounted: Callable[[str], Result]) -> None:
+    """Bound itself, in part, or below what is bound: nothing of the supervisor's can be read there."""
+    look = ('for d in /p2 /p3 "$D/p" "$D/root/proc"; do for f in maps mem environ fd/ fdinfo/0 root/ cwd/ exe; do '
+            'n=$d/$PPID/$f; (exec 3<$n) 2>/dev/null && echo OPEN $n; done; cat $d/self/comm; done; '
+            'realpath "$D/p/self" "$D/p" "$D/sub"')
+    result = mounted(f"""D=$1; export D; shift; "$@" -r / -b "$D/p:/p2" -b "$D/p/self/..:/p3" -w / /bin/sh -c '{look}; exit'""")
+    assert result.status == 0, result
+    lines = result.stdout.splitlines()
+    assert lines[:4] == ["cat"] * 4
+    place = lines[5].removesuffix("/p")
+    assert lines[4].startswith(f"{place}/p/") and lines[4][len(place) + 3:].isdigit()
+    assert lines[6] == f"{place}/sub"
+
+
+def test_the_name_under_proc_is_preferred(mounted: Callable[[str], Result]) -> None:
+    """And the other mounts make no view ambiguous: looks are answered in the gate."""
+    result = mounted("""shift; "$@" /bin/readlink /proc/self/fd/3 3</proc/filesystems; cd /proc/sys; "$@" /bin/pwd""")
+    assert result == Result(0, "/proc/filesystems\n/proc/sys\n", "")
+    script = """shift; "$@" --stats /usr/bin/find /usr/lib -maxdepth 2 -name nothing 2>&1 |
+        sed -n 's/.*pyroot: \\([0-9]*\\) stops.*/\\1/p'"""
+    counted = mounted(script)
+    assert 0 < int(counted.stdout) < 200

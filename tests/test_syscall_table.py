@@ -243,6 +243,16 @@ def test_filter_keeps_calls_from_the_supervisor(abi: generate.Abi, view: bool) -
 
 
 @pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
+def test_filter_lets_nobody_have_a_deadly_signal_sent_to_an_owner(abi: generate.Abi) -> None:
+    """fcntl(F_SETSIG): the owner may be the supervisor, which takes SIGKILL, SIGSTOP and faults for what they say."""
+    for name in {"fcntl", "fcntl64"} & set(abi.numbers):
+        for number in range(66):
+            deadly = number in (4, 5, 7, 8, 9, 11, 19, 31)
+            expected = generate.RET_ERRNO | errno.EINVAL if deadly else ALLOW
+            assert verdict(abi.numbers[name], 3, 10, number, arch=abi.arch) == expected, (name, number)
+
+
+@pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
 def test_filter_stops_what_nobody_catches_for_several_processes(abi: generate.Abi) -> None:
     for target in (0, -1 & 0xFFFFFFFF, -7 & 0xFFFFFFFF, 0x80000000, 1, 7):
         for number in range(66):

@@ -263,11 +263,14 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_DEAD
     if W1.valid and size > 0 and W1.last == LAST_NORM and not W1.slash and not W1.held and is_proc(W1.h, W1.hlen):
         n = W1.placelen - W1.namelen
-        W1.h[n - 1] = 0
-        W1.hlen = n - 1
-        kind = proc_magic(&W1, W1.h + n, W1.namelen, &pid)
-        W1.h[n - 1] = c'/'
-        W1.hlen = W1.placelen
+        kind = MAGIC_NONE
+        if n > 6 and W1.h[n - 1] == c'/':
+            # (else it is a mount point with a name of its own)
+            W1.h[n - 1] = 0
+            W1.hlen = n - 1
+            kind = proc_magic(&W1, W1.h + n, W1.namelen, &pid)
+            W1.h[n - 1] = c'/'
+            W1.hlen = W1.placelen
         if kind != MAGIC_NONE:
             n = proc_link_text(t, kind, pid, W1.h, link_text)
             if n < 0:

@@ -115,7 +115,7 @@ cdef struct TextName:
     int kind
 
 cdef enum:
-    TEXT_NAMES = 38
+    TEXT_NAMES = 39
 
 cdef TextName[TEXT_NAMES] text_names = [
     TextName(b"maps", b"maps", K_MAPS), TextName(b"mounts", b"mounts", K_MOUNTS), TextName(b"mountinfo", b"mountinfo", K_MOUNTINFO),
@@ -125,6 +125,7 @@ cdef TextName[TEXT_NAMES] text_names = [
     TextName(b"sched", b"sched", K_SCHED), TextName(b"schedstat", b"schedstat", K_SCHEDSTAT),
     TextName(b"fd", b"fd", K_OPEN_FILES),
     TextName(b"fdinfo", b"fdinfo", K_OPEN_FILES), TextName(b"map_files", b"map_files", K_OPEN_FILES),
+    TextName(b"ns", b"ns", K_OPEN_FILES),
     TextName(b"auxv", b"auxv", K_PRIVATE), TextName(b"clear_refs", b"clear_refs", K_PRIVATE), TextName(b"environ", b"environ", K_PRIVATE),
     TextName(b"io", b"io", K_PRIVATE), TextName(b"ksm_merging_pages", b"ksm_merging_pages", K_PRIVATE),
     TextName(b"ksm_stat", b"ksm_stat", K_PRIVATE), TextName(b"pagemap", b"pagemap", K_PRIVATE),
@@ -471,7 +472,7 @@ cdef int outside_text(const ProcFile *f, uint64_t flags) noexcept nogil:
     """Say what a guest gets that opens such a file of a process outside: what an ordinary user gets of another user's."""
     cdef char status[4096]
     cdef char *state
-    if f.kind == K_MEM or f.kind == K_PRIVATE:
+    if f.kind == K_MEM or f.kind == K_PRIVATE or f.kind == K_MOUNTSTATS:
         return -EACCES
     if (flags & O_ACCMODE != O_RDONLY or flags & O_TRUNC) and (f.kind == K_SETTING or f.kind == K_SCHED):
         return -EACCES

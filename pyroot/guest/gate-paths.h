@@ -223,13 +223,12 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
     frame->binding = -1;
     while (*path) {
         const char *start = path;
+        u64 hash = FNV_BASE;
 
-        first = *path;
-        name = FNV_BASE;
         for (; *path && *path != '/'; path++) {
             if (to >= end || path - start == 255)
                 return 0;
-            name = fnv(name, (u8)*path);
+            hash = fnv(hash, (u8)*path);
             *to++ = *path;
         }
         if (path == start)
@@ -239,9 +238,11 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
         } else {
             if (start[0] == '.' && start[1] == '.' && path - start == 2)
                 return 0;
-            if (marked(view->names, GATE_NAMES, name))
+            if (marked(view->names, GATE_NAMES, hash))
                 return 0;
             text->names++;
+            name = hash;
+            first = *start;
         }
         if (*path) {
             if (path[1] == 0)

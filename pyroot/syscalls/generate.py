@@ -8,6 +8,7 @@ that guests hand over, and for processes that have opened a text of /proc.  ``py
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -41,6 +42,8 @@ LOADER_TEXT, LOADER_TEXT_END = 0x567000103000, 0x567000105000
 LOADER_GATE = 0x567000101000
 
 SIGKILL, SIGSTOP = 9, 19
+#: Signals of F_SETSIG that would end or stop the supervisor, were it the owner: nobody catches them, or they look like its own fault.
+F_SETSIG, DEADLY = 10, (4, 5, 7, 8, SIGKILL, 11, SIGSTOP, 31)
 #: Commands of fcntl(2) that make a descriptor: F_DUPFD, F_DUPFD_CLOEXEC.
 DUPLICATES = (0, 1030)
 #: Options of prctl(2) that stop: PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_SECCOMP, PR_SET_SECCOMP, PR_SET_SYSCALL_USER_DISPATCH.
@@ -85,7 +88,10 @@ def _conditional(row: Row) -> list[Insn]:
     if kind == "noting":
         return [NOTING, (RET, 0, 0, hit)]
     if kind == "duplicates":
-        return [NOTING, (LD, 0, 0, low), *((JEQ, len(DUPLICATES) - i, 0, k) for i, k in enumerate(DUPLICATES)),
+        deadly: list[Insn] = [(JEQ, len(DEADLY) - i, 0, number) for i, number in enumerate(DEADLY)]
+        return [(LD, 0, 0, low), (JEQ, 0, len(deadly) + 3, F_SETSIG), (LD, 0, 0, low + 8), *deadly, (RET, 0, 0, RET_ALLOW),
+                (RET, 0, 0, RET_ERRNO | errno.EINVAL), NOTING,
+                (LD, 0, 0, low), *((JEQ, len(DUPLICATES) - i, 0, k) for i, k in enumerate(DUPLICATES)),
                 (RET, 0, 0, RET_ALLOW), (RET, 0, 0, hit)]
     if kind == "any":
         return [(LD, 0, 0, low), (JSET, 0, 1, value), (RET, 0, 0, hit), (RET, 0, 0, RET_ALLOW)]

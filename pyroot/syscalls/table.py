@@ -92,7 +92,7 @@ ROWS: list[Row] = [
     Row("dup", "dup", when=("noting", 0, 0), note="where a view shows one directory twice, a copy came through the same place"),
     Row("dup2", "dup", when=("noting", 0, 0)),
     Row("dup3", "dup", when=("noting", 0, 0)),
-    Row("fcntl", "dup", when=("duplicates", 1, 0), note="F_DUPFD and F_DUPFD_CLOEXEC, as dup"),
+    Row("fcntl", "dup", when=("duplicates", 1, 0), note="F_DUPFD and F_DUPFD_CLOEXEC, as dup; F_SETSIG of what ends the owner is EINVAL"),
     # -- descriptors of texts in /proc: what is a copy tells of itself what the kernel's own file would
     Row("fstat", "copy", when=("copies", -1, 0), gate=True, named="stat"),
     Row("fstatfs", "copy", when=("copies", -1, 0), named="statfs"),
