@@ -34,7 +34,7 @@ SECRET = "secret"
 def ground(request: pytest.FixtureRequest, run_pyroot: Callable[..., Result]) -> Iterator[Twins]:
     """Make a directory with things that no guest may see, and in it a root and a directory that is bound."""
     top = tempfile.mkdtemp(prefix="pyroot-outside-")
-    for name in ("out/root/proc", "out/root/sync", "out/root/mnt", "out/root/deep/in/side", "out/host/below/more", "out/dir", "sync", "away"):
+    for name in ("out/root/proc", "out/root/sync", "out/root/mnt", "out/root/deep/in/side", "out/host/below/more", "out/dir", "sync"):
         os.makedirs(f"{top}/{name}")
     for name in ("ready", "go"):
         os.mkfifo(f"{top}/sync/{name}")
@@ -126,7 +126,8 @@ CHANGES = ['mkdir "../made" 0755', 'open "../made" 0x41 0644', 'openat %9 "../ma
            f'linkat %9 "../{SECRET}" %9 "../made" 0', f'chmod "../{SECRET}" 0', f'truncate "../{SECRET}" 0', 'mkdir ".." 0755',
            '=5 socket 1 2 0', f'connect %5 un:"../{SECRET}"', 'bind %5 un:"../made"', 'inotify_add_watch %9 "../dir" 2',
            'rmdir ".."', 'unlink ".."', 'rmdir "../.."', 'execve "../prog" ["x" "y"] NULL', 'execveat %9 "../prog" ["x" "y"] NULL 0']
-PROC = [f'{call} "/proc/self/{way}"{rest}' for way in (f"cwd/../{SECRET}", f"cwd/../../{SECRET}", f"fd/3/../{SECRET}", "fd/3/..", "cwd", "fd/3")
+PROC = [f'{call} "/proc/self/{way}"{rest}'
+        for way in (f"cwd/../{SECRET}", f"cwd/../../{SECRET}", f"fd/3/../{SECRET}", "fd/3/..", "cwd", "fd/3")
         for call, rest in (("stat", " >int"), ("open", " 0 0"), ("mkdir", " 0755"), ("readlink", " >text:60 60"))]
 MOVES = ['chdir ".."', f'stat "{SECRET}" >int', f'open "{SECRET}" 0 0', 'open "made" 0x41 0644', f'stat "../{SECRET}" >int', 'fchdir %9',
          'chdir "../.."', f'stat "{SECRET}" >int', "fchdir %9", f'openat %9 "../{SECRET}" 0 0']
