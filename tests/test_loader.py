@@ -161,6 +161,7 @@ def test_loader_is_small_static_and_has_exactly_the_documented_segments(bench: B
         (6, BRK),
     ]
     assert loads[2][2] == 0
+    assert next(header[2] for header in headers if header[3] == BASE) == 0x1000  # LOADER_FILE_CODE
 
 
 def test_every_stub_begins_with_a_system_call_instruction(bench: Bench) -> None:
@@ -232,7 +233,7 @@ def test_program_sees_what_a_native_execve_gives(bench: Bench, kind: str) -> Non
     loaded = bench.probe(program, *argv, options=("-R",))
     assert comparable(loaded, floating) == comparable(native, floating)
     assert value(loaded, "stack_prot") == ("rwxp" if "exec-stack" in kind else "rw-p")
-    assert [line.split()[2] for line in loaded if line.startswith("loader_map")] == ["r-xp", "---p"]
+    assert [line.split()[2] for line in loaded if line.startswith("loader_map")] == ["r-xs", "---p"]
 
 
 @pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="needs musl-gcc (Debian: musl-tools)")

@@ -23,19 +23,26 @@ if TYPE_CHECKING:
 
     from tests.helpers import Result
 
-WAYS = [{}, {"PYROOT_NO_GATE": "1"}, {"PYROOT_NO_SECCOMP": "1"}]
-NAMES = ["gate", "stops", "no-seccomp"]
+WAYS = {"gate": {}, "stops": {"PYROOT_NO_GATE": "1"}, "no-seccomp": {"PYROOT_NO_SECCOMP": "1"}, "inside": {},
+        "inside-alone": {"PYROOT_NO_HANDOVER": "1"}}
 #: Wait until the other side has done what it does.
 MEET = ('=7 open "/sync/ready" 1 0', '=8 open "/sync/go" 0 0', "read %8 >text:1 1")
 SECRET = "secret"
 
 
-@pytest.fixture(params=WAYS, ids=NAMES)
+class Inside(Twins):
+    """The same in a pyroot inside another one."""
+
+    def words(self) -> list[str]:
+        """Return the arguments of the outer pyroot."""
+        return ["-r", "/", "-w", "/", *helpers.pyroot_command()[0], *super().words()]
+
+
+@pytest.fixture(params=WAYS)
 def ground(request: pytest.FixtureRequest, run_pyroot: Callable[..., Result]) -> Iterator[Twins]:
     """Make a directory with things that no guest may see, and in it a root and a directory that is bound."""
     top = tempfile.mkdtemp(prefix="pyroot-outside-")
-    for name in ("out/root/proc", "out/root/sync", "out/root/mnt", "out/root/deep/in/side", "out/host/below/more", "out/dir", "sync",
-                 "away"):
+    for name in ("out/root/proc", "out/root/sync", "out/root/mnt", "out/root/deep/in/side", "out/host/below/more", "out/dir", "sync"):
         os.makedirs(f"{top}/{name}")
     for name in ("ready", "go"):
         os.mkfifo(f"{top}/sync/{name}")
@@ -47,16 +54,17 @@ def ground(request: pytest.FixtureRequest, run_pyroot: Callable[..., Result]) ->
         os.chmod(directory, 0o755)
         for path in (directory, *(f"{directory}/{name}" for name in files)):
             os.chown(path, helpers.ordinary_user.uid, -1)
-    yield Twins(top, f"{top}/out/root", run_pyroot, [
+    kind = Inside if request.param.startswith("inside") else Twins
+    yield kind(top, f"{top}/out/root", run_pyroot, [
         (f"{top}/out/host", "/mnt"), (f"{top}/sync", "/sync"), ("/proc", "/proc"),
-    ], environment=request.param)
+    ], environment=WAYS[request.param])
     shutil.rmtree(top, ignore_errors=True)
 
 
 def meet(top: str, act: Callable[[str], None]) -> None:
     """Do something outside, at the moment when the guest of this copy waits for it."""
     limit = time.monotonic() + helpers.TIME_LIMIT
-    while not os.path.exists(f"{top}/sync/go") and time.monotonic() < limit:
+    while not all(os.path.exists(f"{top}/sync/{name}") for name in ("ready", "go")) and time.monotonic() < limit:
         time.sleep(0.01)
     ready = os.open(f"{top}/sync/ready", os.O_RDONLY)
     go = os.open(f"{top}/sync/go", os.O_WRONLY)

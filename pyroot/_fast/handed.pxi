@@ -182,6 +182,7 @@ cdef void handed_cover(View *v, const char *guest, int n) noexcept nogil:
             i += 1
             continue
         free(v.b[i].host)
+        free(v.b[i].was)
         free(v.b[i].guest)
         c_close(v.b[i].fd)
         v.n -= 1

@@ -191,6 +191,19 @@ static void set_kernel_view(const struct stack *stack, const struct image *progr
     sys6(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, (long)&view, sizeof(view), 0, 0);
 }
 
+#if !defined(__i386__)
+/* Map stubs and gate anew from the loader's own file, shared, where the arena's cannot be had: no write goes there any more. */
+static void share_code(void)
+{
+    int fd = (int)sys6(SYS_openat, AT_FDCWD, (long)"/proc/self/exe", O_CLOEXEC, 0, 0, 0);
+
+    if (fd < 0)
+        return;
+    map(ARCH_FIXED(LOADER_STUBS), LOADER_TEXT - LOADER_STUBS, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, LOADER_FILE_CODE);
+    sys3(SYS_close, fd, 0, 0);
+}
+#endif
+
 /* The guest must not put memory of its own in the arena's place: what the kernel reads there has been judged. Linux before 6.10
  * cannot do this. */
 static void seal(word address, word size)
@@ -257,6 +270,8 @@ void loader_main(word *sp)
     seal(arena, INFO->arena_size);
     loader_leave(stack.sp, entry, arena);
 #else
+    if (file < 0)
+        share_code();
     seal(INFO->arena_addr, INFO->arena_size);
     loader_leave(stack.sp, entry, (word)file);
 #endif

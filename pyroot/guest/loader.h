@@ -62,6 +62,7 @@
 #define SLOT_R9             (-24)
 #define SLOT_NEXT           (-8)            /* address of the instruction behind the guest's own `syscall` */
 
+#define LOADER_FILE_CODE    0x1000          /* where the loader's file has LOADER_STUBS and what is behind it */
 #define LI_OFF_CODE         76              /* offset of loader_info.off_code */
 
 #define LOADER_MAGIC        0x31527950      /* "PyR1" */

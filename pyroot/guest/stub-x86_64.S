@@ -69,7 +69,7 @@ again:
      * Calls from the gate and from the loader's text pass the filter. So the guest must not have those pages: a shared mapping of a
      * file that it may only read takes their place, with the same stubs and, instead of the text, nothing that makes a call. No write
      * through /proc/PID/mem or ptrace(2) goes to such pages, and mseal(2) keeps them where they are. Where there is no file the text
-     * becomes a page without any rights. */
+     * becomes pages without any rights, and loader_main has looked after the others. */
     .org LOADER_TRAMPOLINE, 0xcc
     .globl loader_leave
     .type loader_leave, @function
