@@ -174,6 +174,55 @@ def test_removed_directory_that_is_worked_in_knows_its_place(ground: Twins, plac
     assert f'"{place}/d"' in lines[8]
 
 
+def test_lost_mount_is_nowhere_but_goes_on(ground: Twins) -> None:
+    """Texts of its places are those of the kernel, which tell nothing; ".." ends at its top."""
+    os.makedirs(f"{ground.root}/host/inner/new")
+    for name in ("host", "host/inner", "host/inner/new"):
+        os.chown(f"{ground.root}/{name}", helpers.ordinary_user.uid, -1)
+    os.mkdir(f"{ground.top}/host/more")
+    os.chown(f"{ground.top}/host/more", helpers.ordinary_user.uid, -1)
+    ground.bindings = [(f"{ground.root}/host", "/one"), (f"{ground.top}/host", "/one/inner/new"), ("/proc", "/proc")]
+    look = ["getcwd >text:99 99", 'readlink "/proc/self/cwd" >text:99 99', 'stat "." >stat', 'stat ".." >stat', 'stat "../.." >stat',
+            'stat "../more" >stat', 'openat2 -100 "../more" longs:0x200000:0:8 24', 'mkdir "x" 0755', 'stat "/proc/self/cwd/x" >stat',
+            'rmdir "x"', 'readlink "/proc/self/fd/3" >text:99 99', 'stat "more/.." >stat']
+    lines = ground.answers(
+        'chdir "/one/inner/new"', '=9 open "more" 0x10000 0', 'rename "/host/inner" "/moved"', *look, 'chdir "more"', *look,
+        'chdir ".."', *look, 'chdir ".."', 'chdir "/"', 'rename "/moved" "/host/inner"', "fchdir %9", *look,
+    )
+    assert lines[3] == 'getcwd = 15 "(unreachable)/\\x00"'
+
+
+CALLS = (
+    'stat "{}" >stat', 'lstat "{}" >stat', 'readlink "{}" >text:99 99', '=9 open "{}" 0x20800 0', "close %9", '=9 open "{}" 0x220000 0',
+    "close %9", '=9 openat2 -100 "{}" longs:0x20800:0:4 24', "close %9", 'llistxattr "{}" >names:9 9', 'lsetxattr "{}" "user.x" "v" 1 0',
+    'lgetxattr "{}" "user.x" >data:9 9', 'lchown "{}" -1 -1', 'fchmodat2 -100 "{}" 0755 0x100', 'utimensat -100 "{}" longs:5:0:5:0 0x100',
+    'statx -100 "{}" 0x100 0x7ff >statx', 'faccessat2 -100 "{}" 4 0x100', 'linkat -100 "{}" -100 "/x" 0', 'lstat "{}/" >stat',
+    'name_to_handle_at -100 "{}" >handle >int 0', 'execveat -100 "{}" [] [] 0x100', 'readlink "{}/" >text:99 99', 'unlink "{}"',
+    'rename "{}" "/two/y"', 'open "{}" 0xc1 0644', 'truncate "{}" 0', 'access "{}" 4',
+)
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYROOT_NO_GATE": "1"}, {"PYROOT_NO_SECCOMP": "1"}], ids=["gate", "no-gate", "no-seccomp"])
+def test_bound_file_whose_way_is_closed_is_a_file_without_following(ground: Twins, environment: dict[str, str]) -> None:
+    """A guest closes a directory above its host side: a descriptor of the file is named by a link."""
+    os.makedirs(f"{ground.top}/host/d/e")
+    for path in (f"{ground.top}/host/d/e/f", f"{ground.root}/two/f"):
+        with open(path, "w", encoding="ascii") as file:
+            file.write("text")
+    for path in ("d", "d/e", "d/e/f"):
+        os.chown(f"{ground.top}/host/{path}", helpers.ordinary_user.uid, -1)
+    ground.environment = environment
+    ground.bindings = [(f"{ground.top}/host", "/one"), (f"{ground.top}/host/d/e/f", "/two/f"), ("/proc", "/proc")]
+    calls = [call.format(path) for path in ("/two/f", "/proc/self/cwd/two/f", "two/f") for call in CALLS]
+    lines = ground.answers('chmod "/one/d" 0444', *calls, 'chmod "/one/d" 0755', *calls)
+    assert "readlink = -22" in lines
+
+
+@pytest.mark.parametrize("name", ["/two/" + "L" * 256, "/nothing/x", "/two/x/", "/two/file/x"])
+def test_new_name_of_a_mount_point_is_looked_up_first(above: Twins, name: str) -> None:
+    above.answers('open "/two/file" 0x41 0644', *(f'renameat2 -100 "/one/inner/new" -100 "{name}" {flags}' for flags in (0, 1, 2)))
+
+
 def test_descriptor_in_a_shared_table_is_known_by_whoever_made_it(ground: Twins) -> None:
     """The child opens (CLONE_FILES), its parent's number for it tells the place all the same."""
     look = 'chdir "/proc/\\P/fd/4/.."', "getcwd >text:99 99", 'readlink "/proc/\\P/fd/4" >text:99 99'

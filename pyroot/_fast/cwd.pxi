@@ -38,16 +38,17 @@ cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
     if W1.bi <= -2 or is_gone_top(&W1):
         return answer(t, -ENOENT)
     n = W1.glen
-    if n == 0:
-        W1.g[0] = c'/'
-        n = 1
+    if n == 0 or (W1.bi >= 0 and lost_text(W1.g, n)):
+        n = 1 if n == 0 else -1
+        memcpy(W1.g, b"/", 2)
     if W1.bi < 0 and W1.v.parent != NULL:
         # outside of this view, but not of the one around it
         result = guest_text(W1.h, W1.hlen, -1, link_text)
         if result > 0:
             memcpy(W1.h, link_text, result)
             W1.hlen = result
-    n = nested_text(t, W1.g, n) if W1.bi >= 0 else -W1.hlen
+    if n > 0:
+        n = nested_text(t, W1.g, n) if W1.bi >= 0 else -W1.hlen
     if n < 0:
         # not below the process's root
         n = 13 - n
@@ -81,6 +82,10 @@ cdef int guest_text(const char *host, int n, int prefer, char *to) noexcept nogi
         prefer = -1
         if v == NULL:
             return 0
+    if lost_text(to, glen):
+        # as the kernel has it
+        cut = n
+        glen = 0
     if glen == 0:
         to[0] = c'/'
         glen = 1
@@ -199,7 +204,7 @@ cdef int cwd_text(Tracee *t, char *to) noexcept nogil:
         return 0
     memcpy(to, W2.g, W2.glen)
     result = W2.glen
-    if result == 0:
+    if result == 0 or lost_text(to, result):
         to[0] = c'/'
         result = 1
     if W2.bi <= -3 or is_gone_top(&W2):

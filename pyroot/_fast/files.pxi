@@ -219,6 +219,8 @@ cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
     cdef int n, k = 0 if t.hold[0] < 0 else 1
     if w.dfd < 0 or w.hlen < w.doff or t.hold[k] >= 0:
         return -ENAMETOOLONG
+    if w.isbind and w.bi >= 0 and w.doff == w.v.b[w.bi].hostlen and name_bound_file(w, &w.v.b[w.bi]):
+        return TR_TEXT
     n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), w.dfd)
     if w.hlen - w.doff + n >= PATHMAX:
         return -ENAMETOOLONG
@@ -235,6 +237,28 @@ cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
     w.doff = 0
     w.held = True
     return TR_TEXT
+
+cdef bint name_bound_file(Walk *w, const Bind *b) noexcept nogil:
+    """Name a bound file by the directory that its host side lies in, so that no link is passed through; say whether it is still there."""
+    cdef char text[320]
+    cdef c_stat own, st
+    cdef const char *name = strrchr(b.host, c'/')
+    cdef int n
+    if b.isdir or b.above < 0 or name == NULL:
+        return False
+    if c_fstat(b.fd, &own) < 0 or fstatat(b.above, name + 1, &st, AT_SYMLINK_NOFOLLOW) < 0 or stat_file(&own) != stat_file(&st):
+        return False
+    n = snprintf(text, sizeof(text), b"/proc/%d/fd/%d%s", c_getpid(), b.above, name)
+    if n >= <int>sizeof(text) or w.hlen - w.doff + n >= PATHMAX:
+        return False
+    memmove(w.h + n, w.h + w.doff, w.hlen - w.doff + 1)
+    memcpy(w.h, text, n)
+    w.hlen += n - w.doff
+    w.placelen += n - w.doff
+    walk_drop_fd(w)
+    w.doff = 0
+    w.held = True
+    return True
 
 cdef int put_path(Walk *w, int outcome, int arg) noexcept nogil:
     """Enter the outcome of a walk into the edit; 0, or the -errno that has to be answered directly."""

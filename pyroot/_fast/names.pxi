@@ -127,7 +127,8 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
         olddir = S_ISDIR(st.st_mode)
     newthere = W2.isbind or name_stat(&W2, &st) == 0
     if not newthere and errno != ENOENT:
-        return 0
+        # (the kernel need not know the old name)
+        return -errno if W1.isbind else 0
     newdir = binding_isdir(&W2) if W2.isbind else (newthere and S_ISDIR(st.st_mode))
     if noreplace and newthere:
         return -EEXIST

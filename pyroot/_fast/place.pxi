@@ -239,6 +239,9 @@ cdef int walk_up(Walk *w) noexcept nogil:
     n = w.glen - 1
     while n > 0 and w.g[n] != c'/':
         n -= 1
+    if n == 1:
+        # the top of a binding that no path leads to
+        return -ENOENT
     if w.dfd >= 0 and w.glen > w.v.b[w.bi].guestlen:
         return walk_up_held(w, w.glen - n)
     fd = w.v.b[w.bi].above if w.anchored else -1

@@ -19,7 +19,7 @@ cdef struct Bind:
     int guestlen
     int flags
     int fd               # O_PATH descriptor of the host side, owned by the view
-    int above            # the same of the directory that holds the mount point, -1 if none is kept
+    int above            # the same of the directory that holds the mount point, of a file: that holds its host side; -1 if none is kept
     bint isdir
     bint brought         # a directory whose name the host lacked when the session began (links.pxi)
     bint gone            # the host side was removed: host leads through fd (gone.pxi)
@@ -307,8 +307,12 @@ cdef int view_covering(View *v, const char *guest, int n) noexcept nogil:
     return best
 
 cdef inline bint is_lost(const Bind *b) noexcept nogil:
-    """Say whether no path leads to a binding: its guest path, "//" and a number, is one that no walk comes to (views.pxi)."""
-    return b.guestlen > 1 and b.guest[1] == c'/'
+    """Say whether no path leads to a binding (views.pxi)."""
+    return lost_text(b.guest, b.guestlen)
+
+cdef inline bint lost_text(const char *guest, int n) noexcept nogil:
+    """Say whether a guest path is one that no walk comes to: it begins with "//" and a number."""
+    return n > 1 and guest[1] == c'/'
 
 cdef int view_holding(View *v, int i) noexcept nogil:
     """Return the binding that the mount point of another one lies in."""
@@ -337,7 +341,7 @@ cdef int view_from_host(View *v, const char *host, int n, int prefer, char *gues
             if v.b[b].guestlen + n - i < BUF:
                 memcpy(guest, v.b[b].guest, v.b[b].guestlen)
                 memcpy(guest + v.b[b].guestlen, host + i, n - i)
-                if view_covering(v, guest, v.b[b].guestlen + n - i) == b and not is_lost(&v.b[b]):
+                if view_covering(v, guest, v.b[b].guestlen + n - i) == b:
                     if v.b[b].flags & BIND_STANDS_IN and b != prefer:
                         if aside < 0 or v.b[b].guestlen == 5:
                             aside = b
@@ -415,20 +419,21 @@ cdef bint moved_prefix(char **text, int *n, const char *old, int oldlen, const c
 cdef void view_hold_parents(View *v) noexcept nogil:
     """Open the directories above deep mount points: ".." leads there even when the way down to them is closed later.
 
+    Those of bound files are for calls that do not follow links: a descriptor's link is one.
     Not for a view that a guest has handed over: its word for such a way is not to be trusted.
     """
-    cdef int i, over, n
+    cdef int i, n
     cdef char text[PATHMAX]
     if v.n > 100 or v.parent != NULL:
         return
     for i in range(1, v.n):
-        n = v.b[i].guestlen
-        while n > 0 and v.b[i].guest[n - 1] != c'/':
-            n -= 1
-        if n <= 1 or v.b[i].above >= 0:
+        n = bind_name(v, i)
+        if v.b[i].above >= 0 or v.b[i].flags & BIND_SELF or (n <= 1 and v.b[i].isdir):
             continue
-        over = view_covering(v, v.b[i].guest, n - 1)
-        n = snprintf(text, sizeof(text), b"%s%.*s", v.b[over].host, n - 1 - v.b[over].guestlen, v.b[i].guest + v.b[over].guestlen)
+        if v.b[i].isdir:
+            n = host_above(v, i, text)
+        else:
+            n = snprintf(text, sizeof(text), b"%.*s", <int>(strrchr(v.b[i].host, c'/') - v.b[i].host), v.b[i].host)
         if 0 < n < <int>sizeof(text):
             v.b[i].above = c_open(text, O_PATH | O_DIRECTORY | O_CLOEXEC)
 

@@ -84,6 +84,7 @@ class ProgramGenerator:
         self.placed = False
         self.nested_roots = nested_roots
         self.lines: list[str] = []
+        self.templates = TEMPLATES
         self.weights = [weight for weight, _ in TEMPLATES]
         self.holes: dict[str, Callable[[], str]] = {
             "p": self.path_argument, "d": self.directory_fd, "f": self.any_fd, "at": self.at_flags,

@@ -201,11 +201,28 @@ def binding_edges(g: ProgramGenerator) -> list[str]:
     return lines
 
 
+def names_of_host(g: ProgramGenerator, host: str) -> list[str]:
+    """Return all guest paths of what lies at a place of the host."""
+    tops = [("root", ""), *((b.host, b.guest) for b in g.bindings)]
+    return [at + host[len(top):] for top, at in tops if (host + "/").startswith(top + "/")]
+
+
 def names_of(g: ProgramGenerator, guest: str) -> list[str]:
     """Return all names that a guest path has in a view that may show a directory twice."""
     tops = [("root", ""), *((b.host, b.guest) for b in g.bindings)]
     host = max(((top + guest[len(at):], at) for top, at in tops if (guest + "/").startswith(at + "/")), key=lambda pair: len(pair[1]))[0]
-    return [guest, *{at + host[len(top):] for top, at in tops if (host + "/").startswith(top + "/")} - {guest}]
+    return [guest, *(name for name in names_of_host(g, host) if name != guest)]
+
+
+def closed_way(g: ProgramGenerator) -> list[str]:
+    """Close the directory above the host side of a binding, by a name that the guest has for it, and use the binding."""
+    found = [(b.guest, name) for b in g.bindings for name in names_of_host(g, b.host.rpartition("/")[0]) if name]
+    if not found:
+        return g.call()
+    guest, above = g.rng.choice(found)
+    path = quoted(guest + g.rng.choice(("", "", "", "/f", "/..", "/a")))
+    calls = [g.fill(text.replace("{p}", path, 1)) for text in g.rng.sample([text for _, text in g.templates if "{p}" in text], 12)]
+    return [f"chmod {quoted(above)} {g.rng.choice(('0', '0444', '0600'))}", *calls, f"chmod {quoted(above)} 0755"]
 
 
 def mount_point_by_another_name(g: ProgramGenerator) -> list[str]:
@@ -368,5 +385,5 @@ def descriptor_links(g: ProgramGenerator) -> list[str]:
 ALL: tuple[Callable[[ProgramGenerator], list[str]], ...] = (
     stream_socket, datagram_socket, other_sockets, execution, execution, execution, execution, removed_directory,
     moved_directory, binding_edges, binding_edges, binding_edges, moved_mount_point, watch, descriptor_links, fanotify,
-    mount_point_by_another_name, moved_by_a_child, other_process, link_descriptor, deep_directory,
+    mount_point_by_another_name, closed_way, moved_by_a_child, other_process, link_descriptor, deep_directory,
 )
