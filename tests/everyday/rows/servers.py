@@ -457,7 +457,14 @@ exim4 -C /work/exim.conf -bV | head -n 1; exim4 -C /work/exim.conf -bt user@here
 printf '%s\r\n' 'EHLO x' 'MAIL FROM:<a@b>' 'RCPT TO:<user@here.example>' DATA 'Subject: one' '' body . QUIT |
 exim4 -C /work/exim.conf -odi -bs
 until_true 5 grep -q body mail/box; grep -E 'Subject|body' mail/box
-""", ((r"\b\w{6}-\w{6,11}-\w{2,4}\b", "<id>"), *LOGGED), unread="/work/(log|mail|spool)/"),
+serve 2525 exim4 -C /work/exim.conf -bdf -odi
+python3 - <<'END'
+import smtplib
+one = smtplib.SMTP("127.0.0.1", 2525, "client.example")
+print(one.ehlo()[0], one.sendmail("a@b", ["user@here.example", "two@here.example"], b"Subject: two\r\n\r\nsecond body\r\n"), one.quit())
+END
+until_true 10 grep 'second body' mail/box; grep -c Subject mail/box; stop
+""", ((r"\b\w{6}-\w{6,11}-\w{2,4}\b", "<id>"), *LOGGED), unread="/work/(log|mail|spool)/|server.log"),
     Row("stunnel", "stunnel4 openssl socat", r"""
 openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 9 -subj /CN=localhost 2>/dev/null; cat key cert >both
 printf 'foreground=yes\npid=\n[s]\naccept=127.0.0.1:4433\nconnect=127.0.0.1:4000\ncert=/work/both\n' >s.conf
@@ -498,6 +505,7 @@ service upper
 END
 serve 7777 xinetd -dontfork -f /work/x.conf -pidfile /work/pid
 echo hello | nc -N 127.0.0.1 7777
+until_true 10 sh -c '! pgrep -x tr'
 stop
 """, LOGGED, unread="/work/(log|server.log)"),
     Row("beanstalkd", "beanstalkd", r"""
