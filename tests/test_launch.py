@@ -37,6 +37,8 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeCore]]:
     module = types.ModuleType("pyroot._fast")
     module.Core = FakeCore  # type: ignore[attr-defined]
     module.CoreError = CoreError  # type: ignore[attr-defined]
+    module.be_called = bytes.strip  # type: ignore[attr-defined]
+    module.can_share = lambda: True  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pyroot._fast", module)
     FakeCore.outcomes, FakeCore.calls = [], []
     yield FakeCore

@@ -424,40 +424,6 @@ export DISTCC_HOSTS=127.0.0.1 DISTCC_FALLBACK=0 DISTCC_DIR=/work/distcc PATH=/us
 distcc gcc -c a.c -o a.o; echo $?; gcc a.o -o a; ./a
 stop; grep -c 'COMPILE_OK' log
 """, LOGGED, unread="/work/log|/work/a$|/work/a.o", unlisted="/work/distcc/|/tmp/"),
-    Row("exim", "exim4-daemon-light", r"""
-mkdir -p mail spool log
-cat >exim.conf <<'END'
-exim_user = nobody
-exim_group = nogroup
-spool_directory = /work/spool
-log_file_path = /work/log/%s
-daemon_smtp_ports = 2525
-local_interfaces = 127.0.0.1
-primary_hostname = here.example
-domainlist local = here.example
-never_users =
-host_lookup =
-rfc1413_query_timeout = 0s
-acl_smtp_rcpt = accept
-keep_environment =
-begin routers
-all:
-  driver = accept
-  transport = file
-begin transports
-file:
-  driver = appendfile
-  file = /work/mail/box
-  user = nobody
-  group = nogroup
-begin retry
-* * F,1h,10m
-END
-exim4 -C /work/exim.conf -bV | head -n 1; exim4 -C /work/exim.conf -bt user@here.example
-printf '%s\r\n' 'EHLO x' 'MAIL FROM:<a@b>' 'RCPT TO:<user@here.example>' DATA 'Subject: one' '' body . QUIT |
-exim4 -C /work/exim.conf -odi -bs
-until_true 5 grep -q body mail/box; grep -E 'Subject|body' mail/box
-""", ((r"\b\w{6}-\w{6,11}-\w{2,4}\b", "<id>"), *LOGGED), unread="/work/(log|mail|spool)/"),
     Row("stunnel", "stunnel4 openssl socat", r"""
 openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 9 -subj /CN=localhost 2>/dev/null; cat key cert >both
 printf 'foreground=yes\npid=\n[s]\naccept=127.0.0.1:4433\nconnect=127.0.0.1:4000\ncert=/work/both\n' >s.conf
@@ -498,6 +464,7 @@ service upper
 END
 serve 7777 xinetd -dontfork -f /work/x.conf -pidfile /work/pid
 echo hello | nc -N 127.0.0.1 7777
+until_true 10 sh -c '! pgrep -x tr'
 stop
 """, LOGGED, unread="/work/(log|server.log)"),
     Row("beanstalkd", "beanstalkd", r"""
@@ -508,57 +475,6 @@ serve 11300 beanstalkd -l 127.0.0.1 -p 11300 -b /work/b
 printf 'peek 2\r\nquit\r\n' | nc 127.0.0.1 11300
 stop
 """, unread="/work/b/"),
-    Row("dovecot", "dovecot-imapd", r"""
-mkdir -p Maildir/new Maildir/cur Maildir/tmp base; printf 'Subject: hi\n\nbody\n' >Maildir/new/1.a.b
-cat >d.conf <<END
-base_dir = /work/base
-state_dir = /work/base
-mail_location = maildir:/work/Maildir
-log_path = /work/log
-protocols = imap
-default_login_user = nobody
-default_internal_user = nobody
-default_internal_group = nogroup
-first_valid_uid = 1
-first_valid_gid = 1
-ssl = no
-passdb {
-  driver = static
-  args = nopassword=y
-}
-userdb {
-  driver = static
-  args = uid=nobody gid=nogroup home=/work
-}
-service anvil {
-  chroot =
-}
-service stats {
-  chroot =
-}
-service imap-login {
-  chroot =
-  inet_listener imap {
-    address = 127.0.0.1
-    port = 1143
-  }
-  inet_listener imaps {
-    port = 0
-  }
-}
-END
-serve 1143 dovecot -F -c /work/d.conf
-python3 - <<'END'
-import imaplib
-one = imaplib.IMAP4("127.0.0.1", 1143)
-print(one.login("nobody", "x")[0], one.select(), one.fetch("1", "(flags body[header.fields (subject)])"))
-print(one.store("1", "+flags", "\\Seen"), one.create("box"), one.copy("1", "box")[0], one.list())
-print(one.append("box", None, None, b"a: b\n\nc")[0])
-print(one.select("box"), one.search(None, "ALL"), one.logout())
-END
-doveadm -c d.conf mailbox list; doveadm -c d.conf stop; wait "$server"; echo "ended with $?"
-find Maildir -name cur -exec sh -c 'ls "$1" | wc -l' - {} \;
-""", LOGGED, unread="/work/(log|Maildir/.*)", unlisted="/work/base/|/work/Maildir/.*(cur|uidvalidity)"),
     Row("cupsd", "cups-daemon cups-client", r"""
 mkdir -p root spool cache run
 cat >cups-files.conf <<END

@@ -24,8 +24,8 @@ ls /tmp/.X11-unix /tmp/.X*-lock
 """, BUSY, unread=XLOG),
     Row("xterm", X + "xterm", DISPLAY + r"""
 xterm -T typed -e bash --norc & term=$!
-until_true 20 xdotool search --name typed
-id=$(xdotool search --name typed | tail -n 1)
+until_true 20 xdotool search --onlyvisible --name typed
+id=$(xdotool search --onlyvisible --name typed | tail -n 1)
 printf '%s\n' 'echo "$TERM $((6*7))" >/work/out; stty size >>/work/out; tty >>/work/out; exit' >commands
 xdotool windowfocus --sync "$id"
 # the first letters may be lost before the focus has come
@@ -36,17 +36,18 @@ gone $term; cat out
 stop
 """, ((r"/dev/pts/\d+", "<tty>"), *BUSY), unread=XLOG, unlisted="/home/user"),
     Row("xclock", X + "x11-apps imagemagick", DISPLAY + r"""
-xclock -update 60 & one=$!; xeyes -geometry 100x100+300+300 & two=$!
+xclock -update 60 2>errors & one=$!; xeyes -geometry 100x100+300+300 2>>errors & two=$!
 until_true 20 xdotool search --name xclock; until_true 20 xdotool search --name xeyes
 xwininfo -root -tree | grep -c -E 'xclock|xeyes'
 xdotool mousemove 350 350; xdotool getmouselocation | cut -d' ' -f1,2
 xwd -root -silent | convert xwd:- -format '%wx%h\n' info:
-kill $one; wait $one; xkill -id "$(xdotool search --name xeyes | head -n 1)" 2>&1 | grep -c killing; wait $two
+kill $one; wait $one; xkill -id "$(xdotool search --name xeyes | head -n 1)" 2>&1 | grep -c killing; wait $two; cat errors
 stop
 """, BUSY, unread=XLOG),
     Row("xclip", X + "xclip xsel", DISPLAY + r"""
-echo 'on the clipboard' | xclip -selection clipboard; xclip -o -selection clipboard; xsel -b -o
-seq 50000 | xsel -p -i; until_true 10 sh -c '[ $(xclip -o -selection primary | wc -l) = 50000 ]'; xclip -o -selection primary | sha256sum
+echo 'on the clipboard' | xclip -selection clipboard; until_true 10 xclip -o -selection clipboard
+xclip -o -selection clipboard; xsel -b -o
+seq 50000 | xsel -p -i; until_true 10 xclip -o -selection primary -t TARGETS; xclip -o -selection primary | sha256sum
 xclip -o -selection secondary 2>&1; echo $?
 pkill xclip; pkill xsel; until_true 5 sh -c '! pgrep xclip && ! pgrep xsel'
 stop
