@@ -282,5 +282,7 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
     if outcome == TR_TEXT and W1.valid and W1.directory and not W1.slash:
         # realpath(3) asks this of every directory on its way
         return answer_einval(t)
+    if outcome == TR_TEXT and W1.valid and W1.linked:
+        return answer(t, -EINVAL)
     error = put_path(&W1, outcome, row.path)
     return answer(t, error) if error < 0 else finish_edit(t, R_CONT)
