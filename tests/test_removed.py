@@ -297,6 +297,15 @@ def test_binding_whose_own_directory_was_removed_is_still_a_place(inner: Twins) 
     assert lines[5] == "getcwd = -2"
 
 
+@pytest.mark.parametrize("environment", [{}, {"PYROOT_NO_GATE": "1"}, {"PYROOT_NO_SECCOMP": "1"}], ids=["gate", "no-gate", "no-seccomp"])
+def test_mount_point_is_no_link_when_its_own_directory_is_removed(inner: Twins, environment: dict[str, str]) -> None:
+    inner.environment = environment
+    look = [f'{call} "{path}"{rest}' for path in ("/in", "/one", "/proc", "/one/inner") for call, rest in (
+        ("readlink", " >text:99 99"), ("readlink", " >text:10 1"), ("readlink", " >text:10 0"), ("lstat", " >int"),
+        ("readlink", " NULL 5"))]
+    inner.answers(*look, 'rmdir "/shut/in"', *look)
+
+
 @pytest.mark.parametrize("first", ["/shut/in", "/in"])
 def test_duplicate_knows_the_place_of_its_original(inner: Twins, first: str) -> None:
     """Also when the original is closed, and another descriptor shows the same directory at another place."""

@@ -266,6 +266,9 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
             return put_link(t, t.args[row.path + 1], n, size)
     if outcome == -ESRCH:
         return R_DEAD
+    if outcome == TR_TEXT and W1.valid and W1.isbind and W1.last == LAST_NORM and not W1.slash and not W1.v.b[W1.bi].flags & BIND_SELF:
+        # no mount point is a link, though a descriptor of ours may be what leads to it
+        return answer_einval(t)
     if W1.valid and size > 0 and W1.last == LAST_NORM and not W1.slash and not W1.held and is_proc(W1.h, W1.hlen):
         n = W1.placelen - W1.namelen
         W1.h[n - 1] = 0
@@ -282,7 +285,5 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
     if outcome == TR_TEXT and W1.valid and W1.directory and not W1.slash:
         # realpath(3) asks this of every directory on its way
         return answer_einval(t)
-    if outcome == TR_TEXT and W1.valid and W1.linked:
-        return answer(t, -EINVAL)
     error = put_path(&W1, outcome, row.path)
     return answer(t, error) if error < 0 else finish_edit(t, R_CONT)
