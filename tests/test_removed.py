@@ -183,7 +183,7 @@ def test_lost_mount_is_nowhere_but_goes_on(ground: Twins) -> None:
     os.chown(f"{ground.top}/host/more", helpers.ordinary_user.uid, -1)
     ground.bindings = [(f"{ground.root}/host", "/one"), (f"{ground.top}/host", "/one/inner/new"), ("/proc", "/proc")]
     look = ["getcwd >text:99 99", 'readlink "/proc/self/cwd" >text:99 99', 'stat "." >stat', 'stat ".." >stat', 'stat "../.." >stat',
-            'stat "../more" >stat', 'openat2 -100 "../more" longs:0x200000:0:8 24', 'mkdir "x" 0755', 'stat "/proc/self/cwd/x" >stat',
+            'stat "../more" >stat', 'openat2 -100 "../more" longs:0x200000:0:8 24', 'mkdir "x" 0755', 'stat "/proc/self/cwd/x" >int',
             'rmdir "x"', 'readlink "/proc/self/fd/3" >text:99 99', 'stat "more/.." >stat']
     lines = ground.answers(
         'chdir "/one/inner/new"', '=9 open "more" 0x10000 0', 'rename "/host/inner" "/moved"', *look, 'chdir "more"', *look,
@@ -203,8 +203,13 @@ CALLS = (
 
 
 @pytest.mark.parametrize("environment", [{}, {"PYROOT_NO_GATE": "1"}, {"PYROOT_NO_SECCOMP": "1"}], ids=["gate", "no-gate", "no-seccomp"])
-def test_bound_file_whose_way_is_closed_is_a_file_without_following(ground: Twins, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("libc", ["", "i386"])
+@pytest.mark.parametrize("closed", ["/one/d", "/one/d/e"])
+def test_bound_file_whose_way_is_closed_is_a_file_without_following(
+    ground: Twins, closed: str, libc: str, environment: dict[str, str]
+) -> None:
     """A guest closes a directory above its host side: a descriptor of the file is named by a link."""
+    put_programs(ground.root, {"ops": "ops"}, libc)
     os.makedirs(f"{ground.top}/host/d/e")
     for path in (f"{ground.top}/host/d/e/f", f"{ground.root}/two/f"):
         with open(path, "w", encoding="ascii") as file:
@@ -214,7 +219,7 @@ def test_bound_file_whose_way_is_closed_is_a_file_without_following(ground: Twin
     ground.environment = environment
     ground.bindings = [(f"{ground.top}/host", "/one"), (f"{ground.top}/host/d/e/f", "/two/f"), ("/proc", "/proc")]
     calls = [call.format(path) for path in ("/two/f", "/proc/self/cwd/two/f", "two/f") for call in CALLS]
-    lines = ground.answers('chmod "/one/d" 0444', *calls, 'chmod "/one/d" 0755', *calls)
+    lines = ground.answers(f'chmod "{closed}" 0444', *calls, f'chmod "{closed}" 0755', *calls)
     assert "readlink = -22" in lines
 
 
@@ -290,6 +295,15 @@ def test_binding_whose_own_directory_was_removed_is_still_a_place(inner: Twins) 
     assert lines[0] == "rmdir = 0"
     assert lines[2].startswith("newfstatat = 0")
     assert lines[5] == "getcwd = -2"
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYROOT_NO_GATE": "1"}, {"PYROOT_NO_SECCOMP": "1"}], ids=["gate", "no-gate", "no-seccomp"])
+def test_mount_point_is_no_link_when_its_own_directory_is_removed(inner: Twins, environment: dict[str, str]) -> None:
+    inner.environment = environment
+    look = [f'{call} "{path}"{rest}' for path in ("/in", "/one", "/proc", "/one/inner") for call, rest in (
+        ("readlink", " >text:99 99"), ("readlink", " >text:10 1"), ("readlink", " >text:10 0"), ("lstat", " >int"),
+        ("readlink", " NULL 5"))]
+    inner.answers(*look, 'rmdir "/shut/in"', *look)
 
 
 @pytest.mark.parametrize("first", ["/shut/in", "/in"])

@@ -431,7 +431,7 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
         return result
     if not W1.valid:
         return -ENOTDIR if result == TR_NOTDIR else -EBADF
-    if flags & AT_SYMLINK_NOFOLLOW and is_link(W1.h):
+    if flags & AT_SYMLINK_NOFOLLOW and not W1.linked and is_link(W1.h):
         return -ELOOP
     if row.dirfd >= 0 and path_buffer[0] != c'/' and fd != AT_FDCWD:
         snprintf(exec_name, sizeof(exec_name), b"/dev/fd/%d/%s", fd, path_buffer)

@@ -146,7 +146,7 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
     cdef c_stat st
     w.pid = t.tgid
     w.tid = t.tid
-    w.anchored = w.valid = w.held = False
+    w.anchored = w.valid = w.held = w.linked = False
     w.gone_bi = -1
     w.fs = t.fs
     if w.fs != NULL and w.fs.root != NULL:
@@ -226,7 +226,8 @@ cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
         return -ENAMETOOLONG
     memmove(w.h + n, w.h + w.doff, w.hlen - w.doff + 1)
     memcpy(w.h, link, n)
-    if w.hlen == w.doff and not (w.isbind and w.bi >= 0 and not w.v.b[w.bi].isdir):
+    w.linked = w.hlen == w.doff and w.isbind and w.bi >= 0 and not w.v.b[w.bi].isdir
+    if w.hlen == w.doff and not w.linked:
         # the link itself must be passed through, also by calls that do not follow
         memcpy(w.h + n, b"/", 2)
         w.hlen += 1
@@ -237,28 +238,6 @@ cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
     w.doff = 0
     w.held = True
     return TR_TEXT
-
-cdef bint name_bound_file(Walk *w, const Bind *b) noexcept nogil:
-    """Name a bound file by the directory that its host side lies in, so that no link is passed through; say whether it is still there."""
-    cdef char text[320]
-    cdef c_stat own, st
-    cdef const char *name = strrchr(b.host, c'/')
-    cdef int n
-    if b.isdir or b.above < 0 or name == NULL:
-        return False
-    if c_fstat(b.fd, &own) < 0 or fstatat(b.above, name + 1, &st, AT_SYMLINK_NOFOLLOW) < 0 or stat_file(&own) != stat_file(&st):
-        return False
-    n = snprintf(text, sizeof(text), b"/proc/%d/fd/%d%s", c_getpid(), b.above, name)
-    if n >= <int>sizeof(text) or w.hlen - w.doff + n >= PATHMAX:
-        return False
-    memmove(w.h + n, w.h + w.doff, w.hlen - w.doff + 1)
-    memcpy(w.h, text, n)
-    w.hlen += n - w.doff
-    w.placelen += n - w.doff
-    walk_drop_fd(w)
-    w.doff = 0
-    w.held = True
-    return True
 
 cdef int put_path(Walk *w, int outcome, int arg) noexcept nogil:
     """Enter the outcome of a walk into the edit; 0, or the -errno that has to be answered directly."""
@@ -335,6 +314,8 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
     error = put_path(&W1, outcome, row.path)
     if error < 0:
         return answer(t, error)
+    if W1.valid and W1.linked and outcome == TR_TEXT and follow_instead(t, row, mode == M_FOLLOW) < 0:
+        return R_DEAD
     if what == PATH_HANDLE:
         handle_expect(t, dirfd, outcome)
     elif what >= PATH_STATX:

@@ -113,6 +113,8 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
                 outcome = TR_TEXT
                 if flags & O_NOFOLLOW:
                     edit_value(row.flags, flags & ~<uint64_t>O_NOFOLLOW)
+    if W1.valid and W1.linked and flags & O_NOFOLLOW and row.flags >= 0:
+        edit_value(row.flags, flags & ~<uint64_t>O_NOFOLLOW)
     if edit.n == 0 and outcome >= 0 and may_meet_link(t, &W1):
         error = put_open(t, &W1, &opened)
     elif W1.valid and W1.unproven:
@@ -219,6 +221,8 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
             outcome = TR_TEXT
             how.flags &= ~<uint64_t>O_NOFOLLOW
             how.resolve = 0
+    if W1.valid and W1.linked:
+        how.flags &= ~<uint64_t>O_NOFOLLOW
     if outcome >= 0 and may_meet_link(t, &W1):
         i = put_open(t, &W1, &how)
     else:

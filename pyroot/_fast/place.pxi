@@ -58,6 +58,7 @@ cdef struct Walk:
     int magic_glen           # how long its guest path is
     bint valid               # the walk ran to its end
     bint held                # h leads through a descriptor of ours: it says nothing of the place
+    bint linked              # (held) it ends at a link of /proc to a bound file (bound.pxi)
     bint directory           # the proof has found a directory at the end, not a link
     int missing              # trailing components that do not exist (only where the walk noticed)
     bint isbind              # the name is the top of a binding

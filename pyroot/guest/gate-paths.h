@@ -183,6 +183,7 @@ static int take_absolute(struct gate_frame *frame, const struct gate_view *view,
             if (path[3] == 0 || !(to = climb(frame, view, to, searched)))
                 return -1;
             hash = hash_again(frame, view, to);
+            text->top = view->bound && marked(view->tops, GATE_TOPS, hash);
             text->names--;
             searched = 1;
             path += 3;

@@ -1,0 +1,56 @@
+# Bound files to whose host side a guest has closed the way.
+#
+# Their own descriptor leads there still, but its name is a link of /proc.  A call that does not follow links is given the directory that
+# holds the file (Bind.above) and the file's name there, or, where that directory itself is closed, becomes the one that follows.
+#
+# Decides: how such a file is named, and what becomes of calls that must not be given a link.
+
+cdef bint name_bound_file(Walk *w, const Bind *b) noexcept nogil:
+    """Name a bound file by the directory that its host side lies in; say whether it is still there."""
+    cdef char text[320]
+    cdef c_stat own, st
+    cdef const char *name = strrchr(b.host, c'/')
+    cdef int n
+    if b.isdir or b.above < 0 or name == NULL:
+        return False
+    if c_fstat(b.fd, &own) < 0 or fstatat(b.above, name + 1, &st, AT_SYMLINK_NOFOLLOW) < 0 or stat_file(&own) != stat_file(&st):
+        return False
+    n = snprintf(text, sizeof(text), b"/proc/%d/fd/%d%s", c_getpid(), b.above, name)
+    if n >= <int>sizeof(text) or w.hlen - w.doff + n >= PATHMAX:
+        return False
+    memmove(w.h + n, w.h + w.doff, w.hlen - w.doff + 1)
+    memcpy(w.h, text, n)
+    w.hlen += n - w.doff
+    w.placelen += n - w.doff
+    walk_drop_fd(w)
+    w.doff = 0
+    w.held = True
+    return True
+
+cdef int call_that_follows(Tracee *t) noexcept nogil:
+    """Return the number of the call that does the same and follows links, 0 if there is none."""
+    cdef int n = t.number
+    if not t.compat:
+        if n == 189 or n == 192 or n == 195 or n == 198:
+            # lsetxattr and its like: each stands behind the one that follows
+            return n - 1
+        return 4 if n == 6 else 92 if n == 94 else 0
+    if n == 227 or n == 230 or n == 233 or n == 236:
+        return n - 1
+    if n == 107 or n == 196:
+        return n - 1
+    return 18 if n == 84 else 182 if n == 16 else 212 if n == 198 else 0
+
+cdef int follow_instead(Tracee *t, const pyroot_row *row, bint follows) noexcept nogil:
+    """The path of W1, in the edit already, ends at our link: let the call follow it; ``follows``: it does."""
+    cdef int number
+    if follows:
+        return 0
+    if row.final == F_FLAG:
+        edit_value(row.flags, t.args[row.flags] & ~<uint64_t>row.bit if row.dflt == F_FOLLOW else t.args[row.flags] | <uint64_t>row.bit)
+        return 0
+    number = call_that_follows(t)
+    if number == 0 or t.filtered:
+        return 0
+    t.direct = number
+    return 0 if t.compat else reg_poke(t, PYROOT_REG_NR, number)
