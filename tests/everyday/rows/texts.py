@@ -175,7 +175,8 @@ truncate -s 1000 f.xz; xz -t f.xz; echo "status $?"; tar -cf - f hard | gzip | t
 gzip -c <f | gunzip -c | cmp - f && echo pipe
 """, dialogue=((r"overwrite \(y or n\)\? ", "y\n"), (r"overwrite \(y or n\)\? ", "n\n")), unread=r"\.(gz|bz2|xz|zst)$"),
     Row("7z", "p7zip-full", TREE + r"""
-rm tree/fifo tree/dangling tree/a/b/link; 7z a -bd one.7z tree | grep -e Everything -e Items; 7z l -ba one.7z | wc -l
+rm tree/fifo tree/dangling tree/a/b/link; touch -d '2020-01-02 03:04:05' tree tree/a/b # the times are packed
+7z a -bd one.7z tree | grep -e Everything -e Items; 7z l -ba one.7z | wc -l
 7z x -bd -ox one.7z >/dev/null; diff -r tree x/tree && echo alike; 7z a -bd -psecret -mhe=on s.7z tree/run >/dev/null
 7z t -bd -pwrong s.7z >/dev/null 2>&1; echo "status $?"; 7z t -bd -psecret s.7z | grep Everything; seq 9 | 7z a -bd -si in.7z >/dev/null
 7z e -so in.7z; 7z a -bd -v50k split.7z tree/a >/dev/null; ls split*; 7z rn -bd one.7z tree/run tree/ran >/dev/null
