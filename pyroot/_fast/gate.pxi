@@ -11,7 +11,7 @@ cdef extern from "gate.h" nogil:
     enum:
         DETOUR_SIZE, DETOUR_FIRST, DETOUR_HOOK, DETOUR_MAGIC, DETOUR_NUMBER, DETOUR_BACK, DETOUR_PLAIN, DETOUR_BETWEEN, DETOURS_SIZE
         GATE_ENTER, GATE_PUSHED, GATE_SAVED, GATE_CALLED, GATE_TAIL, GATE_CLEARED, GATE_LAST, GATE_PASS, GATE_TEXT
-        RED_ZONE, GATE_FRAME, GATE_SCAN_WORDS, GATE_VIEW_SIZE, GATE_DETOURS, GATE_PREFIX, GATE_NAMES, GATE_TOPS
+        RED_ZONE, GATE_FRAME, GATE_SCAN_WORDS, GATE_VIEW_SIZE, GATE_DETOURS, GATE_PREFIX, GATE_NAMES, GATE_TEXTS, GATE_TOPS
     uint64_t DETOURS_MAGIC, GATE_FRAME_MAGIC
     uint64_t LOADER_GATE "(LOADER_GATE + pyroot_shift)"
     enum:
@@ -35,7 +35,7 @@ cdef extern from "gate.h" nogil:
         gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
         unsigned long long names[GATE_NAMES]
-        unsigned long long texts[GATE_NAMES]
+        unsigned long long texts[GATE_TEXTS]
         unsigned long long tops[GATE_TOPS]
         gate_bound binding[GATE_BOUND]
         unsigned int root_alone, tops_told
@@ -111,7 +111,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     if c_fstat(arena.fd, &st) == 0:
         gate.copy_dev = st.st_dev
     for i in range(TEXT_NAMES):
-        gate_mark(gate.texts, GATE_NAMES, hash_more(FNV, text_names[i].last, <int>strlen(text_names[i].last)))
+        gate_mark(gate.texts, GATE_TEXTS, hash_more(FNV, text_names[i].last, <int>strlen(text_names[i].last)))
     (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_HOOK))[0] = LOADER_GATE + GATE_ENTER
     (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_MAGIC))[0] = DETOURS_MAGIC
     gate.on = 1

@@ -208,7 +208,7 @@ static int take_absolute(struct gate_frame *frame, const struct gate_view *view,
             text->link = find_link(view, name);
     }
     *to = 0;
-    text->text_name = marked(view->texts, GATE_NAMES, name);
+    text->text_name = marked(view->texts, GATE_TEXTS, name);
     return (int)(path - start);
 }
 
@@ -254,7 +254,7 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
         }
     }
     *to = 0;
-    text->text_name = marked(view->texts, GATE_NAMES, name) || (first >= '0' && first <= '9');
+    text->text_name = marked(view->texts, GATE_TEXTS, name) || (first >= '0' && first <= '9');
     return text->names > 0;
 }
 

@@ -62,6 +62,7 @@
 #define GATE_DETOURS        0x6000          /* from the view's start: what a page of detours begins as */
 #define GATE_MOVES          (LOADER_ARENA + GATE_ARENA - GATE_VIEW_SIZE)
 #define GATE_NAMES          64
+#define GATE_TEXTS          128
 #define GATE_TOPS           1024
 #define GATE_PREFIX         256
 #define GATE_LINKS          8
@@ -106,7 +107,7 @@ struct gate_view {
     struct gate_link link[GATE_LINKS];      /* links in the root, such as /lib of a merged /usr, where they were met: not to be believed */
     char prefix[GATE_PREFIX];               /* host path of the root, "" for / */
     unsigned long long names[GATE_NAMES];   /* a bit for each name in the path of a mount point */
-    unsigned long long texts[GATE_NAMES];   /* a bit for each name that a text of /proc has */
+    unsigned long long texts[GATE_TEXTS];   /* a bit for each name that a text of /proc has */
     unsigned long long tops[GATE_TOPS];     /* a bit for each mount point's path */
     struct gate_bound binding[GATE_BOUND];
     unsigned int root_alone;                /* as `alone` of a binding */
