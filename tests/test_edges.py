@@ -114,7 +114,7 @@ def test_root_is_told_as_the_top_of_a_mount(closed: Twins) -> None:
     assert sum(" mount" in line for line in lines[2:]) == 3 * (10 + 9)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+@pytest.mark.root
 def test_directory_with_a_mount_of_the_machines_is_busy_before_it_is_not_empty(place: str, run_pyroot: Callable[..., Result]) -> None:
     """Where a mount point of pyroot's lies in what is moved, replaced or removed, pyroot answers for the kernel."""
     for name in ("root/a", "root/b/in", "root/c/in", "root/d", "host"):

@@ -181,10 +181,9 @@ def test_way_up_from_a_descriptor_alone(ground: Twins, act: Callable[[str], None
             f'open "../{SECRET}" 0 0', 'chdir ".."', f'open "{SECRET}" 0 0')
 
 
+@pytest.mark.root
 def test_root_of_a_guests_own_has_nothing_above(ground: Twins) -> None:
     """What chroot(2) made a root is removed from outside."""
-    if os.geteuid() != 0:
-        pytest.skip("calls chroot(2)")
     answer = ground.under_pyroot
     threading.Thread(target=meet, args=(ground.top, remove_root), daemon=True).start()
     program = ['=6 open "/sync" 0x10000 0', 'chdir "/deep/in"', 'chroot "."', '=9 open "." 0x10000 0', '=7 openat %6 "ready" 1 0',

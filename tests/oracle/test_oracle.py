@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tests.helpers import Result
 
+pytestmark = pytest.mark.root
 TOTALS = re.compile(r"seeds (\d+) operations (\d+) differences (\d+)")
 
 
