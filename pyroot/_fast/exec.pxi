@@ -412,7 +412,7 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
         return 1
     if n == 0:
         if fd < 0:
-            # (the working directory is no program)
+            # (a directory cannot be executed)
             return -EACCES if fd == AT_FDCWD else -EBADF
         walk_drop_file(&W1)
         snprintf(exec_name, sizeof(exec_name), b"/proc/%d/fd/%d", t.tid, fd)

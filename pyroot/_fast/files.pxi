@@ -11,8 +11,8 @@ cdef enum:
     TR_TEXT = 1              # w.h is what the kernel is to be given
     TR_WAY = 2               # of an open: the relative path as it is, if it meets no link
     TR_FAULT = 3             # the text cannot be read: nor is the kernel to read it
-    TR_BADF = 4              # a relative path from what is no descriptor ...
-    TR_NOTDIR = 5            # ... or from that of no directory: whatever becomes of the number meanwhile
+    TR_BADF = 4              # a relative path, and the number is not an open descriptor ...
+    TR_NOTDIR = 5            # ... or not that of a directory, whatever the number means by the time of the call
     # what there is to a path argument
     PATH_ONLY = 0
     PATH_OPENS = 1           # the result is a descriptor of what it names

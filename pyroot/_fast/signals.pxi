@@ -59,7 +59,7 @@ cdef enum:
     SEEN_NESTED = 1000000000  # ... inside another pyroot
     SEEN_MOST = 8            # signals of each number that are remembered
 
-cdef struct Seen:            # a signal that the command has got by itself, and that nothing of ours has been compared with
+cdef struct Seen:            # a signal that the command has received by itself, not matched with one of ours yet
     uint64_t when            # 0: none
     int pid, uid, code
 

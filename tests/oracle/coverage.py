@@ -4,7 +4,7 @@ A *deed* is a call, the flag that matters most, the shape of its path and what c
 what the path meets in the view (no binding, the top of one, a place below one ...), the root, and the way that the call takes.
 A partition is a deed in a setting.  Which deeds can be is not known beforehand, so what was met three times in any setting
 counts as reachable in each: a binding, a root or a way changes where a name leads, not what the kernel has to say about it.
-What cannot be, or says nothing, is left out by the rules of ``why_not``, unless it was met all the same (as after a rename).
+What cannot exist, or tells nothing, is left out by the rules of ``why_not``, unless it was met anyway (after a rename, for example).
 
 What a case has met one way it meets in any other: ``--gaps N`` runs (at most N) cases again whose deeds the way at hand has not met.
 """

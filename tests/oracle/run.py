@@ -205,7 +205,7 @@ def run(oracle: Oracle, options: argparse.Namespace) -> int:
         try:
             comparison, able = oracle.compare(case), True
         except sides.SideError as error:
-            # a fault of the oracle's own: the other seeds are compared all the same
+            # a fault of the oracle's own: go on with the other seeds
             comparison, able = Comparison([(-1, str(error), "not asked")]), False
         total += len(comparison)
         forgiven += comparison.forgiven
@@ -247,7 +247,7 @@ def main() -> int:
     parser.add_argument("--exhaustive", action="store_true", help="all sequences of two calls out of forty, instead of seeds")
     parser.add_argument("--program", default="", help="a file of operations, instead of those of the seed")
     parser.add_argument("--coverage", default="", help="add to this file's counts of what was met (see coverage.py)")
-    parser.add_argument("--gaps", type=int, default=0, help="at most that many cases that have met what this way has not, by --coverage")
+    parser.add_argument("--gaps", type=int, default=0, help="run at most this many cases that met what this way lacks (see --coverage)")
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--limit", type=int, default=3, help="differences shown for each seed")

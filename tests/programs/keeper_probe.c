@@ -181,7 +181,7 @@ static void race(int pid, long ms, int files)
         close(got);
     }
     ends[0] = syscall(OPEN_PID, child, 0);
-    /* from now on it is no descriptor of our own */
+    /* the descriptor is no longer one of ours */
     usleep(50000);
     for (end = now() + ms; now() < end; calls++) syscall(SEND, FLIPS, calls & 1 ? SIGKILL : SIGSTOP, NULL, 0);
     over = 1;
