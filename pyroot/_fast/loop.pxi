@@ -212,6 +212,9 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
     else:
         child.state = T_NEW
     failed_drop(parent)
+    if parent.trace != NULL:
+        # (a pyroot inside finds by them whether it has rewritten the call)
+        stub_leave(parent)
     if not (parent.special and special_event(parent, event, tid)):
         resume(parent, 0, parent.call != NULL or parent.exit_action != X_NONE)
 

@@ -375,6 +375,9 @@ static int thread_main(void *argument)
     return *(int *)argument;
 }
 
+/* What a tracer sees of it is where it lies: the program's own structure. */
+static uint64_t clone_arguments[11] = {[4] = SIGCHLD};
+
 static void births(void)
 {
     static char stack[65536];
@@ -388,6 +391,10 @@ static void births(void)
     if (pid == 0)
         _exit(4);
     waitpid(pid, &status, 0);
+    pid = syscall(SYS_clone3, clone_arguments, sizeof clone_arguments);
+    if (pid == 0)
+        _exit(5);
+    waitpid(pid, &status, 0);
     pid = clone(thread_main, stack + sizeof stack, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
                 NULL);
     while (syscall(SYS_tgkill, getpid(), pid, 0) == 0)
@@ -397,7 +404,7 @@ static void births(void)
 static void run_births_with(long options)
 {
     pid_t pid = child_of(births), got;
-    char lines[8][400];
+    char lines[8][800];
     int status, i, sig;
 
     memset(lines, 0, sizeof lines);
@@ -413,8 +420,12 @@ static void run_births_with(long options)
 
         if (event)
             ptrace(PTRACE_GETEVENTMSG, got, 0, &message);
-        if (event && event != PTRACE_EVENT_EXIT)
-            snprintf(line + strlen(line), sizeof lines[0] - strlen(line), "; %s %s", text_of(status), name_of(message));
+        if (event && event != PTRACE_EVENT_EXIT) {
+            struct user_regs_struct regs;
+            REQUEST(PTRACE_GETREGS, got, 0, &regs);
+            snprintf(line + strlen(line), sizeof lines[0] - strlen(line), "; %s %s: %lld(%#llx) at %#llx", text_of(status), name_of(message),
+                     (long long)regs.orig_rax, regs.orig_rax == SYS_clone3 ? regs.rdi : 0, regs.rip);
+        }
         else
             snprintf(line + strlen(line), sizeof lines[0] - strlen(line), "; %s %#lx", text_of(status), message);
         sig = WIFSTOPPED(status) && status >> 16 == 0 && WSTOPSIG(status) != SIGSTOP ? WSTOPSIG(status) : 0;
