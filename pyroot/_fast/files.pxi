@@ -292,23 +292,35 @@ cdef int on_path(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
     """One path argument, and what else there is to it."""
-    cdef int mode = path_mode(row, t), dirfd = dir_argument(t, row.dirfd), outcome, error
-    W1.resolve = 0
-    edit_start()
-    outcome = call_walk(&W1, t, dirfd, t.args[row.path], mode) if what >= PATH_MOUNT else name_walk(t, dirfd, t.args[row.path], mode)
-    if outcome == -ESRCH:
-        return R_DEAD
+    cdef int mode = path_mode(row, t), dirfd = dir_argument(t, row.dirfd), outcome = 0, error, pinned, tries
+    cdef bint pins = pins_names(row)
     if row.remove:
         note_change()
         note_removal()
     elif mode == M_CREATE and (t.nr == NR_symlink or t.nr == NR_symlinkat):
         note_link(t)
-    if copies_made and outcome >= 0 and copy_named(t, row, mode):
-        outcome = TR_TEXT
-    if W1.valid and mode == M_CREATE:
-        error = name_busy(&W1, t, row)
-        if error < 0:
-            return answer(t, error)
+    for tries in range(walk_tries() + 1):
+        W1.resolve = 0
+        edit_start()
+        if what >= PATH_MOUNT:
+            outcome = call_walk(&W1, t, dirfd, t.args[row.path], mode)
+        else:
+            outcome = name_walk(t, dirfd, t.args[row.path], mode, pins)
+        if outcome == -ESRCH:
+            return R_DEAD
+        if copies_made and outcome >= 0 and copy_named(t, row, mode):
+            outcome = TR_TEXT
+        if W1.valid and mode == M_CREATE:
+            error = name_busy(&W1, t, row)
+            if error < 0:
+                return answer(t, error)
+        # (what is judged above are texts)
+        pinned = pin_name(t) if pins and outcome == TR_TEXT and what < PATH_MOUNT else 0
+        if pinned == 0:
+            break
+        outcome = pinned
+        if pinned != -ELOOP and pinned != -ENOENT and pinned != -ENOTDIR:
+            break
     if what == PATH_OPENS and W1.valid and W1.v.ambiguous:
         open_ambiguous(t)
     error = put_path(&W1, outcome, row.path)

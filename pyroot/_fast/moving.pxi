@@ -101,6 +101,22 @@ cdef int pinned_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode, 
             break
     return pinned
 
+cdef inline bint pins_names(const pyroot_row *row) noexcept nogil:
+    """Say whether what a call's only path leads to is to be named by a descriptor of ours: while names move.
+
+    Calls that do more than look are made so whenever there is anybody who could move one: the first move is not known beforehand.
+    """
+    return names_move() or (not row.gate and tracees.count > 1)
+
+cdef int pin_name(Tracee *t) noexcept nogil:
+    """Name the place that W1 has found by a descriptor of ours, where that can be; 0, or -errno."""
+    cdef int result
+    if W1.v.ambiguous or W1.last != LAST_NORM or not may_pin(t, &W1):
+        return 0
+    result = pin(t, &W1, False)
+    # without a descriptor to spare the text has to do
+    return 0 if result == -EMFILE or result == -ENFILE else result
+
 cdef int open_directory(char *host, int n) noexcept nogil:
     """Return an O_PATH descriptor of the directory that the first bytes of a host text name without a link, or -errno."""
     cdef open_how how

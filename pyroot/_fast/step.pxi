@@ -73,7 +73,7 @@ cdef int cwd_held(Tracee *t) noexcept nogil:
 cdef bint way_passes(Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     """Say the same as step_passes of a path of several names from the working directory."""
     cdef int fd, error
-    if dirfd != AT_FDCWD or (mode != M_FOLLOW and mode != M_NOFOLLOW) or not openat2_works or W1.v.ambiguous or names_move():
+    if dirfd != AT_FDCWD or (mode != M_FOLLOW and mode != M_NOFOLLOW) or not openat2_works or W1.v.ambiguous:
         return False
     if plain_names(W1.v, path, n) < 2:
         return False
@@ -155,17 +155,19 @@ cdef bint way_with_link(const char *path, int n, bint note) noexcept nogil:
         i += 1
     return False
 
-cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode) noexcept nogil:
-    """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it."""
+cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode, bint pinned) noexcept nogil:
+    """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it.
+
+    ``pinned``: what it finds shall be named by a descriptor, and so it is left no way of several names.
+    """
     cdef int n = given_text(&W1, t, pointer)
     W1.valid = False
     if n <= 0:
         return no_text(n, pointer)
-    if path_buffer[0] != c'/' and (step_passes(t, dirfd, path_buffer, n, mode) or way_passes(t, dirfd, path_buffer, n, mode)):
+    if path_buffer[0] != c'/' and (step_passes(t, dirfd, path_buffer, n, mode)
+                                   or (not pinned and way_passes(t, dirfd, path_buffer, n, mode))):
         stats.names += 1
         return TR_PASS
-    if names_move():
-        return pinned_walk(&W1, t, dirfd, pointer, mode, False)
     return text_walk(&W1, t, dirfd, path_buffer, n, mode)
 
 cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexcept nogil:
