@@ -73,6 +73,7 @@ cdef struct Trace:           # one guest traces another
     Info info                # of stops whose siginfo is not the real one
     bint inherited           # by birth: its first stop is to be shown
     bint interrupt           # PTRACE_INTERRUPT's stop is due
+    bint fresh               # no stop has been shown yet: a call may be under way whose entry its tracer has not seen
     Link *far                # one of the two is a guest of another session
     int far_id
     bint standin             # ... the tracee
@@ -99,6 +100,7 @@ cdef Trace *trace_link(Tracee *t, Tracee *tracer, bint seized, uint64_t options)
     trace.tracer = tracer.tid
     trace.tracer_tgid = tracer.tgid
     trace.seized = seized
+    trace.fresh = True
     trace.options = options
     trace.uid = status_field(t.tid, b"Uid:\t")
     trace.pgid = c_getpgid(t.tid)
@@ -165,7 +167,7 @@ cdef void present(Tracee *t, int kind, int code, unsigned long message, int why)
     """Show the tracer a stop; ``code`` is the exit code of the stop, ``why`` a CLD_ code."""
     cdef Trace *trace = t.trace
     # any stop is what PTRACE_INTERRUPT asked for
-    trace.interrupt = False
+    trace.interrupt = trace.fresh = False
     trace.stopped = STOPPED
     trace.kind = kind
     trace.code = code
@@ -187,9 +189,15 @@ cdef void present_call(Tracee *t, int kind) noexcept nogil:
     present(t, kind, SIGTRAP | 0x80 if t.trace.options & PTRACE_O_TRACESYSGOOD else SIGTRAP,
             EVENT_MESSAGE_ENTRY if kind == STOP_ENTRY else EVENT_MESSAGE_EXIT, CLD_TRAPPED_)
 
+cdef bint shows_event(Trace *trace, int event) noexcept nogil:
+    """Say whether a tracer wants to see an event.  Births it sees if it was there when the call was made (kernel_clone asks first)."""
+    if trace.fresh and (event == PTRACE_EVENT_FORK or event == PTRACE_EVENT_VFORK or event == PTRACE_EVENT_CLONE):
+        return False
+    return trace.options & (1 << event) != 0
+
 cdef bint special_event(Tracee *t, int event, unsigned long message) noexcept nogil:
     """Show an event to the tracer that wants it; False: nobody does."""
-    if t.trace == NULL or not t.trace.options & (1 << event):
+    if t.trace == NULL or not shows_event(t.trace, event):
         return False
     present(t, STOP_EVENT, SIGTRAP | event << 8, message, CLD_TRAPPED_)
     return True
@@ -232,11 +240,11 @@ cdef void special_inherit(Tracee *child, Tracee *parent, int event, uint64_t fla
         child.stepping = parent.stepping
     if trace == NULL or parent.exit_action == X_CLONE or flags & CLONE_UNTRACED_:
         return
-    if trace.far != NULL and (trace.options & (1 << event) or flags & CLONE_PTRACE_):
+    if trace.far != NULL and (shows_event(trace, event) or flags & CLONE_PTRACE_):
         relay_inherit(child, trace)
         return
     tracer = tracee_get(trace.tracer)
-    if tracer != NULL and (trace.options & (1 << event) or flags & CLONE_PTRACE_):
+    if tracer != NULL and (shows_event(trace, event) or flags & CLONE_PTRACE_):
         inherited = trace_link(child, tracer, trace.seized, trace.options)
         if inherited != NULL:
             inherited.inherited = True
