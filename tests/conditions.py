@@ -1,8 +1,9 @@
 """The suite under one condition after the other, and a table of the counts: ``make conditions ARGS="tmpfs busy -- -k trace"``.
 
-Without names all are run; what stands behind ``--`` is pytest's. Decides what a condition changes (one row each); what it finds is pytest's
-affair. A condition lives in processes and name spaces of its own, and nothing of the machine is changed, except that ``account`` makes an
-account and removes it. Where a condition cannot be had, its row says why. The output of each run is kept in a directory that is named.
+Without names all are run; ``tmpfs+turkish`` is one run under both; what stands behind ``--`` is pytest's. Decides what a condition
+changes (one row each); what it finds is pytest's affair. A condition lives in processes and name spaces of its own, and nothing of the
+machine is changed, except that ``account`` makes an account and removes it. Where a condition cannot be had, its row says why. The output
+of each run is kept in a directory that is named.
 """
 
 from __future__ import annotations
@@ -272,7 +273,8 @@ def one(name: str, arguments: list[str], kept: str) -> bool:
     with scratch_directory() as scratch, ExitStack() as stack:
         setting = Setting(dict(os.environ), scratch, stack=stack)
         try:
-            CONDITIONS[name](setting)
+            for part in name.split("+"):
+                CONDITIONS[part](setting)
         except Impossible as reason:
             print(f"{name:14} not to be had: {reason}", flush=True)
             return True
@@ -294,7 +296,7 @@ def main() -> int:
     words = sys.argv[1:]
     at = words.index("--") if "--" in words else len(words)
     names, arguments = words[:at] or list(CONDITIONS), words[at + 1 :]
-    unknown = [name for name in names if name not in CONDITIONS]
+    unknown = [part for name in names for part in name.split("+") if part not in CONDITIONS]
     if unknown:
         print(f"no such condition: {unknown[0]} (there are: {' '.join(CONDITIONS)})", file=sys.stderr)
         return 2

@@ -36,6 +36,7 @@ def test_condition_is_there_and_is_gone_afterwards(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert conditions.one("c-language", [], str(tmp_path))
     assert (seen / "locale").read_text() == "C\n" != os.environ.get("LC_ALL", "") + "\n"
-    assert conditions.one("inherited", [], str(tmp_path))
+    assert conditions.one("inherited+c-language", [], str(tmp_path))
+    assert (seen / "locale").read_text() == "C\n"
     if conditions.one("tmpfs", [], str(tmp_path)) and (tmp_path / "tmpfs.log").exists():
         assert (seen / "type").read_text() == "tmpfs\n"
