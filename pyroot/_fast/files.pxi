@@ -315,12 +315,13 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
             if error < 0:
                 return answer(t, error)
         # (what is judged above are texts)
-        pinned = pin_name(t) if pins and outcome == TR_TEXT and what < PATH_MOUNT else 0
-        if pinned == 0:
+        pinned = pin_name(t, &W1, outcome) if pins and what < PATH_MOUNT else outcome
+        if pinned == outcome:
             break
         outcome = pinned
-        if pinned != -ELOOP and pinned != -ENOENT and pinned != -ENOTDIR:
+        if not has_moved(outcome):
             break
+        hold_drop(t)
     if what == PATH_OPENS and W1.valid and W1.v.ambiguous:
         open_ambiguous(t)
     error = put_path(&W1, outcome, row.path)

@@ -108,14 +108,18 @@ cdef inline bint pins_names(const pyroot_row *row) noexcept nogil:
     """
     return names_move() or (not row.gate and tracees.count > 1)
 
-cdef int pin_name(Tracee *t) noexcept nogil:
-    """Name the place that W1 has found by a descriptor of ours, where that can be; 0, or -errno."""
+cdef int pin_name(Tracee *t, Walk *w, int outcome) noexcept nogil:
+    """Name the place that a walk has found by a descriptor of ours, where that can be; return the path's outcome then."""
     cdef int result
-    if W1.v.ambiguous or W1.last != LAST_NORM or not may_pin(t, &W1):
-        return 0
-    result = pin(t, &W1, False)
+    if outcome != TR_TEXT or w.v.ambiguous or w.last != LAST_NORM or not may_pin(t, w):
+        return outcome
+    result = pin(t, w, False)
     # without a descriptor to spare the text has to do
-    return 0 if result == -EMFILE or result == -ENFILE else result
+    return TR_TEXT if result == 0 or result == -EMFILE or result == -ENFILE else result
+
+cdef inline bint has_moved(int outcome) noexcept nogil:
+    """Say whether a walk may be worth while that could not be pinned: what it led through is gone, or is a link now."""
+    return outcome == -ELOOP or outcome == -ENOENT or outcome == -ENOTDIR
 
 cdef int open_directory(char *host, int n) noexcept nogil:
     """Return an O_PATH descriptor of the directory that the first bytes of a host text name without a link, or -errno."""
@@ -134,7 +138,9 @@ cdef int open_directory(char *host, int n) noexcept nogil:
 cdef int pin(Tracee *t, Walk *w, bint itself) noexcept nogil:
     """Hold what the walk has found (``itself``), or the directory that it lies in, and name the place by our descriptor."""
     cdef char link[48]
-    cdef int fd, n, cut = w.hlen if itself else w.placelen - w.namelen - 1
+    cdef int fd, n, cut = w.hlen if itself else w.placelen - w.namelen - 1, k = 0 if t.hold[0] < 0 else 1
+    if t.hold[k] >= 0:
+        return -EMFILE
     if itself and w.file >= 0 and w.last == LAST_NORM:
         # the proof has found it already
         fd = walk_take_file(w)
@@ -150,6 +156,6 @@ cdef int pin(Tracee *t, Walk *w, bint itself) noexcept nogil:
     memcpy(w.h, link, n)
     w.hlen += n - cut
     w.placelen += n - cut
-    t.hold[0] = fd
+    t.hold[k] = fd
     w.held = True
     return 0

@@ -1,5 +1,8 @@
 # Handlers of calls with two paths: link and rename, with the kernel's rules about mounts.
 
+cdef enum:
+    R_AGAIN = 4              # somebody has moved what one of the paths leads through: they are to be walked anew
+
 cdef int two_paths(Tracee *t, const pyroot_row *row, int mode1, int *r1, int *r2) noexcept nogil:
     W1.resolve = W2.resolve = 0
     W1.pair = W2.pair = mode1 == M_CREATE
@@ -10,8 +13,16 @@ cdef int two_paths(Tracee *t, const pyroot_row *row, int mode1, int *r1, int *r2
     W1.pair = W2.pair = W1.want_text = W2.want_text = False
     return -ESRCH if r1[0] == -ESRCH or r2[0] == -ESRCH else 0
 
-cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, int how) noexcept nogil:
-    cdef int error
+cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, int how, bint last) noexcept nogil:
+    cdef int error, p1 = r1, p2 = r2
+    if tracees.count > 1 or names_move():
+        p1 = pin_name(t, &W1, r1)
+        p2 = pin_name(t, &W2, r2)
+    if not last and ((p1 != r1 and has_moved(p1)) or (p2 != r2 and has_moved(p2))):
+        t.exit_action = X_NONE
+        hold_drop(t)
+        return R_AGAIN
+    r1, r2 = p1, p2
     edit_start()
     error = put_path(&W1, r1, row.path)
     if error == 0:
@@ -43,6 +54,14 @@ cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
     return walk_binding(old) != new.pbi
 
 cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef int tries, most = walk_tries(), result = 0
+    for tries in range(most + 1):
+        result = link_once(t, row, tries == most)
+        if result != R_AGAIN:
+            break
+    return result
+
+cdef int link_once(Tracee *t, const pyroot_row *row, bint last) noexcept nogil:
     cdef int r1, r2, error, mode = M_NOFOLLOW if row.final == F_CREATE else path_mode(row, t)
     cdef c_stat st
     cdef bint by_fd = False
@@ -62,7 +81,7 @@ cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
             if ((by_fd or fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0) and parent_stat(&W2, &st) == 0
                     and fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT):
                 return answer(t, -EXDEV)
-    return commit_two(t, row, r1, r2, R_CONT)
+    return commit_two(t, row, r1, r2, R_CONT, last)
 
 cdef bint same_parent() noexcept nogil:
     cdef int n = W1.glen - W1.namelen
@@ -192,6 +211,14 @@ cdef int rename_root(Tracee *t, const pyroot_row *row, bint noreplace) noexcept 
     return -EEXIST if noreplace and W1.last == LAST_NORM else -EBUSY
 
 cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef int tries, most = walk_tries(), result = 0
+    for tries in range(most + 1):
+        result = rename_once(t, row, tries == most)
+        if result != R_AGAIN:
+            break
+    return result
+
+cdef int rename_once(Tracee *t, const pyroot_row *row, bint last) noexcept nogil:
     cdef int r1, r2, error, how = R_CONT
     cdef uint64_t flags = t.args[row.flags] if row.flags >= 0 else 0
     cdef c_stat st
@@ -219,7 +246,7 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
         # the other one decides: it must not matter whether the root may be searched
         memcpy(W1.h, b"/", 2)
         W1.hlen = 1
-    return commit_two(t, row, r1, r2, how)
+    return commit_two(t, row, r1, r2, how, last)
 
 cdef int keep_rename(Tracee *t, bint exchange) noexcept nogil:
     """Note guest and host texts of both names, so that bindings can follow when the rename succeeded."""
