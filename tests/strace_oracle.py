@@ -38,6 +38,8 @@ _CHANGING = (
     (re.compile(r"^((?:clock_gettime|gettimeofday)\([^{]*)\{[^}]*\}"), r"\1TIME"),
     (re.compile(r"((?:timerfd_|timer_|i?timer)\w*\(.*)it_value=\{tv_sec=\d+, tv_(n|u)sec=\d+\}"), r"\1it_value"),
     (re.compile(r"f_(blocks|bfree|bavail|files|ffree)=\d+"), r"f_\1"),
+    # a file without a name, by its inode: some file systems give numbers anew, others never
+    (re.compile(r"/#\d+>\(deleted\)"), "/#INODE>(deleted)"),
     # what pipes and sockets are known by: few digits just after the boot, many later
     (re.compile(r"([A-Za-z][\w-]*:\[)\d+(?:->\d+)?(?=[],])"), r"\1INODE"),
     (re.compile(r"\b\d{6,}\b"), "NUMBER"),

@@ -43,11 +43,11 @@ static void calls(void)
 {
     struct timespec moment = {0, 1000000};
     struct stat st;
-    char text[64];
+    char text[4096];
     int fd = open("data", O_RDONLY), ends[2];
 
     fstat(fd, &st);
-    if (read(fd, text, sizeof text) < 0)
+    if (read(fd, text, 64) < 0)
         perror("read");
     close(fd);
     stat("/etc/passwd", &st);
