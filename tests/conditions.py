@@ -51,10 +51,11 @@ class Setting:
         for program in ("unshare", "setpriv"):
             if not shutil.which(program):
                 raise Impossible(f"{program} is not installed (Debian: util-linux)")
-        after = 'exec "$@"'
+        # process 1 of a name space has to wait for everybody's children, which the shell does
+        after = '"$@"; exit $?' if "--pid" in spaces else 'exec "$@"'
         if os.geteuid():
             spaces = ["--user", "--map-current-user", "--keep-caps", *spaces]
-            after = 'exec setpriv --ambient-caps -all --inh-caps -all -- "$@"'
+            after = after.replace('"$@"', 'setpriv --ambient-caps -all --inh-caps -all -- "$@"')
         words = ["unshare", "--mount", *spaces, "sh", "-ec", f"{script}\n{after}", "sh"]
         tried = subprocess.run([*words, "true"], capture_output=True, text=True, check=False)
         if tried.returncode:
