@@ -23,6 +23,10 @@ class Core:
     front: int
     """The process that stops when the program is stopped, in place of this one; 0: none."""
 
+    net: bool
+    """Run guests under a layer of Landlock that allows what the view shows.  Set it before ``run``, which raises CoreError ("net: ...")
+    where the kernel has none; where the root is / it does nothing."""
+
     def __init__(self, rootfs: bytes) -> None:
         """Take a canonical absolute host path of a directory as the guest's root.  Raises OSError."""
 

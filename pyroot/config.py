@@ -37,6 +37,7 @@ class Config:
         "detach_daemons",
         "behind",
         "grace",
+        "net",
         "stats",
         "verbose",
         "seccomp",
@@ -57,6 +58,7 @@ class Config:
         self.detach_daemons = False
         self.behind: "Behind | None" = None  # who is to be told when the command ends, where the caller waits for another process
         self.grace = 5.0  # seconds from TERM to KILL, for what the command left behind
+        self.net = False  # a layer of Landlock around guests
         self.stats = False
         self.verbose = 0
         self.seccomp = True
@@ -88,6 +90,8 @@ def build(parsed: "Parsed") -> Config:
             config.cwd = binding.absolute(os.fsencode(value), config.host_cwd, f"{spelling} {value}")
         elif option.field == "verbose":
             config.verbose = _level(spelling, value)
+        elif option.field == "net":
+            config.net = not os.environb.get(b"PYROOT_NO_LANDLOCK")
         elif option.field == "stats":
             config.stats = True
         elif option.field == "grace":

@@ -54,6 +54,8 @@ def run(config: "Config") -> int:
         os.chdir(core.resolve(cwd)[1])
         environment = guest_environment(cwd)
         note(1, f"root {os.fsdecode(config.rootfs)}, working directory {os.fsdecode(cwd)}")
+        if config.net:
+            note(1, "no net: nothing lies outside of /" if config.rootfs == b"/" else "Landlock allows root and bindings only")
         close_outside_directories(core)
         if verbosity() > 0:
             from pyroot import inside
@@ -61,6 +63,7 @@ def run(config: "Config") -> int:
             inside.watch(core, config)
         core.leaver = lambda first, status, left: _leave(config, first, status, left)
         core.grace = config.grace
+        core.net = config.net
         core.front = config.behind.front if config.behind is not None and config.behind.stops else 0
         if config.stats:
             core.measure()

@@ -36,6 +36,7 @@ ENVIRONMENT = (
     ("PWD", "is set to the working directory in the guest; all other variables are passed on as they are"),
     ("PYROOT_NO_SECCOMP, PROOT_NO_SECCOMP", "when not empty: no seccomp filter; every system call stops, much slower"),
     ("PYROOT_NO_GATE", "when not empty: no call is answered inside the guest; each that names a path stops, slower"),
+    ("PYROOT_NO_LANDLOCK", "when not empty: --net does nothing"),
     ("PYROOT_NO_HANDOVER", "when not empty: a pyroot inside a pyroot traces COMMAND itself, much slower"),
     ("PYROOT_TMP_DIR, PROOT_TMP_DIR, TMPDIR", "where places for bindings whose parent directory is missing are made"),
     ("PYROOT_DEBUG", "when 1: show the Python traceback of an error"),

@@ -75,8 +75,11 @@ cdef int arena_open(bint shared) noexcept nogil:
         return -errno
     # whoever gets a descriptor of it: nobody but us ever writes to it (a kernel before 5.1 does not know that)
     c_fcntl(arena.fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE)
-    snprintf(arena.path, sizeof(arena.path), b"/proc/%d/fd/%d", c_getpid(), arena.fd)
+    arena_name()
     return 0
+
+cdef void arena_name() noexcept nogil:
+    snprintf(arena.path, sizeof(arena.path), b"/proc/%d/fd/%d", links_pid(), arena.fd)
 
 cdef void arena_close() noexcept nogil:
     cdef int i

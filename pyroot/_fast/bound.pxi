@@ -15,7 +15,7 @@ cdef bint name_bound_file(Walk *w, const Bind *b) noexcept nogil:
         return False
     if c_fstat(b.fd, &own) < 0 or fstatat(b.above, name + 1, &st, AT_SYMLINK_NOFOLLOW) < 0 or stat_file(&own) != stat_file(&st):
         return False
-    n = snprintf(text, sizeof(text), b"/proc/%d/fd/%d%s", c_getpid(), b.above, name)
+    n = snprintf(text, sizeof(text), b"/proc/%d/fd/%d%s", links_pid(), b.above, name)
     if n >= <int>sizeof(text) or w.hlen - w.doff + n >= PATHMAX:
         return False
     memmove(w.h + n, w.h + w.doff, w.hlen - w.doff + 1)

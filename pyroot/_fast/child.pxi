@@ -32,6 +32,7 @@ cdef extern from * nogil:
         const struct rlimit *limits;
         int nlimits;
         const sigset_t *mask;
+        int ruleset, parent, holder; /* of a net (net.pxi): -1: none; who has to live; what came of it */
     };
     static char pyroot_birth_stack[32768] __attribute__((aligned(16)));
     __attribute__((no_sanitize("address", "undefined")))
@@ -39,6 +40,11 @@ cdef extern from * nogil:
         const struct pyroot_birth *b = given;
         char loader[4096];
         int i, r[2]; /* a ChildReport */
+        if (b->ruleset >= 0) {
+            int holder = pyroot_net_enter(b->ruleset, b->parent);
+            pyroot_net_tell((int *)&b->holder, holder);
+            if (holder < 0) pyroot_raw(SYS_exit_group, 125, 0, 0, 0);
+        }
         pyroot_raw(SYS_close, b->go[1], 0, 0, 0);
         pyroot_reset_signals();
         for (i = 0; i < b->nlimits; i++)
@@ -67,7 +73,7 @@ cdef extern from * nogil:
         return 0;
     }
     static int pyroot_give_birth(struct pyroot_birth *b) {
-        int pid = clone(pyroot_born, pyroot_birth_stack + sizeof pyroot_birth_stack, CLONE_VM | SIGCHLD, b);
+        int pid = clone(pyroot_born, pyroot_birth_stack + sizeof pyroot_birth_stack, CLONE_VM | (b->ruleset < 0 ? 0 : CLONE_FILES) | SIGCHLD, b);
         return pid < 0 ? -errno : pid;
     }
     """
@@ -83,6 +89,9 @@ cdef extern from * nogil:
         const c_rlimit *limits
         int nlimits
         const sigset_t *mask
+        int ruleset
+        int parent
+        int holder
     int pyroot_give_birth(pyroot_birth *)
     void pyroot_reset_signals()
 
@@ -94,6 +103,7 @@ cdef pyroot_birth birth      # the child reads it until its execve
 
 cdef int child_start(const int *go, int report, const char *cwd, char **argv, char **envp, bint seccomp) noexcept nogil:
     """Start the first tracee, which waits for the loader's path; return its pid or -errno.  All that is given has to stay."""
+    cdef int pid
     birth.go = [go[0], go[1]]
     birth.report = report
     birth.cwd = cwd
@@ -110,4 +120,11 @@ cdef int child_start(const int *go, int report, const char *cwd, char **argv, ch
     birth.limits = limits_before
     birth.nlimits = LIMITS if limits_raised else 0
     birth.mask = &saved_mask
-    return pyroot_give_birth(&birth)
+    birth.ruleset = net.ruleset
+    birth.parent = c_getpid()
+    birth.holder = 0
+    pid = pyroot_give_birth(&birth)
+    if pid > 0 and net.ruleset >= 0:
+        # (until then it shares our table of descriptors)
+        birth.holder = pyroot_net_told(&birth.holder, pid)
+    return pid

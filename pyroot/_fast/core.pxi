@@ -24,6 +24,7 @@ cdef class Core:
     cdef public object explainer, leaver
     cdef public double grace
     cdef public int front
+    cdef public bint net
 
     def __cinit__(self, bytes rootfs):
         memset(&self.view, 0, sizeof(View))
@@ -219,7 +220,7 @@ cdef class Core:
         cdef char **c_envp = _vector(env)
         try:
             nesting_prepare()
-            if nesting and handover and trace is None and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp):
+            if nesting and handover and not self.net and trace is None and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp):
                 return session.main_status
             session.tracing = trace is not None
             session.judging = session.tracing or not seccomp
@@ -277,9 +278,10 @@ cdef class Core:
         ended = False
         self._prepare(seccomp)
         record_begin(&self.view)
-        loader_fd = _loader_install()
+        _loader_install()
         if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
             raise CoreError(f"pipe: {_os.strerror(errno)}")
+        self._prepare_net()
         stats_begin()
         session.kill_on_exit = kill_on_exit
         session.seccomp = seccomp
@@ -302,6 +304,7 @@ cdef class Core:
                 return session.main_status
             if pid < 0:
                 raise CoreError(f"clone: {_os.strerror(-pid)}")
+            net_begin(pid)
             signal_between(pid)
             session.main_tid = pid
             self._adopt_first(pid, exe, cwd, seccomp)
@@ -315,6 +318,8 @@ cdef class Core:
             got = c_read(report[0], &r, sizeof(r))
             if result < 0:
                 raise CoreError(f"wait: {_os.strerror(-result)}")
+            if net.lost:
+                raise CoreError("net: the process that holds descriptors for the guests was killed")
             if got == sizeof(r):
                 if r.stage == 3:
                     raise CoreError(f"seccomp: {_os.strerror(r.error)}")
@@ -332,8 +337,8 @@ cdef class Core:
             saved_mask_restore()
             c_close(go[1])
             c_close(report[0])
-            if loader_fd >= 0:
-                c_close(loader_fd)
+            loader_close()
+            net_end()
             record_end()
             relay_clear()
             peers_clear()
@@ -383,6 +388,18 @@ cdef class Core:
         if session.tracing:
             trace_filter()
         return 0
+
+    cdef int _prepare_net(self) except -1:
+        """Make the net if there is to be one; where the root is / nothing lies outside."""
+        if not self.net or self.view.b[0].hostlen == 0:
+            return 0
+        try:
+            return net_prepare(&self.view)
+        except CoreError:
+            net_end()
+            loader_close()
+            self._clear()
+            raise
 
     cdef void _prepare_end(self) noexcept:
         leaving_prepare(self.grace)

@@ -326,9 +326,9 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
             # (the way to the file may have been through this one)
             c_close(t.hold[0])
         t.hold[0] = fd
-        snprintf(held, sizeof(held), b"/proc/%d/fd/%d", c_getpid(), t.hold[0])
+        snprintf(held, sizeof(held), b"/proc/%d/fd/%d", links_pid(), t.hold[0])
         program = held
-    plan.info.supervisor = c_getpid()
+    plan.info.supervisor = links_pid()
     plan.info.prog_file = file_hold(t, 0)
     plan.info.interp_file = file_hold(t, 1)
     if arena.shared and not t.landlocked:

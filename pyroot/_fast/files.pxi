@@ -64,7 +64,7 @@ cdef const char *poison_eacces() noexcept nogil:
         c_rmdir(name)
         if eacces_fd < 0:
             return NULL
-        snprintf(eacces_path, sizeof(eacces_path), b"/proc/%d/fd/%d/x", c_getpid(), eacces_fd)
+        snprintf(eacces_path, sizeof(eacces_path), b"/proc/%d/fd/%d/x", links_pid(), eacces_fd)
     return eacces_path
 
 cdef void set_eacces_fd(int fd) noexcept nogil:
@@ -221,7 +221,7 @@ cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
         return -ENAMETOOLONG
     if w.isbind and w.bi >= 0 and w.doff == w.v.b[w.bi].hostlen and name_bound_file(w, &w.v.b[w.bi]):
         return TR_TEXT
-    n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), w.dfd)
+    n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", links_pid(), w.dfd)
     if w.hlen - w.doff + n >= PATHMAX:
         return -ENAMETOOLONG
     memmove(w.h + n, w.h + w.doff, w.hlen - w.doff + 1)

@@ -12,7 +12,7 @@ cdef bint bind_follow(View *v, int i) noexcept nogil:
     cdef char text[PATHMAX]
     cdef char *kept
     cdef int n
-    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), b.fd)
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", links_pid(), b.fd)
     n = <int>c_readlink(link, text, PATHMAX - 1)
     if n == 1:
         n = 0
@@ -92,7 +92,7 @@ cdef void view_removed(View *v, uint64_t host) noexcept nogil:
     cdef bint changed = False
     for i in range(v.n):
         if hash_more(FNV, v.b[i].host, v.b[i].hostlen) == host:
-            snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), v.b[i].fd)
+            snprintf(link, sizeof(link), b"/proc/%d/fd/%d", links_pid(), v.b[i].fd)
             changed |= bind_by_fd(&v.b[i], link, True)
     if changed:
         view_rebuild(v)

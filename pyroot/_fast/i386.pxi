@@ -172,7 +172,7 @@ cdef bint loader32_ready() noexcept nogil:
     snprintf(loader32_path, sizeof(loader32_path), b"/proc/%d/fd/%d", c_getpid(), fd)
     set_loader32_fd(c_open(loader32_path, O_RDONLY | O_CLOEXEC))
     c_close(fd)
-    snprintf(loader32_path, sizeof(loader32_path), b"/proc/%d/fd/%d", c_getpid(), loader32_fd)
+    snprintf(loader32_path, sizeof(loader32_path), b"/proc/%d/fd/%d", links_pid(), loader32_fd)
     return loader32_fd >= 0
 
 cdef void loader32_close() noexcept nogil:

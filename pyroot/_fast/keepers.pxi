@@ -89,7 +89,7 @@ cdef bint is_keeper(Tracee *t, int pid) noexcept nogil:
     cdef Tracee *other
     if pid <= 0:
         return False
-    if pid == c_getpid() or (pid == session.front and not session.main_done):
+    if pid == c_getpid() or pid == net.holder or (pid == session.front and not session.main_done):
         return True
     other = tracee_get(pid) if v.parent != NULL else NULL
     while v.parent != NULL:
@@ -311,8 +311,8 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
         return answer(t, -EPERM)
     if owner == NULL and peer_of(t.view, pid, False) == NULL:
         return answer(t, -EPERM)
-    if shares_table(t) and (nesting or t.view.parent != NULL):
-        # a pyroot that is a guest itself cannot be made undumpable
+    if shares_table(t) and (nesting or t.view.parent != NULL or net.holder > 0):
+        # neither a pyroot that is a guest itself nor the holder can be made undumpable
         return answer(t, -EPERM)
     result = copies_begin(t) if copies_made and owner != NULL else -1
     if result >= 0:

@@ -278,8 +278,8 @@ cdef extern from "tables.h" nogil:
     const sock_filter *pyroot_view_filter
     const sock_filter *pyroot_copy_filter
     enum:
-        PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH, PYROOT_SUPERVISOR_MARK, PYROOT_LISTING_MARK, PYROOT_NOTING_MARK
-        PYROOT_SEALING_MARK
+        PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH
+        PYROOT_SUPERVISOR_MARK, PYROOT_HOLDER_MARK, PYROOT_LISTING_MARK, PYROOT_NOTING_MARK, PYROOT_SEALING_MARK
         PYROOT_VIEW_FILTER_LENGTH, PYROOT_COPY_FILTER_LENGTH
         NR_exit, NR_restart_syscall, NR_mmap, NR_mremap, NR_shmat, NR_process_madvise
     enum:

@@ -403,6 +403,8 @@ cdef void on_gone(int tid, int status) noexcept nogil:
         tracee_free(t)
     if views.first != NULL:
         views_owner_gone(tid)
+    if net.holder > 0:
+        net_gone(tid)
     turns.deaths = True
     if is_main and session.kill_on_exit:
         kill_all()

@@ -108,7 +108,7 @@ cdef int walk_to_exe(Walk *w, Exe *exe, bint same_view) noexcept nogil:
         w.magic = True
         w.magic_bi = -1
         w.bi = -1
-        w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", c_getpid(), exe.fd)
+        w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", links_pid(), exe.fd)
         return 0
     result = walk_to_guest(w, exe.guest, <int>strlen(exe.guest)) if same_view else walk_to_host(w, exe.host, <int>strlen(exe.host), -1)
     w.namelen = 0

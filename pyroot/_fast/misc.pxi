@@ -297,6 +297,8 @@ cdef void filter_mark_set(sock_filter *f, int supervisor, bint listing, bint not
     """Put this session's values where the program has marks; ``supervisor`` is the process that guests must not kill."""
     if f.code == 0x15 and f.k == PYROOT_SUPERVISOR_MARK:
         f.k = supervisor
+    elif f.code == 0x15 and f.k == PYROOT_HOLDER_MARK:
+        f.k = net.holder if net.holder > 0 and supervisor == c_getpid() else supervisor
     elif f.code == 0x06 and f.k == PYROOT_LISTING_MARK:
         f.k = FILTER_TRACE | filter_mark if listing else 0x7fff0000
     elif f.code == 0x06 and f.k == PYROOT_NOTING_MARK:

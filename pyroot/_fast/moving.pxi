@@ -148,7 +148,7 @@ cdef int pin(Tracee *t, Walk *w, bint itself) noexcept nogil:
         fd = open_directory(w.h, cut)
     if fd < 0:
         return fd
-    n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), fd)
+    n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", links_pid(), fd)
     if w.hlen - cut + n >= PATHMAX:
         c_close(fd)
         return -ENAMETOOLONG

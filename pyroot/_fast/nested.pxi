@@ -47,7 +47,7 @@ cdef int nested_look(Walk *w, NestedRoot *r) noexcept nogil:
     cdef char *kept
     cdef int result
     cdef ssize_t n
-    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", c_getpid(), r.fd)
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", links_pid(), r.fd)
     n = c_readlink(link, text, PATHMAX - 1)
     if n < 0:
         result = walk_to_long(w, link, r.bind) if errno == ENAMETOOLONG else -errno

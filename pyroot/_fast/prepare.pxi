@@ -72,7 +72,10 @@ cdef int _nested_loader(bytes image) except -2:
     _code_keep(image)
     return _loader_memfd(image, b"")
 
+cdef int loader_fd = -1      # of the memfd, where there is one
+
 cdef int _loader_memfd(bytes image, bytes encoded) except -2:
+    global loader_fd
     cdef int fd
     fd = c_memfd_create(b"pyroot-loader", MFD_CLOEXEC | MFD_EXEC)
     if fd < 0 and errno == EINVAL:
@@ -89,7 +92,17 @@ cdef int _loader_memfd(bytes image, bytes encoded) except -2:
         return -1
     # a descriptor that is open for writing would make every exec fail with ETXTBSY
     snprintf(loader_path, sizeof(loader_path), b"/proc/%d/fd/%d", c_getpid(), fd)
-    cdef int again = c_open(loader_path, O_RDONLY | O_CLOEXEC)
+    loader_fd = c_open(loader_path, O_RDONLY | O_CLOEXEC)
     c_close(fd)
-    snprintf(loader_path, sizeof(loader_path), b"/proc/%d/fd/%d", c_getpid(), again)
-    return again
+    loader_name()
+    return loader_fd
+
+cdef void loader_name() noexcept nogil:
+    if loader_fd >= 0:
+        snprintf(loader_path, sizeof(loader_path), b"/proc/%d/fd/%d", links_pid(), loader_fd)
+
+cdef void loader_close() noexcept:
+    global loader_fd
+    if loader_fd >= 0:
+        c_close(loader_fd)
+    loader_fd = -1

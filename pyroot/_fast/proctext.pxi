@@ -530,7 +530,7 @@ cdef int proc_text(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
         c_close(t.hold[1])
     t.hold[1] = fd
     copies_known()
-    w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", c_getpid(), fd)
+    w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", links_pid(), fd)
     w.placelen = w.hlen
     w.namelen = 0
     w.mode = M_FOLLOW

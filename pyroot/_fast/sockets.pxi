@@ -101,11 +101,11 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
             return -EADDRINUSE
         t.saved[0] = fd
         t.exit_action = X_BIND
-        n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d/.pyroot-%d", c_getpid(), fd, t.tid)
+        n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d/.pyroot-%d", links_pid(), fd, t.tid)
     elif binding:
-        n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d/%s", c_getpid(), fd, w.h + n)
+        n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d/%s", links_pid(), fd, w.h + n)
     else:
-        n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d", c_getpid(), fd)
+        n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d", links_pid(), fd)
     return -ENAMETOOLONG if n >= SUN_MAX else n
 
 cdef int sock_translate(Tracee *t, uint64_t pointer, uint64_t size, bint binding, SockAddr *sa) noexcept nogil:

@@ -25,6 +25,8 @@ OFF_NR, OFF_ARCH, OFF_IP, OFF_ARGS = 0, 4, 8, 16
 I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", "sendto", "sendmsg", "sendmmsg", "socketcall", "seccomp")
 #: The supervisor's pid is patched over this constant when a session starts.
 SUPERVISOR_MARK = 0x50595254
+#: The same of the process whose descriptors guests are given by its /proc links: another one under a net of Landlock.
+HOLDER_MARK = 0x50595255
 #: Stops only in a view whose listings need it: a session whose view does not makes RET_ALLOW of this.
 LISTING_MARK = RET_TRACE | 0x4C
 #: Ends the part that stops only where a view shows one directory twice: where none does it means RET_ALLOW, else the next instruction.
@@ -129,19 +131,20 @@ def _kept(ranges: tuple[tuple[int, int], ...]) -> list[Insn]:
 
 def _about_processes(kind: str, low: int, value: int, hit: int) -> list[Insn]:
     """Return the instructions for a call that names processes: the supervisor gets ``hit``, what may mean it among others stops."""
-    mark, allow = SUPERVISOR_MARK, (RET, 0, 0, RET_ALLOW)
+    mark, holder, allow = SUPERVISOR_MARK, HOLDER_MARK, (RET, 0, 0, RET_ALLOW)
     if kind == "kill":
         # a group, or all: only what nobody can catch needs us
-        return [(LD, 0, 0, low), (JEQ, 7, 0, mark), (JEQ, 1, 0, 0), (JSET, 0, 3, 0x80000000),
+        return [(LD, 0, 0, low), (JEQ, 8, 0, mark), (JEQ, 7, 0, holder), (JEQ, 1, 0, 0), (JSET, 0, 3, 0x80000000),
                 (LD, 0, 0, low + 8), (JEQ, 2, 0, SIGKILL), (JEQ, 1, 0, SIGSTOP), allow, (RET, 0, 0, RET_TRACE), (RET, 0, 0, hit)]
     if kind == "who":
         # value: one process; what is above it: a group, a user
-        return [(LD, 0, 0, low), (JGE, 4, 0, value + 1), (JEQ, 0, 2, value), (LD, 0, 0, low + 8), (JEQ, 2, 0, mark),
-                allow, (RET, 0, 0, RET_TRACE), (RET, 0, 0, hit)]
+        return [(LD, 0, 0, low), (JGE, 5, 0, value + 1), (JEQ, 0, 3, value), (LD, 0, 0, low + 8), (JEQ, 3, 0, mark),
+                (JEQ, 2, 0, holder), allow, (RET, 0, 0, RET_TRACE), (RET, 0, 0, hit)]
     if value:
         # that argument, too
-        return [(LD, 0, 0, low), (JEQ, 2, 0, mark), (LD, 0, 0, OFF_ARGS + 8 * value), (JEQ, 0, 1, mark), (RET, 0, 0, hit), allow]
-    return [(LD, 0, 0, low), (JEQ, 0, 1, mark), (RET, 0, 0, hit), allow]
+        return [(LD, 0, 0, low), (JEQ, 4, 0, mark), (JEQ, 3, 0, holder), (LD, 0, 0, OFF_ARGS + 8 * value), (JEQ, 1, 0, mark),
+                (JEQ, 0, 1, holder), (RET, 0, 0, hit), allow]
+    return [(LD, 0, 0, low), (JEQ, 1, 0, mark), (JEQ, 0, 1, holder), (RET, 0, 0, hit), allow]
 
 
 def _leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
@@ -290,6 +293,7 @@ def render() -> str:
         f"#define PYROOT_LAST_CALL {X86_64.last}",
         f"#define PYROOT_LAST_CALL_I386 {I386.last}",
         f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u",
+        f"#define PYROOT_HOLDER_MARK {HOLDER_MARK:#x}u",
         f"#define PYROOT_LISTING_MARK {LISTING_MARK:#x}u",
         f"#define PYROOT_NOTING_MARK {NOTING_MARK:#x}u",
         f"#define PYROOT_SEALING_MARK {SEALING_MARK:#x}u", "",
