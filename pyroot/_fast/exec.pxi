@@ -297,7 +297,7 @@ cdef void plan_sites(Tracee *t, ExecPlan *plan) noexcept nogil:
 cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     """Write down for the loader what exec_chain found."""
     cdef ExecPlan *plan = <ExecPlan *>malloc(sizeof(ExecPlan))
-    cdef char held[48]
+    cdef char held[128]
     cdef const char *program = chain.host
     cdef const char *name
     cdef int result = 0, fd
@@ -327,6 +327,8 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
             c_close(t.hold[0])
         t.hold[0] = fd
         snprintf(held, sizeof(held), b"/proc/%d/fd/%d", links_pid(), t.hold[0])
+        if t.landlocked:
+            result = landlock_program(t, chain.host, held, sizeof(held))
         program = held
     plan.info.supervisor = links_pid()
     plan.info.prog_file = file_hold(t, 0)

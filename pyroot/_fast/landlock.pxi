@@ -48,3 +48,19 @@ cdef int on_landlock(Tracee *t, const pyroot_row *row) noexcept nogil:
             if other != NULL and other.tgid == t.tgid:
                 other.landlocked = True
     return R_CONT
+
+cdef int landlock_program(Tracee *t, const char *host, char *to, int size) noexcept nogil:
+    """Name a program that a descriptor leads to for a loader to which our descriptors are closed: as the guest did, where that lasts.
+
+    The descriptor is not to be one of its own that the exec closes: -EACCES.
+    """
+    cdef int pid = 0, fd = -1
+    cdef int n = 6 + parse_pid(host + 6, &pid)
+    cdef Tracee *owner = tracee_get(pid)
+    if owner == NULL or owner.tgid != t.tgid:
+        snprintf(to, size, b"%s", host)
+        return 0
+    if strncmp(host + n, b"/fd/", 4) != 0 or parse_pid(host + n + 4, &fd) == 0 or fd_closes_on_exec(t, fd):
+        return -EACCES
+    snprintf(to, size, b"/proc/self/fd/%d", fd)
+    return 0
