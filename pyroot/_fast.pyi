@@ -151,8 +151,8 @@ def ask_supervisor(pidfd: int, name: int) -> None:
 def interrupted() -> bool:
     """Say whether the terminal's ^C has reached this process since the last run began, or while it waited to begin."""
 
-def self_check() -> dict[str, bool]:
-    """Say which kernel features are there: {"seccomp": ..., "openat2": ...}."""
+def self_check() -> dict[str, int]:
+    """Say which kernel features are there: {"seccomp": ..., "openat2": ..., "landlock": its version, 0 for none}."""
 
 def cpuid() -> tuple[bytes, dict[int, tuple[int, int, int, int]], int]:
     """Return the processor's maker, its features by CPUID leaf as (eax, ebx, ecx, edx), and the lower half of XCR0."""

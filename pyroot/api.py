@@ -29,6 +29,7 @@ def command_line(
     kill_on_exit: bool = False,
     detach_daemons: bool = False,
     grace: float | None = None,
+    net: bool = False,
     verbose: int = 0,
 ) -> list[str]:
     """Return the command line of a pyroot process that runs ``args``.
@@ -36,6 +37,7 @@ def command_line(
     ``rootfs`` is the host directory that becomes the root, with ``recommended`` together with the usual host paths
     (-R). ``binds`` are arguments of -b, ``HOST[:GUEST][!]``. ``cwd`` is a directory of the guest. What the command leaves behind is
     waited for; ``kill_on_exit`` ends it, ``detach_daemons`` lets it run on, ``grace`` seconds are between TERM and KILL for it.
+    ``net``: the kernel, too, keeps it inside (Landlock).
     """
     if isinstance(args, (str, bytes)):
         raise TypeError("args must be a sequence of words, not one string")
@@ -50,6 +52,8 @@ def command_line(
         words.append("--detach-daemons")
     if grace is not None:
         words += ["--grace", str(grace)]
+    if net:
+        words.append("--net")
     if verbose:
         words += ["-v", str(verbose)]
     starter = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_start.py")
@@ -66,6 +70,7 @@ def run(
     kill_on_exit: bool = False,
     detach_daemons: bool = False,
     grace: float | None = None,
+    net: bool = False,
     verbose: int = 0,
     **keywords: Any,
 ) -> subprocess.CompletedProcess[Any]:
@@ -83,6 +88,7 @@ def run(
         kill_on_exit=kill_on_exit,
         detach_daemons=detach_daemons,
         grace=grace,
+        net=net,
         verbose=verbose,
     )
     done: subprocess.CompletedProcess[Any] = subprocess.run(line, **keywords)
@@ -104,6 +110,7 @@ class Popen(subprocess.Popen["Any"]):
         kill_on_exit: bool = False,
         detach_daemons: bool = False,
         grace: float | None = None,
+        net: bool = False,
         verbose: int = 0,
         **keywords: Any,
     ) -> None:
@@ -116,6 +123,7 @@ class Popen(subprocess.Popen["Any"]):
             kill_on_exit=kill_on_exit,
             detach_daemons=detach_daemons,
             grace=grace,
+            net=net,
             verbose=verbose,
         )
         super().__init__(line, **keywords)

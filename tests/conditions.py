@@ -209,6 +209,19 @@ def python_words(setting: Setting) -> None:
     setting.environment.update(PYTHONUTF8="1", PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", PYTHONHASHSEED="7", PYTHONNOUSERSITE="1")
 
 
+def net(setting: Setting) -> None:
+    """With a layer of Landlock around guests (--net)."""
+    from pyroot.options import VERBS
+
+    given = setting.environment.get("PYROOT_CMD", f"{os.path.dirname(sys.executable)}/pyroot")
+    wrapper = f"{setting.scratch}/pyroot"
+    with open(wrapper, "w", encoding="utf-8") as file:
+        verbs = "|".join(row[0] for row in VERBS)
+        file.write(f'#!/bin/sh\ncase "$1" in\n{verbs}) exec {given} "$@" ;;\n*) exec {given} --net "$@" ;;\nesac\n')
+    os.chmod(wrapper, 0o755)
+    setting.environment["PYROOT_CMD"] = wrapper
+
+
 def inherited(setting: Setting) -> None:
     """With signals ignored and blocked, and open descriptors, as careless parents leave them."""
     setting.ignored = (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT)
@@ -223,7 +236,7 @@ CONDITIONS = {
     "plain": plain, "user": user, "account": account, "one-cpu": one_cpu, "busy": busy, "tmpfs": tmpfs, "overlay": overlay,
     "long-name": long_name, "no-language": no_language, "c-language": c_language, "turkish": turkish, "own-pids": own_pids,
     "high-pids": high_pids, "hidepid": hidepid, "no-ipv6": no_ipv6, "yama": yama, "ci": ci, "python-words": python_words,
-    "inherited": inherited,
+    "inherited": inherited, "net": net,
 }  # fmt: skip
 
 

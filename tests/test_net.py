@@ -1,7 +1,7 @@
 """``--net``: guests under a layer of Landlock that allows root and bindings, as if there were none; and it is really there.
 
-That the kernel holds what the translator would let through is shown where the translator lets something through by design: a file outside that
-somebody has handed to a guest, signals to processes outside.
+That the kernel holds what the translator would let through is shown where the translator lets something through by design: a file
+outside that somebody has handed to a guest, signals to processes outside.
 """
 
 from __future__ import annotations
@@ -212,7 +212,8 @@ def test_what_it_says(run_net: Callable[..., Result], run_pyroot: Callable[..., 
 
 def test_traced(run_net: Callable[..., Result], run_pyroot: Callable[..., Result], guest_directory: str) -> None:
     """A trace of guests under the net has the same calls."""
-    words = ["trace", "--net", "-o", "/dev/stderr", "-e", "trace=openat,execve", "-r", guest_directory, *SHARED, "-w", "/", "/bin/cat", "/usr"]
+    options = ["--net", "-o", "/dev/stderr", "-e", "trace=openat,execve"]
+    words = ["trace", *options, "-r", guest_directory, *SHARED, "-w", "/", "/bin/cat", "/usr"]
     traced = run_pyroot(words, environment={"PATH": "/usr/bin:/bin"})
     plain = run_pyroot(words, environment=WITHOUT)
     assert traced.status == plain.status == 1

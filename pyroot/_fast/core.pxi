@@ -491,17 +491,3 @@ cdef void tracees_clear() noexcept nogil:
             free(tracees.leaf[i])
             tracees.leaf[i] = NULL
     tracees.count = tracees.orphans = 0
-
-
-def self_check():
-    """Say whether this kernel lets us work: {"seccomp": bool, "openat2": bool}."""
-    cdef open_how how
-    cdef int fd
-    memset(&how, 0, sizeof(how))
-    how.flags = O_PATH | O_CLOEXEC
-    fd = <int>c_syscall(NR_openat2, AT_FDCWD, b"/", &how, sizeof(how))
-    if fd >= 0:
-        c_close(fd)
-    # SECCOMP_GET_ACTION_AVAIL (2) of SECCOMP_RET_TRACE
-    cdef uint32_t action = 0x7ff00000
-    return {"seccomp": c_syscall(SYS_seccomp, 2, 0, &action) == 0, "openat2": fd >= 0}

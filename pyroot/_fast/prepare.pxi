@@ -106,3 +106,17 @@ cdef void loader_close() noexcept:
     if loader_fd >= 0:
         c_close(loader_fd)
     loader_fd = -1
+
+
+def self_check():
+    """Say whether this kernel lets us work: {"seccomp": bool, "openat2": bool, "landlock": its version, 0 for none}."""
+    cdef open_how how
+    cdef int fd
+    memset(&how, 0, sizeof(how))
+    how.flags = O_PATH | O_CLOEXEC
+    fd = <int>c_syscall(NR_openat2, AT_FDCWD, b"/", &how, sizeof(how))
+    if fd >= 0:
+        c_close(fd)
+    # SECCOMP_GET_ACTION_AVAIL (2) of SECCOMP_RET_TRACE
+    cdef uint32_t action = 0x7ff00000
+    return {"seccomp": c_syscall(SYS_seccomp, 2, 0, &action) == 0, "openat2": fd >= 0, "landlock": max(0, pyroot_net_abi())}

@@ -19,6 +19,7 @@ from pyroot.doctor.view import View
 _OLDEST = (5, 10)
 _PTRACE_TRACEME = 0
 _CAP_SYS_PTRACE = 19
+_NET = 2  # the version of Landlock that --net needs
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -282,3 +283,16 @@ def programs_32_bit(view: View) -> Iterator[Finding]:
 
     if not runs_i386():
         yield Finding(b"", "it was not built", "build pyroot where gcc -m32 works (Debian: gcc-multilib), if you need them")
+
+
+@check("net", NOTE, "the version of Landlock", "without it, or with the first one, there is no --net", HOST)
+def net(view: View) -> Iterator[Finding]:
+    """Find a kernel that cannot keep guests inside by itself."""
+    try:
+        from pyroot._fast import self_check
+    except ImportError:
+        return
+    version = self_check()["landlock"]
+    if version < _NET:
+        told = "the kernel has none, or it is switched off" if version == 0 else "version 1 cannot allow renames"
+        yield Finding(b"", told, "if you need --net: Linux 5.19, and landlock among the words of /sys/kernel/security/lsm")
