@@ -73,7 +73,8 @@ cdef extern from * nogil:
         return 0;
     }
     static int pyroot_give_birth(struct pyroot_birth *b) {
-        int pid = clone(pyroot_born, pyroot_birth_stack + sizeof pyroot_birth_stack, CLONE_VM | (b->ruleset < 0 ? 0 : CLONE_FILES) | SIGCHLD, b);
+        int shares = CLONE_VM | (b->ruleset < 0 ? 0 : CLONE_FILES);
+        int pid = clone(pyroot_born, pyroot_birth_stack + sizeof pyroot_birth_stack, shares | SIGCHLD, b);
         return pid < 0 ? -errno : pid;
     }
     """
