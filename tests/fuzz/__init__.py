@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .calls import Calls
+from .pointers import Pointers, PointersNoFilter, PointersStops
 from .programs import Programs, Programs32
-from .race import Race
+from .race import Race, RaceNoFilter, RaceStops
 from .views import Views
 
 if TYPE_CHECKING:
@@ -18,4 +19,7 @@ if TYPE_CHECKING:
 
     from .engine import Fuzzer
 
-FUZZERS: dict[str, Callable[[], Fuzzer]] = {"calls": Calls, "programs": Programs, "programs32": Programs32, "views": Views, "race": Race}
+ALL: tuple[Callable[[], Fuzzer], ...] = (
+    Calls, Programs, Programs32, Views, Race, RaceStops, RaceNoFilter, Pointers, PointersStops, PointersNoFilter,
+)
+FUZZERS: dict[str, Callable[[], Fuzzer]] = {one.name: one for one in ALL}  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .engine import Failed
+from .engine import Failed, Outside
 from .guests import Guest
 
 
@@ -13,6 +13,8 @@ class Calls:
 
     name = "calls"
     size = 150
+    unit = "batches"
+    ran = 0
 
     guest: Guest
 
@@ -41,7 +43,8 @@ class Calls:
         if result.status != 0 or f"batches {size} " not in result.stdout:
             raise Failed(f"the probe ended with {result.status}: {result.stdout[-200:]} {result.stderr[-500:]}")
         if self.outside() != before:
-            raise Failed("a file outside has changed")
+            raise Outside("a file outside has changed")
+        self.ran += size
         return result.stdout.strip()
 
     def outside(self) -> list[tuple[str, str, bytes]]:

@@ -18,12 +18,36 @@ CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 class Failed(Exception):
     """A turn went wrong; the text says how."""
 
+    kind = "wrong"
+
+
+class Crashed(Failed):
+    """The supervisor has died, or a sanitizer has had something to say."""
+
+    kind = "crash"
+
+
+class Hung(Failed):
+    """Nothing came to an end."""
+
+    kind = "hang"
+
+
+class Outside(Failed):
+    """Something outside was read, changed, made, removed or signalled."""
+
+    kind = "outside"
+
 
 class Fuzzer(Protocol):
     """What a fuzzer offers: turns that are decided by their seed and size alone."""
 
     name: str
     size: int
+    unit: str
+    """What is counted."""
+    ran: int
+    """How many of them there were so far."""
 
     def open(self) -> None:
         """Make what all turns need."""

@@ -11,7 +11,7 @@ from tests.oracle import sides
 from tests.oracle.build import compile_program
 from tests.rootfs_fixtures import directory_for_user, give, remove
 
-from .engine import Failed
+from .engine import Crashed, Hung
 
 if TYPE_CHECKING:
     from tests.helpers import Result
@@ -43,16 +43,18 @@ class Guest:
                 file.write("outside\n")
         give(self.parent)
 
-    def pyroot(self, *words: str, options: tuple[str, ...] = (), text: bytes = b"") -> Result:
+    def pyroot(
+        self, *words: str, options: tuple[str, ...] = (), text: bytes = b"", variables: dict[str, str] | None = None
+    ) -> Result:
         """Run the probe under pyroot; a supervisor that hangs, fails or dies is a failure."""
         command, environment = helpers.pyroot_command()
         command += ["-r", self.root, "-w", "/", "-b", "/proc", *options, "/probe", *words]
         try:
-            result = helpers.run(command, environment={**environment, "PATH": "/"}, timeout=LIMIT, text=text)
+            result = helpers.run(command, environment={**environment, "PATH": "/", **(variables or {})}, timeout=LIMIT, text=text)
         except AssertionError as error:
-            raise Failed(f"hangs: {error}") from error
+            raise Hung(f"hangs: {error}") from error
         if result.status < 0 or result.status in (125, 126, 127) or "Traceback" in result.stderr or "Sanitizer" in result.stderr:
-            raise Failed(f"pyroot ended with {result.status}: {result.stderr[-1000:]}")
+            raise Crashed(f"pyroot ended with {result.status}: {result.stderr[-1000:]}")
         return result
 
     def real(self, *words: str, text: bytes = b"") -> Result:

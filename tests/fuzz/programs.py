@@ -76,6 +76,8 @@ class Programs:
 
     name = "programs"
     size = 60
+    unit = "programs"
+    ran = 0
     options: tuple[str, ...] = ()
     source = "rows_probe.c"
 
@@ -119,6 +121,7 @@ class Programs:
         mine = self.guest.pyroot("run", text=text)
         if mine.status != 0 or len(mine.stdout.splitlines()) != size:
             raise Failed(f"the probe ended with {mine.status}: {mine.stdout[-200:]} {mine.stderr[-500:]}")
+        self.ran += size
         if os.geteuid() != 0:
             return "no real chroot"
         real = self.guest.real("run", text=text)

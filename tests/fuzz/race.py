@@ -7,7 +7,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from .engine import Failed
+from .engine import Failed, Outside
 from .guests import Guest
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 SECONDS = "0.4"
 #: Calls that are no opens may fail on what is there, on a machine that is overloaded: one for so many opens.
 OTHERS = 100
-MODES = ("dirs", "links", "dots", "files", "honest")
+MODES = ("dirs", "links", "dots", "files", "honest", "remade")
+#: Calls that are no opens may be led outside once in so many.
+RARE = 1_000_000
 #: Errors that renames cause natively, too; where nothing is ever missing none is.
 NATIVE = {"ENOENT", "ELOOP", "ENOTDIR"}
 
@@ -26,6 +28,11 @@ class Race:
 
     name = "race"
     size = 1
+    unit = "opens"
+    ran = 0
+    looks = looks_outside = 0
+    """Calls that are no opens, and how many of them were led outside."""
+    variables: dict[str, str] = {}
 
     def open(self) -> None:
         """Make the root."""
@@ -36,7 +43,7 @@ class Race:
         """Run the probe in a fresh tree."""
         shutil.rmtree(f"{self.guest.root}/r", ignore_errors=True)
         shutil.rmtree(f"{self.guest.root}/top", ignore_errors=True)
-        return self.guest.pyroot(mode, SECONDS, self.guest.outside)
+        return self.guest.pyroot(mode, SECONDS, self.guest.outside, variables=self.variables)
 
     def outside(self) -> list[str]:
         """Return what lies outside."""
@@ -47,15 +54,21 @@ class Race:
         mode = MODES[seed % len(MODES)]
         before = self.outside()
         result = self.ask(mode)
-        numbers = re.match(r"inside (\d+) outside (\d+) other (\d+) swaps (\d+) \(failed (\d+)(.*)", result.stdout)
+        numbers = re.match(
+            r"inside (\d+) outside (\d+) other (\d+) swaps (\d+) \(failed (\d+), stat: inside (\d+) outside (\d+)\)(.*)", result.stdout
+        )
         if result.status or not numbers:
             raise Failed(f"{mode}: the probe ended with {result.status}: {result.stdout} {result.stderr}")
         inside, outside, other, swaps, failed = map(int, numbers.groups()[:5])
-        errors = set(re.findall(r" ([A-Z]+) ", numbers[6])) - (set() if mode == "honest" else NATIVE)
+        errors = set(re.findall(r" ([A-Z]+) ", numbers[8])) - (set() if mode == "honest" else NATIVE)
+        self.ran += inside
+        self.looks += int(numbers[6]) + int(numbers[7])
+        self.looks_outside += int(numbers[7])
+        if outside or self.outside() != before:
+            raise Outside(f"{mode}: {result.stdout.strip()}, outside {len(self.outside()) - len(before)} new files")
         # a file that was just made is empty
-        wrong = outside or errors or not swaps or not inside or (other and mode != "files") or failed * OTHERS > inside
-        if wrong or self.outside() != before:
-            raise Failed(f"{mode}: {result.stdout.strip()}, outside {len(self.outside()) - len(before)} new files")
+        if errors or not swaps or not inside or (other and mode != "files") or failed * OTHERS > inside:
+            raise Failed(f"{mode}: {result.stdout.strip()}")
         self.seen[mode] = self.seen.get(mode, 0) + inside
         return f"{mode} {result.stdout.strip()}"
 
@@ -64,3 +77,17 @@ class Race:
         for mode, inside in sorted(self.seen.items()):
             print(f"race: {mode}: {inside} opens ended inside, none outside")
         self.guest.remove()
+
+
+class RaceStops(Race):
+    """The same without the gate: every call stops."""
+
+    name = "race-stops"
+    variables = {"PYROOT_NO_GATE": "1"}
+
+
+class RaceNoFilter(Race):
+    """The same where the supervisor stops at each call by itself."""
+
+    name = "race-no-filter"
+    variables = {"PYROOT_NO_SECCOMP": "1"}

@@ -12,6 +12,8 @@ class Views:
 
     name = "views"
     size = 300
+    unit = "paths"
+    ran = 0
 
     def open(self) -> None:
         """Nothing is needed."""
@@ -27,6 +29,7 @@ class Views:
                 compare_with_kernel(seed, size)
         except AssertionError as error:
             raise Failed(str(error)) from error
+        self.ran += size
         return "agreed"
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 /* Some threads rename directories and swap them with links, others open files: where does an open end up?
  *
- *   race_probe dirs|links|dots|files|honest SECONDS OUTSIDE     prints how often each marker was read, and seen by stat(2)
+ *   race_probe dirs|links|dots|files|honest|remade SECONDS OUTSIDE     prints how often each marker was read, and seen by stat(2)
  *
  * The markers are files "marker": "inside" in the root, "outside" in the directory OUTSIDE, which the guest cannot name.
  *   dirs    directories are exchanged and moved up and down, opens go through them and through ".."
@@ -8,6 +8,7 @@
  *   dots    a directory is exchanged with a link to "/..", OUTSIDE behind it
  *   files   a file is exchanged with a link to OUTSIDE/marker
  *   honest  a directory is exchanged with a link to another one, and a link gets another text by rename: no open may fail
+ *   remade  a directory is removed, a link to OUTSIDE made in its place, and so on
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -154,6 +155,28 @@ static void other_calls(long which)
     }
 }
 
+/* Below a directory that is empty, or a link. */
+static void around_remade(long which)
+{
+    char name[64];
+    int fd;
+
+    look("/r/m/marker", O_RDONLY);
+    look("/r/m/../marker", O_RDONLY);
+    peek("/r/m/marker");
+    peek("/r/m/../marker");
+    snprintf(name, sizeof name, "/r/m/new-%ld", which);
+    fd = open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    unlink(name);
+    if (chdir("/r/m") == 0) {
+        look("marker", O_RDONLY);
+        if (chdir("/") != 0)
+            abort();
+    }
+}
+
 static void *opener(void *which)
 {
     static const char *paths[] = {"/r/d/marker", "/r/d/../d/marker", "/r/d/sub/../marker", "/r/./d/sub/../../d/marker",
@@ -178,6 +201,10 @@ static void *opener(void *which)
         return NULL;
     }
     for (long i = (long)which; !stop; i++) {
+        if (!strcmp(mode, "remade")) {
+            around_remade((long)which);
+            continue;
+        }
         if (!strcmp(mode, "files")) {
             look("/r/f", O_RDONLY);
             look("/r/f", O_RDONLY | O_NOFOLLOW);
@@ -216,6 +243,10 @@ static void *swapper(void *unused)
             renameat2(AT_FDCWD, "/r/d/sub", AT_FDCWD, "/r/other/sub", RENAME_EXCHANGE);
             if (rename("/r/d/sub", "/top") == 0)
                 rename("/top", "/r/d/sub");
+        } else if (!strcmp(mode, "remade")) {
+            if (rmdir("/r/m") == 0 && symlink(outside, "/r/m") == 0)
+                unlink("/r/m");
+            mkdir("/r/m", 0755);
         } else if (!strcmp(mode, "files")) {
             renameat2(AT_FDCWD, "/r/f", AT_FDCWD, "/r/link", RENAME_EXCHANGE);
         } else {
@@ -269,6 +300,7 @@ int main(int argc, char **argv)
     }
     symlink(!strcmp(mode, "dots") ? "/.." : !strcmp(mode, "honest") ? "/r/other" : outside, "/r/link");
     symlink("other", "/r/current");
+    mkdir("/r/m", 0755);
     if (!strcmp(mode, "honest"))
         signals();
     pause.tv_sec = (time_t)seconds;
