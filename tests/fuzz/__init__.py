@@ -13,6 +13,7 @@ from .pointers import Pointers, PointersNoFilter, PointersStops
 from .programs import Programs, Programs32
 from .race import Race, RaceNoFilter, RaceStops
 from .views import Views
+from .ways import Ways, WaysNoFilter, WaysStops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,5 +22,6 @@ if TYPE_CHECKING:
 
 ALL: tuple[Callable[[], Fuzzer], ...] = (
     Calls, Programs, Programs32, Views, Race, RaceStops, RaceNoFilter, Pointers, PointersStops, PointersNoFilter,
+    Ways, WaysStops, WaysNoFilter,
 )
 FUZZERS: dict[str, Callable[[], Fuzzer]] = {one.name: one for one in ALL}  # type: ignore[attr-defined]

@@ -100,9 +100,14 @@ def smaller(fuzzer: Fuzzer, seed: int, size: int) -> tuple[int, str]:
     return best, why
 
 
+def begin(fuzzer: Fuzzer) -> list[tuple[int, int]]:
+    """Return what is tried in any case: the corpus, and all of a fuzzer that has an end."""
+    return corpus(fuzzer.name) + [(seed, fuzzer.size) for seed in range(getattr(fuzzer, "whole", 0))]
+
+
 def seeds(fuzzer: Fuzzer, first: int) -> Iterator[tuple[int, int]]:
-    """Yield what to try: the corpus, then new seeds without end."""
-    yield from corpus(fuzzer.name)
+    """Yield what to try: first that, then new seeds without end."""
+    yield from begin(fuzzer)
     rng = random.Random(first)
     while True:
         yield rng.randrange(1, 1 << 48), fuzzer.size
@@ -120,13 +125,13 @@ def run(fuzzer: Fuzzer, seconds: float, first: int, say: bool = True, keep: bool
     clock = processor_time if of_cpu else time.monotonic
     before = processor_time()
     end = clock() + seconds
+    least = len(begin(fuzzer)) if getattr(fuzzer, "whole", 0) else 1
     if say:
         print(f"{fuzzer.name}: seed {first}", flush=True)
     fuzzer.open()
     try:
         for seed, size in seeds(fuzzer, first):
             report.turns += 1
-            report.cases += size
             try:
                 fuzzer.turn(seed, size)
             except Failed as error:
@@ -135,12 +140,13 @@ def run(fuzzer: Fuzzer, seconds: float, first: int, say: bool = True, keep: bool
                 print(f"{fuzzer.name}: seed {seed} size {found}: {why or error}", flush=True)
                 if keep:
                     record(fuzzer.name, seed, found, why or str(error))
-            if clock() > end:
+            report.cases = fuzzer.ran
+            if clock() > end and report.turns >= least:
                 break
     finally:
         fuzzer.close()
     report.cpu = processor_time() - before
     if say:
-        print(f"{fuzzer.name}: {report.turns} turns, {report.cases} cases, {report.cpu:.0f} s of CPU time, {report.failures} failed",
-              flush=True)
+        ran = f"{report.turns} turns, {report.cases} {fuzzer.unit}, {report.cpu:.0f} s of CPU time"
+        print(f"{fuzzer.name}: {ran}, {report.failures} failed", flush=True)
     return report

@@ -1,0 +1,94 @@
+"""Some of the ways out of each call, and that what watches over them would see one; ``make fuzz ARGS=ways`` tries them all."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pyroot.syscalls import numbers_i386, numbers_x86_64
+from tests.fuzz import ways_list
+from tests.fuzz.engine import Outside
+from tests.fuzz.ways import SHARDS, Ways, WaysNoFilter, some
+from tests.helpers import ordinary_user
+from tests.oracle.build import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fuzz.ways_list import Way
+
+pytestmark = pytest.mark.timeout(300)
+SEED = 20261130
+SOME = 9
+"""Ways of each call."""
+CANNOT = ("privileged", "chroot", "sockout", "rename", "link")
+"""Handlers of calls that an ordinary user may not make, that give paths only, that do not go from one mount to another."""
+
+
+def opened(kind: type[Ways]) -> Iterator[Ways]:
+    """Make what the ways need."""
+    obstacle = ordinary_user.why_not()
+    if obstacle:
+        pytest.skip(obstacle)
+    one = kind()
+    try:
+        one.open()
+    except BuildError as error:
+        pytest.skip(str(error))
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def tried() -> Iterator[Ways]:
+    """Return the program that tries ways."""
+    yield from opened(Ways)
+
+
+@pytest.fixture(scope="module")
+def tried_without_filter() -> Iterator[Ways]:
+    """Return the same for a pyroot that stops at each call by itself."""
+    yield from opened(WaysNoFilter)
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_no_way_leads_out(tried: Ways, shard: int) -> None:
+    calls = tried.all[shard::SHARDS]
+    before = tried.ran
+    rng = random.Random(SEED + shard)
+    tried.attempt(calls, lambda every: some(every, SOME, rng))
+    # (what is left out of the trial of everything has fewer ways, or none)
+    assert tried.ran - before >= SOME * sum(call.name not in ways_list.LEFT_OUT for call in calls)
+
+
+def test_no_way_leads_out_without_a_filter(tried_without_filter: Ways) -> None:
+    calls = [call for call in tried_without_filter.all if call.row is not None and call.row.path >= 0 and call.abi != "g"]
+    rng = random.Random(SEED)
+    tried_without_filter.attempt(calls, lambda every: some(every, SOME // 3, rng))
+
+
+def test_what_watches_would_see_a_way_out(tried: Ways) -> None:
+    """Where the directory outside is bound under its own name, each call with a path that may work meets what is there."""
+    host = tried.ground.host
+    calls = [call for call in tried.all if call.row is not None and call.row.path >= 0 and call.row.handler not in CANNOT]
+
+    def by_its_own_name(every: list[Way]) -> list[Way]:
+        tried.ground.fill()
+        return [way for way in every if f":{host}" in way.line]
+
+    tried.options = ("-b", f"{host}:{host}")
+    try:
+        with pytest.raises(Outside) as met:
+            tried.attempt(calls, by_its_own_name)
+    finally:
+        tried.options = ()
+        tried.ground.fill()
+    found = str(met.value)
+    assert [(call.abi, call.name) for call in calls if f"{call.abi} {call.name} in " not in found] == []
+
+
+def test_calls_that_are_left_out_exist() -> None:
+    known = {*numbers_x86_64.NUMBERS, *numbers_i386.NUMBERS}
+    assert {*ways_list.LEFT_OUT, *ways_list.PROCESSES, *ways_list.SIGNALS} - known == set()
