@@ -71,6 +71,7 @@ class Pointers:
         """Make the root and what is outside."""
         self.guest = Guest("pointer_probe", "-pthread")
         os.makedirs(f"{self.guest.root}/d/d/d/d")
+        os.unlink(f"{self.guest.root}/x")  # what is harmless is empty
         self.outer = Outer(self.short(), os.stat(self.guest.root).st_uid)
 
     def short(self) -> str:

@@ -34,7 +34,6 @@ SIZE = 31337
 EXECUTED = 77
 STARTS_AT = "/" + "i" * 200
 """Stands in a program for the interpreter that it is given."""
-SHOWN = 40
 MOST = 3500
 """Ways in one batch of the probe."""
 OUTSIDER = """
@@ -234,6 +233,8 @@ class Ways:
     """The seeds that are everything."""
     variables: dict[str, str] = {}
     options: tuple[str, ...] = ()
+    shown = 40
+    """Hits that a failure names."""
 
     def open(self) -> None:
         """Make the ground, and a session beside the one that is tried: its guest is a fellow."""
@@ -250,9 +251,9 @@ class Ways:
     def turn(self, seed: int, size: int) -> str:
         """Try the calls that the seed means."""
         rng = random.Random(seed)
-        return self.attempt(self.all[seed % SHARDS::SHARDS], lambda every: some(every, size, rng))
+        return self.attempt(self.all[seed % SHARDS::SHARDS], lambda _call, every: some(every, size, rng))
 
-    def attempt(self, chosen: list[Call], choose: Callable[[list[Way]], list[Way]]) -> str:
+    def attempt(self, chosen: list[Call], choose: Callable[[Call, list[Way]], list[Way]]) -> str:
         """Try some calls, each with those of its ways that are chosen; raise Outside with all that has met what is outside."""
         found: list[str] = []
         before = self.ran
@@ -263,13 +264,13 @@ class Ways:
                           self.fellow.keeper, file_handle(f"{self.ground.host}/secret"))  # fmt: skip
             session.say([f"fixture {name} {text}" for name, text in links(outer).items()] + ["open"])
             for call in chosen:
-                found += self.one_call(session, call, choose(ways(call, outer)))
+                found += self.one_call(session, call, choose(call, ways(call, outer)))
         finally:
             session.close()
         if self.ground.outsider.poll() is not None:
             found.append("the process outside has ended")
         if found:
-            raise Outside(f"{len(found)} of {self.ran - before} ways: " + "; ".join(found if self.options else found[:SHOWN]))
+            raise Outside(f"{len(found)} of {self.ran - before} ways: " + "; ".join(found[: self.shown]))
         return f"{self.ran - before} ways, {self.lost} ended their process"
 
     def one_call(self, session: Session, call: Call, every: list[Way]) -> list[str]:

@@ -28,6 +28,8 @@ UP = {"root": 1, "dir": 2, "bound": 1, "bounddir": 2, "gone": 2, "gonedeep": 3, 
 """How many levels above these what is outside lies, on the host."""
 STARTS = {"/": 1, "/d/d": 3, "/b": 1, "/b/d": 2}
 """The same of working directories."""
+LINKS = ("labs", "lup", "lmany", "d/lrel", "lproc", "lself", "lchain", "louter")
+"""Those of the root, and of what is bound there, that would lead to the directory outside."""
 AT_FDCWD, CLOSED = -100, 150
 O_CREAT, O_EXCL, O_TRUNC, O_RDWR, O_PATH, O_NOFOLLOW, O_DIRECTORY, O_TMPFILE = 0x40, 0x80, 0x200, 2, 0x200000, 0x20000, 0x10000, 0x410000
 OPENS = (0, O_PATH, O_NOFOLLOW, O_RDWR, O_CREAT | O_RDWR, O_CREAT | O_EXCL | O_RDWR, O_TRUNC | O_RDWR, O_DIRECTORY, O_TMPFILE | O_RDWR)
@@ -144,7 +146,7 @@ def absolute(outer: Outer, target: str) -> Iterator[Name]:
     plain = [host, f"/..{host}", f"/../../../..{host}", "/../out", "/d/../../out", "/d/d/../../../out", "/./d/.././../out", "//../out",
              "/b/../out", "/b/../../out", "/b/d/../../out", "/b/d/../../../out", f"/b/..{host}", "/x/../../out", "/bf/../out",
              "/probe/../out"]  # fmt: skip
-    plain += [f"{top}/{link}" for top in ("", "/b") for link in ("labs", "lup", "lmany", "d/lrel", "lproc", "lself", "lchain", "louter")]
+    plain += [f"{top}/{link}" for top in ("", "/b") for link in LINKS]
     proc = ["self/root/../out", f"self/root/..{host}", f"self/root{host}", "self/cwd/../out", "thread-self/root/../out",
             "thread-self/cwd/../out", "self/exe/../out", "self/task/../root/../out", f"{who}/cwd", f"{who}/root{host}", f"{who}/fd/8",
             f"{who}/task/{who}/cwd", f"{who}/task/{who}/root{host}", f"self/../{who}/cwd", f"1/root{host}", "1/cwd", f"{keeper}/root{host}",
@@ -169,6 +171,12 @@ def relative(outer: Outer, target: str, at: bool) -> Iterator[Name]:
             yield Name(text + behind, start)
         if not target:
             yield Name("../" * up, start, sure=False)
+    for start, link in itertools.product(("/", "/b"), LINKS):
+        yield Name(link + behind, start)
+        if at:
+            yield Name(link + behind, file=FIRST + FILES.index("root" if start == "/" else "bound"))
+    if target == "secret":
+        yield Name("lsecret", sure=False)
     if not at:
         return
     for k, file in enumerate(FILES):
@@ -261,12 +269,12 @@ def paths(call: Call, outer: Outer) -> Iterator[Way]:
                 words[dirfd] = f"i:{name.file}"
             sure = name.sure and row.handler not in ("exec", "privileged")
             for ready in variants(call, row, words):
-                yield Way(name.start, line(call, ready, sure and not is_about_itself(row, ready, name)))
+                yield Way(name.start, line(call, ready, sure and not is_about_itself(name)))
 
 
-def is_about_itself(row: Row, words: list[str], name: Name) -> bool:
+def is_about_itself(name: Name) -> bool:
     """Tell whether a call means the last name, which is there, and not what it leads to."""
-    return name.text.endswith(("/labs", "/lup", "/lmany", "/lrel", "/lproc", "/lself", "/lchain", "/louter", "/cwd", "/fd/8", "/fd/108"))
+    return name.text.endswith((*LINKS, "/cwd", "/fd/8", "/fd/108"))
 
 
 def socketcalls(call: Call, outer: Outer) -> Iterator[Way]:
