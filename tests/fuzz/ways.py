@@ -65,7 +65,7 @@ class Ground:
     def __init__(self) -> None:
         self.parent = directory_for_user()
         self.root, self.bound, self.host = (f"{self.parent}/{name}" for name in ("root", "bound", "out"))
-        for path in (self.root, self.bound, self.host, f"{self.bound}/d", f"{self.root}/proc"):
+        for path in (self.root, self.bound, self.host, f"{self.bound}/d", f"{self.root}/proc", f"{self.parent}/sent"):
             os.mkdir(path)
         shutil.copy(compile_program([f"{PROGRAMS}/ways_probe.c"], "-static", name="ways-probe"), f"{self.root}/probe")
         self.make_executables()
@@ -182,6 +182,21 @@ class Session:
         if words[:1] != ["ready"]:
             raise Crashed(f"the probe did not begin: {words} {self.errors()}")
         self.keeper, self.guest = int(words[1]), int(words[2])
+        self.ground = ground
+
+    def begin(self, fixtures: dict[str, str]) -> None:
+        """Let the probe make what it needs, and send it a directory."""
+        sent = os.open(f"{self.ground.parent}/sent", os.O_RDONLY | os.O_DIRECTORY)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sender:
+            sender.settimeout(LIMIT)
+            sender.bind(f"{self.ground.root}/sender")
+            os.chmod(f"{self.ground.root}/sender", 0o777)
+            sender.listen(1)
+            self.say([*(f"fixture {name} {text}" for name, text in fixtures.items()), "open"])
+            with sender.accept()[0] as line:
+                socket.send_fds(line, [b"x"], [sent])
+        os.unlink(f"{self.ground.root}/sender")
+        os.close(sent)
 
     def line(self) -> str:
         """Return what the probe says next."""
@@ -262,7 +277,7 @@ class Ways:
         try:
             outer = Outer(self.ground.host, self.ground.outsider.pid, self.ground.address, session.keeper, self.fellow.guest,
                           self.fellow.keeper, file_handle(f"{self.ground.host}/secret"))  # fmt: skip
-            session.say([f"fixture {name} {text}" for name, text in links(outer).items()] + ["open"])
+            session.begin(links(outer))
             for call in chosen:
                 found += self.one_call(session, call, choose(call, ways(call, outer)))
         finally:

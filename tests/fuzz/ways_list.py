@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 FIRST = 100
 """The number of the probe's first descriptor."""
 FILES = ("root", "dir", "bound", "bounddir", "file", "gone", "gonedeep", "gonemoved", "link", "magic", "rootlink", "proc", "fds", "keeper",
-         "outsider", "stream", "datagram", "inotify", "memfd", "boundfile")  # fmt: skip
+         "outsider", "stream", "datagram", "inotify", "memfd", "boundfile", "received")  # fmt: skip
 """The probe's descriptors, in its order."""
-UP = {"root": 1, "dir": 2, "bound": 1, "bounddir": 2, "gone": 2, "gonedeep": 3, "gonemoved": 3, "rootlink": 1}
+UP = {"root": 1, "dir": 2, "bound": 1, "bounddir": 2, "gone": 2, "gonedeep": 3, "gonemoved": 3, "rootlink": 1, "received": 1}
 """How many levels above these what is outside lies, on the host."""
 STARTS = {"/": 1, "/d/d": 3, "/b": 1, "/b/d": 2}
 """The same of working directories."""

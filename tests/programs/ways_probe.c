@@ -317,6 +317,21 @@ static void put(int which, int fd)
     }
 }
 
+/* A directory that somebody outside has sent us: it is ours to use, what is above it is not. */
+static int received(void)
+{
+    char byte, room[CMSG_SPACE(sizeof(int))] = "";
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/sender"};
+    int line = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd = -1;
+
+    if (connect(line, (struct sockaddr *)&address, sizeof address) == 0 && recvmsg(line, &message, 0) > 0 && CMSG_FIRSTHDR(&message))
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+    close(line);
+    return fd;
+}
+
 /* The descriptors, from FIRST on; the order is that of FILES in tests/fuzz/ways.py. */
 static void open_all(int supervisor, int outsider)
 {
@@ -346,6 +361,7 @@ static void open_all(int supervisor, int outsider)
     put(k++, inotify_init1(IN_NONBLOCK));
     put(k++, memfd_create("ways", 0));
     put(k++, open("/bf", O_RDONLY));
+    put(k++, received());
     rmdir("/gone/deep");
     rmdir("/gone");
     rename("/moved/in", "/d/in");
