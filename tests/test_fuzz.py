@@ -16,8 +16,10 @@ FIXED = 20261122
 """Where the seeds of the short runs start: whether the suite passes is not a matter of luck."""
 
 
-#: (what has an end is tried in parts by tests of its own)
-RUNS = [pytest.param(name, 2.0, id=f"{name}-2.0") for name in sorted(FUZZERS) if not hasattr(FUZZERS[name], "whole")]
+SHORT = ("calls", "programs", "programs32", "race", "views")
+"""What has no short form among other tests."""
+
+RUNS = [pytest.param(name, 2.0, id=f"{name}-2.0") for name in SHORT]
 RUNS += [pytest.param(name, 60.0, id=f"{name}-60.0", marks=pytest.mark.fuzz) for name in sorted(FUZZERS)]
 
 

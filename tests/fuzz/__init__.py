@@ -12,6 +12,7 @@ from .calls import Calls
 from .pointers import Pointers, PointersNoFilter, PointersStops
 from .programs import Programs, Programs32
 from .race import Race, RaceNoFilter, RaceStops
+from .tracers import Keepers, Tracers
 from .views import Views
 from .ways import Ways, WaysNoFilter, WaysStops
 
@@ -22,6 +23,6 @@ if TYPE_CHECKING:
 
 ALL: tuple[Callable[[], Fuzzer], ...] = (
     Calls, Programs, Programs32, Views, Race, RaceStops, RaceNoFilter, Pointers, PointersStops, PointersNoFilter,
-    Ways, WaysStops, WaysNoFilter,
+    Keepers, Tracers, Ways, WaysStops, WaysNoFilter,
 )
 FUZZERS: dict[str, Callable[[], Fuzzer]] = {one.name: one for one in ALL}  # type: ignore[attr-defined]
