@@ -112,7 +112,7 @@ def work(name: str, seed: int, done: int, seconds: float) -> int:
             if used >= seconds:
                 break
     except KeyboardInterrupt:
-        return 0
+        pass
     finally:
         fuzzer.close()
     return 0
@@ -154,20 +154,18 @@ def lines_of(job: Job, build: Build, seconds: float) -> Iterator[dict[str, Any]]
     """Run a worker; yield what it tells.  One that dies is a failure, too."""
     command = [sys.executable, "-I", "-c", START, build.ahead, PROJECT, "--worker", job.program, "--seed", str(job.seed),
                "--done", str(job.turns), "--seconds", str(seconds)]  # fmt: skip
+    # (in a group of its own: a terminal's ^C is for us, who hand it on)
     worker = subprocess.Popen(command, env=environment_of(build, job.program), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True)  # fmt: skip
+                              stderr=subprocess.PIPE, text=True, preexec_fn=os.setpgrp)  # fmt: skip
     assert worker.stdout and worker.stderr
     try:
         for line in worker.stdout:
             if line.startswith("{"):
                 yield json.loads(line)
         errors = worker.stderr.read()
-    except KeyboardInterrupt:
-        # it was told, too, and removes what it has made
-        worker.wait()
-        raise
     finally:
         if worker.poll() is None:
+            # it removes what it has made
             worker.send_signal(signal.SIGINT)
             worker.wait()
     if worker.returncode:
@@ -251,6 +249,9 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run what is left to do; print the table."""
     given = arguments()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # (a shell starts its background jobs with one of them ignored)
+        signal.signal(number, signal.default_int_handler)
     if given.worker:
         return work(given.worker, given.seed, given.done, given.seconds)
     unknown = [name for name in given.names if name not in FUZZERS]
