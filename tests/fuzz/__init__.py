@@ -14,7 +14,7 @@ from .programs import Programs, Programs32
 from .race import Race, RaceNoFilter, RaceStops
 from .tracers import Keepers, Tracers
 from .views import Views
-from .ways import Ways, WaysNoFilter, WaysStops
+from .ways import Ways, WaysInside, WaysInsideAlone, WaysNoFilter, WaysStops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,6 @@ if TYPE_CHECKING:
 
 ALL: tuple[Callable[[], Fuzzer], ...] = (
     Calls, Programs, Programs32, Views, Race, RaceStops, RaceNoFilter, Pointers, PointersStops, PointersNoFilter,
-    Keepers, Tracers, Ways, WaysStops, WaysNoFilter,
+    Keepers, Tracers, Ways, WaysStops, WaysNoFilter, WaysInside, WaysInsideAlone,
 )
 FUZZERS: dict[str, Callable[[], Fuzzer]] = {one.name: one for one in ALL}  # type: ignore[attr-defined]

@@ -172,8 +172,10 @@ class Ground:
 class Session:
     """A pyroot with the probe in it."""
 
-    def __init__(self, ground: Ground, variables: dict[str, str], *options: str) -> None:
+    def __init__(self, ground: Ground, variables: dict[str, str], *options: str, around: bool = False) -> None:
         command, environment = helpers.pyroot_command()
+        if around:
+            command = [*command, "-r", "/", "-w", "/", *command]
         command += ["-r", ground.root, "-w", "/", "-b", "/proc", "-b", f"{ground.bound}:/b", "-b", f"{ground.parent}/file:/bf", *options,
                     "/probe", str(ground.outsider.pid), str(ground.address), str(SIZE), *ground.inodes()]  # fmt: skip
         self.process = helpers.start(command, environment={**environment, "PATH": "/", **variables}, stdin=subprocess.PIPE)
@@ -248,6 +250,8 @@ class Ways:
     """The seeds that are everything."""
     variables: dict[str, str] = {}
     options: tuple[str, ...] = ()
+    around = False
+    """Whether the pyroot that is tried runs inside another one."""
     shown = 40
     """Hits that a failure names."""
 
@@ -273,7 +277,7 @@ class Ways:
         found: list[str] = []
         before = self.ran
         os.chmod(self.ground.root, 0o755)
-        session = Session(self.ground, self.variables, *self.options)
+        session = Session(self.ground, self.variables, *self.options, around=self.around)
         try:
             outer = Outer(self.ground.host, self.ground.outsider.pid, self.ground.address, session.keeper, self.fellow.guest,
                           self.fellow.keeper, file_handle(f"{self.ground.host}/secret"))  # fmt: skip
@@ -340,3 +344,17 @@ class WaysNoFilter(Ways):
 
     name = "ways-no-filter"
     variables = {"PYROOT_NO_SECCOMP": "1"}
+
+
+class WaysInside(Ways):
+    """The same in a pyroot inside a pyroot, which hands its view over."""
+
+    name = "ways-inside"
+    around = True
+
+
+class WaysInsideAlone(WaysInside):
+    """The same in one that keeps its view to itself."""
+
+    name = "ways-inside-alone"
+    variables = {"PYROOT_NO_HANDOVER": "1"}

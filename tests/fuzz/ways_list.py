@@ -31,6 +31,7 @@ STARTS = {"/": 1, "/d/d": 3, "/b": 1, "/b/d": 2}
 LINKS = ("labs", "lup", "lmany", "d/lrel", "lproc", "lself", "lchain", "louter")
 """Those of the root, and of what is bound there, that would lead to the directory outside."""
 AT_FDCWD, CLOSED = -100, 150
+X32 = 0x40000000
 O_CREAT, O_EXCL, O_TRUNC, O_RDWR, O_PATH, O_NOFOLLOW, O_DIRECTORY, O_TMPFILE = 0x40, 0x80, 0x200, 2, 0x200000, 0x20000, 0x10000, 0x410000
 OPENS = (0, O_PATH, O_NOFOLLOW, O_RDWR, O_CREAT | O_RDWR, O_CREAT | O_EXCL | O_RDWR, O_TRUNC | O_RDWR, O_DIRECTORY, O_TMPFILE | O_RDWR)
 RESOLVES = (0, 1, 2, 4, 8, 16, 32)
@@ -334,6 +335,9 @@ def ways(call: Call, outer: Outer) -> list[Way]:
     found: list[Way] = []
     if call.row is not None and (call.row.path >= 0 or call.row.handler in ("sendmsg", "sendmmsg")):
         found += paths(call, outer)
+        if call.abi == "64":
+            # by the numbers of x32
+            found += [Way(way.start, way.line.replace(f" {call.number} ", f" {call.number + X32} ", 1)) for way in found[:20]]
     if call.name == "socketcall":
         found += socketcalls(call, outer)
     if call.name in PROCESSES:
