@@ -123,6 +123,15 @@ def move_root(out: str) -> None:
     os.rename(f"{out}/root", f"{out}/gone")
 
 
+def move_above_away(out: str) -> None:
+    """Remove a directory, and move the one that it was in out of the root."""
+    os.rmdir(f"{out}/root/deep/in/side")
+    os.rename(f"{out}/root/deep/in", f"{out}/dir/in")
+    with open(f"{out}/dir/in/{SECRET}", "w", encoding="ascii") as file:
+        file.write("SECRET\n")
+    os.chmod(f"{out}/dir/in", 0o777)  # whoever gets here can do everything
+
+
 #: From the working directory, from a descriptor of it (%9), through links of /proc.
 LOOKS = [f'{call} "{way}"{rest}' for way in ("..", "../", "../..", f"../{SECRET}", f"../../{SECRET}", f"./../{SECRET}", f"../out/{SECRET}")
          for call, rest in (("stat", " >int"), ("open", " 0 0"), ("openat %9", " 0x200000 0"), ("faccessat2 %9", " 0 0x200"),
@@ -179,6 +188,15 @@ def test_way_up_from_a_descriptor_alone(ground: Twins, act: Callable[[str], None
     answers(ground, act, '=9 open "/" 0x210000 0', 'chdir "/mnt"', *MEET, f'openat %9 "../{SECRET}" 0 0', 'openat %9 ".." 0x10000 0',
             'mkdirat %9 "../made" 0755', f'newfstatat %9 "../{SECRET}" >int 0', f'openat %9 "../../out/{SECRET}" 0 0', "fchdir %9",
             f'open "../{SECRET}" 0 0', 'chdir ".."', f'open "{SECRET}" 0 0')
+
+
+def test_what_a_removed_directory_was_in_may_be_outside(ground: Twins) -> None:
+    """As in a mount whose directories were moved out of it: there is no way up."""
+    lines = answers(ground, move_above_away, *everything("/deep/in/side"))
+    assert os.listdir(f"{ground.top}/out/dir/in") == [SECRET]
+    with open(f"{ground.top}/out/dir/in/{SECRET}", encoding="ascii") as file:
+        assert file.read() == "SECRET\n"
+    assert lines[-1] == "getcwd = -2"
 
 
 @pytest.mark.root

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 SECONDS = "0.4"
 #: Calls that are no opens may fail on what is there, on a machine that is overloaded: one for so many opens.
 OTHERS = 100
-MODES = ("dirs", "links", "dots", "files", "honest", "remade")
+MODES = ("dirs", "links", "dots", "files", "honest", "remade", "closed")
 #: Calls that are no opens may be led outside once in so many.
 RARE = 1_000_000
 #: Errors that renames cause natively, too; where nothing is ever missing none is.
-NATIVE = {"ENOENT", "ELOOP", "ENOTDIR"}
+MOVED = {"ENOENT", "ELOOP", "ENOTDIR"}
+NATIVE: dict[str, set[str]] = {"honest": set(), "closed": {*MOVED, "EACCES"}}
 
 
 class Race:
@@ -60,7 +61,7 @@ class Race:
         if result.status or not numbers:
             raise Failed(f"{mode}: the probe ended with {result.status}: {result.stdout} {result.stderr}")
         inside, outside, other, swaps, failed = map(int, numbers.groups()[:5])
-        errors = set(re.findall(r" ([A-Z]+) ", numbers[8])) - (set() if mode == "honest" else NATIVE)
+        errors = set(re.findall(r" ([A-Z]+) ", numbers[8])) - NATIVE.get(mode, MOVED)
         self.ran += inside
         self.looks += int(numbers[6]) + int(numbers[7])
         self.looks_outside += int(numbers[7])

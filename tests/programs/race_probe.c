@@ -1,6 +1,6 @@
 /* Some threads rename directories and swap them with links, others open files: where does an open end up?
  *
- *   race_probe dirs|links|dots|files|honest|remade SECONDS OUTSIDE     prints how often each marker was read, and seen by stat(2)
+ *   race_probe dirs|links|dots|files|honest|remade|closed SECONDS OUTSIDE     prints how often each marker was read, and seen by stat(2)
  *
  * The markers are files "marker": "inside" in the root, "outside" in the directory OUTSIDE, which the guest cannot name.
  *   dirs    directories are exchanged and moved up and down, opens go through them and through ".."
@@ -9,6 +9,7 @@
  *   files   a file is exchanged with a link to OUTSIDE/marker
  *   honest  a directory is exchanged with a link to another one, and a link gets another text by rename: no open may fail
  *   remade  a directory is removed, a link to OUTSIDE made in its place, and so on
+ *   closed  the way down to a directory is closed, and it is moved up and down while others go up from it
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -177,6 +178,37 @@ static void around_remade(long which)
     }
 }
 
+/* From a directory that is two levels down, or (moved) one: as deep as the first, ".." twice is in the root. */
+static int below, above, top;   /* it, the directory that it is in, and the root */
+
+static void around_closed(void)
+{
+    static const char *names[] = {"marker", "../../outside/marker", "../../../outside/marker", "../../../outside/e/marker"};
+    struct stat state;
+    char text[16] = "";
+
+    for (int i = 0; i < 4; i++) {
+        int fd = opened(below, names[i], O_RDONLY | O_CLOEXEC, 0);
+        if (fd < 0) {
+            count(&errors[errno]);
+            continue;
+        }
+        count(read(fd, text, 7) > 0 && !strncmp(text, "outside", 7) ? &outside_seen : &inside_seen);
+        close(fd);
+    }
+    if (fstatat(below, names[1], &state, 0) == 0)
+        count(state.st_size == 8 ? &stat_outside : &stat_inside);
+}
+
+static void close_way(void)
+{
+    below = open("/r/d/sub", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    above = open("/r/d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    top = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (below < 0 || above < 0 || top < 0 || chmod("/r", 0))
+        exit(3);
+}
+
 static void *opener(void *which)
 {
     static const char *paths[] = {"/r/d/marker", "/r/d/../d/marker", "/r/d/sub/../marker", "/r/./d/sub/../../d/marker",
@@ -203,6 +235,10 @@ static void *opener(void *which)
     for (long i = (long)which; !stop; i++) {
         if (!strcmp(mode, "remade")) {
             around_remade((long)which);
+            continue;
+        }
+        if (!strcmp(mode, "closed")) {
+            around_closed();
             continue;
         }
         if (!strcmp(mode, "files")) {
@@ -243,6 +279,9 @@ static void *swapper(void *unused)
             renameat2(AT_FDCWD, "/r/d/sub", AT_FDCWD, "/r/other/sub", RENAME_EXCHANGE);
             if (rename("/r/d/sub", "/top") == 0)
                 rename("/top", "/r/d/sub");
+        } else if (!strcmp(mode, "closed")) {
+            if (renameat(above, "sub", top, "top") == 0)
+                renameat(top, "top", above, "sub");
         } else if (!strcmp(mode, "remade")) {
             if (rmdir("/r/m") == 0 && symlink(outside, "/r/m") == 0)
                 unlink("/r/m");
@@ -303,6 +342,8 @@ int main(int argc, char **argv)
     mkdir("/r/m", 0755);
     if (!strcmp(mode, "honest"))
         signals();
+    if (!strcmp(mode, "closed"))
+        close_way();
     pause.tv_sec = (time_t)seconds;
     pause.tv_nsec = (long)((seconds - (double)pause.tv_sec) * 1e9);
     for (int i = 0; i < 3; i++) {
@@ -322,6 +363,8 @@ int main(int argc, char **argv)
     stop = 1;
     for (int i = 0; i <= OPENERS; i++)
         pthread_join(threads[i], NULL);
+    if (!strcmp(mode, "closed"))
+        chmod("/r", 0755);
     printf("inside %ld outside %ld other %ld swaps %ld", inside_seen, outside_seen, other_seen, swaps);
     printf(" (failed %ld, stat: inside %ld outside %ld)", failed, stat_inside, stat_outside);
     for (int i = 0; i < 200; i++)
