@@ -141,7 +141,7 @@ def noticed(tree: Tree, command: str, tests: Sequence[str]) -> str:
     words = ["-q", "-x", "-p", "no:cacheprovider", "-rfE", "--tb=no", "-m", left_out]
     for test in tests:
         result = started(tree, command, "pytest", [*words, test])
-        found = re.search(r"^(?:FAILED|ERROR) (\S+)", result.stdout, re.MULTILINE)
+        found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", result.stdout, re.MULTILINE)
         if found:
             return found[1]
         if result.returncode not in (0, 5):
