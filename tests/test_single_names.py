@@ -98,6 +98,7 @@ def walk(run_pyroot: Callable[..., Result], guest_directory: str) -> Callable[[s
         ("mv /dir /moved; test -e one/two/here && read x <one/two/here && echo $x", "here\n"),
         ("rm -r one; test -e one/two/here || echo gone; mkdir -p one/two; test -d one/two && echo new", "gone\nnew\n"),
         ("test -e sub/shown && test -e ./sub/shown && read x <sub/shown && echo $x", "shown\n"),
+        ("test sub -ef sub/. && echo same; rmdir sub || echo busy; cd sub && read x <shown && echo $x", "same\nbusy\nshown\n"),
         ("for i in 1 2 3; do read x <dir-link/file; test -e dir-link/file; echo $? $x; done", "0 guest\n0 guest\n0 guest\n"),
         ("ln -s one/two/here at; for i in 1 2 3; do read x <at; echo $x; done", "here\nhere\nhere\n"),
         ("ln -s loop/x loop; cat <loop || cat loop/x || test -e loop/x || echo no", "no\n"),

@@ -92,7 +92,7 @@ class Ground:
         with contextlib.suppress(OSError):
             os.setxattr(f"{self.host}/secret", "user.b", b"SECRET")
         os.symlink("SECRET", f"{self.host}/link")
-        shutil.copy(compile_program([self.source()], "-static", name="ways-executed"), f"{self.host}/prog")
+        shutil.copy(self.program(EXECUTED), f"{self.host}/prog")
         for name, kind in (("stream", socket.SOCK_STREAM), ("datagram", socket.SOCK_DGRAM)):
             one = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
             one.bind(f"{self.host}/{name}")
@@ -102,12 +102,12 @@ class Ground:
             self.sockets.append(one)
         give(self.host)
 
-    def source(self) -> str:
-        """Return a program that says by its status that it was executed."""
+    def program(self, status: int) -> str:
+        """Return a program that ends with a status, also where it is another one's interpreter."""
         path = f"{self.parent}/prog.c"
         with open(path, "w", encoding="ascii") as file:
-            file.write(f"int main(void) {{ return {EXECUTED}; }}\n")
-        return path
+            file.write(f"void _start(void) {{ __asm__ volatile (\"syscall\" : : \"a\"(231L), \"D\"({status}L)); }}\n")
+        return compile_program([path], "-static", "-nostdlib", name=f"ways-ends-{status}")
 
     def close_sockets(self) -> None:
         """Close what listens outside."""
@@ -116,10 +116,18 @@ class Ground:
 
     def make_executables(self) -> None:
         """Make scripts and programs of the root whose interpreters are outside."""
-        with open(compile_program([self.source()], f"-Wl,--dynamic-linker={STARTS_AT}", name="ways-started"), "rb") as file:
+        source = f"{self.parent}/started.c"
+        with open(source, "w", encoding="ascii") as file:
+            file.write("int main(void) { return 0; }\n")
+        with open(compile_program([source], f"-Wl,--dynamic-linker={STARTS_AT}", name="ways-started"), "rb") as file:
             content = file.read()
         assert STARTS_AT.encode() in content
-        texts = {"abs": f"{self.host}/prog", "rel": "../out/prog", "link": "/labs/prog", "root": "/proc/self/root/../out/prog"}
+        for folder, status in ((self.parent, EXECUTED), (f"{self.root}{self.parent}", 0)):
+            # one that is there by the same name inside and outside
+            os.makedirs(f"{folder}/twin")
+            shutil.copy(self.program(status), f"{folder}/twin/prog")
+        texts = {"abs": f"{self.host}/prog", "rel": "../out/prog", "link": "/labs/prog", "root": "/proc/self/root/../out/prog",
+                 "twin": f"{self.parent}/twin/prog"}  # fmt: skip
         for name, text in texts.items():
             with open(f"{self.root}/script-{name}", "w", encoding="ascii") as script:
                 script.write(f"#!{text}\n")

@@ -194,7 +194,7 @@ def relative(outer: Outer, target: str, at: bool) -> Iterator[Name]:
 
 def programs() -> Iterator[Name]:
     """Yield programs of the root whose interpreters are outside."""
-    for kind, text in itertools.product(("script", "elf"), ("abs", "rel", "link", "root")):
+    for kind, text in itertools.product(("script", "elf"), ("abs", "rel", "link", "root", "twin")):
         yield Name(f"/{kind}-{text}", "/", sure=False)
 
 
