@@ -135,7 +135,7 @@ def links(outer: Outer) -> dict[str, str]:
     host = outer.host
     found = {"/d": "/", "/d/d": "/", "/b/d": "/", "/f": ".", "/d/f": ".", "/b/f": "."}
     for top in ("", "/b"):
-        found.update({f"{top}/labs": host, f"{top}/lup": "../out", f"{top}/lmany": f"{'../' * 30}{host[1:]}", f"{top}/d/lrel": "../../out",
+        found.update({f"{top}/labs": host, f"{top}/lup": "../out", f"{top}/lmany": f"{'../' * 12}{host[1:]}", f"{top}/d/lrel": "../../out",
                       f"{top}/lproc": f"/proc/self/root/..{host}", f"{top}/lself": "/proc/self/cwd/../out", f"{top}/lchain": "labs",
                       f"{top}/louter": f"/proc/{outer.outsider}/cwd", f"{top}/lsecret": f"{host}/secret"})  # fmt: skip
     return found
@@ -168,7 +168,7 @@ def relative(outer: Outer, target: str, at: bool) -> Iterator[Name]:
     """Yield names that begin at a working directory, or (``at``) at a descriptor."""
     behind = f"/{target}" if target else ""
     for start, up in STARTS.items():
-        for text in ("../" * up + "out", "./" + "../" * up + "./out", f"{'../' * 30}{outer.host[1:]}", "f/" + "../" * (up + 1) + "out"):
+        for text in ("../" * up + "out", "./" + "../" * up + "./out", f"{'../' * 12}{outer.host[1:]}", "f/" + "../" * (up + 1) + "out"):
             yield Name(text + behind, start)
         if not target:
             yield Name("../" * up, start, sure=False)
@@ -182,7 +182,7 @@ def relative(outer: Outer, target: str, at: bool) -> Iterator[Name]:
         return
     for k, file in enumerate(FILES):
         up = UP.get(file, 1)
-        for text in ("../" * up + "out", f"{'../' * 30}{outer.host[1:]}", "./" + "../" * (up + 1) + "out", outer.host):
+        for text in ("../" * up + "out", f"{'../' * 12}{outer.host[1:]}", "./" + "../" * (up + 1) + "out", outer.host):
             yield Name(text + behind, file=FIRST + k)
         yield Name(("../" * up).rstrip("/"), file=FIRST + k, sure=False)
         yield Name("..", file=FIRST + k, sure=False)
