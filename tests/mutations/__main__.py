@@ -7,6 +7,7 @@ What has been tried is kept in a file: a run that was stopped goes on where it w
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -244,8 +245,14 @@ def main() -> int:
     path = f"{PROJECT}/build/mutations.json"
     if given.fresh and os.path.exists(path):
         os.unlink(path)
-    state = State(path, given.net)
-    tree = Tree(given.folder, given.net)
+    os.makedirs(given.folder, exist_ok=True)
+    with open(f"{given.folder}/lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs would build in each other's trees
+        return try_all(chosen, State(path, given.net), Tree(given.folder, given.net), given)
+
+
+def try_all(chosen: list[Mutation], state: State, tree: Tree, given: argparse.Namespace) -> int:
+    """Try those that are left, and say what came of all."""
     prepare: Callable[[], None] | None = tree.prepare
     if given.none:
         tree.prepare()

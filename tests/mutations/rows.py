@@ -108,7 +108,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("open_how is not copied", "_fast/opening.pxi",
              "    edit_bytes(2, how, sizeof(open_how))\n    edit_value(3, sizeof(open_how))\n    return error\n",
              "    return error\n",
-             (POINTERS,),
+             ("tests/test_removed_outside.py", "tests/test_edges.py"),
              ("pointers:21",)),
     Mutation("chdir goes by the text", "_fast/cwd.pxi",
              "t.args[0], M_FOLLOW, True)\n", "t.args[0], M_FOLLOW, False)\n", (RACES,), (LINKS, "race:5")),
