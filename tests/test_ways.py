@@ -24,7 +24,7 @@ SEED = 20261130
 SOME = 6
 """Ways of each call."""
 WITH_PATHS, IN_GATE, ALL = 15, 80, 10_000
-"""The same of calls that have paths, of the few that are answered in the guest, and of execve(2), to which few of its ways are new."""
+"""The same of calls that have paths, of the few that are answered in the guest, and of those that have ways of their own."""
 CANNOT = ("privileged", "chroot", "sockout", "rename", "link")
 """Handlers of calls that an ordinary user may not make, that give paths only, that do not go from one mount to another."""
 
@@ -57,6 +57,8 @@ def tried_without_filter() -> Iterator[Ways]:
 
 def most(call: Call) -> int:
     """Return how many ways of a call are tried."""
+    if call.name in ways_list.PROCESSES:
+        return ALL
     if call.row is None or call.row.path < 0:
         return SOME
     return ALL if call.row.handler == "exec" else IN_GATE if call.abi == "g" else WITH_PATHS
