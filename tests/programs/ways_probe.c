@@ -435,6 +435,10 @@ static void batch(const char *name, int repairs)
         pid = fork();
         if (pid == 0)
             child(from, repairs);
+        if (pid < 0) {
+            printf("broken %d cannot fork\n", from);
+            exit(1);
+        }
         came = wait_for(pid, &status);
         if (shared->at == count)
             break;
