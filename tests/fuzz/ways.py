@@ -195,7 +195,11 @@ class Session:
         self.ground = ground
 
     def begin(self, fixtures: dict[str, str]) -> None:
-        """Let the probe make what it needs, and send it a directory."""
+        """Make what the ways need, and let the probe open it; send it a directory.
+
+        All is done from outside: a guest that moves names has none of its looks answered in the gate for a while.
+        """
+        self.make(fixtures)
         sent = os.open(f"{self.ground.parent}/sent", os.O_RDONLY | os.O_DIRECTORY)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sender:
             sender.settimeout(LIMIT)
@@ -204,9 +208,33 @@ class Session:
             sender.listen(1)
             self.say([*(f"fixture {name} {text}" for name, text in fixtures.items()), "open"])
             with sender.accept()[0] as line:
+                self.lose()
                 socket.send_fds(line, [b"x"], [sent])
         os.unlink(f"{self.ground.root}/sender")
         os.close(sent)
+
+    def make(self, fixtures: dict[str, str]) -> None:
+        """Make directories ("/"), files (".") and links, where they are not there, and directories that will be lost."""
+        for name, text in {**fixtures, **dict.fromkeys(("/gone", "/gone/deep", "/moved", "/moved/in"), "/")}.items():
+            path = self.ground.bound + name.removeprefix("/b") if name.startswith("/b/") else self.ground.root + name
+            if os.path.lexists(path):
+                continue
+            if text == "/":
+                os.mkdir(path)
+            elif text == ".":
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o755))
+            else:
+                os.symlink(text, path)
+            if os.geteuid() == 0:
+                os.chown(path, helpers.NOBODY, helpers.NOBODY, follow_symlinks=False)
+
+    def lose(self) -> None:
+        """Remove some of the directories that the probe has open, one of them after it was moved."""
+        for name in ("gone/deep", "gone"):
+            os.rmdir(f"{self.ground.root}/{name}")
+        os.rename(f"{self.ground.root}/moved/in", f"{self.ground.root}/d/in")
+        for name in ("d/in", "moved"):
+            os.rmdir(f"{self.ground.root}/{name}")
 
     def line(self) -> str:
         """Return what the probe says next."""
@@ -305,7 +333,7 @@ class Ways:
         found: list[str] = []
         for start, lines in batches(every):
             state, limits = self.ground.state(), session.limits()
-            repairs = call.row is not None and (bool(call.row.remove) or call.row.handler in ("link", "rename", "open"))
+            repairs = call.abi != "g" and call.row is not None and (bool(call.row.remove) or call.row.handler in ("link", "rename", "open"))
             session.say([f"batch {call.name} {start} {int(repairs)}", *lines, "end"])
             while not (told := session.line()).startswith("batch "):
                 words = told.split(maxsplit=2)

@@ -5,7 +5,7 @@
  *
  * Reads from stdin:
  *   fixture NAME TEXT                 a link to be made, a directory (TEXT is "/"), or a file (".")
- *   open                              make them, and the descriptors that the ways begin at
+ *   open                              make the descriptors that the ways begin at
  *   batch NAME DIRECTORY REPAIRS      what follows is done in a child, from this directory; REPAIRS 1: what it needs may have to be made anew
  *   way ABI NUMBER FLAGS ARGUMENT...  ABI: 64, 32 (int $0x80), or g (NUMBER is the name of a place that is led through the gate); FLAGS: "!"
  *                                     success would be wrong, "." nothing of the kind
@@ -317,7 +317,7 @@ static void put(int which, int fd)
     }
 }
 
-/* A directory that somebody outside has sent us: it is ours to use, what is above it is not. */
+/* A directory that somebody outside sends us, who then removes and moves what we have open: it is ours to use, what is above it is not. */
 static int received(void)
 {
     char byte, room[CMSG_SPACE(sizeof(int))] = "";
@@ -337,10 +337,6 @@ static void open_all(int supervisor, int outsider)
 {
     int k = 0;
 
-    mkdir("/gone", 0755);
-    mkdir("/gone/deep", 0755);
-    mkdir("/moved", 0755);
-    mkdir("/moved/in", 0755);
     put(k++, open("/", O_RDONLY | O_DIRECTORY));
     put(k++, open("/d", O_PATH | O_DIRECTORY));
     put(k++, open("/b", O_RDONLY | O_DIRECTORY));
@@ -362,11 +358,6 @@ static void open_all(int supervisor, int outsider)
     put(k++, memfd_create("ways", 0));
     put(k++, open("/bf", O_RDONLY));
     put(k++, received());
-    rmdir("/gone/deep");
-    rmdir("/gone");
-    rename("/moved/in", "/d/in");
-    rmdir("/d/in");
-    rmdir("/moved");
 }
 
 static void tick(int number)
@@ -508,7 +499,6 @@ int main(int argc, char **argv)
             fixtures[nfixtures++] = strdup(line + 8);
             fixtures[nfixtures++] = strdup(text + 1);
         } else if (!strncmp(line, "open", 4)) {
-            repair();
             open_all(getppid(), outsider);
             for (int i = 0; i < 3 * SITES; i++)
                 warm_up(&sites[i % SITES]);
