@@ -198,7 +198,8 @@ MUTATIONS: tuple[Mutation, ...] = (
              "    frame->how.resolve = RESOLVE_NO_SYMLINKS;\n    result", "    frame->how.resolve = 0;\n    result", ()),
     Mutation("the gate's relative paths are not copied", "guest/gate.c",
              "    if (frame->relative)\n        frame->args[call.path] = (u64)frame->path;  /* what was looked at",
-             "    if (!frame)\n        frame->args[call.path] = (u64)frame->path;  /* what was looked at", (POINTERS,), ("pointers:0", "pointers:9")),
+             "    if (!frame)\n        frame->args[call.path] = (u64)frame->path;  /* what was looked at",
+             (POINTERS,), ("pointers:0", "pointers:9")),
     Mutation("the gate follows absolute links from the host's root", "guest/gate-paths.h",
              "    return take(frame, view, whole, text, 0);\n",
              "    if (*whole == '/') {\n        for (int i = 0; i < GATE_PATH && (frame->path[i] = whole[i]); i++)\n"
