@@ -258,7 +258,8 @@ cdef int exec_chain(Tracee *t, const char *filename, bint closing, bint check_on
 cdef unsigned int file_hold(Tracee *t, int which) noexcept nogil:
     """Keep a file of the chain open until the loader is through; return what to tell it, 0 if there is none."""
     cdef int fd = chain.files[which]
-    if fd < 0 or t.hold[which] >= 0:
+    # (under a net the loader opens it itself, so that the kernel judges it)
+    if fd < 0 or t.hold[which] >= 0 or net.holder > 0:
         return 0
     chain.files[which] = -1
     t.hold[which] = fd
