@@ -304,6 +304,10 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     cdef int result = 0, fd
     if plan == NULL:
         return -ENOMEM
+    if t.landlocked and loader_installed[0] == 0:
+        # there is no loader that it could open
+        free(plan)
+        return -EACCES
     memset(&plan.info, 0, sizeof(loader_info))
     plan.exe = exe_new(chain.host, chain.guest, chain.place, chain.bind)
     chain.place = -1

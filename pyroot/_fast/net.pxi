@@ -88,6 +88,8 @@ cdef int net_prepare(View *v) except -1:
     """Make the layer: root, bindings, the loaders, and the files that the command gets open.  Raises CoreError."""
     cdef int i, fd, result, abi = pyroot_net_abi()
     cdef uint64_t handled = NET_DIRECTORY if abi > NET_OLDEST else NET_DIRECTORY >> 1
+    if nesting > 1:
+        raise CoreError("net: not inside a pyroot inside a pyroot: the layer would close the loader of the one in between to guests")
     if abi < NET_OLDEST:
         raise CoreError("net: this kernel has no Landlock, or one that cannot allow renames (Linux 5.19)")
     net.ruleset = pyroot_net_ruleset(handled, abi)
