@@ -152,7 +152,7 @@ class BuildCompiled(build_ext):
         directory.mkdir(parents=True, exist_ok=True)
         for machine in module.MACHINES:
             try:
-                Path(module.build(str(directory), " ".join(compiler()), machine)).chmod(0o755)
+                Path(module.build(str(directory), shlex.join(compiler()), machine)).chmod(0o755)
             except subprocess.CalledProcessError:
                 if machine == check_platform():
                     raise

@@ -87,8 +87,9 @@ def mount_points(root: str) -> list[str]:
 
 def remove(base: str) -> None:
     """Remove the benchmark's directory, unless something is mounted in it: then it would be the host's files."""
-    with open("/proc/self/mountinfo") as file:
-        if any(line.split()[4].startswith(base) for line in file):
+    with open("/proc/self/mountinfo", "rb") as file:
+        # a blank is written as four characters there, and so are a few others
+        if any(line.split()[4].decode("unicode_escape").encode("latin-1").startswith(os.fsencode(base)) for line in file):
             raise SystemExit(f"benchmarks: {base} still has something mounted in it: it is left as it is")
     shutil.rmtree(base, ignore_errors=True)
 

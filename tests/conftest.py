@@ -11,6 +11,7 @@ import platform
 import shutil
 import signal
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,13 +103,29 @@ def pyroot_words() -> list[str]:
 
 @pytest.fixture
 def guest_directory() -> Iterator[str]:
-    """Make an empty directory that the ordinary user owns and can reach, with a short name."""
-    path = tempfile.mkdtemp(prefix="pyroot-test-")
+    """Make an empty directory that the ordinary user owns and can reach."""
+    with directory_of_the_user(None) as path:
+        yield path
+
+
+@pytest.fixture
+def short_directory() -> Iterator[str]:
+    """Make such a directory for sockets and `#!` lines, whose names have to be short."""
+    with directory_of_the_user(helpers.short_place()) as path:
+        yield path
+
+
+@contextmanager
+def directory_of_the_user(place: str | None) -> Iterator[str]:
+    """Make an empty directory of the ordinary user in a place."""
+    path = tempfile.mkdtemp(prefix="pyroot-test-", dir=place)
     if os.geteuid() == 0:
         os.chown(path, helpers.NOBODY, helpers.NOBODY)
     os.chmod(path, 0o755)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def session_of_pyroot(words: list[str], arguments: list[str], options: dict[str, object]) -> Result:

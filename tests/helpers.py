@@ -9,11 +9,13 @@ import ctypes
 import functools
 import glob
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -205,6 +207,12 @@ def marked(mark: str) -> list[int]:
             except OSError:
                 continue
     return [pid for pid in found if (stat_fields(pid) or "Z")[0] not in "ZX"]
+
+
+def short_place() -> str:
+    """Return the directory for what a long name or one with a blank is too much for, as sockets and `#!` lines: TMPDIR where that will do."""
+    places = [tempfile.gettempdir(), "/var/tmp", "/tmp"]
+    return next((place for place in places if len(place) <= 40 and not re.search(r"\s", place) and os.access(place, os.W_OK)), places[0])
 
 
 def have(*programs: str) -> list[str]:

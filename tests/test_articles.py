@@ -6,6 +6,8 @@ Every example runs as the ordinary user: a root is filled step by step, as the a
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,9 +54,7 @@ def commanded(error: str) -> list[str]:
     """Give the words of the command that a hint names."""
     hint = error.rpartition("hint: pyroot ")[2]
     assert hint != error, error
-    words = hint.split()
-    ends = [at for at, word in enumerate(words) if word in ("brings", "copies")]
-    return words[: ends[0]]
+    return shlex.split(re.split(r" (?:brings|copies) ", hint)[0])
 
 
 def test_root_with_only_a_static_ls_runs(root: Path, run_pyroot: Run) -> None:
@@ -134,7 +134,7 @@ def test_x_bits_are_lost(root: Path, run_pyroot: Run) -> None:
     done = run_pyroot(["-r", str(root), "-w", "/", "/usr/bin/ls", "/"], environment=PATH)
     assert done.status == 126
     assert "/usr/bin/ls: has no x bit" in done.stderr
-    assert f"chmod +x {place}" in done.stderr
+    assert f"chmod +x {shlex.quote(str(place))}" in done.stderr
     assert "fix      chmod 0755 /usr/bin/ls" in run_pyroot(["doctor", "--fix", str(root), "ls"], environment=PATH).stdout
     assert run_pyroot(["-r", str(root), "-w", "/", "/usr/bin/ls", "/"], environment=PATH).status == 0
 
@@ -147,7 +147,7 @@ def test_dev_null_is_missing(root: Path, run_pyroot: Run) -> None:
     assert "/dev/null" in done.stderr
     found = run_pyroot(["doctor", str(root), "sh"], environment=PATH).stdout
     assert "dev-empty: /dev: is missing" in found
-    assert f"run it with pyroot -R {root}, or with -b /dev" in found
+    assert f"run it with pyroot -R {shlex.quote(str(root))}, or with -b /dev" in found
     assert "dev-empty" not in run_pyroot(["doctor", "-R", str(root), "sh"], environment=PATH).stdout
     done = run_pyroot(["-r", str(root), "-b", "/dev", "-w", "/", *command], environment=PATH)
     assert (done.status, done.stdout) == (0, "done\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shlex
 import signal
 import struct
 import subprocess
@@ -185,7 +186,7 @@ def test_a_working_directory_that_is_gone(run_pyroot: Callable[..., Result], gue
 def test_closed_streams_stay_closed(run_pyroot: Callable[..., Result], guest_directory: str, closed: list[int]) -> None:
     """Nothing of pyroot's is found in their place, and nothing that pyroot says is written into something of its own."""
     os.chmod(guest_directory, 0o777)
-    script = f"for n in 0 1 2; do [ -e /proc/self/fd/$n ] && echo $n; done >{guest_directory}/seen; exit 0"
+    script = f"for n in 0 1 2; do [ -e /proc/self/fd/$n ] && echo $n; done >{shlex.quote(guest_directory)}/seen; exit 0"
 
     def prepare() -> None:
         helpers.drop_to_ordinary_user()

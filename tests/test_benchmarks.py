@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -120,13 +121,14 @@ def side_native() -> sides.Side:
 
 
 def test_directory_with_something_mounted_in_it_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "root").mkdir()
+    (tmp_path / "with blank").mkdir()
     mounts = tmp_path / "mountinfo"
     real_open = open
     monkeypatch.setattr("builtins.open", lambda path, *more: real_open(mounts if path == "/proc/self/mountinfo" else path, *more))
-    mounts.write_text(f"1 2 0:1 / {tmp_path}/root/usr rw - ext4 /dev/x rw\n")
+    shown = re.sub(r"\s", lambda found: f"\\{ord(found[0]):03o}", f"{tmp_path}/with blank")
+    mounts.write_text(f"1 2 0:1 / {shown}/usr rw - ext4 /dev/x rw\n")
     with pytest.raises(SystemExit, match="still has something mounted"):
-        root.remove(str(tmp_path))
+        root.remove(str(tmp_path / "with blank"))
     mounts.write_text("1 2 0:1 / /usr rw - ext4 /dev/x rw\n")
     root.remove(str(tmp_path))
     assert not tmp_path.exists()

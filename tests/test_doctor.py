@@ -165,7 +165,7 @@ def test_missing_library_names_who_needs_it_and_the_near_names_of_a_command(root
     found = next(one for one in examine(root) if one.code == "library-missing")
     assert found.path == b"libtinfo.so.6"
     assert "/bin/bash" in found.what
-    assert found.mend.startswith(f"pyroot copy {root} ")
+    assert found.mend.startswith(f"pyroot copy {shlex.quote(str(root))} ")
     found = next(one for one in examine(root, ("sl",)) if one.code == "command-missing")
     assert "ls" in found.mend
 

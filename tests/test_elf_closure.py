@@ -70,7 +70,7 @@ def parse_ldd(text: str, interp: str) -> tuple[set[str], set[str]]:
     paths: set[str] = set()
     missing: set[str] = set()
     for line in text.splitlines():
-        match = re.match(r"\t(\S+)(?: => (not found|\S+))?", line)
+        match = re.match(r"\t(\S+|/.+?)(?: => (not found|.+?))?(?: \(0x[0-9a-f]+\))?$", line)
         if match is None or "linux-vdso" in line or "linux-gate" in line:
             continue
         if match[2] == "not found":
@@ -385,9 +385,9 @@ def test_script_brings_its_interpreter_and_what_env_runs(tmp_path: Path) -> None
     assert ELF_INTERPRETER in whys
 
 
-def test_script_of_a_script_is_followed(tmp_path: Path) -> None:
-    inner = script(tmp_path / "inner", "#!/bin/sh -e\n")
-    outer = script(tmp_path / "outer", f"#!{inner}\n")
+def test_script_of_a_script_is_followed(short_directory: str) -> None:
+    inner = script(Path(short_directory, "inner"), "#!/bin/sh -e\n")
+    outer = script(Path(short_directory, "outer"), f"#!{inner}\n")
     items = closure([str(outer)])
     assert [item.path for item in items[:3]] == [bytes(outer), bytes(inner), b"/bin/sh"]
 
@@ -402,8 +402,8 @@ def test_broken_script_names_what_its_line_asks_for(tmp_path: Path, line: str, m
     assert problem in items[0].problem
 
 
-def test_endless_scripts_end(tmp_path: Path) -> None:
-    path = tmp_path / "script"
+def test_endless_scripts_end(short_directory: str) -> None:
+    path = Path(short_directory, "script")
     script(path, f"#!{path}\n")
     assert [item.path for item in closure([str(path)])] == [bytes(path)]
 

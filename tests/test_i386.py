@@ -6,6 +6,7 @@ Compared are registers, kinds of programs, execs from one width to the other, an
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import struct
 import subprocess
@@ -303,8 +304,8 @@ def test_build_without_a_32_bit_compiler_leaves_only_its_loader_out(tmp_path: Pa
     compiler.chmod(0o755)
     code = (
         f"import sys; sys.path.insert(0, {str(PROJECT / 'pyroot' / 'guest')!r}); import build\n"
-        f"print(build.build({str(tmp_path)!r}, {str(compiler)!r}))\n"
-        f"print(build.build({str(tmp_path)!r}, {str(compiler)!r}, 'i386'))\n"
+        f"print(build.build({str(tmp_path)!r}, {shlex.quote(str(compiler))!r}))\n"
+        f"print(build.build({str(tmp_path)!r}, {shlex.quote(str(compiler))!r}, 'i386'))\n"
     )
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert made.stdout == f"{tmp_path}/loader-x86_64\n"

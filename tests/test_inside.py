@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_missing_elf_interpreter_is_named_with_the_libraries(guest_directory: st
     (line,) = told(run_pyroot, root, "sh", "-c", "/bin/bash; exit 0")
     loader = "/lib64/ld-linux-x86-64.so.2"
     assert f"could not start /bin/bash: its ELF interpreter {loader}: not in the guest; nor are libtinfo.so.6, libc.so.6" in line
-    assert f"(pyroot copy {root} {loader} libtinfo.so.6 libc.so.6 brings this machine's)" in line
+    assert f"(pyroot copy {shlex.quote(str(root))} {loader} libtinfo.so.6 libc.so.6 brings this machine's)" in line
 
 
 def test_library_that_a_child_lacks_is_named(guest_directory: str, run_pyroot: Run) -> None:

@@ -305,7 +305,7 @@ def mounted(guest_directory: str) -> Callable[[str], Result]:
 def test_a_procfs_elsewhere_is_taken_for_proc(mounted: Callable[[str], Result]) -> None:
     """Bound itself, in part, or below what is bound: nothing of the supervisor's can be read there."""
     look = ('for d in /p2 /p3 "$D/p" "$D/root/proc"; do for f in maps mem environ fd/ fdinfo/0 root/ cwd/ exe; do '
-            'n=$d/$PPID/$f; (exec 3<$n) 2>/dev/null && echo OPEN $n; done; cat $d/self/comm; done; '
+            'n=$d/$PPID/$f; (exec 3<"$n") 2>/dev/null && echo OPEN $n; done; cat "$d/self/comm"; done; '
             'realpath "$D/p/self" "$D/p" "$D/sub"')
     result = mounted(f"""D=$1; export D; shift; "$@" -r / -b "$D/p:/p2" -b "$D/p/self/..:/p3" -w / /bin/sh -c '{look}; exit'""")
     assert result.status == 0, result

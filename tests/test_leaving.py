@@ -165,9 +165,9 @@ def test_inner_pyroot_ends_its_own_only(pyroot_words: list[str], variables: dict
 @contextmanager
 def detached(run_pyroot: Run, tmp: str, *options: str, what: str = "", code: int = 3) -> Iterator[tuple[int, int]]:
     """Leave a daemon behind that keeps none of our descriptors; give its supervisor and its own number."""
-    script = f"mkfifo {tmp}/stop; setsid sh -c '{what} echo $$ > {tmp}/pid; cat {tmp}/stop' </dev/null >/dev/null 2>&1 & "
-    script += f"while [ ! -s {tmp}/pid ]; do :; done; echo out; exit {code}"
-    done = run_pyroot(["--detach-daemons", *options, *HOST, "sh", "-c", script], environment=ENVIRONMENT)
+    script = f"cd \"$0\" && mkfifo stop; setsid sh -c '{what} echo $$ > pid; cat stop' </dev/null >/dev/null 2>&1 & "
+    script += f"while [ ! -s pid ]; do :; done; echo out; exit {code}"
+    done = run_pyroot(["--detach-daemons", *options, *HOST, "sh", "-c", script, tmp], environment=ENVIRONMENT)
     assert done == Result(code, "out\n", "")
     with open(f"{tmp}/pid", encoding="ascii") as file:
         daemon = int(file.read())
@@ -220,7 +220,7 @@ def test_kill_ends_one_process(run_pyroot: Run, guest_directory: str) -> None:
 
 
 def test_kill_sends_a_signal(run_pyroot: Run, guest_directory: str) -> None:
-    with detached(run_pyroot, guest_directory, what=f'trap "echo got > {guest_directory}/got" USR1; sleep 1000 &') as (_, daemon):
+    with detached(run_pyroot, guest_directory, what='trap "echo got > got" USR1; sleep 1000 &') as (_, daemon):
         assert run_pyroot(["kill", "-s", "USR1", str(daemon)]) == Result(0, "", "")
         with open(f"{guest_directory}/stop", "w", encoding="ascii"):
             pass  # the trap runs when cat has ended

@@ -388,7 +388,7 @@ def test_arena_is_shared_and_read_only(bench: Bench) -> None:
     arena = bench.directory / "arena"
     arena.write_bytes(bytes(1 << 20))
     lines = bench.probe(program, "probe", options=("-a", str(arena), "-s", str(1 << 20)))
-    maps = [line.split() for line in lines if line.startswith("loader_map")]
+    maps = [line.split(None, 6) for line in lines if line.startswith("loader_map")]
     assert (maps[2][1], maps[2][2], maps[2][-1]) == ("567001000000-567001100000", "r--s", str(arena))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -138,7 +139,7 @@ def test_names_in_bindings_and_outside_of_them(root: Path, run_pyroot: Run, pyro
     outside = Path(guest_directory, "outside")
     outside.touch()
     command = "exec 5</bound/own; echo ready; read line; exit 0"
-    words = ["sh", "-c", f'exec 6<{outside}; exec "$@"', "sh", *pyroot_words, "-r", str(root), "-b", f"{guest_directory}:/bound"]
+    words = ["sh", "-c", f'exec 6<{shlex.quote(str(outside))}; exec "$@"', "sh", *pyroot_words, "-r", str(root), "-b", f"{guest_directory}:/bound"]
     both = {**ENVIRONMENT, "PATH": "/bin:/usr/bin"}
     with running(words, "-b", f"{root}:{root}", "-w", "/", "sh", "-c", command, environment=both) as (pid, _):
         found = {one["use"]: one for one in asked(run_pyroot, "files", "-p", str(pid))["files"]}
@@ -152,9 +153,9 @@ def test_names_in_bindings_and_outside_of_them(root: Path, run_pyroot: Run, pyro
         assert f"{outside} (host)" in run_pyroot(["files", "-p", str(pid)]).stdout
 
 
-def test_sockets_and_odd_files(run_pyroot: Run, pyroot_words: list[str], guest_directory: str) -> None:
+def test_sockets_and_odd_files(run_pyroot: Run, pyroot_words: list[str], short_directory: str) -> None:
     python, variables = helpers.ordinary_python()
-    words = ["-r", "/", "-b", f"{guest_directory}:/mnt", "-w", "/", python, "-c", HOLD, "/mnt"]
+    words = ["-r", "/", "-b", f"{short_directory}:/mnt", "-w", "/", python, "-c", HOLD, "/mnt"]
     with running(pyroot_words, *words, environment={**ENVIRONMENT, **variables}) as (pid, line):
         port, other = (int(word) for word in line.split()[1:])
         table = run_pyroot(["files", "-p", str(pid)]).stdout

@@ -36,7 +36,7 @@ def root(guest_directory: str) -> str:
 @pytest.fixture
 def outside() -> Iterator[Outer]:
     """Make a directory that no guest of the root can name, with everything in it that the probe looks for."""
-    with tempfile.TemporaryDirectory(prefix="o") as path:
+    with tempfile.TemporaryDirectory(prefix="o", dir=helpers.short_place()) as path:
         outer = Outer(path, helpers.ordinary_user.uid)
         yield outer
         outer.close()

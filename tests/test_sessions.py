@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -305,14 +306,15 @@ def needs(*programs: str) -> None:
 
 def test_strace_of_another_session_s_guests(pyroot_words: list[str], run_pyroot: Run, guest_directory: str) -> None:
     needs("strace")
+    log = shlex.quote(f"{guest_directory}/log")
     with tracee(pyroot_words, "sh", "-c", PARENT) as (pid, _):
-        look = f"strace -f -o {guest_directory}/log -e trace=openat,execve -p {pid} 2>/dev/null & s=$!; "
-        look += f"while ! grep -q 'exited with 0' {guest_directory}/log 2>/dev/null; do sleep 0.01; done; kill -INT $s; wait $s; "
+        look = f"strace -f -o {log} -e trace=openat,execve -p {pid} 2>/dev/null & s=$!; "
+        look += f"while ! grep -q 'exited with 0' {log} 2>/dev/null; do sleep 0.01; done; kill -INT $s; wait $s; "
         look += f"while grep -q 'TracerPid:.[1-9]' /proc/{pid}/status; do :; done; echo let go"
         found = run_pyroot([*HOST, "sh", "-c", look], environment=HOST_ENVIRONMENT)
         assert (found.stdout, found.stderr) == ("let go\n", "")
-        log = Path(guest_directory, "log").read_text(encoding="utf-8")
-        assert 'execve("/usr/bin/cat", ["cat", "/etc/hostname"]' in log or 'execve("/bin/cat"' in log
+        seen = text_of(f"{guest_directory}/log")
+        assert 'execve("/usr/bin/cat", ["cat", "/etc/hostname"]' in seen or 'execve("/bin/cat"' in seen
         assert not is_gone(pid)
 
 
@@ -331,8 +333,8 @@ def test_gdb_of_another_session_s_guest(pyroot_words: list[str], run_pyroot: Run
 @pytest.mark.parametrize("end", ["the tracer", "its session"])
 def test_tracee_goes_on_when_the_tracer_ends(pyroot_words: list[str], guest_directory: str, end: str) -> None:
     needs("strace")
-    with tracee(pyroot_words, "sh", "-c", f"echo $$; while :; do echo >{guest_directory}/alive; sleep 0.01; done") as (pid, _):
-        with tracee(pyroot_words, "sh", "-c", f"echo $$; exec strace -f -o {guest_directory}/log -p {pid}") as (tracer, session):
+    with tracee(pyroot_words, "sh", "-c", 'echo $$; while :; do echo >"$0/alive"; sleep 0.01; done', guest_directory) as (pid, _):
+        with tracee(pyroot_words, "sh", "-c", f'echo $$; exec strace -f -o "$0/log" -p {pid}', guest_directory) as (tracer, session):
             helpers.wait_until(lambda: "alive" in text_of(f"{guest_directory}/log"), what="it is traced")
             os.kill(tracer if end == "the tracer" else session, signal.SIGKILL)
             helpers.wait_until(lambda: is_gone(tracer))
@@ -352,7 +354,7 @@ def test_tracer_learns_of_the_end_of_the_other_session(pyroot_words: list[str], 
     needs("strace")
     with (
         tracee(pyroot_words, "sh", "-c", PARENT) as (pid, session),
-        tracee(pyroot_words, "sh", "-c", f"echo $$; exec strace -o {guest_directory}/log -p {pid}") as (tracer, _),
+        tracee(pyroot_words, "sh", "-c", f'echo $$; exec strace -o "$0/log" -p {pid}', guest_directory) as (tracer, _),
     ):
         helpers.wait_until(lambda: text_of(f"{guest_directory}/log") != "", what="it is traced")
         os.kill(session, signal.SIGKILL)
@@ -364,18 +366,18 @@ def test_two_sessions_that_trace_each_other(pyroot_words: list[str], guest_direc
     """Each waits for the other's answers, and answers meanwhile."""
     needs("strace")
     with (
-        tracee(pyroot_words, "sh", "-c", other(guest_directory, "a", "b")) as (first, _),
-        tracee(pyroot_words, "sh", "-c", other(guest_directory, "b", "a")) as (second, _),
+        tracee(pyroot_words, "sh", "-c", other("a", "b"), guest_directory) as (first, _),
+        tracee(pyroot_words, "sh", "-c", other("b", "a"), guest_directory) as (second, _),
     ):
         helpers.wait_until(lambda: all(text_of(f"{guest_directory}/{name}").count("openat") > 300 for name in "ab"), 60, "both trace")
         assert not is_gone(first) and not is_gone(second)
 
 
-def other(place: str, name: str, whose: str) -> str:
-    """Give a script that traces the process whose number comes into a file, and is busy itself."""
-    strace = f"exec strace -f -o {place}/{name} -e trace=openat -p $(cat {place}/{whose}.pid)"
-    trace = f"while [ ! -s {place}/{whose}.pid ]; do sleep 0.01; done; {strace}"
-    return f"echo $$ >{place}/{name}.pid; ({trace}) >/dev/null 2>&1 & echo $$; while :; do cat /etc/hostname >/dev/null; done"
+def other(name: str, whose: str) -> str:
+    """Give a script of $0, a directory, that traces the process whose number comes into a file, and is busy itself."""
+    strace = f"exec strace -f -o {name} -e trace=openat -p $(cat {whose}.pid)"
+    trace = f"while [ ! -s {whose}.pid ]; do sleep 0.01; done; {strace}"
+    return f"cd \"$0\" && echo $$ >{name}.pid; ({trace}) >/dev/null 2>&1 & echo $$; while :; do cat /etc/hostname >/dev/null; done"
 
 
 def test_guests_of_other_roots_are_nobody_s_to_trace(root: Path, pyroot_words: list[str], run_pyroot: Run) -> None:

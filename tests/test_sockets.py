@@ -29,7 +29,7 @@ SOURCES = ["sockets.c", "sockets_mail.c", "sockets_errors.c"]
 def ground(request: pytest.FixtureRequest) -> Iterator[str]:
     """Make a root and a directory to bind; in the long case no host path fits into a socket address."""
     probe = compile_program([os.path.join(GUEST, name) for name in SOURCES], "-static", name="sockets")
-    top = tempfile.mkdtemp(prefix="pyroot-sock-")
+    top = tempfile.mkdtemp(prefix="pyroot-sock-", dir=helpers.short_place())
     os.chmod(top, 0o755)
     base = top if request.param == "short" else f"{top}/{'l' * 120}"
     for directory in ("root", "root/w", "root/b", "root/proc", "host"):

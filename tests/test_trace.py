@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import shlex
 
 from tests import helpers, strace_oracle
 from tests.helpers import Result
@@ -262,7 +263,7 @@ def test_no_follow_traces_the_command_alone(run_pyroot: Run) -> None:
 
 def test_output_goes_into_a_command_or_behind_what_is_there(run_pyroot: Run, guest_directory: str) -> None:
     out = f"{guest_directory}/out"
-    run_pyroot(["trace", "--no-follow", "-e", "trace=none", "-o", f"|tr a-z A-Z >{out}", "/bin/true"])
+    run_pyroot(["trace", "--no-follow", "-e", "trace=none", "-o", f"|tr a-z A-Z >{shlex.quote(out)}", "/bin/true"])
     assert Path(out).read_text() == "+++ EXITED WITH 0 +++\n"
     run_pyroot(["trace", "--no-follow", "-e", "trace=none", "-A", "-o", out, "/bin/true"])
     assert Path(out).read_text() == "+++ EXITED WITH 0 +++\n+++ exited with 0 +++\n"

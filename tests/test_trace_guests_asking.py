@@ -156,7 +156,7 @@ def test_error_of_the_supervisor_is_told_and_harms_no_guest(ground: Ground, meth
     python, _environment = helpers.ordinary_python()
     path = f"{ground.directory}/errors"
     words = [python, "-c", BROKEN.format(error=error, method=method), *ground.view, f"{ground.here}/probe"]
-    probe = ground._kept(Probe(["/bin/sh", "-c", f'exec 2>{path}; exec "$@"', "sh", *words], ground.directory, True))
+    probe = ground._kept(Probe(["/bin/sh", "-c", 'exec 2>"$0"; exec "$@"', path, *words], ground.directory, True))
     looked = Looked(ground, [*ground.words, "trace", "-p", str(probe.pid)], "said")
     if method == "close":
         looked.there(probe)

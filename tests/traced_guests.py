@@ -147,7 +147,7 @@ class Looked:
 
     def __init__(self, ground: Ground, command: list[str], name: str) -> None:
         self.path = f"{ground.directory}/{name}"
-        self.process = ground.start(["/bin/sh", "-c", f'exec 2>{self.path}; exec "$@"', "sh", *command])
+        self.process = ground.start(["/bin/sh", "-c", 'exec 2>"$0"; exec "$@"', self.path, *command])
 
     def there(self, *probes: Probe) -> Looked:
         """Wait until it traces: it says so, and whatever the probes did at that moment is over."""

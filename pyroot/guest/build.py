@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def build(out_dir: str, cc: str = "gcc", machine: str = "x86_64") -> str:
         raise ValueError(f"no guest loader for {machine}")
     os.makedirs(out_dir, exist_ok=True)
     target = os.path.join(out_dir, f"loader-{machine}")
-    compiler, extra = cc.split(), MACHINE_FLAGS[machine]
+    compiler, extra = shlex.split(cc), MACHINE_FLAGS[machine]
     with tempfile.TemporaryDirectory(prefix="pyroot-loader-") as work:
         objects = []
         for source in (*UNITS, f"stub-{machine.removesuffix('-nested')}.S", *GATE_UNITS.get(machine, ())):
