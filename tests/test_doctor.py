@@ -59,9 +59,7 @@ def codes(findings: list[Finding], severity: str) -> list[str]:
 def test_small_root_is_sound(root: Path) -> None:
     findings = examine(root)
     assert codes(findings, "error") == []
-    assert [one for one in findings if one.severity == "warning" and one.code != "dev-incomplete"] == [
-        one for one in findings if one.code == "dev-empty"
-    ]
+    assert set(codes(findings, "warning")) <= {"dev-incomplete", "dev-empty"}
 
 
 @pytest.mark.parametrize("defect", [

@@ -16,6 +16,7 @@ import pytest
 
 from tests import helpers
 from tests.helpers import Result
+from tests.oracle import sides
 from tests.oracle.build import BuildError, compile_program
 from tests.probe_root import PROGRAMS, environment_of_pyroot
 
@@ -51,11 +52,27 @@ def answers(text: str) -> Counter[str]:
 
 
 @pytest.fixture(scope="module")
-def untouchable(probe: str) -> Counter[str]:
-    """Return what the kernel says of init, which is another user's."""
+def beside_init() -> Callable[[list[str]], Result]:
+    """Return a function that runs a program where process 1, which is another user's, is in /proc: if need be in a /proc of its own."""
     if os.stat("/proc/1").st_uid == helpers.ordinary_user.uid:
         pytest.skip("process 1 is this user's own")
-    result = helpers.run([probe, "each", "1"])
+    hidden = helpers.run(["test", "-e", "/proc/1/status"]).status != 0
+    if hidden and os.geteuid() != 0:
+        pytest.skip("this /proc hides process 1, and only root can mount another one")
+
+    def prepare() -> None:
+        if hidden:
+            sides.private_mounts()
+            sides.mount("proc", "/proc", "proc", 0)
+        helpers.drop_to_ordinary_user()
+
+    return lambda words: helpers.run(words, prepare=prepare)
+
+
+@pytest.fixture(scope="module")
+def untouchable(probe: str, beside_init: Callable[[list[str]], Result]) -> Counter[str]:
+    """Return what the kernel says of init."""
+    result = beside_init([probe, "each", "1"])
     assert result.status == 0
     return answers(result.stdout)
 
@@ -269,12 +286,12 @@ for name in NAMES:
 
 
 @pytest.mark.parametrize("way", WAYS, **ids)
-def test_proc_of_the_supervisor_is_as_of_another_user(run_pyroot: Callable[..., Result], way: dict[str, str]) -> None:
+def test_proc_of_the_supervisor_is_as_of_another_user(
+    run_pyroot: Callable[..., Result], beside_init: Callable[[list[str]], Result], way: dict[str, str]
+) -> None:
     """What is private, what can be set, what is listed: by name, from a working directory, below a descriptor."""
     python = [helpers.ordinary_user.interpreter[0], "-IS", "-c", LOOK]
-    if os.stat("/proc/1").st_uid == helpers.ordinary_user.uid:
-        pytest.skip("process 1 is this user's own")
-    native = helpers.run([*python, "1"])
+    native = beside_init([*python, "1"])
     guest = run_pyroot([*HOST, "/bin/sh", "-c", 'exec "$@" $PPID', "sh", *python], environment=way)
     assert (native.status, guest.status, guest.stderr) == (0, 0, "")
     assert guest.stdout.splitlines() == native.stdout.splitlines()
