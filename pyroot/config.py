@@ -9,7 +9,7 @@ decided here: spellings (``options``), where a binding lands in the guest (``bin
 import os
 
 from pyroot import binding
-from pyroot.errors import PyrootError, text_of
+from pyroot.errors import PyrootError, shell_word, text_of
 from pyroot.report import note, set_verbosity
 
 TYPE_CHECKING = False
@@ -158,4 +158,4 @@ def _root_hint(value: str, error: OSError) -> str:
         return "the word behind the option is taken as the directory; was it left out?"
     if not isinstance(error, FileNotFoundError):
         return "the root is a directory that you may enter"
-    return f"pyroot new {value} makes a small root there out of this machine's programs"
+    return f"pyroot new {shell_word(value)} makes a small root there out of this machine's programs"

@@ -40,6 +40,13 @@ def text_of(number: int) -> str:
     return text[:1].lower() + text[1:]
 
 
+def shell_word(text: str) -> str:
+    """Return a word of a command that a hint names, quoted for a shell where that is needed."""
+    import shlex  # only when something has failed
+
+    return shlex.quote(text)
+
+
 def exec_exit_code(number: int) -> int:
     """Return the exit code for a command whose execve failed with the errno value ``number``, as chroot(1) does."""
     return EXIT_NOT_FOUND if number == errno.ENOENT else EXIT_NOT_EXECUTABLE

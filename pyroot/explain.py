@@ -14,7 +14,7 @@ import stat
 import struct
 
 from pyroot import options
-from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, text_of
+from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, shell_word, text_of
 from pyroot.report import note
 
 TYPE_CHECKING = False
@@ -86,7 +86,7 @@ def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str
     if not any(_exists(core, directory) for directory in (b"/bin", b"/usr/bin", b"/sbin")):
         return f"the root {root} has neither /bin nor /usr/bin; pyroot new DIR makes a small root"
     if any(os.access(directory + b"/" + name, os.X_OK) for directory in searched if directory):
-        return f"pyroot copy {root} {shown} copies this machine's {shown} there, with all that it needs"
+        return f"pyroot copy {shell_word(root)} {shell_word(shown)} copies this machine's {shown} there, with all that it needs"
     near = near_names(shown, (os.fsdecode(entry) for directory in searched for entry in _names_in(core, directory)))
     if near:
         return f"did you mean {' or '.join(near)}?"
@@ -225,11 +225,11 @@ def _missing_hint(link: Link, root: str) -> str:
     name = os.fsdecode(link.guest)
     if link.role.startswith("ELF"):
         if root != "/" and os.path.isfile(name):
-            return f"pyroot copy {root} {name} brings this machine's"
-        return f"install the C library in the root; pyroot copy {root} PROGRAM brings a program with its libraries"
+            return f"pyroot copy {shell_word(root)} {shell_word(name)} brings this machine's"
+        return f"install the C library in the root; pyroot copy {shell_word(root)} PROGRAM brings a program with its libraries"
     if link.role.startswith("#!"):
         if os.access(link.guest, os.X_OK) and name.startswith("/"):
-            return f"pyroot copy {root} {name} copies this machine's interpreter there, with all that it needs"
+            return f"pyroot copy {shell_word(root)} {shell_word(name)} copies this machine's interpreter there, with all that it needs"
         return f"install {name} in the root, or let the first line of the script name an interpreter that is there"
     return "paths of the command are those of the guest; -b makes a host path appear there"
 
@@ -246,7 +246,8 @@ def _check_permissions(host_path: bytes, root: str) -> None:
     if os.access(host_path, os.X_OK):
         return
     if not mode & 0o111:
-        raise Broken("has no x bit", f"chmod +x {os.fsdecode(host_path)}, if it is a program; pyroot doctor {root} finds others")
+        command = f"chmod +x {shell_word(os.fsdecode(host_path))}"
+        raise Broken("has no x bit", f"{command}, if it is a program; pyroot doctor {shell_word(root)} finds others")
     if os.statvfs(host_path).f_flag & os.ST_NOEXEC:
         raise Broken("is on a file system mounted noexec", "move the root to a file system that allows programs")
     raise Broken("you are not permitted to execute it", "look at its owner, its mode and its access control list")

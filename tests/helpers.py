@@ -210,7 +210,7 @@ def marked(mark: str) -> list[int]:
 
 
 def short_place() -> str:
-    """Return the directory for what a long name or one with a blank is too much for, as sockets and `#!` lines: TMPDIR where that will do."""
+    """Return where to make what can have no long name and none with a blank, such as sockets and `#!` lines: TMPDIR where that will do."""
     places = [tempfile.gettempdir(), "/var/tmp", "/tmp"]
     return next((place for place in places if len(place) <= 40 and not re.search(r"\s", place) and os.access(place, os.W_OK)), places[0])
 

@@ -139,6 +139,28 @@ def test_x_bits_are_lost(root: Path, run_pyroot: Run) -> None:
     assert run_pyroot(["-r", str(root), "-w", "/", "/usr/bin/ls", "/"], environment=PATH).status == 0
 
 
+def test_hints_name_a_root_with_a_blank_as_a_shell_takes_it(root: Path, run_pyroot: Run) -> None:
+    place = root / "it's a root"
+    place.mkdir()
+    own(place)
+
+    def hint(*words: str) -> str:
+        said = run_pyroot([*words], environment=PATH).stderr
+        return said.partition("hint: ")[2].rstrip()
+
+    assert shlex.join(["pyroot", "new", str(place / "none")]) in hint("-r", str(place / "none"), "ls")
+    assert shlex.join(["mkdir", "-p", str(place / "none")]) in hint("new", str(place / "none/x"))
+    assert shlex.join(["pyroot", "copy", str(place), "PROGRAM..."]) in hint("copy", str(place))
+    assert shlex.join(["pyroot", "doctor", str(place)]) in hint("check", str(place))
+    assert run_pyroot(["copy", str(place), "ls"], environment=PATH).status == 0
+    assert shlex.join(["pyroot", "copy", str(place), "grep"]) in hint("-r", str(place), "-w", "/", "grep")
+    (place / "script").write_text("#!/bin/sh\n")
+    (place / "script").chmod(0o755)
+    assert shlex.join(["pyroot", "copy", str(place), "/bin/sh"]) in hint("-r", str(place), "-w", "/", "/script")
+    (place / "script").chmod(0o644)
+    assert shlex.join(["chmod", "+x", f"{place}/script"]) in hint("-r", str(place), "-w", "/", "/script")
+
+
 def test_dev_null_is_missing(root: Path, run_pyroot: Run) -> None:
     assert run_pyroot(["copy", str(root), "sh", "ls"], environment=PATH).status == 0
     command = ["sh", "-c", "ls / > /dev/null && echo done"]

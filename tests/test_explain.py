@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_missing_script_interpreter(root: Root) -> None:
     assert error.exit_code == 127
     assert "install /opt/none/perl in the root" in error.hint
     root.program("bin/s", b"#!/bin/sh\n")
-    assert f"pyroot copy {root.top} /bin/sh " in root.why("/bin/s").hint
+    assert f"pyroot copy {shlex.quote(str(root.top))} /bin/sh " in root.why("/bin/s").hint
 
 
 def test_chain_of_scripts_names_the_broken_link(root: Root) -> None:
@@ -186,7 +187,7 @@ def test_missing_elf_interpreter(root: Root) -> None:
     error = root.why("/bin/p")
     assert error.message == f"/bin/p: its ELF interpreter {INTERPRETER}: not in the guest"
     assert error.exit_code == 127
-    assert f"pyroot copy {root.top} " in error.hint
+    assert f"pyroot copy {shlex.quote(str(root.top))} " in error.hint
 
 
 def test_elf_interpreter_without_x_bit(root: Root) -> None:
@@ -252,7 +253,7 @@ def test_command_that_no_directory_of_path_has(root: Root) -> None:
     assert error.message == "foo: not found in the guest's PATH (/bin:/opt/x)"
     assert error.exit_code == 127
     assert str(root.top) in error.hint
-    assert f"pyroot copy {root.top} sh " in not_found(root, ["sh"], "/bin").hint
+    assert f"pyroot copy {shlex.quote(str(root.top))} sh " in not_found(root, ["sh"], "/bin").hint
 
 
 def test_command_that_a_usual_directory_has(root: Root) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -139,7 +138,7 @@ def test_names_in_bindings_and_outside_of_them(root: Path, run_pyroot: Run, pyro
     outside = Path(guest_directory, "outside")
     outside.touch()
     command = "exec 5</bound/own; echo ready; read line; exit 0"
-    words = ["sh", "-c", f'exec 6<{shlex.quote(str(outside))}; exec "$@"', "sh", *pyroot_words, "-r", str(root), "-b", f"{guest_directory}:/bound"]
+    words = ["sh", "-c", 'exec 6<"$0"; exec "$@"', str(outside), *pyroot_words, "-r", str(root), "-b", f"{guest_directory}:/bound"]
     both = {**ENVIRONMENT, "PATH": "/bin:/usr/bin"}
     with running(words, "-b", f"{root}:{root}", "-w", "/", "sh", "-c", command, environment=both) as (pid, _):
         found = {one["use"]: one for one in asked(run_pyroot, "files", "-p", str(pid))["files"]}

@@ -6,11 +6,11 @@ import difflib
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import shlex
 
 from tests import helpers, strace_oracle
 from tests.helpers import Result

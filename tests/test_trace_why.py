@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def test_permission_denied_on_a_parent_directory(why: Why, folder: Path) -> None
     owned(folder / "a" / "b", 0o755)
     assert told["guest path"] == "/data/a/b/c/file" and "EACCES" in str(told["call"])
     assert str(told["cause"]).startswith("the directory /data/a/b may not be entered (mode 0600")
-    assert told["mend"] == f"chmod +x {folder}/a/b"
+    assert told["mend"] == f"chmod +x {shlex.quote(str(folder / 'a/b'))}"
 
 
 def test_wrong_interpreter(why: Why, folder: Path) -> None:

@@ -37,7 +37,7 @@ from pyroot.elf.reader import ElfError, read_elf
 from pyroot.elf.rooted import Rooted
 from pyroot.elf.search import DEFAULT, Found, GlibcSearch, search_for
 from pyroot.elf.versions import read_versions
-from pyroot.errors import PyrootError
+from pyroot.errors import PyrootError, shell_word
 from pyroot.explain import near_names
 from pyroot.rootfs.install import Installer, write_failure
 from pyroot.rootfs.new import Ended, signals_raised
@@ -113,7 +113,7 @@ def main(argv: list[str]) -> int:
     if not words.rest:
         raise PyrootError("copy: no root file system given", "say which: pyroot copy ROOTFS PROGRAM...")
     if len(words.rest) == 1:
-        raise PyrootError("copy: no program given", f"say what to copy: pyroot copy {words.rest[0]} PROGRAM...")
+        raise PyrootError("copy: no program given", f"say what to copy: pyroot copy {shell_word(words.rest[0])} PROGRAM...")
     root = root_directory("copy", words.rest[0])
     if os.path.samefile(root, source.root or b"/"):
         raise PyrootError(f"copy: {words.rest[0]}: is the root to copy from", "name another directory")

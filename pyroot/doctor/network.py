@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pyroot.doctor.registry import NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import AddLines, Copy, WriteFile
 from pyroot.doctor.view import View
+from pyroot.errors import shell_word
 
 _HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _CERTIFICATES = (
@@ -73,7 +74,7 @@ def certificates_missing(view: View) -> Iterator[Finding]:
     if users and not any(view.is_file(path) for path in _CERTIFICATES):
         wanter = os.fsdecode(users[0].needed_by or users[0].path)
         own = next((path for path in _CERTIFICATES if os.path.isfile(path)), None)
-        mend = f"run with -b {os.fsdecode(own)}" if own else "install ca-certificates in the root"
+        mend = f"run with -b {shell_word(os.fsdecode(own))}" if own else "install ca-certificates in the root"
         yield Finding(_CERTIFICATES[0], f"no CA certificates; {wanter} uses TLS", mend)
 
 
@@ -140,7 +141,7 @@ def host_socket(view: View) -> Iterator[Finding]:
     """Find sockets that the caller's environment promises and the root does not show."""
     for name, path in _sockets(view):
         if path.startswith(b"/") and os.path.exists(path) and view.stat(path) is None:
-            yield Finding(path, f"{name} names it; it is on the host only", f"-R, or -b {os.fsdecode(path)}")
+            yield Finding(path, f"{name} names it; it is on the host only", f"-R, or -b {shell_word(os.fsdecode(path))}")
 
 
 def _sockets(view: View) -> Iterator[tuple[str, bytes]]:

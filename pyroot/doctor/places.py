@@ -101,7 +101,7 @@ def merged_usr(view: View) -> Iterator[Finding]:
     for path, what in broken_directories(view).items():
         target = b"usr" + path
         steps: tuple[Step, ...] = (Link(path, target),) if view.is_directory(b"/" + target) else ()
-        yield Finding(path, what, f"ln -sfn {os.fsdecode(target)} {view.outside(path)}", steps)
+        yield Finding(path, what, f"ln -sfn {shlex.quote(os.fsdecode(target))} {view.outside(path)}", steps)
 
 
 @check(

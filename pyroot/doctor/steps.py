@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pyroot.elf.rooted import Rooted
+from pyroot.errors import shell_word
 from pyroot.rootfs.install import Installer
 
 
@@ -33,8 +34,8 @@ class Step(ABC):
 
     @property
     def shown(self) -> str:
-        """Give the path for a message."""
-        return os.fsdecode(self.path)
+        """Give the path for a message, as a shell takes it."""
+        return shell_word(os.fsdecode(self.path))
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ class Link(Step):
 
     @property
     def target(self) -> str:
-        """Give the text of the link for a message."""
-        return os.fsdecode(self.text)
+        """Give the text of the link for a message, as a shell takes it."""
+        return shell_word(os.fsdecode(self.text))
 
     def do(self, root: bytes) -> None:
         """Make it; anything but a link in its place is an error."""

@@ -15,7 +15,7 @@ from pyroot.doctor.steps import Step
 from pyroot.doctor.view import Bound, View
 from pyroot.doctor.words import Progress, Words, colour, flags, json_text, put, require_elftools, root_directory, safe
 from pyroot.elf.rooted import Rooted
-from pyroot.errors import EXIT_FAILURE, PyrootError, text_of
+from pyroot.errors import EXIT_FAILURE, PyrootError, shell_word, text_of
 
 USAGE = """\
 usage: pyroot doctor [OPTION...] ROOTFS [COMMAND...]
@@ -113,7 +113,7 @@ def check_main(argv: list[str]) -> int:
         put(CHECK_USAGE)
         return 0
     if words.rest:
-        raise PyrootError(f"check: {words.rest[0]}: unexpected word", f"to look at a root: pyroot doctor {words.rest[0]}")
+        raise PyrootError(f"check: {words.rest[0]}: unexpected word", f"to look at a root: pyroot doctor {shell_word(words.rest[0])}")
     view = View(Rooted("/"), "/")
     findings: list[Finding] = []
     for row in registry.load():

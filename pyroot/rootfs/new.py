@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from pyroot import report
 from pyroot.elf.closure import ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, Closure, Item
-from pyroot.errors import PyrootError, text_of
+from pyroot.errors import PyrootError, shell_word, text_of
 from pyroot.rootfs import skeleton
 from pyroot.rootfs.install import Installer, write_failure
 from pyroot.rootfs.plan import choose
@@ -148,7 +148,7 @@ def _target(directory: bytes, add: bool) -> Target:
             raise PyrootError(f"new: {name}: is a link that leads nowhere", "give another name") from None
         if not os.path.isdir(parent):
             shown = os.fsdecode(parent)
-            raise PyrootError(f"new: {name}: {shown} is no directory", f"make it first: mkdir -p {shown}") from None
+            raise PyrootError(f"new: {name}: {shown} is no directory", f"make it first: mkdir -p {shell_word(shown)}") from None
         return Target(path, False)
     if not stat.S_ISDIR(status.st_mode):
         raise PyrootError(f"new: {name}: is not a directory", "give a name that is free, or an empty directory")
