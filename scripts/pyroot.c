@@ -13,7 +13,6 @@
  */
 #include "x86_64.h"
 
-#define SYS_write           1
 #define SYS_rt_sigaction    13
 #define SYS_rt_sigprocmask  14
 #define SYS_access          21
@@ -27,7 +26,13 @@
 #define LETTER              0x40            /* what makes a letter of a control character: hidden names begin with such */
 #define AT_FDCWD            (-100)
 #define O_CLOEXEC           02000000
+#define EPERM               1
 #define EMFILE              24
+#define ENOSYS              38
+#define AT_EMPTY_PATH       0x1000
+#define F_GETFD             1
+#define F_SETFD             2
+#define FUTEX_WAKE          129             /* of this process */
 #define SIG_BLOCK           0
 #define SIGPIPE             13
 #define SIGXFSZ             25
@@ -136,6 +141,32 @@ static void check_limits(void)
         sys6(SYS_close, fds[i], 0, 0, 0, 0, 0);
     if (count < FILES_LEAST && (count == 0 || fds[count] == -EMFILE))
         give_up("cannot start", "the limit on open files is too low for pyroot itself", "ulimit -n 64 is enough");
+}
+
+/* ------------------------------------------------------------------------------------------------------- calls */
+
+/* What an interpreter does not start without, or what pyroot has no other way for: arguments that are errors, or change nothing. Where
+ * a filter (of a container, say) refuses one, the interpreter would end with a traceback, or without a word. */
+static void check_calls(void)
+{
+    static const struct { int number; long a, b, c; const char *name; } calls[] = {
+        {0, -1, 0, 0, "read"}, {SYS_write, -1, 0, 0, "write"}, {SYS_close, -1, 0, 0, "close"}, {8, -1, 0, 0, "lseek"},
+        {SYS_mmap, 0, 0, 0, "mmap"}, {SYS_mprotect, 1, 0, 0, "mprotect"}, {SYS_rt_sigaction, 0, 0, 0, "rt_sigaction"},
+        {SYS_rt_sigprocmask, -1, 0, 0, "rt_sigprocmask"}, {16, -1, 0, 0, "ioctl"}, {SYS_pread64, -1, 0, 0, "pread64"},
+        {SYS_access, 0, 0, 0, "access"}, {SYS_getpid, 0, 0, 0, "getpid"}, {61, -1, 0, -1, "wait4"}, {63, 0, 0, 0, "uname"},
+        {72, -1, F_GETFD, 0, "fcntl"}, {72, -1, F_SETFD, 0, "fcntl"}, {80, 0, 0, 0, "chdir"}, {SYS_readlink, 0, 0, 0, "readlink"},
+        {158, -1, 0, 0, "arch_prctl"}, {202, 0, FUTEX_WAKE, 0, "futex"}, {217, -1, 0, 0, "getdents64"},
+        {SYS_openat, -1, (long)"x", 0, "openat"}, {262, -1, (long)"x", 0, "newfstatat"}, {262, -1, (long)"", 0, "newfstatat"},
+    };
+
+    for (unsigned i = 0; i < sizeof calls / sizeof *calls; i++) {
+        int empty = calls[i].number == 262 && *(const char *)calls[i].b == 0;
+        long result = sys6(calls[i].number, calls[i].a, calls[i].b, calls[i].c, empty ? AT_EMPTY_PATH : 0, 0, 0);
+
+        if (result == -EPERM || result == -ENOSYS)
+            give_up(calls[i].name, result == -EPERM ? "Operation not permitted" : "Function not implemented",
+                    "a filter around pyroot refuses this system call: pyroot cannot do without it");
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------- environment */
@@ -263,6 +294,7 @@ __attribute__((noreturn, used)) void launch(long *sp)
 
     sys6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&held, (long)&before, 8, 0, 0);
     write_mask(write_mask(state + 14, before) + 1, ignored());
+    check_calls();
     check_limits();
     while (envp[count])
         count++;
