@@ -2,6 +2,7 @@
 """The compiled core: translation of paths and the ptrace supervisor.  A thin door; the parts are in ``_fast/``."""
 
 include "_fast/linux.pxi"
+include "_fast/refused.pxi"
 include "_fast/view.pxi"
 include "_fast/holder.pxi"
 include "_fast/gone.pxi"

@@ -16,6 +16,7 @@ from pyroot.errors import EXIT_FAILURE, EXIT_SIGNAL_BASE, PyrootError, text_of
 
 _SIGINT = 2
 interrupted = False  # a ^C has ended what was asked for
+_REFUSED = (errno.EPERM, errno.ENOSYS)
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -35,6 +36,12 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(error, OSError) and error.errno in _NO_ROOM or isinstance(error, MemoryError):
             why = str(error) or "out of memory"
             report.failure(PyrootError(f"cannot go on: {why}", "a limit is too low for pyroot itself: see ulimit -a"))
+            _show_traceback(error)
+            return EXIT_FAILURE
+        if isinstance(error, OSError) and error.errno in _REFUSED:
+            where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+            what = f"cannot go on: {where}{text_of(error.errno)}"
+            report.failure(PyrootError(what, "a filter around pyroot seems to refuse it a system call; pyroot check tells which"))
             _show_traceback(error)
             return EXIT_FAILURE
         if isinstance(error, FileNotFoundError) and error.filename is None and not os.path.exists("."):

@@ -28,6 +28,7 @@ HEADER_SIZE = 256  # BINPRM_BUF_SIZE, linux/binfmts.h
 MAX_SCRIPTS = 5  # scripts in a row, fs/exec.c
 USUAL_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+_REFUSED = "a filter around pyroot seems to refuse this call, or the kernel lacks it; pyroot check tells more"
 _PT_INTERP = 3
 _CLASS_32 = 1
 _CLASS_64 = 2
@@ -331,13 +332,18 @@ def core_failure(error: Exception) -> PyrootError:
     """Say why the core could not start or go on."""
     text = str(error)
     hint = "PYROOT_DEBUG=1 shows where it happened"
-    if text.startswith("ptrace"):
+    if text.startswith("ptrace request "):
+        text = _named_request(text)
+        hint = _REFUSED
+    elif text.startswith("ptrace"):
         if tracer := _status_field(b"TracerPid:"):
             hint = f"process {tracer} traces this one already: pyroot does not run inside strace or gdb; pyroot check tells more"
         elif _status_field(b"NoNewPrivs:"):
-            hint = "a sandbox around pyroot seems to refuse ptrace; pyroot check tells more"
+            hint = "a sandbox around pyroot seems to refuse ptrace (in a container: --cap-add SYS_PTRACE); pyroot check tells more"
         else:
             hint = "look at /proc/sys/kernel/yama/ptrace_scope and, in a container, for the capability SYS_PTRACE; pyroot check tells more"
+    elif text.endswith((os.strerror(errno.EPERM), os.strerror(errno.ENOSYS))):
+        hint = _REFUSED
     elif text.startswith(("fork", "clone")):
         hint = "there may be too many processes, see ulimit -u"
     elif text.endswith(os.strerror(errno.EMFILE)):
@@ -345,6 +351,14 @@ def core_failure(error: Exception) -> PyrootError:
     elif text.endswith(os.strerror(errno.ENOMEM)):
         hint = "the limit on memory is too low, see ulimit -v"
     return PyrootError(text, hint)
+
+
+def _named_request(text: str) -> str:
+    """Give the request of ptrace(2) in a text of the core its name."""
+    from pyroot.trace.names import named
+
+    number, colon, why = text.removeprefix("ptrace request ").partition(":")
+    return f"ptrace({named('ptrace').one(int(number, 16))}){colon}{why}"
 
 
 def _status_field(name: bytes) -> int:

@@ -30,6 +30,7 @@ cdef struct Arena:
     bint huge[NHUGE]         # taken
     bint code                # behind all that the file has the code that stays in guests (prepare.pxi)
     char path[64]            # how the loader opens it
+    const char *failed       # the call without which there is none
 
 cdef Arena arena
 
@@ -57,10 +58,12 @@ cdef int arena_open(bint shared) noexcept nogil:
     arena.fd = -1
     arena.map = NULL
     arena.code = False
+    arena.failed = b"malloc"
     if slots_prepare() < 0:
         return -ENOMEM
     arena.fd = c_memfd_create(b"pyroot-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING)
     if arena.fd < 0:
+        arena.failed = b"memfd_create"
         return -errno if shared else 0
     if ftruncate(arena.fd, ARENA_SIZE + LOADER_KEPT) < 0:
         # a limit on the size of files: private memory does as well
@@ -72,6 +75,7 @@ cdef int arena_open(bint shared) noexcept nogil:
     arena.map = <char *>mmap(NULL, ARENA_SIZE + LOADER_KEPT, PROT_READ | PROT_WRITE, MAP_SHARED, arena.fd, 0)
     if arena.map == <char *>MAP_FAILED:
         arena.map = NULL
+        arena.failed = b"mmap of shared memory"
         return -errno
     # whoever gets a descriptor of it: nobody but us ever writes to it (a kernel before 5.1 does not know that)
     c_fcntl(arena.fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE)

@@ -63,7 +63,7 @@ cdef int walk_start_absolute(Walk *w) noexcept nogil:
         walk_to_guest(w, w.rootg, w.rootlen)
         if w.anchored and w.rootfd >= 0:
             walk_drop_fd(w)
-            w.dfd = c_fcntl(w.rootfd, F_DUPFD_CLOEXEC, 3)
+            w.dfd = fd_again(w.rootfd)
             w.doff = w.hlen if w.dfd >= 0 else 0
             if w.dfd < 0:
                 w.dfd = AT_FDCWD

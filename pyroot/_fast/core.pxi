@@ -280,7 +280,7 @@ cdef class Core:
         record_begin(&self.view)
         _loader_install()
         if c_pipe2(go, O_CLOEXEC) < 0 or c_pipe2(report, O_CLOEXEC) < 0:
-            raise CoreError(f"pipe: {_os.strerror(errno)}")
+            raise CoreError(f"pipe2: {_os.strerror(errno)}")
         self._prepare_net()
         stats_begin()
         session.kill_on_exit = kill_on_exit
@@ -312,19 +312,22 @@ cdef class Core:
             take_signals()
             placement_begin()
             saved_mask_open()
-            c_write(go[1], loader, strlen(loader) + 1)
+            if c_write(go[1], loader, strlen(loader) + 1) < 0:
+                raise CoreError(f"write: {_os.strerror(errno)}")
             with nogil:
                 result = run_loop()
             got = c_read(report[0], &r, sizeof(r))
+            if pyroot_loss.error != 0:
+                raise CoreError(loss_text())
             if result < 0:
-                raise CoreError(f"wait: {_os.strerror(-result)}")
+                raise CoreError(f"wait4: {_os.strerror(-result)}")
             if net.lost:
                 raise CoreError("net: the process that holds descriptors for the guests was killed")
             if got == sizeof(r):
                 if r.stage == 3:
                     raise CoreError(f"seccomp: {_os.strerror(r.error)}")
                 if r.stage == 2:
-                    raise CoreError(f"no_new_privs: {_os.strerror(r.error)}")
+                    raise CoreError(f"prctl(PR_SET_NO_NEW_PRIVS): {_os.strerror(r.error)}")
                 _fail(r.error, cwd if r.stage == 1 else exe)
             ended = True
             return session.main_status
@@ -364,10 +367,11 @@ cdef class Core:
     cdef int _prepare(self, bint seccomp) except -1:
         global names, listing_needed, noting_needed
         limits_raise()
+        pyroot_loss.error = 0
         if names == NULL:
             names = <SockName *>calloc(NAMES, sizeof(SockName))
         if arena_open(c_geteuid() != 0) < 0 or walk_alloc(&W1) < 0 or walk_alloc(&W2) < 0:
-            raise CoreError(f"arena: {_os.strerror(errno)}")
+            raise CoreError(f"{arena.failed.decode()}: {_os.strerror(errno)}")
         views.base = &self.view
         view_use(views.base)
         cdef int result = view_bind_procs(&self.view)

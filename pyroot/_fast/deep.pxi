@@ -162,7 +162,7 @@ cdef int walk_to_long(Walk *w, const char *link, int prefer) noexcept nogil:
     cdef int start = c_open(link, O_PATH | O_DIRECTORY | O_CLOEXEC)
     if start < 0:
         return -errno
-    fd = c_fcntl(start, F_DUPFD_CLOEXEC, 3)
+    fd = fd_again(start)
     n = -errno if fd < 0 else climb_prepare()
     if n < 0:
         c_close(start)

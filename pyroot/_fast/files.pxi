@@ -53,13 +53,13 @@ cdef const char *poison_eacces() noexcept nogil:
     if eacces_fd == -1:
         if base == NULL or strlen(base) > 40:
             base = b"/tmp"
-        snprintf(name, sizeof(name), b"%s/pyroot-XXXXXX", base)
-        if mkdtemp(name) == NULL:
+        # (its mode from the start: chmod(2) may be refused)
+        snprintf(name, sizeof(name), b"%s/pyroot-%d-%x", base, c_getpid(), <unsigned int>pyroot_now())
+        if c_mkdir(name, 0) < 0:
             # (the guest may have closed that directory) another user's process is closed to us as well
             if c_faccessat(AT_FDCWD, b"/proc/1/fd/x", F_OK, 0) < 0 and errno == EACCES:
                 return b"/proc/1/fd/x"
             return NULL
-        c_chmod(name, 0)
         set_eacces_fd(c_open(name, O_PATH | O_CLOEXEC))
         c_rmdir(name)
         if eacces_fd < 0:
@@ -206,7 +206,7 @@ cdef int anchored_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, i
         return -EACCES
     w.doff = w.hlen
     w.anchored = True
-    w.rootfd = c_fcntl(w.dfd, F_DUPFD_CLOEXEC, 3) if w.resolve & RESOLVE_IN_ROOT else -1
+    w.rootfd = fd_again(w.dfd) if w.resolve & RESOLVE_IN_ROOT else -1
     result = walk_path(w, path, n, mode)
     if w.rootfd >= 0:
         c_close(w.rootfd)

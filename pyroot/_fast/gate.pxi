@@ -40,7 +40,7 @@ cdef extern from "gate.h" nogil:
         gate_bound binding[GATE_BOUND]
         unsigned int root_alone, tops_told
         gate_top top[GATE_BOUND]
-        unsigned int holders
+        unsigned int holders, copy_mode
         gate_top holder[GATE_HOLDERS]
     int gate_form(const unsigned char *)
     void gate_lead(unsigned char *, uint64_t, uint64_t, const unsigned char *, uint64_t)
@@ -110,6 +110,7 @@ cdef void gate_prepare(View *v) noexcept nogil:
     gate.proc_dev = proc_dev
     if c_fstat(arena.fd, &st) == 0:
         gate.copy_dev = st.st_dev
+    gate.copy_mode = COPY_MODE
     for i in range(TEXT_NAMES):
         gate_mark(gate.texts, GATE_TEXTS, hash_more(FNV, text_names[i].last, <int>strlen(text_names[i].last)))
     (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_HOOK))[0] = LOADER_GATE + GATE_ENTER
@@ -203,6 +204,11 @@ cdef void gate_end() noexcept nogil:
     if gate != NULL:
         gate.on = 0
         gate = NULL
+
+cdef void gate_copies_have(unsigned int mode) noexcept nogil:
+    """Copies of texts have another mode than they should."""
+    if gate != NULL:
+        gate.copy_mode = mode
 
 cdef void gate_moving(bint moving) noexcept nogil:
     if gate != NULL:

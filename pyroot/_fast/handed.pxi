@@ -154,7 +154,7 @@ cdef int handed_bind(View *v, Tracee *t, uint32_t flags, const char *guest, int 
         memcpy(text + guestlen, b.guest + W1.glen, b.guestlen - W1.glen)
         if handed_covered(v, text, n, guestlen):
             continue
-        again = c_fcntl(b.fd, F_DUPFD_CLOEXEC, 3)
+        again = fd_again(b.fd)
         if again < 0:
             return -errno
         if view_bind(v, b.host, b.hostlen, text, n, b.flags | BIND_BELOW, again, b.isdir) < 0:

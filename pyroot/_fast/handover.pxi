@@ -75,7 +75,7 @@ cdef int wait_handed(int pid, int life) noexcept nogil:
         what = pyroot_child_event(pid)
         if what == 0:
             break
-        if what > 0 and c_getpgid(pid) == c_getpgrp():
+        if what > 0 and c_getpgid(pid) == c_getpgid(0):
             stop_with(pid)
         elif what < 0 and what != -EINTR:
             return what
@@ -138,7 +138,7 @@ cdef bint run_handed(View *v, bytes exe, bytes cwd, char **argv, char **envp, bi
             result = wait_handed(pid, life[0])
             got = c_read(report[0], &r, sizeof(r))
         if result < 0:
-            raise CoreError(f"wait: {_os.strerror(-result)}")
+            raise CoreError(f"waitid: {_os.strerror(-result)}")
         if got == sizeof(r) and r.stage > 0:
             _fail(r.error, cwd if r.stage == 1 else exe)
         # it could not enter: all is as it was

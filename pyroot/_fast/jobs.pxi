@@ -16,7 +16,7 @@ cdef bint shell_waits() noexcept nogil:
     """Say whether our parent is one that would put us into a job: same session and terminal, another process group."""
     cdef pid_t parent = c_getppid()
     cdef int fd
-    if parent <= 0 or c_getsid(parent) != c_getsid(0) or c_getpgid(parent) == c_getpgrp():
+    if parent <= 0 or c_getsid(parent) != c_getsid(0) or c_getpgid(parent) == c_getpgid(0):
         return False
     fd = c_open(b"/dev/tty", O_RDWR | O_CLOEXEC)
     if fd < 0:

@@ -44,14 +44,16 @@ cdef extern from * nogil:
         struct statfs st;
         return statfs(name, &st) == 0 && st.f_type == 0x9fa0;
     }
-    static int pyroot_dumpable(void) { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1; }
+    static int pyroot_dumpable(void) { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0); }
     static int pyroot_dumpable_set(int yes) { return prctl(PR_SET_DUMPABLE, yes, 0, 0, 0); }
-    /* Says whether a tracee stops, or has ended, within so many ms; what it has to tell is left to be told. */
+    /* Says whether a tracee stops, or has ended, within so many ms; what it has to tell is left to be told. -1: waitid(2) is refused. */
     static int pyroot_comes(int tid, int ms) {
         int i;
-        for (i = 0; i < ms * 10; i++) {
+        for (i = 0; i <= ms * 10; i++) {
             siginfo_t info = {0};
-            if (waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0 || info.si_pid) return 1;
+            if (waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0)
+                return errno == EPERM || errno == ENOSYS ? -1 : 1;
+            if (info.si_pid) return 1;
             if (i < 50) sched_yield();
             else usleep(100);
         }
@@ -61,9 +63,9 @@ cdef extern from * nogil:
     int pyroot_newcomers(const char *, unsigned char *, int *, int)
     bint pyroot_counts_alike(int)
     bint pyroot_is_of_proc(const char *)
-    bint pyroot_dumpable()
+    int pyroot_dumpable()
     int pyroot_dumpable_set(int)
-    bint pyroot_comes(int, int)
+    int pyroot_comes(int, int)
     enum:
         PYROOT_PIDS
 
@@ -320,18 +322,24 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     result = copy_of(t, owner, <int>t.args[1]) if owner != NULL else R_CONT
     if result == R_DEAD or not shares_table(t):
         return result
-    hide_begin(t)
-    return R_EXIT
+    return R_EXIT if hide_begin(t) else answer(t, -EPERM)
 
 # -- the supervisor out of reach ----------------------------------------------------------------------------------------------------
 
 cdef int hiding = 0          # the guest during whose call it is
 
-cdef void hide_begin(Tracee *t) noexcept nogil:
-    """Let nobody who may trace us by his user alone look at us, until the call that is about to be made is over."""
+cdef bint hide_begin(Tracee *t) noexcept nogil:
+    """Let nobody who may trace us by his user alone look at us, until the call that is about to be made is over; False: it cannot be."""
     global hiding
-    if pyroot_dumpable() and pyroot_dumpable_set(0) == 0:
-        hiding = t.tid
+    cdef int now = pyroot_dumpable()
+    if now == 1 and pyroot_comes(t.tid, 0) < 0:
+        # nobody could see when it is over
+        return False
+    if now == 1:
+        now = pyroot_dumpable_set(0)
+        hiding = t.tid if now == 0 else 0
+    # (0, 2: nobody but root may, as it is)
+    return now >= 0
 
 cdef void hide_end() noexcept nogil:
     """The guest has been let go: wait until its call is over.  It waits for nobody but an execve(2) of the other process."""

@@ -19,10 +19,17 @@ cdef extern from * nogil:
         how.sigev_signo = SIGALRM;
         if (!pyroot_alarm_made) pyroot_alarm_made = timer_create(CLOCK_MONOTONIC, &how, &pyroot_alarm_timer) == 0;
     }
-    /* Interrupts the wait after so many ns, and again each 50 ms, since the first may come just before the wait; 0: never. */
+    /* Interrupts the wait after so many ns, and again each 50 ms, since the first may come just before the wait; 0: never. Where there are
+     * no such timers it shares the one of every process with the clock (placement.pxi). */
     static void pyroot_alarm(unsigned long long ns) {
         struct itimerspec when = {{0, ns ? 50000000 : 0}, {ns / 1000000000, ns % 1000000000}};
+        struct itimerval alarm = {{0, ns ? 50000 : 0}, {ns / 1000000000, ns % 1000000000 / 1000}};
         if (pyroot_alarm_made) timer_settime(pyroot_alarm_timer, 0, &when, NULL);
+        else if (pyroot_clock_made < 0) {
+            if (ns && !alarm.it_value.tv_sec && !alarm.it_value.tv_usec) alarm.it_value.tv_usec = 1;
+            pyroot_alarm_shared = ns != 0;
+            setitimer(ITIMER_REAL, &alarm, NULL);
+        }
     }
     /* Says whether a child is dead already, though nobody has waited for it: signals to it are lost. */
     static int pyroot_is_dead(int pid) {
@@ -156,5 +163,7 @@ def die_with(int pid):
     """End as soon as that process, which is our parent, does; 0: no longer.  Raises OSError."""
     if prctl(PR_SET_PDEATHSIG, SIGKILL if pid else 0, 0, 0, 0) < 0:
         raise OSError(errno, _os.strerror(errno))
-    if pid and c_getppid() != pid:
+    cdef int parent = c_getppid()
+    # (-1: it is refused)
+    if pid and parent != pid and parent >= 0:
         c_kill(c_getpid(), SIGKILL)

@@ -50,7 +50,7 @@ cdef extern from "<errno.h>" nogil:
     enum:
         E2BIG, EACCES, EAGAIN, EBADF, EBUSY, ECHILD, EEXIST, EFAULT, EINTR, EINVAL, EIO, EISDIR, ELIBBAD, ELOOP, EMFILE
         ENAMETOOLONG, ENFILE, ENOENT, ENOEXEC, ENOMEM, ENOSYS, ENOTDIR, ENOTEMPTY, EPERM, ERANGE, ESRCH, ETXTBSY, EXDEV
-        EAFNOSUPPORT, ENOTSOCK, EOPNOTSUPP, EOVERFLOW
+        EAFNOSUPPORT, ECANCELED, ENOTSOCK, EOPNOTSUPP, EOVERFLOW
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef int pid_t
@@ -87,8 +87,6 @@ cdef extern from "<unistd.h>" nogil:
         SEEK_SET, SEEK_CUR
     pid_t c_fork "fork"()
     pid_t c_getpid "getpid"()
-    pid_t c_getpgrp "getpgrp"()
-    pid_t c_getpgid "getpgid"(pid_t)
     uid_t c_geteuid "geteuid"()
     int c_execve "execve"(const char *, char **, char **)
     int c_pipe2 "pipe2"(int *, int)
@@ -114,7 +112,12 @@ cdef extern from "<sys/stat.h>" nogil:
     enum:
         S_ISVTX, S_IWOTH
     int c_chmod "chmod"(const char *, unsigned int)
+    int c_mkdir "mkdir"(const char *, unsigned int)
     int c_fchmod "fchmod"(int, unsigned int)
+
+cdef extern from "<sys/sysmacros.h>" nogil:
+    unsigned int c_major "major"(unsigned long)
+    unsigned int c_minor "minor"(unsigned long)
 
 cdef extern from "<sys/statvfs.h>" nogil:
     struct c_statvfs "statvfs":
@@ -137,7 +140,6 @@ cdef extern from "<stdio.h>" nogil:
     int snprintf(char *, size_t, const char *, ...)
 
 cdef extern from "<stdlib.h>" nogil:
-    char *mkdtemp(char *)
     char *getenv(const char *)
     unsigned long strtoul(const char *, char **, int)
 
@@ -185,7 +187,6 @@ cdef extern from "<signal.h>" nogil:
     int sigfillset(sigset_t *)
     int sigaddset(sigset_t *, int)
     int sigprocmask(int, sigset_t *, sigset_t *)
-    int c_kill "kill"(pid_t, int)
     void (*SIG_DFL)(int) noexcept
     void (*SIG_IGN)(int) noexcept
     enum:
@@ -234,7 +235,6 @@ cdef extern from "<sys/user.h>" nogil:
         unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs, eflags, rsp
 
 cdef extern from "<sys/ptrace.h>" nogil:
-    long c_ptrace "ptrace"(int, ...)
     enum:
         PTRACE_SEIZE, PTRACE_CONT, PTRACE_SYSCALL, PTRACE_LISTEN, PTRACE_POKEUSER, PTRACE_PEEKUSER, PTRACE_GETEVENTMSG
         PTRACE_O_TRACESYSGOOD, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, PTRACE_O_TRACECLONE, PTRACE_O_TRACEEXEC
@@ -319,6 +319,7 @@ cdef extern from "loader.h" nogil:
         unsigned int interp_file
         unsigned int off_code
     enum:
+        LOADER_FAIL_ARENA, LOADER_FAIL_CODE
         LOADER_MAGIC, LI_SHARED_ARENA, LI_DETOURS, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
         LOADER_STUB_OPEN, LOADER_STUB_OPEN_AGAIN, LOADER_STUB_OPEN_SEEN
         LOADER32_INFO, LOADER32_REPORT, LOADER32_STRIDE

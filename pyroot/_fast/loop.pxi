@@ -115,6 +115,8 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
         resume(t, 0, result == R_EXIT)
 
 cdef void on_signal(Tracee *t, int sig) noexcept nogil:
+    if sig == SIGSEGV:
+        loader_refused(t)
     if gate_fault(t, sig):
         sig = 0
     if session.tracing and sig != 0:
@@ -286,7 +288,7 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
             trace_plain(t.tid, "stopped", sig)
         c_ptrace(PTRACE_LISTEN, t.tid, NULL, NULL)
         t.listening = True
-        if is_command(t.tid) and c_getpgid(t.tid) == c_getpgrp():
+        if is_command(t.tid) and c_getpgid(t.tid) == c_getpgid(0):
             stop_with(t.tid)
         return
     if session.front_stopped and t.tid == session.main_tid:
@@ -337,15 +339,19 @@ cdef void on_stop(int tid, int status) noexcept nogil:
     if hiding:
         hide_end()
 
-cdef void kill_all() noexcept nogil:
+cdef bint kill_all() noexcept nogil:
+    """Kill all guests; say whether that is allowed."""
     cdef int i, k
+    cdef bint allowed = True
     session.killing = True
     for i in range(TID_TOP):
         if tracees.leaf[i] == NULL:
             continue
         for k in range(TID_LEAF):
-            if tracees.leaf[i][k] != NULL:
-                c_kill(tracees.leaf[i][k].tid, SIGKILL)
+            if tracees.leaf[i][k] != NULL and c_kill(tracees.leaf[i][k].tid, SIGKILL) < 0 and is_refusal(errno):
+                pyroot_lose(errno, -1, b"kill")
+                allowed = False
+    return allowed
 
 cdef void adopt_orphans() noexcept nogil:
     """A parent died before it could report a child: take what /proc says, so that the child is not stopped for ever."""
@@ -412,9 +418,11 @@ cdef void on_gone(int tid, int status) noexcept nogil:
         leaving_begin()
 
 cdef int run_loop() noexcept nogil:
-    """Supervise until the last tracee is gone; return 0 or -errno of waitpid."""
+    """Supervise until the last tracee is gone; return 0 or -errno of waitpid (ECANCELED: see refused.pxi)."""
     cdef int status = 0, tid
     while True:
+        if pyroot_loss.error != 0:
+            return session_lost()
         if stats.on:
             stats_wait()
         tid = turn_next(&status)

@@ -58,13 +58,13 @@ cdef int inject_call(Tracee *t, int call) noexcept nogil:
     elif call == INJECTED_NR_MSEAL:
         regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 0
     elif arena_shared(t):
-        # MAP_SHARED | MAP_FIXED_NOREPLACE
+        # MAP_SHARED, where there was room: MAP_FIXED_NOREPLACE may be refused
         regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 1 | 4
-        regs.r10, regs.r8, regs.r9 = 0x100001, t.injected.fd, 0
+        regs.r10, regs.r8, regs.r9 = 1, t.injected.fd, 0
     else:
-        # MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE
+        # MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
         regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 1 | 2 | 4
-        regs.r10, regs.r8, regs.r9 = 0x104022, <unsigned long>-1, 0
+        regs.r10, regs.r8, regs.r9 = 0x4022, <unsigned long>-1, 0
     t.injected.call = call
     return -ESRCH if c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs) < 0 else 0
 
@@ -130,8 +130,10 @@ cdef int low_next(Tracee *t) noexcept nogil:
         t.injected.fd = <int>result
         next = INJECTED_NR_MMAP
     elif t.injected.call == INJECTED_NR_MMAP:
-        if not (result < 0 and result >= -4095):
+        if result == <int64_t>t.injected.address:
             t.mm.low = t.injected.address
+        elif result == -EPERM or result == -ENOSYS:
+            pyroot_lose(<int>-result, -1, b"mmap in a guest")
         if t.injected.fd >= 0:
             next = INJECTED_NR_CLOSE
     t.injected.stage = LOW_SKIPPED

@@ -3,10 +3,6 @@
 # process_vm_readv(2) and process_vm_writev(2) do it in one call.  Containers may refuse them, and kernels may lack them; then /proc/PID/mem
 # serves, and where that cannot be opened PTRACE_PEEKDATA and PTRACE_POKEDATA, since whoever may trace may use these.
 
-cdef inline bint mem_refused(int error) noexcept nogil:
-    """Say whether an errno means that the call itself is not allowed, and nothing of the address."""
-    return error == EPERM or error == ENOSYS or error == EACCES
-
 cdef int mem_open(int tid, int flags) noexcept nogil:
     cdef char name[40]
     snprintf(name, sizeof(name), b"/proc/%d/mem", tid)
@@ -17,7 +13,7 @@ cdef ssize_t peek_read(int tid, uint64_t addr, char *to, size_t n) noexcept nogi
     cdef uint64_t word = 0, at = addr & ~<uint64_t>7
     cdef size_t have = 0, skip = addr & 7, part
     while have < n:
-        if c_syscall(SYS_ptrace, PTRACE_PEEKDATA, tid, <void *>at, &word) < 0:
+        if c_ptrace(PTRACE_PEEKDATA, tid, <void *>at, &word) < 0:
             return <ssize_t>have if have > 0 else -1
         part = 8 - skip if 8 - skip < n - have else n - have
         memcpy(to + have, <char *>&word + skip, part)
@@ -31,7 +27,7 @@ cdef ssize_t poke_write(int tid, uint64_t addr, const char *source, size_t n) no
     cdef size_t done = 0, skip = addr & 7, part
     while done < n:
         part = 8 - skip if 8 - skip < n - done else n - done
-        if part < 8 and c_syscall(SYS_ptrace, PTRACE_PEEKDATA, tid, <void *>at, &word) < 0:
+        if part < 8 and c_ptrace(PTRACE_PEEKDATA, tid, <void *>at, &word) < 0:
             return -1
         memcpy(<char *>&word + skip, source + done, part)
         if c_ptrace(PTRACE_POKEDATA, tid, <void *>at, <void *>word) < 0:
@@ -51,7 +47,7 @@ cdef ssize_t mem_read_part(int tid, uint64_t addr, void *to, size_t n) noexcept 
     there.iov_base = <void *>addr
     there.iov_len = n
     got = process_vm_readv(tid, &here, 1, &there, 1, 0)
-    if got >= 0 or not mem_refused(errno):
+    if got >= 0 or not is_refusal(errno):
         return got
     fd = mem_open(tid, O_RDONLY)
     if fd < 0:
@@ -71,7 +67,7 @@ cdef ssize_t mem_write_part(int tid, uint64_t addr, const void *source, size_t n
     there.iov_base = <void *>addr
     there.iov_len = n
     got = process_vm_writev(tid, &here, 1, &there, 1, 0)
-    if got >= 0 or not mem_refused(errno):
+    if got >= 0 or not is_refusal(errno):
         return got
     # what follows writes over a protection, too
     if not maps_writable(tid, addr, n):

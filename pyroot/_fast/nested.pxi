@@ -18,13 +18,13 @@ cdef enum:
     CAP_SYS_ADMIN_ = 21
 
 cdef uint64_t effective_caps(int tid) noexcept nogil:
-    """Return the effective capabilities of a task (0: ours), as capget(2) tells them."""
+    """Return the effective capabilities of a task (0: ours), as capget(2) tells them, or /proc where that is refused."""
     cdef CapHeader header
     cdef uint32_t data[6]
     header.version = 0x20080522
     header.pid = tid
     if c_syscall(SYS_capget, &header, data) < 0:
-        return 0
+        return status_bits(tid if tid != 0 else c_getpid(), b"CapEff:\t") if is_refusal(errno) else 0
     return <uint64_t>data[3] << 32 | data[0]
 
 cdef bint may_chroot(Tracee *t) noexcept nogil:
@@ -85,7 +85,7 @@ cdef int walk_to_nested(Walk *w, NestedRoot *r) noexcept nogil:
         return -errno
     if result == 0 and w.anchored and (w.dfd < 0 or r.plain) and w.bi >= 0:
         walk_drop_fd(w)
-        w.dfd = c_fcntl(r.fd, F_DUPFD_CLOEXEC, 3)
+        w.dfd = fd_again(r.fd)
         if w.dfd < 0:
             w.dfd = AT_FDCWD
             return -errno

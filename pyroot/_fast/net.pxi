@@ -26,6 +26,7 @@ cdef extern from * nogil:
     /* Goes under the layer and makes the holder; returns its pid or -errno. For a process that shares our memory: no C library. */
     __attribute__((no_sanitize("address", "undefined")))
     static int pyroot_net_enter(int ruleset, int parent) {
+        int never = 0;
         int result = (int)pyroot_raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0);
         if (result == 0) result = (int)pyroot_raw(446 /* landlock_restrict_self */, ruleset, 0, 0, 0);
         if (result < 0) return result;
@@ -36,7 +37,8 @@ cdef extern from * nogil:
             if (pyroot_raw(SYS_getppid, 0, 0, 0, 0) != parent) pyroot_raw(SYS_exit_group, 0, 0, 0, 0);
             pyroot_raw(SYS_setpgid, 0, 0, 0, 0);
             pyroot_raw(SYS_chdir, (long)"/", 0, 0, 0);
-            for (;;) pyroot_raw(SYS_pause, 0, 0, 0, 0);
+            /* (pause(2) may be refused, and would be made again and again) */
+            for (;;) pyroot_raw(SYS_futex, (long)&never, FUTEX_WAIT, 0, 0);
         }
         if (result > 0) {
             /* a table of descriptors of its own from here on; some containers refuse unshare(2) */

@@ -181,7 +181,7 @@ cdef int walk_to_guest(Walk *w, const char *guest, int n) noexcept nogil:
     memcpy(w.h + b.hostlen, w.g + b.guestlen, n - b.guestlen + 1)
     w.hlen = b.hostlen + n - b.guestlen
     if w.anchored:
-        w.dfd = c_fcntl(b.fd, F_DUPFD_CLOEXEC, 3)
+        w.dfd = fd_again(b.fd)
         if w.dfd < 0:
             w.dfd = AT_FDCWD
             return -errno
@@ -249,7 +249,7 @@ cdef int walk_up(Walk *w) noexcept nogil:
     result = walk_to_guest(w, w.g, n)
     if result == 0 and fd >= 0:
         walk_drop_fd(w)
-        w.dfd = c_fcntl(fd, F_DUPFD_CLOEXEC, 3)
+        w.dfd = fd_again(fd)
         w.doff = w.hlen
         if w.dfd < 0:
             w.dfd = AT_FDCWD
@@ -305,6 +305,14 @@ cdef int walk_stat(Walk *w, const char *comp, int n, c_stat *st) noexcept nogil:
     w.h[keep] = 0
     return result
 
+cdef ssize_t readlink_below(int dfd, const char *rel, char *to) noexcept nogil:
+    """readlinkat(2) where that is refused."""
+    cdef char text[PATHMAX + 48]
+    if dfd < 0:
+        return c_readlink(rel, to, PATHMAX - 1)
+    snprintf(text, sizeof(text), b"/proc/self/fd/%d/%s", dfd, rel)
+    return c_readlink(text, to, PATHMAX - 1)
+
 cdef int walk_readlink(Walk *w, const char *comp, int n, char *to) noexcept nogil:
     """readlink h/comp; ``to`` has PATHMAX bytes."""
     cdef ssize_t got
@@ -314,6 +322,8 @@ cdef int walk_readlink(Walk *w, const char *comp, int n, char *to) noexcept nogi
     w.h[keep + 1 + n] = 0
     w.hlen = keep + 1 + n
     got = c_readlinkat(w.dfd, walk_rel(w), to, PATHMAX - 1)
+    if got < 0 and is_refusal(errno) and errno != EACCES:
+        got = readlink_below(w.dfd, walk_rel(w), to)
     if got < 0:
         got = -errno
     w.hlen = keep

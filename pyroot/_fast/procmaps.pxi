@@ -7,6 +7,16 @@ cdef bint is_ours(Tracee *t, uint64_t address) noexcept nogil:
     return (<uint64_t>LOADER_STUBS <= address < <uint64_t>LOADER_STUBS + LOADER_KEPT
             or <uint64_t>LOADER_ARENA <= address < <uint64_t>LOADER_ARENA + ARENA_SIZE)
 
+cdef bint is_arena_line(const char *p, int n) noexcept nogil:
+    """Say whether a line of maps is of the arena's file, wherever that is mapped."""
+    cdef char where[64]
+    cdef c_stat st
+    if arena.fd < 0 or find_in(p, n, b" /memfd:pyroot-arena") == NULL or c_fstat(arena.fd, &st) < 0:
+        return False
+    # (device and number of the file, as show_map_vma writes them)
+    snprintf(where, sizeof(where), b" %02x:%02x %lu ", c_major(st.st_dev), c_minor(st.st_dev), st.st_ino)
+    return find_in(p, n, where) != NULL
+
 cdef int hex_address(const char *p, uint64_t *value) noexcept nogil:
     """Parse the hexadecimal number that p starts with; return its digits."""
     cdef int i = 0
@@ -70,7 +80,7 @@ cdef int maps_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
         if not c'A' <= p[0] <= c'Z':
             # not a detail of smaps: a new mapping
             hex_address(p, &address)
-            ours = is_ours(t, address) or (detours != 0 and address - detours < DETOURS_SIZE)
+            ours = is_ours(t, address) or (detours != 0 and address - detours < DETOURS_SIZE) or is_arena_line(p, n)
             at = map_path(p, n, f.kind) if not ours else n
             end = n
             if f.kind == K_NUMA_MAPS:

@@ -22,6 +22,7 @@ cdef enum:
     K_PRIVATE = 15           # no text either: what nobody but the owner's user reads
     K_SETTING = 16           # the same: what nobody else writes
     COPY_PREFIX = 14
+    COPY_MODE = 0o100444
     TEXT_LATER = 2
 
 # How the link of a descriptor on a copy begins.  A nested pyroot ends it with another byte: each leaves the copies of others alone.
@@ -444,12 +445,20 @@ cdef int copy_make(const ProcFile *f, const Text *text) noexcept nogil:
         return -errno
     if text.n > 0 and c_write(fd, text.p, text.n) != <ssize_t>text.n:
         error = -EIO
-    elif c_fchmod(fd, 0o444) < 0 or c_fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0:
-        error = -errno
     if error < 0:
         c_close(fd)
         return error
+    copy_protect(fd)
     return fd
+
+cdef void copy_protect(int fd) noexcept nogil:
+    """Let nobody write to a copy.  Where that is refused the guest may do so: it is its own."""
+    cdef char link[40]
+    cdef c_stat st
+    snprintf(link, sizeof(link), b"/proc/self/fd/%d", fd)
+    if c_fchmod(fd, COPY_MODE & 0o777) < 0 and c_chmod(link, COPY_MODE & 0o777) < 0 and c_fstat(fd, &st) == 0:
+        gate_copies_have(st.st_mode)
+    c_fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 cdef int text_make(View *v, Tracee *whose, const ProcFile *f, Text *out) noexcept nogil:
     cdef int error

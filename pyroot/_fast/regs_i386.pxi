@@ -162,9 +162,16 @@ cdef int code_call(Tracee *t) noexcept nogil:
         return answer(t, -EINTR)
     return stub_again(t)
 
+cdef inline bint ip_in_loader32(uint64_t ip) noexcept nogil:
+    return LOADER32_TEXT <= ip - loader32_shift < LOADER32_INFO
+
 cdef int loader_call(Tracee *t) noexcept nogil:
     """The 32-bit loader is at work, nothing of the guest runs; its last call tells where the kernel put the arena."""
-    if t.nr != LOADER32_REPORT:
+    if not ip_in_loader32(t.ip):
+        # it has left without that: a filter must have refused it
+        pyroot_lose(ENOSYS, -1, b"the report of the 32-bit loader")
+        return answer(t, -EPERM)
+    if t.nr != LOADER32_REPORT or t.args[1] != 0:
         return R_CONT
     t.mm.low = t.args[0]
     t.mm.loading = False

@@ -44,10 +44,7 @@ cdef inline int reg_poke(Tracee *t, int offset, uint64_t value) noexcept nogil:
     return -errno if c_ptrace(PTRACE_POKEUSER, t.tid, <void *><size_t>offset, <void *>value) < 0 else 0
 
 cdef inline int reg_peek(Tracee *t, int offset, uint64_t *value) noexcept nogil:
-    global errno
-    cdef long got
-    got = c_syscall(SYS_ptrace, PTRACE_PEEKUSER, t.tid, <void *><size_t>offset, value)
-    return -ESRCH if got < 0 else 0
+    return -ESRCH if c_ptrace(PTRACE_PEEKUSER, t.tid, <void *><size_t>offset, value) < 0 else 0
 
 cdef inline int reg_set_arg(Tracee *t, int i, uint64_t value) noexcept nogil:
     return reg_poke(t, pyroot_reg_arg_i386[i] if t.compat else pyroot_reg_arg[i], value)

@@ -190,7 +190,7 @@ cdef bint has_waited(Info *info) noexcept nogil:
 
     Inside another pyroot the command's own is that one's first, and is shown to us, at last, as a stop that nothing has announced.
     """
-    return info.code < 0 or c_getpgid(session.main_tid) != c_getpgrp() or pyroot_now() - info.rest[11] > WAIT_FOR
+    return info.code < 0 or c_getpgid(session.main_tid) != c_getpgid(0) or pyroot_now() - info.rest[11] > WAIT_FOR
 
 cdef int signal_pass(Command *c, Info *info, bint of_guest) noexcept nogil:
     """Pass a signal on unless the command gets it by itself; with its siginfo.  Returns 0 or -errno.
@@ -210,6 +210,9 @@ cdef int signal_pass(Command *c, Info *info, bint of_guest) noexcept nogil:
         c.sent[sig] += 1
     if c_syscall(SYS_rt_sigqueueinfo, c.tgid, sig, info) == 0 or c_kill(c.tgid, sig) == 0:
         return 0
+    if is_refusal(errno):
+        # who asks the command to end must not wait for ever
+        pyroot_lose(errno, -1, b"kill")
     return -errno
 
 cdef bint command_has(Command *c, Info *info, uint64_t when) noexcept nogil:
@@ -348,7 +351,8 @@ cdef int signal_before() noexcept nogil:
     cdef sigset_t pending
     cdef siginfo_t info
     cdef int sig
-    sigpending(&pending)
+    if sigpending(&pending) < 0:
+        return 0
     for sig in range(1, SIGNALS_MOST):
         if not sigismember(&pending, sig) or sigismember(&saved_mask, sig):
             continue
@@ -371,8 +375,7 @@ cdef void signal_between(int pid) noexcept nogil:
     cdef sigset_t pending
     cdef char text[4096]
     cdef int sig
-    sigpending(&pending)
-    if status_read(pid, text, sizeof(text)) < 0:
+    if sigpending(&pending) < 0 or status_read(pid, text, sizeof(text)) < 0:
         return
     for sig in range(1, SIGNALS_MOST):
         if is_of_terminal(sig) and sigismember(&pending, sig) and not has_signal(text, b"ShdPnd:\t", sig):

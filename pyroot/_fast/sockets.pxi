@@ -171,10 +171,20 @@ cdef void exit_bind(Tracee *t, int64_t result) noexcept nogil:
     """Rename the short-named socket of alias_path to what the guest asked for."""
     cdef char name[32]
     snprintf(name, sizeof(name), b".pyroot-%d", t.tid)
-    # RENAME_NOREPLACE
-    if result == 0 and c_syscall(NR_renameat2, <int>t.saved[0], name, <int>t.saved[0], t.note, 1) < 0:
+    if result == 0 and name_socket(<int>t.saved[0], name, t.note) < 0:
         reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>(-EADDRINUSE if errno == EEXIST else -errno))
         c_syscall(NR_unlinkat, <int>t.saved[0], name, 0)
+
+cdef int name_socket(int dirfd, const char *name, const char *to) noexcept nogil:
+    """Rename, but in the place of nothing; where that is refused, or the file system cannot, in two steps."""
+    # RENAME_NOREPLACE
+    if c_syscall(NR_renameat2, dirfd, name, dirfd, to, 1) == 0:
+        return 0
+    if not is_refusal(errno) and errno != EINVAL:
+        return -1
+    if c_syscall(NR_linkat, dirfd, name, dirfd, to, 0) < 0:
+        return -1
+    return <int>c_syscall(NR_unlinkat, dirfd, name, 0)
 
 cdef int sock_error(Tracee *t, int error) noexcept nogil:
     """Return what a call gets whose address leads nowhere: the descriptor comes first."""

@@ -21,7 +21,6 @@
 #define OPEN_PATH           012600000       /* O_PATH and what it leaves of the others */
 #define AT_HARMLESS         0x6b00          /* AT_SYMLINK_NOFOLLOW, AT_EACCESS, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE */
 #define STATX_MOUNTS        0x5000          /* STATX_MNT_ID, STATX_MNT_ID_UNIQUE */
-#define COPY_MODE           0100444         /* of a text of /proc (copy_make in the core) */
 #define SYS_stat            4
 #define SYS_fstat           5
 #define SYS_lstat           6
@@ -100,7 +99,7 @@ __attribute__((used)) int gate_again(struct gate_frame *frame)
 
 static inline int is_copy(const struct gate_view *view, const struct gate_stat *st)
 {
-    return st->dev == view->copy_dev && st->mode == COPY_MODE;
+    return st->dev == view->copy_dev && st->mode == view->copy_mode;
 }
 
 /* A call that looks at a descriptor: made here, since it changes nothing if it is made once more. */

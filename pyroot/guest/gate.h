@@ -114,7 +114,7 @@ struct gate_view {
     unsigned int tops_told;                 /* so many tops of mounts are all there are; 0: too many */
     struct gate_top top[GATE_BOUND];
     unsigned int holders;                   /* so many directories have links that the host does not count */
-    unsigned int reserved;
+    unsigned int copy_mode;                 /* of what is opened in the place of texts of /proc */
     struct gate_top holder[GATE_HOLDERS];
 };
 

@@ -18,6 +18,7 @@
 #define ARCH_ARENA_STACK    0x4000000ul     /* greatest limit of the stack with which it leaves the arena room */
 #define ARCH_ARENA_PROT     PROT_EXEC               /* the return code lies in the slots */
 
+#define SYS_write           4
 #define SYS_close           6
 #define SYS_getpid          20
 #define SYS_kill            37

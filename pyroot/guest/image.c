@@ -9,6 +9,20 @@
 #define PHDRS_MAX 0x10000                   /* the kernel's own limit */
 #define PLACE_TRIES 32
 
+/* Map where nothing is yet, at this address and no other. Before Linux 4.17 MAP_FIXED_NOREPLACE is nothing but a wish, and where it is
+ * refused one has to do. */
+long map_free(word address, word size, int prot, int flags, int fd, word offset)
+{
+    long got = map(address, size, prot, flags | MAP_FIXED_NOREPLACE, fd, offset);
+
+    if (got == -EPERM || got == -ENOSYS)
+        got = map(address, size, prot, flags, fd, offset);
+    if (is_error(got) || (word)got == address)
+        return got;
+    sys3(SYS_munmap, got, size, 0);
+    return -EEXIST;
+}
+
 /* Open for reading. A guest that has used up its descriptors can still execute: lift the soft limit meanwhile. */
 int open_file(const char *path, int why)
 {
@@ -126,10 +140,12 @@ static void measure_image(struct image *image, word page)
     }
 }
 
-/* Whether the kernel randomises this address space: neither by personality(2) nor by sysctl switched off. */
+/* Whether the kernel randomises this address space: neither by personality(2), as far as one may ask, nor by sysctl switched off. */
 static int is_randomized(const struct stack *stack)
 {
-    return stack->top != ARCH_STACK_TOP && !(sys3(SYS_personality, 0xffffffff, 0, 0) & ADDR_NO_RANDOMIZE);
+    long personality = sys3(SYS_personality, 0xffffffff, 0, 0);
+
+    return stack->top != ARCH_STACK_TOP && (is_error(personality) || !(personality & ADDR_NO_RANDOMIZE));
 }
 
 static u64 random_bits(const struct stack *stack)
@@ -149,13 +165,13 @@ static u64 random_bits(const struct stack *stack)
 /* Find free room of `size` bytes, at `address` exactly (0: anywhere), and leave it unmapped; 0 when it is taken. */
 static word find_room(word address, word size)
 {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address ? MAP_FIXED_NOREPLACE : 0);
-    long got = map(address, size, PROT_NONE, flags, -1, 0);
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    long got = address ? map_free(address, size, PROT_NONE, flags, -1, 0) : map(0, size, PROT_NONE, flags, -1, 0);
 
     if (is_error(got))
         return 0;
     sys3(SYS_munmap, got, size, 0);
-    return address && got != (long)address ? 0 : (word)got;
+    return (word)got;
 }
 
 /* Whether each segment of a program with fixed addresses has room, though something lies between them: this loader, where

@@ -21,24 +21,24 @@ struct mm_map {
 
 void loader_main(word *sp) __attribute__((noreturn));
 
-/* `keep`: the arena's file stays open, in *keep. */
-static word map_arena_at(word address, int flags, int *keep)
+/* `only`: at that address or not at all; `keep`: the arena's file stays open, in *keep. */
+static word map_arena_at(word address, int only, int *keep)
 {
     word size = INFO->arena_size;
+    int prot = PROT_READ | ARCH_ARENA_PROT, flags = MAP_SHARED, fd = -1;
     long got;
 
     if (INFO->flags & LI_SHARED_ARENA) {
-        int fd = open_file(info_text(INFO->off_arena), LOADER_FAIL_ARENA);
-
-        got = map(address, size, PROT_READ | ARCH_ARENA_PROT, MAP_SHARED | flags, fd, 0);
-        if (keep)
-            *keep = fd;
-        else
-            sys3(SYS_close, fd, 0, 0);
+        fd = open_file(info_text(INFO->off_arena), LOADER_FAIL_ARENA);
     } else {
-        got = map(address, size, PROT_READ | PROT_WRITE | ARCH_ARENA_PROT,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+        prot |= PROT_WRITE;
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     }
+    got = only ? map_free(address, size, prot, flags, fd, 0) : map(address, size, prot, flags, fd, 0);
+    if (keep && fd >= 0)
+        *keep = fd;
+    else if (fd >= 0)
+        sys3(SYS_close, fd, 0, 0);
     if (is_error(got))
         fail(LOADER_FAIL_ARENA, got);
     sys3(SYS_madvise, got, size, MADV_DONTDUMP);
@@ -77,8 +77,8 @@ static void map_arena(int *file)
     word address = INFO->arena_addr;
     int wanted = INFO->flags & LI_DETOURS || INFO->off_code;
 
-    if (INFO->arena_size && map_arena_at(address, MAP_FIXED_NOREPLACE, wanted ? file : 0) != address)
-        fail(LOADER_FAIL_ARENA, -EEXIST);
+    if (INFO->arena_size)
+        map_arena_at(address, 1, wanted ? file : 0);
     if (wanted && !(INFO->flags & LI_SHARED_ARENA) && INFO->off_arena)
         *file = (int)sys6(SYS_openat, AT_FDCWD, (long)info_text(INFO->off_arena), O_CLOEXEC, 0, 0, 0);
 }
@@ -154,7 +154,7 @@ static void map_detours(int file, const struct image *image, word base, word pag
         return;
     if (!(INFO->flags & LI_SHARED_ARENA))
         map_view(file);
-    got = map(base - DETOURS_SIZE, DETOURS_SIZE, prot, MAP_PRIVATE | MAP_FIXED_NOREPLACE, file, INFO->off_detours);
+    got = map_free(base - DETOURS_SIZE, DETOURS_SIZE, prot, MAP_PRIVATE, file, INFO->off_detours);
     if (!is_error(got) && INFO->nsites)
         lead_sites(image, path, base, page);
 }
@@ -214,14 +214,37 @@ static void seal(word address, word size)
 static void set_name(void)
 {
     const char *name = info_text(INFO->off_execfn);
+    int fd;
 
     for (const char *at = name; *at; at++)
         if (*at == '/')
             name = at + 1;
     if (INFO->off_comm)
         name = info_text(INFO->off_comm);
-    sys3(SYS_prctl, PR_SET_NAME, name, 0);
+    if (is_error(sys3(SYS_prctl, PR_SET_NAME, name, 0)) &&
+        (fd = (int)sys6(SYS_openat, AT_FDCWD, (long)"/proc/self/comm", O_WRONLY | O_CLOEXEC, 0, 0, 0)) >= 0) {
+        sys3(SYS_write, fd, name, size_with_nul(name) - 1);
+        sys3(SYS_close, fd, 0, 0);
+    }
 }
+
+#if defined(__i386__)
+/* Nobody has heard where the arena is. */
+void loader_unheard(void) __attribute__((noreturn, used));
+void loader_unheard(void)
+{
+    fail(LOADER_FAIL_CODE, -ENOSYS);
+}
+#else
+/* The stub that leaves cannot map the code that stays. Where that is refused, and nothing else is wrong, it is the end: the guest could
+ * change what passes the filter. */
+void loader_refused(long error) __attribute__((used));
+void loader_refused(long error)
+{
+    if (error == -EPERM || error == -ENOSYS)
+        fail(LOADER_FAIL_CODE, error);
+}
+#endif
 
 void loader_main(word *sp)
 {

@@ -80,6 +80,7 @@
 #define LOADER_FAIL_HEADER  4
 #define LOADER_FAIL_PLACE   5
 #define LOADER_FAIL_MAP     6
+#define LOADER_FAIL_CODE    7               /* the code that stays: ours, as the arena is */
 
 #if !defined(__ASSEMBLER__) && !defined(PYROOT_LINKER_SCRIPT)
 

@@ -39,8 +39,11 @@ typedef unsigned long word;                 /* what a register holds: an address
 #define MAP_FIXED_NOREPLACE 0x100000
 #define MADV_DONTDUMP       16
 #define AT_FDCWD            (-100)
+#define O_WRONLY            01
 #define O_CLOEXEC           02000000
+#define EPERM               1
 #define EMFILE              24
+#define ENOSYS              38
 #define ENOEXEC             8
 #define EFAULT              14
 #define EINVAL              22
@@ -120,6 +123,7 @@ struct stack {
 };
 
 /* image.c */
+long map_free(word address, word size, int prot, int flags, int fd, word offset);
 int open_file(const char *path, int why);
 void map_image(struct image *image, const char *path, int is_program, const struct stack *stack);
 
@@ -141,10 +145,11 @@ void loader_leave(word *sp, word entry, word arena) __attribute__((noreturn));
 
 /* There is no errno to give back any more. What is wrong with the file ends as in the kernel (bprm_execve): by a SIGSEGV from the
  * kernel that cannot be blocked, caught or ignored, which is what a privileged instruction gives; what is wrong with us ends by a
- * SIGKILL. There is no core, as in the kernel, which does not know yet who would write it. The two numbers are for a debugger. */
+ * SIGKILL, but for a call that is refused: that, too, is a SIGSEGV, at which the supervisor says so (loader_refused in the core). There is
+ * no core, as in the kernel, which does not know yet who would write it. The two numbers are for the supervisor, and for a debugger. */
 static inline __attribute__((noreturn)) void fail(int why, long error)
 {
-    if (why > LOADER_FAIL_ARENA) {
+    if (why > LOADER_FAIL_ARENA || error == -EPERM || error == -ENOSYS) {
         u64 one[2] = {1, 1};                /* core(5): less than any core, and a program that takes them is not started either */
 
         sys6(SYS_prlimit64, 0, RLIMIT_CORE, (long)one, 0, 0, 0);

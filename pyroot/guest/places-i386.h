@@ -20,7 +20,8 @@
 #define LOADER32_BRK        0x3a000000      /* heap of last resort, where PR_SET_MM_MAP is refused */
 #define LOADER32_ARENA      0xf8000000      /* where programs get their arena, if it is free: just above the mmaps */
 #define LOADER32_ARENA_ASIDE 0xd0000000     /* ... and where the stack may grow by more than 64 MiB */
-#define LOADER32_REPORT     183             /* number (getcwd) of the call that tells the arena's address: the last one */
+#define LOADER32_REPORT     295             /* number (openat) of the call that tells the arena's address: the last one, with no path. The
+                                             * loader has made others of it, so no filter refuses it */
 
 /* The code at the start of the arena. In: eax 91 (munmap), ebx and ecx what to unmap, esp the guest's stack pointer, the
  * entry address in the word below. Out: all registers zero (mov leaves the flags alone). */

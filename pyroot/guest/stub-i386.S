@@ -50,7 +50,10 @@ loader_leave:
     mov 12(%esp), %ebx
     mov %ebx, %ebp
     mov $LOADER32_REPORT, %eax
+    xor %ecx, %ecx                          /* no path */
     int $0x80
+    test %eax, %eax
+    jnz loader_unheard
     mov %esi, %esp
     pushl $0x202
     popfl

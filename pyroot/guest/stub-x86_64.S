@@ -89,6 +89,8 @@ loader_leave:
     syscall
     test %rax, %rax
     jns 2f
+    mov %rax, %rdi
+    call loader_refused
     lea (LOADER_TEXT - LOADER_STUBS)(%r13), %rdi
     mov $LOADER_TEXT_SIZE, %esi
     mov $0, %edx

@@ -17,6 +17,7 @@
 #define ARCH_ARENA_PROT     0
 #define ARCH_OLD_PROGRAMS   0
 
+#define SYS_write           1
 #define SYS_close           3
 #define SYS_mmap            9
 #define SYS_mprotect        10

@@ -120,7 +120,7 @@ class TraceSink(Sink):
     def start(self, core: Core, program: bytes) -> None:
         """Learn of the view; paths of -P are also known by where they lead."""
         super().start(core, program)
-        base = core.detranslate(os.getcwdb()) or b"/"
+        base = core.detranslate(os.readlink(b"/proc/self/cwd")) or b"/"
         for path in list(self.paths):
             try:
                 self.paths.append(core.resolve(path, base)[0])
