@@ -29,7 +29,7 @@ cdef inline void resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
         return
     if session.entries and stops_at_entries(t):
         to_exit = True
-    c_ptrace(PTRACE_SYSCALL if to_exit or t.injected != NULL else PTRACE_CONT, t.tid, NULL, <void *><size_t>sig)
+    c_ptrace(PTRACE_SYSCALL if to_exit or t.injected != NULL or t.late else PTRACE_CONT, t.tid, NULL, <void *><size_t>sig)
 
 cdef int dispatch(Tracee *t) noexcept nogil:
     cdef const pyroot_row *row

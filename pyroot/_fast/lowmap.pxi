@@ -48,6 +48,10 @@ cdef int inject_call(Tracee *t, int call) noexcept nogil:
     cdef user_regs_struct regs
     regs = t.injected.saved
     regs.orig_rax = <unsigned long>-1
+    if skips_late(t):
+        regs.orig_rax = idle_number(t)
+        t.late = True
+        t.late_result = call
     regs.cs = USER64_CS
     regs.rip = <uint64_t>LOADER_STUBS
     regs.rax = call
@@ -70,7 +74,7 @@ cdef int inject_call(Tracee *t, int call) noexcept nogil:
 
 cdef int call_later(Tracee *t) noexcept nogil:
     """Let the tracee make its call again and again until it can be handled, which is not long."""
-    if reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1) < 0 or reg_poke(t, PYROOT_REG_RESULT, t.number) < 0:
+    if reg_skip(t, t.number) < 0:
         return R_DEAD
     return R_CONT if reg_set_ip(t, t.ip - 2) == 0 else R_DEAD
 

@@ -13,7 +13,7 @@ cdef uint64_t NESTING_STRIDE = 0x1000000000
 
 cdef int settings_read() except -1:
     """Read the kernel's settings that change path resolution, and whether the kernel would refuse us privileged calls."""
-    global protected_symlinks, privileged, comm_from_file, proc_dev
+    global protected_symlinks, privileged, comm_from_file, proc_dev, filters_around
     cdef char text[8]
     cdef int fd = c_open(b"/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC)
     if fd >= 0:
@@ -22,6 +22,9 @@ cdef int settings_read() except -1:
     cdef c_stat st
     proc_dev = st.st_dev if fstatat(AT_FDCWD, b"/proc", &st, 0) == 0 else 0
     seals_prepare()
+    filters_around = 0
+    if prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 0:
+        filters_around = max(1, status_field(c_getpid(), b"Seccomp_filters:\t"))
     privileged = effective_caps(0) & (1 << CAP_DAC_READ_SEARCH_ | 1 << CAP_SYS_PACCT_ | 1 << CAP_SYS_ADMIN_) != 0
     release = _os.uname().release.split(".")
     comm_from_file = [int(part) for part in release[:2] if part.isdigit()] >= [6, 14]

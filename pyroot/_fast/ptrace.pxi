@@ -372,9 +372,11 @@ cdef void call_go_again(Tracee *t, int sig) noexcept nogil:
 
 cdef void entry_go(Tracee *t, int sig) noexcept nogil:
     """Leave the syscall-enter-stop.  The filter decides anew; without one, we do."""
+    cdef int64_t result = 0
     if t.trace != NULL and t.trace.skip:
         t.trace.skip = t.answered = False
-        reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1)
+        if reg_result(t, &result) < 0 or reg_skip(t, <uint64_t>result) < 0:
+            return
         resume(t, sig, False)
     elif not session.seccomp or (t.stepping == STEP_ALL and call_of_tracer(t)):
         call_go_again(t, sig)
@@ -439,6 +441,8 @@ cdef void special_resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
                 trace.over = True
             else:
                 how = PTRACE_SINGLEBLOCK_ if trace.go == GO_BLOCK else PTRACE_SINGLESTEP
+    if t.late:
+        how = PTRACE_SYSCALL
     c_ptrace(how, t.tid, NULL, <void *><size_t>sig)
 
 cdef void stop_leave(Tracee *t, int kind, int sig) noexcept nogil:

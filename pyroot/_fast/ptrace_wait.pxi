@@ -141,7 +141,7 @@ cdef bint inject(Tracee *t) noexcept nogil:
     if not session.seccomp:
         t.stepping = 0
         return False
-    if not t.mm.arena or status_field(t.tid, b"Seccomp_filters:\t") > 1 + t.own_filters:
+    if not t.mm.arena or status_field(t.tid, b"Seccomp_filters:\t") > filters_around + 1 + t.own_filters:
         # a filter of its own may forbid what we are about to do
         return False
     tracee_release_call(t)

@@ -236,9 +236,9 @@ cdef int on_seccomp(Tracee *t, const pyroot_row *row) noexcept nogil:
     return filter_install(t, flags)
 
 cdef int on_prctl_seccomp(Tracee *t) noexcept nogil:
-    """PR_GET_SECCOMP tells of the guest's own filters only; PR_SET_SECCOMP is the old form of seccomp(2)."""
+    """PR_GET_SECCOMP tells of the guest's own filters, and of those around us; PR_SET_SECCOMP is the old form of seccomp(2)."""
     if t.args[0] == PR_GET_SECCOMP:
-        return answer(t, 2 if t.filtered else 0)
+        return answer(t, 2 if t.filtered or filters_around > 0 else 0)
     t.unjudged = False
     if not session.seccomp or (t.args[1] != 1 and t.args[1] != 2):
         return answer(t, -EINVAL)

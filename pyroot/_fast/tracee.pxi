@@ -145,6 +145,8 @@ cdef struct Tracee:
     int tries                # how often its stub has made the same open again
     bint answered            # it was skipped, with a result of ours
     int64_t answer           # that result
+    bint late                # the call has become another one, whose result is not wanted: at its end comes late_result (reg_skip)
+    uint64_t late_result
     void *call               # its record while it lasts (trace.pxi), owned
     bint silent              # of a traced session: its calls are nobody's business
     bint exits               # its end stops (PTRACE_O_TRACEEXIT), for somebody who looks on (tap.pxi)
