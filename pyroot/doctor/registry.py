@@ -1,7 +1,7 @@
 """The registry of checks: one row a check, and what a check gives back.
 
 Decides: what a row holds. The checks themselves are in `programs`, `libraries`, `devices`, `accounts`, `places`, `network`,
-`against` and `host`; each is one function under one row. Order of report, `docs/DOCTOR.md` and the tests follow this table.
+`against`, `host` and `calls`; each is one function under one row. Order of report, `docs/DOCTOR.md` and the tests follow this table.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def check(code: str, severity: str, looks_at: str, why: str, part: str = ROOT) -
 
 def load() -> list[Check]:
     """Import every module of checks and give the whole table, in one order whoever imports them."""
-    from pyroot.doctor import accounts, against, devices, host, libraries, network, places, programs
+    from pyroot.doctor import accounts, against, calls, devices, host, libraries, network, places, programs
 
-    modules = [module.__name__ for module in (programs, libraries, places, devices, accounts, network, against, host)]
+    modules = [module.__name__ for module in (programs, libraries, places, devices, accounts, network, against, host, calls)]
     CHECKS.sort(key=lambda row: modules.index(row.function.__module__))
     return CHECKS
