@@ -2,12 +2,13 @@
 
 ARGS ?=
 
-.PHONY: help demo test conditions oracle sanitize fuzz soak mutate foreign programs lint bench wheel man clean
+.PHONY: help demo test conditions profiles oracle sanitize fuzz soak mutate foreign programs lint bench wheel man clean
 
 help:
 	@echo 'make demo     build pyroot, make a small root file system in ./rootfs, run `ls /` in it'
 	@echo 'make test     install what the tests need, run them   (ARGS="-k name -x" to choose)'
 	@echo 'make conditions the tests under conditions of all kinds, and a table   (ARGS="tmpfs busy -- -k name")'
+	@echo 'make profiles the table of docs/CONTAINERS.md, anew'
 	@echo 'make oracle   compare with a real chroot at length (as root)'
 	@echo 'make sanitize the tests with a core that ASan and UBSan watch   (ARGS=fuzz: the fuzzers)'
 	@echo 'make fuzz     random input   (ARGS="calls --seconds 600 --seed 1"; names: calls programs programs32 views race pointers ways ... all)'
@@ -21,5 +22,5 @@ help:
 	@echo 'make man      write docs/man/pyroot.1 anew from the option table'
 	@echo 'make clean    remove what the targets above have made'
 
-demo test conditions oracle sanitize fuzz soak mutate foreign programs lint bench wheel man clean:
+demo test conditions profiles oracle sanitize fuzz soak mutate foreign programs lint bench wheel man clean:
 	@bash scripts/dev $@ $(ARGS)

@@ -6,7 +6,8 @@
  *   d:PATH (O_PATH descriptor)  r:PATH (descriptor for reading)  t: u: (AF_UNIX stream, datagram socket)  n: (inotify)  f: (fanotify)
  *   p:PID (pidfd of it)  S: (pid of the supervisor)
  *   k and one of s: x: a: m: M: (the same in memory of memfd_secret(2), which only the kernel and its owner read)
- * Run without a terminal line it does nothing: as a program that others execute it just ends.
+ * Run without an argument it does nothing: as a program that others execute it just ends. With `plain` only those calls are in a child that
+ * would change what comes after them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -104,10 +105,10 @@ static long argument(const char *word, char **shown)
     }
 }
 
-/* One line, in the child; what is printed goes through the pipe that a successful execve closes. */
-static void one(int out, char **words, int count)
+/* Make the call of a line; a child that it has made ends at once. */
+static void make(char **words, int count, char *text, size_t room)
 {
-    char *shown = NULL, text[600];
+    char *shown = NULL;
     long arguments[6] = {0}, number = atol(words[1]), result;
 
     for (int i = 2; i < count && i < 8; i++)
@@ -115,10 +116,38 @@ static void one(int out, char **words, int count)
     result = call(number, arguments);
     if (result == 0 && (number == SYS_clone || number == SYS_clone3 || number == SYS_vfork || number == SYS_fork))
         _exit(0);
-    snprintf(text, sizeof text, "%ld %s", result < 0 ? result : 0, shown && result > 0 ? shown : "");
-    if (write(out, text, strlen(text)) < 0)
-        _exit(1);
-    _exit(0);
+    snprintf(text, room, "%ld %s", result < 0 ? result : 0, shown && result > 0 ? shown : "");
+}
+
+/* One line, in the child; what is printed goes through the pipe that a successful execve closes. */
+static void one(int out, char **words, int count)
+{
+    char text[600];
+
+    make(words, count, text, sizeof text);
+    _exit(write(out, text, strlen(text)) < 0);
+}
+
+static int changes_us(long number)
+{
+    static const long those[] = {SYS_execve, SYS_execveat, SYS_chdir, SYS_fchdir, SYS_chroot, SYS_clone, SYS_clone3, SYS_unshare, SYS_kill,
+                                 SYS_tkill, SYS_tgkill, SYS_seccomp, SYS_sched_setaffinity};
+
+    for (size_t i = 0; i < sizeof those / sizeof *those; i++)
+        if (those[i] == number)
+            return 1;
+    return 0;
+}
+
+/* The same here: the descriptors that it has made are closed. */
+static void one_here(char **words, int count)
+{
+    char text[600];
+
+    make(words, count, text, sizeof text);
+    printf("%s %s\n", words[0], text);
+    for (int fd = 3; fd < 8; fd++)
+        close(fd);
 }
 
 int main(int argc, char **argv)
@@ -127,13 +156,16 @@ int main(int argc, char **argv)
 
     if (argc < 2)
         return 0;
-    (void)argv;
     supervisor = getppid();
     while (fgets(line, sizeof line, stdin)) {
         int ends[2], count = 0, n;
         char text[700];
         for (char *word = strtok(line, " \n"); word && count < 10; word = strtok(NULL, " \n"))
             words[count++] = word;
+        if (count >= 2 && strcmp(argv[1], "plain") == 0 && !changes_us(atol(words[1]))) {
+            one_here(words, count);
+            continue;
+        }
         if (count < 2 || pipe2(ends, O_CLOEXEC))
             return 1;
         fflush(stdout);
