@@ -34,7 +34,8 @@ cdef extern from * nogil:
         if (result == 0) {
             /* (all signals are blocked) */
             pyroot_raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0);
-            if (pyroot_raw(SYS_getppid, 0, 0, 0, 0) != parent) pyroot_raw(SYS_exit_group, 0, 0, 0, 0);
+            long above = pyroot_raw(SYS_getppid, 0, 0, 0, 0); /* (a container may refuse it) */
+            if (above >= 0 && above != parent) pyroot_raw(SYS_exit_group, 0, 0, 0, 0);
             pyroot_raw(SYS_setpgid, 0, 0, 0, 0);
             pyroot_raw(SYS_chdir, (long)"/", 0, 0, 0);
             /* (pause(2) may be refused, and would be made again and again) */
