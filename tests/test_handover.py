@@ -182,7 +182,8 @@ def test_kill_on_exit_kills_those_inside_only(nest: Nest) -> None:
 
 def test_signal_to_the_inner_pyroot_reaches_its_command(nest: Nest) -> None:
     """The inner pyroot passes it on, also when it comes while nothing else happens; that of a guest to its group comes once."""
-    guest = "trap 'echo caught' TERM; touch /src/up; n=0; while [ $n -lt 1 ]; do sleep 719 & wait $! && n=2; n=$((n+1)); done; exit 4"
+    # (it may come before the shell waits: then a sleep has to end)
+    guest = "n=0; trap 'echo caught; n=1' TERM; touch /src/up; while [ $n -lt 1 ]; do sleep 5 & wait $!; done; exit 4"
     inner = nest.inner("/bin/sh", "-c", guest)
     inner.insert(len(nest.words), "--kill-on-exit")
     text = '"$@" & pid=$!; until test -e $UP; do sleep 0.01; done; kill -TERM $pid; wait $pid; echo $?'
