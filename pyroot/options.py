@@ -109,7 +109,7 @@ OPTIONS: tuple[Option, ...] = (
         GROUP_RUN,
         "let the kernel keep guests inside, too (Landlock)",
         "A second lock behind the translation of paths: the kernel lets the command and what it starts open, make, remove and rename "
-        "files in the root and the bindings only, and signal only each other. It needs Linux 5.19, makes opens some 15 % dearer, and "
+        "files in the root and the bindings only, and signal only each other. It needs Linux 5.19, makes an open a third dearer, and "
         "does nothing where the root is /. docs/SECURITY.md tells what it does not hold.",
     ),
     Option(
