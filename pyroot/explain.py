@@ -332,7 +332,7 @@ def core_failure(error: Exception) -> PyrootError:
     """Say why the core could not start or go on."""
     text = str(error)
     hint = "PYROOT_DEBUG=1 shows where it happened"
-    if text.startswith("ptrace request "):
+    if is_request(error):
         text = _named_request(text)
         hint = _REFUSED
     elif text.startswith("ptrace"):
@@ -351,6 +351,11 @@ def core_failure(error: Exception) -> PyrootError:
     elif text.endswith(os.strerror(errno.ENOMEM)):
         hint = "the limit on memory is too low, see ulimit -v"
     return PyrootError(text, hint)
+
+
+def is_request(error: Exception) -> bool:
+    """Say whether a request of ptrace(2) that was refused has ended the session (pyroot_lose in pyroot/_fast/refused.pxi)."""
+    return str(error).startswith("ptrace request ")
 
 
 def _named_request(text: str) -> str:

@@ -85,8 +85,8 @@ def test_every_call_of_linux_refused_in_every_way(ground: Ground, pyroot_words: 
             continue
         found = refused_runs.judge(ground, cell.rules(), way, pyroot_words, known_of(cell.name, way), cell.name in MUTE, cell.name in FATAL)
         if found.verdict not in (RIGHT, CLEAR):
-            wrong.append((str(cell), found))
-    assert wrong == []
+            wrong.append(f"{cell}: {found.why} {found.lines[:6]} {found.message}")
+    assert not wrong, "\n".join(wrong)
 
 
 # -- what is no call of a guest --------------------------------------------------------------------------------------------------
@@ -145,6 +145,28 @@ def test_32_bit_program_whose_loader_is_not_heard_makes_no_call(ground: Ground, 
     found = refused_runs.run(command, {**ENVIRONMENT, **helpers.pyroot_command()[1]}, "/")
     assert refused_runs.is_clear(found, False), found
     assert (found.stdout, ground.witness()) == ("", before)
+
+
+@pytest.mark.parametrize("request_name", ["GET_SYSCALL_INFO", "SYSCALL", "GETEVENTMSG"])
+def test_process_that_was_not_started_by_pyroot_goes_on(ground: Ground, pyroot_words: list[str], request_name: str) -> None:
+    """A tracer of plain processes (trace -p) that cannot go on lets them go, rather than end them as it would its guests."""
+    shell = helpers.start(["/bin/sh", "-c", 'while read line; do (echo "got $line"); done'], environment=ENVIRONMENT, stdin=subprocess.PIPE)
+    try:
+        cell = next(cell for cell in cells("EPERM") if cell.name == f"ptrace {request_name}")
+        tracer = helpers.start([ground.refuse, *cell.rules(), "--", *pyroot_words, "trace", "-f", "-p", str(shell.pid)],
+                               environment={**ENVIRONMENT, **helpers.pyroot_command()[1]})  # fmt: skip
+        helpers.wait_until(lambda: shell_is_traced(shell.pid) or tracer.poll() is not None, what="attached")
+        output, _ = shell.communicate(b"one\ntwo\n", timeout=30)
+        _, errors = tracer.communicate(timeout=30)
+        assert (output, shell.returncode, tracer.returncode) == (b"got one\ngot two\n", 0, 125), errors
+        assert f"pyroot: trace: ptrace(PTRACE_{request_name}): Operation not permitted\n" in errors.decode()
+    finally:
+        helpers.kill_session(shell.pid)
+
+
+def shell_is_traced(pid: int) -> bool:
+    """Say whether a process has a tracer."""
+    return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
 
 
 # -- profiles of container engines --------------------------------------------------------------------------------------------------

@@ -199,6 +199,8 @@ cdef class Core:
                 # what has woken the loop may have come with a tick (tap_wake)
                 pyroot_tick(0)
                 trace_turn(NULL)
+            if pyroot_loss.error != 0:
+                raise CoreError(loss_text())
             ended = True
         finally:
             session.bare = session.tracing = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 
-from pyroot import report
+from pyroot import explain, report
 from pyroot.config import Config
 from pyroot.errors import PyrootError
 from pyroot.trace.choice import Choice, choose
@@ -92,7 +92,9 @@ def _by_ourselves(choice: Choice, ends: Ends, pids: list[int]) -> None:
         core.attach([tid for threads in sink.given.values() for tid in threads], sink)
         sink.let_go()
     except CoreError as error:
-        raise PyrootError(f"trace: {error}", _hint(pids)) from None
+        failure = explain.core_failure(error)
+        hint = failure.hint if explain.is_request(error) else _hint(pids)
+        raise PyrootError(f"trace: {failure}", hint) from None
     finally:
         sink.finish()
 
