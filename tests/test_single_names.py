@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +70,14 @@ WAYS = "for i in 1 2 3 4 5 6; do test -e one/two/here || echo missed; done; "
 
 
 @pytest.fixture
-def walk(run_pyroot: Callable[..., Result], guest_directory: str) -> Callable[[str], Result]:
-    """Run a shell's command in /dir of a root that shows no directory twice, so that nothing has to be noted of opens."""
+def walk(run_pyroot: Callable[..., Result], plain_root: list[str]) -> Callable[[str], Result]:
+    """Run a shell's command in /dir of the plain root."""
+    return lambda script: run_pyroot([*plain_root, "/bin/sh", "-c", script])
+
+
+@pytest.fixture
+def plain_root(guest_directory: str) -> list[str]:
+    """Make a root that shows no directory twice, so that nothing has to be noted of opens; return the options for its /dir."""
     root, host = Path(guest_directory, "root"), Path(guest_directory, "host")
     for path in (root / "dir/one/two", root / "dir/else/one/two", root / "dir/sub", root / "target", host):
         path.mkdir(parents=True)
@@ -84,8 +92,7 @@ def walk(run_pyroot: Callable[..., Result], guest_directory: str) -> Callable[[s
         for folder, names, files in os.walk(guest_directory):
             for name in (*names, *files):
                 os.chown(os.path.join(folder, name), helpers.NOBODY, helpers.NOBODY, follow_symlinks=False)
-    words = ["-r", str(root), "-b", "/usr", "-b", "/proc", "-b", "/dev/null", "-b", f"{host}:/dir/sub", "-w", "/dir", "/bin/sh", "-c"]
-    return lambda script: run_pyroot([*words, script])
+    return ["-r", str(root), "-b", "/usr", "-b", "/proc", "-b", "/dev/null", "-b", f"{host}:/dir/sub", "-w", "/dir"]
 
 
 @pytest.mark.skipif(not os.path.islink("/lib"), reason="the host's /lib is no part of /usr")
@@ -112,3 +119,30 @@ def test_path_of_several_names(walk: Callable[[str], Result], script: str, outpu
     """From the working directory, after it has been used for several paths: what the kernel finds there by itself is the guest's."""
     done = walk(WAYS + script)
     assert done.stdout == output, done.stderr
+
+
+def limit_descriptors(pid: int, most: int) -> None:
+    """Set a soft limit of the ordinary user's process."""
+    done = helpers.run(["prlimit", "--pid", str(pid), f"--nofile={most}:"])
+    assert done.status == 0, done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed (Debian: util-linux)")
+@pytest.mark.skipif(not os.path.islink("/lib"), reason="the host's /lib is no part of /usr")
+def test_names_are_not_left_to_their_texts_when_descriptors_run_out(pyroot_words: list[str], plain_root: list[str]) -> None:
+    """A name that cannot be pinned, as pyroot has no descriptor to spare, cannot be renamed: by its text it might lead elsewhere."""
+    script = ">else/f; mv -i else/f /dir/one/two/here; read x; test -e else/f && echo kept; mv else/f one/two/here && echo moved"
+    process = helpers.start([*pyroot_words, *plain_root, "/bin/sh", "-c", script], stdin=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdin
+    assert process.stdout
+    said = b""
+    while not said.endswith(b"? "):
+        said += os.read(process.stdout.fileno(), 1)
+    limit_descriptors(process.pid, 3)
+    process.stdin.write(b"y\n")
+    process.stdin.flush()
+    said += process.stdout.readline()
+    limit_descriptors(process.pid, 200)
+    rest, _ = process.communicate(b"\n", timeout=helpers.TIME_LIMIT)
+    assert b"Cannot allocate memory" in said, said
+    assert rest == b"kept\nmoved\n"

@@ -94,9 +94,6 @@ cdef int pinned_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode, 
         walk_drop_file(w)
         if pinned == 0:
             return TR_TEXT
-        if pinned == -EMFILE or pinned == -ENFILE:
-            # without a descriptor to spare the text has to do
-            return outcome
         if pinned != -ELOOP and pinned != -ENOENT and pinned != -ENOTDIR:
             break
     return pinned
@@ -114,8 +111,7 @@ cdef int pin_name(Tracee *t, Walk *w, int outcome) noexcept nogil:
     if outcome != TR_TEXT or w.v.ambiguous or w.last != LAST_NORM or not may_pin(t, w):
         return outcome
     result = pin(t, w, False)
-    # without a descriptor to spare the text has to do
-    return TR_TEXT if result == 0 or result == -EMFILE or result == -ENFILE else result
+    return TR_TEXT if result == 0 else result
 
 cdef inline bint has_moved(int outcome) noexcept nogil:
     """Say whether a walk may be worth while that could not be pinned: what it led through is gone, or is a link now."""
@@ -140,12 +136,15 @@ cdef int pin(Tracee *t, Walk *w, bint itself) noexcept nogil:
     cdef char link[48]
     cdef int fd, n, cut = w.hlen if itself else w.placelen - w.namelen - 1, k = 0 if t.hold[0] < 0 else 1
     if t.hold[k] >= 0:
-        return -EMFILE
+        return -ENOMEM
     if itself and w.file >= 0 and w.last == LAST_NORM:
         # the proof has found it already
         fd = walk_take_file(w)
     else:
         fd = open_directory(w.h, cut)
+    if fd == -EMFILE or fd == -ENFILE:
+        # none to spare: by its text it could lead elsewhere in the meantime
+        return -ENOMEM
     if fd < 0:
         return fd
     n = snprintf(link, sizeof(link), b"/proc/%d/fd/%d", links_pid(), fd)
