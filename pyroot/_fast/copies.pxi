@@ -34,7 +34,7 @@ cdef int on_copy(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef char path[PATHMAX]
     cdef int error, n = copy_behind(t, <int>t.args[0], path)
     if n == 0:
-        return R_CONT
+        return as_is(b"not of a copy")
     if t.nr == NR_lseek:
         return answer(t, -EINVAL)
     if t.nr == NR_fchmod:

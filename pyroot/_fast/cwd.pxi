@@ -25,7 +25,7 @@ cdef int on_fchdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     if W1.v.ambiguous and walk_to_fd(&W1, t, <int>t.args[0]) == 0 and walk_binding(&W1) >= 0:
         # (also of a removed directory: ".." leads from there, too)
         return cwd_will_be(t, walk_binding(&W1))
-    return R_CONT
+    return as_is(b"a descriptor was translated when it was opened")
 
 cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int n, result
@@ -34,7 +34,7 @@ cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
     result = walk_to_cwd(&W1, t)
     walk_drop_fd(&W1)
     if result < 0:
-        return R_CONT if result == -ESRCH else answer(t, result)
+        return as_is(b"the guest is dying: nobody reads it") if result == -ESRCH else answer(t, result)
     if W1.bi <= -2 or is_gone_top(&W1):
         return answer(t, -ENOENT)
     n = W1.glen

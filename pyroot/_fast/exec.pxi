@@ -465,7 +465,7 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     chain.opened = False
     result = exec_target(t, row, &closing)
     if result == 1:
-        return R_CONT
+        return as_is(b"EINVAL, before it opens anything")
     cdef bint check_only = t.nr == NR_execveat and t.args[4] & AT_EXECVE_CHECK_ != 0
     cdef int vectors = row.path + 1
     if result == 0:

@@ -31,6 +31,10 @@ cdef char eacces_path[64]
 cdef int eacces_fd = -1
 cdef bint privileged = False    # the kernel would not refuse mount(2) and its like
 
+cdef inline int as_is(const char *why) noexcept nogil:
+    """Let the call be made as it stands, untranslated; ``why`` it may be.  There is no other way (tests/test_as_is.py lists them)."""
+    return R_CONT
+
 cdef int answer(Tracee *t, long result) noexcept nogil:
     """Skip the call with this result."""
     return R_DEAD if reg_answer(t, result) < 0 else R_CONT
@@ -486,7 +490,7 @@ cdef int on_privileged(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Calls that need a capability: an ordinary guest gets the kernel's own errors, root's guests get EPERM here."""
     cdef int outcome
     if not privileged:
-        return on_path(t, row) if row.path >= 0 else R_CONT
+        return on_path(t, row) if row.path >= 0 else as_is(b"no path, and the kernel refuses it to who has no capability")
     if row.path < 0:
         return answer(t, -EPERM)
     W1.resolve = 0

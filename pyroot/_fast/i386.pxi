@@ -56,7 +56,7 @@ cdef int on_socketcall(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int i, direct, count
     cdef int nr = socketcall_kind(t.args[0], &direct, &count)
     if nr < 0:
-        return R_CONT
+        return as_is(b"a sub-call without an address, or EINVAL")
     if mem_read(t.tid, t.args[1], arguments, count * 4) < 0:
         return fault_argument(t, 1)
     for i in range(6):

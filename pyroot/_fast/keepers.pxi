@@ -163,14 +163,14 @@ cdef int on_kill(Tracee *t, const pyroot_row *row) noexcept nogil:
     """kill(2) of a group, or of everybody, with a signal that nobody can catch."""
     cdef int target = <int>t.args[0], group = -target
     if target == -2147483648 or not could_harm(t, CAP_KILL_):
-        return R_CONT
+        return as_is(b"no group, or the kernel keeps the guest from signalling the supervisor")
     if target == -1:
         return answer(t, signal_all(t, 0, <int>t.args[1]))
     if target == 0:
         # (whoever puts it into our group now comes too late)
         group = c_getpgid(t.tid)
     elif not keeper_in_group(t, group):
-        return R_CONT
+        return as_is(b"a group in which the supervisor is not")
     return answer(t, signal_all(t, group, <int>t.args[1]) if group > 0 else -ESRCH)
 
 cdef bint is_meant(int pid, int about, int who) noexcept nogil:
@@ -208,16 +208,16 @@ cdef int on_who(Tracee *t, const pyroot_row *row) noexcept nogil:
     """setpriority(2), ioprio_set(2): nobody could give the supervisor its priority back."""
     cdef int about = <int>t.args[0] - (IOPRIO_AHEAD if t.nr == NR_ioprio_set else 0), who = <int>t.args[1]
     if not ABOUT_GROUP <= about <= ABOUT_USER or not could_harm(t, CAP_SYS_NICE_):
-        return R_CONT
+        return as_is(b"one process by its number, which the filter knows, or none that is beyond the guest's rights")
     if about == ABOUT_USER:
         if who == 0:
             who = status_field(t.tid, b"Uid:\t")
         if who != status_field(c_getpid(), b"Uid:\t"):
-            return R_CONT
+            return as_is(b"the processes of another user than the supervisor's")
     elif who == 0:
         who = c_getpgid(t.tid)
     elif not keeper_in_group(t, who):
-        return R_CONT
+        return as_is(b"a group in which the supervisor is not")
     return answer(t, set_all(t, about, who))
 
 # -- descriptors of processes -----------------------------------------------------------------------------------------------------
@@ -284,27 +284,27 @@ cdef int on_pidfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     if not signals and <int>t.args[3] == MADV_DONTFORK_:
         return on_advice(t, row)
     if <int>t.args[0] < 0 or flags & ~PIDFD_SIGNAL_KNOWN or flags & (flags - 1):
-        # no descriptor (PIDFD_SELF), or EINVAL
-        return R_CONT
+        return as_is(b"no descriptor but the guest itself (PIDFD_SELF), or EINVAL")
     pid = process_of(t, <int>t.args[0], signals)
     if flags & PIDFD_SIGNAL_GROUP_:
         if pid <= 0 or (sig != SIGKILL and sig != SIGSTOP) or not could_harm(t, CAP_KILL_):
-            return R_CONT if pid >= 0 else answer(t, pid)
-        return answer(t, signal_all(t, pid, sig)) if shares_table(t) or keeper_in_group(t, pid) else R_CONT
+            return as_is(b"a signal that the supervisor survives, or cannot get") if pid >= 0 else answer(t, pid)
+        if shares_table(t) or keeper_in_group(t, pid):
+            return answer(t, signal_all(t, pid, sig))
+        return as_is(b"a group in which the supervisor is not, by a descriptor that nobody else can exchange")
     if is_keeper(t, pid):
         return answer(t, -EPERM if signals else -EACCES)
     if pid < 0:
         return answer(t, pid)
     if not signals or not shares_table(t) or (sig != SIGKILL and sig != SIGSTOP) or not could_harm(t, CAP_KILL_):
-        return R_CONT
+        return as_is(b"not the supervisor, or nothing that it does not survive")
     return signal_found(t, pid) if pid > 0 else answer(t, -ESRCH)
 
 cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef Tracee *owner
     cdef int result, pid
     if <uint32_t>t.args[2] != 0:
-        # EINVAL, whatever the descriptors are
-        return R_CONT
+        return as_is(b"EINVAL, whatever the descriptors are")
     pid = process_of(t, <int>t.args[0], False)
     if pid <= 0:
         return answer(t, pid if pid < 0 else -ESRCH)
@@ -319,7 +319,7 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     result = copies_begin(t) if copies_made and owner != NULL else -1
     if result >= 0:
         return result
-    result = copy_of(t, owner, <int>t.args[1]) if owner != NULL else R_CONT
+    result = copy_of(t, owner, <int>t.args[1]) if owner != NULL else as_is(b"of a guest of another session")
     if result == R_DEAD or not shares_table(t):
         return result
     return R_EXIT if hide_begin(t) else answer(t, -EPERM)

@@ -45,11 +45,10 @@ cdef int on_kept(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint64_t size = t.args[1]
     cdef bint touched
     if t.compat or loader_moves(t):
-        # (calls by numbers of i386 cannot name such an address)
-        return R_CONT
+        return as_is(b"by numbers of i386, which cannot name such an address, or the loader's")
     if t.nr == NR_mmap:
         if t.args[3] & <uint64_t>(MAP_FIXED_ | MAP_FIXED_NOREPLACE_) != MAP_FIXED_:
-            return R_CONT
+            return as_is(b"the kernel finds the room, and takes none that is taken")
         if t.args[3] & MAP_HUGETLB_:
             size = (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1)
     if t.nr == NR_shmat:
@@ -58,13 +57,13 @@ cdef int on_kept(Tracee *t, const pyroot_row *row) noexcept nogil:
         touched = kept_touched(t, t.args[0], size if size > 0 else 1)
     if t.nr == NR_mremap and t.args[3] & MREMAP_FIXED_:
         touched = touched or kept_touched(t, t.args[4], t.args[2])
-    return answer(t, -EPERM) if touched else R_CONT
+    return answer(t, -EPERM) if touched else as_is(b"memory of the guest's own")
 
 cdef int on_advice(Tracee *t, const pyroot_row *row) noexcept nogil:
     """madvise, process_madvise: children have all that their parent has of ours."""
     if <int>t.args[row.flags] != MADV_DONTFORK_:
-        return R_CONT
+        return as_is(b"other advice does us no harm")
     if t.nr == NR_process_madvise:
         # no kernel before 6.13 knows it there, and what it is given lies in memory
         return answer(t, -EINVAL)
-    return answer(t, -EPERM) if kept_touched(t, t.args[0], t.args[1]) else R_CONT
+    return answer(t, -EPERM) if kept_touched(t, t.args[0], t.args[1]) else as_is(b"memory of the guest's own")

@@ -47,7 +47,7 @@ cdef int on_landlock(Tracee *t, const pyroot_row *row) noexcept nogil:
             other = tracees.leaf[i][k]
             if other != NULL and other.tgid == t.tgid:
                 other.landlocked = True
-    return R_CONT
+    return as_is(b"no path: it only takes rights away")
 
 cdef int landlock_program(Tracee *t, const char *host, char *to, int size) noexcept nogil:
     """Name a program that a descriptor leads to for a loader to which our descriptors are closed: as the guest did, where that lasts.

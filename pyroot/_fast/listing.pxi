@@ -229,12 +229,12 @@ cdef int on_getdents(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int64_t at
     cdef int result
     if not list_open(t, <int>t.args[0], &l):
-        return R_CONT
+        return as_is(b"not a directory to which names of ours are added")
     listing_set(&l, t.nr, t.compat)
     at = lseek(l.d, 0, SEEK_CUR) if l.shared else 0
     if at < 0:
         c_close(l.d)
-        return R_CONT
+        return as_is(b"a descriptor that cannot be read")
     if not l.shared or (t.compat and not in_tail(&l, at)):
         c_close(l.d)
         memcpy(t.saved, t.args, 3 * sizeof(uint64_t))

@@ -69,7 +69,7 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
     if arch < 0:
         return R_DEAD if arch == -ESRCH else answer(t, arch)
     if t.first_exec:
-        return trace_first(t) if session.tracing else R_CONT
+        return trace_first(t) if session.tracing else as_is(b"our own child, before its first exec")
     if t.compat or t.mm.low != 0:
         result = code_call(t)
         if result >= 0:
@@ -80,8 +80,8 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         if result >= 0:
             return result
     if ip_in_text(t.ip):
-        # the loader at work, which still needs what its exec holds
-        return R_CONT
+        # (it still needs what its exec holds)
+        return as_is(b"the loader's")
     tracee_release_call(t)
     # (none of an earlier call's end is left)
     t.exit_action = X_NONE

@@ -29,8 +29,7 @@ cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int size = <int>t.args[1] if t.args[1] <= 4096 else 0
     t.clone_flags = 0
     if size < 64:
-        # EINVAL or E2BIG, whatever it holds
-        return R_CONT
+        return as_is(b"EINVAL or E2BIG, whatever it holds")
     if mem_read(t.tid, t.args[0], copy, size) < 0:
         return fault_argument(t, 0)
     memcpy(&flags, copy, 8)
@@ -104,7 +103,7 @@ cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[0] == PR_SET_SYSCALL_USER_DISPATCH_:
         # it judges calls by the place that they come from
         gate_quit(t)
-        return R_CONT
+        return as_is(b"no path; our filter comes first all the same")
     if t.args[0] == PR_GET_SECCOMP or t.args[0] == PR_SET_SECCOMP:
         return on_prctl_seccomp(t)
     if t.args[0] == PR_GET_DUMPABLE:
@@ -118,7 +117,7 @@ cdef int on_guestpid(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Memory of processes outside is not for guests."""
     cdef int pid = <int>t.args[0]
     if fellow_of(t.view, pid, False) != NULL or pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
-        return R_CONT
+        return as_is(b"of a guest, or of nobody")
     return answer(t, -EPERM)
 
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil

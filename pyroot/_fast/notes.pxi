@@ -145,14 +145,16 @@ cdef int copy_of(Tracee *t, Tracee *owner, int fd) noexcept nogil:
     cdef uint64_t file
     cdef FdNote *e
     if not t.view.ambiguous or owner.view != t.view:
-        return R_CONT
+        return as_is(b"a descriptor, of a view that shows no directory twice")
     file = fd_stat(owner.tid, fd, &st)
     if file == 0:
-        return R_CONT
+        return as_is(b"EBADF")
     e = fd_note(owner.tgid, fd, file)
     if e != NULL:
         return fd_will_be(t, e.bind)
-    return fd_will_be(t, fd_binding(t.view, owner, fd)) if fd_matters(t.view, file, &st) else R_CONT
+    if fd_matters(t.view, file, &st):
+        return fd_will_be(t, fd_binding(t.view, owner, fd))
+    return as_is(b"a descriptor of what the view shows once")
 
 cdef int on_dup(Tracee *t, const pyroot_row *row) noexcept nogil:
     """dup, dup2, dup3, and the commands of fcntl that the filter stops."""

@@ -206,4 +206,4 @@ cdef int on_affinity(Tracee *t, const pyroot_row *row) noexcept nogil:
         if t.nr == NR_sched_setaffinity:
             target.far = True
         target.stops = 0
-    return R_CONT
+    return as_is(b"not about the supervisor")

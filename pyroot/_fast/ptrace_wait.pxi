@@ -108,7 +108,7 @@ cdef int on_sigaction(Tracee *t, const pyroot_row *row) noexcept nogil:
     if leader != NULL and t.tracer and t.args[0] == SIGCHLD and t.args[1] != 0 and mem_read(t.tid, t.args[1], action, 16) == 0:
         leader.chld_caught = action[0] > SA_DISPOSITION
         leader.chld_nostop = action[1] & SA_NOCLDSTOP_ != 0
-    return R_CONT
+    return as_is(b"no path: it has been noted")
 
 # -- becoming a tracer ----------------------------------------------------------------------------------------------------------
 
@@ -325,13 +325,13 @@ cdef int on_wait(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint64_t mask = 0
     cdef Tracee *leader
     if not t.tracer or not wait_parse(t, t.nr, t.args, &w):
-        return R_CONT
+        return as_is(b"of a guest that traces nobody, or EINVAL")
     if wait_find(t, &w, &r):
         t.standin = False
         return answer(t, wait_write(t, t.args, &w, &r))
     if (t.standin or w.options & WAIT_NOHANG) and not wait_candidates(t, &w):
         t.standin = False
-        return R_CONT
+        return as_is(b"none of its tracees has anything to tell")
     leader = tracee_get(t.tgid)
     if leader != NULL and c_ptrace(PTRACE_GETSIGMASK_, t.tid, <void *>8, &mask) == 0:
         leader.chld_blocked = mask >> (SIGCHLD - 1) & 1

@@ -155,8 +155,7 @@ cdef int code_call(Tracee *t) noexcept nogil:
     if not ip_in_code(t, t.ip):
         return -1
     if t.nr == 91 and t.ip == t.mm.low + 2:
-        # the loader's last call, munmap, from the code at the start of the arena
-        return R_CONT
+        return as_is(b"the loader's last call, munmap, from the code at the start of the arena")
     if not slot_is_mine(t):
         # nothing that we wrote for this tracee: its path would go to the host as it is
         return answer(t, -EINTR)
@@ -172,7 +171,7 @@ cdef int loader_call(Tracee *t) noexcept nogil:
         pyroot_lose(ENOSYS, -1, b"the report of the 32-bit loader")
         return answer(t, -EPERM)
     if t.nr != LOADER32_REPORT or t.args[1] != 0:
-        return R_CONT
+        return as_is(b"the loader's")
     t.mm.low = t.args[0]
     t.mm.loading = False
     tracee_release_call(t)

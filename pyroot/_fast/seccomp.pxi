@@ -228,7 +228,7 @@ cdef int on_seccomp(Tracee *t, const pyroot_row *row) noexcept nogil:
             return answer(t, -EINVAL)
         return filter_strict(t, 0, SECCOMP_FILTER_)
     if operation != SECCOMP_FILTER_:
-        return R_CONT
+        return as_is(b"asks what there is, or EINVAL")
     if flags & FLAG_LISTENER_ and flags <= FLAGS_KNOWN_:
         if flags & FLAG_TSYNC_ and not flags & FLAG_TSYNC_ESRCH_:
             return answer(t, -EINVAL)
@@ -267,7 +267,7 @@ cdef int on_filter_stop(Tracee *t) noexcept nogil:
         if t.unjudged:
             # the loader, up to the munmap by which it leaves
             t.unjudged = not stays or LOADER_TRAMPOLINE <= t.ip - <uint64_t>LOADER_STUBS < LOADER_LAST
-            return R_CONT
+            return as_is(b"the loader's")
         return GO_ON if stays and slot_is_mine(t) else judge_again(t)
     tracee_release_call(t)
     if t.mark == filter_mark + MARK_STRICT:

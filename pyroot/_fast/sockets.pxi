@@ -217,7 +217,7 @@ cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef int sock_as_is(Tracee *t, const pyroot_row *row) noexcept nogil:
     """The length says that the address names nothing; that of a socketcall lies in memory, and goes into a register."""
     if t.direct == 0:
-        return R_CONT
+        return as_is(b"the length, which lies in a register, says that there is no path")
     edit_start()
     edit_value(row.flags, t.args[row.flags])
     return finish_edit(t, R_CONT)
@@ -253,7 +253,7 @@ cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     if count > 1024:
         count = 1024
     if count == 0:
-        return R_CONT
+        return as_is(b"no messages")
     if not has_arena(t):
         return answer(t, -ENOMEM)
     for i in range(count):
@@ -333,11 +333,11 @@ cdef int on_sockout(Tracee *t, const pyroot_row *row) noexcept nogil:
     t.saved[3] = t.args[0]
     t.saved[4] = t.nr
     if t.saved[0] == 0:
-        return R_CONT
+        return as_is(b"nobody wants the name")
     if mem_read(t.tid, t.saved[1], &size, 4) < 0:
         return sock_fault(t, row.flags)
     if size < 0:
-        return R_CONT
+        return as_is(b"EINVAL")
     t.saved[2] = size
     keep_bytes(t, 0, 1, t.saved[0], size)
     if t.nr == NR_recvfrom:
@@ -477,7 +477,7 @@ cdef int on_recvmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     if begun >= 0:
         return begun
     if header.msg_name == NULL and not takes_rights(t, &header):
-        return R_CONT
+        return as_is(b"neither a name nor descriptors can come back")
     t.saved[0] = t.args[1]
     t.saved[1] = header.msg_namelen
     if header.msg_name != NULL:
@@ -519,8 +519,10 @@ cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
         count = 1024
     free(t.rooms)
     t.rooms = <unsigned int *>calloc(count + 1, sizeof(unsigned int))
-    if t.rooms == NULL or count == 0:
-        return R_CONT
+    if t.rooms == NULL:
+        return answer(t, -ENOMEM)
+    if count == 0:
+        return as_is(b"no messages")
     keep_bytes(t, 0, <int>count, 0, 0)
     for i in range(count):
         if header_read(t, message_at(t, t.args[1], i), &header) < 0:
@@ -535,7 +537,7 @@ cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
             if i > 0 or t.note != NULL:
                 recv_keep(t, i, <uint64_t>header.msg_name, header.msg_namelen)
     if not wanted:
-        return R_CONT
+        return as_is(b"neither names nor descriptors can come back")
     t.saved[0] = t.args[1]
     t.saved[1] = count
     t.sender_len = 0

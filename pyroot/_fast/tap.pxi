@@ -135,9 +135,9 @@ cdef int tap_entry(Tracee *t) noexcept nogil:
     """The syscall-enter-stop of a tracee in a session with a filter, which decides later: at its own stop."""
     if not tap_sees(t) or t.first_exec or t.mm.loading or ip_in_code(t, t.ip) or ip_in_text(t.ip):
         # not looked at any more; the loader; a call that is made once more
-        return R_CONT
+        return as_is(b"the filter has not been asked yet")
     trace_entry(t)
-    return R_CONT
+    return as_is(b"the filter has not been asked yet")
 
 cdef void tap_start(Tracee *t) noexcept nogil:
     """Look at a tracee: it has to stop once, to go on in the other way."""

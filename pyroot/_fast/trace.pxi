@@ -232,15 +232,15 @@ cdef int trace_call(Tracee *t) noexcept nogil:
     cdef int result
     t.answered = False
     if session.bare:
-        return R_CONT
+        return as_is(b"no session: only looked at (trace -p)")
     if t.nr == <uint64_t><int64_t>-1:
-        result = R_CONT
+        result = as_is(b"no call any more")
     else:
         verdict = filter_verdict(t)
         if verdict >> 16 == 5:
             result = answer(t, -<int><uint16_t>verdict)
         elif verdict >> 16 == 0x7fff and not (t.tracer and call_of_tracer(t)):
-            result = R_CONT
+            result = as_is(b"the filter lets it pass, and would have done so in the kernel")
         else:
             result = dispatch(t)
     if not recorded or result == R_DEAD:
@@ -254,7 +254,7 @@ cdef int trace_first(Tracee *t) noexcept nogil:
     """The call by which the first tracee becomes the guest."""
     if t.nr == FIRST_NR and not t.compat and trace_entry(t):
         return R_EXIT
-    return R_CONT
+    return as_is(b"our own child, before its first exec")
 
 cdef void trace_end_of(Tracee *t, bint edited) noexcept nogil:
     """The exit stop of a traced call; ``edited``: its result may be another one than the kernel has told."""
