@@ -29,10 +29,19 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Take signals as a terminal's child does: a shell starts its background jobs with these two ignored, and guests would inherit it."""
+    """Start children as a terminal does: careless parents leave signals ignored or blocked, and guests would inherit that.
+
+    A shell ignores SIGINT and SIGQUIT for its background jobs; what nohup(1) ignores must not end the tests either: a handler is the
+    default again after exec.
+    """
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
+    for number in signal.valid_signals():
+        # (Python's own children get these two as they should be)
+        if number not in (signal.SIGPIPE, signal.SIGXFSZ) and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

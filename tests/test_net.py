@@ -189,6 +189,22 @@ def test_holder_that_somebody_kills_ends_the_session(sleeping: subprocess.Popen[
     assert b"pyroot: net: the process that holds descriptors for the guests was killed\n" in errors
 
 
+def test_holder_that_dies_before_the_last_guest_is_missed(sleeping: subprocess.Popen[bytes]) -> None:
+    """Though its death is the second that pyroot hears of: the guest may have ended for want of it."""
+    holder = holder_of(sleeping.pid)
+    with open(f"/proc/{sleeping.pid}/task/{sleeping.pid}/children", encoding="ascii") as file:
+        guest = next(pid for pid in map(int, file.read().split()) if pid != holder)
+    os.kill(sleeping.pid, signal.SIGSTOP)
+    os.kill(holder, signal.SIGKILL)
+    os.kill(guest, signal.SIGKILL)
+    assert gone(holder)
+    assert gone(guest)
+    os.kill(sleeping.pid, signal.SIGCONT)
+    _output, errors = sleeping.communicate(timeout=helpers.TIME_LIMIT)
+    assert sleeping.returncode == 125
+    assert errors.startswith(b"pyroot: net: the process that holds descriptors for the guests was killed\n")
+
+
 def test_guests_do_not_get_at_the_holder(run_net: Callable[..., Result], guest_directory: str) -> None:
     """By number or descriptor it is as the supervisor: a process of another user."""
     try:

@@ -145,6 +145,8 @@ cdef void net_gone(int pid) noexcept nogil:
             net.lost = True
             kill_all()
     elif tracees.count == 0:
+        # (whoever dies first is not always the first that we hear of)
+        net.lost |= pyroot_is_dead(net.holder)
         c_kill(net.holder, SIGKILL)
 
 cdef void net_end() noexcept nogil:
