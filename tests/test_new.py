@@ -450,7 +450,8 @@ def test_read_only_place_is_named(tmp_path: Path) -> None:
 def test_signal_half_way_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     code = (
         "import sys, time; from pyroot.rootfs import new, skeleton\n"
-        "def wait(*_):\n    print('ready', flush=True); time.sleep(60)\n"
+        # (a signal just before one long sleep would be seen behind it only)
+        "def wait(*_):\n    print('ready', flush=True)\n    while True: time.sleep(0.01)\n"
         "skeleton.add_accounts = wait\n"
         f"sys.exit(new.main([{str(tmp_path / 'root')!r}, 'sh']))\n"
     )
