@@ -19,7 +19,7 @@ from tests import helpers
 from tests.oracle.build import compile_program
 from tests.rootfs_fixtures import directory_for_user, give, remove
 
-from .engine import Crashed, Hung, Outside
+from .engine import Crashed, Failed, Hung, Outside
 from .guests import LIMIT, PROGRAMS
 from .ways_list import Outer, calls, links, ways
 
@@ -198,22 +198,29 @@ class Session:
         self.keeper, self.guest = int(words[1]), int(words[2])
         self.ground = ground
 
-    def begin(self, fixtures: dict[str, str]) -> None:
-        """Make what the ways need, and let the probe open it; send it a directory.
+    def begin(self, fixtures: dict[str, str], patience: float = LIMIT) -> None:
+        """Make what the ways need, and let the probe open it; send it a directory, which it asks for within so many seconds.
 
         All is done from outside: a guest that moves names has none of its looks answered in the gate for a while.
         """
         self.make(fixtures)
         sent = os.open(f"{self.ground.parent}/sent", os.O_RDONLY | os.O_DIRECTORY)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sender:
-            sender.settimeout(LIMIT)
+            sender.settimeout(patience)
             sender.bind(f"{self.ground.root}/sender")
             os.chmod(f"{self.ground.root}/sender", 0o777)
             sender.listen(1)
             self.say([*(f"fixture {name} {text}" for name, text in fixtures.items()), "open"])
-            with sender.accept()[0] as line:
+            try:
+                line = sender.accept()[0]
+            except TimeoutError:
+                if patience == LIMIT:
+                    raise Hung(f"the probe does not ask for the directory: {self.errors()}") from None
                 self.lose()
-                socket.send_fds(line, [b"x"], [sent])
+            else:
+                with line:
+                    self.lose()
+                    socket.send_fds(line, [b"x"], [sent])
         os.unlink(f"{self.ground.root}/sender")
         os.close(sent)
 
@@ -294,6 +301,8 @@ class Ways:
     """Whether the pyroot that is tried runs inside another one."""
     shown = 40
     """Hits that a failure names."""
+    patience = LIMIT
+    """Seconds that the probe has to begin; with less it may do so without all that it needs."""
 
     def open(self) -> None:
         """Make the ground, and a session beside the one that is tried: its guest is a fellow."""
@@ -321,9 +330,13 @@ class Ways:
         try:
             outer = Outer(self.ground.host, self.ground.outsider.pid, self.ground.address, session.keeper, self.fellow.guest,
                           self.fellow.keeper, file_handle(f"{self.ground.host}/secret"))  # fmt: skip
-            session.begin(links(outer))
+            session.begin(links(outer), self.patience)
             for call in chosen:
                 found += self.one_call(session, call, choose(call, ways(call, outer)))
+        except Failed as error:
+            if not found:
+                raise
+            found.append(str(error))
         finally:
             session.close()
         if self.ground.outsider.poll() is not None:

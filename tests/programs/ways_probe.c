@@ -356,7 +356,7 @@ static void open_all(int supervisor, int outsider)
     put(k++, socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0));
     put(k++, inotify_init1(IN_NONBLOCK));
     put(k++, memfd_create("ways", 0));
-    put(k++, open("/bf", O_RDONLY));
+    put(k++, open("/bf", O_RDONLY | O_NONBLOCK));
     put(k++, received());
 }
 
