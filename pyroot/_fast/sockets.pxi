@@ -203,15 +203,20 @@ cdef int sock_fault(Tracee *t, int arg) noexcept nogil:
 
 cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef SockAddr sa
-    cdef int n = sock_translate(t, t.args[row.path], <uint32_t>t.args[row.flags], row.final == F_CREATE, &sa)
+    cdef int size = <int>t.args[row.flags], n = sock_translate(t, t.args[row.path], <uint32_t>size, row.final == F_CREATE, &sa)
     if n < 0:
         t.exit_action = X_NONE
         return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     if n == 0:
         return sock_as_is(t, row)
     edit_start()
-    edit_bytes(row.path, &sa, n)
-    edit_value(row.flags, n)
+    if n <= size and t.direct == 0:
+        # a path ends at its first NUL: the guest's own length does, and a register less is to be written
+        memset(<char *>&sa + n, 0, size - n)
+        edit_bytes(row.path, &sa, size)
+    else:
+        edit_bytes(row.path, &sa, n)
+        edit_value(row.flags, n)
     return finish_edit(t, R_EXIT if t.exit_action == X_BIND else R_CONT)
 
 cdef int sock_as_is(Tracee *t, const pyroot_row *row) noexcept nogil:
