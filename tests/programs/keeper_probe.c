@@ -136,12 +136,13 @@ static void each(int pid)
 }
 
 static volatile int over;
+static volatile long rounds;
 static int ends[2];
 enum { FLIPS = 200 };
 
 static void *flip(void *unused)
 {
-    while (!over)
+    for (; !over; rounds++)
         for (int i = 0; i < 2; i++) {
             dup2(ends[i], FLIPS);
             for (volatile int k = 0; k < 150; k++) {}
@@ -183,8 +184,8 @@ static void race(int pid, long ms, int files, int alone)
         close(got);
     }
     ends[0] = syscall(OPEN_PID, child, 0);
-    /* the descriptor is no longer one of ours */
-    usleep(50000);
+    /* two rounds later the descriptor is no longer one of ours */
+    for (long before = rounds; rounds < before + 2;) usleep(1000);
     for (end = now() + ms; now() < end; calls++) syscall(SEND, FLIPS, calls & 1 ? SIGKILL : SIGSTOP, NULL, 0);
     over = 1;
     printf("own %d refused %d wrong %ld child %d\n", own > 0, refused > 0, wrong, waitpid(child, NULL, 0) == child);
