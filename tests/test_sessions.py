@@ -306,10 +306,13 @@ def needs(*programs: str) -> None:
 
 def test_strace_of_another_session_s_guests(pyroot_words: list[str], run_pyroot: Run, guest_directory: str) -> None:
     needs("strace")
-    log = shlex.quote(f"{guest_directory}/log")
-    with tracee(pyroot_words, "sh", "-c", PARENT) as (pid, _):
+    log, enough = (shlex.quote(f"{guest_directory}/{name}") for name in ("log", "enough"))
+    # (it is quiet at the end: strace itself waits for ever where it is interrupted in the middle of a vfork(2) of its tracee)
+    parent = 'echo $$; until [ -e "$0/enough" ]; do cat /etc/hostname >/dev/null; sleep 0.01; done; exec sleep 1000'
+    with tracee(pyroot_words, "sh", "-c", parent, guest_directory) as (pid, _):
         look = f"strace -f -o {log} -e trace=openat,execve -p {pid} 2>/dev/null & s=$!; "
-        look += f"while ! grep -q 'exited with 0' {log} 2>/dev/null; do sleep 0.01; done; kill -INT $s; wait $s; "
+        look += f"while ! grep -q 'exited with 0' {log} 2>/dev/null; do sleep 0.01; done; >{enough}; "
+        look += f"while ! grep -q '\\\"1000\\\"' {log}; do sleep 0.01; done; kill -INT $s; wait $s; "
         look += f"while grep -q 'TracerPid:.[1-9]' /proc/{pid}/status; do :; done; echo let go"
         found = run_pyroot([*HOST, "sh", "-c", look], environment=HOST_ENVIRONMENT)
         assert (found.stdout, found.stderr) == ("let go\n", "")

@@ -226,7 +226,7 @@ const struct kind kinds[] = {
     {"renameat", SYS_renameat, {CWD, P("f"), FD, P("../x")}, 0, 0, open_d, moved_x, 0},
     {"renameat2", SYS_renameat2, {FD, P("../f"), CWD, P("/w/x"), N(1)}, 0, 0, open_d, moved_x, 0},
     {"renameat2-noreplace", SYS_renameat2, {FD, P("../f"), CWD, P("/w/lf"), N(1)}, -EEXIST, 0, open_d, 0, 0},
-    {"name_to_handle_at", SYS_name_to_handle_at, {CWD, P("/w/f"), OUTPUT, {BUFFER, 0, 512}, N(0)}, -EINVAL, 0, 0, 0, 0},
+    {"name_to_handle_at", SYS_name_to_handle_at, {CWD, P("/w/f"), OUTPUT, {BUFFER, 0, 512}, N(0)}, ANY, 0, 0, 0, 0},
     {"fanotify_mark", SYS_fanotify_mark, {FD, N(FAN_MARK_ADD), N(FAN_OPEN), CWD, P("/w/lf")}, ANY, 0, fanotifier, 0, 0},
     {"open_tree", 428, {CWD, P("/w/f"), N(0)}, ANY, 0, 0, 0, 0},
 

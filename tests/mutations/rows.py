@@ -139,8 +139,8 @@ MUTATIONS: tuple[Mutation, ...] = (
              "    rights_sent(t, &header)\n    n = 0\n    if False:\n",
              ()),
     Mutation("an address is not copied", "_fast/sockets.pxi",
-             "    edit_bytes(row.path, &sa, n)\n    edit_value(row.flags, n)\n",
-             "    if W1.valid:\n        edit_bytes(row.path, &sa, n)\n        edit_value(row.flags, n)\n",
+             "    if n <= size and t.direct == 0:\n        # a path ends",
+             "    if not W1.valid:\n        pass\n    elif n <= size and t.direct == 0:\n        # a path ends",
              (POINTERS,)),
     # --- processes
     Mutation("a keeper is a process like others", "_fast/keepers.pxi",

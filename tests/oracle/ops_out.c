@@ -84,6 +84,16 @@ static int own_number(unsigned long value)
                          || value == (unsigned long)raw_call(186, 0, 0, 0, 0, 0, 0));
 }
 
+/* Small numbers stand for much else, too: in a PID name space of its own a parent may well be number 3. */
+static int where_pids_are(const unsigned char *text, size_t at, unsigned long value)
+{
+    if (value >= 1000 || at == 0)
+        return 1;
+    if (text[at - 1] == '/')
+        return at >= 5 && (!memcmp(text + at - 5, "proc/", 5) || !memcmp(text + at - 5, "task/", 5));
+    return strchr(" \t\n(:", text[at - 1]) != NULL;
+}
+
 /* Text that may name a pid or an anonymous inode. */
 void emit_text(const unsigned char *text, size_t length)
 {
@@ -95,7 +105,7 @@ void emit_text(const unsigned char *text, size_t length)
             value = value * 10 + (unsigned long)(text[i + n++] - '0');
         if (n && i && (text[i - 1] == '[' || text[i - 1] == '#'))
             emit("<n>");
-        else if (n && own_number(value))
+        else if (n && own_number(value) && where_pids_are(text, i, value))
             emit("<pid>");
         else
             emit_escaped(text + i, n = n ? n : 1);
