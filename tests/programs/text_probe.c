@@ -36,6 +36,8 @@ static const char *path;
 static int same(const char *how, long result, const struct stat *st)
 {
     struct stat named;
+    /* (each look-up of a name there makes its inode anew, and that is its time: proc_net_dentry_ops) */
+    int timed = !strstr(path, "/net/");
 
     if (result < 0 || syscall(NAMED, path, &named) < 0) {
         printf(" %s %s", how, strerror(errno));
@@ -43,7 +45,7 @@ static int same(const char *how, long result, const struct stat *st)
     }
     if (st->st_dev != named.st_dev || st->st_ino != named.st_ino || st->st_mode != named.st_mode || st->st_size != named.st_size ||
         st->st_nlink != named.st_nlink || st->st_uid != named.st_uid || st->st_gid != named.st_gid || st->st_blocks != named.st_blocks ||
-        st->st_mtime != named.st_mtime || st->st_ctime != named.st_ctime) {
+        (timed && (st->st_mtime != named.st_mtime || st->st_ctime != named.st_ctime))) {
         printf(" %s differs: %s %s", how, st->st_dev == named.st_dev ? "inode" : "device", st->st_size ? "size" : "");
         return 0;
     }
