@@ -1,0 +1,259 @@
+"""What docs/DIFFERENCES.md says of pyroot, where no other test holds it: each test shows both sides of a row, without pyroot and in a guest.
+
+A test that fails because pyroot has become better is no fault of pyroot's: the row goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import helpers
+from tests.oracle.build import BuildError, compile_program
+from tests.probe_root import PROGRAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HOST = ["-r", "/", "-w", "/"]
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
+#: Calls by their numbers, as programs make them that have another C library; memory that 32-bit calls reach.
+CALLS = """
+import ctypes, mmap, os, signal, struct, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+libc.mmap.restype = ctypes.c_void_p
+def call(*words):
+    result = libc.syscall(*[ctypes.c_long(word) if isinstance(word, int) else word for word in words])
+    return -ctypes.get_errno() if result == -1 else result
+def low(size, rights=3):
+    return libc.mmap(None, ctypes.c_size_t(size), rights, 0x62, -1, ctypes.c_long(0))
+def int80(number, b=0, c=0, d=0):
+    code = bytes.fromhex("53b8") + struct.pack("<I", number) + b"\\xbb" + struct.pack("<I", b)
+    code += b"\\xb9" + struct.pack("<I", c) + b"\\xba" + struct.pack("<I", d) + bytes.fromhex("cd805bc3")
+    place = low(4096, 7)
+    ctypes.memmove(place, code, len(code))
+    return ctypes.CFUNCTYPE(ctypes.c_int)(place)()
+def fields(fd):
+    room = ctypes.create_string_buffer(256)
+    assert call(5, fd, room) == 0
+    return struct.unpack_from("<QQQ", room)
+"""
+
+
+class Sides:
+    """Run a text of Python, or a script, without pyroot and in a guest that has the host's root."""
+
+    def __init__(self, run_pyroot: Callable[..., helpers.Result], directory: str) -> None:
+        self.run_pyroot, self.directory = run_pyroot, directory
+
+    def run(self, words: list[str], options: tuple[str, ...] = (), **environment: str) -> tuple[list[str], list[str]]:
+        """Return the lines of both, the guest's behind."""
+        native = helpers.run(words, environment={**ENVIRONMENT, **environment}, cwd=self.directory)
+        guest = self.run_pyroot([*options, "-r", "/", "-w", self.directory, *words], environment={**ENVIRONMENT, **environment})
+        assert (native.stderr, guest.stderr) == ("", "")
+        return native.stdout.splitlines(), guest.stdout.splitlines()
+
+    def python(self, text: str, *options: str, **environment: str) -> tuple[list[str], list[str]]:
+        """Run Python in the directory of the test."""
+        return self.run([helpers.ordinary_python()[0], "-IS", "-c", CALLS + text], options, **environment)
+
+    def shell(self, text: str, *options: str) -> tuple[list[str], list[str]]:
+        """Run a script there."""
+        return self.run(["/bin/sh", "-c", text], options)
+
+
+@pytest.fixture
+def sides(run_pyroot: Callable[..., helpers.Result], guest_directory: str) -> Sides:
+    """Give both sides a directory that they may write to."""
+    return Sides(run_pyroot, guest_directory)
+
+
+# --- programs ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_program_that_may_not_be_read_is_not_run(sides: Sides) -> None:
+    assert sides.shell("cp /bin/true p; chmod 111 p; ./p 2>/dev/null; echo $?; rm -f p") == (["0"], ["126"])
+
+
+def test_program_that_runs_may_be_written(sides: Sides) -> None:
+    script = "cp /bin/sleep p; ./p 5 & while ! grep -q '^./p' -a /proc/$!/cmdline; do :; done; (: >>p) 2>/dev/null; echo $?; kill $!; rm p"
+    assert sides.shell(script) == (["2"], ["0"])
+
+
+# --- tracers ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_command_is_no_tracee_of_its_parent(sides: Sides) -> None:
+    assert sides.python("print(call(101, 0, 0, 0, 0))") == (["0"], ["-1"])
+
+
+STOPPED = """
+signal.pthread_sigmask(signal.SIG_BLOCK, [17])
+child = os.fork()
+if child == 0:
+    call(101, 0, 0, 0, 0)
+    os.kill(os.getpid(), 10)
+    os._exit(0)
+%s
+os.kill(child, 9)
+"""
+TOLD = "print(found.si_code < 0, found.si_pid == child, found.si_status)\n"
+
+
+def test_sigchld_of_a_stop_has_another_code(sides: Sides) -> None:
+    text = "signal.signal(17, lambda *_: None)\n" + STOPPED % "found = signal.sigwaitinfo([17])\n" + TOLD
+    assert sides.python(text) == (["False True 10"], ["True True 10"])
+
+
+def test_sigchld_that_is_blocked_and_not_caught_is_lost_before_the_first_wait(sides: Sides) -> None:
+    text = STOPPED % "print(signal.sigtimedwait([17], 0.2) is not None)"
+    assert sides.python(text) == (["True"], ["False"])
+    text = STOPPED % "os.waitid(os.P_PID, child, os.WSTOPPED)\nfound = signal.sigwaitinfo([17])\n" + TOLD
+    assert sides.python(text) == (["False True 10"], ["True True 10"])
+
+
+def test_sa_nocldstop_that_was_set_before_is_not_known(sides: Sides) -> None:
+    text = 'call(13, 17, struct.pack("<QQQQ", 0, 1, 0, 0), None, 8)\n'
+    text += STOPPED % "os.waitid(os.P_PID, child, os.WSTOPPED)\nprint(signal.sigtimedwait([17], 0.2) is not None)"
+    assert sides.python(text) == (["False"], ["True"])
+
+
+# --- i386 -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_uselib_is_not_there(run_pyroot: Callable[..., helpers.Result]) -> None:
+    text = CALLS + "print(int80(20) == os.getpid(), int80(86, low(4096)))"
+    assert run_pyroot([*HOST, helpers.ordinary_python()[0], "-IS", "-c", text]).stdout == "True -38\n"
+
+
+def test_readdir_does_not_list_what_the_root_lacks(sides: Sides) -> None:
+    os.mkdir(f"{sides.directory}/there")
+    text = """
+room = low(4096)
+ctypes.memmove(room, b".\\0", 2)
+fd = int80(5, room, 0)
+names = []
+while int80(89, fd, room, 1) == 1:
+    size = struct.unpack("<H", ctypes.string_at(room + 8, 2))[0]
+    names.append(ctypes.string_at(room + 10, size).decode())
+print(sorted(set(names) - {".", ".."}), sorted(os.listdir(".")))
+"""
+    found = sides.python(text, "-b", f"/etc:{sides.directory}/new")
+    assert found == (["['there'] ['there']"], ["['there'] ['new', 'there']"])
+
+
+# --- /proc ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_descriptors_of_texts_are_copies(sides: Sides) -> None:
+    text = """
+import select
+def tried(what):
+    try:
+        what()
+    except OSError as error:
+        return error.errno
+    return 0
+fd = os.open("/proc/self/status", os.O_RDONLY)
+before = os.read(fd, 4096)
+open("/proc/self/comm", "w").write("another")
+os.lseek(fd, 0, 0)
+print("fresh" if os.read(fd, 4096) != before else "copy", call(9, 0, 4096, 1, 2, fd, 0) > 0)
+fd = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
+print("fresh" if b"another" in os.read(fd, 4096) else "copy")
+fd = os.open("/proc/self/mountinfo", os.O_RDONLY)
+print(tried(lambda: select.epoll().register(fd)))
+"""
+    assert sides.python(text) == (["fresh False", "fresh", "0"], ["copy True", "fresh", "1"])
+
+
+def test_descriptor_of_a_text_whose_process_has_ended(sides: Sides) -> None:
+    text = """
+child = os.fork()
+if child == 0:
+    time.sleep(100)
+fd = os.open(f"/proc/{child}/status", os.O_RDONLY)
+own = os.stat("/proc").st_dev
+print(fields(fd)[0] == own)
+os.kill(child, 9)
+os.waitpid(child, 0)
+print(fields(fd)[0] == own, call(8, fd, 0, 2) > 0)
+"""
+    assert sides.python(text) == (["True", "True False"], ["True", "False True"])
+
+
+def test_stops_are_context_switches_of_getrusage(sides: Sides) -> None:
+    text = """
+import resource
+before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+for _ in range(1000):
+    os.path.exists("nothing") or call(87, b"nothing/x")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before >= 1000)
+"""
+    assert sides.python(text) == (["False"], ["True"])
+
+
+def test_no_new_privs_is_told(sides: Sides) -> None:
+    text = """
+lines = open("/proc/self/status").read().splitlines()
+print([line for line in lines if line.startswith(("NoNewPrivs", "Seccomp:"))], call(157, 39, 0, 0, 0, 0), call(157, 21, 0, 0, 0, 0))
+"""
+    native, guest = sides.python(text)
+    assert guest == ["['NoNewPrivs:\\t1', 'Seccomp:\\t0'] 1 0"]
+    assert native in (guest, ["['NoNewPrivs:\\t0', 'Seccomp:\\t0'] 0 0"])
+
+
+def test_arena_counts_as_memory(sides: Sides) -> None:
+    text = """
+maps = [line.split() for line in open("/proc/self/maps")]
+ranges = [[int(part, 16) for part in line[0].split("-")] for line in maps if line[-1] != "[vsyscall]"]
+told = int(open("/proc/self/statm").read().split()[0]) * 4096 - sum(end - start for start, end in ranges)
+files = [line for line in maps if len(line) > 5 and line[5].startswith("/")]
+print(told >> 20, len(os.listdir("/proc/self/map_files")) - len(files))
+"""
+    assert sides.python(text) == (["0 0"], ["1 3"])
+
+
+def test_fdinfo_has_the_host_s_mount_numbers(sides: Sides) -> None:
+    os.mkdir(f"{sides.directory}/bound")
+    text = """
+fd = os.open("bound", os.O_RDONLY)
+number = [line.split()[1] for line in open(f"/proc/self/fdinfo/{fd}") if line.startswith("mnt_id")][0]
+mounts = {line.split()[4]: line.split()[0] for line in open("/proc/self/mountinfo")}
+print(number, number in mounts.values(), number == mounts.get(os.path.abspath("bound")), os.path.abspath("bound") in mounts)
+"""
+    native, guest = sides.python(text, "-b", f"{sides.directory}:{sides.directory}/bound")
+    assert native[0].split()[0] == guest[0].split()[0]
+    assert guest[0].split()[2:] == ["False", "True"]
+
+
+# --- mount points -----------------------------------------------------------------------------------------------------------------
+
+
+def test_fstat_does_not_count_a_mount_point_that_the_host_lacks(sides: Sides) -> None:
+    os.mkdir(f"{sides.directory}/there")
+    text = "fd = os.open('.', os.O_RDONLY)\nprint(fields(fd)[2], os.stat('.').st_nlink, os.stat(fd).st_nlink)"
+    assert sides.python(text, "-b", f"/etc:{sides.directory}/new")[1] == ["3 4 4"]
+
+
+def test_what_leads_to_a_binding_is_a_mount_point(sides: Sides) -> None:
+    text = """
+def tried(what, *words):
+    try:
+        what(*words)
+    except OSError as error:
+        return error.errno
+    return 0
+print(oct(os.stat("g").st_mode), tried(os.rmdir, "g"), tried(os.rename, "g", "z"), tried(os.rename, "g/b", "z"), tried(os.mkdir, "g/new"))
+"""
+    words = ["-b", f"/etc:{sides.directory}/g/b/c", "-r", "/", "-w", sides.directory, helpers.ordinary_python()[0], "-IS", "-c", CALLS + text]
+    assert sides.run_pyroot(words) == helpers.Result(0, "0o40555 16 16 18 13\n", "")
