@@ -257,3 +257,155 @@ print(oct(os.stat("g").st_mode), tried(os.rmdir, "g"), tried(os.rename, "g", "z"
 """
     words = ["-b", f"/etc:{sides.directory}/g/b/c", "-r", "/", "-w", sides.directory, helpers.ordinary_python()[0], "-IS", "-c", CALLS + text]
     assert sides.run_pyroot(words) == helpers.Result(0, "0o40555 16 16 18 13\n", "")
+
+
+@pytest.mark.parametrize("way", ["gate", "filter of its own"])
+def test_bound_file_in_a_directory_that_a_guest_has_closed(sides: Sides, way: str) -> None:
+    """Calls that do not follow links cannot be made where the guest has a filter, through which pyroot must not go."""
+    os.mkdir(f"{sides.directory}/closed")
+    Path(f"{sides.directory}/closed/file").write_text("text\n", encoding="ascii")
+    if os.geteuid() == 0:
+        for name in ("closed", "closed/file"):
+            os.chown(f"{sides.directory}/{name}", helpers.NOBODY, helpers.NOBODY)
+    text = f"""
+import stat
+program = struct.pack("<HBBI", 6, 0, 0, 0x7FFF0000)
+room = ctypes.create_string_buffer(program)
+given = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", 1, ctypes.addressof(room)))
+libc.prctl(38, 1, 0, 0, 0)
+{'assert libc.prctl(22, 2, given) == 0' if way != 'gate' else ''}
+os.chmod("closed", 0)
+buffer = ctypes.create_string_buffer(256)
+print(call(6, b"bound", buffer), stat.filemode(struct.unpack_from("<I", buffer, 24)[0])[0])
+os.chmod("closed", 0o755)
+"""
+    words = ["-b", f"{sides.directory}/closed/file:{sides.directory}/bound", "-r", "/", "-w", sides.directory]
+    result = sides.run_pyroot([*words, helpers.ordinary_python()[0], "-IS", "-c", CALLS + text])
+    assert result == helpers.Result(0, "0 -\n" if way == "gate" else "0 l\n", "")
+
+
+# --- programs of other users, filters, what is refused --------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_set_user_id_program_has_no_rights(sides: Sides) -> None:
+    shutil.copy(shutil.which("id") or "", f"{sides.directory}/id")
+    os.chmod(f"{sides.directory}/id", 0o4755)
+    native, guest = sides.shell("./id -u")
+    if native != ["0"]:
+        pytest.skip("no set-user-ID programs here")
+    assert guest == [str(helpers.ordinary_user.uid)]
+
+
+LONG = """
+def insn(code, yes, no, k):
+    return struct.pack("<HBBI", code, yes, no, k)
+length = int(sys.argv[1])
+program = insn(0x20, 0, 0, 0) + insn(0x15, 0, 1, 157) + insn(6, 0, 0, 0) + insn(0x15, 0, 0, 100000) * (length - 4) + insn(6, 0, 0, 0x7FFF0000)
+room = ctypes.create_string_buffer(program)
+given = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", length, ctypes.addressof(room)))
+libc.prctl(38, 1, 0, 0, 0)
+child = os.fork()
+if child == 0:
+    assert call(317, 1, 0, given) == 0
+    os.execv(sys.argv[2], ["probe"])
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0)
+"""
+
+
+@pytest.mark.parametrize("length", [3000, 4090])
+def test_filter_with_no_room_for_the_loader(sides: Sides, length: int) -> None:
+    """It kills who calls prctl(2), as the loader does and the program does not."""
+    program = static_program("environment_probe")
+    words = [helpers.ordinary_python()[0], "-IS", "-c", CALLS + LONG, str(length), program]
+    native = helpers.run(words, environment=ENVIRONMENT).stdout
+    guest = sides.run_pyroot([*HOST, *words], environment=ENVIRONMENT).stdout
+    assert native.endswith("True\n")
+    assert guest.endswith("True\n" if length < 4000 else "False\n")
+
+
+def static_program(name: str) -> str:
+    """Compile a program of tests/programs."""
+    try:
+        return compile_program([f"{PROGRAMS}/{name}.c"], "-static", name=name)
+    except BuildError as error:
+        pytest.skip(str(error))
+
+
+def refusing(sides: Sides, rules: list[str], text: str, **environment: str) -> list[list[str]]:
+    """Run Python under a filter that refuses calls: without pyroot, and in a guest."""
+    refuse = static_program("refuse")
+    python = [helpers.ordinary_python()[0], "-IS", "-c", CALLS + text]
+    found = []
+    for words in ([], [*helpers.pyroot_command()[0], "-r", "/", "-w", sides.directory]):
+        result = helpers.run([refuse, *rules, "--", *words, *python], cwd=sides.directory,
+                             environment={**ENVIRONMENT, **helpers.pyroot_command()[1], **environment})
+        assert result.stderr == ""
+        found.append(result.stdout.splitlines())
+    return found
+
+
+def test_refused_call_is_answered_without_a_filter(sides: Sides) -> None:
+    """getcwd(2), which pyroot answers before a filter around it is asked."""
+    text = "room = ctypes.create_string_buffer(200)\nprint(call(79, room, 200) > 0)"
+    assert refusing(sides, ["79:1"], text) == [["False"], ["False"]]
+    assert refusing(sides, ["79:1"], text, PYROOT_NO_SECCOMP="1") == [["False"], ["True"]]
+
+
+MESSAGE = """
+import socket
+one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+part = ctypes.create_string_buffer(b"x", 1)
+vector = ctypes.create_string_buffer(struct.pack("<QQ", ctypes.addressof(part), 1))
+message = ctypes.create_string_buffer(struct.pack("<QIxxxxQQQQQIxxxx", 0, 0, ctypes.addressof(vector), 1, 0, 0, 0, 0))
+print(call(307, one.fileno(), message, 1, 0))
+"""
+DESCRIPTOR = "fd = os.open('/proc/self/status', os.O_RDONLY)\nprint(call(%d, fd, ctypes.create_string_buffer(300)))"
+SOCKETCALL = """
+import socket
+room = low(4096)
+address = struct.pack("<H", 1) + b"x\\0"
+ctypes.memmove(room + 64, address, 4)
+ctypes.memmove(room, struct.pack("<III", socket.socket(socket.AF_UNIX).detach(), room + 64, 4), 12)
+print(int80(102, 2, room))
+"""
+
+
+@pytest.mark.parametrize(("rule", "text", "native"), [
+    ("46:1", MESSAGE, "1"), ("4:1", DESCRIPTOR % 5, "0"), ("137:1", DESCRIPTOR % 138, "0"), ("i361:1", SOCKETCALL, "0"),
+], ids=["sendmmsg", "fstat", "fstatfs", "socketcall"])
+def test_call_that_is_made_as_another_is_refused_with_it(sides: Sides, rule: str, text: str, native: str) -> None:
+    without, guest = refusing(sides, [rule], "os.path.exists('x') and os.unlink('x')\n" + text)
+    assert (without, guest) == ([native], ["-1"])
+
+
+def test_fstat_of_a_text_where_filters_are_refused(sides: Sides) -> None:
+    text = "fd = os.open('/proc/self/status', os.O_RDONLY)\nprint(fields(fd)[0] == os.stat('/proc').st_dev)"
+    assert refusing(sides, ["0,0=-1:0"], text) == [["True"], ["True"]]
+    assert refusing(sides, ["317:1"], text) == [["True"], ["False"]]
+
+
+def test_auxv_where_only_the_kernel_could_change_it(sides: Sides) -> None:
+    text = """
+libc.getauxval.restype = ctypes.c_ulong
+words = struct.unpack("<100Q", open("/proc/self/auxv", "rb").read(800).ljust(800, b"\\0"))
+print(dict(zip(words[::2], words[1::2]))[9] == libc.getauxval(9))
+"""
+    assert refusing(sides, ["157,0=35:1"], text) == [["True"], ["False"]]
+
+
+def test_program_open_for_writing_runs_where_leases_are_refused(sides: Sides) -> None:
+    text = """
+import shutil
+shutil.copy("/bin/true", "p")
+file = open("p", "ab")
+child = os.fork()
+if child == 0:
+    try:
+        os.execv("p", ["p"])
+    except OSError as error:
+        os._exit(error.errno)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert refusing(sides, ["0,0=-1:0"], text) == [["26"], ["26"]]
+    assert refusing(sides, ["72,1=1024:1"], text) == [["26"], ["0"]]
