@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -255,8 +253,8 @@ def tried(what, *words):
     return 0
 print(oct(os.stat("g").st_mode), tried(os.rmdir, "g"), tried(os.rename, "g", "z"), tried(os.rename, "g/b", "z"), tried(os.mkdir, "g/new"))
 """
-    words = ["-b", f"/etc:{sides.directory}/g/b/c", "-r", "/", "-w", sides.directory, helpers.ordinary_python()[0], "-IS", "-c", CALLS + text]
-    assert sides.run_pyroot(words) == helpers.Result(0, "0o40555 16 16 18 13\n", "")
+    words = ["-b", f"/etc:{sides.directory}/g/b/c", "-r", "/", "-w", sides.directory]
+    assert sides.run_pyroot([*words, helpers.ordinary_python()[0], "-IS", "-c", CALLS + text]) == helpers.Result(0, "0o40555 16 16 18 13\n", "")
 
 
 @pytest.mark.parametrize("way", ["gate", "filter of its own"])
@@ -301,7 +299,8 @@ LONG = """
 def insn(code, yes, no, k):
     return struct.pack("<HBBI", code, yes, no, k)
 length = int(sys.argv[1])
-program = insn(0x20, 0, 0, 0) + insn(0x15, 0, 1, 157) + insn(6, 0, 0, 0) + insn(0x15, 0, 0, 100000) * (length - 4) + insn(6, 0, 0, 0x7FFF0000)
+program = insn(0x20, 0, 0, 0) + insn(0x15, 0, 1, 157) + insn(6, 0, 0, 0)
+program += insn(0x15, 0, 0, 100000) * (length - 4) + insn(6, 0, 0, 0x7FFF0000)
 room = ctypes.create_string_buffer(program)
 given = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", length, ctypes.addressof(room)))
 libc.prctl(38, 1, 0, 0, 0)
@@ -409,3 +408,205 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     assert refusing(sides, ["0,0=-1:0"], text) == [["26"], ["26"]]
     assert refusing(sides, ["72,1=1024:1"], text) == [["26"], ["0"]]
+
+
+# --- /proc of others ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_texts_of_proc_for_a_guest_of_root_s_that_has_changed_its_uid(sides: Sides) -> None:
+    text = """
+def looks():
+    try:
+        return "567000100000" in open("/proc/self/maps").read(), open("/proc/self/mountinfo").read() != ""
+    except OSError as error:
+        return error.errno
+print(looks())
+os.setuid(65534)
+print("567000100000" in open("/proc/self/maps").read(), looks())
+"""
+    words = [*HOST, shutil.which("python3", path="/usr/bin") or pytest.skip("no python3"), "-IS", "-c", CALLS + text]
+    result = sides.run_pyroot(words, prepare=lambda: None)
+    assert (result.stdout, result.stderr) == ("(False, True)\nTrue 13\n", "")
+
+
+def test_parent_of_fd_of_a_process_that_has_ended(sides: Sides) -> None:
+    text = """
+child = os.fork()
+if child == 0:
+    time.sleep(100)
+fd = os.open(f"/proc/{child}/fd", os.O_RDONLY)
+os.stat("..", dir_fd=fd)
+os.kill(child, 9)
+os.waitpid(child, 0)
+print(call(257, fd, b"..", 0x200000, 0) > 0)
+"""
+    assert sides.python(text) == (["True"], ["False"])
+
+
+@contextlib.contextmanager
+def outsider(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process of the same user outside of any guest."""
+    process = helpers.start(words or ["/bin/sleep", "100"], environment=ENVIRONMENT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_mount_table_of_a_process_outside_is_the_host_s(sides: Sides) -> None:
+    os.mkdir(f"{sides.directory}/bound")
+    with outsider() as process:
+        text = f"p = {sides.directory + '/bound'!r}\nprint([p in open(f'/proc/{{pid}}/mounts').read() for pid in ('self', {process.pid})])"
+        assert sides.python(text, "-b", f"/etc:{sides.directory}/bound") == (["[False, False]"], ["[True, False]"])
+
+
+@pytest.mark.skipif(bool(helpers.have("ss")), reason="needs ss (Debian: iproute2)")
+def test_names_of_sockets_over_netlink_are_the_host_s(short_directory: str, run_pyroot: Callable[..., helpers.Result]) -> None:
+    os.mkdir(f"{short_directory}/d")
+    if os.geteuid() == 0:
+        os.chown(f"{short_directory}/d", helpers.NOBODY, helpers.NOBODY)
+    text = ("import socket, subprocess\ns = socket.socket(socket.AF_UNIX)\ns.bind('/opt/name')\ns.listen()\n"
+            "print(subprocess.run(['ss', '-xlH'], capture_output=True, text=True).stdout)")
+    words = ["-b", f"{short_directory}/d:/opt", *HOST, helpers.ordinary_python()[0], "-IS", "-c", text]
+    listed = run_pyroot(words, environment={**ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath)}).stdout
+    assert f" {short_directory}/d/name " in listed
+    assert " /opt/name " not in listed
+
+
+def test_score_of_a_process_outside_is_not_set(sides: Sides) -> None:
+    with outsider() as process:
+        text = f"file = os.open('/proc/{process.pid}/oom_score_adj', os.O_WRONLY)\n"
+        text = f"try:\n    {text}except OSError as error:\n    print(error.errno)\nelse:\n    print(os.write(file, b'500'))"
+        assert sides.python(text) == (["3"], ["13"])
+
+
+# --- Landlock ----------------------------------------------------------------------------------------------------------------------
+
+RULES = """
+def under_landlock():
+    rules = call(444, ctypes.create_string_buffer(struct.pack("<Q", 2)), 8, 0)
+    if rules < 0:
+        print("no Landlock")
+        sys.exit()
+    under = os.open("/", 0x200000)
+    assert call(445, rules, 1, ctypes.create_string_buffer(struct.pack("<Qi", 2, under)), 0) == 0
+    libc.prctl(38, 1, 0, 0, 0)
+    assert call(446, rules, 0) == 0
+"""
+
+
+def landlocked(sides: Sides, text: str) -> tuple[list[str], list[str]]:
+    """Run Python that may put itself under Landlock; the rule is on writing to files, below / all may be written."""
+    native, guest = sides.python(RULES + text)
+    if native == ["no Landlock"]:
+        pytest.skip("this kernel has no Landlock")
+    return native, guest
+
+
+def test_texts_of_proc_under_landlock_are_the_host_s(sides: Sides) -> None:
+    text = """
+def traced():
+    return "TracerPid:\\t0\\n" not in open("/proc/self/status").read()
+before = traced()
+under_landlock()
+print(before, traced())
+"""
+    assert landlocked(sides, text) == (["False False"], ["False True"])
+
+
+def test_program_by_a_descriptor_that_its_exec_closes_under_landlock(sides: Sides) -> None:
+    text = """
+fd = os.open("/bin/true", os.O_RDONLY | os.O_CLOEXEC)
+def tried():
+    child = os.fork()
+    if child == 0:
+        try:
+            os.execve(fd, ["true"], {})
+        except OSError as error:
+            os._exit(error.errno)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+before = tried()
+under_landlock()
+print(before, tried())
+"""
+    assert landlocked(sides, text) == (["0 0"], ["0 13"])
+
+
+def test_execve_under_landlock_inside_another_pyroot(sides: Sides) -> None:
+    text = """
+under_landlock()
+child = os.fork()
+if child == 0:
+    try:
+        os.execv("/bin/true", ["true"])
+    except OSError as error:
+        os._exit(error.errno)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert landlocked(sides, text) == (["0"], ["0"])
+    python = [helpers.ordinary_python()[0], "-IS", "-c", CALLS + RULES + text]
+    inner = [*HOST, *helpers.pyroot_command()[0], *HOST, *python]
+    result = sides.run_pyroot(inner, environment={**ENVIRONMENT, "PYROOT_NO_HANDOVER": "1"})
+    assert result == helpers.Result(0, "13\n", "")
+
+
+# --- programs that the loader does not take -----------------------------------------------------------------------------------------
+
+
+def without_loads(program: bytes) -> bytes:
+    """Take the segments out of an ELF file of 64 bits, and leave its interpreter."""
+    content = bytearray(program)
+    start, count = int.from_bytes(content[32:40], "little"), int.from_bytes(content[56:58], "little")
+    for at in range(start, start + 56 * count, 56):
+        if content[at:at + 4] == b"\1\0\0\0":
+            content[at:at + 4] = bytes(4)
+    return bytes(content)
+
+
+def test_program_without_a_segment_but_with_an_interpreter(sides: Sides) -> None:
+    Path(f"{sides.directory}/p").write_bytes(without_loads(Path(os.path.realpath("/bin/true")).read_bytes()))
+    os.chmod(f"{sides.directory}/p", 0o755)
+    assert sides.python("print(os.spawnv(os.P_WAIT, 'p', ['p']) == -11)")[1] == ["True"]
+
+
+def test_32_bit_program_that_reaches_the_vdso_of_the_loader(sides: Sides) -> None:
+    source = f"{sides.directory}/large.c"
+    Path(source).write_text("int main(void) { return 7; }\n", encoding="ascii")
+    try:
+        content = bytearray(Path(compile_program([source], "-m32", "-static", "-no-pie", "-fno-pie", name="large")).read_bytes())
+    except BuildError as error:
+        pytest.skip(f"no 32-bit compiler (Debian: gcc-multilib): {error}")
+    start, count = int.from_bytes(content[28:32], "little"), int.from_bytes(content[44:46], "little")
+    last = [at for at in range(start, start + 32 * count, 32) if content[at:at + 4] == b"\1\0\0\0"][-1]
+    address = int.from_bytes(content[last + 8:last + 12], "little")
+    content[last + 20:last + 24] = (0xF7FC0000 - address).to_bytes(4, "little")
+    Path(f"{sides.directory}/p").write_bytes(content)
+    os.chmod(f"{sides.directory}/p", 0o755)
+    # (chance puts the vdso somewhere in a mebibyte)
+    native, guest = sides.python("print(*[os.spawnv(os.P_WAIT, 'p', ['p']) for _ in range(20)])")
+    assert set(native[0].split()) == {"7"}
+    assert "-11" in guest[0].split()
+
+
+# --- changes from outside ------------------------------------------------------------------------------------------------------------
+
+
+def test_rename_from_outside_leaves_a_binding_behind(sides: Sides) -> None:
+    os.makedirs(f"{sides.directory}/a/b")
+    os.makedirs(f"{sides.directory}/host/bound")
+    words = [*helpers.pyroot_command()[0], "-b", f"{sides.directory}/host:{sides.directory}/a/b", "-r", "/", "-w", sides.directory]
+    script = "ls a/b; read line; ls c/b; echo; ls -d a/b 2>/dev/null || echo gone; read line; ls a/b"
+    process = helpers.start([*words, "/bin/sh", "-c", script], stdin=subprocess.PIPE,
+                            environment={**ENVIRONMENT, **helpers.pyroot_command()[1]})  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    assert process.stdout.readline() == b"bound\n"
+    os.rename(f"{sides.directory}/a", f"{sides.directory}/c")
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    assert [process.stdout.readline() for _ in range(2)] == [b"\n", b"gone\n"]
+    os.makedirs(f"{sides.directory}/a/b")
+    output, _errors = process.communicate(b"\n", timeout=helpers.TIME_LIMIT)
+    assert output == b"bound\n"
