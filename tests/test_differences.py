@@ -257,6 +257,17 @@ print(oct(os.stat("g").st_mode), tried(os.rmdir, "g"), tried(os.rename, "g", "z"
     assert sides.run_pyroot([*words, helpers.ordinary_python()[0], "-IS", "-c", CALLS + text]) == helpers.Result(0, "0o40555 16 16 18 13\n", "")
 
 
+def test_what_stays_in_every_program_is_not_touched(sides: Sides) -> None:
+    text = """
+def tried(at):
+    return [call(9, at, 4096, 3, 0x32, -1, 0), call(11, at, 4096), call(10, at, 4096, 0), call(25, at, 4096, 8192, 1, 0), call(28, at, 4096, 10)]
+print(tried(0x567000100000), tried(0x567001000000))
+"""
+    native, guest = sides.python(text)
+    assert native[0].startswith(f"[{0x567000100000}, 0, ")
+    assert guest == ["[-1, -1, -1, -1, -1] [-1, -1, -1, -1, -1]"]
+
+
 @pytest.mark.parametrize("way", ["gate", "filter of its own"])
 def test_bound_file_in_a_directory_that_a_guest_has_closed(sides: Sides, way: str) -> None:
     """Calls that do not follow links cannot be made where the guest has a filter, through which pyroot must not go."""

@@ -153,6 +153,16 @@ print(subprocess.run(["/bin/rm", "-rf", "/pyroot-long/there/{PART}"]).returncode
     assert (result.stdout, result.stderr, result.status) == ("here\n0 []\n", "", 0)
 
 
+def test_link_of_a_descriptor_does_not_tell_a_path_that_is_too_long_for_the_kernel(ground: Twins) -> None:
+    """Of a file the host's path has more than 4,095 bytes; of a directory pyroot finds it by walking up (DIFFERENCES.md)."""
+    name = "f" * 70
+    program = [*down(), f'symlink "{PLACE}" "/l"', f'open "/l/{name}" 0x41 0644', 'open "/l" 0x210000 0', 'readlink "/proc/self/fd/3" >text:5000 5000',
+               'readlink "/proc/self/fd/4" >text:5000 5000']
+    lines = [line.partition(" ")[2] for line in ground.under_pyroot(program)]
+    assert results(lines, "readlink")[0] == "-36"
+    assert results(lines, "readlink")[1].startswith(f'{len(PLACE)} "')
+
+
 @pytest.fixture
 def many(guest_directory: str, run_pyroot: Callable[..., Result]) -> Twins:
     """Make a root and 1,000 bindings at places that it has, in ten directories."""
