@@ -245,7 +245,9 @@ def test_link_of_a_top_is_told_as_one_to_another_mount(run_net: Callable[..., Re
         assert result.stderr.count(error) == 2
 
 
-def test_net_in_a_pyroot_that_traces_in_another_one(run_pyroot: Callable[..., Result], pyroot_words: list[str], guest_directory: str) -> None:
+def test_net_in_a_pyroot_that_traces_in_another_one(
+    run_pyroot: Callable[..., Result], pyroot_words: list[str], guest_directory: str
+) -> None:
     """It would close the loader of the one in between to guests: that is said."""
     words = ["-r", "/", "-w", "/", *pyroot_words, "-r", "/", "-w", "/", *pyroot_words, "--net", "-r", guest_directory, *SHARED, "/bin/true"]
     result = run_pyroot(words, environment={"PATH": "/usr/bin:/bin", "PYROOT_NO_HANDOVER": "1"})

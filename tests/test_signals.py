@@ -226,7 +226,8 @@ def test_sigchld_to_pyroot_is_lost(running: Callable[..., Running]) -> None:
 
 def test_sigstop_to_pyroot_stops_guests_at_their_next_path_call(pyroot_words: list[str], guest_directory: str) -> None:
     script = f"echo up; while :; do echo >{guest_directory}/alive; done"
-    process = helpers.start([*pyroot_words, *HOST, "/bin/sh", "-c", script], environment={**environment_of_pyroot(), "PATH": "/usr/bin:/bin"})
+    environment = {**environment_of_pyroot(), "PATH": "/usr/bin:/bin"}
+    process = helpers.start([*pyroot_words, *HOST, "/bin/sh", "-c", script], environment=environment)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
