@@ -96,7 +96,7 @@ def test_fdinfo_has_the_host_s_mount_numbers(sides: Sides) -> None:
     text = """
 fd = os.open("bound", os.O_RDONLY)
 number = [line.split()[1] for line in open(f"/proc/self/fdinfo/{fd}") if line.startswith("mnt_id")][0]
-mounts = {line.split()[4]: line.split()[0] for line in open("/proc/self/mountinfo")}
+mounts = {line.split()[4].replace(r"\\040", " "): line.split()[0] for line in open("/proc/self/mountinfo")}
 print(number, number in mounts.values(), number == mounts.get(os.path.abspath("bound")), os.path.abspath("bound") in mounts)
 """
     native, guest = sides.python(text, "-b", f"{sides.directory}:{sides.directory}/bound")
@@ -152,7 +152,8 @@ def outsider(*words: str) -> Iterator[subprocess.Popen[bytes]]:
 def test_mount_table_of_a_process_outside_is_the_host_s(sides: Sides) -> None:
     os.mkdir(f"{sides.directory}/bound")
     with outsider() as process:
-        text = f"p = {sides.directory + '/bound'!r}\nprint([p in open(f'/proc/{{pid}}/mounts').read() for pid in ('self', {process.pid})])"
+        text = f"p = {sides.directory + '/bound'!r}.replace(' ', r'\\040')\n"
+        text += f"print([p in open(f'/proc/{{pid}}/mounts').read() for pid in ('self', {process.pid})])"
         assert sides.python(text, "-b", f"/etc:{sides.directory}/bound") == (["[False, False]"], ["[True, False]"])
 
 

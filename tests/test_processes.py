@@ -194,10 +194,10 @@ def test_a_command_that_stops_and_goes_on_without_a_terminal(run_pyroot: Callabl
     assert shell(run_pyroot, script) == Result(0, "on\n", "")
 
 
-def test_a_stopped_job_s_processes_in_other_groups_wait(pyroot_words: list[str], guest_directory: str) -> None:
+def test_a_stopped_job_s_processes_in_other_groups_wait(pyroot_words: list[str], short_directory: str) -> None:
     """They go on without pyroot; here at their next path call they wait for it, as the shell must see it stop."""
     words = " ".join([*(f"{name}={value}" for name, value in helpers.pyroot_command()[1].items()), *pyroot_words, *HOST])
-    alive = f"{guest_directory}/alive"
+    alive = f"{short_directory}/alive"
     with Terminal(["/bin/bash", "--norc", "--noprofile", "-i"], {"PATH": "/usr/bin:/bin", "TERM": "dumb", "HOME": "/tmp"}) as terminal:
         terminal.type("PS1='<ready>'; bind 'set enable-bracketed-paste off'; stty -echo\n")
         terminal.expect("<ready>(?!')")

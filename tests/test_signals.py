@@ -8,6 +8,7 @@ import fcntl
 import functools
 import os
 import random
+import shlex
 import shutil
 import signal
 import struct
@@ -225,7 +226,7 @@ def test_sigchld_to_pyroot_is_lost(running: Callable[..., Running]) -> None:
 
 
 def test_sigstop_to_pyroot_stops_guests_at_their_next_path_call(pyroot_words: list[str], guest_directory: str) -> None:
-    script = f"echo up; while :; do echo >{guest_directory}/alive; done"
+    script = f"echo up; while :; do echo >{shlex.quote(guest_directory)}/alive; done"
     environment = {**environment_of_pyroot(), "PATH": "/usr/bin:/bin"}
     process = helpers.start([*pyroot_words, *HOST, "/bin/sh", "-c", script], environment=environment)
     try:
