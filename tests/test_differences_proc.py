@@ -54,9 +54,27 @@ own = os.stat("/proc").st_dev
 print(fields(fd)[0] == own)
 os.kill(child, 9)
 os.waitpid(child, 0)
-print(fields(fd)[0] == own, call(8, fd, 0, 2) > 0)
+room = ctypes.create_string_buffer(200)
+print(fields(fd)[0] == own, call(8, fd, 0, 2) > 0, call(91, fd, 0o400), call(138, fd, room), struct.unpack_from("<Q", room)[0] == 0x9fa0)
 """
-    assert sides.python(text) == (["True", "True False"], ["True", "False True"])
+    assert sides.python(text) == (["True", "True False -1 0 True"], ["True", "False True 0 0 False"])
+
+
+def test_descriptor_of_a_text_in_a_message_for_which_somebody_has_waited(sides: Sides) -> None:
+    """Before anybody had opened such a file: nobody tells the filter of the process that waits."""
+    text = """
+import socket
+one, two = socket.socketpair()
+child = os.fork()
+if child == 0:
+    fd = socket.recv_fds(two, 1, 1)[1][0]
+    print(fields(fd)[0] == os.stat("/proc").st_dev, flush=True)
+    os._exit(0)
+time.sleep(0.3)  # (to look at its state would be to open such a file)
+socket.send_fds(one, [b"x"], [os.open("/proc/self/status", os.O_RDONLY)])
+os.waitpid(child, 0)
+"""
+    assert sides.python(text) == (["True"], ["False"])
 
 
 def test_stops_are_context_switches_of_getrusage(sides: Sides) -> None:
