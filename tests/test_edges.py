@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -196,3 +197,28 @@ def test_directory_that_was_closed_before_the_session_counts_what_bindings_bring
     ground = Twins(f"{place}/top", f"{place}/top/root", run_pyroot, [(f"{place}/top/host", "/shut/new")])
     lines = ground.answers('stat "/shut" >stat', 'chmod "/shut" 0755', 'stat "/shut" >stat', 'chmod "/shut" 0', 'stat "/shut" >stat')
     assert [" nlink=3 " in line for line in lines] == [True, False, True, False, True]
+
+
+def test_closed_directory_with_others_in_it_does_not_count_what_bindings_bring(place: str, run_pyroot: Callable[..., Result]) -> None:
+    """The name might be one of those that are counted already, and nobody can look (DIFFERENCES.md)."""
+    for name in ("root/shut/there", "host"):
+        os.makedirs(f"{place}/top/{name}")
+    put_programs(f"{place}/top/root", {"ops": "ops"})
+    give(place)
+    os.chmod(f"{place}/top/root/shut", 0)
+    ground = Twins(f"{place}/top", f"{place}/top/root", run_pyroot, [(f"{place}/top/host", "/shut/new")])
+    [line] = ground.under_pyroot(['stat "/shut" >stat'])
+    os.chmod(f"{place}/top/root/shut", 0o755)
+    assert " nlink=3 " in line
+
+
+def test_descriptor_of_another_process_with_the_same_table_is_not_linked_to_a_binding(closed: Twins) -> None:
+    """In one mount the kernel says ENOENT, as it compares credentials that nobody else sees; across two pyroot says EXDEV before."""
+    program = ['open "/a/f" 0xc2 0644', "clone 0x400 1", 'open "/a/f" 0x200000 0', 'linkat 4 "" -100 "/a/new" 0x1000',
+               'linkat 4 "" -100 "/bound/new" 0x1000']
+    if os.geteuid() == 0:
+        subprocess.run(["cp", "-a", closed.top, closed.top + ".real"], check=True)
+    ends = [line.partition(" ")[2] for line in closed.under_pyroot(program)[-2:]]
+    assert ends == ["linkat = -2", "linkat = -18"]
+    if os.geteuid() == 0:
+        assert [line.partition(" ")[2] for line in closed.really(program)[-2:]] == ["linkat = -2", "linkat = -2"]

@@ -83,14 +83,14 @@ def test_what_changed_is_seen(
     assert (ours.status, ours.stdout, ours.stderr) == (real.status, real.stdout, real.stderr)
 
 
-IN_CLOSE_NOWRITE, IN_OPEN = 0x10, 0x20
+IN_ACCESS, IN_CLOSE_NOWRITE, IN_OPEN = 0x1, 0x10, 0x20
 
 
-def opens_of(paths: list[str], action: Callable[[], object]) -> list[int]:
+def opens_of(paths: list[str], action: Callable[[], object], between: int = IN_CLOSE_NOWRITE) -> list[int]:
     """Count how often files are opened while something is done, as inotify(7) tells it."""
     watcher = helpers.libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    # (equal events that follow each other are one, so the ends are watched, too)
-    watches = [helpers.libc.inotify_add_watch(watcher, os.fsencode(path), IN_OPEN | IN_CLOSE_NOWRITE) for path in paths]
+    # (equal events that follow each other are one, so the ends are watched, too, or what comes between)
+    watches = [helpers.libc.inotify_add_watch(watcher, os.fsencode(path), IN_OPEN | between) for path in paths]
     assert min(watches) > 0
     counts = dict.fromkeys(watches, 0)
     try:

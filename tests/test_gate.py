@@ -174,6 +174,20 @@ def test_programs_in_the_gate_live_as_ever(run_pyroot: Callable[..., Result], gr
     assert numbers(done)[1] >= (10 if mode == "code" else 5), done.stderr
 
 
+def test_what_the_gate_does_that_the_kernel_does_not(run_pyroot: Callable[..., Result], guest_directory: str) -> None:
+    """A jump in the program's code, the actions of signals at bad pointers, memory below the red zone: docs/DIFFERENCES.md."""
+    try:
+        program = compile_program([f"{PROGRAMS}/gate_differs.c"], "-static", name="gate_differs")
+    except BuildError as error:
+        pytest.skip(str(error))
+    shutil.copy(program, f"{guest_directory}/differs")
+    plain = helpers.run([f"{guest_directory}/differs"])
+    assert plain == helpers.Result(0, "code same\nblocked -14 1\nignored -14 1\nbelow same\n", "")
+    words = ["-r", guest_directory, "-w", "/", "/differs"]
+    assert run_pyroot(words, environment={"PYROOT_NO_GATE": "1"}) == plain
+    assert run_pyroot(words) == helpers.Result(0, "code differs\nblocked -14 0\nignored -14 0\nbelow written\n", "")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_move_that_waits_long_for_a_cpu_is_reckoned_with(run_pyroot: Callable[..., Result], ground: Ground) -> None:

@@ -112,6 +112,19 @@ print(libc.syscall(317, 1, 8, given), ctypes.get_errno(), libc.syscall(317, 1, 1
     assert result.stdout.split() == ["-1", "16", "-1", "22"], result.stderr
 
 
+@pytest.mark.skipif(bool(helpers.have("strace")), reason="needs strace")
+def test_thread_in_strict_mode_ends_as_by_exit(run_pyroot: Callable[..., Result], ground: str) -> None:
+    """Where it would end as by SIGKILL, which its tracer sees: only a whole process can be killed from outside."""
+    words = ["strace", "-f", "-q", "-e", "trace=none", "-o", f"{ground}/data/log", f"{ground}/seccomp", "part", "strict thread"]
+    ends = []
+    for run in (helpers.run, run_pyroot):
+        run(words if run is helpers.run else ["-r", "/", "-w", "/", *words])
+        with open(f"{ground}/data/log", encoding="utf-8") as file:
+            ends.append(file.read())
+    assert ends[0].count("killed by SIGKILL") == 1
+    assert ends[1].count("exited with") == 2
+
+
 @pytest.mark.parametrize("how", ["strict other call", "killed"])
 def test_death_by_a_filter_is_the_commands_status(run_pyroot: Callable[..., Result], ground: str, how: str) -> None:
     result = run_pyroot(["-r", ground, "/seccomp", "part", how])

@@ -272,3 +272,18 @@ def test_outer_guest_sees_the_inner_ones_in_its_own_terms(nest: Nest) -> None:
     result = nest.run(words, S=nest.source, R=nest.root)
     assert result.stdout.startswith(f"{nest.root}/bin/busybox\n{nest.source}\n/\n")
     assert result.stdout.endswith(f"traced\n{128 + signal.SIGKILL}\n")
+
+
+ATTACH = """import ctypes, os, sys
+[pid] = sys.argv[1:]
+print(ctypes.CDLL(None).ptrace(0x4206, int(pid), 0, 0), f"TracerPid:\\t{os.getpid()}\\n" in open(f"/proc/{pid}/status").read())"""
+
+
+def test_outer_guest_attaches_to_one_inside(nest: Nest) -> None:
+    """One supervisor serves both: the inner pyroot is no tracer, though it is told as one while nobody else traces."""
+    inner = nest.inner("/bin/sh", "-c", "touch /src/up; exec sleep 766")
+    text = ('"$@" & pid=$!; until test -e $S/up && kid=$(pgrep -f "^sleep 766"); do sleep 0.01; done; $P -IS -c "$T" $kid; '
+            "kill -9 $kid; wait $pid; echo $?")
+    words = [*nest.outer(), "/bin/sh", "-c", text, "sh", *inner]
+    result = nest.run(words, S=nest.source, P=helpers.ordinary_python()[0], T=ATTACH)
+    assert result.stdout == f"0 True\n{128 + signal.SIGKILL}\n", result

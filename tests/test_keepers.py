@@ -336,6 +336,12 @@ def test_a_procfs_elsewhere_is_taken_for_proc(mounted: Callable[[str], Result]) 
     assert lines[6] == f"{place}/sub"
 
 
+def test_descriptors_in_a_procfs_elsewhere_are_told_as_below_proc(mounted: Callable[[str], Result]) -> None:
+    result = mounted("""D=$1; export D; shift; "$@" -r / -b "$D/p:/p2" -w / /bin/sh -c '
+        for d in /p2 "$D/p"; do cd "$d/sys"; /bin/pwd -P; readlink /proc/self/fd/3 3<"$d/filesystems"; done'""")
+    assert result == Result(0, "/proc/sys\n/proc/filesystems\n" * 2, "")
+
+
 def test_the_name_under_proc_is_preferred(mounted: Callable[[str], Result]) -> None:
     """And the other mounts make no view ambiguous: looks are answered in the gate."""
     result = mounted("""shift; "$@" /bin/readlink /proc/self/fd/3 3</proc/filesystems; cd /proc/sys; "$@" /bin/pwd""")

@@ -127,6 +127,23 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert not broken
 
 
+def test_each_difference_names_tests_that_exist() -> None:
+    """Each line of the table in docs/DIFFERENCES.md has its test, or `-`; what it and the text below name is there."""
+    text = (PROJECT / "docs" / "DIFFERENCES.md").read_text(encoding="utf-8")
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert lines[0] == ["what", "chroot", "pyroot", "why", "test"]
+    named = r"`test_\w+\.py(::test_\w+)?`"
+    wrong = [line[0] for line in lines[1:] if len(line) < 5 or not re.fullmatch(rf"-|{named}(, {named})*", line[-1])]
+    assert not wrong
+    assert [line[-1] for line in lines].count("-") <= 5
+    missing = []
+    for file, name in re.findall(r"`(?:tests/)?(test_\w+\.py)(?:::(test_\w+))?`", text):
+        path = PROJECT / "tests" / file
+        if not path.exists() or (name and not re.search(rf"^def {name}\(", path.read_text(encoding="utf-8"), re.MULTILINE)):
+            missing.append(f"{file}::{name}")
+    assert not missing
+
+
 def test_shell_scripts_parse() -> None:
     for script in (".ci/run", "scripts/dev"):
         assert subprocess.run(["bash", "-n", PROJECT / script], check=False).returncode == 0

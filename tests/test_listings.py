@@ -139,7 +139,10 @@ def test_entries_of_bindings_have_their_number_and_type(place: Place, run_pyroot
 def test_a_directory_bound_on_a_file_is_listed_as_one(place: Place, run_pyroot: Callable[..., Result]) -> None:
     """The kernel refuses such mounts: what is there counts."""
     words = ["-r", place.root, "-w", "/", "-b", f"{place.shared}:/held", "-b", f"{place.shared}/file:/there/old"]
-    assert "held 4" in run_pyroot([*words, "/listing", "list", "/", "4096"], environment=ENVIRONMENT).stdout.splitlines()
+    found = run_pyroot(["-v", "1", *words, "/listing", "list", "/", "4096"], environment=ENVIRONMENT)
+    assert "held 4" in found.stdout.splitlines()
+    assert "pyroot: /held: a binding of a directory covers a file, which mount(8) would refuse\n" in found.stderr
+    assert "pyroot: /there/old: a binding of a file covers a directory, which mount(8) would refuse\n" in found.stderr
     assert "old 8" in run_pyroot([*words, "/listing", "list", "/there", "60"], environment=ENVIRONMENT).stdout.splitlines()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -151,6 +152,55 @@ print(subprocess.run(["/bin/rm", "-rf", "/pyroot-long/there/{PART}"]).returncode
 """
     result = run_pyroot(["-r", "/", "-b", f"{guest_directory}:/pyroot-long/there", python, "-c", text], environment=environment)
     assert (result.stdout, result.stderr, result.status) == ("here\n0 []\n", "", 0)
+
+
+def test_link_of_a_descriptor_does_not_tell_a_path_that_is_too_long_for_the_kernel(ground: Twins) -> None:
+    """Of a file the host's path has more than 4,095 bytes; of a directory pyroot finds it by walking up (DIFFERENCES.md)."""
+    name = "f" * 70
+    program = [*down(), f'symlink "{PLACE}" "/l"', f'open "/l/{name}" 0x41 0644', 'open "/l" 0x210000 0',
+               'readlink "/proc/self/fd/3" >text:5000 5000', 'readlink "/proc/self/fd/4" >text:5000 5000']
+    lines = [line.partition(" ")[2] for line in ground.under_pyroot(program)]
+    assert results(lines, "readlink")[0] == "-36"
+    assert results(lines, "readlink")[1].startswith(f'{len(PLACE)} "')
+
+
+DOWN = f"""
+import os, sys
+os.chdir(sys.argv[1])
+for _ in range(4300):
+    os.mkdir("{PART}")
+    os.chdir("{PART}")
+os.dup2(os.open(".", os.O_RDONLY), 7)
+os.chdir("/")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+TRIED = """
+import os
+def tried(what, *words):
+    try:
+        what(*words)
+    except OSError as error:
+        return error.errno
+    return 0
+os.fchdir(7)
+print(tried(os.mkdir, "d"), tried(os.stat, "d"), tried(os.stat, ".."), tried(os.rename, "d", "e"), tried(os.chdir, ".."))
+"""
+
+
+@pytest.mark.slow
+def test_directory_whose_path_has_more_than_a_mebibyte(guest_directory: str, pyroot_words: list[str]) -> None:
+    """In it single names are found; for what needs its path there is no room (DIFFERENCES.md)."""
+    python, environment = helpers.ordinary_python()
+    environment = {**environment, "PATH": "/usr/bin:/bin"}
+    for words, answer in (([], "0 0 0 0 0\n"), ([*pyroot_words, "-r", "/", "-w", "/"], "0 0 13 13 13\n")):
+        place = f"{guest_directory}/{len(words)}"
+        os.mkdir(place)
+        own(place)
+        try:
+            found = helpers.run([python, "-c", DOWN, place, *words, python, "-c", TRIED], environment=environment)
+        finally:
+            subprocess.run(["rm", "-rf", place], check=True)
+        assert found == helpers.Result(0, answer, "")
 
 
 @pytest.fixture

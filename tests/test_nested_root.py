@@ -237,6 +237,23 @@ def test_right_that_is_given_up_is_gone(free: Twins) -> None:
     assert result.stdout.split() == ["-1", "1", "-1", "2"], result.stderr
 
 
+@pytest.mark.parametrize("deep", [False, True], ids=["removed", "deep"])
+def test_access_below_a_nested_root_that_has_no_name(free: Twins, deep: bool) -> None:
+    """It sets capabilities aside, and then the supervisor's links are closed: EACCES, where the kernel finds what is there."""
+    part = "d" * 250
+    if deep:
+        program = [line for _ in range(20) for line in (f'mkdir "{part}" 0777', f'chdir "{part}"')]
+        program = ['chdir "/other"', *program, 'mkdir "in" 0777', 'chroot "."', 'access "/in" 0', 'stat "/in" >int']
+    else:
+        program = ['=1 open "/other" 0x10000 0', 'mkdir "/other/r" 0755', 'chroot "/other/r"', 'unlinkat %1 "r" 0x200', 'access "/" 0',
+                   'stat "/" >int']
+    subprocess.run(["cp", "-a", free.top, free.top + ".real"], check=True)
+    ends = [[line.partition(" ")[2] for line in run(program, True)[-2:]] for run in (free.really, free.under_pyroot)]
+    assert (ends[0][0], ends[1][0]) == ("access = 0", "access = -13")
+    assert ends[0][1].startswith("stat = 0")
+    assert ends[1][1].startswith("stat = 0")
+
+
 NAMESPACES = """
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)

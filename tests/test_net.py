@@ -21,6 +21,7 @@ from tests import helpers
 from tests.helpers import Result
 from tests.oracle.build import BuildError, compile_program
 from tests.probe_root import PROGRAMS, environment_of_pyroot
+from tests.test_exec_memory import IN_ACCESS, opens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,3 +239,76 @@ def test_traced(run_net: Callable[..., Result], run_pyroot: Callable[..., Result
     plain = run_pyroot(words, environment=WITHOUT)
     assert traced.status == plain.status == 1
     assert traced.stderr.count("openat(") == plain.stderr.count("openat(") > 1
+
+
+def test_link_of_a_top_is_told_as_one_to_another_mount(run_net: Callable[..., Result], short_directory: str) -> None:
+    """link(2) of the root or of the top of a binding: EXDEV, where the kernel would say EPERM."""
+    for kept, error in ((None, "Invalid cross-device link"), (WITHOUT, "Operation not permitted")):
+        result = run_net("/bin/sh", "-c", "link / /x; link /bound /bound/x", words=("-b", f"{short_directory}:/bound"), way=kept)
+        assert result.stderr.count(error) == 2
+
+
+def test_net_in_a_pyroot_that_traces_in_another_one(
+    run_pyroot: Callable[..., Result], pyroot_words: list[str], guest_directory: str
+) -> None:
+    """It would close the loader of the one in between to guests: that is said."""
+    words = ["-r", "/", "-w", "/", *pyroot_words, "-r", "/", "-w", "/", *pyroot_words, "--net", "-r", guest_directory, *SHARED, "/bin/true"]
+    result = run_pyroot(words, environment={"PATH": "/usr/bin:/bin", "PYROOT_NO_HANDOVER": "1"})
+    assert (result.status, result.stdout) == (125, "")
+    assert result.stderr.startswith("pyroot: ")
+
+
+def test_an_exec_opens_a_file_that_is_not_remembered_twice(run_net: Callable[..., Result], guest_directory: str) -> None:
+    """For those who watch: the loader opens the program itself, so that the kernel judges it."""
+    shutil.copy("/bin/true", f"{guest_directory}/true")
+    for kept, count in ((None, 2), (WITHOUT, 1)):
+        run = lambda kept=kept: run_net("/true", way=kept)  # noqa: E731
+        # (the supervisor's own comes to its end behind the loader's)
+        assert opens_of([f"{guest_directory}/true"], run, IN_ACCESS) == [count]
+
+
+def test_descriptor_of_a_process_where_the_table_is_shared(run_net: Callable[..., Result], guest_directory: str) -> None:
+    """pidfd_getfd(2): the number could mean who holds descriptors for guests."""
+    try:
+        shutil.copy(compile_program([f"{PROGRAMS}/keeper_probe.c"], "-static", "-pthread", name="keepers"), f"{guest_directory}/keepers")
+    except BuildError as error:
+        pytest.skip(str(error))
+    assert run_net("/keepers", "race", "0", "300", "refused") == Result(0, "own 0 refused 1 wrong 0 child 1\n", "")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_bound_file_that_somebody_outside_has_replaced(pyroot_words: list[str], guest_directory: str, kept: bool) -> None:
+    """The layer allows the file that was there when the session began."""
+    for name in ("root", "host"):
+        os.mkdir(f"{guest_directory}/{name}")
+    for name in ("host/file", "host/new", "root/file"):
+        with open(f"{guest_directory}/{name}", "w", encoding="ascii") as file:
+            file.write(f"{name}\n")
+    words = [*pyroot_words, "--net", "-r", f"{guest_directory}/root", *SHARED, "-b", f"{guest_directory}/host/file:/file", "-w", "/"]
+    process = helpers.start([*words, "/bin/sh", "-c", "cat /file; read line; cat /file 2>&1"], stdin=subprocess.PIPE,
+                            environment={**environment_of_pyroot(), "PATH": "/usr/bin:/bin", **({} if kept else WITHOUT)})  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"host/file\n"
+    os.rename(f"{guest_directory}/host/new", f"{guest_directory}/host/file")
+    output, _errors = process.communicate(b"\n", timeout=helpers.TIME_LIMIT)
+    assert output == (b"cat: /file: Permission denied\n" if kept else b"host/new\n")
+
+
+def test_file_that_a_guest_of_another_session_has_open(
+    run_net: Callable[..., Result], pyroot_words: list[str], guest_directory: str
+) -> None:
+    """By /proc it is not opened under the net, where it is in none of this session's bindings."""
+    os.mkdir(f"{guest_directory}/other")
+    words = [*pyroot_words, "-r", guest_directory, *SHARED, "-b", "/etc/passwd:/passwd", "-w", "/"]
+    process = helpers.start([*words, "/bin/sh", "-c", "exec 7</passwd; echo $$; read line"], stdin=subprocess.PIPE,
+                            environment={**environment_of_pyroot(), "PATH": "/usr/bin:/bin"})  # fmt: skip
+    try:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        for kept, error in ((None, "Permission denied"), (WITHOUT, "")):
+            result = run_net("/bin/cat", f"/proc/{pid}/fd/7", way=kept)
+            assert error in result.stderr
+            assert (result.status == 0) == (not error)
+    finally:
+        helpers.kill_session(process.pid)
+        process.communicate()

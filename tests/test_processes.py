@@ -194,6 +194,28 @@ def test_a_command_that_stops_and_goes_on_without_a_terminal(run_pyroot: Callabl
     assert shell(run_pyroot, script) == Result(0, "on\n", "")
 
 
+def test_a_stopped_job_s_processes_in_other_groups_wait(pyroot_words: list[str], short_directory: str) -> None:
+    """They go on without pyroot; here at their next path call they wait for it, as the shell must see it stop."""
+    words = " ".join([*(f"{name}={value}" for name, value in helpers.pyroot_command()[1].items()), *pyroot_words, *HOST])
+    alive = f"{short_directory}/alive"
+    with Terminal(["/bin/bash", "--norc", "--noprofile", "-i"], {"PATH": "/usr/bin:/bin", "TERM": "dumb", "HOME": "/tmp"}) as terminal:
+        terminal.type("PS1='<ready>'; bind 'set enable-bracketed-paste off'; stty -echo\n")
+        terminal.expect("<ready>(?!')")
+        terminal.type(f"{words} /bin/sh -c 'setsid sh -c \"while sleep 0.01; do echo >{alive}; done\" & echo begun; read line; kill $!'\n")
+        terminal.expect("begun\n")
+        helpers.wait_until(lambda: os.path.exists(alive), what="the other group works")
+        terminal.type("\x1a")
+        terminal.expect("(?s)Stopped.*<ready>")
+        time.sleep(0.2)
+        os.unlink(alive)
+        time.sleep(0.3)
+        assert not os.path.exists(alive)
+        terminal.type("fg\n")
+        helpers.wait_until(lambda: os.path.exists(alive), what="the other group goes on")
+        terminal.type("\n")
+        terminal.expect("<ready>")
+
+
 def all_stopped(session: int) -> bool:
     """Say whether everything in the session but its leader is stopped, by a signal or by the tracer."""
     states = [(helpers.stat_fields(pid) or "X")[0] for pid in helpers.session_members(session) if pid != session]

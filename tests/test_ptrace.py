@@ -314,6 +314,23 @@ def test_killed_inner_pyroot_leaves_nothing(pyroot_words: list[str], tools: Tool
     assert (result.status, result.stdout) == (0, "137\ngone\n")
 
 
+@pytest.mark.root
+def test_filters_are_no_business_of_root_s_tracers(run_pyroot: Callable[..., Result]) -> None:
+    """PTRACE_SECCOMP_GET_FILTER and PTRACE_O_SUSPEND_SECCOMP: the filter is pyroot's."""
+    code = """import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+child = os.fork()
+if child == 0:
+    libc.ptrace(0, 0, 0, 0)
+    os.kill(os.getpid(), 19)
+os.waitpid(child, 0)
+for request, data in ((0x420C, 0), (0x4200, 1 << 21)):
+    print(libc.ptrace(request, child, 0, ctypes.c_void_p(data)), ctypes.get_errno())
+os.kill(child, 9)"""
+    words = ["-r", "/", "-w", "/", helpers.ordinary_python()[0], "-IS", "-c", code]
+    assert run_pyroot(words, prepare=lambda: None) == Result(0, "-1 13\n-1 1\n", "")
+
+
 # --- many -------------------------------------------------------------------------------------------------------------------------
 
 

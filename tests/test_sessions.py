@@ -22,6 +22,7 @@ from pyroot import _fast, explain, report
 from tests import helpers
 from tests.helpers import Result
 from tests.rootfs_fixtures import directory_for_user, give, remove, static_busybox
+from tests.twins import may_chroot
 
 Run = Callable[..., Result]
 ENVIRONMENT = {"PATH": "/bin", "HOME": "/", "LANG": "C"}
@@ -160,6 +161,17 @@ def test_a_process_outside_looks_like_another_user_s(root: Path, run_pyroot: Run
         assert str(root) not in text and "/data" not in text and "/mnt" not in text and "busybox" not in text and "memfd" not in text
         # what everybody may know of any process stays
         assert shown in text
+
+
+def test_each_session_has_its_own_bindings(root: Path, run_pyroot: Run, pyroot_words: list[str]) -> None:
+    """Mounts would be both shells'; links of /proc lead to what the other one has bound."""
+    os.makedirs(f"{root}/root/data/own", exist_ok=True)
+    give(str(root))
+    with running([*pyroot_words, "-b", f"{root}/other:/data/own"], root) as session:
+        session.ask("cd /data/own")
+        assert session.ask("/bin/busybox ls") == "bound\n"
+        look = f"ls /data/own; ls /proc/{session.pid}/cwd/"
+        assert run_pyroot([*words_of(root), "sh", "-c", look], environment=ENVIRONMENT) == Result(0, "bound\n", "")
 
 
 # --- the directory ------------------------------------------------------------------------------------------------
@@ -388,3 +400,44 @@ def test_guests_of_other_roots_are_nobody_s_to_trace(root: Path, pyroot_words: l
         code = "import ctypes, sys; l = ctypes.CDLL(None, use_errno=True); print(l.ptrace(16, int(sys.argv[1]), 0, 0), ctypes.get_errno())"
         found = run_pyroot([*HOST, helpers.ordinary_python()[0], "-c", code, str(session.pid)], environment=HOST_ENVIRONMENT)
         assert found.stdout == "-1 1\n"
+
+
+HIDDEN = """import ctypes, os
+libc = ctypes.CDLL(None)
+child = os.fork()
+if child == 0:
+    libc.ptrace(0, 0, 0, 0)
+    libc.prctl(4, 0)
+    os.kill(os.getpid(), 10)
+os.waitpid(child, 0)
+print(child, flush=True)
+input()"""
+
+
+def test_what_only_its_own_supervisor_knows_is_not_told(pyroot_words: list[str], run_pyroot: Run) -> None:
+    """Of a guest of another session: that it is traced there, and that it is not to be looked at."""
+    python = helpers.ordinary_python()[0]
+    look = "grep TracerPid /proc/$1/status; cat /proc/$1/maps >/dev/null 2>&1; echo $?"
+    with tracee(pyroot_words, python, "-c", HIDDEN.replace("input()", "os.read(os.pipe()[0], 1)")) as (pid, _):
+        found = run_pyroot([*HOST, "sh", "-c", look, "sh", str(pid)], environment=HOST_ENVIRONMENT)
+        assert found == Result(0, "TracerPid:\t0\n0\n", "")
+    shell = f"{look}; kill -9 $1"
+    text = HIDDEN.replace("print(child, flush=True)\ninput()", f"os.system({shell!r}.replace('$1', str(child)) + ' 2>&1')")
+    own = run_pyroot([*HOST, python, "-c", text], environment=HOST_ENVIRONMENT)
+    assert re.fullmatch("TracerPid:\t[1-9][0-9]*\n1\n", own.stdout), own
+
+
+@pytest.mark.root
+def test_root_of_another_session_s_guest_is_told_as_the_top(pyroot_words: list[str], run_pyroot: Run) -> None:
+    """Where it has called chroot(2): only its own supervisor knows."""
+    code = "import os\nos.chroot('/usr')\nprint(os.getpid(), flush=True)\nos.read(os.pipe()[0], 1)"
+    process = helpers.start([*pyroot_words, *HOST, helpers.ordinary_python()[0], "-c", code], prepare=may_chroot,
+                            environment={**helpers.pyroot_command()[1], **HOST_ENVIRONMENT})  # fmt: skip
+    try:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        found = run_pyroot([*HOST, "readlink", f"/proc/{pid}/root"], environment=HOST_ENVIRONMENT, prepare=may_chroot)
+        assert found == Result(0, "/\n", "")
+    finally:
+        helpers.kill_session(process.pid)
+        process.communicate()

@@ -8,6 +8,7 @@ import fcntl
 import functools
 import os
 import random
+import shlex
 import shutil
 import signal
 import struct
@@ -59,6 +60,10 @@ class Running:
     def told(self, number: int) -> None:
         """The next line is of this signal, from us, and as by kill(2)."""
         assert self.line() == f"{number} code 0 pid {os.getpid()} value 0"
+
+    def told_among(self, *numbers: int) -> None:
+        """The next lines are of these signals, in some order."""
+        assert sorted(int(self.line().split()[0]) for _ in numbers) == sorted(map(int, numbers))
 
     def group(self, number: int) -> None:
         """Send to the whole process group."""
@@ -178,6 +183,78 @@ def test_values_of_sigqueue_arrive(running: Callable[..., Running], number: int)
     for value in (0, 1, 4711, 0x7FFFFFFF):
         one.queue(number, value)
         assert one.line() == f"{number} code -1 pid {os.getpid()} value {value}"
+
+
+def test_one_for_pyroot_behind_one_for_its_group_may_be_lost(running: Callable[..., Running]) -> None:
+    """Of a number the kernel keeps one pending; pyroot is stopped here, so that it has looked at none (DIFFERENCES.md)."""
+    one = running()
+    one.process.send_signal(signal.SIGSTOP)
+    helpers.wait_until(lambda: helpers.stat_fields(one.process.pid)[0] == "T", what="pyroot is stopped")
+    one.group(signal.SIGUSR1)
+    one.process.send_signal(signal.SIGUSR1)
+    os.kill(one.process.pid, signal.SIGCONT)
+    one.told_among(signal.SIGCONT, signal.SIGUSR1)
+    one.process.send_signal(signal.SIGUSR2)
+    one.told(signal.SIGUSR2)
+
+
+def test_real_time_signal_that_is_blocked_may_arrive_once_more(running: Callable[..., Running]) -> None:
+    """One for pyroot, one for its group: nobody can tell the second from the first (DIFFERENCES.md)."""
+    one = running("blocked")
+    [command] = [pid for pid in helpers.session_members(one.process.pid) if pid != one.process.pid]
+    one.process.send_signal(signal.SIGRTMIN)
+    helpers.wait_until(lambda: waits(command, signal.SIGRTMIN), what="it waits")
+    one.group(signal.SIGRTMIN)
+    helpers.wait_until(lambda: not waits(one.process.pid, signal.SIGRTMIN), what="pyroot has looked")
+    one.process.send_signal(signal.SIGRTMAX)
+    helpers.wait_until(lambda: waits(command, signal.SIGRTMAX), what="all have arrived")
+    assert one.process.stdin is not None
+    one.process.stdin.write(b"\n")
+    one.process.stdin.flush()
+    found = []
+    while (number := int(one.line().split()[0])) != signal.SIGRTMAX:
+        found.append(number)
+    print(found)
+    assert len(found) == 3
+
+
+def test_sigchld_to_pyroot_is_lost(running: Callable[..., Running]) -> None:
+    one = running()
+    one.process.send_signal(signal.SIGCHLD)
+    one.process.send_signal(signal.SIGUSR1)
+    one.told(signal.SIGUSR1)
+
+
+def test_sigstop_to_pyroot_stops_guests_at_their_next_path_call(pyroot_words: list[str], guest_directory: str) -> None:
+    script = f"echo up; while :; do echo >{shlex.quote(guest_directory)}/alive; done"
+    environment = {**environment_of_pyroot(), "PATH": "/usr/bin:/bin"}
+    process = helpers.start([*pyroot_words, *HOST, "/bin/sh", "-c", script], environment=environment)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        helpers.wait_until(lambda: os.path.exists(f"{guest_directory}/alive"), what="it runs")
+        process.send_signal(signal.SIGSTOP)
+        waiting = lambda: all(helpers.stat_fields(pid)[0] in "tT" for pid in helpers.session_members(process.pid))  # noqa: E731
+        helpers.wait_until(waiting, what="pyroot is stopped, and the shell waits")
+        os.unlink(f"{guest_directory}/alive")
+        process.send_signal(signal.SIGCONT)
+        helpers.wait_until(lambda: os.path.exists(f"{guest_directory}/alive"), what="it goes on")
+    finally:
+        helpers.kill_session(process.pid)
+        process.communicate()
+
+
+@pytest.mark.parametrize("way", [{}, {"PYROOT_NO_SECCOMP": "1"}], ids=["plain", "no filter"])
+def test_signal_to_pyroot_that_the_command_waits_for_has_another_code(pyroot_words: list[str], way: dict[str, str]) -> None:
+    text = ("import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [10])\nprint('up', flush=True)\n"
+            "found = signal.sigwaitinfo([10])\nprint(found.si_code < 0, found.si_pid)")
+    python = [helpers.ordinary_python()[0], "-IS", "-c", text]
+    for words, code in ((python, False), ([*pyroot_words, *HOST, *python], True)):
+        process = helpers.start(words, environment={**environment_of_pyroot(), "PATH": "/usr/bin:/bin", **way})
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(signal.SIGUSR1)
+        assert process.communicate(timeout=helpers.TIME_LIMIT)[0].decode() == f"{code} {os.getpid()}\n"
 
 
 def test_real_time_signals_queue(running: Callable[..., Running]) -> None:
