@@ -57,6 +57,18 @@ def hold_signals() -> None:
         os.environb[b"PYROOT_LAUNCH"] = b"%016x:%016x" % (sum(1 << number - 1 for number in before), 0)
 
 
+def take_directories() -> None:
+    """Put directories that are our standard streams back: the command `pyroot` has put them aside, as no interpreter starts with one."""
+    import os
+
+    where = int(os.environb[b"PYROOT_LAUNCH"][34:] or b"0", 16)
+    for number in range(3) if where else ():
+        aside = where >> 16 * number & 0xFFFF
+        if aside:
+            os.dup2(aside, number)
+            os.close(aside)
+
+
 def start() -> None:
     """Run the command line and end the process with its status.
 
@@ -65,6 +77,7 @@ def start() -> None:
     import os
 
     hold_signals()
+    take_directories()
     from pyroot import cli
 
     status = cli.main()

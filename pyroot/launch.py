@@ -214,7 +214,7 @@ def fill_standard() -> None:
 
 
 def close_outside_directories(core: "Core") -> None:
-    """Close every inherited descriptor above 2 of a directory that the guest has no name for.
+    """Close every inherited descriptor of a directory that the guest has no name for; a standard one becomes /dev/null.
 
     Such a descriptor is a door out of the root: openat(2) takes it as a place to start from. What the interpreter
     itself has open is close-on-exec and never reaches the guest.
@@ -224,17 +224,31 @@ def close_outside_directories(core: "Core") -> None:
     except OSError:
         return
     for number in sorted(int(name) for name in names):
-        if number <= 2:
-            continue
         try:
             if not os.get_inheritable(number) or not stat.S_ISDIR(os.fstat(number).st_mode):
                 continue
             host_path = os.fsencode(os.readlink(f"/proc/self/fd/{number}"))
             if core.detranslate(host_path) is None:
                 os.close(number)
+                if number <= 2:
+                    _put_null(number)
                 note(1, f"descriptor {number} is closed: {os.fsdecode(host_path)} is outside of the guest")
         except OSError:
             continue  # the descriptor that listed the directory
+
+
+def _put_null(number: int) -> None:
+    """Let a number that is free be /dev/null, or, where there is none, closed for the guest: who reads it meets its end."""
+    try:
+        null = os.open("/dev/null", os.O_RDWR)
+    except OSError:
+        fill_standard()
+        return
+    if null == number:
+        os.set_inheritable(null, True)
+        return
+    os.dup2(null, number)
+    os.close(null)
 
 
 def candidates(name: bytes, path: bytes) -> list[bytes]:

@@ -25,11 +25,15 @@
 #define HEAD_ROOM           8192
 #define LETTER              0x40            /* what makes a letter of a control character: hidden names begin with such */
 #define AT_FDCWD            (-100)
+#define O_RDWR              02
 #define O_CLOEXEC           02000000
 #define EPERM               1
 #define EMFILE              24
 #define ENOSYS              38
 #define AT_EMPTY_PATH       0x1000
+#define SYS_fcntl           72
+#define SYS_newfstatat      262
+#define F_DUPFD             0
 #define F_GETFD             1
 #define F_SETFD             2
 #define FUTEX_WAKE          129             /* of this process */
@@ -154,13 +158,14 @@ static void check_calls(void)
         {SYS_mmap, 0, 0, 0, "mmap"}, {SYS_mprotect, 1, 0, 0, "mprotect"}, {SYS_rt_sigaction, 0, 0, 0, "rt_sigaction"},
         {SYS_rt_sigprocmask, -1, 0, 0, "rt_sigprocmask"}, {16, -1, 0, 0, "ioctl"}, {SYS_pread64, -1, 0, 0, "pread64"},
         {SYS_access, 0, 0, 0, "access"}, {SYS_getpid, 0, 0, 0, "getpid"}, {61, -1, 0, -1, "wait4"}, {63, 0, 0, 0, "uname"},
-        {72, -1, F_GETFD, 0, "fcntl"}, {72, -1, F_SETFD, 0, "fcntl"}, {80, 0, 0, 0, "chdir"}, {SYS_readlink, 0, 0, 0, "readlink"},
+        {SYS_fcntl, -1, F_GETFD, 0, "fcntl"}, {SYS_fcntl, -1, F_SETFD, 0, "fcntl"}, {80, 0, 0, 0, "chdir"}, {SYS_readlink, 0, 0, 0, "readlink"},
         {158, -1, 0, 0, "arch_prctl"}, {202, 0, FUTEX_WAKE, 0, "futex"}, {217, -1, 0, 0, "getdents64"},
-        {SYS_openat, -1, (long)"x", 0, "openat"}, {262, -1, (long)"x", 0, "newfstatat"}, {262, -1, (long)"", 0, "newfstatat"},
+        {SYS_openat, -1, (long)"x", 0, "openat"}, {SYS_newfstatat, -1, (long)"x", 0, "newfstatat"},
+        {SYS_newfstatat, -1, (long)"", 0, "newfstatat"},
     };
 
     for (unsigned i = 0; i < sizeof calls / sizeof *calls; i++) {
-        int empty = calls[i].number == 262 && *(const char *)calls[i].b == 0;
+        int empty = calls[i].number == SYS_newfstatat && *(const char *)calls[i].b == 0;
         long result = sys6(calls[i].number, calls[i].a, calls[i].b, calls[i].c, empty ? AT_EMPTY_PATH : 0, 0, 0);
 
         if (result == -EPERM || result == -ENOSYS)
@@ -282,20 +287,41 @@ static int in_environment(struct text *path, const char *directory, unsigned lon
     return may(join(path, directory, size, "../pyvenv.cfg"), 0) && may(join(path, directory, size, "python3"), X_OK);
 }
 
+/* An interpreter does not start with a directory as a standard stream: put such aside; return where each is, in 16 bits (0: nowhere). */
+static u64 directories_aside(void)
+{
+    unsigned char st[144]; /* struct stat: st_mode is 24 bytes in */
+    u64 where = 0;
+
+    for (int fd = 0; fd < 3; fd++) {
+        long aside;
+
+        if (sys6(SYS_newfstatat, fd, (long)"", (long)st, AT_EMPTY_PATH, 0, 0) != 0 || ((st[25] << 8) & 0170000) != 0040000)
+            continue;
+        aside = sys6(SYS_fcntl, fd, F_DUPFD, 3, 0, 0, 0);
+        if (aside < 0 || aside > 0xffff)
+            continue;
+        sys6(SYS_close, fd, 0, 0, 0, 0, 0);
+        sys6(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDWR, 0, 0, 0);
+        where |= (u64)aside << 16 * fd;
+    }
+    return where;
+}
+
 __attribute__((noreturn, used)) void launch(long *sp)
 {
     long argc = sp[0];
     char **argv = (char **)(sp + 1), **envp = argv + argc + 1, **end;
-    char own[PATH_ROOM], head[HEAD_ROOM], state[] = "PYROOT_LAUNCH=................:................";
+    char own[PATH_ROOM], head[HEAD_ROOM], state[] = "PYROOT_LAUNCH=................:................:................";
     char *words[2] = {0, 0};
     struct text script, beside;
     u64 held = HELD, before = 0;
     long count = 0, size;
 
     sys6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&held, (long)&before, 8, 0, 0);
-    write_mask(write_mask(state + 14, before) + 1, ignored());
     check_calls();
     check_limits();
+    write_mask(write_mask(write_mask(state + 14, before) + 1, ignored()) + 1, directories_aside());
     while (envp[count])
         count++;
 

@@ -498,6 +498,27 @@ def test_only_directories_outside_of_the_guest_are_closed(work: Path, root: Path
             os.close(number)
 
 
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_directories_as_standard_streams(work: Path, root: Path, name: str) -> None:
+    """One of the guest's stays, one outside is no door: /dev/null stands there. No interpreter starts with one as its input."""
+    if name == "stdin" and not os.environ.get("PYROOT_CMD"):
+        pytest.skip("it is the installed command that puts it aside: PYROOT_CMD is not set")
+    text = ": >/told; for n in 0 1 2; do test ! -d /proc/self/fd/$n || echo $n >>/told; done; "
+    text += "test ! -e /proc/self/fd/$1/secret || echo door >>/told"
+    number = ("stdin", "stdout", "stderr").index(name)
+    (work / "secret").touch()
+    (root / "told").touch()
+    (root / "told").chmod(0o666)
+    for directory, told in ((work, ""), (root / "usr", f"{number}\n")):
+        given = os.open(directory, os.O_RDONLY)
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, name: given}
+        done = pyroot("-r", root, "-b", "/proc", "sh", "-c", text, "sh", str(number), capture_output=False, **streams)
+        os.close(given)
+        assert done.returncode == 0
+        assert (root / "told").read_text() == told
+
+
+
 # From Python
 
 

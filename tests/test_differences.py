@@ -60,11 +60,6 @@ def test_sigchld_of_a_stop_has_another_code(sides: Sides) -> None:
     assert sides.python(text) == (["False True 10"], ["True True 10"])
 
 
-def test_sigchld_that_is_blocked_and_not_caught_is_lost_before_the_first_wait(sides: Sides) -> None:
-    text = STOPPED % "print(signal.sigtimedwait([17], 0.2) is not None)"
-    assert sides.python(text) == (["True"], ["False"])
-
-
 def test_sa_nocldstop_that_was_set_before_is_not_known(sides: Sides) -> None:
     text = """
 signal.signal(17, lambda *_: None)

@@ -217,7 +217,8 @@ def test_guests_do_not_get_at_the_holder(run_net: Callable[..., Result], guest_d
               "[ $p = $$ ] || holder=$p; fi; done; "
               # (a /proc with hidepid shows the one, which is of the guests' own layer, and not the other)
               "shown=.; [ -e /proc/$PPID ] || shown=' (number|open|dup|message) '; "
-              "/keepers each $holder >/held; grep -E \"$shown\" /held >/some; /keepers each $PPID | grep -E \"$shown\" | cmp - /some && echo same")
+              "/keepers each $holder >/held; grep -E \"$shown\" /held >/some; "
+              "/keepers each $PPID | grep -E \"$shown\" | cmp - /some && echo same")
     assert run_net("/bin/sh", "-c", script) == Result(0, "same\n", "")
     with open(f"{guest_directory}/held", encoding="ascii") as file:
         text = file.read()

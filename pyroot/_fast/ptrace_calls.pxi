@@ -56,11 +56,13 @@ cdef int on_ptrace(Tracee *t, const pyroot_row *row) noexcept nogil:
     elif request == PTRACE_TRACEME:
         result = trace_me(t)
     else:
+        note_blocked(t)
         result = trace_request(t, guest_of(t.view, pid), request, pid)
     return answer(t, result)
 
 cdef long trace_me(Tracee *t) noexcept nogil:
     cdef Tracee *parent = guest_of(t.view, t.parent)
+    cdef Tracee *leader
     if t.trace != NULL:
         return -EPERM
     if parent == NULL or parent.tgid != t.parent_tgid:
@@ -68,6 +70,9 @@ cdef long trace_me(Tracee *t) noexcept nogil:
     if parent == NULL or not parent.mm.arena or not may_trace(parent, t) or trace_link(t, parent, False, 0) == NULL:
         return -EPERM
     become_tracer(parent, NULL)
+    leader = tracee_get(parent.tgid)
+    if leader != NULL and status_bits(parent.tid, b"SigBlk:\t") >> (SIGCHLD - 1) & 1:
+        leader.chld_blocked = True
     return 0
 
 cdef long trace_request(Tracee *t, Tracee *target, uint64_t request, int pid) noexcept nogil:

@@ -101,6 +101,13 @@ cdef void tracer_notify(int tid, int child, int uid, int why, int status) noexce
         if t != NULL and t.tgid == leader.tgid:
             kick(t)
 
+cdef void note_blocked(Tracee *t) noexcept nogil:
+    """Note whether a tracer, which is stopped, has SIGCHLD blocked: it may be about to take it by sigwaitinfo(2)."""
+    cdef uint64_t mask = 0
+    cdef Tracee *leader = tracee_get(t.tgid)
+    if leader != NULL and c_ptrace(PTRACE_GETSIGMASK_, t.tid, <void *>8, &mask) == 0:
+        leader.chld_blocked = mask >> (SIGCHLD - 1) & 1
+
 cdef int on_sigaction(Tracee *t, const pyroot_row *row) noexcept nogil:
     """A tracer says what it does with SIGCHLD."""
     cdef uint64_t action[2]
@@ -322,8 +329,6 @@ cdef int on_wait(Tracee *t, const pyroot_row *row) noexcept nogil:
     """wait4 and waitid in a process that traces (or in a descendant of one, which is none of our business)."""
     cdef Wait w
     cdef Report r
-    cdef uint64_t mask = 0
-    cdef Tracee *leader
     if not t.tracer or not wait_parse(t, t.nr, t.args, &w):
         return as_is(b"of a guest that traces nobody, or EINVAL")
     if wait_find(t, &w, &r):
@@ -332,9 +337,7 @@ cdef int on_wait(Tracee *t, const pyroot_row *row) noexcept nogil:
     if (t.standin or w.options & WAIT_NOHANG) and not wait_candidates(t, &w):
         t.standin = False
         return as_is(b"none of its tracees has anything to tell")
-    leader = tracee_get(t.tgid)
-    if leader != NULL and c_ptrace(PTRACE_GETSIGMASK_, t.tid, <void *>8, &mask) == 0:
-        leader.chld_blocked = mask >> (SIGCHLD - 1) & 1
+    note_blocked(t)
     if waiter_add(t) < 0:
         return answer(t, -ENOMEM)
     memcpy(t.saved, t.args, sizeof(t.args))
