@@ -199,17 +199,20 @@ def test_directory_that_was_closed_before_the_session_counts_what_bindings_bring
     assert [" nlink=3 " in line for line in lines] == [True, False, True, False, True]
 
 
-def test_closed_directory_with_others_in_it_does_not_count_what_bindings_bring(place: str, run_pyroot: Callable[..., Result]) -> None:
-    """The name might be one of those that are counted already, and nobody can look (DIFFERENCES.md)."""
+@pytest.mark.parametrize(("mode", "links"), [(0, 3), (0o444, 4), (0o111, 4)])
+def test_closed_directory_with_others_in_it_counts_what_bindings_bring_if_it_may_be_read(
+    place: str, run_pyroot: Callable[..., Result], mode: int, links: int
+) -> None:
+    """The name might be one of those that are counted already, and nobody can look if it may not (DIFFERENCES.md)."""
     for name in ("root/shut/there", "host"):
         os.makedirs(f"{place}/top/{name}")
     put_programs(f"{place}/top/root", {"ops": "ops"})
     give(place)
-    os.chmod(f"{place}/top/root/shut", 0)
+    os.chmod(f"{place}/top/root/shut", mode)
     ground = Twins(f"{place}/top", f"{place}/top/root", run_pyroot, [(f"{place}/top/host", "/shut/new")])
     [line] = ground.under_pyroot(['stat "/shut" >stat'])
     os.chmod(f"{place}/top/root/shut", 0o755)
-    assert " nlink=3 " in line
+    assert f" nlink={links} " in line
 
 
 def test_descriptor_of_another_process_with_the_same_table_is_not_linked_to_a_binding(closed: Twins) -> None:

@@ -10,7 +10,7 @@ cdef bint is_brought(View *v, int i, const char *host, int n) noexcept nogil:
     """Say whether a binding brings a directory that the host directory above its mount point lacks."""
     cdef c_stat st
     cdef char text[PATHMAX]
-    cdef int k
+    cdef int k, listed
     if not v.b[i].isdir:
         return False
     k = snprintf(text, sizeof(text), b"%.*s/%s", n, host, v.b[i].guest + bind_name(v, i))
@@ -20,6 +20,9 @@ cdef bint is_brought(View *v, int i, const char *host, int n) noexcept nogil:
         return errno == ENOENT
     # where a guest has closed the directory since, nobody can have made the name; one that was closed before may tell that it has none
     text[n] = 0
+    listed = lists_name(text, v.b[i].guest + bind_name(v, i))
+    if listed >= 0:
+        return not listed
     return v.b[i].brought or (fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) == 0 and st.st_nlink == 2)
 
 cdef int host_above(View *v, int i, char *text) noexcept nogil:

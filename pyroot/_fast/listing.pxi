@@ -90,31 +90,34 @@ cdef int record_put(const Listing *l, char *to, int room, const char *name, int 
     to[18 if l.wide else size - 1] = <char>kind
     return size
 
+cdef int lists_name(const char *host, const char *name) noexcept nogil:
+    """Say whether a directory that may be read, though perhaps not searched, lists a name; -1: it may not be read either."""
+    cdef char buffer[4096]
+    cdef uint16_t size
+    cdef int at, found = 0, used = 1, fd = c_open(host, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    while fd >= 0 and used > 0 and not found:
+        used = <int>c_syscall(NR_getdents64, fd, buffer, <int>sizeof(buffer))
+        at = 0
+        while at < used and not found:
+            # (struct linux_dirent64)
+            memcpy(&size, buffer + at + 16, 2)
+            found = strcmp(buffer + at + 19, name) == 0
+            at += size
+    if fd >= 0:
+        c_close(fd)
+    return found if fd >= 0 and used >= 0 else -1
+
 cdef bint list_holds(int d, const char *name) noexcept nogil:
     """Say whether the host directory has a name; one that may be read but not searched is read."""
-    cdef char buffer[4096]
     cdef char link[48]
     cdef c_stat st
-    cdef uint16_t size
-    cdef int used = 1, at, copy
-    cdef bint found = False
     if fstatat(d, name, &st, AT_SYMLINK_NOFOLLOW) == 0:
         return True
     if errno != EACCES:
         return errno != ENOENT
     # (through /proc, since "." of the descriptor is a search, too)
     snprintf(link, sizeof(link), b"/proc/self/fd/%d", d)
-    copy = c_open(link, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    while copy >= 0 and used > 0 and not found:
-        used = <int>c_syscall(NR_getdents64, copy, buffer, <int>sizeof(buffer))
-        at = 0
-        while at < used and not found:
-            memcpy(&size, buffer + at + 16, 2)
-            found = strcmp(buffer + at + 19, name) == 0
-            at += size
-    if copy >= 0:
-        c_close(copy)
-    return found or copy < 0
+    return lists_name(link, name) != 0
 
 cdef int list_tail(const Listing *l, int64_t at, int room) noexcept nogil:
     """Fill list_buffer with the names behind the host's own, from position ``at`` on; return the bytes or -errno."""
