@@ -139,8 +139,8 @@ MUTATIONS: tuple[Mutation, ...] = (
              "    rights_sent(t, &header)\n    n = 0\n    if False:\n",
              ()),
     Mutation("an address is not copied", "_fast/sockets.pxi",
-             "    if n <= size and t.direct == 0:\n        # a path ends",
-             "    if not W1.valid:\n        pass\n    elif n <= size and t.direct == 0:\n        # a path ends",
+             "    if sa.family != AF_UNIX or sa.path[0] == 0:\n        return <int>size\n",
+             "    if sa.family != AF_UNIX or sa.path[0] == 0:\n        return 0\n",
              (POINTERS,)),
     # --- processes
     Mutation("a keeper is a process like others", "_fast/keepers.pxi",
