@@ -37,7 +37,8 @@ TESTS = check.sh
 EXTRA_DIST = check.sh
 END
 printf '#!/bin/sh\n[ "$(./main)" = 42 ]\n' >check.sh; chmod +x check.sh; mkdir m4
-autoreconf -i >/dev/null 2>&1; autoreconf -fi >/dev/null 2>&1; echo "status $?"; mkdir b; cd b; ../configure -q --prefix=/usr; echo "status $?"
+autoreconf -i >/dev/null 2>&1; autoreconf -fi >/dev/null 2>&1; echo "status $?"
+mkdir b; cd b; ../configure -q --prefix=/usr; echo "status $?"
 make -s -j2 2>&1 | grep -v -e ar: -e '^$'; ./main; make -s check TESTS= | tail -1; cp ../check.sh .; make check | grep '^# '
 make -s install DESTDIR=/work/dest 2>&1 | grep -v libtool; find /work/dest | sort
 LD_LIBRARY_PATH=/work/dest/usr/lib /work/dest/usr/bin/main; make -s dist; tar -tzf twice-1.0.tar.gz | grep -c .; touch ../src/twice.h

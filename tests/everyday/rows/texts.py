@@ -20,7 +20,8 @@ tar -cf one.tar tree; tar -tvf one.tar | sort; mkdir x; tar -xf one.tar -C x; di
 stat -c '%n %h %a %Y' x/tree/* | sort
 tar -czf two.tgz --exclude='b*' tree; tar -tzf two.tgz | wc -l; tar -Scf sparse.tar tree
 [ $(stat -c %s sparse.tar) -lt 500000 ] && echo sparse; mkdir y; tar -xf sparse.tar -C y; cmp tree/hole y/tree/hole && echo hole
-tar -g snap -cf full.tar tree; echo more >>tree/run; until [ tree/run -nt full.tar ]; do touch tree/run; done; rm tree/dangling; tar -g snap -cf later.tar tree; mkdir z
+tar -g snap -cf full.tar tree; echo more >>tree/run; rm tree/dangling
+until [ tree/run -nt full.tar ]; do touch tree/run; done; tar -g snap -cf later.tar tree; mkdir z
 tar -g /dev/null -xf full.tar -C z; tar -g /dev/null -xf later.tar -C z; ls z/tree; tail -1 z/tree/run
 tar -cf - -C tree a | (cd y && tar -xpf - --transform='s/^a/renamed/'); find y/renamed | sort
 tar --to-command='wc -c' -xf one.tar tree/a/numbers; tar -df one.tar; echo "status $?"; tar -rf one.tar tree/run
@@ -50,7 +51,8 @@ unzip -l whole.zip | tail -1
 """, dialogue=((r"ename: ", "r\n"), (r"new name: ", "renamed\n"), (r"ename: ", "A\n")), unread=r"\.z(ip|\d\d)$"),
     Row("rsync", "rsync", TREE + r"""
 rsync -aH --info=stats0 tree/ x; diff -r --no-dereference -x fifo tree x && echo alike; stat -c '%n %h %a %Y' x/* | sort
-echo more >>tree/run; until [ tree/run -nt full.tar ]; do touch tree/run; done; rm tree/dangling; touch x/extra; rsync -aHi --delete tree/ x | sort; rsync -ani tree/ x
+echo more >>tree/run; rm tree/dangling
+until [ tree/run -nt full.tar ]; do touch tree/run; done; touch x/extra; rsync -aHi --delete tree/ x | sort; rsync -ani tree/ x
 rsync -aS tree/hole y; stat -c %b y | sed 's/.*/blocks &/'; rsync -a --backup --suffix=.old --exclude=hole tree/ z; echo again >>tree/run
 rsync -a --backup --suffix=.old --exclude=hole tree/ z; ls z; rsync -a --link-dest=../z tree/ w; stat -c '%h %n' w/a/numbers
 rsync --list-only tree/ | sort | cut -c1-30
