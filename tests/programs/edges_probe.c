@@ -39,8 +39,12 @@ static void how(int dirfd, const char *path, uint64_t flags, uint64_t resolve)
 {
     struct { uint64_t flags, mode, resolve; } value = {flags, flags & O_CREAT ? 0644 : 0, resolve};
     char what[64];
-    long fd = syscall(437, dirfd, path, &value, sizeof value);
+    long fd;
 
+    /* (a ".." that may not leave says so, too, when anybody renames or mounts anything meanwhile) */
+    for (int tries = 0; tries < 1000; tries++)
+        if ((fd = syscall(437, dirfd, path, &value, sizeof value)) >= 0 || errno != EAGAIN || resolve & CACHED)
+            break;
     snprintf(what, sizeof what, "openat2 %d %#llx %#llx", dirfd, (unsigned long long)flags, (unsigned long long)resolve);
     say(what, path, fd);
     close_if(fd);
