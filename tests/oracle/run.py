@@ -152,8 +152,10 @@ def minimise(oracle: Oracle, case: Case) -> Case:
 
 
 def show(case: Case, comparison: Comparison, whole: bool, limit: int) -> None:
-    """Print the differences of one case."""
-    print(f"--- seed {case.seed}: {len(comparison)} differences")
+    """Print the differences of one case; none of them with a limit of 0, but whose they are."""
+    print(f"--- seed {case.seed}: {len(comparison)} differences", flush=True)
+    if limit == 0:
+        return
     for binding in case.bindings:
         print(f"    binding {binding.host} -> {binding.guest}")
     lines = comparison.lines[:limit]
@@ -212,8 +214,8 @@ def run(oracle: Oracle, options: argparse.Namespace) -> int:
         if comparison and options.minimise and able:
             case = minimise(oracle, case)
             comparison = oracle.compare(case)
-        if comparison and not options.quiet:
-            show(case, comparison, options.minimise, options.limit)
+        if comparison:
+            show(case, comparison, options.minimise, 0 if options.quiet else options.limit)
         if options.stop_after and total >= options.stop_after:
             break
     for reason, count in forgiven.items():
@@ -249,7 +251,7 @@ def main() -> int:
     parser.add_argument("--coverage", default="", help="add to this file's counts of what was met (see coverage.py)")
     parser.add_argument("--gaps", type=int, default=0, help="run at most this many cases that met what this way lacks (see --coverage)")
     parser.add_argument("--minimise", action="store_true")
-    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--quiet", action="store_true", help="of a difference the seed only")
     parser.add_argument("--limit", type=int, default=3, help="differences shown for each seed")
     parser.add_argument("--stop-after", type=int, default=0, help="stop after that many differences")
     options = parser.parse_args()
