@@ -61,7 +61,10 @@ def take_directories() -> None:
     """Put directories that are our standard streams back: the command `pyroot` has put them aside, as no interpreter starts with one."""
     import os
 
-    where = int(os.environb[b"PYROOT_LAUNCH"][34:] or b"0", 16)
+    state = os.environb[b"PYROOT_LAUNCH"]
+    where = int(state[34:] or b"0", 16)
+    # (once: whoever inherits the variable has them in their places)
+    os.environb[b"PYROOT_LAUNCH"] = state[:33]
     for number in range(3) if where else ():
         aside = where >> 16 * number & 0xFFFF
         if aside:

@@ -38,6 +38,16 @@ def fields(fd):
     return struct.unpack_from("<QQQ", room)
 """
 
+#: Make a call; 0 or the number of its error.
+TRIED = """
+def tried(what, *words):
+    try:
+        what(*words)
+    except OSError as error:
+        return error.errno
+    return 0
+"""
+
 
 class Sides:
     """Run a text of Python, or a script, without pyroot and in a guest that has the host's root."""

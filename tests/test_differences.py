@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
-from tests.differing import CALLS, ENVIRONMENT, HOST, Sides, sides, static_program
+from tests.differing import CALLS, ENVIRONMENT, HOST, TRIED, Sides, sides, static_program
 from tests.oracle.build import BuildError, compile_program
 
 if TYPE_CHECKING:
@@ -112,13 +112,7 @@ def test_fstat_does_not_count_a_mount_point_that_the_host_lacks(sides: Sides) ->
 
 
 def test_what_leads_to_a_binding_is_a_mount_point(sides: Sides) -> None:
-    text = """
-def tried(what, *words):
-    try:
-        what(*words)
-    except OSError as error:
-        return error.errno
-    return 0
+    text = TRIED + """
 print(oct(os.stat("g").st_mode), tried(os.rmdir, "g"), tried(os.rename, "g", "z"), tried(os.rename, "g/b", "z"), tried(os.mkdir, "g/new"))
 """
     words = ["-b", f"/etc:{sides.directory}/g/b/c", "-r", "/", "-w", sides.directory]

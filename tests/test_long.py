@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
+from tests.differing import TRIED
 from tests.oracle.build import compile_program
 from tests.twins import Twins, put_programs
 
@@ -174,14 +175,7 @@ os.dup2(os.open(".", os.O_RDONLY), 7)
 os.chdir("/")
 os.execvp(sys.argv[2], sys.argv[2:])
 """
-TRIED = """
-import os
-def tried(what, *words):
-    try:
-        what(*words)
-    except OSError as error:
-        return error.errno
-    return 0
+TRYING = "import os" + TRIED + """
 os.fchdir(7)
 print(tried(os.mkdir, "d"), tried(os.stat, "d"), tried(os.stat, ".."), tried(os.rename, "d", "e"), tried(os.chdir, ".."))
 """
@@ -197,7 +191,7 @@ def test_directory_whose_path_has_more_than_a_mebibyte(guest_directory: str, pyr
         os.mkdir(place)
         own(place)
         try:
-            found = helpers.run([python, "-c", DOWN, place, *words, python, "-c", TRIED], environment=environment)
+            found = helpers.run([python, "-c", DOWN, place, *words, python, "-c", TRYING], environment=environment)
         finally:
             subprocess.run(["rm", "-rf", place], check=True)
         assert found == helpers.Result(0, answer, "")

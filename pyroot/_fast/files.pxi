@@ -32,7 +32,7 @@ cdef int eacces_fd = -1
 cdef bint privileged = False    # the kernel would not refuse mount(2) and its like
 
 cdef inline int as_is(const char *why) noexcept nogil:
-    """Let the call be made as it stands, untranslated; ``why`` it may be.  There is no other way (tests/test_as_is.py lists them)."""
+    """Let the call be made untranslated; ``why`` says what makes that safe.  tests/test_as_is.py counts the places."""
     return R_CONT
 
 cdef int answer(Tracee *t, long result) noexcept nogil:

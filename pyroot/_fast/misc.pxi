@@ -103,7 +103,7 @@ cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[0] == PR_SET_SYSCALL_USER_DISPATCH_:
         # it judges calls by the place that they come from
         gate_quit(t)
-        return as_is(b"no path; our filter comes first all the same")
+        return as_is(b"no path, and it does not keep calls from our filter")
     if t.args[0] == PR_GET_SECCOMP or t.args[0] == PR_SET_SECCOMP:
         return on_prctl_seccomp(t)
     if t.args[0] == PR_GET_DUMPABLE:
