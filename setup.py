@@ -33,7 +33,7 @@ from distutils.command.build_scripts import build_scripts  # isort: skip # setup
 OLDEST_SETUPTOOLS = 77  # the first one that knows licence expressions
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64"}  # what the kernel calls it -> what we call it
 CORE_SOURCE = "pyroot/_fast.pyx"
-CORE_PARTS = sorted(glob("pyroot/_fast/*"))
+CORE_PARTS = sorted(glob("pyroot/_fast/**/*.pxi", recursive=True)) + ["pyroot/_fast/tables.h"]
 GUEST_HEADERS = sorted(glob("pyroot/guest/*.h"))
 COMMAND = "scripts/pyroot.c"  # becomes `pyroot`
 SECOND_HALF = "scripts/pyroot-start"  # what it starts

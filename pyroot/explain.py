@@ -354,7 +354,7 @@ def core_failure(error: Exception) -> PyrootError:
 
 
 def is_request(error: Exception) -> bool:
-    """Say whether a request of ptrace(2) that was refused has ended the session (pyroot_lose in pyroot/_fast/refused.pxi)."""
+    """Say whether a request of ptrace(2) that was refused has ended the session (pyroot_lose in pyroot/_fast/ground/refused.pxi)."""
     return str(error).startswith("ptrace request ")
 
 

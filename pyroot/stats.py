@@ -1,6 +1,6 @@
 """What ``pyroot --stats`` prints: the counters of the core, in words.
 
-Decides: the text. Not decided here: what is counted (``_fast/stats.pxi``). The numbers of the calls become names by the tables of
+Decides: the text. Not decided here: what is counted (``_fast/records/stats.pxi``). The numbers of the calls become names by the tables of
 ``syscalls``; the times of the guests are the kernel's (getrusage(2)).
 """
 

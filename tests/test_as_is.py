@@ -1,7 +1,7 @@
 """Every place where the core lets a call go on: as it stands, for a reason that is written there, or changed, or when it is over.
 
 A call that goes on as it stands is one that nobody has translated. So each such place says why that is right (``as_is`` in
-pyroot/_fast/files.pxi), and whoever adds one has to count it here, and to show that it is no way out.
+pyroot/_fast/edit/answer.pxi), and whoever adds one has to count it here, and to show that it is no way out.
 """
 
 from __future__ import annotations

@@ -96,13 +96,13 @@ def test_i386_names_the_calls_that_x86_64_names() -> None:
 
 @needs_source
 def test_every_handler_is_in_the_core() -> None:
-    text = (CORE / "misc.pxi").read_text()
+    text = (CORE / "run/dispatch.pxi").read_text() + (CORE / "edit/answer.pxi").read_text()
     [body] = re.findall(r"^cdef void handlers_fill\(\).*:\n((?:    .*\n)+)", text, re.MULTILINE)
     filled = dict(re.findall(r"handlers\[H_(\w+)\] = (\w+)\n", body))
     assert set(filled) == {row.handler.upper() for row in (*ROWS, *ROWS_I386)} - {"REFUSE"}
     [room] = re.findall(r"^cdef Handler handlers\[(\d+)\]", text, re.MULTILINE)
     assert len(filled) + 2 <= int(room), "H_NONE and H_REFUSE have a place too"
-    parts = "".join(path.read_text() for path in CORE.glob("*.pxi"))
+    parts = "".join(path.read_text() for path in CORE.rglob("*.pxi"))
     for name in filled.values():
         assert f"cdef int {name}(Tracee *t, const pyroot_row *row) noexcept nogil:" in parts
 

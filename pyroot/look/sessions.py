@@ -1,7 +1,7 @@
 """The sessions that run now, found in /proc: their processes, and the view of each.
 
 Decides: what is a session, who belongs to which, and what a host path is called in one. A session is a tracer that holds the
-record of a view open (a file which its core makes when it starts and has locked, `_fast/record.pxi`), so what one that has ended may
+record of a view open (a file which its core makes when it starts and has locked, `_fast/peers/record.pxi`), so what one that has ended may
 have left behind is none. What other users run is closed to us, and so left out; root sees everybody's.
 
 A pyroot inside a pyroot traces nobody in the kernel's eyes: the outermost does. Its guests are those that have its arena

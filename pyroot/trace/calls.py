@@ -343,7 +343,7 @@ waitpid p int >status flags:wait
 recv n fd >buf ulong flags:msg
 send n fd buf:2 ulong flags:msg
 """
-#: The sub-calls of socketcall(2), from 1 on; their rows stand behind SOCKETCALLS (pyroot/_fast/trace.pxi).
+#: The sub-calls of socketcall(2), from 1 on; their rows stand behind SOCKETCALLS (pyroot/_fast/watch/trace.pxi).
 SUB_CALLS = (
     "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt "
     "sendmsg recvmsg accept4 recvmmsg sendmmsg"

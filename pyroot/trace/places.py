@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 AT_FDCWD = -100
 _LESS, _MORE = "\\74", "\\76"
-_COPY = b"/memfd:pyroot:"  # a text of /proc in guest terms (pyroot/_fast/proctext.pxi); its name carries the path
+_COPY = b"/memfd:pyroot:"  # a text of /proc in guest terms (pyroot/_fast/calls/proctext.pxi); its name carries the path
 
 
 class Places:

@@ -1,4 +1,4 @@
-/* Hands views to the pyroot around it by hand (pyroot/_fast/handed.pxi), as a hostile inner pyroot might.
+/* Hands views to the pyroot around it by hand (pyroot/_fast/run/handed.pxi), as a hostile inner pyroot might.
  *
  * handed_probe view PATH HOST GUEST...   hand over the view of these bindings and read PATH in it
  * handed_probe late HOST GUEST           enter a view twice, that of somebody else, one that is over

@@ -1,0 +1,80 @@
+# The filter, run in software where the kernel does not run it, and what is put into it when the session begins.
+
+cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
+    """Run the seccomp programs over the call at hand: one place decides, with and without seccomp."""
+    cdef View *v = t.view
+    cdef uint32_t verdict = filter_run(t, filter_program)
+    while v != views.base and verdict == RET_ALLOW_:
+        filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.listing, v.noting)
+        verdict = filter_run(t, view_program)
+        v = v.parent
+    if copies_made and verdict == RET_ALLOW_ and (t.copies or not session.seccomp):
+        verdict = filter_run(t, copy_filter)
+    return verdict
+
+cdef uint32_t filter_run(Tracee *t, const sock_filter *program) noexcept nogil:
+    cdef uint8_t data[64]
+    cdef uint32_t a = 0, arch = ARCH_I386 if t.compat else ARCH_X86_64, nr = <uint32_t>t.nr
+    cdef int pc = 0
+    cdef const sock_filter *f
+    memcpy(data, &nr, 4)
+    memcpy(data + 4, &arch, 4)
+    memcpy(data + 8, &t.ip, 8)
+    memcpy(data + 16, t.args, 48)
+    while True:
+        f = &program[pc]
+        pc += 1
+        if f.code == 0x20:
+            memcpy(&a, data + f.k, 4)
+        elif f.code == 0x05:
+            pc += f.k
+        elif f.code == 0x15:
+            pc += f.jt if a == f.k else f.jf
+        elif f.code == 0x35:
+            pc += f.jt if a >= f.k else f.jf
+        elif f.code == 0x45:
+            pc += f.jt if a & f.k else f.jf
+        else:
+            return f.k
+
+# What our filter returns beside SECCOMP_RET_TRACE: tells its stops from those of a guest's own filter, and of another pyroot's.
+cdef uint32_t filter_mark = 0x8000
+
+cdef enum:
+    FILTER_TRACE = 0x7ff00000
+
+cdef sock_filter filter_program[PYROOT_FILTER_LENGTH]
+
+cdef sock_filter view_program[PYROOT_VIEW_FILTER_LENGTH]
+
+cdef void filter_prepare() noexcept nogil:
+    filter_patch(filter_program, pyroot_filter, PYROOT_FILTER_LENGTH, c_getpid(), listing_needed, noting_needed)
+    filter_patch(copy_filter, pyroot_copy_filter, PYROOT_COPY_FILTER_LENGTH, 0, False, False)
+
+cdef void filter_patch(sock_filter *f, const sock_filter *source, int n, int supervisor, bint listing, bint noting) noexcept nogil:
+    """Copy a program and put in what is known only now."""
+    cdef int i
+    for i in range(n):
+        f[i] = source[i]
+        filter_mark_set(&f[i], supervisor, listing, noting)
+
+cdef void filter_mark_set(sock_filter *f, int supervisor, bint listing, bint noting) noexcept nogil:
+    """Put this session's values where the program has marks; ``supervisor`` is the process that guests must not kill."""
+    if f.code == 0x15 and f.k == PYROOT_SUPERVISOR_MARK:
+        f.k = supervisor
+    elif f.code == 0x15 and f.k == PYROOT_HOLDER_MARK:
+        f.k = net.holder if net.holder > 0 and supervisor == c_getpid() else supervisor
+    elif f.code == 0x06 and f.k == PYROOT_LISTING_MARK:
+        f.k = FILTER_TRACE | filter_mark if listing else 0x7fff0000
+    elif f.code == 0x06 and f.k == PYROOT_NOTING_MARK:
+        # go on with what follows, or return
+        f.code = 0x05 if noting else 0x06
+        f.k = 0 if noting else 0x7fff0000
+    elif f.code == 0x06 and f.k == PYROOT_SEALING_MARK:
+        f.code = 0x06 if kernel_seals else 0x05
+        f.k = 0x7fff0000 if kernel_seals else 0
+    elif f.code == 0x15 and <uint32_t>(LOADER_TEXT - pyroot_shift >> 32) - f.k <= 1:
+        # (the addresses of what stays begin like that, and those below)
+        f.k += <uint32_t>(pyroot_shift >> 32)
+    elif f.code == 0x06 and f.k == FILTER_TRACE:
+        f.k |= filter_mark

@@ -1,0 +1,121 @@
+# Calls about processes: the few that could leave the translated view, and the dispatch over all handlers.
+
+cdef uint64_t CLONE_VM_ = 0x100, CLONE_FS_ = 0x200, CLONE_THREAD_ = 0x10000, CLONE_NEWNS_ = 0x20000, CLONE_UNTRACED_ = 0x800000
+cdef uint64_t CLONE_FILES_ = 0x400, CLONE_PARENT_ = 0x8000, CLONE_PTRACE_ = 0x2000
+cdef uint64_t CLONE_NEWUSER_ = 0x10000000, CLONE_VFORK_ = 0x4000, CLONE_SIGHAND_ = 0x800, CLONE_NEWPID_ = 0x20000000
+cdef uint64_t UNSHARE_KNOWN = 0x7e070f80     # what unshare(2) knows
+
+cdef int clone_refused(uint64_t flags) noexcept nogil:
+    """Return what a namespace of mounts or users gives: flags that contradict each other come first (copy_process in kernel/fork.c)."""
+    if flags & CLONE_FS_:
+        return -EINVAL
+    if flags & CLONE_THREAD_ and (not flags & CLONE_SIGHAND_ or flags & (CLONE_NEWUSER_ | CLONE_NEWPID_)):
+        return -EINVAL
+    if flags & CLONE_SIGHAND_ and not flags & CLONE_VM_:
+        return -EINVAL
+    return -EPERM
+
+cdef int on_clone(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """The filter stops only what asks for a namespace of its own or for a child without a tracer."""
+    if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
+        return answer(t, clone_refused(t.args[0]))
+    memcpy(t.saved, t.full, sizeof(t.full))
+    t.exit_action = X_CLONE
+    return R_EXIT if reg_set_arg(t, 0, t.args[0] & ~CLONE_UNTRACED_) == 0 else R_DEAD
+
+cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef uint64_t flags
+    cdef char copy[4096]
+    cdef int size = <int>t.args[1] if t.args[1] <= 4096 else 0
+    t.clone_flags = 0
+    if size < 64:
+        return as_is(b"EINVAL or E2BIG, whatever it holds")
+    if mem_read(t.tid, t.args[0], copy, size) < 0:
+        return fault_argument(t, 0)
+    memcpy(&flags, copy, 8)
+    if flags & (CLONE_NEWNS_ | CLONE_NEWUSER_):
+        return answer(t, clone_refused(flags))
+    if not has_arena(t):
+        return answer(t, -ENOMEM)
+    t.clone_flags = flags
+    flags &= ~CLONE_UNTRACED_
+    memcpy(copy, &flags, 8)
+    edit_start()
+    edit_bytes(0, copy, size)
+    return finish_edit(t, R_CONT)
+
+cdef bint clone_rewritten(Tracee *t) noexcept nogil:
+    """Say whether the birth that the tracee reports is of a clone3 whose arguments lie in its slot."""
+    cdef user_regs_struct regs
+    return (t.slot >= 0 and has_arena(t) and c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) == 0 and regs.orig_rax == NR_clone3
+            and (regs.rbx if t.compat else regs.rdi) == edit_address(t, 0))
+
+cdef void clone_begin(Tracee *t) noexcept nogil:
+    """The child of such a call begins where its parent made it: the slot is the parent's."""
+    reg_set_arg(t, 0, t.saved[0])
+    reg_set_ip(t, t.saved[1])
+
+cdef int on_unshare(Tracee *t, const pyroot_row *row) noexcept nogil:
+    if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
+        return answer(t, -EINVAL if t.args[0] & ~UNSHARE_KNOWN else -EPERM)
+    t.exit_action = X_UNSHARE
+    return R_EXIT
+
+cdef uint64_t namespace_flag(const char *text) noexcept nogil:
+    """Return the CLONE_ flag of a namespace from the text of its link in /proc, 0 if it is none."""
+    if strncmp(text, b"mnt:[", 5) == 0:
+        return CLONE_NEWNS_
+    if strncmp(text, b"user:[", 6) == 0:
+        return CLONE_NEWUSER_
+    if strncmp(text, b"uts:[", 5) == 0:
+        return 0x4000000
+    if strncmp(text, b"ipc:[", 5) == 0:
+        return 0x8000000
+    if strncmp(text, b"net:[", 5) == 0:
+        return 0x40000000
+    if strncmp(text, b"pid:[", 5) == 0:
+        return 0x20000000
+    if strncmp(text, b"cgroup:[", 8) == 0:
+        return 0x2000000
+    return 0x80 if strncmp(text, b"time:[", 6) == 0 else 0
+
+cdef int on_setns(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """setns: it would leave the translated view, so it is never made; a descriptor that the kernel would refuse gets its errno."""
+    cdef char link[48]
+    cdef char text[PATHMAX]
+    cdef uint64_t flag, wanted = <uint32_t>t.args[1]
+    cdef ssize_t n
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, <int>t.args[0])
+    n = c_readlink(link, text, PATHMAX - 1)
+    if n < 0 and errno == ENOENT:
+        return answer(t, -EBADF)
+    text[n if n > 0 else 0] = 0
+    flag = namespace_flag(text)
+    if strcmp(text, b"anon_inode:[pidfd]") == 0:
+        flag = wanted & (UNSHARE_KNOWN & ~<uint64_t>0x50f00)
+    return answer(t, -EPERM if flag != 0 and (wanted == 0 or wanted == flag) else -EINVAL)
+
+cdef enum:
+    PR_SET_SYSCALL_USER_DISPATCH_ = 59
+
+cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """PR_SET_DUMPABLE 0 would take the guest's memory from us: remember it, do not do it."""
+    if t.args[0] == PR_SET_SYSCALL_USER_DISPATCH_:
+        # it judges calls by the place that they come from
+        gate_quit(t)
+        return as_is(b"no path, and it does not keep calls from our filter")
+    if t.args[0] == PR_GET_SECCOMP or t.args[0] == PR_SET_SECCOMP:
+        return on_prctl_seccomp(t)
+    if t.args[0] == PR_GET_DUMPABLE:
+        return answer(t, 0 if t.mm.undumpable else 1)
+    if t.args[1] > 1:
+        return answer(t, -EINVAL)
+    t.mm.undumpable = t.args[1] == 0
+    return answer(t, 0)
+
+cdef int on_guestpid(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Memory of processes outside is not for guests."""
+    cdef int pid = <int>t.args[0]
+    if fellow_of(t.view, pid, False) != NULL or pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
+        return as_is(b"of a guest, or of nobody")
+    return answer(t, -EPERM)

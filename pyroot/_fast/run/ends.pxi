@@ -1,0 +1,36 @@
+# The end of a tracee: what was known of it is given back.
+
+cdef void tracee_free(Tracee *t) noexcept nogil:
+    if t.near:
+        placement_forget(t)
+    if t.special:
+        special_forget(t)
+    if t.call != NULL:
+        trace_drop(t)
+    if t.exits:
+        tap_forget(t)
+    tracee_release_call(t)
+    failed_drop(t)
+    free(t.note)
+    free(t.rooms)
+    free(t.injected)
+    mm_drop(t.mm)
+    fs_drop(t.fs)
+    if t.view != views.base:
+        view_left(t.view)
+    if t.state == T_ORPHAN:
+        tracees.orphans -= 1
+    tracees.leaf[t.tid // TID_LEAF][t.tid % TID_LEAF] = NULL
+    tracees.count -= 1
+    free(t)
+
+cdef void tracees_clear() noexcept nogil:
+    cdef int i, k
+    for i in range(TID_TOP):
+        if tracees.leaf[i] != NULL:
+            for k in range(TID_LEAF):
+                if tracees.leaf[i][k] != NULL:
+                    tracee_free(tracees.leaf[i][k])
+            free(tracees.leaf[i])
+            tracees.leaf[i] = NULL
+    tracees.count = tracees.orphans = 0
