@@ -22,6 +22,7 @@ include "_fast/records/waiting.pxi"
 
 include "_fast/arch/regs_x86_64.pxi"
 
+include "_fast/edit/after.pxi"
 include "_fast/edit/arena.pxi"
 include "_fast/edit/stub.pxi"
 include "_fast/edit/answer.pxi"
@@ -89,7 +90,6 @@ include "_fast/guests/ptrace_deaths.pxi"
 include "_fast/guests/ptrace_exec.pxi"
 include "_fast/guests/relay.pxi"
 include "_fast/guests/relay_links.pxi"
-include "_fast/guests/exits.pxi"
 
 include "_fast/run/loop.pxi"
 include "_fast/run/turns.pxi"

@@ -19,21 +19,18 @@ AS_IS = {
     # descriptors, which were translated when they were opened
     "on_fchdir": 1, "on_copy": 1, "copy_of": 3, "on_getdents": 2, "on_getcwd": 1,
     # sockets: no address
-    "on_socketcall": 1, "sock_as_is": 1, "on_sendmmsg": 1, "on_sockout": 2, "on_recvmsg": 1, "on_recvmmsg": 2,
+    "on_socketcall": 1, "sock_as_is": 1, "on_sendmmsg": 1, "on_sockout": 2, "on_recvmsg": 1, "messages_keep": 2,
     # an error that comes before any path
     "on_exec": 1,
     # calls that are not a guest's, or that are judged later, or were judged by the filter
     "on_call": 2, "code_call": 1, "loader_call": 1, "on_filter_stop": 1, "tap_entry": 2, "trace_call": 3, "trace_first": 1,
 }  # fmt: skip
 
-CHANGED = {
-    "fault_argument", "one_path", "on_chdir", "on_readlink", "on_exec", "on_clone3", "link_once", "rename_once", "keep_rename", "open_way",
-    "open_common", "open_ambiguous", "on_openat2", "on_sockin", "on_sendmsg", "sock_as_is", "on_copy", "view_filter", "strict_kill",
-}  # fmt: skip
+CHANGED = {"finish_edit", "on_copy", "strict_kill"}
 OVER = {
-    "answer", "answer_einval", "copies_end", "exit_list", "on_call_stop", "on_exit_stop", "special_exit", "exit_wait", "exit_sendmmsg",
-    "call_later", "low_end", "make_again",
+    "after_run", "answer", "answer_einval", "call_later", "low_end", "make_again", "on_call_stop", "special_exit",
 }  # fmt: skip
+"""Beside the ends of calls (edit/after.pxi), whose names begin with `end_`."""
 
 
 def lines_of_functions() -> list[tuple[str, str]]:
@@ -58,7 +55,7 @@ def test_each_place_where_a_call_goes_on_as_it_stands_is_known() -> None:
 def test_no_call_goes_on_without_a_word() -> None:
     """R_CONT is for calls that have been changed, answered, or are over."""
     found = {function for function, line in lines_of_functions() if re.search(r"\bR_CONT\b(?! =)", line)}
-    assert found == CHANGED | OVER | {"as_is"}
+    assert {name for name in found if not name.startswith("end_")} == CHANGED | OVER | {"as_is"}
 
 
 def test_each_reason_is_more_than_a_word() -> None:

@@ -157,7 +157,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "        return answer(t, clone_refused(flags))\n    if not has_arena(t):\n", "        pass\n    if not has_arena(t):\n",
              ("tests/test_syscall_rows.py",)),
     Mutation("clone3's structure is not copied", "_fast/calls/processes.pxi",
-             "    edit_start()\n    edit_bytes(0, copy, size)\n    return finish_edit(t, R_CONT)\n", "    return R_CONT\n", (POINTERS,)),
+             "    edit_start()\n    edit_bytes(0, copy, size)\n    return finish_edit(t)\n", "    return R_CONT\n", (POINTERS,)),
     # --- what stays in guests, what is exempt
     Mutation("what stays may be replaced", "_fast/calls/kept.pxi",
              "    return answer(t, -EPERM) if touched else as_is", "    return as_is", ("tests/test_kept.py",)),

@@ -6,6 +6,7 @@ system's C library.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import hashlib
@@ -46,7 +47,9 @@ def compile_program(sources: list[str], *options: str, compiler: str = "gcc", na
     command = [compiler, "-O1", "-o", partial, *(s for s in sources if s.endswith((".c", ".S"))), *options]
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if result.returncode:
-        os.unlink(partial)
+        with contextlib.suppress(FileNotFoundError):
+            # (gcc takes it away itself)
+            os.unlink(partial)
         raise BuildError(f"{' '.join(command)}: {result.stdout}")
     os.chmod(partial, 0o755)
     os.rename(partial, target)

@@ -84,16 +84,17 @@ cdef int copies_begin(Tracee *t) noexcept nogil:
         return -1
     if t.call != NULL:
         trace_drop(t)
+    # (what it has prepared is prepared again when it is made)
+    after_drop(t)
     memcpy(guest_filter, copy_filter, sizeof(copy_filter))
     t.direct = NR_i386_seccomp
     edit_start()
     edit_value(0, SECCOMP_FILTER_)
     edit_value(1, SECCOMP_FILTER_FLAG_SPEC_ALLOW | (FLAG_TSYNC_ if t.copies == COPIES_UNSEEN else 0))
-    result = filter_give(t, PYROOT_COPY_FILTER_LENGTH, t.copies == COPIES_UNSEEN)
+    result = filter_give(t, PYROOT_COPY_FILTER_LENGTH, t.copies == COPIES_UNSEEN, end_copies, AFTER_ANY)
     if result != R_EXIT:
         t.copies = COPIES_SEEN
         return result
-    t.exit_action = X_COPIES
     return R_EXIT if t.compat or reg_poke(t, PYROOT_REG_NR, NR_seccomp) == 0 else R_DEAD
 
 cdef void copies_seen(Tracee *t, bint all) noexcept nogil:
@@ -115,14 +116,15 @@ cdef int copies_taken(Tracee *t, const c_msghdr *header) noexcept nogil:
         return -1
     return copies_begin(t)
 
-cdef int copies_end(Tracee *t, int64_t result) noexcept nogil:
+cdef int end_copies(Tracee *t, After *a, int64_t result) noexcept nogil:
     """The filter is installed, or was refused: let the guest make its own call again."""
     cdef user_regs_struct regs
     cdef uint64_t *f = t.frame
+    cdef bint all = (<int *>a.data)[0] != 0
     if result == 0:
-        copies_seen(t, t.saved[0] != 0)
+        copies_seen(t, all)
     elif t.copies != COPIES_SEEN:
-        t.copies = COPIES_ALONE if t.saved[0] else COPIES_SEEN
+        t.copies = COPIES_ALONE if all else COPIES_SEEN
     if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
         return R_DEAD
     if t.compat:

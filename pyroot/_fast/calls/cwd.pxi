@@ -1,7 +1,7 @@
 # Where a process is, and links of /proc that name places: text that comes back to the guest.
 
 cdef int on_chdir(Tracee *t, const pyroot_row *row) noexcept nogil:
-    cdef int outcome, error, how = R_CONT
+    cdef int outcome, error
     fs_forget_cwd(t.fs)
     W1.resolve = 0
     edit_start()
@@ -10,15 +10,19 @@ cdef int on_chdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     if outcome == -ESRCH:
         return R_DEAD
     if W1.valid and W1.v.ambiguous and walk_binding(&W1) >= 0:
-        how = cwd_will_be(t, W1.magic_bi if W1.magic else walk_binding(&W1))
+        cwd_will_be(t, W1.magic_bi if W1.magic else walk_binding(&W1))
     error = put_path(&W1, outcome, 0)
-    return answer(t, error) if error < 0 else finish_edit(t, how)
+    return answer(t, error) if error < 0 else finish_edit(t)
 
 cdef int cwd_will_be(Tracee *t, int bind) noexcept nogil:
     """The view shows some directory twice: note at the exit which binding the working directory lies in."""
-    t.saved[0] = bind
-    t.exit_action = X_CHDIR
+    (<int *>after(t, end_chdir, 0))[0] = bind
     return R_EXIT
+
+cdef int end_chdir(Tracee *t, After *a, int64_t result) noexcept nogil:
+    if result == 0:
+        t.fs.bind = (<int *>a.data)[0]
+    return R_CONT
 
 cdef int on_fchdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     fs_forget_cwd(t.fs)
@@ -287,4 +291,4 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
         # realpath(3) asks this of every directory on its way
         return answer_einval(t)
     error = put_path(&W1, outcome, row.path)
-    return answer(t, error) if error < 0 else finish_edit(t, R_CONT)
+    return answer(t, error) if error < 0 else finish_edit(t)

@@ -339,7 +339,7 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     edit_bytes(row.path, path, <int>strlen(path) + 1)
     if t.nr == NR_execveat:
         edit_value(4, 0)
-    return finish_edit(t, R_CONT)
+    return finish_edit(t)
 
 cdef int on_exec_event(Tracee *t) noexcept nogil:
     """The loader's image is in place: tell it what to load.  Returns 0 or -errno (the guest must not run on)."""

@@ -52,21 +52,29 @@ cdef int links_brought(Tracee *t, int dirfd, bint by_fd) noexcept nogil:
         found += bind_in(v, i, W1.g, W1.glen) and is_brought(v, i, W1.h, n)
     return found
 
+cdef struct LinksEnd:
+    uint64_t buffer          # struct stat of the guest
+    int links                # that bindings bring
+
 cdef void links_expect(Tracee *t, const pyroot_row *row, int dirfd, int outcome) noexcept nogil:
     cdef bint by_fd = outcome == TR_PASS and row.flags >= 0 and t.args[row.flags] & AT_EMPTY_PATH and W1.givenlen <= 0
     cdef int found = links_brought(t, dirfd, by_fd)
+    cdef LinksEnd *e
     if found > 0:
-        t.saved[0] = t.args[row.path + 1]
-        t.saved[1] = found
-        t.exit_action = X_LINKS
+        e = <LinksEnd *>after(t, end_links, 0)
+        e.buffer, e.links = t.args[row.path + 1], found
 
-cdef void exit_links(Tracee *t) noexcept nogil:
+cdef int end_links(Tracee *t, After *a, int64_t result) noexcept nogil:
     """Add them where the layout that the call wrote has the number (struct stat and its elders of i386)."""
     cdef uint64_t links = 0
     cdef int at = 16, size = 8
+    cdef LinksEnd *e = <LinksEnd *>a.data
+    if result != 0:
+        return R_CONT
     if t.compat:
         at = 6 if t.number == 18 or t.number == 84 else 10 if t.number == 106 or t.number == 107 else 20
         size = 4 if at == 20 else 2
-    if mem_read(t.tid, t.saved[0] + at, &links, size) == 0:
-        links += t.saved[1]
-        mem_write(t.tid, t.saved[0] + at, &links, size)
+    if mem_read(t.tid, e.buffer + at, &links, size) == 0:
+        links += e.links
+        mem_write(t.tid, e.buffer + at, &links, size)
+    return R_CONT

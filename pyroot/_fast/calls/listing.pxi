@@ -199,14 +199,22 @@ cdef int on_getdents(Tracee *t, const pyroot_row *row) noexcept nogil:
         return as_is(b"a descriptor that cannot be read")
     if not l.shared or (t.compat and not in_tail(&l, at)):
         c_close(l.d)
-        memcpy(t.saved, t.args, 3 * sizeof(uint64_t))
-        t.saved[3] = t.nr
-        t.saved[4] = t.compat
-        t.exit_action = X_LIST
-        return R_EXIT
+        return list_at_end(t)
     result = list_whole(t, &l, at)
     c_close(l.d)
     return R_DEAD if result == -ESRCH else answer(t, result)
+
+cdef struct ListEnd:
+    int fd, room             # arguments of the call
+    uint64_t buffer
+    uint64_t nr
+    bint compat
+
+cdef int list_at_end(Tracee *t) noexcept nogil:
+    """Let the guest read the host's names itself first."""
+    cdef ListEnd *e = <ListEnd *>after(t, end_list, 0)
+    e.fd, e.buffer, e.room, e.nr, e.compat = <int>t.args[0], t.args[1], <int>t.args[2], t.nr, t.compat
+    return R_EXIT
 
 cdef int64_t fd_position(Tracee *t, int fd) noexcept nogil:
     cdef Text info
@@ -241,20 +249,21 @@ cdef int list_behind(Tracee *t, Listing *l, int fd, int room) noexcept nogil:
         note.end = l.end
     return used
 
-cdef int exit_list(Tracee *t, int64_t result) noexcept nogil:
+cdef int end_list(Tracee *t, After *a, int64_t result) noexcept nogil:
     """The guest has read the host's names itself: correct their types, or begin with those behind them."""
     cdef Listing l
-    cdef int used = <int>result, fd = <int>t.saved[0]
-    if result > LIST_BUFFER or not list_open(t, fd, &l):
+    cdef ListEnd *e = <ListEnd *>a.data
+    cdef int used = <int>result
+    if result < 0 or result > LIST_BUFFER or not list_open(t, e.fd, &l):
         return R_CONT
-    listing_set(&l, t.saved[3], t.saved[4] != 0)
+    listing_set(&l, e.nr, e.compat)
     if used > 0:
-        list_note(t, fd).tgid = 0
-        if mem_read(t.tid, t.saved[1], list_buffer, used) == 0 and list_types(&l, used):
-            mem_write(t.tid, t.saved[1], list_buffer, used)
+        list_note(t, e.fd).tgid = 0
+        if mem_read(t.tid, e.buffer, list_buffer, used) == 0 and list_types(&l, used):
+            mem_write(t.tid, e.buffer, list_buffer, used)
     else:
-        used = list_behind(t, &l, fd, <int>t.saved[2])
-        if used > 0 and mem_write(t.tid, t.saved[1], list_buffer, used) < 0:
+        used = list_behind(t, &l, e.fd, e.room)
+        if used > 0 and mem_write(t.tid, e.buffer, list_buffer, used) < 0:
             used = -EFAULT
         if used != 0:
             reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>used)

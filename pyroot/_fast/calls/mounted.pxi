@@ -33,63 +33,74 @@ cdef void mount_asks(int arg, uint64_t without) noexcept nogil:
     if edit.n > 0:
         edit_value(arg, without)
 
+cdef struct StatxEnd:
+    uint64_t buffer, mask    # arguments of the call
+    int bind                 # binding that the place lies in
+    bint top                 # ... at its top
+    uint32_t links           # that bindings bring
+
 cdef void statx_expect(Tracee *t, int dirfd, int outcome, bint asks) noexcept nogil:
     cdef bint top = False
     cdef bint by_fd = outcome == TR_PASS and t.args[2] & AT_EMPTY_PATH and W1.givenlen <= 0
     cdef int bi = mount_place(t, dirfd, &top) if W1.valid or by_fd else -1
     cdef int links = links_brought(t, dirfd, by_fd) if W1.v.links else 0
+    cdef StatxEnd *e
     if bi < 0 or not (top or asks or links > 0):
         return
-    t.saved[0] = t.args[4]
-    t.saved[1] = t.args[3]
-    t.saved[2] = bi
-    t.saved[3] = top
-    t.saved[4] = links
-    t.exit_action = X_STATX
+    e = <StatxEnd *>after(t, end_statx, 0)
+    e.buffer, e.mask, e.bind, e.top, e.links = t.args[4], t.args[3], bi, top, <uint32_t>links
     if t.args[3] & STATX_MNT_ID_UNIQUE_:
         mount_asks(3, t.args[3] & ~<uint64_t>STATX_MNT_ID_UNIQUE_ | STATX_MNT_ID_)
 
-cdef void exit_statx(Tracee *t) noexcept nogil:
+cdef int end_statx(Tracee *t, After *a, int64_t result) noexcept nogil:
+    cdef StatxEnd *e = <StatxEnd *>a.data
     cdef char told[STATX_READ]
     cdef uint64_t *attributes = <uint64_t *>(told + STATX_ATTRIBUTES_AT)
     cdef uint64_t *number = <uint64_t *>(told + STATX_NUMBER_AT)
     cdef uint32_t *mask = <uint32_t *>told
-    if mem_read(t.tid, t.saved[0], told, STATX_READ) < 0:
-        return
-    (<uint32_t *>(told + STATX_LINKS_AT))[0] += <uint32_t>t.saved[4]
-    if t.saved[3]:
+    if result != 0 or mem_read(t.tid, e.buffer, told, STATX_READ) < 0:
+        return R_CONT
+    (<uint32_t *>(told + STATX_LINKS_AT))[0] += e.links
+    if e.top:
         attributes[0] |= STATX_ATTR_MOUNT_ROOT_
-    if t.saved[1] & (STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_) and mask[0] & STATX_MNT_ID_:
-        number[0] = mount_number(t.view, <int>t.saved[2], number[0])
-        if t.saved[1] & STATX_MNT_ID_UNIQUE_:
+    if e.mask & (STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_) and mask[0] & STATX_MNT_ID_:
+        number[0] = mount_number(t.view, e.bind, number[0])
+        if e.mask & STATX_MNT_ID_UNIQUE_:
             number[0] += UNIQUE_FROM
             mask[0] = mask[0] & ~<uint32_t>STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_
-    mem_write(t.tid, t.saved[0], told, STATX_READ)
+    mem_write(t.tid, e.buffer, told, STATX_READ)
+    return R_CONT
 
 cdef int on_handle(Tracee *t, const pyroot_row *row) noexcept nogil:
     return one_path(t, row, PATH_HANDLE)
 
+cdef struct HandleEnd:
+    uint64_t buffer          # where the number goes
+    bint unique              # one of 64 bits
+    int bind                 # binding that the place lies in
+
 cdef void handle_expect(Tracee *t, int dirfd, int outcome) noexcept nogil:
     cdef bint top = False
     cdef int bi = mount_place(t, dirfd, &top) if W1.valid or outcome == TR_PASS else -1
+    cdef HandleEnd *e
     if bi < 0:
         return
-    t.saved[0] = t.args[3]
-    t.saved[1] = t.args[4] & AT_HANDLE_UNIQUE_
-    t.saved[2] = bi
-    t.exit_action = X_HANDLE
-    if t.saved[1]:
+    e = <HandleEnd *>after(t, end_handle, 0)
+    e.buffer, e.unique, e.bind = t.args[3], t.args[4] & AT_HANDLE_UNIQUE_ != 0, bi
+    if e.unique:
         mount_asks(4, t.args[4] & ~<uint64_t>AT_HANDLE_UNIQUE_)
 
-cdef void exit_handle(Tracee *t) noexcept nogil:
+cdef int end_handle(Tracee *t, After *a, int64_t result) noexcept nogil:
     """The number is given with a handle, and with the answer that the room for it is too small."""
     cdef int number = 0
     cdef uint64_t wide
-    if mem_read(t.tid, t.saved[0], &number, sizeof(number)) < 0:
-        return
-    number = <int>mount_number(t.view, <int>t.saved[2], number)
+    cdef HandleEnd *e = <HandleEnd *>a.data
+    if (result != 0 and result != -EOVERFLOW) or mem_read(t.tid, e.buffer, &number, sizeof(number)) < 0:
+        return R_CONT
+    number = <int>mount_number(t.view, e.bind, number)
     wide = <uint64_t>number + UNIQUE_FROM
-    if t.saved[1]:
-        mem_write(t.tid, t.saved[0], &wide, sizeof(wide))
+    if e.unique:
+        mem_write(t.tid, e.buffer, &wide, sizeof(wide))
     else:
-        mem_write(t.tid, t.saved[0], &number, sizeof(number))
+        mem_write(t.tid, e.buffer, &number, sizeof(number))
+    return R_CONT

@@ -69,7 +69,7 @@ cdef int open_way(Tracee *t, int dirfd, const open_how *given) noexcept nogil:
     edit_value(3, sizeof(open_how))
     edit_value(0, <uint64_t><int64_t>dirfd)
     edit.opens = True
-    return finish_edit(t, R_CONT)
+    return finish_edit(t)
 
 cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint64_t flags = <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.nr == NR_creat else t.args[row.flags]
@@ -84,7 +84,7 @@ cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     return open_common(t, row, flags, outcome)
 
 cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
-    cdef int error, how = R_CONT
+    cdef int error
     cdef open_how opened
     if outcome == -ESRCH:
         return R_DEAD
@@ -96,7 +96,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
         if made_on_mount(&W1):
             return answer(t, made_errno(&W1, flags))
         if W1.v.ambiguous:
-            how = open_ambiguous(t)
+            open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not W1.held and not flags & O_PATH:
             error = proc_text(t, &W1, flags)
             if error < 0:
@@ -116,7 +116,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
         error = -ELOOP
     else:
         error = put_path(&W1, outcome, row.path)
-    return answer(t, error) if error < 0 else finish_edit(t, how)
+    return answer(t, error) if error < 0 else finish_edit(t)
 
 cdef bint made_on_mount(Walk *w) noexcept nogil:
     """Say whether an open with O_CREAT and O_EXCL names a mount point, which the host may not have."""
@@ -137,19 +137,17 @@ cdef bint needs_note(Walk *w) noexcept nogil:
         return errno != ENOENT or is_creating(w.mode)
     return S_ISDIR(st.st_mode) or not view_expects(w.v, stat_file(&st), w.bi)
 
-cdef int open_ambiguous(Tracee *t) noexcept nogil:
+cdef void open_ambiguous(Tracee *t) noexcept nogil:
     """The view shows some directory twice: note at the exit which binding the new descriptor came through.
 
     A file that is always opened through the same binding needs no note, and no stop, for each of its descriptors.
     """
     cdef int bind = walk_binding(&W1)
-    if bind < 0:
-        return R_CONT
+    if bind < 0 or (W1.bi >= 0 and not needs_note(&W1)):
+        return
     if W1.bi >= 0:
-        if not needs_note(&W1):
-            return R_CONT
         view_remember(W1.v, W1.h, W1.placelen, W1.bi)
-    return fd_will_be(t, W1.magic_bi if W1.magic else bind)
+    fd_will_be(t, W1.magic_bi if W1.magic else bind)
 
 cdef bint how_is_valid(const open_how *how) noexcept nogil:
     """Check an open_how as build_open_flags does (fs/open.c)."""
@@ -223,10 +221,9 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         i = put_openat2(outcome, &how)
     if i < 0:
         return answer(t, i)
-    i = R_CONT
     if W1.valid and W1.v.ambiguous:
-        i = open_ambiguous(t)
-    return finish_edit(t, i)
+        open_ambiguous(t)
+    return finish_edit(t)
 
 cdef int put_openat2(int outcome, open_how *how) noexcept nogil:
     """Enter what our own walk has left of an openat2: of the RESOLVE_* flags only the one about the kernel's caches."""

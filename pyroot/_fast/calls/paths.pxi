@@ -273,6 +273,7 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
         if not has_moved(outcome):
             break
         hold_drop(t)
+        after_drop(t)
     if what == PATH_OPENS and W1.valid and W1.v.ambiguous:
         open_ambiguous(t)
     error = put_path(&W1, outcome, row.path)
@@ -286,7 +287,7 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
         statx_expect(t, dirfd, outcome, what == PATH_MOUNT)
     elif what == PATH_STAT and W1.v.links:
         links_expect(t, row, dirfd, outcome)
-    return finish_edit(t, R_CONT if t.exit_action == X_NONE else R_EXIT)
+    return finish_edit(t)
 
 cdef bint leads_to_binding(Walk *w) noexcept nogil:
     """Say whether a binding's mount point lies strictly below the place, or below what is the same by another binding."""
@@ -377,9 +378,14 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
         error = removable(w)
         return error if error < 0 else -EBUSY if is_mounted_on(w) else -ENOTEMPTY
     if row.remove and is_host_side(w):
-        t.saved[0] = hash_more(FNV, w.h, w.placelen)
-        t.exit_action = X_REMOVED
+        (<uint64_t *>after(t, end_removal, 0))[0] = hash_more(FNV, w.h, w.placelen)
     return 0
+
+cdef int end_removal(Tracee *t, After *a, int64_t result) noexcept nogil:
+    """The host side of a binding is gone."""
+    if result == 0:
+        views_removed(a.data[0])
+    return R_CONT
 
 cdef bint symlink_text_bad(Tracee *t) noexcept nogil:
     """A link's text is read before its name is looked up: an empty or unreadable one decides."""

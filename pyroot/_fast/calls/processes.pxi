@@ -1,4 +1,4 @@
-# Calls about processes: the few that could leave the translated view, and the dispatch over all handlers.
+# Calls about processes: the few that could leave the translated view.
 
 cdef uint64_t CLONE_VM_ = 0x100, CLONE_FS_ = 0x200, CLONE_THREAD_ = 0x10000, CLONE_NEWNS_ = 0x20000, CLONE_UNTRACED_ = 0x800000
 cdef uint64_t CLONE_FILES_ = 0x400, CLONE_PARENT_ = 0x8000, CLONE_PTRACE_ = 0x2000
@@ -19,9 +19,17 @@ cdef int on_clone(Tracee *t, const pyroot_row *row) noexcept nogil:
     """The filter stops only what asks for a namespace of its own or for a child without a tracer."""
     if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
         return answer(t, clone_refused(t.args[0]))
-    memcpy(t.saved, t.full, sizeof(t.full))
-    t.exit_action = X_CLONE
+    memcpy(after(t, end_clone, AFTER_ANY), t.full, sizeof(t.full))
+    after_last(t).birth = clone_begins
     return R_EXIT if reg_set_arg(t, 0, t.args[0] & ~CLONE_UNTRACED_) == 0 else R_DEAD
+
+cdef int end_clone(Tracee *t, After *a, int64_t result) noexcept nogil:
+    restore_arguments(t, a.data, 3)
+    return R_CONT
+
+cdef void clone_begins(Tracee *t, After *a) noexcept nogil:
+    """The child has the registers that its parent's call had."""
+    restore_arguments(t, a.data, 3)
 
 cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint64_t flags
@@ -42,7 +50,7 @@ cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
     memcpy(copy, &flags, 8)
     edit_start()
     edit_bytes(0, copy, size)
-    return finish_edit(t, R_CONT)
+    return finish_edit(t)
 
 cdef bint clone_rewritten(Tracee *t) noexcept nogil:
     """Say whether the birth that the tracee reports is of a clone3 whose arguments lie in its slot."""
@@ -50,16 +58,29 @@ cdef bint clone_rewritten(Tracee *t) noexcept nogil:
     return (t.slot >= 0 and has_arena(t) and c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) == 0 and regs.orig_rax == NR_clone3
             and (regs.rbx if t.compat else regs.rdi) == edit_address(t, 0))
 
-cdef void clone_begin(Tracee *t) noexcept nogil:
+cdef void clone3_inherit(Tracee *child, Tracee *parent) noexcept nogil:
     """The child of such a call begins where its parent made it: the slot is the parent's."""
-    reg_set_arg(t, 0, t.saved[0])
-    reg_set_ip(t, t.saved[1])
+    cdef uint64_t *data = <uint64_t *>after(child, NULL, 0)
+    after_last(child).birth = clone3_begins
+    data[0] = parent.frame[0]
+    data[1] = parent.frame[7]
+
+cdef void clone3_begins(Tracee *t, After *a) noexcept nogil:
+    reg_set_arg(t, 0, a.data[0])
+    reg_set_ip(t, a.data[1])
 
 cdef int on_unshare(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
         return answer(t, -EINVAL if t.args[0] & ~UNSHARE_KNOWN else -EPERM)
-    t.exit_action = X_UNSHARE
+    after(t, end_unshare, 0)
     return R_EXIT
+
+cdef int end_unshare(Tracee *t, After *a, int64_t result) noexcept nogil:
+    cdef Fs *fs = fs_copy(t.fs) if result == 0 else NULL
+    if fs != NULL:
+        fs_drop(t.fs)
+        t.fs = fs
+    return R_CONT
 
 cdef uint64_t namespace_flag(const char *text) noexcept nogil:
     """Return the CLONE_ flag of a namespace from the text of its link in /proc, 0 if it is none."""

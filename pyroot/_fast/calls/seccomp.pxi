@@ -155,7 +155,7 @@ cdef int filter_verdict_at(int start, int end, uint32_t verdict) noexcept nogil:
             return i
     return start
 
-cdef int filter_give(Tracee *t, int n, int how) noexcept nogil:
+cdef int filter_give(Tracee *t, int n, int how, AfterEnd end, int flags) noexcept nogil:
     """Let the call run with the program in guest_filter, and stop at its end."""
     cdef FilterProgram program
     cdef FilterProgram32 program32
@@ -171,9 +171,8 @@ cdef int filter_give(Tracee *t, int n, int how) noexcept nogil:
         memcpy(edit.data, &program32, sizeof(program32))
     else:
         memcpy(edit.data, &program, sizeof(program))
-    t.saved[0] = how
-    t.exit_action = X_SECCOMP
-    return finish_edit(t, R_EXIT)
+    (<int *>after(t, end, flags))[0] = how
+    return finish_edit(t)
 
 cdef int filter_strict(Tracee *t, int argument, uint64_t filter_mode) noexcept nogil:
     """Strict mode, as a filter: the call becomes one that installs it."""
@@ -193,7 +192,7 @@ cdef int filter_strict(Tracee *t, int argument, uint64_t filter_mode) noexcept n
     filter_set(14, BPF_RET_K, 0, 0, RET_ALLOW_)
     edit_start()
     edit_value(argument, filter_mode)
-    return filter_give(t, 15, 0)
+    return filter_give(t, 15, 0, end_seccomp, 0)
 
 cdef int filter_install(Tracee *t, uint64_t flags) noexcept nogil:
     """Read the guest's program once, and let the kernel have the edited copy."""
@@ -216,7 +215,7 @@ cdef int filter_install(Tracee *t, uint64_t flags) noexcept nogil:
     if not filter_sound(n):
         return answer(t, -EINVAL)
     edit_start()
-    return filter_give(t, filter_edit(t, n), flags & FLAG_TSYNC_)
+    return filter_give(t, filter_edit(t, n), flags & FLAG_TSYNC_, end_seccomp, 0)
 
 cdef int on_seccomp(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint32_t flags = <uint32_t>t.args[1], operation = <uint32_t>t.args[0]
@@ -244,18 +243,21 @@ cdef int on_prctl_seccomp(Tracee *t) noexcept nogil:
         return answer(t, -EINVAL)
     return filter_strict(t, 1, 2) if t.args[1] == 1 else filter_install(t, 0)
 
-cdef void exit_seccomp(Tracee *t) noexcept nogil:
+cdef int end_seccomp(Tracee *t, After *a, int64_t result) noexcept nogil:
     """The filter is in place, with TSYNC in every thread of the process."""
     cdef int i, k
+    if result != 0:
+        return R_CONT
     t.filtered = True
-    if not t.saved[0]:
-        return
+    if not (<int *>a.data)[0]:
+        return R_CONT
     for i in range(TID_TOP):
         if tracees.leaf[i] == NULL:
             continue
         for k in range(TID_LEAF):
             if tracees.leaf[i][k] != NULL and tracees.leaf[i][k].tgid == t.tgid:
                 tracees.leaf[i][k].filtered = True
+    return R_CONT
 
 cdef int on_filter_stop(Tracee *t) noexcept nogil:
     """A stop that a guest's filter made; GO_ON: our own filter's business."""
@@ -285,9 +287,11 @@ cdef int judge_again(Tracee *t) noexcept nogil:
     if ours:
         # it would run untranslated, were it allowed
         return answer(t, -ENOSYS)
-    t.saved[0] = ip
-    t.exit_action = X_JUDGE
+    (<uint64_t *>after(t, end_judge, AFTER_ANY))[0] = ip
     return R_EXIT if reg_set_ip(t, 0) == 0 else R_DEAD
+
+cdef int end_judge(Tracee *t, After *a, int64_t result) noexcept nogil:
+    return R_CONT if reg_set_ip(t, a.data[0]) == 0 else R_DEAD
 
 cdef int strict_kill(Tracee *t) noexcept nogil:
     """Strict mode ends the thread as by SIGKILL."""

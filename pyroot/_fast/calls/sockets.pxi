@@ -73,10 +73,15 @@ cdef int name_guest(const char *host, int n, int length, char *to) noexcept nogi
     memcpy(to, link_text, k)
     return k
 
+cdef struct BindEnd:
+    char *name               # that the socket is to have (owned)
+    int fd                   # of its directory: one of t.hold
+
 cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
     """Shorten a host path that does not fit a sockaddr: through a descriptor of ours that lives until the call is over."""
     cdef int fd, n, k = 0 if t.hold[0] < 0 else 1
     cdef c_stat st
+    cdef BindEnd *e
     if t.hold[k] >= 0:
         return -ENAMETOOLONG
     if binding and w.last != LAST_NORM:
@@ -93,14 +98,14 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
     t.hold[k] = fd
     if binding and w.placelen - n > 80:
         # not even the name fits behind the descriptor: bind a short name, give it the long one at the exit
-        free(t.note)
-        t.note = dup_bytes(w.h + n, w.placelen - n)
-        if t.note == NULL:
+        e = <BindEnd *>after(t, end_bind, 0)
+        after_last(t).drop = drop_bind
+        e.fd = fd
+        e.name = dup_bytes(w.h + n, w.placelen - n)
+        if e.name == NULL:
             return -ENOMEM
-        if fstatat(fd, t.note, &st, AT_SYMLINK_NOFOLLOW) == 0:
+        if fstatat(fd, e.name, &st, AT_SYMLINK_NOFOLLOW) == 0:
             return -EADDRINUSE
-        t.saved[0] = fd
-        t.exit_action = X_BIND
         n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d/.pyroot-%d", links_pid(), fd, t.tid)
     elif binding:
         n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d/%s", links_pid(), fd, w.h + n)
@@ -167,13 +172,18 @@ cdef int name_unique(char *host, int hostlen, const char *guest, int guestlen) n
         hostlen += 1
     return hostlen
 
-cdef void exit_bind(Tracee *t, int64_t result) noexcept nogil:
+cdef void drop_bind(After *a) noexcept nogil:
+    free((<BindEnd *>a.data).name)
+
+cdef int end_bind(Tracee *t, After *a, int64_t result) noexcept nogil:
     """Rename the short-named socket of alias_path to what the guest asked for."""
     cdef char name[32]
+    cdef BindEnd *e = <BindEnd *>a.data
     snprintf(name, sizeof(name), b".pyroot-%d", t.tid)
-    if result == 0 and name_socket(<int>t.saved[0], name, t.note) < 0:
+    if result == 0 and name_socket(e.fd, name, e.name) < 0:
         reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>(-EADDRINUSE if errno == EEXIST else -errno))
-        c_syscall(NR_unlinkat, <int>t.saved[0], name, 0)
+        c_syscall(NR_unlinkat, e.fd, name, 0)
+    return R_CONT
 
 cdef int name_socket(int dirfd, const char *name, const char *to) noexcept nogil:
     """Rename, but in the place of nothing; where that is refused, or the file system cannot, in two steps."""
@@ -205,7 +215,6 @@ cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef SockAddr sa
     cdef int size = <int>t.args[row.flags], n = sock_translate(t, t.args[row.path], <uint32_t>size, row.final == F_CREATE, &sa)
     if n < 0:
-        t.exit_action = X_NONE
         return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     if n == 0:
         return sock_as_is(t, row)
@@ -217,7 +226,7 @@ cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
     else:
         edit_bytes(row.path, &sa, n)
         edit_value(row.flags, n)
-    return finish_edit(t, R_EXIT if t.exit_action == X_BIND else R_CONT)
+    return finish_edit(t)
 
 cdef int sock_as_is(Tracee *t, const pyroot_row *row) noexcept nogil:
     """The length says that the address names nothing; that of a socketcall lies in memory, and goes into a register."""
@@ -225,7 +234,7 @@ cdef int sock_as_is(Tracee *t, const pyroot_row *row) noexcept nogil:
         return as_is(b"the length, which lies in a register, says that there is no path")
     edit_start()
     edit_value(row.flags, t.args[row.flags])
-    return finish_edit(t, R_CONT)
+    return finish_edit(t)
 
 cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
@@ -249,12 +258,17 @@ cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
         header.msg_name = <void *>edit_address(t, at)
         header.msg_namelen = n
     header_pack(t, &header, edit.data)
-    return finish_edit(t, R_CONT)
+    return finish_edit(t)
+
+cdef struct SendEnd:
+    uint64_t done            # messages that are out (stub_leave reads it)
+    uint64_t vector, count, flags    # of the guest's call
 
 cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Send the messages one by one with sendmsg: the kernel writes to their array, so no copy that nobody else can change will do."""
     cdef c_msghdr header
     cdef uint64_t i, count = t.args[2]
+    cdef SendEnd *e
     if count > 1024:
         count = 1024
     if count == 0:
@@ -266,25 +280,23 @@ cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
             # (the messages before it go out)
             break
         rights_sent(t, &header)
-    memcpy(t.saved, t.args, sizeof(t.args))
-    t.saved[2] = count
-    t.saved[4] = 0
-    i = send_next(t)
+    e = <SendEnd *>after(t, end_sendmmsg, AFTER_STAYS)
+    e.vector, e.count, e.flags = t.args[1], count, t.args[3]
+    i = send_next(t, e)
     if <int64_t>i < 0:
         return R_DEAD if <int64_t>i == -ESRCH else answer(t, sock_error(t, <int>i))
-    i = finish_edit(t, R_EXIT)
+    i = finish_edit(t)
     if i == R_EXIT and t.slot >= 0:
-        t.exit_action = X_SENDMMSG
         if reg_poke(t, PYROOT_REG_NR, call_number(t, NR_sendmsg, NR_i386_sendmsg)) < 0:
             return R_DEAD
     return <int>i
 
-cdef int send_next(Tracee *t) noexcept nogil:
-    """Put message saved[4] into the edit as a sendmsg; 0 or -errno."""
+cdef int send_next(Tracee *t, const SendEnd *e) noexcept nogil:
+    """Put the next message into the edit as a sendmsg; 0 or -errno."""
     cdef c_msghdr header
     cdef SockAddr sa
     cdef int n, at
-    if header_read(t, message_at(t, t.saved[1], t.saved[4]), &header) < 0:
+    if header_read(t, message_at(t, e.vector, e.done), &header) < 0:
         return -EFAULT
     n = 0
     if header.msg_name != NULL:
@@ -301,30 +313,31 @@ cdef int send_next(Tracee *t) noexcept nogil:
         header.msg_name = <void *>edit_address(t, at)
         header.msg_namelen = n
     header_pack(t, &header, edit.data)
-    edit_value(2, t.saved[3])
+    edit_value(2, e.flags)
     return 0
 
-cdef int exit_sendmmsg(Tracee *t, int64_t result) noexcept nogil:
+cdef int end_sendmmsg(Tracee *t, After *a, int64_t result) noexcept nogil:
     """One message went out, or not: note its length and start the next one at the stub's own syscall instruction."""
     cdef uint32_t sent = <uint32_t>result
     cdef uint64_t slot
+    cdef SendEnd *e = <SendEnd *>a.data
     if result >= 0:
-        mem_write(t.tid, message_at(t, t.saved[1], t.saved[4]) + header_size(t), &sent, 4)
-        t.saved[4] += 1
-        if t.saved[4] < t.saved[2]:
-            result = send_next(t)
+        mem_write(t.tid, message_at(t, e.vector, e.done) + header_size(t), &sent, 4)
+        e.done += 1
+        if e.done < e.count:
+            result = send_next(t, e)
             if result == 0:
                 slot = edit_address(t, 0)
                 if arena_shared(t):
                     memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, edit.data, edit.len)
                 elif mem_write(t.tid, slot, edit.data, edit.len) < 0:
                     return R_DEAD
-                t.exit_action = X_SENDMMSG
+                (<SendEnd *>after(t, end_sendmmsg, AFTER_STAYS))[0] = e[0]
                 reg_poke(t, PYROOT_REG_RESULT, call_number(t, NR_sendmsg, NR_i386_sendmsg))
                 # no call is in progress for the kernel to restart
                 reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1)
                 return R_CONT if reg_set_ip(t, call_again(t)) == 0 else R_DEAD
-    if t.saved[4] > 0:
-        result = <int64_t>t.saved[4]
+    if e.done > 0:
+        result = <int64_t>e.done
     reg_poke(t, PYROOT_REG_RESULT, <uint64_t>result)
     return R_CONT

@@ -13,13 +13,13 @@ cdef int two_paths(Tracee *t, const pyroot_row *row, int mode1, int *r1, int *r2
     W1.pair = W2.pair = W1.want_text = W2.want_text = False
     return -ESRCH if r1[0] == -ESRCH or r2[0] == -ESRCH else 0
 
-cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, int how, bint last) noexcept nogil:
+cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, bint last) noexcept nogil:
     cdef int error, p1 = r1, p2 = r2
     if tracees.count > 1 or names_move():
         p1 = pin_name(t, &W1, r1)
         p2 = pin_name(t, &W2, r2)
     if not last and ((p1 != r1 and has_moved(p1)) or (p2 != r2 and has_moved(p2))):
-        t.exit_action = X_NONE
+        after_drop(t)
         hold_drop(t)
         return R_AGAIN
     r1, r2 = p1, p2
@@ -29,7 +29,7 @@ cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, int how, b
         error = put_path(&W2, r2, row.path2)
     if error < 0:
         return answer(t, error)
-    return finish_edit(t, how)
+    return finish_edit(t)
 
 cdef void link_from_fd(Tracee *t, int fd) noexcept nogil:
     """linkat of a descriptor: find out which binding its file lies in."""
@@ -81,7 +81,7 @@ cdef int link_once(Tracee *t, const pyroot_row *row, bint last) noexcept nogil:
             if ((by_fd or fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0) and parent_stat(&W2, &st) == 0
                     and fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT):
                 return answer(t, -EXDEV)
-    return commit_two(t, row, r1, r2, R_CONT, last)
+    return commit_two(t, row, r1, r2, last)
 
 cdef bint same_parent() noexcept nogil:
     cdef int n = W1.glen - W1.namelen
@@ -219,7 +219,7 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
     return result
 
 cdef int rename_once(Tracee *t, const pyroot_row *row, bint last) noexcept nogil:
-    cdef int r1, r2, error, how = R_CONT
+    cdef int r1, r2, error
     cdef uint64_t flags = t.args[row.flags] if row.flags >= 0 else 0
     cdef c_stat st
     if two_paths(t, row, M_CREATE, &r1, &r2) < 0:
@@ -241,37 +241,43 @@ cdef int rename_once(Tracee *t, const pyroot_row *row, bint last) noexcept nogil
                     return answer(t, 0 if error > 0 else error)
             if (is_host_side(&W2) or leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous
                     or views_touched(&W1) or views_touched(&W2)):
-                how = keep_rename(t, flags & 2 != 0)
+                keep_rename(t, flags & 2 != 0)
     if W1.valid and W1.last == LAST_ROOT and not W2.valid and r1 == TR_TEXT:
         # the other one decides: it must not matter whether the root may be searched
         memcpy(W1.h, b"/", 2)
         W1.hlen = 1
-    return commit_two(t, row, r1, r2, how, last)
+    return commit_two(t, row, r1, r2, last)
 
-cdef int keep_rename(Tracee *t, bint exchange) noexcept nogil:
+cdef struct RenameEnd:
+    char *texts              # guest paths of both names, then host paths (owned)
+    int g1, g2, h1, h2       # their lengths
+    bint exchange
+
+cdef void keep_rename(Tracee *t, bint exchange) noexcept nogil:
     """Note guest and host texts of both names, so that bindings can follow when the rename succeeded."""
     cdef int n = W1.glen + W2.glen + W1.placelen + W2.placelen
     cdef char *note = <char *>malloc(n + 8)
+    cdef RenameEnd *e
     if note == NULL:
-        return R_CONT
-    free(t.note)
-    t.note = note
+        return
     memcpy(note, W1.g, W1.glen)
     memcpy(note + W1.glen, W2.g, W2.glen)
     memcpy(note + W1.glen + W2.glen, W1.h, W1.placelen)
     memcpy(note + W1.glen + W2.glen + W1.placelen, W2.h, W2.placelen)
-    t.saved[0] = W1.glen
-    t.saved[1] = W2.glen
-    t.saved[2] = W1.placelen
-    t.saved[3] = W2.placelen
-    t.saved[4] = exchange
-    t.exit_action = X_RENAME
-    return R_EXIT
+    e = <RenameEnd *>after(t, end_rename, 0)
+    after_last(t).drop = drop_rename
+    e.texts, e.g1, e.g2, e.h1, e.h2, e.exchange = note, W1.glen, W2.glen, W1.placelen, W2.placelen, exchange
 
-cdef void exit_rename(Tracee *t) noexcept nogil:
-    cdef char *g1 = t.note
-    cdef char *g2 = g1 + t.saved[0]
-    cdef char *h1 = g2 + t.saved[1]
-    cdef char *h2 = h1 + t.saved[2]
-    view_moved(W1.v, g1, <int>t.saved[0], g2, <int>t.saved[1], h1, <int>t.saved[2], h2, <int>t.saved[3], t.saved[4] != 0)
-    views_renamed(h1, <int>t.saved[2], h2, <int>t.saved[3], t.saved[4] != 0)
+cdef void drop_rename(After *a) noexcept nogil:
+    free((<RenameEnd *>a.data).texts)
+
+cdef int end_rename(Tracee *t, After *a, int64_t result) noexcept nogil:
+    cdef RenameEnd *e = <RenameEnd *>a.data
+    cdef char *g1 = e.texts
+    cdef char *g2 = g1 + e.g1
+    cdef char *h1 = g2 + e.g2
+    cdef char *h2 = h1 + e.h1
+    if result == 0:
+        view_moved(W1.v, g1, e.g1, g2, e.g2, h1, e.h1, h2, e.h2, e.exchange)
+        views_renamed(h1, e.h1, h2, e.h2, e.exchange)
+    return R_CONT

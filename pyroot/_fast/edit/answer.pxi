@@ -27,16 +27,18 @@ cdef inline int as_is(const char *why) noexcept nogil:
     return R_CONT
 
 cdef int answer(Tracee *t, long result) noexcept nogil:
-    """Skip the call with this result."""
+    """Skip the call with this result.  It has no end."""
+    after_drop(t)
     return R_DEAD if reg_answer(t, result) < 0 else R_CONT
 
 cdef int fault_argument(Tracee *t, int arg) noexcept nogil:
     """Let the call run with this argument pointing nowhere."""
     edit_start()
     edit_fault(arg)
-    return finish_edit(t, R_CONT)
+    return finish_edit(t)
 
-cdef int finish_edit(Tracee *t, int how) noexcept nogil:
+cdef int finish_edit(Tracee *t) noexcept nogil:
+    """Let the call run with what has been edited, and to its end if something is to be done then."""
     cdef int result
     if edit.faults and edit.len == 0:
         return commit_fault(t)
@@ -45,11 +47,11 @@ cdef int finish_edit(Tracee *t, int how) noexcept nogil:
         return R_DEAD
     if result == -ENOMEM and not t.special:
         # no slot is left, and those that have them run: one of them will stop
-        t.exit_action = X_NONE
+        after_drop(t)
         return call_later(t)
     if result < 0:
         return answer(t, result)
-    return how
+    return R_EXIT if t.afters > 0 else R_CONT
 
 cdef int call_later(Tracee *t) noexcept nogil:
     """Let the tracee make its call again and again until it can be handled, which is not long."""

@@ -125,7 +125,7 @@ cdef void slots_reclaim() noexcept nogil:
     for i in range(TID_TOP):
         for k in range(TID_LEAF if tracees.leaf[i] != NULL else 0):
             t = tracees.leaf[i][k]
-            if t != NULL and t.slot >= 0 and t.exit_action == X_NONE and waits_at(t.tid, &ip) and stub_place(t, ip) == STUB_NONE:
+            if t != NULL and t.slot >= 0 and t.afters == 0 and waits_at(t.tid, &ip) and stub_place(t, ip) == STUB_NONE:
                 slot_free(t.slot)
                 t.slot = -1
 
@@ -299,8 +299,7 @@ cdef int commit_fault(Tracee *t) noexcept nogil:
     if t.compat and (reg_peek(t, PYROOT_REG_CS, &cs) < 0 or cs != USER32_CS):
         # (a program of 64 bits may have mapped the last page of 32)
         return answer(t, -EFAULT)
-    memcpy(t.saved, t.full, sizeof(t.full))
-    t.exit_action = X_FAULT
+    memcpy(after(t, end_fault, AFTER_ANY), t.full, sizeof(t.full))
     for i in range(edit.n):
         if reg_set_arg(t, edit.arg[i], edit.value[i]) < 0:
             return R_DEAD
@@ -320,6 +319,7 @@ cdef int commit_open(Tracee *t, uint64_t data) noexcept nogil:
 cdef void tracee_release_call(Tracee *t) noexcept nogil:
     """Give back what the last call of the tracee held: it is over, or never will be."""
     hold_drop(t)
+    after_drop(t)
     if t.moves:
         t.moves = False
         movers_change(-1)

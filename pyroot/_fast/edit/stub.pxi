@@ -45,7 +45,7 @@ cdef int stub_again(Tracee *t) noexcept nogil:
     is translated anew; or return what to do."""
     cdef int i
     set_opening_again(ip_in_stub(t.ip) and t.ip >= <uint64_t>LOADER_STUBS + LOADER_STUB_OPEN)
-    if t.exit_action == X_SENDMMSG and t.nr == call_number(t, NR_sendmsg, NR_i386_sendmsg):
+    if after_find(t, AFTER_STAYS) != NULL and t.nr == call_number(t, NR_sendmsg, NR_i386_sendmsg):
         return R_EXIT
     for i in range(6):
         if t.full[i] != t.frame[i] and reg_set_arg(t, i, t.frame[i]) < 0:

@@ -130,6 +130,7 @@ cdef int stub_leave(Tracee *t) noexcept nogil:
     cdef user_regs_struct regs
     cdef uint64_t *f = t.frame
     cdef uint64_t ip = 0
+    cdef After *stays
     cdef int place = gate_leave(t)
     if place != 0:
         return 0 if place > 0 else place
@@ -152,9 +153,10 @@ cdef int stub_leave(Tracee *t) noexcept nogil:
         if place == STUB_BEHIND:
             # where the kernel leaves the address to go on at
             regs.rcx = f[7]
-    if t.exit_action == X_SENDMMSG and t.saved[4] > 0:
-        # some of the messages are out: that many it is
-        regs.rax = t.saved[4]
+    stays = after_find(t, AFTER_STAYS)
+    if stays != NULL and stays.data[0] > 0:
+        # some of it is done (messages that are out): that much it is
+        regs.rax = stays.data[0]
         regs.orig_rax = <unsigned long>-1
     elif place == STUB_BEFORE:
         regs.rax = f[6]
@@ -162,6 +164,6 @@ cdef int stub_leave(Tracee *t) noexcept nogil:
     elif <int64_t>regs.orig_rax >= 0:
         # the kernel restarts the call by this number, and a tracer takes it for the call's
         regs.orig_rax = f[6]
-    if t.exit_action == X_SENDMMSG:
-        t.exit_action = X_NONE
+    if stays != NULL:
+        after_drop(t)
     return -ESRCH if c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs) < 0 else 0

@@ -145,7 +145,7 @@ cdef void special_stop(Tracee *t, int sig, int event) noexcept nogil:
         if t.trace != NULL:
             stub_leave(t)
         if not special_event(t, event, message):
-            resume(t, 0, t.exit_action != X_NONE)
+            resume(t, 0, t.afters > 0)
 
 cdef void special_inherit(Tracee *child, Tracee *parent, int event, uint64_t flags) noexcept nogil:
     """A guest that traces or is traced has a child."""
@@ -155,7 +155,7 @@ cdef void special_inherit(Tracee *child, Tracee *parent, int event, uint64_t fla
     if parent.tracer and flags & CLONE_THREAD_:
         child.special = child.tracer = True
         child.stepping = parent.stepping
-    if trace == NULL or parent.exit_action == X_CLONE or flags & CLONE_UNTRACED_:
+    if trace == NULL or after_clones(parent) or flags & CLONE_UNTRACED_:
         return
     if trace.far != NULL and (shows_event(trace, event) or flags & CLONE_PTRACE_):
         relay_inherit(child, trace)
@@ -187,7 +187,7 @@ cdef void special_event_stop(Tracee *t, int sig, bint kicked) noexcept nogil:
     elif trace.seized and (trace.interrupt or not kicked):
         present(t, STOP_EVENT, SIGTRAP | PTRACE_EVENT_STOP << 8, 0, CLD_STOPPED_)
     else:
-        resume(t, 0, t.exit_action != X_NONE and t.exit_action != X_CLONE)
+        resume(t, 0, after_waits(t))
 
 cdef void special_signal(Tracee *t, int sig) noexcept nogil:
     cdef uint64_t ip = 0
@@ -202,9 +202,9 @@ cdef void special_signal(Tracee *t, int sig) noexcept nogil:
         # it was in the gate when its tracer came
         on_signal(t, sig)
         return
-    if sig == SIGTRAP and t.exit_action != X_NONE and t.exit_action != X_CLONE and t.trace.go >= GO_STEP:
+    if sig == SIGTRAP and after_waits(t) and t.trace.go >= GO_STEP:
         # the step ends at the end of the call
-        on_exit_stop(t)
+        after_run(t)
     stub_leave(t)
     present(t, STOP_SIGNAL, sig, 0, CLD_TRAPPED_)
 
@@ -296,8 +296,8 @@ cdef void special_exit(Tracee *t) noexcept nogil:
     if t.injecting:
         inject_done(t)
         return
-    if t.exit_action != X_NONE:
-        result = on_exit_stop(t)
+    if t.afters > 0:
+        result = after_run(t)
     if result == R_DEAD:
         return
     if t.call != NULL and result == R_CONT and not t.again:
@@ -372,7 +372,7 @@ cdef void stop_leave(Tracee *t, int kind, int sig) noexcept nogil:
             sig = 0
         if kind == STOP_SIGNAL and sig != 0 and session.tracing:
             trace_signal(t, sig, "signal")
-        resume(t, sig, t.exit_action != X_NONE and t.exit_action != X_CLONE)
+        resume(t, sig, after_waits(t))
 
 cdef void options_set(Tracee *t) noexcept nogil:
     """Take those options for ourselves that the tracer needs and we do not."""

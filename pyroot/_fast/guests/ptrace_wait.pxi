@@ -175,7 +175,7 @@ cdef bint inject(Tracee *t) noexcept nogil:
         memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, edit.data, edit.len)
     elif mem_write(t.tid, at, edit.data, edit.len) < 0:
         return False
-    memcpy(t.saved, t.args, sizeof(t.args))
+    memcpy(t.wait_args, t.args, sizeof(t.wait_args))
     t.wait_nr = t.nr
     t.injecting = True
     reg_poke(t, PYROOT_REG_NR, SECCOMP_SYSCALL_)
@@ -199,8 +199,7 @@ cdef void inject_done(Tracee *t) noexcept nogil:
     if result == 0:
         t.stepping = 0
         t.own_filters += 1
-    for i in range(3):
-        reg_set_arg(t, i, t.saved[i])
+    restore_arguments(t, t.wait_args, 3)
     make_again(t)
     # the call is made as if for the first time: its tracer sees it
     t.again = False
@@ -340,9 +339,8 @@ cdef int on_wait(Tracee *t, const pyroot_row *row) noexcept nogil:
     note_blocked(t)
     if waiter_add(t) < 0:
         return answer(t, -ENOMEM)
-    memcpy(t.saved, t.args, sizeof(t.args))
+    memcpy(after(t, end_wait, AFTER_ANY), t.args, sizeof(t.args))
     t.wait_nr = t.nr
-    t.exit_action = X_WAIT
     if t.standin and wait_standin(t) < 0:
         return R_DEAD
     return R_EXIT
@@ -358,23 +356,22 @@ cdef int wait_standin(Tracee *t) noexcept nogil:
     reg_set_arg(t, 3, 0)
     return reg_poke(t, PYROOT_REG_NR, NR_futex)
 
-cdef int exit_wait(Tracee *t, int64_t result) noexcept nogil:
+cdef int end_wait(Tracee *t, After *a, int64_t result) noexcept nogil:
     """The kernel's wait is over; by a child of its own, by a signal, or by our kick."""
     cdef Wait w
     cdef Report r
-    cdef int i, pid = <int>result
+    cdef int pid = <int>result
     cdef Tracee *child
     cdef bint standin = t.standin
     waiter_remove(t)
     t.standin = False
     if standin:
-        for i in range(4):
-            reg_set_arg(t, i, t.saved[i])
+        restore_arguments(t, a.data, 4)
         reg_poke(t, PYROOT_REG_NR, t.wait_nr)
-    wait_parse(t, t.wait_nr, t.saved, &w)
+    wait_parse(t, t.wait_nr, a.data, &w)
     if result == -512 or result == -ECHILD or standin:
         if wait_find(t, &w, &r):
-            reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>wait_write(t, t.saved, &w, &r))
+            reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>wait_write(t, a.data, &w, &r))
             return R_CONT
         if result == -512:
             return R_CONT
@@ -384,39 +381,39 @@ cdef int exit_wait(Tracee *t, int64_t result) noexcept nogil:
         if w.options & WAIT_NOHANG:
             memset(&r, 0, sizeof(r))
             if w.waitid:
-                wait_write(t, t.saved, &w, &r)
+                wait_write(t, a.data, &w, &r)
             reg_poke(t, PYROOT_REG_RESULT, 0)
             return R_CONT
         t.standin = True
         return make_again(t)
     if result < 0 or w.options & WAIT_NOWAIT:
         return R_CONT
-    wait_read(t, &w, pid, &r)
+    wait_read(t, a.data, &w, pid, &r)
     child = tracee_get(r.tid)
     if r.code >= CLD_TRAPPED_ and child != NULL and child.trace != NULL and child.trace.tracer_tgid == t.tgid:
         # the stop of a tracee is not seen a second time, as that of a child
         return make_again(t)
     if r.tid > 0 and r.code < CLD_TRAPPED_ and zombie_swap(t, &w, &r):
-        reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>wait_write(t, t.saved, &w, &r))
+        reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>wait_write(t, a.data, &w, &r))
     return R_CONT
 
-cdef void wait_read(Tracee *t, const Wait *w, int result, Report *r) noexcept nogil:
+cdef void wait_read(Tracee *t, const uint64_t *args, const Wait *w, int result, Report *r) noexcept nogil:
     """Read what the kernel's wait has written for the guest."""
     cdef int words[3]
     memset(r, 0, sizeof(Report))
     if w.waitid:
-        if t.saved[2] != 0 and mem_read(t.tid, t.saved[2] + 8, &r.code, 4) == 0 and mem_read(t.tid, t.saved[2] + 16, words, 12) == 0:
+        if args[2] != 0 and mem_read(t.tid, args[2] + 8, &r.code, 4) == 0 and mem_read(t.tid, args[2] + 16, words, 12) == 0:
             r.tid, r.uid, r.value = words[0], words[1], words[2]
         r.status = r.value << 8 if r.code == CLD_EXITED_ else r.value | (0x80 if r.code == CLD_DUMPED_ else 0)
         return
     r.tid = result
-    if t.saved[1] != 0 and mem_read(t.tid, t.saved[1], &r.status, 4) < 0:
+    if args[1] != 0 and mem_read(t.tid, args[1], &r.status, 4) < 0:
         r.tid = 0
     r.code = (CLD_STOPPED_ if WIFSTOPPED(r.status) else CLD_CONTINUED_ if r.status == 0xffff else CLD_EXITED_ if WIFEXITED(r.status)
               else CLD_DUMPED_ if r.status & 0x80 else CLD_KILLED_)
     r.value = r.status >> 8 & 0xff if r.code == CLD_EXITED_ else r.status & 0x7f
-    if t.saved[3] != 0:
-        mem_read(t.tid, t.saved[3], r.used, sizeof(r.used))
+    if args[3] != 0:
+        mem_read(t.tid, args[3], r.used, sizeof(r.used))
 
 cdef int waiter_add(Tracee *t) noexcept nogil:
     cdef int *grown

@@ -76,29 +76,25 @@ cdef enum:
     T_NEW = 0                # reported by its parent, its own first stop has not come
     T_ORPHAN = 1             # its first stop came before the parent's event: kept stopped
     T_LIVE = 2
-    # what to do at the exit stop
-    X_NONE = 0
-    X_SOCKNAME = 1
-    X_RECVMSG = 2
-    X_RECVMMSG = 3
-    X_RENAME = 4
-    X_BIND = 5
-    X_CLONE = 6
-    X_UNSHARE = 7
-    X_SENDMMSG = 8
-    X_OPEN = 9
-    X_REMOVED = 10
-    X_CHDIR = 11
-    X_LIST = 12
-    X_WAIT = 13
-    X_SECCOMP = 14
-    X_JUDGE = 15
-    X_STATX = 16
-    X_HANDLE = 17
-    X_FAULT = 18
-    X_LINKS = 19
-    X_COPIES = 20
-    X_CLONE3 = 21            # of a child: it has its parent's rewritten registers
+
+cdef enum:
+    AFTERS = 4               # on one call
+    AFTER_WORDS = 8          # of the data of one
+
+cdef struct Tracee
+cdef struct After
+
+# What is to be done when the call at hand ends (edit/after.pxi).
+ctypedef int (*AfterEnd)(Tracee *, After *, int64_t) noexcept nogil
+ctypedef void (*AfterDrop)(After *) noexcept nogil
+ctypedef void (*AfterBirth)(Tracee *, After *) noexcept nogil
+
+cdef struct After:
+    AfterEnd end             # runs at the end, with the call's result
+    AfterDrop drop           # gives back what the data owns; NULL: it owns nothing
+    AfterBirth birth         # runs where a child of the call begins, which gets a copy of the data; NULL: not
+    int flags
+    uint64_t data[AFTER_WORDS]   # a struct of the handler's own
 
 cdef struct Tracee:
     int tid, tgid
@@ -111,12 +107,8 @@ cdef struct Tracee:
     int slot                 # arena slot of the last rewritten call, -1 none
     uint64_t frame[8]        # of that call: the guest's own registers, at 6 its number, at 7 where it goes on
     int hold[2]              # descriptors that the call in progress needs, -1 none
-    int exit_action
-    uint64_t saved[6]        # arguments kept for the exit action
-    char *note               # text kept for the exit action (owned)
-    char sender[120]         # of a receive: the next sender's whole address
-    unsigned int sender_len
-    unsigned int *rooms      # of recvmmsg: the msg_namelen of each message (owned)
+    int afters               # what is to be done at the end of the call: so many of ``after`` (after.pxi)
+    After after[AFTERS]
     uint64_t clone_flags     # of the clone3 in progress
     bint near, far           # shares the tracer's CPU; never may (placement.pxi)
     int stops                # since the last look
@@ -161,6 +153,7 @@ cdef struct Tracee:
     bint again               # the call in progress will be made again, unseen by its tracer
     bint waiting, standin    # in a wait; that another call stands in for, because the kernel has no child to wait for
     uint64_t wait_nr         # the number of the call that is to be made again
+    uint64_t wait_args[3]    # while a call of ours stands in its place: the guest's first arguments
     int loading              # the number of the exec whose loader runs behind its tracer's back
     bint late_stop           # a SIGSTOP came meanwhile
     uint64_t blocked         # the signal mask that the loader's end brings back

@@ -11,8 +11,6 @@ cdef void tracee_free(Tracee *t) noexcept nogil:
         tap_forget(t)
     tracee_release_call(t)
     failed_drop(t)
-    free(t.note)
-    free(t.rooms)
     free(t.injected)
     mm_drop(t.mm)
     fs_drop(t.fs)

@@ -327,4 +327,4 @@ cdef int view_filter(Tracee *t, View *v) noexcept nogil:
     if reg_poke(t, PYROOT_REG_NR, NR_seccomp) < 0:
         return R_DEAD
     t.own_filters += 1
-    return finish_edit(t, R_CONT)
+    return finish_edit(t)

@@ -32,7 +32,7 @@ cdef inline int gone_or_answer(Tracee *t, int result) noexcept nogil:
     """
     if result == R_EXIT:
         return result
-    t.exit_action = X_NONE
+    after_drop(t)
     return answer(t, -ESRCH) if result == R_DEAD else result
 
 cdef int on_call(Tracee *t, int arch) noexcept nogil:
@@ -55,8 +55,6 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         # (it still needs what its exec holds)
         return as_is(b"the loader's")
     tracee_release_call(t)
-    # (none of an earlier call's end is left)
-    t.exit_action = X_NONE
     return trace_call(t) if session.judging else dispatch(t)
 
 cdef void on_call_stop(Tracee *t) noexcept nogil:
@@ -71,8 +69,8 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
         result = low_step(t, op)
     elif op == INFO_EXIT:
         stats.exits += 1
-        edited = t.exit_action != X_NONE
-        result = on_exit_stop(t) if edited else R_CONT
+        edited = t.afters > 0
+        result = after_run(t) if edited else R_CONT
         if t.call != NULL and result == R_CONT:
             trace_end_of(t, edited)
     elif op == INFO_ENTRY and session.seccomp:
@@ -96,7 +94,7 @@ cdef void on_signal(Tracee *t, int sig) noexcept nogil:
     stub_leave(t)
     if t.injected != NULL and low_end(t, 0) == R_DEAD:
         return
-    resume(t, sig, t.call != NULL or t.exit_action != X_NONE and t.exit_action != X_CLONE)
+    resume(t, sig, t.call != NULL or after_waits(t))
 
 cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     """Give a new tracee its records as clone(2) shares or copies them."""
@@ -171,14 +169,11 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
         trace_birth(child, parent, flags)
     if parent.special:
         special_inherit(child, parent, event, flags)
-    if parent.exit_action == X_CLONE:
-        memcpy(child.saved, parent.saved, sizeof(child.saved))
-        child.exit_action = X_CLONE
-        child.compat = parent.compat
+    if parent.afters > 0:
+        after_inherit(child, parent)
     elif parent.slot >= 0 and clone_rewritten(parent):
-        child.saved[0] = parent.frame[0]
-        child.saved[1] = parent.frame[7]
-        child.exit_action = X_CLONE3
+        clone3_inherit(child, parent)
+    if child.afters > 0:
         child.compat = parent.compat
     if waiting:
         tracees.orphans -= 1
@@ -190,18 +185,12 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
         # (a pyroot inside finds by them whether it has rewritten the call)
         stub_leave(parent)
     if not (parent.special and special_event(parent, event, tid)):
-        resume(parent, 0, parent.call != NULL or parent.exit_action != X_NONE)
+        resume(parent, 0, parent.call != NULL or parent.afters > 0)
 
 cdef void start_child(Tracee *t) noexcept nogil:
-    cdef int i
     t.state = T_LIVE
-    if t.exit_action == X_CLONE:
-        for i in range(3):
-            reg_set_arg(t, i, t.saved[i])
-        t.exit_action = X_NONE
-    elif t.exit_action == X_CLONE3:
-        clone_begin(t)
-        t.exit_action = X_NONE
+    if t.afters > 0:
+        after_birth(t)
     if t.trace != NULL:
         first_stop(t)
     else:
@@ -239,7 +228,7 @@ cdef void on_exec_stop(int tid) noexcept nogil:
         return
     t.tgid = tid
     t.state = T_LIVE
-    t.exit_action = X_NONE
+    after_drop(t)
     if t.call != NULL:
         trace_exit(t, 0)
     if not session.bare and on_exec_event(t) < 0:
@@ -268,7 +257,7 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
     if tap_sees(t):
         # a rewritten call is made again by the guest's own instruction, with its own arguments
         stub_leave(t)
-    resume(t, 0, t.call != NULL or t.exit_action != X_NONE and t.exit_action != X_CLONE)
+    resume(t, 0, t.call != NULL or after_waits(t))
 
 cdef void on_stop(int tid, int status) noexcept nogil:
     cdef int sig = WSTOPSIG(status), event = status >> 16

@@ -126,18 +126,21 @@ cdef void fd_inherit(View *v, int parent, int child) noexcept nogil:
 
 cdef int fd_will_be(Tracee *t, int bind) noexcept nogil:
     """Note at the exit of the call which binding the new descriptor came through."""
-    t.saved[1] = <uint64_t><int64_t>bind
-    t.exit_action = X_OPEN
+    (<int *>after(t, end_fd, 0))[0] = bind
     return R_EXIT
 
-cdef void exit_open(Tracee *t, int fd) noexcept nogil:
+cdef int end_fd(Tracee *t, After *a, int64_t result) noexcept nogil:
     cdef c_stat st
-    cdef uint64_t file = fd_stat(t.tid, fd, &st)
-    cdef int bind = <int>t.saved[1]
+    cdef uint64_t file
+    cdef int fd = <int>result, bind = (<int *>a.data)[0]
+    if result < 0:
+        return R_CONT
+    file = fd_stat(t.tid, fd, &st)
     fd_remember(t.tgid, fd, file, bind)
     if bind >= 0 and file != 0 and not S_ISDIR(st.st_mode):
         # from now on each descriptor of it is noted, if others came through another binding
         view_expects(t.view, file, bind)
+    return R_CONT
 
 cdef int copy_of(Tracee *t, Tracee *owner, int fd) noexcept nogil:
     """The call at hand makes a copy of a descriptor of ``owner``."""
