@@ -27,6 +27,10 @@ class Core:
     """Run guests under a layer of Landlock that allows what the view shows.  Set it before ``run``, which raises CoreError ("net: ...")
     where the kernel has none; where the root is / it does nothing."""
 
+    features: dict[bytes, bytes]
+    """Features that are on besides those that every session has (pyroot/syscalls/features.py), with the text that each is given.  Set it
+    before ``run``, which raises CoreError for a name that nobody knows."""
+
     def __init__(self, rootfs: bytes) -> None:
         """Take a canonical absolute host path of a directory as the guest's root.  Raises OSError."""
 

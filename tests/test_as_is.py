@@ -24,6 +24,7 @@ AS_IS = {
     "on_exec": 1,
     # calls that are not a guest's, or that are judged later, or were judged by the filter
     "on_call": 2, "code_call": 1, "loader_call": 1, "on_filter_stop": 1, "tap_entry": 2, "trace_call": 3, "trace_first": 1,
+    "on_featured": 1,
 }  # fmt: skip
 
 CHANGED = {"finish_edit", "on_copy", "strict_kill"}

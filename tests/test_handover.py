@@ -85,6 +85,9 @@ def inner_root(busybox_root: str) -> Iterator[str]:
     parent = directory_for_user()
     root = f"{parent}/r"
     shutil.copytree(busybox_root, root, symlinks=True)
+    # (other tests have the same root, and may have left something)
+    shutil.rmtree(f"{root}/tmp")
+    os.mkdir(f"{root}/tmp")
     os.mkdir(f"{root}/sub")
     script(f"{root}/marker", "root\n", 0o644)
     script(f"{root}/sub/marker", "sub\n", 0o644)

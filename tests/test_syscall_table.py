@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyroot.syscalls import generate
+from pyroot.syscalls import features, generate
 from pyroot.syscalls.numbers_x86_64 import AUDIT_ARCH, NUMBERS
 from pyroot.syscalls.table import REVIEWED, ROWS, Row
 from pyroot.syscalls.table_i386 import REVIEWED_I386, ROWS_I386
@@ -34,12 +34,12 @@ NOWHERE = 0x7F0000001000  # an instruction pointer of the guest's own
 
 
 def verdict(
-    number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH, noting: bool = False, program: list[generate.Insn] = PROGRAM,
+    number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH, on: int = 0, program: list[generate.Insn] = PROGRAM,
     sealing: bool = False,
 ) -> int:
     """Run the filter over one call, as the kernel does (seccomp(2), struct seccomp_data), and return what it says.
 
-    ``noting``: the session's view shows a directory twice; ``sealing``: the kernel cannot seal.
+    ``on``: the features that are on, a bit each; ``sealing``: the kernel cannot seal.
     """
     data = struct.pack("<IIQ6Q", number, arch, ip, *args, *[0] * (6 - len(args)))
     accumulator = at = 0
@@ -50,7 +50,11 @@ def verdict(
             [accumulator] = struct.unpack_from("<I", data, value)
         elif code == generate.JA:
             at += value
-        elif code == generate.RET and not ((noting and value == generate.NOTING_MARK) or (sealing and value == generate.SEALING_MARK)):
+        elif code == generate.RET and value & ~0xFF in (generate.STOP_MARK, generate.PASS_MARK):
+            stops = value & ~0xFF == generate.STOP_MARK
+            if stops == bool(on >> (value & 0xFF) & 1):
+                return TRACE if stops else ALLOW
+        elif code == generate.RET and not (sealing and value == generate.SEALING_MARK):
             return value
         elif code == generate.RET:
             continue
@@ -99,7 +103,7 @@ def test_every_handler_is_in_the_core() -> None:
     text = (CORE / "run/dispatch.pxi").read_text() + (CORE / "edit/answer.pxi").read_text()
     [body] = re.findall(r"^cdef void handlers_fill\(\).*:\n((?:    .*\n)+)", text, re.MULTILINE)
     filled = dict(re.findall(r"handlers\[H_(\w+)\] = (\w+)\n", body))
-    assert set(filled) == {row.handler.upper() for row in (*ROWS, *ROWS_I386)} - {"REFUSE"}
+    assert set(filled) == {row.handler.upper() for row in (*ROWS, *ROWS_I386)} - {"REFUSE"} | {"FEATURED"}
     [room] = re.findall(r"^cdef Handler handlers\[(\d+)\]", text, re.MULTILINE)
     assert len(filled) + 2 <= int(room), "H_NONE and H_REFUSE have a place too"
     parts = "".join(path.read_text() for path in CORE.rglob("*.pxi"))
@@ -167,13 +171,15 @@ def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
             if kind in ("never", "copies"):  # its process asks for it, by a filter of its own
                 continue
             if kind == "listing":
-                assert verdict(number, arch=arch) == generate.LISTING_MARK, name
+                assert verdict(number, arch=arch) == ALLOW, name
+                assert verdict(number, arch=arch, on=1 << features.bit("listing")) == TRACE, name
                 continue
             if kind in ("noting", "duplicates"):
-                assert verdict(number, arch=arch) == generate.NOTING_MARK, name
+                assert verdict(number, arch=arch) == ALLOW, name
+                on = 1 << features.bit("noting")
                 for command in range(2048):
                     copies = kind == "noting" or command in (0, 1030)
-                    assert verdict(number, 3, command, arch=arch, noting=True) == (TRACE if copies else ALLOW), (name, command)
+                    assert verdict(number, 3, command, arch=arch, on=on) == (TRACE if copies else ALLOW), (name, command)
                 continue
             if kind == "kept":
                 kept_is_right(abi, name, number, argument)

@@ -12,7 +12,7 @@ import errno
 import os
 import sys
 
-from pyroot.syscalls import numbers_i386, numbers_x86_64
+from pyroot.syscalls import features, numbers_i386, numbers_x86_64
 from pyroot.syscalls.table import REVIEWED, ROWS, Row
 from pyroot.syscalls.table_i386 import REVIEWED_I386, rows_by_name
 
@@ -27,11 +27,11 @@ I386_NAMED = ("fork", "vfork", "clone", "getcwd", "bind", "connect", "accept4", 
 SUPERVISOR_MARK = 0x50595254
 #: The same of the process whose descriptors guests are given by its /proc links: another one under a net of Landlock.
 HOLDER_MARK = 0x50595255
-#: Stops only in a view whose listings need it: a session whose view does not makes RET_ALLOW of this.
-LISTING_MARK = RET_TRACE | 0x4C
-#: Ends the part that stops only where a view shows one directory twice: where none does it means RET_ALLOW, else the next instruction.
-NOTING_MARK = RET_TRACE | 0x4E
-#: The same of what stops only where the kernel cannot seal mappings.
+#: With the number of a feature: stops where that is on, else means the next instruction.
+STOP_MARK = RET_TRACE | 0x100
+#: The same: means RET_ALLOW where it is not on, else the next instruction.
+PASS_MARK = RET_TRACE | 0x200
+#: As PASS_MARK, of what stops only where the kernel cannot seal mappings.
 SEALING_MARK = RET_TRACE | 0x53
 #: What a view that a guest hands over decides anew (``Row.when``): its own pyroot is not to be killed, its own listings may need it,
 #: it may show a directory twice.
@@ -52,7 +52,7 @@ DUPLICATES = (0, 1030)
 PRCTL = (3, 4, 21, 22, 59)
 
 Insn = tuple[int, int, int, int]
-NOTING: Insn = (RET, 0, 0, NOTING_MARK)
+NOTING: Insn = (RET, 0, 0, PASS_MARK | features.bit("noting"))
 SEALING: Insn = (RET, 0, 0, SEALING_MARK)
 #: Leaves that begin like this lie behind the search.
 MARKED = (NOTING, SEALING)
@@ -71,6 +71,10 @@ class Abi:
     def __init__(self, arch: int, table: dict[str, int], rows: dict[str, Row], reviewed: frozenset[str], loader_by_ip: bool) -> None:
         self.arch, self.numbers, self.reviewed, self.loader_by_ip = arch, table, reviewed, loader_by_ip
         self.rows = {name: row for name, row in rows.items() if name in table}
+        for name in table:
+            if name in reviewed and features.stopping(name):
+                # only for their sake
+                self.rows[name] = Row(name, "featured")
         self.last = max(table.values())
 
 
@@ -86,7 +90,7 @@ def _conditional(row: Row) -> list[Insn]:
     kind, argument, value = row.when
     low = OFF_ARGS + 8 * argument
     if kind == "listing":
-        return [(RET, 0, 0, LISTING_MARK)]
+        return [(RET, 0, 0, STOP_MARK | features.bit("listing")), *ALLOW]
     if kind == "noting":
         return [NOTING, (RET, 0, 0, hit)]
     if kind == "duplicates":
@@ -147,7 +151,15 @@ def _about_processes(kind: str, low: int, value: int, hit: int) -> list[Insn]:
     return [(LD, 0, 0, low), (JEQ, 1, 0, mark), (JEQ, 0, 1, holder), (RET, 0, 0, hit), allow]
 
 
-def _leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
+def _leaf(name: str, row: Row | None, loader_by_ip: bool) -> list[Insn]:
+    """Return the treatment of a call: that of its row, behind the marks of features that it stops for."""
+    leaf = _plain_leaf(row, loader_by_ip)
+    if leaf == [(RET, 0, 0, RET_TRACE)]:
+        return leaf
+    return [*((RET, 0, 0, STOP_MARK | features.bit(feature)) for feature in features.stopping(name)), *leaf]
+
+
+def _plain_leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
     if row is None:
         return ALLOW
     if row.when is not None and row.when[0] == "kept" and not loader_by_ip:
@@ -162,7 +174,7 @@ def _leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
     return [(RET, 0, 0, RET_TRACE)]
 
 
-def _copy_leaf(row: Row, loader_by_ip: bool) -> list[Insn]:
+def _copy_leaf(_name: str, row: Row, loader_by_ip: bool) -> list[Insn]:
     """Return the same for a call on a descriptor: from some value of an argument on, or (no argument) always."""
     assert row.when is not None
     _kind, argument, value = row.when
@@ -192,7 +204,7 @@ def _added_runs(abi: Abi, kinds: tuple[str, ...]) -> list[tuple[int, list[Insn]]
     leaves = [ALLOW] * (abi.last + 2)
     for name, row in abi.rows.items():
         if row.when is not None and row.when[0] in kinds:
-            leaves[abi.numbers[name]] = leaf(row, abi.loader_by_ip)
+            leaves[abi.numbers[name]] = leaf(name, row, abi.loader_by_ip)
     return _merged(leaves)
 
 
@@ -202,7 +214,7 @@ def _runs(abi: Abi) -> list[tuple[int, list[Insn]]]:
     for name, number in abi.numbers.items():
         if name not in abi.rows and name not in abi.reviewed:
             raise SystemExit(f"{name}: neither in the table nor reviewed")
-        leaves[number] = _leaf(abi.rows.get(name), abi.loader_by_ip)
+        leaves[number] = _leaf(name, abi.rows.get(name), abi.loader_by_ip)
     # a call that a tracer skipped: nothing will run, and its result stands
     return [*_merged(leaves), (0xFFFFFFFF, ALLOW)]
 
@@ -253,10 +265,12 @@ def filter_program(kinds: tuple[str, ...] = ()) -> list[Insn]:
 
 def _row_initialiser(abi: Abi, row: Row) -> str:
     remove = {"": 0, "dir": 1, "file": 2, "flag": 3, "rights": 4}[row.remove]
+    stops_for = [*features.stopping(row.name), *([features.KINDS[row.when[0]]] if row.when and row.when[0] in features.KINDS else [])]
+    bits = sum(1 << features.bit(name) for name in stops_for)
     return (
         f"    [{abi.numbers[row.name]}] = {{\"{row.name}\", H_{row.handler.upper()}, {row.path}, {row.dirfd}, {row.path2}, "
         f"{row.dirfd2}, F_{row.final.upper()}, {row.flags}, F_{row.default.upper()}, {remove}, {row.bit:#x}, {row.refuse}, "
-        f"{X86_64.numbers.get(row.like, 0)}, {int(row.gate)}, {abi.numbers.get(row.named, 0)}}},"
+        f"{X86_64.numbers.get(row.like, 0)}, {int(row.gate)}, {abi.numbers.get(row.named, 0)}, {bits:#x}}},"
     )
 
 
@@ -279,23 +293,25 @@ def _program(name: str, length: str, program: list[Insn]) -> list[str]:
 
 def render() -> str:
     """Return the text of tables.h."""
-    handlers = sorted({row.handler for abi in (X86_64, I386) for row in abi.rows.values()})
+    handlers = sorted({"featured", *(row.handler for abi in (X86_64, I386) for row in abi.rows.values())})
     lines = [
         "/* generated by pyroot/syscalls/generate.py from pyroot/syscalls/table.py: do not edit */",
         "#ifndef PYROOT_TABLES_H", "#define PYROOT_TABLES_H", "#include <linux/filter.h>", "",
         "enum { H_NONE, " + ", ".join("H_" + name.upper() for name in handlers) + " };",
-        "enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };", "",
+        "enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };",
+        f"#define PYROOT_FEATURES {len(features.FEATURES)}",
+        *(f"#define FEATURE_{feature.name.upper()} {1 << i:#x}u" for i, feature in enumerate(features.FEATURES)), "",
         "typedef struct {",
         "    const char *name; unsigned char handler; signed char path, dirfd, path2, dirfd2;",
         "    unsigned char final; signed char flags; unsigned char dflt, remove; unsigned bit; int refuse;",
-        "    unsigned short like; unsigned char gate; unsigned short named;",
+        "    unsigned short like; unsigned char gate; unsigned short named; unsigned features;",
         "} pyroot_row;", "",
         f"#define PYROOT_LAST_CALL {X86_64.last}",
         f"#define PYROOT_LAST_CALL_I386 {I386.last}",
         f"#define PYROOT_SUPERVISOR_MARK {SUPERVISOR_MARK:#x}u",
         f"#define PYROOT_HOLDER_MARK {HOLDER_MARK:#x}u",
-        f"#define PYROOT_LISTING_MARK {LISTING_MARK:#x}u",
-        f"#define PYROOT_NOTING_MARK {NOTING_MARK:#x}u",
+        f"#define PYROOT_STOP_MARK {STOP_MARK:#x}u",
+        f"#define PYROOT_PASS_MARK {PASS_MARK:#x}u",
         f"#define PYROOT_SEALING_MARK {SEALING_MARK:#x}u", "",
         *_table(X86_64, "pyroot_rows", "PYROOT_LAST_CALL"), "",
         *_table(I386, "pyroot_rows_i386", "PYROOT_LAST_CALL_I386"), "",
@@ -320,8 +336,20 @@ def render_gate() -> str:
     ])
 
 
+def render_features() -> str:
+    """Return the text of feature_list.pxi."""
+    return "\n".join([
+        "# The features, in their order: generated by pyroot/syscalls/generate.py from pyroot/syscalls/features.py, do not edit.", "",
+        *(f'include "_fast/features/{feature.name}.pxi"' for feature in features.FEATURES if feature.part),
+        "cdef void features_fill() noexcept nogil:",
+        "    memset(features.all, 0, sizeof(features.all))",
+        *(line for i, feature in enumerate(features.FEATURES)
+          for line in (f'    features.name[{i}] = b"{feature.name}"', f"    feature_{feature.name}(&features.all[{i}])")), "",
+    ])
+
+
 #: The generated files, below the package's folder.
-OUTPUTS = {"_fast/tables.h": render, "guest/calls.h": render_gate}
+OUTPUTS = {"_fast/tables.h": render, "_fast/run/feature_list.pxi": render_features, "guest/calls.h": render_gate}
 
 
 def main() -> int:

@@ -9,6 +9,9 @@ cdef int on_chdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     outcome = pinned_walk(&W1, t, AT_FDCWD, t.args[0], M_FOLLOW, True)
     if outcome == -ESRCH:
         return R_DEAD
+    error = features_judge(t, row, &W1) if W1.valid else 0
+    if error < 0:
+        return answer(t, error)
     if W1.valid and W1.v.ambiguous and walk_binding(&W1) >= 0:
         cwd_will_be(t, W1.magic_bi if W1.magic else walk_binding(&W1))
     error = put_path(&W1, outcome, 0)

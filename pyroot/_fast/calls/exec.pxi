@@ -297,7 +297,8 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
     if row.dirfd >= 0 and path_buffer[0] != c'/' and fd != AT_FDCWD:
         snprintf(exec_name, sizeof(exec_name), b"/dev/fd/%d/%s", fd, path_buffer)
         closing[0] = fd_closes_on_exec(t, fd)
-    return exec_place(&W1, W1.magic_bi if W1.magic else -1)
+    result = features_judge(t, row, &W1)
+    return result if result < 0 else exec_place(&W1, W1.magic_bi if W1.magic else -1)
 
 cdef bint is_link(const char *host) noexcept nogil:
     cdef c_stat st

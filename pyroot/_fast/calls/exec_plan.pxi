@@ -30,7 +30,7 @@ cdef void plan_sites(Tracee *t, ExecPlan *plan) noexcept nogil:
         code = chain.interp
     plan.code = hash_more(FNV, code, <int>strlen(code))
     known = &known_sites[plan.code & (KNOWN_CODES - 1)]
-    if known.code != plan.code or not gate_is_for(t):
+    if known.code != plan.code or not licences(t, NULL) & MAY_LEAD:
         return
     for i in range(known.n):
         if known.misses[i] < KNOWN_MISSES:
@@ -144,3 +144,23 @@ cdef const char *plan_loader(Tracee *t) noexcept nogil:
     if t.plan.compat:
         return &loader32_source[0] if installed else &loader32_path[0]
     return &loader_installed[0] if installed else &loader_path[0]
+
+cdef int first_plan(Tracee *t, bytes exe) except? -1000:
+    """Plan the exec of an absolute guest path for the first tracee."""
+    cdef int result
+    cdef const char *path = exe
+    cdef int n = len(exe)
+    if n == 0 or n >= PATHMAX:
+        return -ENOENT if n == 0 else -ENAMETOOLONG
+    memcpy(path_buffer, path, n + 1)
+    chain.by_fd = False
+    chain.place = chain.files[0] = chain.files[1] = -1
+    result = file_walk(t, AT_FDCWD, path_buffer, n, M_FOLLOW)
+    if result < 0:
+        return result
+    result = exec_place(&W1, -1)
+    if result == 0:
+        result = exec_chain(t, path, False, False)
+    if result == 0:
+        result = plan_make(t, path)
+    return result

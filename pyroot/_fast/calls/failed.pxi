@@ -93,3 +93,6 @@ cdef void failed_hand_over(Tracee *t) noexcept with gil:
     except BaseException as error:
         # an explanation that cannot be given takes nothing away from the run
         _os.write(2, f"pyroot: a program that failed inside could not be explained: {error!r}\n".encode())
+
+cdef void feature_failed(Feature *f) noexcept nogil:
+    f.end = failed_drop

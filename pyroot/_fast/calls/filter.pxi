@@ -5,7 +5,7 @@ cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
     cdef View *v = t.view
     cdef uint32_t verdict = filter_run(t, filter_program)
     while v != views.base and verdict == RET_ALLOW_:
-        filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.listing, v.noting)
+        filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.features)
         verdict = filter_run(t, view_program)
         v = v.parent
     if copies_made and verdict == RET_ALLOW_ and (t.copies or not session.seccomp):
@@ -48,28 +48,33 @@ cdef sock_filter filter_program[PYROOT_FILTER_LENGTH]
 cdef sock_filter view_program[PYROOT_VIEW_FILTER_LENGTH]
 
 cdef void filter_prepare() noexcept nogil:
-    filter_patch(filter_program, pyroot_filter, PYROOT_FILTER_LENGTH, c_getpid(), listing_needed, noting_needed)
-    filter_patch(copy_filter, pyroot_copy_filter, PYROOT_COPY_FILTER_LENGTH, 0, False, False)
+    filter_patch(filter_program, pyroot_filter, PYROOT_FILTER_LENGTH, c_getpid(), views.base.features)
+    filter_patch(copy_filter, pyroot_copy_filter, PYROOT_COPY_FILTER_LENGTH, 0, 0)
 
-cdef void filter_patch(sock_filter *f, const sock_filter *source, int n, int supervisor, bint listing, bint noting) noexcept nogil:
+cdef void filter_patch(sock_filter *f, const sock_filter *source, int n, int supervisor, uint32_t on) noexcept nogil:
     """Copy a program and put in what is known only now."""
     cdef int i
     for i in range(n):
         f[i] = source[i]
-        filter_mark_set(&f[i], supervisor, listing, noting)
+        filter_mark_set(&f[i], supervisor, on)
 
-cdef void filter_mark_set(sock_filter *f, int supervisor, bint listing, bint noting) noexcept nogil:
-    """Put this session's values where the program has marks; ``supervisor`` is the process that guests must not kill."""
+cdef void filter_mark_set(sock_filter *f, int supervisor, uint32_t on) noexcept nogil:
+    """Put this session's values where the program has marks: the process that guests must not kill, and which features are on."""
+    cdef bint has
     if f.code == 0x15 and f.k == PYROOT_SUPERVISOR_MARK:
         f.k = supervisor
     elif f.code == 0x15 and f.k == PYROOT_HOLDER_MARK:
         f.k = net.holder if net.holder > 0 and supervisor == c_getpid() else supervisor
-    elif f.code == 0x06 and f.k == PYROOT_LISTING_MARK:
-        f.k = FILTER_TRACE | filter_mark if listing else 0x7fff0000
-    elif f.code == 0x06 and f.k == PYROOT_NOTING_MARK:
-        # go on with what follows, or return
-        f.code = 0x05 if noting else 0x06
-        f.k = 0 if noting else 0x7fff0000
+    elif f.code == 0x06 and f.k & ~<uint32_t>0xff == PYROOT_STOP_MARK:
+        # stop, or go on with what follows
+        has = on >> (f.k & 0xff) & 1
+        f.code = 0x06 if has else 0x05
+        f.k = FILTER_TRACE | filter_mark if has else 0
+    elif f.code == 0x06 and f.k & ~<uint32_t>0xff == PYROOT_PASS_MARK:
+        # go on with what follows, or let it pass
+        has = on >> (f.k & 0xff) & 1
+        f.code = 0x05 if has else 0x06
+        f.k = 0 if has else 0x7fff0000
     elif f.code == 0x06 and f.k == PYROOT_SEALING_MARK:
         f.code = 0x06 if kernel_seals else 0x05
         f.k = 0x7fff0000 if kernel_seals else 0

@@ -35,7 +35,6 @@ cdef struct ListNote:        # not shared: the names have been given
 cdef ListNote list_notes[256]
 
 cdef char list_buffer[LIST_BUFFER]
-cdef bint listing_needed = False
 
 cdef bint bind_in(View *v, int i, const char *guest, int n) noexcept nogil:
     """Say whether a binding's mount point lies directly in a guest directory."""
@@ -184,6 +183,14 @@ cdef bint list_open(Tracee *t, int fd, Listing *l) noexcept nogil:
         snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
         l.d = c_open(link, O_PATH | O_DIRECTORY | O_CLOEXEC)
     return l.d >= 0
+
+cdef void listing_begin(View *v, const char *text) noexcept nogil:
+    if view_needs_listing(v):
+        v.features |= FEATURE_LISTING
+
+cdef void feature_listing(Feature *f) noexcept nogil:
+    """Listings of directories that have names of ours."""
+    f.begin = listing_begin
 
 cdef int on_getdents(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Only views with such names stop here, and only their parents are read by us."""

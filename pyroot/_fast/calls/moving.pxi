@@ -62,20 +62,9 @@ cdef inline int walk_tries() noexcept nogil:
     """
     return 1 if movers == 0 else 1 + (movers if movers < 7 else 7)
 
-cdef int own_rights = -1     # whether this process, not root's, has capabilities: not known yet
-
-cdef bint loses_rights() noexcept nogil:
-    """Say whether access(2) sets capabilities of guests aside: without them our own descriptors, who has them too, are closed to it."""
-    global own_rights
-    if own_rights < 0:
-        own_rights = c_geteuid() != 0 and effective_caps(c_getpid()) != 0
-    return own_rights
-
 cdef bint may_pin(Tracee *t, Walk *w) noexcept nogil:
     """Say whether there is an outside, and guests may go through our descriptors."""
-    if loses_rights() or t.landlocked:
-        return False
-    if not arena_shared(t) or not openat2_works or not w.valid or w.held or w.anchored or w.magic or w.isbind or w.bi < 0:
+    if not licences(t, NULL) & MAY_PIN or not w.valid or w.held or w.anchored or w.magic or w.isbind or w.bi < 0:
         return False
     return 0 < w.v.b[w.bi].hostlen < w.placelen and w.hlen < PATHMAX and not is_proc(w.h, w.hlen)
 

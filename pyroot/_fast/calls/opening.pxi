@@ -17,15 +17,6 @@ cdef bint may_meet_link(Tracee *t, Walk *w) noexcept nogil:
     # where a binding shows the whole host there is no outside
     return w.v.b[w.bi].hostlen > 0 and not is_proc(w.h, w.hlen)
 
-cdef bint kernel_proves(Tracee *t) noexcept nogil:
-    """Say whether the open at hand needs no proof: if a link is on its way the stub comes back, and nobody sees that it was there.
-
-    Not from a relative start, which may lie behind directories that are closed; the walk has conditions of its own (walk_trusts).
-    """
-    if opening_again or not openat2_works or session.judging or not session.seccomp or uses_code(t):
-        return False
-    return not t.special and not t.filtered and (t.fs == NULL or t.fs.root == NULL)
-
 cdef int link_in_the_way(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
     """Return -ELOOP if trying again is of no use: the name is a link that is not followed (O_PATH opens it), or too many tries."""
     cdef c_stat st
@@ -80,7 +71,7 @@ cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
         # openat2 knows no small files for 32-bit programs
         outcome = pinned_walk(&W1, t, dirfd, t.args[row.path], open_mode(flags), False)
     else:
-        outcome = open_walk(t, dirfd, t.args[row.path], flags)
+        outcome = open_walk(t, row, dirfd, t.args[row.path], flags)
     return open_common(t, row, flags, outcome)
 
 cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
@@ -95,6 +86,9 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     if W1.valid:
         if made_on_mount(&W1):
             return answer(t, made_errno(&W1, flags))
+        error = features_judge(t, row, &W1)
+        if error < 0:
+            return answer(t, error)
         if W1.v.ambiguous:
             open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not W1.held and not flags & O_PATH:
@@ -203,6 +197,9 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         return answer(t, -ENAMETOOLONG if W1.givenlen < 0 else -EAGAIN)
     if W1.valid and made_on_mount(&W1):
         return answer(t, made_errno(&W1, how.flags))
+    i = features_judge(t, row, &W1) if W1.valid else 0
+    if i < 0:
+        return answer(t, i)
     if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:
         i = proc_text(t, &W1, how.flags)
         if i < 0:

@@ -256,15 +256,14 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
         if what >= PATH_MOUNT:
             outcome = call_walk(&W1, t, dirfd, t.args[row.path], mode)
         else:
-            outcome = name_walk(t, dirfd, t.args[row.path], mode, pins)
+            outcome = name_walk(t, row, dirfd, t.args[row.path], mode, pins)
         if outcome == -ESRCH:
             return R_DEAD
         if copies_made and outcome >= 0 and copy_named(t, row, mode):
             outcome = TR_TEXT
-        if W1.valid and mode == M_CREATE:
-            error = name_busy(&W1, t, row)
-            if error < 0:
-                return answer(t, error)
+        error = judge(t, row, &W1, mode) if W1.valid else 0
+        if error < 0:
+            return answer(t, error)
         # (what is judged above are texts)
         pinned = pin_name(t, &W1, outcome) if pins and what < PATH_MOUNT else outcome
         if pinned == outcome:
@@ -288,6 +287,11 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
     elif what == PATH_STAT and W1.v.links:
         links_expect(t, row, dirfd, outcome)
     return finish_edit(t)
+
+cdef int judge(Tracee *t, const pyroot_row *row, Walk *w, int mode) noexcept nogil:
+    """Ask the rules of a place, one after the other: those of mount points, then those of features; 0, or the -errno of the first."""
+    cdef int error = name_busy(w, t, row) if mode == M_CREATE else 0
+    return error if error < 0 or features.judges == 0 else features_judge(t, row, w)
 
 cdef bint leads_to_binding(Walk *w) noexcept nogil:
     """Say whether a binding's mount point lies strictly below the place, or below what is the same by another binding."""

@@ -128,35 +128,6 @@ cdef const char *state_shown(Tracee *t, const char *line) noexcept nogil:
         return NULL
     return b"T (stopped)" if is_stopped(t) else b"R (running)"
 
-cdef void mask_hex(Tracee *t, const char *p, int n, Text *out) noexcept nogil:
-    """Append the line with the digits of the guest's own affinity, which placement.pxi keeps while it has another."""
-    cdef size_t start = out.n
-    cdef int i, nibble = 0
-    text_add(out, p, n)
-    if out.n != start + n:
-        return
-    for i in range(n - 1, 13, -1):
-        if p[i] != c',':
-            out.p[start + i] = b"0123456789abcdef"[t.mask[nibble // 16] >> (nibble % 16 * 4) & 15] if nibble < 256 else c'0'
-            nibble += 1
-
-cdef void mask_list(Tracee *t, Text *out) noexcept nogil:
-    cdef int i = 0, first
-    cdef char number[32]
-    cdef bint more = False
-    text_add(out, b"Cpus_allowed_list:\t", 19)
-    while i < 1024:
-        if not (t.mask[i // 64] >> (i % 64)) & 1:
-            i += 1
-            continue
-        first = i
-        while i < 1024 and (t.mask[i // 64] >> (i % 64)) & 1:
-            i += 1
-        text_add(out, number, snprintf(number, sizeof(number), b"%s%d", <const char *>(b"," if more else b""), first))
-        if i - 1 > first:
-            text_add(out, number, snprintf(number, sizeof(number), b"-%d", i - 1))
-        more = True
-
 cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     """Leave the supervisor and its filter out.  NoNewPrivs stays: set-user-ID programs do run without their rights."""
     cdef Text host
@@ -186,10 +157,8 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
         if shown != NULL:
             text_add(out, p, 7)
             text_add(out, shown, strlen(shown))
-        elif t.near and starts(p, b"Cpus_allowed:\t"):
-            mask_hex(t, p, n, out)
-        elif t.near and starts(p, b"Cpus_allowed_list:\t"):
-            mask_list(t, out)
+        elif features_line(t, p, n, out):
+            pass
         elif starts(p, b"TracerPid:\t"):
             text_add(out, number, snprintf(number, sizeof(number), b"TracerPid:\t%d", tracer))
         elif starts(p, b"Seccomp:\t2") and filters <= 0:

@@ -51,10 +51,10 @@ cdef int cwd_held(Tracee *t) noexcept nogil:
         t.fs.cwd_uses = 0
     return t.fs.cwd
 
-cdef bint way_passes(Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
+cdef bint way_passes(Tracee *t, uint32_t may, int dirfd, const char *path, int n, int mode) noexcept nogil:
     """Say the same as step_passes of a path of several names from the working directory."""
     cdef int fd, error
-    if dirfd != AT_FDCWD or (mode != M_FOLLOW and mode != M_NOFOLLOW) or not openat2_works or W1.v.ambiguous:
+    if not may & MAY_PASS or dirfd != AT_FDCWD or (mode != M_FOLLOW and mode != M_NOFOLLOW):
         return False
     if plain_names(W1.v, path, n) < 2:
         return False
@@ -76,24 +76,24 @@ cdef int step_stat(Tracee *t, int dirfd, const char *path, c_stat *st) noexcept 
         snprintf(link, sizeof(link), b"/proc/%d/fd/%d/%s", t.tid, dirfd, path)
     return -errno if fstatat(AT_FDCWD, link, st, AT_SYMLINK_NOFOLLOW) < 0 else 0
 
-cdef bint step_passes(Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
+cdef bint step_passes(Tracee *t, uint32_t may, int dirfd, const char *path, int n, int mode) noexcept nogil:
     """Say whether a call that looks at or changes a name (but does not open it) can be left as it is."""
     cdef c_stat st
     cdef int result
-    if W1.v.ambiguous or not is_plain(W1.v, path, n) or (t.fs != NULL and t.fs.root != NULL):
+    if not may & MAY_STEP or not is_plain(W1.v, path, n):
         return False
     if mode != M_FOLLOW:
         return True
     result = step_stat(t, dirfd, path, &st)
     return result == -ENOENT or (result == 0 and not S_ISLNK(st.st_mode))
 
-cdef bint step_opens(Tracee *t, int dirfd, const char *path, int n, int mode, uint64_t flags) noexcept nogil:
+cdef bint step_opens(Tracee *t, uint32_t may, int dirfd, const char *path, int n, int mode, uint64_t flags) noexcept nogil:
     """Say whether an open can be left as it is: one that follows no link, and not of a text in /proc."""
     cdef c_stat st
     cdef int result
     if mode != M_NOFOLLOW and mode != M_OCREAT_NOFOLLOW and mode != M_CREATE:
         return False
-    if not step_passes(t, dirfd, path, n, mode):
+    if not step_passes(t, may, dirfd, path, n, mode):
         return False
     if flags & O_PATH or mode == M_CREATE or not is_text_name(path):
         return True
@@ -115,10 +115,11 @@ cdef bint is_text_name(const char *path) noexcept nogil:
     name[end - start] = 0
     return c'0' <= name[0] <= c'9' or kind_of(name) != 0 or strcmp(name, b"unix") == 0
 
-cdef bint way_opens(Tracee *t, const char *path, int n, uint64_t flags) noexcept nogil:
+cdef bint way_opens(uint32_t may, const char *path, int n, uint64_t flags) noexcept nogil:
     """Say whether the kernel can open a relative path as it is, if it meets no link: where it lies need not be known."""
-    return (kernel_proves(t) and not W1.v.ambiguous and plain_names(W1.v, path, n) > 0 and (flags & O_PATH or not is_text_name(path))
-            and not way_with_link(path, n, False))
+    if not may & MAY_OPEN or opening_again or W1.v.ambiguous or plain_names(W1.v, path, n) == 0:
+        return False
+    return (flags & O_PATH or not is_text_name(path)) and not way_with_link(path, n, False)
 
 cdef bint way_with_link(const char *path, int n, bint note) noexcept nogil:
     """Say whether such an open has met a link in this path or in the directories on its way lately, or note that one has."""
@@ -136,37 +137,41 @@ cdef bint way_with_link(const char *path, int n, bint note) noexcept nogil:
         i += 1
     return False
 
-cdef int name_walk(Tracee *t, int dirfd, uint64_t pointer, int mode, bint pinned) noexcept nogil:
+cdef int name_walk(Tracee *t, const pyroot_row *row, int dirfd, uint64_t pointer, int mode, bint pinned) noexcept nogil:
     """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it.
 
     ``pinned``: what it finds shall be named by a descriptor, and so it is left no way of several names.
     """
     cdef int n = given_text(&W1, t, pointer)
+    cdef uint32_t may
     W1.valid = False
     if n <= 0:
         return no_text(n, pointer)
-    if path_buffer[0] != c'/' and (step_passes(t, dirfd, path_buffer, n, mode)
-                                   or (not pinned and way_passes(t, dirfd, path_buffer, n, mode))):
+    may = licences(t, row) if path_buffer[0] != c'/' else 0
+    if may != 0 and (step_passes(t, may, dirfd, path_buffer, n, mode)
+                     or (not pinned and way_passes(t, may, dirfd, path_buffer, n, mode))):
         stats.names += 1
         return TR_PASS
     return text_walk(&W1, t, dirfd, path_buffer, n, mode)
 
-cdef int open_walk(Tracee *t, int dirfd, uint64_t pointer, uint64_t flags) noexcept nogil:
+cdef int open_walk(Tracee *t, const pyroot_row *row, int dirfd, uint64_t pointer, uint64_t flags) noexcept nogil:
     """The same for open."""
     cdef int n = given_text(&W1, t, pointer), mode = open_mode(flags)
+    cdef uint32_t may = licences(t, row)
     W1.valid = False
     if n <= 0:
         return no_text(n, pointer)
-    if path_buffer[0] != c'/' and step_opens(t, dirfd, path_buffer, n, mode, flags):
+    if path_buffer[0] != c'/' and step_opens(t, may, dirfd, path_buffer, n, mode, flags):
         stats.names += 1
         return TR_PASS
     if path_buffer[0] != c'/':
-        if way_opens(t, path_buffer, n, flags):
+        if way_opens(may, path_buffer, n, flags):
             stats.names += 1
             return TR_WAY
         if opening_again:
             way_with_link(path_buffer, n, True)
-    W1.trusts = path_buffer[0] == c'/' and kernel_proves(t)
+    # (not from a relative start, which may lie below directories that are closed)
+    W1.trusts = path_buffer[0] == c'/' and may & MAY_OPEN and not opening_again
     n = text_walk(&W1, t, dirfd, path_buffer, n, mode)
     W1.trusts = False
     return n

@@ -113,7 +113,7 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
         n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d", links_pid(), fd)
     return -ENAMETOOLONG if n >= SUN_MAX else n
 
-cdef int sock_translate(Tracee *t, uint64_t pointer, uint64_t size, bint binding, SockAddr *sa) noexcept nogil:
+cdef int sock_translate(Tracee *t, const pyroot_row *row, uint64_t pointer, uint64_t size, bint binding, SockAddr *sa) noexcept nogil:
     """Translate or copy an address of the guest; return its length, 0 if it is none that can be a path, or -errno to answer."""
     cdef int n, outcome
     cdef c_stat st
@@ -134,6 +134,10 @@ cdef int sock_translate(Tracee *t, uint64_t pointer, uint64_t size, bint binding
         return outcome
     if not W1.valid:
         return -ENOENT
+    n = features_judge(t, row, &W1)
+    if n < 0:
+        return n
+    n = <int>strlen(path_buffer)
     if binding and W1.isbind and W1.last == LAST_NORM:
         outcome = parent_stat(&W1, &st)
         return outcome if outcome < 0 else -EADDRINUSE
@@ -213,7 +217,7 @@ cdef int sock_fault(Tracee *t, int arg) noexcept nogil:
 
 cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef SockAddr sa
-    cdef int size = <int>t.args[row.flags], n = sock_translate(t, t.args[row.path], <uint32_t>size, row.final == F_CREATE, &sa)
+    cdef int size = <int>t.args[row.flags], n = sock_translate(t, row, t.args[row.path], <uint32_t>size, row.final == F_CREATE, &sa)
     if n < 0:
         return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     if n == 0:
@@ -246,7 +250,7 @@ cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     rights_sent(t, &header)
     n = 0
     if header.msg_name != NULL:
-        n = sock_translate(t, <uint64_t>header.msg_name, header.msg_namelen, False, &sa)
+        n = sock_translate(t, row, <uint64_t>header.msg_name, header.msg_namelen, False, &sa)
         if n < 0:
             return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     edit_start()
@@ -300,7 +304,7 @@ cdef int send_next(Tracee *t, const SendEnd *e) noexcept nogil:
         return -EFAULT
     n = 0
     if header.msg_name != NULL:
-        n = sock_translate(t, <uint64_t>header.msg_name, header.msg_namelen, False, &sa)
+        n = sock_translate(t, &pyroot_rows[NR_sendmmsg], <uint64_t>header.msg_name, header.msg_namelen, False, &sa)
         if n < 0:
             return n
     edit_start()

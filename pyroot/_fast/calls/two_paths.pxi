@@ -24,7 +24,11 @@ cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, bint last)
         return R_AGAIN
     r1, r2 = p1, p2
     edit_start()
-    error = put_path(&W1, r1, row.path)
+    error = features_judge(t, row, &W1) if W1.valid else 0
+    if error == 0 and W2.valid:
+        error = features_judge(t, row, &W2)
+    if error == 0:
+        error = put_path(&W1, r1, row.path)
     if error == 0:
         error = put_path(&W2, r2, row.path2)
     if error < 0:

@@ -30,13 +30,16 @@ cdef struct KnownSites:          # where an ELF interpreter, or a program withou
 
 cdef KnownSites[KNOWN_CODES] known_sites
 cdef uint64_t[64] hot_sites      # a bit for each that some process has used twice: such are changed at their first stop
-cdef void gate_prepare(View *v) noexcept nogil:
+cdef void gate_prepare(View *v, const char *text) noexcept nogil:
     """Publish the view, where nothing but the kernel's own look-up of names is between a path and its file."""
     cdef int i
     cdef const char *off = getenv(b"PYROOT_NO_GATE")
     cdef c_stat st
     global gate
     gate = NULL
+    if features_chosen():
+        # (what an earlier session has led through the gate may have to stop in this one)
+        memset(known_sites, 0, sizeof(known_sites))
     if arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
         return
     if off != NULL and off[0] != 0:
@@ -68,6 +71,9 @@ cdef void gate_prepare(View *v) noexcept nogil:
     (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_HOOK))[0] = LOADER_GATE + GATE_ENTER
     (<uint64_t *>(<char *>gate + GATE_DETOURS + DETOUR_MAGIC))[0] = DETOURS_MAGIC
     gate.on = 1
+
+cdef void feature_gate(Feature *f) noexcept nogil:
+    f.begin = gate_prepare
 
 cdef void gate_tops(View *v) noexcept nogil:
     """Tell which directories and files are tops of mounts, or nothing if they are many."""
@@ -127,14 +133,9 @@ cdef void gate_bind(View *v, int i) noexcept nogil:
 
 # -- sites ---------------------------------------------------------------------------------------------------------------------
 
-cdef inline bint gate_is_for(Tracee *t) noexcept nogil:
-    """Say whether the calls of a tracee mean what the published view says."""
-    return (not t.special and not t.filtered and not t.exits and t.view == views.base
-            and (t.fs == NULL or t.fs.root == NULL) and openat2_works)
-
 cdef void gate_exec(Tracee *t, Mm *mm, ExecPlan *plan) noexcept nogil:
     """A new address space: the loader is about to lead its known sites through the gate."""
-    if gate == NULL or not gate_is_for(t):
+    if gate == NULL or not licences(t, NULL) & MAY_LEAD:
         plan.info.nsites = 0
     if plan.info.nsites == 0:
         return
@@ -144,11 +145,11 @@ cdef void gate_exec(Tracee *t, Mm *mm, ExecPlan *plan) noexcept nogil:
     else:
         mm.gate.count = plan.info.nsites
 
-cdef void gate_hit(Tracee *t) noexcept nogil:
+cdef void gate_hit(Tracee *t, const pyroot_row *row) noexcept nogil:
     """A call of a kind that the gate answers has stopped: change its site if this was not the first time."""
     cdef GateMm *g
     cdef uint64_t *seen
-    if t.mm == NULL or t.mm.gate_off or not gate_is_for(t):
+    if t.mm == NULL or t.mm.gate_off or not licences(t, row) & MAY_LEAD:
         return
     g = t.mm.gate
     if g == NULL:

@@ -272,6 +272,7 @@ cdef extern from "tables.h" nogil:
         unsigned short like
         unsigned char gate
         unsigned short named
+        unsigned short features
     const pyroot_row *pyroot_rows
     const pyroot_row *pyroot_rows_i386
     const sock_filter *pyroot_filter
@@ -279,11 +280,12 @@ cdef extern from "tables.h" nogil:
     const sock_filter *pyroot_copy_filter
     enum:
         PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH
-        PYROOT_SUPERVISOR_MARK, PYROOT_HOLDER_MARK, PYROOT_LISTING_MARK, PYROOT_NOTING_MARK, PYROOT_SEALING_MARK
+        PYROOT_SUPERVISOR_MARK, PYROOT_HOLDER_MARK, PYROOT_STOP_MARK, PYROOT_PASS_MARK, PYROOT_SEALING_MARK
+        PYROOT_FEATURES, FEATURE_LISTING, FEATURE_NOTING
         PYROOT_VIEW_FILTER_LENGTH, PYROOT_COPY_FILTER_LENGTH
         NR_exit, NR_restart_syscall, NR_mmap, NR_mremap, NR_shmat, NR_process_madvise
     enum:
-        H_NONE, H_ADVICE, H_AFFINITY, H_HANDLE, H_KEPT, H_LANDLOCK, H_STATX
+        H_NONE, H_FEATURED, H_ADVICE, H_AFFINITY, H_HANDLE, H_KEPT, H_LANDLOCK, H_STATX
         H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_COPY, H_DUP, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_KILL, H_LINK
         H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_SECCOMP
         H_PIDFD, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME

@@ -55,16 +55,22 @@ cdef void trace_unlink(Tracee *t) noexcept nogil:
         t.trace = NULL
 
 cdef void special_forget(Tracee *t) noexcept nogil:
-    trace_unlink(t)
-    waiter_remove(t)
+    if t.special:
+        trace_unlink(t)
+        waiter_remove(t)
 
-cdef void tracer_renamed(int old, int tid) noexcept nogil:
+cdef void tracer_renamed(Tracee *t, int old) noexcept nogil:
     """A tracer's thread has its leader's tid since its execve."""
-    cdef Trace *trace = traces.first
+    cdef Trace *trace = traces.first if old != t.tid else NULL
     while trace != NULL:
         if trace.tracer == old:
-            trace.tracer = tid
+            trace.tracer = t.tid
         trace = trace.next
+
+cdef void feature_ptrace(Feature *f) noexcept nogil:
+    f.birth = special_inherit
+    f.exec = tracer_renamed
+    f.end = special_forget
 
 cdef void trace_end(Tracee *t, int sig) noexcept nogil:
     """The tracee is free: it goes on from the stop that it is in."""
@@ -152,6 +158,8 @@ cdef void special_inherit(Tracee *child, Tracee *parent, int event, uint64_t fla
     cdef Trace *trace = parent.trace
     cdef Trace *inherited
     cdef Tracee *tracer
+    if not parent.special:
+        return
     if parent.tracer and flags & CLONE_THREAD_:
         child.special = child.tracer = True
         child.stepping = parent.stepping

@@ -117,7 +117,7 @@ cdef struct Tracee:
     unsigned long mask[16]   # affinity while it is near
     bint listening           # stopped by a signal, left with PTRACE_LISTEN
     bint first_exec          # the fork of the supervisor, before its program runs
-    bint lists               # a filter for its view makes getdents stop
+    uint32_t stops_for       # FEATURE_* that a filter for its view makes stop
     int copies               # what is told of descriptors of copies stops (copies.pxi)
     int own_filters          # that it was made to install besides the first
     bint filtered            # the guest has installed a seccomp filter of its own

@@ -21,6 +21,7 @@ cdef class Core:
     cdef public double grace
     cdef public int front
     cdef public bint net
+    cdef public dict features
 
     def __cinit__(self, bytes rootfs):
         memset(&self.view, 0, sizeof(View))
@@ -31,6 +32,7 @@ cdef class Core:
         view_rebuild(&self.view)
         settings_read()
         self.grace = 5
+        self.features = {}
 
     def __dealloc__(self):
         view_free(&self.view)
@@ -363,7 +365,7 @@ cdef class Core:
         W3.g = NULL
 
     cdef int _prepare(self, bint seccomp) except -1:
-        global names, listing_needed, noting_needed
+        global names
         limits_raise()
         pyroot_loss.error = 0
         if names == NULL:
@@ -379,16 +381,28 @@ cdef class Core:
             raise MemoryError
         view_hold_parents(&self.view)
         view_find_links(&self.view)
-        gate_prepare(&self.view)
-        placement_prepare()
         poison_prepare()
         handlers_fill()
-        listing_needed = view_needs_listing(&self.view)
-        noting_needed = self.view.ambiguous
+        self._switch_on()
+        features_begin(&self.view)
         filter_prepare()
         copies_prepare()
         if session.tracing:
             trace_filter()
+        return 0
+
+    cdef int _switch_on(self) except -1:
+        """Note which features the user has chosen; their texts have to stay as long as the session."""
+        cdef int i
+        cdef bytes text
+        self.view.features = 0
+        memset(features.text, 0, sizeof(features.text))
+        features_fill()
+        for name, text in self.features.items():
+            i = feature_named(name)
+            if i < 0:
+                raise CoreError(f"there is no feature {_os.fsdecode(name)}")
+            features.text[i] = text
         return 0
 
     cdef int _prepare_net(self) except -1:
@@ -448,27 +462,6 @@ cdef class Core:
     cdef int walk_bind_of(self, bytes cwd):
         cdef bytes c = _plain(cwd)
         return view_covering(&self.view, c, len(c))
-
-
-cdef int first_plan(Tracee *t, bytes exe) except? -1000:
-    """Plan the exec of an absolute guest path for the first tracee."""
-    cdef int result
-    cdef const char *path = exe
-    cdef int n = len(exe)
-    if n == 0 or n >= PATHMAX:
-        return -ENOENT if n == 0 else -ENAMETOOLONG
-    memcpy(path_buffer, path, n + 1)
-    chain.by_fd = False
-    chain.place = chain.files[0] = chain.files[1] = -1
-    result = file_walk(t, AT_FDCWD, path_buffer, n, M_FOLLOW)
-    if result < 0:
-        return result
-    result = exec_place(&W1, -1)
-    if result == 0:
-        result = exec_chain(t, path, False, False)
-    if result == 0:
-        result = plan_make(t, path)
-    return result
 
 
 cdef char **_vector(list items) except NULL:

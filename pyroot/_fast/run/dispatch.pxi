@@ -1,6 +1,10 @@
 # Which function handles which kind of call (the handler column of the call table).
 
+cdef int on_featured(Tracee *t, const pyroot_row *row) noexcept nogil:
+    return as_is(b"only a feature wants to see it (features.pxi)")
+
 cdef void handlers_fill() noexcept nogil:
+    handlers[H_FEATURED] = on_featured
     handlers[H_PATH] = on_path
     handlers[H_KEPT] = on_kept
     handlers[H_ADVICE] = on_advice

@@ -1,16 +1,8 @@
 # The end of a tracee: what was known of it is given back.
 
 cdef void tracee_free(Tracee *t) noexcept nogil:
-    if t.near:
-        placement_forget(t)
-    if t.special:
-        special_forget(t)
-    if t.call != NULL:
-        trace_drop(t)
-    if t.exits:
-        tap_forget(t)
+    features_end(t)
     tracee_release_call(t)
-    failed_drop(t)
     free(t.injected)
     mm_drop(t.mm)
     fs_drop(t.fs)

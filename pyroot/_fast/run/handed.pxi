@@ -239,8 +239,9 @@ cdef int handed_read(View *v, Tracee *t, Handed *x) noexcept nogil:
         if error < 0:
             return error
     view_find_links(v)
-    v.listing = not listing_needed and not t.lists and view_needs_listing(v)
-    v.noting = v.ambiguous
+    v.features = FEATURE_NOTING if v.ambiguous else 0
+    if not (views.base.features | t.stops_for) & FEATURE_LISTING and view_needs_listing(v):
+        v.features |= FEATURE_LISTING
     return 0
 
 cdef long view_hand(Tracee *t) noexcept nogil:
@@ -307,14 +308,14 @@ cdef int view_enter_request(Tracee *t) noexcept nogil:
         view_left(before)
     t.fs.bind = -1
     fd_forget(t.tgid)
-    t.lists |= v.listing
+    t.stops_for |= v.features & FEATURE_LISTING
     return view_filter(t, v) if session.seccomp else answer(t, 0)
 
 cdef int view_filter(Tracee *t, View *v) noexcept nogil:
     """Turn the request into the call that installs the filter of the view."""
     cdef uint64_t program[2]
     cdef int at
-    filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.listing, v.noting)
+    filter_patch(view_program, pyroot_view_filter, PYROOT_VIEW_FILTER_LENGTH, v.owner, v.features)
     program[0] = PYROOT_VIEW_FILTER_LENGTH
     edit_start()
     edit_bytes(2, program, sizeof(program))

@@ -5,6 +5,7 @@
 
 cdef int dispatch(Tracee *t) noexcept nogil:
     cdef const pyroot_row *row
+    cdef int result
     t.number = t.nr
     if stats.on:
         stats_call(t)
@@ -22,8 +23,9 @@ cdef int dispatch(Tracee *t) noexcept nogil:
         # stopped without a row: never pass it on
         return answer(t, -ENOSYS)
     if gate != NULL and not t.compat and row.gate:
-        gate_hit(t)
-    return gone_or_answer(t, handlers[row.handler](t, row))
+        gate_hit(t, row)
+    result = gone_or_answer(t, handlers[row.handler](t, row))
+    return features_call(t, row, result) if row.features & features.calls and result != R_DEAD else result
 
 cdef inline int gone_or_answer(Tracee *t, int result) noexcept nogil:
     """Tell ESRCH of a dying process's /proc, which the guest is to see, from a guest that died: that one cannot be answered.
@@ -55,6 +57,7 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         # (it still needs what its exec holds)
         return as_is(b"the loader's")
     tracee_release_call(t)
+    t.answered = False
     return trace_call(t) if session.judging else dispatch(t)
 
 cdef void on_call_stop(Tracee *t) noexcept nogil:
@@ -123,11 +126,8 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     else:
         child.fs = fs_copy(parent.fs)
     child.filtered = parent.filtered
-    child.lists = parent.lists
-    if parent.exits:
-        tap_inherit(child)
+    child.stops_for = parent.stops_for
     view_join(child, parent.view)
-    placement_inherit(child, parent, flags & CLONE_THREAD_ != 0)
 
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
     """Read the flags of the clone, clone3, fork or vfork that the tracee is in."""
@@ -165,10 +165,7 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
             return
     flags = clone_flags_of(parent)
     adopt(child, parent, flags)
-    if session.tracing:
-        trace_birth(child, parent, flags)
-    if parent.special:
-        special_inherit(child, parent, event, flags)
+    features_birth(child, parent, event, flags)
     if parent.afters > 0:
         after_inherit(child, parent)
     elif parent.slot >= 0 and clone_rewritten(parent):
@@ -196,13 +193,6 @@ cdef void start_child(Tracee *t) noexcept nogil:
     else:
         resume(t, 0, False)
 
-cdef void caller_placement(Tracee *t, int old) noexcept nogil:
-    """The thread that called execve has its leader's tid now."""
-    cdef int i
-    for i in range(placement.count):
-        if placement.tids[i] == old:
-            placement.tids[i] = t.tid
-
 cdef void on_exec_stop(int tid) noexcept nogil:
     """The exec is done; a thread that called it now has its leader's tid."""
     cdef unsigned long old = 0
@@ -220,8 +210,6 @@ cdef void on_exec_stop(int tid) noexcept nogil:
             tracees.leaf[caller.tid // TID_LEAF][caller.tid % TID_LEAF] = NULL
             caller.tid = tid
             tracees.leaf[tid // TID_LEAF][tid % TID_LEAF] = caller
-            caller_placement(caller, <int>old)
-            tracer_renamed(<int>old, tid)
             t = caller
     if t == NULL:
         c_kill(tid, SIGKILL)
@@ -229,6 +217,7 @@ cdef void on_exec_stop(int tid) noexcept nogil:
     t.tgid = tid
     t.state = T_LIVE
     after_drop(t)
+    features_exec(t, <int>old)
     if t.call != NULL:
         trace_exit(t, 0)
     if not session.bare and on_exec_event(t) < 0:

@@ -68,8 +68,7 @@ cdef struct View:
     bint entered         # it has had guests
     void *command        # what its owner runs (signals.pxi), NULL before that has entered
     bint ended           # it takes no more
-    bint listing         # it needs getdents to stop, and the views around it do not
-    bint noting          # it showed a directory twice when it was made: copies of descriptors stop
+    uint32_t features    # FEATURE_*: what its filter has to stop for: of one that was handed over, what the views around do not
 
 cdef enum:
     HINTS = 4096

@@ -33,7 +33,6 @@ cdef struct Rights:          # the descriptors in the control messages of a msgh
 cdef FdNote fd_notes[FDS]
 cdef SentNote fd_sent[SENT]
 cdef unsigned int fds_sent = 0
-cdef bint noting_needed = False      # the session's own view shows a directory twice
 
 cdef uint64_t stat_file(const c_stat *st) noexcept nogil:
     return hash_more(hash_more(FNV, <char *>&st.st_dev, sizeof(st.st_dev)), <char *>&st.st_ino, sizeof(st.st_ino))
@@ -257,3 +256,13 @@ cdef int sender_binding(Tracee *t, int fd, uint64_t file) noexcept nogil:
         if s.file == file and s.view == t.view.id:
             return s.bind
     return -1
+
+# -- the feature
+
+cdef void noting_begin(View *v, const char *text) noexcept nogil:
+    if v.ambiguous:
+        v.features |= FEATURE_NOTING
+
+cdef void feature_noting(Feature *f) noexcept nogil:
+    """Copies of descriptors, where a view shows one directory twice."""
+    f.begin = noting_begin

@@ -60,7 +60,7 @@ cdef struct Placement:
 cdef Placement placement
 cdef volatile int tick_waiting = 0
 
-cdef void placement_prepare() noexcept nogil:
+cdef void placement_prepare(View *v, const char *text) noexcept nogil:
     cdef int i, k, cpus = 0
     memset(&placement, 0, sizeof(placement))
     if pyroot_mask_get(0, placement.own) > 0:
@@ -107,6 +107,8 @@ cdef void placement_bring(Tracee *t) noexcept nogil:
 cdef void placement_forget(Tracee *t) noexcept nogil:
     """Take a tracee from the list."""
     cdef int i
+    if not t.near:
+        return
     t.near = False
     for i in range(placement.count):
         if placement.tids[i] == t.tid:
@@ -177,8 +179,64 @@ cdef void placement_tick() noexcept nogil:
     if placement.count == 0:
         placement_end()
 
-cdef void placement_inherit(Tracee *child, Tracee *parent, bint thread) noexcept nogil:
+cdef void feature_placement(Feature *f) noexcept nogil:
+    f.begin = placement_prepare
+    f.birth = placement_inherit
+    f.exec = placement_renamed
+    f.end = placement_forget
+    f.line = placement_line
+
+cdef void placement_renamed(Tracee *t, int old) noexcept nogil:
+    """The thread that called execve has its leader's tid now."""
+    cdef int i
+    for i in range(placement.count if old != t.tid else 0):
+        if placement.tids[i] == old:
+            placement.tids[i] = t.tid
+
+cdef int placement_line(Tracee *t, const char *line, int n, Text *out) noexcept nogil:
+    """Show the guest's own affinity while it has another."""
+    if not t.near:
+        return 0
+    if starts(line, b"Cpus_allowed:\t"):
+        mask_hex(t, line, n, out)
+        return 1
+    if starts(line, b"Cpus_allowed_list:\t"):
+        mask_list(t, out)
+        return 1
+    return 0
+
+cdef void mask_hex(Tracee *t, const char *p, int n, Text *out) noexcept nogil:
+    """Append the line with the digits of the guest's own affinity, which is kept here while it has another."""
+    cdef size_t start = out.n
+    cdef int i, nibble = 0
+    text_add(out, p, n)
+    if out.n != start + n:
+        return
+    for i in range(n - 1, 13, -1):
+        if p[i] != c',':
+            out.p[start + i] = b"0123456789abcdef"[t.mask[nibble // 16] >> (nibble % 16 * 4) & 15] if nibble < 256 else c'0'
+            nibble += 1
+
+cdef void mask_list(Tracee *t, Text *out) noexcept nogil:
+    cdef int i = 0, first
+    cdef char number[32]
+    cdef bint more = False
+    text_add(out, b"Cpus_allowed_list:\t", 19)
+    while i < 1024:
+        if not (t.mask[i // 64] >> (i % 64)) & 1:
+            i += 1
+            continue
+        first = i
+        while i < 1024 and (t.mask[i // 64] >> (i % 64)) & 1:
+            i += 1
+        text_add(out, number, snprintf(number, sizeof(number), b"%s%d", <const char *>(b"," if more else b""), first))
+        if i - 1 > first:
+            text_add(out, number, snprintf(number, sizeof(number), b"-%d", i - 1))
+        more = True
+
+cdef void placement_inherit(Tracee *child, Tracee *parent, int event, uint64_t flags) noexcept nogil:
     """A child has its parent's affinity; a new process is brought near together with its parent."""
+    cdef bint thread = flags & CLONE_THREAD_ != 0
     child.far = parent.far
     if not thread and placement.possible and not parent.far:
         parent.stops += NEAR_KEEP

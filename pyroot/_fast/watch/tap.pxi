@@ -116,14 +116,20 @@ cdef inline uint64_t options_of(Tracee *t) noexcept nogil:
 cdef void tap_settle() noexcept nogil:
     session.entries = not session.seccomp or tap.on or tap.left > 0
 
-cdef void tap_inherit(Tracee *child) noexcept nogil:
+cdef void tap_inherit(Tracee *child, Tracee *parent, int event, uint64_t flags) noexcept nogil:
     """A child has the options of its parent."""
-    child.exits = True
-    tap.left += 1
+    if parent.exits:
+        child.exits = True
+        tap.left += 1
 
 cdef void tap_forget(Tracee *t) noexcept nogil:
-    tap.left -= 1
-    tap_settle()
+    if t.exits:
+        tap.left -= 1
+        tap_settle()
+
+cdef void feature_tap(Feature *f) noexcept nogil:
+    f.birth = tap_inherit
+    f.end = tap_forget
 
 cdef int tap_entry(Tracee *t) noexcept nogil:
     """The syscall-enter-stop of a tracee in a session with a filter, which decides later: at its own stop."""

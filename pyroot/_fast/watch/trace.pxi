@@ -235,7 +235,9 @@ cdef void trace_plain(int tid, str name, int number) noexcept nogil:
     with gil:
         trace_event(name, tid, number, None)
 
-cdef void trace_birth(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
+cdef void trace_birth(Tracee *child, Tracee *parent, int event, uint64_t flags) noexcept nogil:
+    if not session.tracing:
+        return
     child.silent = parent.silent or not tracing.follow
     if not child.silent:
         with gil:
@@ -316,7 +318,7 @@ cdef void trace_filter() noexcept nogil:
     """Complete the filter: the session's own part behind ours."""
     cdef int i
     for i in range(tracing.length):
-        filter_mark_set(&tracing.program[i], c_getpid(), listing_needed, noting_needed)
+        filter_mark_set(&tracing.program[i], c_getpid(), views.base.features)
     memcpy(&tracing.program[tracing.length], filter_program, sizeof(filter_program))
 
 cdef void trace_forget() noexcept with gil:
@@ -335,3 +337,11 @@ cdef int trace_finish() except -1:
     if error is not None:
         raise error
     return 0
+
+cdef void trace_end_tracee(Tracee *t) noexcept nogil:
+    if t.call != NULL:
+        trace_drop(t)
+
+cdef void feature_trace(Feature *f) noexcept nogil:
+    f.birth = trace_birth
+    f.end = trace_end_tracee

@@ -1,0 +1,109 @@
+# Features: what a session may have besides its view, one row of an ordered array each (pyroot/syscalls/features.py has the order).
+#
+# A feature is told of births, execs and ends of tracees, and may change what /proc says of them.  It may name calls that stop while it is
+# on, have a say in what becomes of these, and refuse places.  A hook that a feature does not have is NULL, and costs nothing: the
+# lists of those that have one are made when the session begins.
+#
+# Decides: which hooks there are, and in what order they run: that of the array.
+
+cdef struct Walk             # walk/place.pxi
+
+ctypedef void (*FeatureBegin)(View *, const char *) noexcept nogil
+ctypedef void (*FeatureBirth)(Tracee *, Tracee *, int, uint64_t) noexcept nogil
+ctypedef void (*FeatureExec)(Tracee *, int) noexcept nogil
+ctypedef void (*FeatureEnd)(Tracee *) noexcept nogil
+ctypedef int (*FeatureLine)(Tracee *, const char *, int, Text *) noexcept nogil
+ctypedef int (*FeatureCall)(Tracee *, const pyroot_row *, int) noexcept nogil
+ctypedef int (*FeatureJudge)(Tracee *, const pyroot_row *, Walk *) noexcept nogil
+
+cdef struct Feature:
+    FeatureBegin begin       # (view, text): before the first guest; the text is what the feature was switched on with, or NULL
+    FeatureBirth birth       # (child, parent, event, flags): the child has its records, and has not begun
+    FeatureExec exec         # (tracee, tid): it has executed a program; its thread had the tid before
+    FeatureEnd end           # (tracee): it is gone
+    FeatureLine line         # (whose, line, length, out): a line of /proc/PID/status; 1 if another one has been written to ``out``
+    FeatureCall call         # (tracee, row, outcome): one of its calls has been handled, and goes on; returns what becomes of it
+    FeatureJudge judge       # (tracee, row, walk): a place that a call names; 0, or the -errno that it gets
+
+cdef struct Features:
+    Feature all[PYROOT_FEATURES]
+    const char *name[PYROOT_FEATURES]
+    const char *text[PYROOT_FEATURES]    # what those are switched on with that the user chooses; NULL: they are not
+    uint32_t calls, judges   # those on that have such hooks, a bit each
+
+cdef Features features
+
+cdef void features_begin(View *v) noexcept nogil:
+    """Start those that are on, of which the view tells (v.features)."""
+    cdef int i
+    features.calls = features.judges = 0
+    for i in range(PYROOT_FEATURES):
+        if features.all[i].begin != NULL:
+            features.all[i].begin(v, features.text[i])
+        if features.text[i] == NULL:
+            continue
+        v.features |= <uint32_t>1 << i
+        if features.all[i].call != NULL:
+            features.calls |= <uint32_t>1 << i
+        if features.all[i].judge != NULL:
+            features.judges |= <uint32_t>1 << i
+
+cdef int feature_named(const char *name) noexcept nogil:
+    """Return the number of a feature, -1 if there is none of that name."""
+    cdef int i
+    for i in range(PYROOT_FEATURES):
+        if strcmp(features.name[i], name) == 0:
+            return i
+    return -1
+
+cdef bint features_chosen() noexcept nogil:
+    """Say whether the user has switched one on."""
+    cdef int i
+    for i in range(PYROOT_FEATURES):
+        if features.text[i] != NULL:
+            return True
+    return False
+
+cdef void features_birth(Tracee *child, Tracee *parent, int event, uint64_t flags) noexcept nogil:
+    cdef int i
+    for i in range(PYROOT_FEATURES):
+        if features.all[i].birth != NULL:
+            features.all[i].birth(child, parent, event, flags)
+
+cdef void features_exec(Tracee *t, int old) noexcept nogil:
+    cdef int i
+    for i in range(PYROOT_FEATURES):
+        if features.all[i].exec != NULL:
+            features.all[i].exec(t, old)
+
+cdef void features_end(Tracee *t) noexcept nogil:
+    cdef int i
+    for i in range(PYROOT_FEATURES):
+        if features.all[i].end != NULL:
+            features.all[i].end(t)
+
+cdef bint features_line(Tracee *t, const char *line, int n, Text *out) noexcept nogil:
+    """Say whether a feature has written a line of its own for one of /proc/PID/status."""
+    cdef int i
+    for i in range(PYROOT_FEATURES):
+        if features.all[i].line != NULL and features.all[i].line(t, line, n, out) != 0:
+            return True
+    return False
+
+cdef int features_call(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil:
+    """Give each feature that is on and has the call among its own a say; outcomes are R_* (edit/answer.pxi)."""
+    cdef int i
+    for i in range(PYROOT_FEATURES):
+        if row.features & features.calls & <uint32_t>1 << i and not t.answered:
+            outcome = features.all[i].call(t, row, outcome)
+    return outcome
+
+cdef int features_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
+    """Ask them of a place; 0, or the -errno of the first that refuses it."""
+    cdef int i, error
+    for i in range(PYROOT_FEATURES):
+        if row.features & features.judges & <uint32_t>1 << i:
+            error = features.all[i].judge(t, row, w)
+            if error < 0:
+                return error
+    return 0

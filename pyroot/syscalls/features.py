@@ -1,0 +1,46 @@
+"""List what a session may have besides its view: one row a feature, in the order in which their hooks run.
+
+A feature is a function ``feature_NAME`` of the core that fills in its hooks (``pyroot/_fast/records/features.pxi`` has these).  Its row
+says whether that function is in a part of its own, and which calls stop while it is on.  ``generate`` makes of this the numbers
+(``FEATURE_NAME`` is a bit), the marks in the filter, and ``_fast/run/feature_list.pxi``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Feature(NamedTuple):
+    """Describe one feature."""
+
+    name: str
+    calls: str = ""
+    """Names of calls, of either ABI, that stop while it is on, whatever becomes of them otherwise."""
+    part: bool = False
+    """It is a part of its own: ``_fast/features/NAME.pxi``."""
+
+
+FEATURES: tuple[Feature, ...] = (
+    Feature("listing"),
+    Feature("noting"),
+    Feature("gate"),
+    Feature("tap"),
+    Feature("placement"),
+    Feature("trace"),
+    Feature("ptrace"),
+    Feature("failed"),
+)
+"""Their order is that of their bits: at most 32."""
+
+KINDS = {"listing": "listing", "noting": "noting", "duplicates": "noting"}
+"""Which feature a row with such a ``when`` stops for."""
+
+
+def bit(name: str) -> int:
+    """Return the number of a feature's bit."""
+    return [feature.name for feature in FEATURES].index(name)
+
+
+def stopping(call: str) -> list[str]:
+    """Return the features that a call stops for."""
+    return [feature.name for feature in FEATURES if call in feature.calls.split()]
