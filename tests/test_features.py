@@ -50,7 +50,8 @@ def tree() -> Iterator[str]:
     folder = directory_for_user()
     builder = Tree(folder, "")
     base = builder.base
-    shutil.copytree(f"{PROJECT}/pyroot", f"{base}/pyroot", ignore=shutil.ignore_patterns("__pycache__", "*.so", "loader-x86_64", "loader-i386*"))
+    built = shutil.ignore_patterns("__pycache__", "*.so", "loader-x86_64", "loader-i386*")
+    shutil.copytree(f"{PROJECT}/pyroot", f"{base}/pyroot", ignore=built)
     shutil.copytree(f"{PROJECT}/bind", f"{base}/bind")
     os.mkdir(f"{base}/pyroot/_fast/features")
     for name in ("owner", "no_mkdir"):
