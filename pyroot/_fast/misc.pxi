@@ -1,4 +1,4 @@
-# Calls about processes: the few that could leave the translated view, and the dispatch over all handlers.
+# Calls about processes: the few that could leave the translated view; the ends of calls; the filter in software.
 
 cdef uint64_t CLONE_VM_ = 0x100, CLONE_FS_ = 0x200, CLONE_THREAD_ = 0x10000, CLONE_NEWNS_ = 0x20000, CLONE_UNTRACED_ = 0x800000
 cdef uint64_t CLONE_FILES_ = 0x400, CLONE_PARENT_ = 0x8000, CLONE_PTRACE_ = 0x2000
@@ -119,56 +119,6 @@ cdef int on_guestpid(Tracee *t, const pyroot_row *row) noexcept nogil:
     if fellow_of(t.view, pid, False) != NULL or pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
         return as_is(b"of a guest, or of nobody")
     return answer(t, -EPERM)
-
-ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
-
-cdef Handler handlers[64]
-
-cdef void handlers_fill() noexcept nogil:
-    handlers[H_PATH] = on_path
-    handlers[H_KEPT] = on_kept
-    handlers[H_ADVICE] = on_advice
-    handlers[H_STAT] = on_stat
-    handlers[H_STATX] = on_statx
-    handlers[H_HANDLE] = on_handle
-    handlers[H_AFFINITY] = on_affinity
-    handlers[H_OPEN] = on_open
-    handlers[H_OPENAT2] = on_openat2
-    handlers[H_OPEN_TREE] = on_open_tree
-    handlers[H_READLINK] = on_readlink
-    handlers[H_LINK] = on_link
-    handlers[H_RENAME] = on_rename
-    handlers[H_CHDIR] = on_chdir
-    handlers[H_FCHDIR] = on_fchdir
-    handlers[H_GETCWD] = on_getcwd
-    handlers[H_EXEC] = on_exec
-    handlers[H_DUP] = on_dup
-    handlers[H_COPY] = on_copy
-    handlers[H_GETDENTS] = on_getdents
-    handlers[H_PRIVILEGED] = on_privileged
-    handlers[H_CHROOT] = on_chroot
-    handlers[H_SECCOMP] = on_seccomp
-    handlers[H_CLONE] = on_clone
-    handlers[H_CLONE3] = on_clone3
-    handlers[H_UNSHARE] = on_unshare
-    handlers[H_SETNS] = on_setns
-    handlers[H_PRCTL] = on_prctl
-    handlers[H_LANDLOCK] = on_landlock
-    handlers[H_GUESTPID] = on_guestpid
-    handlers[H_PTRACE] = on_ptrace
-    handlers[H_WAIT] = on_wait
-    handlers[H_SIGACTION] = on_sigaction
-    handlers[H_PIDFD_GETFD] = on_pidfd_getfd
-    handlers[H_PIDFD] = on_pidfd
-    handlers[H_KILL] = on_kill
-    handlers[H_WHO] = on_who
-    handlers[H_SOCKIN] = on_sockin
-    handlers[H_SOCKOUT] = on_sockout
-    handlers[H_SOCKETCALL] = on_socketcall
-    handlers[H_SENDMSG] = on_sendmsg
-    handlers[H_SENDMMSG] = on_sendmmsg
-    handlers[H_RECVMSG] = on_recvmsg
-    handlers[H_RECVMMSG] = on_recvmmsg
 
 cdef int on_exit_stop(Tracee *t) noexcept nogil:
     """Finish a call whose result needs us.  A call that will be restarted comes again: nothing to do then."""

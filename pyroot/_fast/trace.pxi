@@ -15,9 +15,7 @@ cdef enum:
     READ_FIXED = 2           # ``size`` bytes
     READ_COUNTED = 3         # as many as argument ``by`` says times ``scale``, at most ``size``
     READ_RESULT = 4          # as many as the result says times ``scale``, at most ``size``
-    FIRST_NR = 59            # execve of x86_64
-    SOCKETCALL_NR = 102      # socketcall of i386; its sub-calls have the plans from SOCKETCALLS on
-    SOCKETCALLS = 1000
+    SOCKETCALLS = 1000       # from here on socketcall(2) of i386 has the plans of its sub-calls
     TRACE_WORDS = 4096
     PEEK_MOST = 1 << 24
 
@@ -139,7 +137,7 @@ cdef inline void trace_turn(Tracee *t) noexcept nogil:
 cdef bint trace_entry(Tracee *t) noexcept nogil:
     """Make the record of the call at hand, if it is to be traced."""
     cdef uint64_t nr = t.nr
-    if t.compat and nr == SOCKETCALL_NR and 0 < t.args[0] <= 20:
+    if t.compat and nr == NR_i386_socketcall and 0 < t.args[0] <= 20:
         nr = SOCKETCALLS + t.args[0]
     if t.silent or tracing.failed or nr >= TRACE_NUMBERS or not tracing.plans[t.compat][nr].selected:
         return False
@@ -252,7 +250,7 @@ cdef int trace_call(Tracee *t) noexcept nogil:
 
 cdef int trace_first(Tracee *t) noexcept nogil:
     """The call by which the first tracee becomes the guest."""
-    if t.nr == FIRST_NR and not t.compat and trace_entry(t):
+    if t.nr == NR_execve and not t.compat and trace_entry(t):
         return R_EXIT
     return as_is(b"our own child, before its first exec")
 
