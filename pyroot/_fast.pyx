@@ -4,6 +4,7 @@ wings that stand on each other in this order (tests/test_floors.py), and one tra
 
 # ground: What stands on nothing: externs, memory of guests, texts, what is refused to pyroot itself.
 include "_fast/ground/linux.pxi"
+include "_fast/ground/rows.pxi"
 include "_fast/ground/refused.pxi"
 include "_fast/ground/status.pxi"
 include "_fast/ground/text.pxi"
@@ -118,6 +119,6 @@ include "_fast/run/prepare.pxi"
 include "_fast/run/handed.pxi"
 include "_fast/run/handover.pxi"
 include "_fast/run/core.pxi"
-include "_fast/run/dispatch.pxi"
+include "_fast/run/handlers.pxi"
 include "_fast/run/ends.pxi"
 include "_fast/run/feature_list.pxi"

@@ -13,14 +13,6 @@
  */
 #include "x86_64.h"
 
-#define SYS_rt_sigaction    13
-#define SYS_rt_sigprocmask  14
-#define SYS_access          21
-#define SYS_dup             32
-#define SYS_execve          59
-#define SYS_readlink        89
-#define SYS_exit_group      231
-
 #define PATH_ROOM           4096
 #define HEAD_ROOM           8192
 #define LETTER              0x40            /* what makes a letter of a control character: hidden names begin with such */
@@ -31,8 +23,6 @@
 #define EMFILE              24
 #define ENOSYS              38
 #define AT_EMPTY_PATH       0x1000
-#define SYS_fcntl           72
-#define SYS_newfstatat      262
 #define F_DUPFD             0
 #define F_GETFD             1
 #define F_SETFD             2
@@ -154,12 +144,12 @@ static void check_limits(void)
 static void check_calls(void)
 {
     static const struct { int number; long a, b, c; const char *name; } calls[] = {
-        {0, -1, 0, 0, "read"}, {SYS_write, -1, 0, 0, "write"}, {SYS_close, -1, 0, 0, "close"}, {8, -1, 0, 0, "lseek"},
+        {SYS_read, -1, 0, 0, "read"}, {SYS_write, -1, 0, 0, "write"}, {SYS_close, -1, 0, 0, "close"}, {SYS_lseek, -1, 0, 0, "lseek"},
         {SYS_mmap, 0, 0, 0, "mmap"}, {SYS_mprotect, 1, 0, 0, "mprotect"}, {SYS_rt_sigaction, 0, 0, 0, "rt_sigaction"},
-        {SYS_rt_sigprocmask, -1, 0, 0, "rt_sigprocmask"}, {16, -1, 0, 0, "ioctl"}, {SYS_pread64, -1, 0, 0, "pread64"},
-        {SYS_access, 0, 0, 0, "access"}, {SYS_getpid, 0, 0, 0, "getpid"}, {61, -1, 0, -1, "wait4"}, {63, 0, 0, 0, "uname"},
-        {SYS_fcntl, -1, F_GETFD, 0, "fcntl"}, {SYS_fcntl, -1, F_SETFD, 0, "fcntl"}, {80, 0, 0, 0, "chdir"}, {SYS_readlink, 0, 0, 0, "readlink"},
-        {158, -1, 0, 0, "arch_prctl"}, {202, 0, FUTEX_WAKE, 0, "futex"}, {217, -1, 0, 0, "getdents64"},
+        {SYS_rt_sigprocmask, -1, 0, 0, "rt_sigprocmask"}, {SYS_ioctl, -1, 0, 0, "ioctl"}, {SYS_pread64, -1, 0, 0, "pread64"},
+        {SYS_access, 0, 0, 0, "access"}, {SYS_getpid, 0, 0, 0, "getpid"}, {SYS_wait4, -1, 0, -1, "wait4"}, {SYS_uname, 0, 0, 0, "uname"},
+        {SYS_fcntl, -1, F_GETFD, 0, "fcntl"}, {SYS_fcntl, -1, F_SETFD, 0, "fcntl"}, {SYS_chdir, 0, 0, 0, "chdir"}, {SYS_readlink, 0, 0, 0, "readlink"},
+        {SYS_arch_prctl, -1, 0, 0, "arch_prctl"}, {SYS_futex, 0, FUTEX_WAKE, 0, "futex"}, {SYS_getdents64, -1, 0, 0, "getdents64"},
         {SYS_openat, -1, (long)"x", 0, "openat"}, {SYS_newfstatat, -1, (long)"x", 0, "newfstatat"},
         {SYS_newfstatat, -1, (long)"", 0, "newfstatat"},
     };

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pyroot.guest.layout import X86_64 as PLACES
+from pyroot.guest.layout import Shared
+from pyroot.syscalls import generate
 from tests import helpers
 from tests.oracle.build import BuildError
 from tests.strace_oracle import compile_probe
@@ -23,19 +26,10 @@ if TYPE_CHECKING:
 
     from tests.helpers import Result
 
-HEADER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pyroot", "guest", "loader.h")
-ARENA_SIZE = 0x100000
+OUTSIDE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pyproject.toml")
 NR_MSEAL, ENOSYS = 462, 38
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 WAYS = {"gate": {}, "stops": {"PYROOT_NO_GATE": "1"}, "no-seccomp": {"PYROOT_NO_SECCOMP": "1"}}
-
-
-def place(name: str) -> int:
-    """Return an address or a size of the loader's header."""
-    with open(HEADER, encoding="ascii") as file:
-        found = re.search(rf"#define {name}\s+(0x[0-9a-f]+)", file.read())
-    assert found
-    return int(found[1], 16)
 
 
 def without_seals() -> None:
@@ -63,8 +57,8 @@ def root(guest_directory: str) -> str:
 
 def words(root: str) -> list[str]:
     """Return pyroot's arguments for the program."""
-    numbers = [hex(place("LOADER_STUBS")), hex(place("LOADER_KEPT")), hex(place("LOADER_ARENA")), hex(ARENA_SIZE)]
-    return ["-r", root, "-b", "/proc", "-w", "/", "/kept", *numbers, HEADER]
+    numbers = [hex(number) for number in (PLACES.LOADER_STUBS, PLACES.LOADER_KEPT, PLACES.LOADER_ARENA, Shared.ARENA_SIZE)]
+    return ["-r", root, "-b", "/proc", "-w", "/", "/kept", *numbers, OUTSIDE]
 
 
 @pytest.mark.parametrize("seals", [True, False], ids=["seals", "no-seals"])
@@ -76,14 +70,10 @@ def test_nothing_takes_the_place_of_what_stays(run_pyroot: Callable[..., Result]
     assert (result.stdout, result.stderr, result.status) == ("kept 0\n", "", 0)
 
 
-def test_place_of_the_loader_is_known_to_all() -> None:
-    """The filter's numbers and the header's are the same, and what is exempt lies side by side."""
-    from pyroot.syscalls import generate  # noqa: PLC0415
-
-    assert place("LOADER_GATE") == generate.LOADER_GATE
-    assert place("LOADER_TEXT") == generate.LOADER_TEXT
-    assert place("LOADER_TEXT") + place("LOADER_TEXT_SIZE") == generate.LOADER_TEXT_END == place("LOADER_STUBS") + place("LOADER_KEPT")
-    assert place("LOADER_GATE") + place("LOADER_GATE_SIZE") == place("LOADER_TEXT")
+def test_what_is_exempt_lies_side_by_side() -> None:
+    """The gate, and the loader's text up to the end of what stays."""
+    assert PLACES.LOADER_GATE + PLACES.LOADER_GATE_SIZE == PLACES.LOADER_TEXT
+    assert generate.LOADER_TEXT_END == PLACES.LOADER_STUBS + PLACES.LOADER_KEPT
 
 
 @pytest.mark.parametrize("options", [("-m32",), ("-no-pie", "-fno-pie")], ids=["i386", "int80"])
@@ -92,5 +82,5 @@ def test_arena_below_4_gib_stays(run_pyroot: Callable[..., Result], guest_direct
     if tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2]) < (6, 10):
         pytest.skip("no mseal(2) before Linux 6.10")
     shutil.copy(compile_probe("kept32_probe", *options), f"{guest_directory}/kept32")
-    result = run_pyroot(["-r", guest_directory, "-w", "/", "/kept32", HEADER])
+    result = run_pyroot(["-r", guest_directory, "-w", "/", "/kept32", OUTSIDE])
     assert (result.stdout, result.stderr, result.status) == ("open -2, taken 1, got 0, child 0, open -2\n", "", 0)

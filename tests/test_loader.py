@@ -19,11 +19,13 @@ from pathlib import Path
 
 import pytest
 
+from pyroot.guest.layout import X86_64 as PLACES
+from pyroot.guest.layout import Shared
+
 HERE = Path(__file__).resolve().parent
 GUEST = HERE.parent / "pyroot" / "guest"
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_GNU_STACK = 1, 2, 3, 0x6474E551
-BASE = 0x567000100000
-BRK = 0x567100000000
+BASE, INFO, BRK = PLACES.LOADER_STUBS, PLACES.LOADER_INFO, PLACES.LOADER_BRK
 AT_PHDR, AT_BASE, AT_ENTRY, AT_SYSINFO_EHDR = "aux_3", "aux_7", "aux_9", "aux_33"
 KILLED = 128 + 9
 SEGMENTATION = 128 + 11
@@ -157,11 +159,11 @@ def test_loader_is_small_static_and_has_exactly_the_documented_segments(bench: B
     loads = [(header[1], header[3], header[6]) for header in headers if header[0] == PT_LOAD]
     assert [(flags, address) for flags, address, _ in loads] == [
         (5, BASE),
-        (6, BASE + 0x20000),
+        (6, INFO),
         (6, BRK),
     ]
     assert loads[2][2] == 0
-    assert next(header[2] for header in headers if header[3] == BASE) == 0x1000  # LOADER_FILE_CODE
+    assert next(header[2] for header in headers if header[3] == BASE) == Shared.LOADER_FILE_CODE
 
 
 def test_every_stub_begins_with_a_system_call_instruction(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyroot.syscalls import features, generate
+from pyroot.syscalls import features, generate, render
 from pyroot.syscalls.numbers_x86_64 import AUDIT_ARCH, NUMBERS
 from pyroot.syscalls.table import REVIEWED, ROWS, Row
 from pyroot.syscalls.table_i386 import REVIEWED_I386, ROWS_I386
@@ -67,7 +67,7 @@ def verdict(
 
 @needs_source
 def test_tables_are_what_the_generator_makes() -> None:
-    for name, text in generate.OUTPUTS.items():
+    for name, text in render.OUTPUTS.items():
         assert (CORE.parent / name).read_text(encoding="ascii") == text(), "run: python -m pyroot.syscalls.generate"
 
 
@@ -100,15 +100,27 @@ def test_i386_names_the_calls_that_x86_64_names() -> None:
 
 @needs_source
 def test_every_handler_is_in_the_core() -> None:
-    text = (CORE / "run/dispatch.pxi").read_text() + (CORE / "edit/answer.pxi").read_text()
-    [body] = re.findall(r"^cdef void handlers_fill\(\).*:\n((?:    .*\n)+)", text, re.MULTILINE)
-    filled = dict(re.findall(r"handlers\[H_(\w+)\] = (\w+)\n", body))
-    assert set(filled) == {row.handler.upper() for row in (*ROWS, *ROWS_I386)} - {"REFUSE"} | {"FEATURED"}
-    [room] = re.findall(r"^cdef Handler handlers\[(\d+)\]", text, re.MULTILINE)
-    assert len(filled) + 2 <= int(room), "H_NONE and H_REFUSE have a place too"
+    """The generated table names a routine for each handler of a row, and the core has it."""
+    assert set(render.handlers()) == {row.handler for row in (*ROWS, *ROWS_I386)} - {"refuse"} | {"featured"}
     parts = "".join(path.read_text() for path in CORE.rglob("*.pxi"))
-    for name in filled.values():
-        assert f"cdef int {name}(Tracee *t, const pyroot_row *row) noexcept nogil:" in parts
+    for name in render.handlers():
+        assert f"cdef int on_{name}(Tracee *t, const pyroot_row *row) noexcept nogil:" in parts, name
+
+
+def test_handler_that_a_row_names_is_in_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Number and entry in the array follow from the row: nothing else is to be written for them."""
+    monkeypatch.setitem(generate.X86_64.rows, "ustat", Row("ustat", "brand_new"))
+    assert "H_BRAND_NEW," in render.rows_pxi()
+    assert "H_BRAND_NEW," in render.tables()
+    assert '[136] = {"ustat", H_BRAND_NEW, ' in render.tables()
+    assert "    handlers[H_BRAND_NEW] = on_brand_new\n" in render.handlers_pxi()
+
+
+def test_numbers_of_guest_code_are_those_of_the_table() -> None:
+    text = render.numbers()
+    i386, x86_64 = text.split("#else\n")
+    for part, numbers in ((i386, generate.I386.numbers), (x86_64, NUMBERS)):
+        assert {name: int(number) for name, number in re.findall(r"#define SYS_(\w+) (\d+)\n", part)} == numbers
 
 
 @pytest.mark.skipif(not HEADERS.is_dir(), reason="the kernel's headers are not installed (linux-libc-dev)")

@@ -2,9 +2,33 @@
 #ifndef PYROOT_TABLES_H
 #define PYROOT_TABLES_H
 #include <linux/filter.h>
+#include "calls.h"
 
-enum { H_NONE, H_ADVICE, H_AFFINITY, H_CHDIR, H_CHROOT, H_CLONE, H_CLONE3, H_COPY, H_DUP, H_EXEC, H_FCHDIR, H_FEATURED, H_GETCWD, H_GETDENTS, H_GUESTPID, H_HANDLE, H_KEPT, H_KILL, H_LANDLOCK, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_PIDFD, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME, H_SECCOMP, H_SENDMMSG, H_SENDMSG, H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_STAT, H_STATX, H_UNSHARE, H_WAIT, H_WHO };
-enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };
+enum { H_NONE, H_REFUSE, H_ADVICE, H_AFFINITY, H_CHDIR, H_CHROOT, H_CLONE, H_CLONE3, H_COPY, H_DUP, H_EXEC, H_FCHDIR, H_FEATURED, H_GETCWD, H_GETDENTS, H_GUESTPID, H_HANDLE, H_KEPT, H_KILL, H_LANDLOCK, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_PIDFD, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_RENAME, H_SECCOMP, H_SENDMMSG, H_SENDMSG, H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_STAT, H_STATX, H_UNSHARE, H_WAIT, H_WHO, H_COUNT };
+enum { REMOVE_NONE, REMOVE_DIR, REMOVE_FILE, REMOVE_FLAG, REMOVE_RIGHTS };
+
+typedef struct {
+    const char *name;
+    unsigned char handler;
+    signed char path, dirfd, path2, dirfd2;
+    unsigned char final;
+    signed char flags;
+    unsigned char dflt, remove;
+    unsigned int bit;
+    int refuse;
+    unsigned short like;
+    unsigned char gate;
+    unsigned short named;
+    unsigned int features;
+} pyroot_row;
+
+#define PYROOT_LAST_CALL 470
+#define PYROOT_LAST_CALL_I386 470
+#define PYROOT_SUPERVISOR_MARK 0x50595254u
+#define PYROOT_HOLDER_MARK 0x50595255u
+#define PYROOT_STOP_MARK 0x7ff00100u
+#define PYROOT_PASS_MARK 0x7ff00200u
+#define PYROOT_SEALING_MARK 0x7ff00053u
 #define PYROOT_FEATURES 8
 #define FEATURE_LISTING 0x1u
 #define FEATURE_NOTING 0x2u
@@ -15,339 +39,325 @@ enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };
 #define FEATURE_PTRACE 0x40u
 #define FEATURE_FAILED 0x80u
 
-typedef struct {
-    const char *name; unsigned char handler; signed char path, dirfd, path2, dirfd2;
-    unsigned char final; signed char flags; unsigned char dflt, remove; unsigned bit; int refuse;
-    unsigned short like; unsigned char gate; unsigned short named; unsigned features;
-} pyroot_row;
-
-#define PYROOT_LAST_CALL 470
-#define PYROOT_LAST_CALL_I386 470
-#define PYROOT_SUPERVISOR_MARK 0x50595254u
-#define PYROOT_HOLDER_MARK 0x50595255u
-#define PYROOT_STOP_MARK 0x7ff00100u
-#define PYROOT_PASS_MARK 0x7ff00200u
-#define PYROOT_SEALING_MARK 0x7ff00053u
-
 static const pyroot_row pyroot_rows[PYROOT_LAST_CALL + 1] = {
-    [2] = {"open", H_OPEN, 0, -1, -1, -1, F_OPEN, 1, F_FOLLOW, 0, 0x0, 0, 2, 1, 0, 0x0},
-    [4] = {"stat", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 1, 0, 0x0},
-    [5] = {"fstat", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 5, 1, 4, 0x0},
-    [6] = {"lstat", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 1, 0, 0x0},
-    [8] = {"lseek", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 8, 0, 0, 0x0},
-    [9] = {"mmap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 9, 0, 0, 0x0},
-    [10] = {"mprotect", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 10, 0, 0, 0x0},
-    [11] = {"munmap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 11, 0, 0, 0x0},
-    [13] = {"rt_sigaction", H_SIGACTION, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 13, 0, 0, 0x0},
-    [21] = {"access", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 21, 1, 0, 0x0},
-    [25] = {"mremap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 25, 0, 0, 0x0},
-    [28] = {"madvise", H_ADVICE, -1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 28, 0, 0, 0x0},
-    [30] = {"shmat", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 30, 0, 0, 0x0},
-    [32] = {"dup", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 32, 0, 0, 0x2},
-    [33] = {"dup2", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 33, 0, 0, 0x2},
-    [42] = {"connect", H_SOCKIN, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 42, 0, 0, 0x0},
-    [43] = {"accept", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 43, 0, 0, 0x0},
-    [44] = {"sendto", H_SOCKIN, 4, -1, -1, -1, F_FOLLOW, 5, F_FOLLOW, 0, 0x0, 0, 44, 0, 0, 0x0},
-    [45] = {"recvfrom", H_SOCKOUT, 4, -1, -1, -1, F_FOLLOW, 5, F_FOLLOW, 0, 0x0, 0, 45, 0, 0, 0x0},
-    [46] = {"sendmsg", H_SENDMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 46, 0, 0, 0x0},
-    [47] = {"recvmsg", H_RECVMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 47, 0, 0, 0x0},
-    [49] = {"bind", H_SOCKIN, 1, -1, -1, -1, F_CREATE, 2, F_FOLLOW, 0, 0x0, 0, 49, 0, 0, 0x0},
-    [51] = {"getsockname", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 51, 0, 0, 0x0},
-    [52] = {"getpeername", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 52, 0, 0, 0x0},
-    [56] = {"clone", H_CLONE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 56, 0, 0, 0x0},
-    [59] = {"execve", H_EXEC, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 59, 0, 0, 0x0},
-    [61] = {"wait4", H_WAIT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 61, 0, 0, 0x0},
-    [62] = {"kill", H_KILL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 62, 0, 0, 0x0},
-    [72] = {"fcntl", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 72, 0, 0, 0x2},
-    [76] = {"truncate", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 76, 0, 0, 0x0},
-    [78] = {"getdents", H_GETDENTS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 78, 0, 0, 0x1},
-    [79] = {"getcwd", H_GETCWD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 79, 0, 0, 0x0},
-    [80] = {"chdir", H_CHDIR, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 80, 0, 0, 0x0},
-    [81] = {"fchdir", H_FCHDIR, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 81, 0, 0, 0x0},
-    [82] = {"rename", H_RENAME, 0, -1, 1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 82, 0, 0, 0x0},
-    [83] = {"mkdir", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 83, 0, 0, 0x0},
-    [84] = {"rmdir", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 1, 0x0, 0, 84, 0, 0, 0x0},
-    [85] = {"creat", H_OPEN, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 85, 0, 0, 0x0},
-    [86] = {"link", H_LINK, 0, -1, 1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 86, 0, 0, 0x0},
-    [87] = {"unlink", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 2, 0x0, 0, 87, 0, 0, 0x0},
-    [88] = {"symlink", H_PATH, 1, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 88, 0, 0, 0x0},
-    [89] = {"readlink", H_READLINK, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 89, 1, 0, 0x0},
-    [90] = {"chmod", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 90, 0, 0, 0x0},
-    [91] = {"fchmod", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 91, 0, 0, 0x0},
-    [92] = {"chown", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 92, 0, 0, 0x0},
-    [94] = {"lchown", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 94, 0, 0, 0x0},
-    [101] = {"ptrace", H_PTRACE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 101, 0, 0, 0x0},
-    [129] = {"rt_sigqueueinfo", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 129, 0, 0, 0x0},
-    [132] = {"utime", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 132, 0, 0, 0x0},
-    [133] = {"mknod", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 133, 0, 0, 0x0},
-    [137] = {"statfs", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 137, 0, 0, 0x0},
-    [138] = {"fstatfs", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 138, 0, 137, 0x0},
-    [141] = {"setpriority", H_WHO, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 141, 0, 0, 0x0},
-    [142] = {"sched_setparam", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 142, 0, 0, 0x0},
-    [144] = {"sched_setscheduler", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 144, 0, 0, 0x0},
-    [155] = {"pivot_root", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 155, 0, 0, 0x0},
-    [157] = {"prctl", H_PRCTL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 157, 0, 0, 0x0},
-    [161] = {"chroot", H_CHROOT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 161, 0, 0, 0x0},
-    [163] = {"acct", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 163, 0, 0, 0x0},
-    [165] = {"mount", H_PRIVILEGED, 1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 165, 0, 0, 0x0},
-    [166] = {"umount2", H_PRIVILEGED, 0, -1, -1, -1, F_FLAG, 1, F_FOLLOW, 0, 0x8, 0, 166, 0, 0, 0x0},
-    [167] = {"swapon", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 167, 0, 0, 0x0},
-    [168] = {"swapoff", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 168, 0, 0, 0x0},
-    [179] = {"quotactl", H_PRIVILEGED, 1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 179, 0, 0, 0x0},
-    [188] = {"setxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 188, 0, 0, 0x0},
-    [189] = {"lsetxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 189, 0, 0, 0x0},
-    [191] = {"getxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 191, 1, 0, 0x0},
-    [192] = {"lgetxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 192, 1, 0, 0x0},
-    [194] = {"listxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 194, 1, 0, 0x0},
-    [195] = {"llistxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 195, 1, 0, 0x0},
-    [197] = {"removexattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 197, 0, 0, 0x0},
-    [198] = {"lremovexattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 198, 0, 0, 0x0},
-    [200] = {"tkill", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 200, 0, 0, 0x0},
-    [203] = {"sched_setaffinity", H_AFFINITY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 203, 0, 0, 0x0},
-    [204] = {"sched_getaffinity", H_AFFINITY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 204, 0, 0, 0x0},
-    [216] = {"remap_file_pages", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 216, 0, 0, 0x0},
-    [217] = {"getdents64", H_GETDENTS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 217, 0, 0, 0x1},
-    [234] = {"tgkill", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 234, 0, 0, 0x0},
-    [235] = {"utimes", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 235, 0, 0, 0x0},
-    [247] = {"waitid", H_WAIT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 247, 0, 0, 0x0},
-    [251] = {"ioprio_set", H_WHO, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 251, 0, 0, 0x0},
-    [254] = {"inotify_add_watch", H_PATH, 1, -1, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x2000000, 0, 254, 0, 0, 0x0},
-    [256] = {"migrate_pages", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 256, 0, 0, 0x0},
-    [257] = {"openat", H_OPEN, 1, 0, -1, -1, F_OPEN, 2, F_FOLLOW, 0, 0x0, 0, 257, 1, 0, 0x0},
-    [258] = {"mkdirat", H_PATH, 1, 0, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 258, 0, 0, 0x0},
-    [259] = {"mknodat", H_PATH, 1, 0, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 259, 0, 0, 0x0},
-    [260] = {"fchownat", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 4, 0x100, 0, 260, 0, 0, 0x0},
-    [261] = {"futimesat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 261, 0, 0, 0x0},
-    [262] = {"newfstatat", H_STAT, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 262, 1, 0, 0x0},
-    [263] = {"unlinkat", H_PATH, 1, 0, -1, -1, F_CREATE, 2, F_FOLLOW, 3, 0x0, 0, 263, 0, 0, 0x0},
-    [264] = {"renameat", H_RENAME, 1, 0, 3, 2, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 264, 0, 0, 0x0},
-    [265] = {"linkat", H_LINK, 1, 0, 3, 2, F_FLAG, 4, F_NOFOLLOW, 0, 0x400, 0, 265, 0, 0, 0x0},
-    [266] = {"symlinkat", H_PATH, 2, 1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 266, 0, 0, 0x0},
-    [267] = {"readlinkat", H_READLINK, 1, 0, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 267, 1, 0, 0x0},
-    [268] = {"fchmodat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 268, 0, 0, 0x0},
-    [269] = {"faccessat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 269, 1, 0, 0x0},
-    [272] = {"unshare", H_UNSHARE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 272, 0, 0, 0x0},
-    [274] = {"get_robust_list", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 274, 0, 0, 0x0},
-    [279] = {"move_pages", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 279, 0, 0, 0x0},
-    [280] = {"utimensat", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 280, 0, 0, 0x0},
-    [288] = {"accept4", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 288, 0, 0, 0x0},
-    [292] = {"dup3", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 292, 0, 0, 0x2},
-    [297] = {"rt_tgsigqueueinfo", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 297, 0, 0, 0x0},
-    [298] = {"perf_event_open", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 298, 0, 0, 0x0},
-    [299] = {"recvmmsg", H_RECVMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 299, 0, 0, 0x0},
-    [301] = {"fanotify_mark", H_PATH, 4, 3, -1, -1, F_FLAG, 1, F_FOLLOW, 0, 0x4, 0, 301, 0, 0, 0x0},
-    [302] = {"prlimit64", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 302, 0, 0, 0x0},
-    [303] = {"name_to_handle_at", H_HANDLE, 1, 0, -1, -1, F_FLAG, 4, F_NOFOLLOW, 0, 0x400, 0, 303, 0, 0, 0x0},
-    [304] = {"open_by_handle_at", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 304, 0, 0, 0x0},
-    [307] = {"sendmmsg", H_SENDMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 307, 0, 0, 0x0},
-    [308] = {"setns", H_SETNS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 308, 0, 0, 0x0},
-    [310] = {"process_vm_readv", H_GUESTPID, -1, -1, -1, -1, F_FOLLOW, 0, F_FOLLOW, 0, 0x0, 0, 310, 0, 0, 0x0},
-    [311] = {"process_vm_writev", H_GUESTPID, -1, -1, -1, -1, F_FOLLOW, 0, F_FOLLOW, 0, 0x0, 0, 311, 0, 0, 0x0},
-    [312] = {"kcmp", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 312, 0, 0, 0x0},
-    [314] = {"sched_setattr", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 314, 0, 0, 0x0},
-    [316] = {"renameat2", H_RENAME, 1, 0, 3, 2, F_CREATE, 4, F_FOLLOW, 0, 0x0, 0, 316, 0, 0, 0x0},
-    [317] = {"seccomp", H_SECCOMP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 317, 0, 0, 0x0},
-    [321] = {"bpf", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 321, 0, 0, 0x0},
-    [322] = {"execveat", H_EXEC, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 0, 0x100, 0, 322, 0, 0, 0x0},
-    [323] = {"userfaultfd", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 323, 0, 0, 0x0},
-    [329] = {"pkey_mprotect", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 329, 0, 0, 0x0},
-    [332] = {"statx", H_STATX, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 332, 1, 0, 0x0},
-    [424] = {"pidfd_send_signal", H_PIDFD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 424, 0, 0, 0x0},
-    [425] = {"io_uring_setup", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 425, 0, 0, 0x0},
-    [426] = {"io_uring_enter", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 426, 0, 0, 0x0},
-    [427] = {"io_uring_register", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 427, 0, 0, 0x0},
-    [428] = {"open_tree", H_OPEN_TREE, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 428, 0, 0, 0x0},
-    [429] = {"move_mount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 429, 0, 0, 0x0},
-    [430] = {"fsopen", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 430, 0, 0, 0x0},
-    [431] = {"fsconfig", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 431, 0, 0, 0x0},
-    [432] = {"fsmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 432, 0, 0, 0x0},
-    [433] = {"fspick", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 433, 0, 0, 0x0},
-    [435] = {"clone3", H_CLONE3, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 435, 0, 0, 0x0},
-    [437] = {"openat2", H_OPENAT2, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 437, 0, 0, 0x0},
-    [438] = {"pidfd_getfd", H_PIDFD_GETFD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 438, 0, 0, 0x0},
-    [439] = {"faccessat2", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 439, 1, 0, 0x0},
-    [440] = {"process_madvise", H_PIDFD, -1, -1, -1, -1, F_FOLLOW, 3, F_FOLLOW, 0, 0x0, 0, 440, 0, 0, 0x0},
-    [442] = {"mount_setattr", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 442, 0, 0, 0x0},
-    [446] = {"landlock_restrict_self", H_LANDLOCK, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 446, 0, 0, 0x0},
-    [452] = {"fchmodat2", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 4, 0x100, 0, 452, 0, 0, 0x0},
-    [457] = {"statmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 457, 0, 0, 0x0},
-    [458] = {"listmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 458, 0, 0, 0x0},
-    [463] = {"setxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 4, 0x100, 0, 463, 0, 0, 0x0},
-    [464] = {"getxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 464, 0, 0, 0x0},
-    [465] = {"listxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 465, 0, 0, 0x0},
-    [466] = {"removexattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 4, 0x100, 0, 466, 0, 0, 0x0},
-    [467] = {"open_tree_attr", H_OPEN_TREE, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 467, 0, 0, 0x0},
-    [468] = {"file_getattr", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 0, 0x100, 0, 468, 0, 0, 0x0},
-    [469] = {"file_setattr", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 0, 0x100, 0, 469, 0, 0, 0x0},
+    [2] = {"open", H_OPEN, 0, -1, -1, -1, F_OPEN, 1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 2, 1, 0, 0x0},
+    [4] = {"stat", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 4, 1, 0, 0x0},
+    [5] = {"fstat", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 5, 1, 4, 0x0},
+    [6] = {"lstat", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 6, 1, 0, 0x0},
+    [8] = {"lseek", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 8, 0, 0, 0x0},
+    [9] = {"mmap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 9, 0, 0, 0x0},
+    [10] = {"mprotect", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 10, 0, 0, 0x0},
+    [11] = {"munmap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 11, 0, 0, 0x0},
+    [13] = {"rt_sigaction", H_SIGACTION, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 13, 0, 0, 0x0},
+    [21] = {"access", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 21, 1, 0, 0x0},
+    [25] = {"mremap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 25, 0, 0, 0x0},
+    [28] = {"madvise", H_ADVICE, -1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 28, 0, 0, 0x0},
+    [30] = {"shmat", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 30, 0, 0, 0x0},
+    [32] = {"dup", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 32, 0, 0, 0x2},
+    [33] = {"dup2", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 33, 0, 0, 0x2},
+    [42] = {"connect", H_SOCKIN, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 42, 0, 0, 0x0},
+    [43] = {"accept", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 43, 0, 0, 0x0},
+    [44] = {"sendto", H_SOCKIN, 4, -1, -1, -1, F_FOLLOW, 5, F_FOLLOW, REMOVE_NONE, 0x0, 0, 44, 0, 0, 0x0},
+    [45] = {"recvfrom", H_SOCKOUT, 4, -1, -1, -1, F_FOLLOW, 5, F_FOLLOW, REMOVE_NONE, 0x0, 0, 45, 0, 0, 0x0},
+    [46] = {"sendmsg", H_SENDMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 46, 0, 0, 0x0},
+    [47] = {"recvmsg", H_RECVMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 47, 0, 0, 0x0},
+    [49] = {"bind", H_SOCKIN, 1, -1, -1, -1, F_CREATE, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 49, 0, 0, 0x0},
+    [51] = {"getsockname", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 51, 0, 0, 0x0},
+    [52] = {"getpeername", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 52, 0, 0, 0x0},
+    [56] = {"clone", H_CLONE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 56, 0, 0, 0x0},
+    [59] = {"execve", H_EXEC, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 59, 0, 0, 0x0},
+    [61] = {"wait4", H_WAIT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 61, 0, 0, 0x0},
+    [62] = {"kill", H_KILL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 62, 0, 0, 0x0},
+    [72] = {"fcntl", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 72, 0, 0, 0x2},
+    [76] = {"truncate", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 76, 0, 0, 0x0},
+    [78] = {"getdents", H_GETDENTS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 78, 0, 0, 0x1},
+    [79] = {"getcwd", H_GETCWD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 79, 0, 0, 0x0},
+    [80] = {"chdir", H_CHDIR, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 80, 0, 0, 0x0},
+    [81] = {"fchdir", H_FCHDIR, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 81, 0, 0, 0x0},
+    [82] = {"rename", H_RENAME, 0, -1, 1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 82, 0, 0, 0x0},
+    [83] = {"mkdir", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 83, 0, 0, 0x0},
+    [84] = {"rmdir", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_DIR, 0x0, 0, 84, 0, 0, 0x0},
+    [85] = {"creat", H_OPEN, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 85, 0, 0, 0x0},
+    [86] = {"link", H_LINK, 0, -1, 1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 86, 0, 0, 0x0},
+    [87] = {"unlink", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_FILE, 0x0, 0, 87, 0, 0, 0x0},
+    [88] = {"symlink", H_PATH, 1, -1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 88, 0, 0, 0x0},
+    [89] = {"readlink", H_READLINK, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 89, 1, 0, 0x0},
+    [90] = {"chmod", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 90, 0, 0, 0x0},
+    [91] = {"fchmod", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 91, 0, 0, 0x0},
+    [92] = {"chown", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 92, 0, 0, 0x0},
+    [94] = {"lchown", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 94, 0, 0, 0x0},
+    [101] = {"ptrace", H_PTRACE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 101, 0, 0, 0x0},
+    [129] = {"rt_sigqueueinfo", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 129, 0, 0, 0x0},
+    [132] = {"utime", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 132, 0, 0, 0x0},
+    [133] = {"mknod", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 133, 0, 0, 0x0},
+    [137] = {"statfs", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 137, 0, 0, 0x0},
+    [138] = {"fstatfs", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 138, 0, 137, 0x0},
+    [141] = {"setpriority", H_WHO, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 141, 0, 0, 0x0},
+    [142] = {"sched_setparam", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 142, 0, 0, 0x0},
+    [144] = {"sched_setscheduler", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 144, 0, 0, 0x0},
+    [155] = {"pivot_root", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 155, 0, 0, 0x0},
+    [157] = {"prctl", H_PRCTL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 157, 0, 0, 0x0},
+    [161] = {"chroot", H_CHROOT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 161, 0, 0, 0x0},
+    [163] = {"acct", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 163, 0, 0, 0x0},
+    [165] = {"mount", H_PRIVILEGED, 1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 165, 0, 0, 0x0},
+    [166] = {"umount2", H_PRIVILEGED, 0, -1, -1, -1, F_FLAG, 1, F_FOLLOW, REMOVE_NONE, 0x8, 0, 166, 0, 0, 0x0},
+    [167] = {"swapon", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 167, 0, 0, 0x0},
+    [168] = {"swapoff", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 168, 0, 0, 0x0},
+    [179] = {"quotactl", H_PRIVILEGED, 1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 179, 0, 0, 0x0},
+    [188] = {"setxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 188, 0, 0, 0x0},
+    [189] = {"lsetxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 189, 0, 0, 0x0},
+    [191] = {"getxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 191, 1, 0, 0x0},
+    [192] = {"lgetxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 192, 1, 0, 0x0},
+    [194] = {"listxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 194, 1, 0, 0x0},
+    [195] = {"llistxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 195, 1, 0, 0x0},
+    [197] = {"removexattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 197, 0, 0, 0x0},
+    [198] = {"lremovexattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 198, 0, 0, 0x0},
+    [200] = {"tkill", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 200, 0, 0, 0x0},
+    [203] = {"sched_setaffinity", H_AFFINITY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 203, 0, 0, 0x0},
+    [204] = {"sched_getaffinity", H_AFFINITY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 204, 0, 0, 0x0},
+    [216] = {"remap_file_pages", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 216, 0, 0, 0x0},
+    [217] = {"getdents64", H_GETDENTS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 217, 0, 0, 0x1},
+    [234] = {"tgkill", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 234, 0, 0, 0x0},
+    [235] = {"utimes", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 235, 0, 0, 0x0},
+    [247] = {"waitid", H_WAIT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 247, 0, 0, 0x0},
+    [251] = {"ioprio_set", H_WHO, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 251, 0, 0, 0x0},
+    [254] = {"inotify_add_watch", H_PATH, 1, -1, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x2000000, 0, 254, 0, 0, 0x0},
+    [256] = {"migrate_pages", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 256, 0, 0, 0x0},
+    [257] = {"openat", H_OPEN, 1, 0, -1, -1, F_OPEN, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 257, 1, 0, 0x0},
+    [258] = {"mkdirat", H_PATH, 1, 0, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 258, 0, 0, 0x0},
+    [259] = {"mknodat", H_PATH, 1, 0, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 259, 0, 0, 0x0},
+    [260] = {"fchownat", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, REMOVE_RIGHTS, 0x100, 0, 260, 0, 0, 0x0},
+    [261] = {"futimesat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 261, 0, 0, 0x0},
+    [262] = {"newfstatat", H_STAT, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, REMOVE_NONE, 0x100, 0, 262, 1, 0, 0x0},
+    [263] = {"unlinkat", H_PATH, 1, 0, -1, -1, F_CREATE, 2, F_FOLLOW, REMOVE_FLAG, 0x0, 0, 263, 0, 0, 0x0},
+    [264] = {"renameat", H_RENAME, 1, 0, 3, 2, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 264, 0, 0, 0x0},
+    [265] = {"linkat", H_LINK, 1, 0, 3, 2, F_FLAG, 4, F_NOFOLLOW, REMOVE_NONE, 0x400, 0, 265, 0, 0, 0x0},
+    [266] = {"symlinkat", H_PATH, 2, 1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 266, 0, 0, 0x0},
+    [267] = {"readlinkat", H_READLINK, 1, 0, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 267, 1, 0, 0x0},
+    [268] = {"fchmodat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 268, 0, 0, 0x0},
+    [269] = {"faccessat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 269, 1, 0, 0x0},
+    [272] = {"unshare", H_UNSHARE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 272, 0, 0, 0x0},
+    [274] = {"get_robust_list", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 274, 0, 0, 0x0},
+    [279] = {"move_pages", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 279, 0, 0, 0x0},
+    [280] = {"utimensat", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, REMOVE_NONE, 0x100, 0, 280, 0, 0, 0x0},
+    [288] = {"accept4", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 288, 0, 0, 0x0},
+    [292] = {"dup3", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 292, 0, 0, 0x2},
+    [297] = {"rt_tgsigqueueinfo", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 297, 0, 0, 0x0},
+    [298] = {"perf_event_open", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 298, 0, 0, 0x0},
+    [299] = {"recvmmsg", H_RECVMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 299, 0, 0, 0x0},
+    [301] = {"fanotify_mark", H_PATH, 4, 3, -1, -1, F_FLAG, 1, F_FOLLOW, REMOVE_NONE, 0x4, 0, 301, 0, 0, 0x0},
+    [302] = {"prlimit64", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 302, 0, 0, 0x0},
+    [303] = {"name_to_handle_at", H_HANDLE, 1, 0, -1, -1, F_FLAG, 4, F_NOFOLLOW, REMOVE_NONE, 0x400, 0, 303, 0, 0, 0x0},
+    [304] = {"open_by_handle_at", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 304, 0, 0, 0x0},
+    [307] = {"sendmmsg", H_SENDMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 307, 0, 0, 0x0},
+    [308] = {"setns", H_SETNS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 308, 0, 0, 0x0},
+    [310] = {"process_vm_readv", H_GUESTPID, -1, -1, -1, -1, F_FOLLOW, 0, F_FOLLOW, REMOVE_NONE, 0x0, 0, 310, 0, 0, 0x0},
+    [311] = {"process_vm_writev", H_GUESTPID, -1, -1, -1, -1, F_FOLLOW, 0, F_FOLLOW, REMOVE_NONE, 0x0, 0, 311, 0, 0, 0x0},
+    [312] = {"kcmp", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 312, 0, 0, 0x0},
+    [314] = {"sched_setattr", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 314, 0, 0, 0x0},
+    [316] = {"renameat2", H_RENAME, 1, 0, 3, 2, F_CREATE, 4, F_FOLLOW, REMOVE_NONE, 0x0, 0, 316, 0, 0, 0x0},
+    [317] = {"seccomp", H_SECCOMP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 317, 0, 0, 0x0},
+    [321] = {"bpf", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 321, 0, 0, 0x0},
+    [322] = {"execveat", H_EXEC, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, REMOVE_NONE, 0x100, 0, 322, 0, 0, 0x0},
+    [323] = {"userfaultfd", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 323, 0, 0, 0x0},
+    [329] = {"pkey_mprotect", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 329, 0, 0, 0x0},
+    [332] = {"statx", H_STATX, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x100, 0, 332, 1, 0, 0x0},
+    [424] = {"pidfd_send_signal", H_PIDFD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 424, 0, 0, 0x0},
+    [425] = {"io_uring_setup", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 425, 0, 0, 0x0},
+    [426] = {"io_uring_enter", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 426, 0, 0, 0x0},
+    [427] = {"io_uring_register", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 427, 0, 0, 0x0},
+    [428] = {"open_tree", H_OPEN_TREE, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x100, 0, 428, 0, 0, 0x0},
+    [429] = {"move_mount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 429, 0, 0, 0x0},
+    [430] = {"fsopen", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 430, 0, 0, 0x0},
+    [431] = {"fsconfig", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 431, 0, 0, 0x0},
+    [432] = {"fsmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 432, 0, 0, 0x0},
+    [433] = {"fspick", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 433, 0, 0, 0x0},
+    [435] = {"clone3", H_CLONE3, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 435, 0, 0, 0x0},
+    [437] = {"openat2", H_OPENAT2, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 437, 0, 0, 0x0},
+    [438] = {"pidfd_getfd", H_PIDFD_GETFD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 438, 0, 0, 0x0},
+    [439] = {"faccessat2", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, REMOVE_NONE, 0x100, 0, 439, 1, 0, 0x0},
+    [440] = {"process_madvise", H_PIDFD, -1, -1, -1, -1, F_FOLLOW, 3, F_FOLLOW, REMOVE_NONE, 0x0, 0, 440, 0, 0, 0x0},
+    [442] = {"mount_setattr", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 442, 0, 0, 0x0},
+    [446] = {"landlock_restrict_self", H_LANDLOCK, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 446, 0, 0, 0x0},
+    [452] = {"fchmodat2", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, REMOVE_RIGHTS, 0x100, 0, 452, 0, 0, 0x0},
+    [457] = {"statmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 457, 0, 0, 0x0},
+    [458] = {"listmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 458, 0, 0, 0x0},
+    [463] = {"setxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_RIGHTS, 0x100, 0, 463, 0, 0, 0x0},
+    [464] = {"getxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x100, 0, 464, 0, 0, 0x0},
+    [465] = {"listxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x100, 0, 465, 0, 0, 0x0},
+    [466] = {"removexattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_RIGHTS, 0x100, 0, 466, 0, 0, 0x0},
+    [467] = {"open_tree_attr", H_OPEN_TREE, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x100, 0, 467, 0, 0, 0x0},
+    [468] = {"file_getattr", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, REMOVE_NONE, 0x100, 0, 468, 0, 0, 0x0},
+    [469] = {"file_setattr", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, REMOVE_NONE, 0x100, 0, 469, 0, 0, 0x0},
 };
 
 static const pyroot_row pyroot_rows_i386[PYROOT_LAST_CALL_I386 + 1] = {
-    [5] = {"open", H_OPEN, 0, -1, -1, -1, F_OPEN, 1, F_FOLLOW, 0, 0x0, 0, 2, 1, 0, 0x0},
-    [8] = {"creat", H_OPEN, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 85, 0, 0, 0x0},
-    [9] = {"link", H_LINK, 0, -1, 1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 86, 0, 0, 0x0},
-    [10] = {"unlink", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 2, 0x0, 0, 87, 0, 0, 0x0},
-    [11] = {"execve", H_EXEC, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 59, 0, 0, 0x0},
-    [12] = {"chdir", H_CHDIR, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 80, 0, 0, 0x0},
-    [14] = {"mknod", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 133, 0, 0, 0x0},
-    [15] = {"chmod", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 90, 0, 0, 0x0},
-    [16] = {"lchown", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 94, 0, 0, 0x0},
-    [18] = {"oldstat", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 0, 0, 0x0},
-    [19] = {"lseek", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 8, 0, 0, 0x0},
-    [21] = {"mount", H_PRIVILEGED, 1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 165, 0, 0, 0x0},
-    [22] = {"umount", H_PRIVILEGED, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 166, 0, 0, 0x0},
-    [26] = {"ptrace", H_PTRACE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 101, 0, 0, 0x0},
-    [28] = {"oldfstat", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 5, 0, 18, 0x0},
-    [30] = {"utime", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 132, 0, 0, 0x0},
-    [33] = {"access", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 21, 1, 0, 0x0},
-    [37] = {"kill", H_KILL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 62, 0, 0, 0x0},
-    [38] = {"rename", H_RENAME, 0, -1, 1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 82, 0, 0, 0x0},
-    [39] = {"mkdir", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 83, 0, 0, 0x0},
-    [40] = {"rmdir", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 1, 0x0, 0, 84, 0, 0, 0x0},
-    [41] = {"dup", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 32, 0, 0, 0x2},
-    [51] = {"acct", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 163, 0, 0, 0x0},
-    [52] = {"umount2", H_PRIVILEGED, 0, -1, -1, -1, F_FLAG, 1, F_FOLLOW, 0, 0x8, 0, 166, 0, 0, 0x0},
-    [55] = {"fcntl", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 72, 0, 0, 0x2},
-    [61] = {"chroot", H_CHROOT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 161, 0, 0, 0x0},
-    [63] = {"dup2", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 33, 0, 0, 0x2},
-    [83] = {"symlink", H_PATH, 1, -1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 88, 0, 0, 0x0},
-    [84] = {"oldlstat", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 0, 0, 0x0},
-    [85] = {"readlink", H_READLINK, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 89, 1, 0, 0x0},
-    [86] = {"uselib", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 0, 0, 0, 0x0},
-    [87] = {"swapon", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 167, 0, 0, 0x0},
-    [90] = {"mmap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 9, 0, 0, 0x0},
-    [91] = {"munmap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 11, 0, 0, 0x0},
-    [92] = {"truncate", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 76, 0, 0, 0x0},
-    [94] = {"fchmod", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 91, 0, 0, 0x0},
-    [97] = {"setpriority", H_WHO, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 141, 0, 0, 0x0},
-    [99] = {"statfs", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 137, 0, 0, 0x0},
-    [100] = {"fstatfs", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 138, 0, 99, 0x0},
-    [102] = {"socketcall", H_SOCKETCALL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 42, 0, 0, 0x0},
-    [106] = {"stat", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 1, 0, 0x0},
-    [107] = {"lstat", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 1, 0, 0x0},
-    [108] = {"fstat", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 5, 1, 106, 0x0},
-    [114] = {"wait4", H_WAIT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 61, 0, 0, 0x0},
-    [115] = {"swapoff", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 168, 0, 0, 0x0},
-    [120] = {"clone", H_CLONE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 56, 0, 0, 0x0},
-    [125] = {"mprotect", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 10, 0, 0, 0x0},
-    [131] = {"quotactl", H_PRIVILEGED, 1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 179, 0, 0, 0x0},
-    [133] = {"fchdir", H_FCHDIR, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 81, 0, 0, 0x0},
-    [140] = {"_llseek", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 8, 0, 0, 0x0},
-    [141] = {"getdents", H_GETDENTS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 78, 0, 0, 0x1},
-    [154] = {"sched_setparam", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 142, 0, 0, 0x0},
-    [156] = {"sched_setscheduler", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 144, 0, 0, 0x0},
-    [163] = {"mremap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 25, 0, 0, 0x0},
-    [172] = {"prctl", H_PRCTL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 157, 0, 0, 0x0},
-    [174] = {"rt_sigaction", H_SIGACTION, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 13, 0, 0, 0x0},
-    [178] = {"rt_sigqueueinfo", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 129, 0, 0, 0x0},
-    [182] = {"chown", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 92, 0, 0, 0x0},
-    [183] = {"getcwd", H_GETCWD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 79, 0, 0, 0x0},
-    [193] = {"truncate64", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 76, 0, 0, 0x0},
-    [195] = {"stat64", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 4, 0, 0, 0x0},
-    [196] = {"lstat64", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 6, 0, 0, 0x0},
-    [197] = {"fstat64", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 5, 0, 195, 0x0},
-    [198] = {"lchown32", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 94, 0, 0, 0x0},
-    [212] = {"chown32", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 92, 0, 0, 0x0},
-    [217] = {"pivot_root", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 155, 0, 0, 0x0},
-    [219] = {"madvise", H_ADVICE, -1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 28, 0, 0, 0x0},
-    [220] = {"getdents64", H_GETDENTS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 217, 0, 0, 0x1},
-    [221] = {"fcntl64", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 72, 0, 0, 0x2},
-    [226] = {"setxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 188, 0, 0, 0x0},
-    [227] = {"lsetxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 189, 0, 0, 0x0},
-    [229] = {"getxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 191, 1, 0, 0x0},
-    [230] = {"lgetxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 192, 1, 0, 0x0},
-    [232] = {"listxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 194, 1, 0, 0x0},
-    [233] = {"llistxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 195, 1, 0, 0x0},
-    [235] = {"removexattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 197, 0, 0, 0x0},
-    [236] = {"lremovexattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 198, 0, 0, 0x0},
-    [238] = {"tkill", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 200, 0, 0, 0x0},
-    [241] = {"sched_setaffinity", H_AFFINITY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 203, 0, 0, 0x0},
-    [242] = {"sched_getaffinity", H_AFFINITY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 204, 0, 0, 0x0},
-    [257] = {"remap_file_pages", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 216, 0, 0, 0x0},
-    [268] = {"statfs64", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 137, 0, 0, 0x0},
-    [269] = {"fstatfs64", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 138, 0, 268, 0x0},
-    [270] = {"tgkill", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 234, 0, 0, 0x0},
-    [271] = {"utimes", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 235, 0, 0, 0x0},
-    [284] = {"waitid", H_WAIT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 247, 0, 0, 0x0},
-    [289] = {"ioprio_set", H_WHO, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 251, 0, 0, 0x0},
-    [292] = {"inotify_add_watch", H_PATH, 1, -1, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x2000000, 0, 254, 0, 0, 0x0},
-    [294] = {"migrate_pages", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 256, 0, 0, 0x0},
-    [295] = {"openat", H_OPEN, 1, 0, -1, -1, F_OPEN, 2, F_FOLLOW, 0, 0x0, 0, 257, 1, 0, 0x0},
-    [296] = {"mkdirat", H_PATH, 1, 0, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 258, 0, 0, 0x0},
-    [297] = {"mknodat", H_PATH, 1, 0, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 259, 0, 0, 0x0},
-    [298] = {"fchownat", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 4, 0x100, 0, 260, 0, 0, 0x0},
-    [299] = {"futimesat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 261, 0, 0, 0x0},
-    [300] = {"fstatat64", H_STAT, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 262, 0, 0, 0x0},
-    [301] = {"unlinkat", H_PATH, 1, 0, -1, -1, F_CREATE, 2, F_FOLLOW, 3, 0x0, 0, 263, 0, 0, 0x0},
-    [302] = {"renameat", H_RENAME, 1, 0, 3, 2, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 264, 0, 0, 0x0},
-    [303] = {"linkat", H_LINK, 1, 0, 3, 2, F_FLAG, 4, F_NOFOLLOW, 0, 0x400, 0, 265, 0, 0, 0x0},
-    [304] = {"symlinkat", H_PATH, 2, 1, -1, -1, F_CREATE, -1, F_FOLLOW, 0, 0x0, 0, 266, 0, 0, 0x0},
-    [305] = {"readlinkat", H_READLINK, 1, 0, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 267, 1, 0, 0x0},
-    [306] = {"fchmodat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, 4, 0x0, 0, 268, 0, 0, 0x0},
-    [307] = {"faccessat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 269, 1, 0, 0x0},
-    [310] = {"unshare", H_UNSHARE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 272, 0, 0, 0x0},
-    [312] = {"get_robust_list", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 274, 0, 0, 0x0},
-    [317] = {"move_pages", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 279, 0, 0, 0x0},
-    [320] = {"utimensat", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 280, 0, 0, 0x0},
-    [330] = {"dup3", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 292, 0, 0, 0x2},
-    [335] = {"rt_tgsigqueueinfo", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 297, 0, 0, 0x0},
-    [336] = {"perf_event_open", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 298, 0, 0, 0x0},
-    [337] = {"recvmmsg", H_RECVMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 299, 0, 0, 0x0},
-    [339] = {"fanotify_mark", H_PATH, 5, 4, -1, -1, F_FLAG, 1, F_FOLLOW, 0, 0x4, 0, 301, 0, 0, 0x0},
-    [340] = {"prlimit64", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 302, 0, 0, 0x0},
-    [341] = {"name_to_handle_at", H_HANDLE, 1, 0, -1, -1, F_FLAG, 4, F_NOFOLLOW, 0, 0x400, 0, 303, 0, 0, 0x0},
-    [342] = {"open_by_handle_at", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 304, 0, 0, 0x0},
-    [345] = {"sendmmsg", H_SENDMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 307, 0, 0, 0x0},
-    [346] = {"setns", H_SETNS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 308, 0, 0, 0x0},
-    [347] = {"process_vm_readv", H_GUESTPID, -1, -1, -1, -1, F_FOLLOW, 0, F_FOLLOW, 0, 0x0, 0, 310, 0, 0, 0x0},
-    [348] = {"process_vm_writev", H_GUESTPID, -1, -1, -1, -1, F_FOLLOW, 0, F_FOLLOW, 0, 0x0, 0, 311, 0, 0, 0x0},
-    [349] = {"kcmp", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 312, 0, 0, 0x0},
-    [351] = {"sched_setattr", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 314, 0, 0, 0x0},
-    [353] = {"renameat2", H_RENAME, 1, 0, 3, 2, F_CREATE, 4, F_FOLLOW, 0, 0x0, 0, 316, 0, 0, 0x0},
-    [354] = {"seccomp", H_SECCOMP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 317, 0, 0, 0x0},
-    [357] = {"bpf", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 321, 0, 0, 0x0},
-    [358] = {"execveat", H_EXEC, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 0, 0x100, 0, 322, 0, 0, 0x0},
-    [361] = {"bind", H_SOCKIN, 1, -1, -1, -1, F_CREATE, 2, F_FOLLOW, 0, 0x0, 0, 49, 0, 0, 0x0},
-    [362] = {"connect", H_SOCKIN, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 42, 0, 0, 0x0},
-    [364] = {"accept4", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 288, 0, 0, 0x0},
-    [367] = {"getsockname", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 51, 0, 0, 0x0},
-    [368] = {"getpeername", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, 0, 0x0, 0, 52, 0, 0, 0x0},
-    [369] = {"sendto", H_SOCKIN, 4, -1, -1, -1, F_FOLLOW, 5, F_FOLLOW, 0, 0x0, 0, 44, 0, 0, 0x0},
-    [370] = {"sendmsg", H_SENDMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 46, 0, 0, 0x0},
-    [371] = {"recvfrom", H_SOCKOUT, 4, -1, -1, -1, F_FOLLOW, 5, F_FOLLOW, 0, 0x0, 0, 45, 0, 0, 0x0},
-    [372] = {"recvmsg", H_RECVMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 47, 0, 0, 0x0},
-    [374] = {"userfaultfd", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 323, 0, 0, 0x0},
-    [380] = {"pkey_mprotect", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 329, 0, 0, 0x0},
-    [383] = {"statx", H_STATX, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 332, 1, 0, 0x0},
-    [397] = {"shmat", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 30, 0, 0, 0x0},
-    [412] = {"utimensat_time64", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 280, 0, 0, 0x0},
-    [417] = {"recvmmsg_time64", H_RECVMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 299, 0, 0, 0x0},
-    [424] = {"pidfd_send_signal", H_PIDFD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 424, 0, 0, 0x0},
-    [425] = {"io_uring_setup", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 425, 0, 0, 0x0},
-    [426] = {"io_uring_enter", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 426, 0, 0, 0x0},
-    [427] = {"io_uring_register", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 427, 0, 0, 0x0},
-    [428] = {"open_tree", H_OPEN_TREE, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 428, 0, 0, 0x0},
-    [429] = {"move_mount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 429, 0, 0, 0x0},
-    [430] = {"fsopen", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 430, 0, 0, 0x0},
-    [431] = {"fsconfig", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 431, 0, 0, 0x0},
-    [432] = {"fsmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 432, 0, 0, 0x0},
-    [433] = {"fspick", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 433, 0, 0, 0x0},
-    [435] = {"clone3", H_CLONE3, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 435, 0, 0, 0x0},
-    [437] = {"openat2", H_OPENAT2, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 437, 0, 0, 0x0},
-    [438] = {"pidfd_getfd", H_PIDFD_GETFD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 438, 0, 0, 0x0},
-    [439] = {"faccessat2", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 0, 0x100, 0, 439, 1, 0, 0x0},
-    [440] = {"process_madvise", H_PIDFD, -1, -1, -1, -1, F_FOLLOW, 3, F_FOLLOW, 0, 0x0, 0, 440, 0, 0, 0x0},
-    [442] = {"mount_setattr", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 1, 442, 0, 0, 0x0},
-    [446] = {"landlock_restrict_self", H_LANDLOCK, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 0, 446, 0, 0, 0x0},
-    [452] = {"fchmodat2", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, 4, 0x100, 0, 452, 0, 0, 0x0},
-    [457] = {"statmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 457, 0, 0, 0x0},
-    [458] = {"listmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0, 0x0, 38, 458, 0, 0, 0x0},
-    [463] = {"setxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 4, 0x100, 0, 463, 0, 0, 0x0},
-    [464] = {"getxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 464, 0, 0, 0x0},
-    [465] = {"listxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 465, 0, 0, 0x0},
-    [466] = {"removexattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 4, 0x100, 0, 466, 0, 0, 0x0},
-    [467] = {"open_tree_attr", H_OPEN_TREE, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, 0, 0x100, 0, 467, 0, 0, 0x0},
-    [468] = {"file_getattr", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 0, 0x100, 0, 468, 0, 0, 0x0},
-    [469] = {"file_setattr", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, 0, 0x100, 0, 469, 0, 0, 0x0},
+    [5] = {"open", H_OPEN, 0, -1, -1, -1, F_OPEN, 1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 2, 1, 0, 0x0},
+    [8] = {"creat", H_OPEN, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 85, 0, 0, 0x0},
+    [9] = {"link", H_LINK, 0, -1, 1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 86, 0, 0, 0x0},
+    [10] = {"unlink", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_FILE, 0x0, 0, 87, 0, 0, 0x0},
+    [11] = {"execve", H_EXEC, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 59, 0, 0, 0x0},
+    [12] = {"chdir", H_CHDIR, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 80, 0, 0, 0x0},
+    [14] = {"mknod", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 133, 0, 0, 0x0},
+    [15] = {"chmod", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 90, 0, 0, 0x0},
+    [16] = {"lchown", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 94, 0, 0, 0x0},
+    [18] = {"oldstat", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 4, 0, 0, 0x0},
+    [19] = {"lseek", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 8, 0, 0, 0x0},
+    [21] = {"mount", H_PRIVILEGED, 1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 165, 0, 0, 0x0},
+    [22] = {"umount", H_PRIVILEGED, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 166, 0, 0, 0x0},
+    [26] = {"ptrace", H_PTRACE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 101, 0, 0, 0x0},
+    [28] = {"oldfstat", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 5, 0, 18, 0x0},
+    [30] = {"utime", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 132, 0, 0, 0x0},
+    [33] = {"access", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 21, 1, 0, 0x0},
+    [37] = {"kill", H_KILL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 62, 0, 0, 0x0},
+    [38] = {"rename", H_RENAME, 0, -1, 1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 82, 0, 0, 0x0},
+    [39] = {"mkdir", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 83, 0, 0, 0x0},
+    [40] = {"rmdir", H_PATH, 0, -1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_DIR, 0x0, 0, 84, 0, 0, 0x0},
+    [41] = {"dup", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 32, 0, 0, 0x2},
+    [51] = {"acct", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 163, 0, 0, 0x0},
+    [52] = {"umount2", H_PRIVILEGED, 0, -1, -1, -1, F_FLAG, 1, F_FOLLOW, REMOVE_NONE, 0x8, 0, 166, 0, 0, 0x0},
+    [55] = {"fcntl", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 72, 0, 0, 0x2},
+    [61] = {"chroot", H_CHROOT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 161, 0, 0, 0x0},
+    [63] = {"dup2", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 33, 0, 0, 0x2},
+    [83] = {"symlink", H_PATH, 1, -1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 88, 0, 0, 0x0},
+    [84] = {"oldlstat", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 6, 0, 0, 0x0},
+    [85] = {"readlink", H_READLINK, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 89, 1, 0, 0x0},
+    [86] = {"uselib", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 0, 0, 0, 0x0},
+    [87] = {"swapon", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 167, 0, 0, 0x0},
+    [90] = {"mmap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 9, 0, 0, 0x0},
+    [91] = {"munmap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 11, 0, 0, 0x0},
+    [92] = {"truncate", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 76, 0, 0, 0x0},
+    [94] = {"fchmod", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 91, 0, 0, 0x0},
+    [97] = {"setpriority", H_WHO, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 141, 0, 0, 0x0},
+    [99] = {"statfs", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 137, 0, 0, 0x0},
+    [100] = {"fstatfs", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 138, 0, 99, 0x0},
+    [102] = {"socketcall", H_SOCKETCALL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 42, 0, 0, 0x0},
+    [106] = {"stat", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 4, 1, 0, 0x0},
+    [107] = {"lstat", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 6, 1, 0, 0x0},
+    [108] = {"fstat", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 5, 1, 106, 0x0},
+    [114] = {"wait4", H_WAIT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 61, 0, 0, 0x0},
+    [115] = {"swapoff", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 168, 0, 0, 0x0},
+    [120] = {"clone", H_CLONE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 56, 0, 0, 0x0},
+    [125] = {"mprotect", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 10, 0, 0, 0x0},
+    [131] = {"quotactl", H_PRIVILEGED, 1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 179, 0, 0, 0x0},
+    [133] = {"fchdir", H_FCHDIR, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 81, 0, 0, 0x0},
+    [140] = {"_llseek", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 8, 0, 0, 0x0},
+    [141] = {"getdents", H_GETDENTS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 78, 0, 0, 0x1},
+    [154] = {"sched_setparam", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 142, 0, 0, 0x0},
+    [156] = {"sched_setscheduler", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 144, 0, 0, 0x0},
+    [163] = {"mremap", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 25, 0, 0, 0x0},
+    [172] = {"prctl", H_PRCTL, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 157, 0, 0, 0x0},
+    [174] = {"rt_sigaction", H_SIGACTION, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 13, 0, 0, 0x0},
+    [178] = {"rt_sigqueueinfo", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 129, 0, 0, 0x0},
+    [182] = {"chown", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 92, 0, 0, 0x0},
+    [183] = {"getcwd", H_GETCWD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 79, 0, 0, 0x0},
+    [193] = {"truncate64", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 76, 0, 0, 0x0},
+    [195] = {"stat64", H_STAT, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 4, 0, 0, 0x0},
+    [196] = {"lstat64", H_STAT, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 6, 0, 0, 0x0},
+    [197] = {"fstat64", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 5, 0, 195, 0x0},
+    [198] = {"lchown32", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 94, 0, 0, 0x0},
+    [212] = {"chown32", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 92, 0, 0, 0x0},
+    [217] = {"pivot_root", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 155, 0, 0, 0x0},
+    [219] = {"madvise", H_ADVICE, -1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 28, 0, 0, 0x0},
+    [220] = {"getdents64", H_GETDENTS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 217, 0, 0, 0x1},
+    [221] = {"fcntl64", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 72, 0, 0, 0x2},
+    [226] = {"setxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 188, 0, 0, 0x0},
+    [227] = {"lsetxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 189, 0, 0, 0x0},
+    [229] = {"getxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 191, 1, 0, 0x0},
+    [230] = {"lgetxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 192, 1, 0, 0x0},
+    [232] = {"listxattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 194, 1, 0, 0x0},
+    [233] = {"llistxattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 195, 1, 0, 0x0},
+    [235] = {"removexattr", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 197, 0, 0, 0x0},
+    [236] = {"lremovexattr", H_PATH, 0, -1, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 198, 0, 0, 0x0},
+    [238] = {"tkill", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 200, 0, 0, 0x0},
+    [241] = {"sched_setaffinity", H_AFFINITY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 203, 0, 0, 0x0},
+    [242] = {"sched_getaffinity", H_AFFINITY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 204, 0, 0, 0x0},
+    [257] = {"remap_file_pages", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 216, 0, 0, 0x0},
+    [268] = {"statfs64", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 137, 0, 0, 0x0},
+    [269] = {"fstatfs64", H_COPY, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 138, 0, 268, 0x0},
+    [270] = {"tgkill", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 234, 0, 0, 0x0},
+    [271] = {"utimes", H_PATH, 0, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 235, 0, 0, 0x0},
+    [284] = {"waitid", H_WAIT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 247, 0, 0, 0x0},
+    [289] = {"ioprio_set", H_WHO, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 251, 0, 0, 0x0},
+    [292] = {"inotify_add_watch", H_PATH, 1, -1, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x2000000, 0, 254, 0, 0, 0x0},
+    [294] = {"migrate_pages", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 256, 0, 0, 0x0},
+    [295] = {"openat", H_OPEN, 1, 0, -1, -1, F_OPEN, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 257, 1, 0, 0x0},
+    [296] = {"mkdirat", H_PATH, 1, 0, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 258, 0, 0, 0x0},
+    [297] = {"mknodat", H_PATH, 1, 0, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 259, 0, 0, 0x0},
+    [298] = {"fchownat", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, REMOVE_RIGHTS, 0x100, 0, 260, 0, 0, 0x0},
+    [299] = {"futimesat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 261, 0, 0, 0x0},
+    [300] = {"fstatat64", H_STAT, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, REMOVE_NONE, 0x100, 0, 262, 0, 0, 0x0},
+    [301] = {"unlinkat", H_PATH, 1, 0, -1, -1, F_CREATE, 2, F_FOLLOW, REMOVE_FLAG, 0x0, 0, 263, 0, 0, 0x0},
+    [302] = {"renameat", H_RENAME, 1, 0, 3, 2, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 264, 0, 0, 0x0},
+    [303] = {"linkat", H_LINK, 1, 0, 3, 2, F_FLAG, 4, F_NOFOLLOW, REMOVE_NONE, 0x400, 0, 265, 0, 0, 0x0},
+    [304] = {"symlinkat", H_PATH, 2, 1, -1, -1, F_CREATE, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 266, 0, 0, 0x0},
+    [305] = {"readlinkat", H_READLINK, 1, 0, -1, -1, F_NOFOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 267, 1, 0, 0x0},
+    [306] = {"fchmodat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_RIGHTS, 0x0, 0, 268, 0, 0, 0x0},
+    [307] = {"faccessat", H_PATH, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 269, 1, 0, 0x0},
+    [310] = {"unshare", H_UNSHARE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 272, 0, 0, 0x0},
+    [312] = {"get_robust_list", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 274, 0, 0, 0x0},
+    [317] = {"move_pages", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 279, 0, 0, 0x0},
+    [320] = {"utimensat", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, REMOVE_NONE, 0x100, 0, 280, 0, 0, 0x0},
+    [330] = {"dup3", H_DUP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 292, 0, 0, 0x2},
+    [335] = {"rt_tgsigqueueinfo", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 297, 0, 0, 0x0},
+    [336] = {"perf_event_open", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 298, 0, 0, 0x0},
+    [337] = {"recvmmsg", H_RECVMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 299, 0, 0, 0x0},
+    [339] = {"fanotify_mark", H_PATH, 5, 4, -1, -1, F_FLAG, 1, F_FOLLOW, REMOVE_NONE, 0x4, 0, 301, 0, 0, 0x0},
+    [340] = {"prlimit64", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 302, 0, 0, 0x0},
+    [341] = {"name_to_handle_at", H_HANDLE, 1, 0, -1, -1, F_FLAG, 4, F_NOFOLLOW, REMOVE_NONE, 0x400, 0, 303, 0, 0, 0x0},
+    [342] = {"open_by_handle_at", H_PRIVILEGED, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 304, 0, 0, 0x0},
+    [345] = {"sendmmsg", H_SENDMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 307, 0, 0, 0x0},
+    [346] = {"setns", H_SETNS, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 308, 0, 0, 0x0},
+    [347] = {"process_vm_readv", H_GUESTPID, -1, -1, -1, -1, F_FOLLOW, 0, F_FOLLOW, REMOVE_NONE, 0x0, 0, 310, 0, 0, 0x0},
+    [348] = {"process_vm_writev", H_GUESTPID, -1, -1, -1, -1, F_FOLLOW, 0, F_FOLLOW, REMOVE_NONE, 0x0, 0, 311, 0, 0, 0x0},
+    [349] = {"kcmp", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 312, 0, 0, 0x0},
+    [351] = {"sched_setattr", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 314, 0, 0, 0x0},
+    [353] = {"renameat2", H_RENAME, 1, 0, 3, 2, F_CREATE, 4, F_FOLLOW, REMOVE_NONE, 0x0, 0, 316, 0, 0, 0x0},
+    [354] = {"seccomp", H_SECCOMP, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 317, 0, 0, 0x0},
+    [357] = {"bpf", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 321, 0, 0, 0x0},
+    [358] = {"execveat", H_EXEC, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, REMOVE_NONE, 0x100, 0, 322, 0, 0, 0x0},
+    [361] = {"bind", H_SOCKIN, 1, -1, -1, -1, F_CREATE, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 49, 0, 0, 0x0},
+    [362] = {"connect", H_SOCKIN, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 42, 0, 0, 0x0},
+    [364] = {"accept4", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 288, 0, 0, 0x0},
+    [367] = {"getsockname", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 51, 0, 0, 0x0},
+    [368] = {"getpeername", H_SOCKOUT, 1, -1, -1, -1, F_FOLLOW, 2, F_FOLLOW, REMOVE_NONE, 0x0, 0, 52, 0, 0, 0x0},
+    [369] = {"sendto", H_SOCKIN, 4, -1, -1, -1, F_FOLLOW, 5, F_FOLLOW, REMOVE_NONE, 0x0, 0, 44, 0, 0, 0x0},
+    [370] = {"sendmsg", H_SENDMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 46, 0, 0, 0x0},
+    [371] = {"recvfrom", H_SOCKOUT, 4, -1, -1, -1, F_FOLLOW, 5, F_FOLLOW, REMOVE_NONE, 0x0, 0, 45, 0, 0, 0x0},
+    [372] = {"recvmsg", H_RECVMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 47, 0, 0, 0x0},
+    [374] = {"userfaultfd", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 323, 0, 0, 0x0},
+    [380] = {"pkey_mprotect", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 329, 0, 0, 0x0},
+    [383] = {"statx", H_STATX, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x100, 0, 332, 1, 0, 0x0},
+    [397] = {"shmat", H_KEPT, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 30, 0, 0, 0x0},
+    [412] = {"utimensat_time64", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, REMOVE_NONE, 0x100, 0, 280, 0, 0, 0x0},
+    [417] = {"recvmmsg_time64", H_RECVMMSG, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 299, 0, 0, 0x0},
+    [424] = {"pidfd_send_signal", H_PIDFD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 424, 0, 0, 0x0},
+    [425] = {"io_uring_setup", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 425, 0, 0, 0x0},
+    [426] = {"io_uring_enter", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 426, 0, 0, 0x0},
+    [427] = {"io_uring_register", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 427, 0, 0, 0x0},
+    [428] = {"open_tree", H_OPEN_TREE, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x100, 0, 428, 0, 0, 0x0},
+    [429] = {"move_mount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 429, 0, 0, 0x0},
+    [430] = {"fsopen", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 430, 0, 0, 0x0},
+    [431] = {"fsconfig", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 431, 0, 0, 0x0},
+    [432] = {"fsmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 432, 0, 0, 0x0},
+    [433] = {"fspick", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 433, 0, 0, 0x0},
+    [435] = {"clone3", H_CLONE3, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 435, 0, 0, 0x0},
+    [437] = {"openat2", H_OPENAT2, 1, 0, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 437, 0, 0, 0x0},
+    [438] = {"pidfd_getfd", H_PIDFD_GETFD, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 438, 0, 0, 0x0},
+    [439] = {"faccessat2", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, REMOVE_NONE, 0x100, 0, 439, 1, 0, 0x0},
+    [440] = {"process_madvise", H_PIDFD, -1, -1, -1, -1, F_FOLLOW, 3, F_FOLLOW, REMOVE_NONE, 0x0, 0, 440, 0, 0, 0x0},
+    [442] = {"mount_setattr", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 1, 442, 0, 0, 0x0},
+    [446] = {"landlock_restrict_self", H_LANDLOCK, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 0, 446, 0, 0, 0x0},
+    [452] = {"fchmodat2", H_PATH, 1, 0, -1, -1, F_FLAG, 3, F_FOLLOW, REMOVE_RIGHTS, 0x100, 0, 452, 0, 0, 0x0},
+    [457] = {"statmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 457, 0, 0, 0x0},
+    [458] = {"listmount", H_REFUSE, -1, -1, -1, -1, F_FOLLOW, -1, F_FOLLOW, REMOVE_NONE, 0x0, 38, 458, 0, 0, 0x0},
+    [463] = {"setxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_RIGHTS, 0x100, 0, 463, 0, 0, 0x0},
+    [464] = {"getxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x100, 0, 464, 0, 0, 0x0},
+    [465] = {"listxattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x100, 0, 465, 0, 0, 0x0},
+    [466] = {"removexattrat", H_PATH, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_RIGHTS, 0x100, 0, 466, 0, 0, 0x0},
+    [467] = {"open_tree_attr", H_OPEN_TREE, 1, 0, -1, -1, F_FLAG, 2, F_FOLLOW, REMOVE_NONE, 0x100, 0, 467, 0, 0, 0x0},
+    [468] = {"file_getattr", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, REMOVE_NONE, 0x100, 0, 468, 0, 0, 0x0},
+    [469] = {"file_setattr", H_PATH, 1, 0, -1, -1, F_FLAG, 4, F_FOLLOW, REMOVE_NONE, 0x100, 0, 469, 0, 0, 0x0},
 };
 
 #define NR_read 0
@@ -722,19 +732,446 @@ static const pyroot_row pyroot_rows_i386[PYROOT_LAST_CALL_I386 + 1] = {
 #define NR_file_getattr 468
 #define NR_file_setattr 469
 #define NR_listns 470
-
+#define NR_i386_restart_syscall 0
+#define NR_i386_exit 1
 #define NR_i386_fork 2
-#define NR_i386_vfork 190
+#define NR_i386_read 3
+#define NR_i386_write 4
+#define NR_i386_open 5
+#define NR_i386_close 6
+#define NR_i386_waitpid 7
+#define NR_i386_creat 8
+#define NR_i386_link 9
+#define NR_i386_unlink 10
+#define NR_i386_execve 11
+#define NR_i386_chdir 12
+#define NR_i386_time 13
+#define NR_i386_mknod 14
+#define NR_i386_chmod 15
+#define NR_i386_lchown 16
+#define NR_i386_oldstat 18
+#define NR_i386_lseek 19
+#define NR_i386_getpid 20
+#define NR_i386_mount 21
+#define NR_i386_umount 22
+#define NR_i386_setuid 23
+#define NR_i386_getuid 24
+#define NR_i386_stime 25
+#define NR_i386_ptrace 26
+#define NR_i386_alarm 27
+#define NR_i386_oldfstat 28
+#define NR_i386_pause 29
+#define NR_i386_utime 30
+#define NR_i386_access 33
+#define NR_i386_nice 34
+#define NR_i386_sync 36
+#define NR_i386_kill 37
+#define NR_i386_rename 38
+#define NR_i386_mkdir 39
+#define NR_i386_rmdir 40
+#define NR_i386_dup 41
+#define NR_i386_pipe 42
+#define NR_i386_times 43
+#define NR_i386_brk 45
+#define NR_i386_setgid 46
+#define NR_i386_getgid 47
+#define NR_i386_signal 48
+#define NR_i386_geteuid 49
+#define NR_i386_getegid 50
+#define NR_i386_acct 51
+#define NR_i386_umount2 52
+#define NR_i386_ioctl 54
+#define NR_i386_fcntl 55
+#define NR_i386_setpgid 57
+#define NR_i386_oldolduname 59
+#define NR_i386_umask 60
+#define NR_i386_chroot 61
+#define NR_i386_ustat 62
+#define NR_i386_dup2 63
+#define NR_i386_getppid 64
+#define NR_i386_getpgrp 65
+#define NR_i386_setsid 66
+#define NR_i386_sigaction 67
+#define NR_i386_sgetmask 68
+#define NR_i386_ssetmask 69
+#define NR_i386_setreuid 70
+#define NR_i386_setregid 71
+#define NR_i386_sigsuspend 72
+#define NR_i386_sigpending 73
+#define NR_i386_sethostname 74
+#define NR_i386_setrlimit 75
+#define NR_i386_getrlimit 76
+#define NR_i386_getrusage 77
+#define NR_i386_gettimeofday 78
+#define NR_i386_settimeofday 79
+#define NR_i386_getgroups 80
+#define NR_i386_setgroups 81
+#define NR_i386_select 82
+#define NR_i386_symlink 83
+#define NR_i386_oldlstat 84
+#define NR_i386_readlink 85
+#define NR_i386_uselib 86
+#define NR_i386_swapon 87
+#define NR_i386_reboot 88
+#define NR_i386_readdir 89
+#define NR_i386_mmap 90
+#define NR_i386_munmap 91
+#define NR_i386_truncate 92
+#define NR_i386_ftruncate 93
+#define NR_i386_fchmod 94
+#define NR_i386_fchown 95
+#define NR_i386_getpriority 96
+#define NR_i386_setpriority 97
+#define NR_i386_statfs 99
+#define NR_i386_fstatfs 100
+#define NR_i386_ioperm 101
+#define NR_i386_socketcall 102
+#define NR_i386_syslog 103
+#define NR_i386_setitimer 104
+#define NR_i386_getitimer 105
+#define NR_i386_stat 106
+#define NR_i386_lstat 107
+#define NR_i386_fstat 108
+#define NR_i386_olduname 109
+#define NR_i386_iopl 110
+#define NR_i386_vhangup 111
+#define NR_i386_vm86old 113
+#define NR_i386_wait4 114
+#define NR_i386_swapoff 115
+#define NR_i386_sysinfo 116
+#define NR_i386_ipc 117
+#define NR_i386_fsync 118
+#define NR_i386_sigreturn 119
 #define NR_i386_clone 120
+#define NR_i386_setdomainname 121
+#define NR_i386_uname 122
+#define NR_i386_modify_ldt 123
+#define NR_i386_adjtimex 124
+#define NR_i386_mprotect 125
+#define NR_i386_sigprocmask 126
+#define NR_i386_init_module 128
+#define NR_i386_delete_module 129
+#define NR_i386_quotactl 131
+#define NR_i386_getpgid 132
+#define NR_i386_fchdir 133
+#define NR_i386_sysfs 135
+#define NR_i386_personality 136
+#define NR_i386_setfsuid 138
+#define NR_i386_setfsgid 139
+#define NR_i386__llseek 140
+#define NR_i386_getdents 141
+#define NR_i386__newselect 142
+#define NR_i386_flock 143
+#define NR_i386_msync 144
+#define NR_i386_readv 145
+#define NR_i386_writev 146
+#define NR_i386_getsid 147
+#define NR_i386_fdatasync 148
+#define NR_i386_mlock 150
+#define NR_i386_munlock 151
+#define NR_i386_mlockall 152
+#define NR_i386_munlockall 153
+#define NR_i386_sched_setparam 154
+#define NR_i386_sched_getparam 155
+#define NR_i386_sched_setscheduler 156
+#define NR_i386_sched_getscheduler 157
+#define NR_i386_sched_yield 158
+#define NR_i386_sched_get_priority_max 159
+#define NR_i386_sched_get_priority_min 160
+#define NR_i386_sched_rr_get_interval 161
+#define NR_i386_nanosleep 162
+#define NR_i386_mremap 163
+#define NR_i386_setresuid 164
+#define NR_i386_getresuid 165
+#define NR_i386_vm86 166
+#define NR_i386_poll 168
+#define NR_i386_setresgid 170
+#define NR_i386_getresgid 171
+#define NR_i386_prctl 172
+#define NR_i386_rt_sigreturn 173
+#define NR_i386_rt_sigaction 174
+#define NR_i386_rt_sigprocmask 175
+#define NR_i386_rt_sigpending 176
+#define NR_i386_rt_sigtimedwait 177
+#define NR_i386_rt_sigqueueinfo 178
+#define NR_i386_rt_sigsuspend 179
+#define NR_i386_pread64 180
+#define NR_i386_pwrite64 181
+#define NR_i386_chown 182
 #define NR_i386_getcwd 183
+#define NR_i386_capget 184
+#define NR_i386_capset 185
+#define NR_i386_sigaltstack 186
+#define NR_i386_sendfile 187
+#define NR_i386_vfork 190
+#define NR_i386_ugetrlimit 191
+#define NR_i386_mmap2 192
+#define NR_i386_truncate64 193
+#define NR_i386_ftruncate64 194
+#define NR_i386_stat64 195
+#define NR_i386_lstat64 196
+#define NR_i386_fstat64 197
+#define NR_i386_lchown32 198
+#define NR_i386_getuid32 199
+#define NR_i386_getgid32 200
+#define NR_i386_geteuid32 201
+#define NR_i386_getegid32 202
+#define NR_i386_setreuid32 203
+#define NR_i386_setregid32 204
+#define NR_i386_getgroups32 205
+#define NR_i386_setgroups32 206
+#define NR_i386_fchown32 207
+#define NR_i386_setresuid32 208
+#define NR_i386_getresuid32 209
+#define NR_i386_setresgid32 210
+#define NR_i386_getresgid32 211
+#define NR_i386_chown32 212
+#define NR_i386_setuid32 213
+#define NR_i386_setgid32 214
+#define NR_i386_setfsuid32 215
+#define NR_i386_setfsgid32 216
+#define NR_i386_pivot_root 217
+#define NR_i386_mincore 218
+#define NR_i386_madvise 219
+#define NR_i386_getdents64 220
+#define NR_i386_fcntl64 221
+#define NR_i386_gettid 224
+#define NR_i386_readahead 225
+#define NR_i386_setxattr 226
+#define NR_i386_lsetxattr 227
+#define NR_i386_fsetxattr 228
+#define NR_i386_getxattr 229
+#define NR_i386_lgetxattr 230
+#define NR_i386_fgetxattr 231
+#define NR_i386_listxattr 232
+#define NR_i386_llistxattr 233
+#define NR_i386_flistxattr 234
+#define NR_i386_removexattr 235
+#define NR_i386_lremovexattr 236
+#define NR_i386_fremovexattr 237
+#define NR_i386_tkill 238
+#define NR_i386_sendfile64 239
+#define NR_i386_futex 240
+#define NR_i386_sched_setaffinity 241
+#define NR_i386_sched_getaffinity 242
+#define NR_i386_set_thread_area 243
+#define NR_i386_get_thread_area 244
+#define NR_i386_io_setup 245
+#define NR_i386_io_destroy 246
+#define NR_i386_io_getevents 247
+#define NR_i386_io_submit 248
+#define NR_i386_io_cancel 249
+#define NR_i386_fadvise64 250
+#define NR_i386_exit_group 252
+#define NR_i386_lookup_dcookie 253
+#define NR_i386_epoll_create 254
+#define NR_i386_epoll_ctl 255
+#define NR_i386_epoll_wait 256
+#define NR_i386_remap_file_pages 257
+#define NR_i386_set_tid_address 258
+#define NR_i386_timer_create 259
+#define NR_i386_timer_settime 260
+#define NR_i386_timer_gettime 261
+#define NR_i386_timer_getoverrun 262
+#define NR_i386_timer_delete 263
+#define NR_i386_clock_settime 264
+#define NR_i386_clock_gettime 265
+#define NR_i386_clock_getres 266
+#define NR_i386_clock_nanosleep 267
+#define NR_i386_statfs64 268
+#define NR_i386_fstatfs64 269
+#define NR_i386_tgkill 270
+#define NR_i386_utimes 271
+#define NR_i386_fadvise64_64 272
+#define NR_i386_mbind 274
+#define NR_i386_get_mempolicy 275
+#define NR_i386_set_mempolicy 276
+#define NR_i386_mq_open 277
+#define NR_i386_mq_unlink 278
+#define NR_i386_mq_timedsend 279
+#define NR_i386_mq_timedreceive 280
+#define NR_i386_mq_notify 281
+#define NR_i386_mq_getsetattr 282
+#define NR_i386_kexec_load 283
+#define NR_i386_waitid 284
+#define NR_i386_add_key 286
+#define NR_i386_request_key 287
+#define NR_i386_keyctl 288
+#define NR_i386_ioprio_set 289
+#define NR_i386_ioprio_get 290
+#define NR_i386_inotify_init 291
+#define NR_i386_inotify_add_watch 292
+#define NR_i386_inotify_rm_watch 293
+#define NR_i386_migrate_pages 294
+#define NR_i386_openat 295
+#define NR_i386_mkdirat 296
+#define NR_i386_mknodat 297
+#define NR_i386_fchownat 298
+#define NR_i386_futimesat 299
+#define NR_i386_fstatat64 300
+#define NR_i386_unlinkat 301
+#define NR_i386_renameat 302
+#define NR_i386_linkat 303
+#define NR_i386_symlinkat 304
+#define NR_i386_readlinkat 305
+#define NR_i386_fchmodat 306
+#define NR_i386_faccessat 307
+#define NR_i386_pselect6 308
+#define NR_i386_ppoll 309
+#define NR_i386_unshare 310
+#define NR_i386_set_robust_list 311
+#define NR_i386_get_robust_list 312
+#define NR_i386_splice 313
+#define NR_i386_sync_file_range 314
+#define NR_i386_tee 315
+#define NR_i386_vmsplice 316
+#define NR_i386_move_pages 317
+#define NR_i386_getcpu 318
+#define NR_i386_epoll_pwait 319
+#define NR_i386_utimensat 320
+#define NR_i386_signalfd 321
+#define NR_i386_timerfd_create 322
+#define NR_i386_eventfd 323
+#define NR_i386_fallocate 324
+#define NR_i386_timerfd_settime 325
+#define NR_i386_timerfd_gettime 326
+#define NR_i386_signalfd4 327
+#define NR_i386_eventfd2 328
+#define NR_i386_epoll_create1 329
+#define NR_i386_dup3 330
+#define NR_i386_pipe2 331
+#define NR_i386_inotify_init1 332
+#define NR_i386_preadv 333
+#define NR_i386_pwritev 334
+#define NR_i386_rt_tgsigqueueinfo 335
+#define NR_i386_perf_event_open 336
+#define NR_i386_recvmmsg 337
+#define NR_i386_fanotify_init 338
+#define NR_i386_fanotify_mark 339
+#define NR_i386_prlimit64 340
+#define NR_i386_name_to_handle_at 341
+#define NR_i386_open_by_handle_at 342
+#define NR_i386_clock_adjtime 343
+#define NR_i386_syncfs 344
+#define NR_i386_sendmmsg 345
+#define NR_i386_setns 346
+#define NR_i386_process_vm_readv 347
+#define NR_i386_process_vm_writev 348
+#define NR_i386_kcmp 349
+#define NR_i386_finit_module 350
+#define NR_i386_sched_setattr 351
+#define NR_i386_sched_getattr 352
+#define NR_i386_renameat2 353
+#define NR_i386_seccomp 354
+#define NR_i386_getrandom 355
+#define NR_i386_memfd_create 356
+#define NR_i386_bpf 357
+#define NR_i386_execveat 358
+#define NR_i386_socket 359
+#define NR_i386_socketpair 360
 #define NR_i386_bind 361
 #define NR_i386_connect 362
+#define NR_i386_listen 363
 #define NR_i386_accept4 364
+#define NR_i386_getsockopt 365
+#define NR_i386_setsockopt 366
+#define NR_i386_getsockname 367
+#define NR_i386_getpeername 368
 #define NR_i386_sendto 369
 #define NR_i386_sendmsg 370
-#define NR_i386_sendmmsg 345
-#define NR_i386_socketcall 102
-#define NR_i386_seccomp 354
+#define NR_i386_recvfrom 371
+#define NR_i386_recvmsg 372
+#define NR_i386_shutdown 373
+#define NR_i386_userfaultfd 374
+#define NR_i386_membarrier 375
+#define NR_i386_mlock2 376
+#define NR_i386_copy_file_range 377
+#define NR_i386_preadv2 378
+#define NR_i386_pwritev2 379
+#define NR_i386_pkey_mprotect 380
+#define NR_i386_pkey_alloc 381
+#define NR_i386_pkey_free 382
+#define NR_i386_statx 383
+#define NR_i386_arch_prctl 384
+#define NR_i386_io_pgetevents 385
+#define NR_i386_rseq 386
+#define NR_i386_semget 393
+#define NR_i386_semctl 394
+#define NR_i386_shmget 395
+#define NR_i386_shmctl 396
+#define NR_i386_shmat 397
+#define NR_i386_shmdt 398
+#define NR_i386_msgget 399
+#define NR_i386_msgsnd 400
+#define NR_i386_msgrcv 401
+#define NR_i386_msgctl 402
+#define NR_i386_clock_gettime64 403
+#define NR_i386_clock_settime64 404
+#define NR_i386_clock_adjtime64 405
+#define NR_i386_clock_getres_time64 406
+#define NR_i386_clock_nanosleep_time64 407
+#define NR_i386_timer_gettime64 408
+#define NR_i386_timer_settime64 409
+#define NR_i386_timerfd_gettime64 410
+#define NR_i386_timerfd_settime64 411
+#define NR_i386_utimensat_time64 412
+#define NR_i386_pselect6_time64 413
+#define NR_i386_ppoll_time64 414
+#define NR_i386_io_pgetevents_time64 416
+#define NR_i386_recvmmsg_time64 417
+#define NR_i386_mq_timedsend_time64 418
+#define NR_i386_mq_timedreceive_time64 419
+#define NR_i386_semtimedop_time64 420
+#define NR_i386_rt_sigtimedwait_time64 421
+#define NR_i386_futex_time64 422
+#define NR_i386_sched_rr_get_interval_time64 423
+#define NR_i386_pidfd_send_signal 424
+#define NR_i386_io_uring_setup 425
+#define NR_i386_io_uring_enter 426
+#define NR_i386_io_uring_register 427
+#define NR_i386_open_tree 428
+#define NR_i386_move_mount 429
+#define NR_i386_fsopen 430
+#define NR_i386_fsconfig 431
+#define NR_i386_fsmount 432
+#define NR_i386_fspick 433
+#define NR_i386_pidfd_open 434
+#define NR_i386_clone3 435
+#define NR_i386_close_range 436
+#define NR_i386_openat2 437
+#define NR_i386_pidfd_getfd 438
+#define NR_i386_faccessat2 439
+#define NR_i386_process_madvise 440
+#define NR_i386_epoll_pwait2 441
+#define NR_i386_mount_setattr 442
+#define NR_i386_quotactl_fd 443
+#define NR_i386_landlock_create_ruleset 444
+#define NR_i386_landlock_add_rule 445
+#define NR_i386_landlock_restrict_self 446
+#define NR_i386_memfd_secret 447
+#define NR_i386_process_mrelease 448
+#define NR_i386_futex_waitv 449
+#define NR_i386_set_mempolicy_home_node 450
+#define NR_i386_cachestat 451
+#define NR_i386_fchmodat2 452
+#define NR_i386_map_shadow_stack 453
+#define NR_i386_futex_wake 454
+#define NR_i386_futex_wait 455
+#define NR_i386_futex_requeue 456
+#define NR_i386_statmount 457
+#define NR_i386_listmount 458
+#define NR_i386_lsm_get_self_attr 459
+#define NR_i386_lsm_set_self_attr 460
+#define NR_i386_lsm_list_modules 461
+#define NR_i386_mseal 462
+#define NR_i386_setxattrat 463
+#define NR_i386_getxattrat 464
+#define NR_i386_listxattrat 465
+#define NR_i386_removexattrat 466
+#define NR_i386_open_tree_attr 467
+#define NR_i386_file_getattr 468
+#define NR_i386_file_setattr 469
+#define NR_i386_listns 470
 
 #define PYROOT_FILTER_LENGTH 671
 static const struct sock_filter pyroot_filter[PYROOT_FILTER_LENGTH] = {
@@ -1702,4 +2139,5 @@ static const struct sock_filter pyroot_copy_filter[PYROOT_COPY_FILTER_LENGTH] = 
     {0x6, 0, 0, 0x7ff00000u},
     {0x6, 0, 0, 0x7fff0000u},
 };
+
 #endif

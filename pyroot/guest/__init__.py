@@ -1,1 +1,1 @@
-"""What runs inside the guest: the freestanding loader and the return stubs (see loader.h)."""
+"""What runs inside the guest: the freestanding loader and the return stubs (see layout.py and loader.h)."""

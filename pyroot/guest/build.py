@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Build the freestanding guest loader.
 
-Decides how the loader is compiled and linked; the addresses are those of ``loader.h``. Used by ``setup.py`` and, for
+Decides how the loader is compiled and linked; the addresses are those of ``layout.h``. Used by ``setup.py`` and, for
 work on the loader itself, as ``python build.py OUTDIR``. Needs a C compiler that understands GNU C (gcc or clang).
 """
 
@@ -17,11 +17,10 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MACHINES = ("x86_64", "i386", "i386-nested")
-# Files the result depends on, besides stub-MACHINE.S and MACHINE.h.
+# What a loader consists of, besides stub-MACHINE.S.
 UNITS = ("loader.c", "image.c", "stack.c")
 # The gate is for one machine.
 GATE_UNITS = {"x86_64": ("gate-x86_64.S", "gate.c")}
-SOURCES = (*UNITS, "gate-x86_64.S", "gate.c", "gate-paths.h", "parts.h", "loader.h", "gate.h", "calls.h", "places-i386.h", "loader.lds")
 # What the compiler of x86_64 needs to be told; headers and libraries of the machine are not used.
 I386_FLAGS = ("-m32", "-march=i686", "-mpreferred-stack-boundary=2", "-fno-pic")
 MACHINE_FLAGS = {"x86_64": (), "i386": I386_FLAGS, "i386-nested": (*I386_FLAGS, "-DPYROOT_NESTED")}
@@ -49,12 +48,12 @@ ELFCLASS64 = 2
 
 
 def _heap_address(machine: str) -> int:
-    """Return LOADER_BRK of ``loader.h`` or its counterpart."""
-    header, name = ("loader.h", "LOADER_BRK") if machine == "x86_64" else ("places-i386.h", "LOADER32_BRK")
-    with open(os.path.join(HERE, header), encoding="ascii") as source:
+    """Return LOADER_BRK of ``layout.h`` or its counterpart."""
+    name = "LOADER_BRK" if machine == "x86_64" else "LOADER32_BRK"
+    with open(os.path.join(HERE, "layout.h"), encoding="ascii") as source:
         found = re.search(rf"^#define {name}\s+(0x[0-9a-f]+)", source.read(), re.MULTILINE)
     if found is None:
-        raise ValueError(f"{header} defines no {name}")
+        raise ValueError(f"layout.h defines no {name}")
     return int(found[1], 16)
 
 

@@ -9,7 +9,6 @@
 #include "parts.h"
 #include "gate.h"
 
-#define ELOOP               40
 #define EISDIR              21
 #define ENOTDIR             20
 #define ENOENT              2
@@ -22,9 +21,6 @@
 #define AT_SYMLINK_NOFOLLOW 0x100
 #define AT_EMPTY_PATH       0x1000
 #define RESOLVE_NO_SYMLINKS 4
-#define SYS_newfstatat      262
-#define SYS_readlinkat      267
-#define SYS_openat2         437
 
 #define LINKS               4               /* that are followed here, at most */
 #define LINK_TEXT           128             /* bytes of the text of one that is, at most */
@@ -54,9 +50,11 @@ struct gate_stat {
     u64 rest[14];
 };
 
+_Static_assert(sizeof(struct gate_stat) == 144, "struct stat of asm/stat.h");
+
 static inline const struct gate_view *the_view(void)
 {
-    return (const struct gate_view *)(ARCH_FIXED(LOADER_ARENA) + GATE_ARENA - GATE_VIEW_SIZE);
+    return (const struct gate_view *)(ARCH_FIXED(LOADER_ARENA) + ARENA_SIZE - GATE_VIEW_SIZE);
 }
 
 /* The hash of the core (view.pxi). */

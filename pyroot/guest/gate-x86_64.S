@@ -48,7 +48,7 @@
 2:  syscall
     .org GATE_CALLED, 0xcc
     /* to change rax here would lose the result */
-    cmp $-40, %rax                          /* ELOOP */
+    cmp $-ELOOP, %rax
     je 5f
     cmpq $0, GF_CHECK(%rsp)
     jne 7f

@@ -12,6 +12,7 @@
  * Freestanding, position-dependent, no data of its own; addresses are those of loader.h.
  */
 #include "gate-paths.h"
+#include "calls.h"
 
 #define PATH_LOW            0x10000         /* no pointer below it leads anywhere */
 
@@ -21,13 +22,6 @@
 #define OPEN_PATH           012600000       /* O_PATH and what it leaves of the others */
 #define AT_HARMLESS         0x6b00          /* AT_SYMLINK_NOFOLLOW, AT_EACCESS, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE */
 #define STATX_MOUNTS        0x5000          /* STATX_MNT_ID, STATX_MNT_ID_UNIQUE */
-#define SYS_stat            4
-#define SYS_fstat           5
-#define SYS_lstat           6
-#define SYS_readlink        89
-#define SYS_statx           332
-
-enum { F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN };
 
 /* One row of the table. */
 struct gate_call {

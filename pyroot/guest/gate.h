@@ -32,23 +32,8 @@
 #define GATE_PASS           0x160           /* every call is made as the guest has it */
 #define GATE_TEXT           0x180
 
-/* Frame of a call in the gate, below the red zone of the guest's stack. */
+/* The frame of a call in the gate (layout.py) lies below the red zone of the guest's stack. */
 #define RED_ZONE            128
-#define GF_MAGIC            0
-#define GF_SELF             8
-#define GF_DETOUR           16
-#define GF_FLAGS            24
-#define GF_TARGET           32
-#define GF_REGS             40              /* rdi rsi rdx r10 r8 r9 */
-#define GF_KEPT             88              /* rbx rbp r12 r13 r14 r15 */
-#define GF_CALL             136             /* number and arguments of the call that is made */
-#define GF_RETRY            192             /* its ELOOP means that it is made as the guest has it */
-#define GF_CHECK            200             /* not 0: the call only looks, and counts if no directory or link was moved meanwhile */
-#define GF_STATE            208
-#define GF_HOW              224
-#define GF_PATH             248
-#define GATE_PATH           392
-#define GATE_FRAME          (GF_PATH + GATE_PATH)
 #define GATE_FRAME_MAGIC    0x5079523147617465
 #define GATE_SCAN_WORDS     256             /* so many words above rsp the frame lies at most (fewer than a page) */
 
@@ -57,10 +42,7 @@
 #define GATE_ANSWER         2
 
 /* What the supervisor publishes, in the last pages of the arena (read-only for guests). */
-#define GATE_VIEW_SIZE      0x8000
-#define GATE_ARENA          0x100000        /* ARENA_SIZE of the core */
-#define GATE_DETOURS        0x6000          /* from the view's start: what a page of detours begins as */
-#define GATE_MOVES          (LOADER_ARENA + GATE_ARENA - GATE_VIEW_SIZE)
+#define GATE_MOVES          (LOADER_ARENA + ARENA_SIZE - GATE_VIEW_SIZE)
 #define GATE_NAMES          64
 #define GATE_TEXTS          128
 #define GATE_TOPS           1024
@@ -118,6 +100,11 @@ struct gate_view {
     struct gate_top holder[GATE_HOLDERS];
 };
 
+_Static_assert(__builtin_offsetof(struct gate_view, moves) == 0, "GATE_MOVES");
+_Static_assert(sizeof(struct gate_view) <= GATE_DETOURS, "the view runs into the detours");
+_Static_assert(GATE_DETOURS + DETOURS_SIZE <= GATE_VIEW_SIZE, "the detours leave the arena");
+_Static_assert(!(GATE_NAMES & (GATE_NAMES - 1)) && !(GATE_TEXTS & (GATE_TEXTS - 1)) && !(GATE_TOPS & (GATE_TOPS - 1)), "masks");
+
 /* What lies between mov and `syscall` of a site that begins here: 0 or DETOUR_BETWEEN bytes; -1: this is none. */
 static inline int gate_form(const unsigned char *code)
 {
@@ -165,18 +152,5 @@ static inline void gate_lead(unsigned char *detour, unsigned long long at, unsig
     detour[DETOUR_BACK - 1] = 0xe9;
     gate_put(detour + DETOUR_BACK, site + 5 + (unsigned long long)between - (at + DETOUR_BACK + 4));
 }
-
-struct gate_how {
-    unsigned long long flags, mode, resolve;
-};
-
-struct gate_frame {
-    unsigned long long magic, self, detour, flags, target, regs[6], kept[6], call, args[6], retry, check;
-    short relative, links;                  /* the path in here; how many links it has led through */
-    int binding;                            /* that it lies in, -1: none but the root */
-    long long dirfd;
-    struct gate_how how;
-    char path[GATE_PATH];
-};
 #endif
 #endif

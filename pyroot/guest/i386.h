@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The i386 half of the loader, for 32-bit guests of an x86_64 kernel: system call numbers and the address space's fixed
- * points. Sources: asm/unistd_32.h, asm/elf.h, asm/page_64_types.h, fs/compat_binfmt_elf.c of Linux.
+ * The i386 half of the loader, for 32-bit guests of an x86_64 kernel: the address space's fixed points.
+ * Sources: asm/elf.h, asm/page_64_types.h, fs/compat_binfmt_elf.c of Linux.
  */
 #ifndef PYROOT_GUEST_I386_H
 #define PYROOT_GUEST_I386_H
+
+#include "numbers.h"
 
 #define ARCH_ELF_MACHINE(m) ((m) == 3 || (m) == 6)  /* EM_386, EM_486 */
 #define ARCH_TASK_SIZE      0xffffe000ul
@@ -16,24 +18,8 @@
 #define ARCH_OLD_PROGRAMS   1               /* there are programs without PT_GNU_STACK that rely on it */
 #define ARCH_ARENA_LOW      0x80000000ul    /* below it the kernel uses the old layout */
 #define ARCH_ARENA_STACK    0x4000000ul     /* greatest limit of the stack with which it leaves the arena room */
+#define ARCH_MMAP           SYS_mmap2       /* the offset counts in pages of 4096 bytes */
 #define ARCH_ARENA_PROT     PROT_EXEC               /* the return code lies in the slots */
-
-#define SYS_write           4
-#define SYS_close           6
-#define SYS_getpid          20
-#define SYS_kill            37
-#define SYS_brk             45
-#define SYS_munmap          91
-#define SYS_mprotect        125
-#define SYS_personality     136
-#define SYS_prctl           172
-#define SYS_pread64         180
-#define SYS_mmap            192             /* mmap2: the offset counts in pages of 4096 bytes */
-#define SYS_madvise         219
-#define SYS_openat          295
-#define SYS_prlimit64       340
-#define SYS_getrandom       355
-#define SYS_mseal           462
 
 /* In stub-i386.S: the sixth argument goes into ebp, which a compiler does not lend. */
 long sys6(long number, long a, long b, long c, long d, long e, long f);

@@ -1,39 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the supervisor and the guest loader share: where the loader's pages lie in every guest address space, the
- * block the supervisor writes before the loader runs, and the slot frame the return stubs read. Includable from
+ * What the supervisor and the guest loader share: what lies inside the loader's pages, the block the supervisor writes
+ * before the loader runs, and the slot frame the return stubs read; where the pages lie says layout.py. Includable from
  * ordinary C (and so from Cython), from assembly and from the linker script; nothing here depends on a libc.
- *
- * The base lies above everything the kernel gives to position-independent programs (0x555555554000 plus 40 bits of
- * randomness, plus their heaps) and below the mmap area, inside the range that sanitizers accept as program memory.
  */
 #ifndef PYROOT_GUEST_LOADER_H
 #define PYROOT_GUEST_LOADER_H
 
+#include "layout.h"
 #include "places-i386.h"
-
-#if !defined(__i386__)
-#define LOADER_BASE         0x567000000000
-
-#define LOADER_STUBS        0x567000100000  /* return stubs and trampoline, r-x, stays for the life of the guest */
-#define LOADER_STUBS_SIZE   0x1000
-#define LOADER_GATE         0x567000101000  /* the gate (gate.h), r-x, stays, too */
-#define LOADER_GATE_SIZE    0x2000
-#define LOADER_TEXT         0x567000103000  /* code and constants, r-x; before the entry nothing is left of it but the place */
-#define LOADER_TEXT_SIZE    0x2000
-#define LOADER_KEPT         0x5000          /* from LOADER_STUBS on, for the life of the guest: what calls from there mean is known */
-#define LOADER_INFO         0x567000120000  /* struct loader_info, rw-, written by the supervisor at the exec event; from here to
-                                             * LOADER_END gone before the entry */
-#define LOADER_INFO_SIZE    0x10000
-#define LOADER_STACK        0x567000130000  /* the loader's own stack: it moves the guest's */
-#define LOADER_STACK_TOP    0x567000140000
-#define LOADER_HEADERS      0x567000140000  /* buffer for ELF header and program headers */
-#define LOADER_HEADERS_SIZE 0x20000
-#define LOADER_END          0x567000160000
-#define LOADER_ARENA        0x567001000000  /* the place meant for the arena; the one used is in loader_info */
-#define LOADER_ARENA_MAX    0xff000000      /* most bytes that fit before LOADER_BRK */
-#define LOADER_BRK          0x567100000000  /* heap of last resort, where PR_SET_MM_MAP is refused */
-#endif
 
 /* Return stubs: LOADER_STUBS + LOADER_STUB_<register>. The register points at the data of a slot; the stub is entered
  * at its `syscall` (offset 0: a restarted call) or behind it (offset LOADER_STUB_RESUME: a call already in the kernel)
@@ -46,6 +21,7 @@
 #define LOADER_STUB_R10     0x0c0
 #define LOADER_STUB_R8      0x100
 #define LOADER_STUB_R9      0x140
+#define ELOOP               40              /* asm-generic/errno.h: what stub and gate look at */
 #define LOADER_STUB_OPEN    0x180           /* as LOADER_STUB_RSI, for an openat2: made again where it failed with ELOOP */
 #define LOADER_STUB_OPEN_SEEN 6             /* so far behind its start nothing but rcx has changed since the call */
 #define LOADER_STUB_OPEN_AGAIN 0x1b4        /* here it is about to be made again */
@@ -62,7 +38,6 @@
 #define SLOT_R9             (-24)
 #define SLOT_NEXT           (-8)            /* address of the instruction behind the guest's own `syscall` */
 
-#define LOADER_FILE_CODE    0x1000          /* where the loader's file has LOADER_STUBS and what is behind it */
 #define LI_OFF_CODE         76              /* offset of loader_info.off_code */
 
 #define LOADER_MAGIC        0x31527950      /* "PyR1" */
@@ -71,7 +46,6 @@
 #define LI_SHARED_ARENA     1               /* map off_arena's file, shared and read-only; else private memory */
 #define LI_DETOURS          2               /* map a page of detours, from off_arena's file at off_detours, in front of ELF
                                              * interpreter or program */
-#define DETOURS_SIZE        0x2000
 
 /* Why the loader gave up, with a negative errno: behind LOADER_FAIL_ARENA the file is to blame, and it ends as the kernel ends it. */
 #define LOADER_FAIL_INFO    1
@@ -107,6 +81,11 @@ struct loader_info {
     unsigned int off_code;                  /* 76: a place in off_arena's file that has the LOADER_KEPT bytes of code that stay; 0: none */
     char data[];                            /* 80 */
 };
+
+/* (loaders of 64 and of 32 bits read what one supervisor writes) */
+_Static_assert(__builtin_offsetof(struct loader_info, arena_addr) == 8, "loader_info");
+_Static_assert(__builtin_offsetof(struct loader_info, off_code) == LI_OFF_CODE, "loader_info");
+_Static_assert(__builtin_offsetof(struct loader_info, data) == 80, "loader_info");
 
 #endif
 #endif

@@ -163,7 +163,7 @@ static inline long map(word address, word size, int prot, int flags, int fd, wor
 {
     if (offset % 4096)
         return -EINVAL;                     /* mmap2(2) of i386 counts pages and would not see it */
-    return sys6(SYS_mmap, (long)address, (long)size, prot, flags, fd, arch_mmap_offset(offset));
+    return sys6(ARCH_MMAP, (long)address, (long)size, prot, flags, fd, arch_mmap_offset(offset));
 }
 
 static inline int is_error(long result)

@@ -4,6 +4,7 @@
  * of the arena (see places-i386.h).
  */
 #include "loader.h"
+#include "numbers.h"
 
     .text
     .globl _start
@@ -58,7 +59,7 @@ loader_leave:
     pushl $0x202
     popfl
     mov %edi, -4(%esp)
-    mov $91, %eax                           /* munmap */
+    mov $SYS_munmap, %eax
     mov $LOADER_TEXT, %ebx
     mov $(LOADER_END - LOADER_TEXT), %ecx
     jmp *%ebp

@@ -4,6 +4,7 @@
  * trampoline by which the loader leaves; then the loader's own entry point.
  */
 #include "loader.h"
+#include "numbers.h"
 
     .section .stubs, "ax", @progbits
 
@@ -55,12 +56,12 @@
     .org LOADER_STUB_OPEN, 0xcc
 again:
     syscall
-    lea 40(%rax), %rcx
+    lea ELOOP(%rax), %rcx
     jrcxz 1f
     back rsi
     .org LOADER_STUB_OPEN_AGAIN, 0xcc
 1:
-    mov $437, %eax                          /* openat2 */
+    mov $SYS_openat2, %eax
     jmp again
 
     /* loader_leave(rdi: guest stack pointer, rsi: entry address, edx: the file with the code that stays, or -1). Unmaps the loader and
@@ -85,7 +86,7 @@ loader_leave:
     mov $0x11, %r10d                        /* MAP_SHARED | MAP_FIXED */
     mov %r12d, %r8d
     mov LI_OFF_CODE(%r14), %r9d
-    mov $9, %eax                            /* mmap */
+    mov $SYS_mmap, %eax
     syscall
     test %rax, %rax
     jns 2f
@@ -97,26 +98,26 @@ loader_leave:
     mov $0x4032, %r10d                      /* MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE */
     mov $-1, %r8d
     mov $0, %r9d
-    mov $9, %eax
+    mov $SYS_mmap, %eax
     syscall
 2:  mov %r13, %rdi
     mov $LOADER_KEPT, %esi
     mov $16, %edx                           /* MADV_DONTDUMP */
-    mov $28, %eax                           /* madvise */
+    mov $SYS_madvise, %eax
     syscall
     mov %r13, %rdi
     mov $0, %edx
-    mov $462, %eax                          /* mseal; before Linux 6.10 the supervisor looks after them */
+    mov $SYS_mseal, %eax                    /* before Linux 6.10 the supervisor looks after them */
     syscall
     mov %r12d, %edi
-    mov $3, %eax                            /* close */
+    mov $SYS_close, %eax
     syscall
     pushq $0x202
     popfq
     mov %rbx, -8(%rsp)
     mov %r14, %rdi
     mov $(LOADER_END - LOADER_INFO), %esi
-    mov $11, %eax                           /* munmap */
+    mov $SYS_munmap, %eax
     jmp 3f
     .org LOADER_LAST - 2, 0xcc
 3:  syscall

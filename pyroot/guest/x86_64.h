@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The x86_64 half of the loader: raw system calls, their numbers and the address space's fixed points. A new
- * architecture is one more file like this one plus its stub file. Sources: asm/unistd_64.h, asm/elf.h,
- * asm/processor.h of Linux.
+ * The x86_64 half of the loader: raw system calls and the address space's fixed points. A new architecture is one more
+ * file like this one plus its stub file. Sources: asm/elf.h, asm/processor.h of Linux.
  */
 #ifndef PYROOT_GUEST_X86_64_H
 #define PYROOT_GUEST_X86_64_H
+
+#include "numbers.h"
 
 #define ARCH_ELF_MACHINE(m) ((m) == 62)     /* EM_X86_64 */
 #define ARCH_TASK_SIZE      0x7ffffffff000ull
@@ -16,25 +17,7 @@
 #define ARCH_OPEN_FLAGS     0
 #define ARCH_ARENA_PROT     0
 #define ARCH_OLD_PROGRAMS   0
-
-#define SYS_write           1
-#define SYS_close           3
-#define SYS_mmap            9
-#define SYS_mprotect        10
-#define SYS_munmap          11
-#define SYS_brk             12
-#define SYS_pread64         17
-#define SYS_madvise         28
-#define SYS_getpid          39
-#define SYS_kill            62
-#define SYS_personality     135
-#define SYS_prctl           157
-#define SYS_openat          257
-#define SYS_pidfd_open      434
-#define SYS_pidfd_getfd     438
-#define SYS_mseal           462
-#define SYS_prlimit64       302
-#define SYS_getrandom       318
+#define ARCH_MMAP           SYS_mmap
 
 /* Keep the compiler from making a constant out of smaller ones. */
 #define ARCH_FIXED(address) ({ unsigned long long fixed_; __asm__("movabs %1, %0" : "=r"(fixed_) : "i"(address)); fixed_; })

@@ -12,6 +12,10 @@ from __future__ import annotations
 
 import errno
 
+#: What ``Row.final`` and ``Row.remove`` may be, in the order of the core's F_ and REMOVE_.
+FINALS = ("follow", "nofollow", "create", "flag", "open")
+REMOVES = ("", "dir", "file", "flag", "rights")
+
 
 class Row:
     """Describe one system call.

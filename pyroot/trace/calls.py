@@ -1,17 +1,25 @@
 """The table of calls: one row says what each argument of a system call is.
 
 Decides: name, sets that `-e trace=%SET` takes it into, kinds of arguments, kind of result. Not decided here: how a kind is written
-(`kinds`, `structs`, `sockets`, `special`). A row is `name sets arguments... [= result]`; `>` marks what only the exit tells, `N@kind` an
-argument that is not the Nth in the row's order. Facts: the manual pages of section 2, and strace(1) for the form, which the tests
-compare with.
+(`kinds`, `structs`, `sockets`, `special`, `attributes`), and where a call has its paths, directories of paths and addresses of sockets:
+that is in the table of `pyroot.syscalls`, and such arguments are not in a row here. A row is `name sets arguments... [= result]`; the
+arguments fill the places that are left. `>` marks what only the exit tells, `N@kind` an argument that is not the next one,
+`path=kind` and `dirfd=kind` say that a path or its directory has a kind of its own. Facts: the manual pages of section 2, and strace(1)
+for the form, which the tests compare with.
 
-Sets: f file, d desc, p process, n network, s signal, m memory, i ipc, c creds, k clock, S stat, L lstat, F fstat, - none.
+Sets: f file, d desc, p process, n network, s signal, m memory, i ipc, c creds, k clock, S stat, L lstat, F fstat, - none. A call with a
+path is in f and one with the directory of a path in d, unsaid.
 A call of the kernel that has no row here is written by python-ptrace's formatter (`fallback`).
 """
 
 from __future__ import annotations
 
 import functools
+
+from pyroot.syscalls.table import ROWS, Row
+from pyroot.syscalls.table_i386 import rows_by_name
+
+Words = tuple[str, list[str], str]
 
 SETS = {
     "f": ("file",),
@@ -34,11 +42,11 @@ SETS = {
 _ROWS = """
 read d fd >buf ulong
 write d fd buf:2 ulong
-open fd path open create:1 = fd
+open d open create:1 = fd
 close d fd
-stat fS path >stat
+stat S >stat
 fstat dF fd >stat
-lstat fL path >stat
+lstat L >stat
 poll d pollfds ulong int = pollfds
 lseek d fd long enum:seek
 mmap dm ptr ulong flags:prot map mapfd 5@hex = hex
@@ -53,7 +61,7 @@ pread64 d fd >buf ulong long
 pwrite64 d fd buf:2 ulong long
 readv d fd >iov:2 ulong
 writev d fd iov:2 ulong
-access f path flags:access
+access - flags:access
 pipe d >fds
 select d int fdset fdset fdset timeval = select
 sched_yield -
@@ -74,24 +82,24 @@ setitimer - enum:itimer itimerval >itimerval
 getpid P
 sendfile dn fd fd offset 2@>moved 3@ulong
 socket n enum:domain socktype sockproto = fd
-connect n fd sockaddr:2 int
-accept n fd >sockaddr:2 >socklen = fd
-sendto n fd buf:2 ulong flags:msg sockaddr:5 uint
-recvfrom n fd >buf ulong flags:msg >sockaddr:5 >socklen
+connect n fd int
+accept n fd >socklen = fd
+sendto n fd buf:2 ulong flags:msg uint
+recvfrom n fd >buf ulong flags:msg >socklen
 sendmsg n fd msghdr flags:msg
 recvmsg n fd >msghdr flags:msg
 shutdown n fd enum:shut
-bind n fd sockaddr:2 int
+bind n fd int
 listen n fd int
-getsockname n fd >sockaddr:2 >socklen
-getpeername n fd >sockaddr:2 >socklen
+getsockname n fd >socklen
+getpeername n fd >socklen
 socketpair n enum:domain socktype sockproto >fds
 setsockopt n fd enum:sol sockopt:1 sockval:4 int
 getsockopt n fd enum:sol sockopt:1 >sockval:4 >socklen
 clone p 1@clone_stack 0@clone_flags 2@clone_rest
 fork p
 vfork p
-execve fp program argv envp
+execve p path=program argv envp
 exit p int = exit
 wait4 p int >status flags:wait >used:wait
 kill sp int signal
@@ -110,25 +118,25 @@ fcntl d fd enum:fcntl fcntl_arg 2@>fcntl_told = fcntl
 flock d fd flags:flock
 fsync d fd
 fdatasync d fd
-truncate f path long
+truncate - long
 ftruncate d fd long
 getdents d fd >dirents ulong
 getcwd f >cwd ulong
-chdir f path
+chdir -
 fchdir d fd
-rename f path path
-mkdir f path mode
-rmdir f path
-creat fd path mode = fd
-link f path path
-unlink f path
-symlink f path path
-readlink f path >link ulong
-chmod f path mode
+rename -
+mkdir - mode
+rmdir -
+creat d mode = fd
+link -
+unlink -
+symlink - path
+readlink - >link ulong
+chmod - mode
 fchmod d fd mode
-chown f path id id
+chown - id id
 fchown d fd id id
-lchown f path id id
+lchown - id id
 umask - mode = oct
 gettimeofday k >timeval >timezone
 getrlimit - enum:rlimit >rlimit
@@ -166,10 +174,10 @@ rt_sigtimedwait s sigset >siginfo timespec ulong
 rt_sigqueueinfo sp int signal siginfo
 rt_sigsuspend s sigset ulong
 sigaltstack s stack >stack
-utime f path utimbuf
-mknod f path file_mode mkdev:1
+utime - utimbuf
+mknod - file_mode mkdev:1
 personality - personality = personality
-statfs fT path >statfs
+statfs T >statfs
 fstatfs dU fd >statfs
 getpriority - enum:priority int
 setpriority - enum:priority int int
@@ -189,25 +197,27 @@ pivot_root f path path
 prctl c prctl >prctl_told = prctl
 arch_prctl - enum:arch arch_arg
 setrlimit - enum:rlimit rlimit
-chroot f path
+chroot -
 sync -
 acct f path
-mount f path path str flags:mount mountdata
-umount2 f path flags:umount
+mount - path str flags:mount mountdata
+umount2 - flags:umount
+swapon f path swap_flags
+swapoff f path
 sethostname - buf:1 ulong
 gettid P
 readahead d fd long ulong
-setxattr f path str buf:3 ulong flags:xattr
-lsetxattr f path str buf:3 ulong flags:xattr
+setxattr - str buf:3 ulong flags:xattr
+lsetxattr - str buf:3 ulong flags:xattr
 fsetxattr d fd str buf:3 ulong flags:xattr
-getxattr f path str >buf:3 ulong
-lgetxattr f path str >buf:3 ulong
+getxattr - str >buf:3 ulong
+lgetxattr - str >buf:3 ulong
 fgetxattr d fd str >buf:3 ulong
-listxattr f path >buf:2 ulong
-llistxattr f path >buf:2 ulong
+listxattr - >buf:2 ulong
+llistxattr - >buf:2 ulong
 flistxattr d fd >buf:2 ulong
-removexattr f path str
-lremovexattr f path str
+removexattr - str
+lremovexattr - str
 fremovexattr d fd str
 tkill sp int signal
 time k >time = time
@@ -231,24 +241,24 @@ exit_group p int = exit
 epoll_wait d fd >epoll_events int int
 epoll_ctl d fd enum:epoll_op fd epoll_event
 tgkill sp int int signal
-utimes f path file_timevals
+utimes - file_timevals
 waitid p enum:waitid int >siginfo flags:wait >used
 inotify_init d = fd
-inotify_add_watch df fd path flags:inotify
+inotify_add_watch d fd flags:inotify
 inotify_rm_watch d fd int
-openat df dirfd path:0 open create:2 = fd
-mkdirat df dirfd path:0 mode
-mknodat df dirfd path:0 file_mode mkdev:2
-fchownat df dirfd path:0 id id flags:at
-futimesat df dirfd path:0 file_timevals
-newfstatat dfF dirfd path:0 >stat flags:at
-unlinkat df dirfd path:0 flags:at
-renameat df dirfd path:0 dirfd path:2
-linkat df dirfd path:0 dirfd path:2 flags:at
-symlinkat df path dirfd path:1
-readlinkat df dirfd path:0 >link ulong
-fchmodat df dirfd path:0 mode
-faccessat df dirfd path:0 flags:access
+openat - open create:2 = fd
+mkdirat - mode
+mknodat - file_mode mkdev:2
+fchownat - id id flags:at
+futimesat - file_timevals
+newfstatat F >stat flags:at
+unlinkat - flags:at
+renameat -
+linkat - flags:at
+symlinkat - path
+readlinkat - >link ulong
+fchmodat - mode
+faccessat - flags:access
 pselect6 d int fdset fdset fdset timespec sigsetarg = select
 ppoll d pollfds ulong timespec sigset ulong = pollfds
 unshare p flags:unshare
@@ -258,7 +268,7 @@ splice d fd offset fd offset ulong flags:splice
 tee d fd fd ulong flags:splice
 sync_file_range d fd long long hexint
 vmsplice d fd iov:2 ulong flags:splice
-utimensat df dirfd path:0 file_times flags:at
+utimensat - file_times flags:at
 epoll_pwait d fd >epoll_events int int sigset ulong
 signalfd ds fd sigset ulong = fd
 timerfd_create d enum:clock flags:timerfd = fd
@@ -266,7 +276,7 @@ eventfd d uint = fd
 fallocate d fd flags:fallocate long long
 timerfd_settime d fd flags:timerfd_set itimerspec >itimerspec
 timerfd_gettime d fd >itimerspec
-accept4 n fd >sockaddr:2 >socklen flags:sockflags = fd
+accept4 n fd >socklen flags:sockflags = fd
 signalfd4 ds fd sigset ulong flags:signalfd = fd
 eventfd2 d uint flags:eventfd = fd
 epoll_create1 d flags:epoll = fd
@@ -285,27 +295,39 @@ getcpu - >cpunumber >cpunumber ptr
 process_vm_readv - int >iov:2 ulong iovremote:4 ulong ulong
 process_vm_writev - int iov:2 ulong iovremote:4 ulong ulong
 kcmp - int int enum:kcmp ulong ulong
-renameat2 df dirfd path:0 dirfd path:2 flags:rename
+renameat2 - flags:rename
 seccomp - ulong uint ptr
 getrandom - >random ulong flags:getrandom
 memfd_create d str flags:memfd = fd
-execveat dfp dirfd program argv envp flags:at
+execveat p path=program argv envp flags:at
 membarrier - enum:membarrier hexint = membarrier
 mlock2 m ptr ulong flags:mlock2
 copy_file_range d fd offset fd offset ulong hexint
 preadv2 d fd >iov:2 ulong long flags:rwf
 pwritev2 d fd iov:2 ulong long flags:rwf
 pkey_mprotect m ptr ulong flags:prot int
-statx dfF dirfd path:0 statx_at flags:statx_mask >statx
+statx F statx_at flags:statx_mask >statx
 rseq - ptr hexint hexint hexint
 pidfd_send_signal ds fd signal siginfo hexint
 pidfd_open d int hexint = fd
 clone3 p clone_args 0@>clone_told 1@ulong
 close_range - uint uint flags:close_range
-openat2 df dirfd path:0 open_how ulong = fd
+openat2 - open_how ulong = fd
 pidfd_getfd d fd int hexint = fd
-faccessat2 df dirfd path:0 flags:access flags:faccessat
+faccessat2 - flags:access flags:faccessat
 epoll_pwait2 d fd >epoll_events int timespec sigset ulong
+quotactl - quota_command quota_id quota_data
+fanotify_mark d fd flags:fan_mark flags64:fan_event dirfd=dirfd:FAN_NOFD
+name_to_handle_at - >handle >intp flags:handle_at
+open_tree - flags:open_tree = fd
+open_tree_attr - flags:open_tree mount_attr:4 ulong = fd
+fchmodat2 - mode flags:at_name
+setxattrat - flags:at_name str xattr_args:5 ulong
+getxattrat - flags:at_name str >xattr_args:5 ulong
+listxattrat - flags:at_name >buf:4 ulong
+removexattrat - flags:at_name str
+file_getattr - >file_attr:3 ulong flags:at_name
+file_setattr - file_attr:3 ulong flags:at_name
 """
 
 
@@ -318,7 +340,7 @@ fadvise64_64 d fd 1@pair64 3@pair64 5@enum:fadvise
 fallocate d fd flags:fallocate 2@pair64 4@pair64
 fcntl64 d fd fcntl64 fcntl_arg 2@>fcntl_told = fcntl
 ftruncate64 d fd 1@pair64
-truncate64 f path 1@pair64
+truncate64 - 1@pair64
 mmap
 mmap2 dm ptr ulong flags:prot map mapfd 5@pages = hex
 pread64 d fd >buf ulong 3@pair64
@@ -330,11 +352,11 @@ _newselect d int fdset fdset fdset timeval = select
 sendfile dn fd fd long32 2@>moved 3@ulong
 sendfile64 dn fd fd offset 2@>moved 3@ulong
 set_thread_area - user_desc = entry_number
-stat64 fS path >stat64
-lstat64 fL path >stat64
+stat64 S >stat64
+lstat64 L >stat64
 fstat64 dF fd >stat64
-fstatat64 dfF dirfd path:0 >stat64 flags:at
-statfs64 fT path ulong >statfs64
+fstatat64 F >stat64 flags:at
+statfs64 T ulong >statfs64
 fstatfs64 dU fd ulong >statfs64
 sync_file_range d fd 1@pair64 3@pair64 5@hexint
 sigreturn s sigframe:old
@@ -342,6 +364,10 @@ ugetrlimit - enum:rlimit >rlimit
 waitpid p int >status flags:wait
 recv n fd >buf ulong flags:msg
 send n fd buf:2 ulong flags:msg
+oldstat S >oldstat
+oldlstat L >oldstat
+oldfstat dF fd >oldstat
+umount -
 """
 #: The sub-calls of socketcall(2), from 1 on; their rows stand behind SOCKETCALLS (pyroot/_fast/watch/trace.pxi).
 SUB_CALLS = (
@@ -362,32 +388,86 @@ _LIKE_64 = (
 
 
 @functools.cache
-def rows_i386() -> dict[str, tuple[str, list[str], str]]:
+def rows() -> dict[str, Words]:
+    """Give sets, kinds of arguments and kind of result by the name of the call."""
+    return _placed(_parsed(_ROWS), {row.name: row for row in ROWS})
+
+
+@functools.cache
+def rows_i386() -> dict[str, Words]:
     """Give the same as `rows` for the numbers of i386."""
-    found = dict(rows())
+    found = _parsed(_ROWS)
     found |= {f"{name}32": found[name] for name in _LIKE_32}
     for name in _LIKE_64:
         sets, arguments, ending = found[name.removesuffix("_time64").removesuffix("64")]
         found[name] = (sets, [_in_64_bits(word) for word in arguments], ending)
-    own = _parsed(_ROWS_I386)
-    return {name: row for name, row in {**found, **own}.items() if row[1] or name not in own}
+    found |= _parsed(_ROWS_I386)
+    for name in _ROWS_I386.split("\n"):
+        if " " not in name:
+            found.pop(name, None)
+    return _placed(found, rows_by_name())
 
 
 def _in_64_bits(word: str) -> str:
     return f"{word}64" if word.lstrip(">") in ("timespec", "itimerspec", "file_times") else word
 
 
-@functools.cache
-def rows() -> dict[str, tuple[str, list[str], str]]:
-    """Give sets, kinds of arguments and kind of result by the name of the call."""
-    return _parsed(_ROWS)
-
-
-def _parsed(text: str) -> dict[str, tuple[str, list[str], str]]:
-    found: dict[str, tuple[str, list[str], str]] = {}
+def _parsed(text: str) -> dict[str, Words]:
+    found: dict[str, Words] = {}
     for line in text.split("\n"):
-        if line:
+        if " " in line:
             words, _equals, ending = line.partition(" = ")
-            name, sets, *arguments = [*words.split(), "-"] if " " not in words else words.split()
+            name, sets, *arguments = words.split()
             found[name] = (sets.strip("-"), arguments, ending)
     return found
+
+
+def _placed(found: dict[str, Words], table: dict[str, Row]) -> dict[str, Words]:
+    """Put in what the table of calls knows: paths, their directories, addresses of sockets, and the sets that follow from them."""
+    whole = {}
+    for name, (sets, arguments, ending) in found.items():
+        row = table.get(name)
+        more = "" if row is None or row.path < 0 or _is_address(row) else "f" if row.dirfd < 0 else "fd"
+        whole[name] = ("".join(dict.fromkeys(sets + more)), _arguments(arguments, row), ending)
+    return whole
+
+
+def _is_address(row: Row) -> bool:
+    """Say whether the path of a row is the address of a socket."""
+    return row.handler in ("sockin", "sockout")
+
+
+def _arguments(words: list[str], row: Row | None) -> list[str]:
+    """Put the arguments that the table of calls places between those of a row here."""
+    kinds = {word.partition("=")[0]: word.partition("=")[2] for word in words if "=" in word}
+    places = _places(row, kinds.get("path", "path"), kinds.get("dirfd", "dirfd")) if row is not None else {}
+    whole: list[str] = []
+
+    def enter(at: int, word: str) -> None:
+        whole.append(word if at == len(whole) else f"{at}@{word}")
+
+    free = -1
+    for word in words:
+        if "=" in word:
+            continue
+        number, explicit, kind = word.rpartition("@")
+        free = int(number) if explicit else next(at for at in range(free + 1, 7) if at not in places)
+        for at in sorted(at for at in places if at < free):
+            enter(at, places.pop(at))
+        enter(free, kind)
+    for at in sorted(places):
+        enter(at, places[at])
+    return whole
+
+
+def _places(row: Row, path: str, directory: str) -> dict[int, str]:
+    """Say by position what a row of the table of calls says of arguments."""
+    if _is_address(row):
+        return {row.path: f"{'>' if row.handler == 'sockout' else ''}sockaddr:{row.flags}"}
+    places = {}
+    for at, dirfd in ((row.path, row.dirfd), (row.path2, row.dirfd2)):
+        if at >= 0:
+            places[at] = path if dirfd < 0 else f"{path}:{dirfd}"
+        if dirfd >= 0:
+            places[dirfd] = directory
+    return places

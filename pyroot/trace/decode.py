@@ -88,6 +88,7 @@ class Argument:
     out: bool
 
 
+_PATHS = ("path", "program")
 GLUED = frozenset(["clone_told", "moved"])  # kinds that are written without a comma in front
 
 Kind = Callable[[Context, Plan, int, str, bool], Write]
@@ -152,12 +153,12 @@ class Row:
         self.result: Write = RESULTS[ending or "int"](context, self.plan, self.arguments)
         self.writes = [one.write for one in self.arguments]
         self.glued = any(name in GLUED for _at, name, _parameter in self.kinds)
-        self.path_arguments = [at for at, name, _parameter in self.kinds if name in ("path", "program")]
+        self.path_arguments = [at for at, name, _parameter in self.kinds if name in _PATHS]
         self.fd_arguments = [at for at, name, _parameter in self.kinds if name in ("fd", "mapfd", "dirfd")]
 
     def directory_of(self, at: int) -> int | None:
         """Give the argument that is the directory of a path argument, None when there is none."""
-        return next((int(parameter) for place, name, parameter in self.kinds if place == at and name == "path" and parameter), None)
+        return next((int(parameter) for place, name, parameter in self.kinds if place == at and name in _PATHS and parameter), None)
 
     def beginning(self, call: TracedCall) -> str:
         """Write a call as far as its entry tells, up to the comma in front of what only the exit tells."""

@@ -89,6 +89,15 @@ def _flags(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> 
     return lambda call: words(call.args[at] & 0xFFFFFFFF)
 
 
+@kind("flags64")
+def _flags64(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
+    """Flags of 64 bits: two registers of i386, the lower half first."""
+    words = named(parameter).flags
+    if plan.compat:
+        return lambda call: words(call.args[at] & 0xFFFFFFFF | call.args[at + 1] << 32)
+    return lambda call: words(call.args[at])
+
+
 @kind("enum")
 def _enum(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
     names = named(parameter)
@@ -158,6 +167,7 @@ def _fd(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Wri
 
 @kind("dirfd")
 def _dirfd(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
+    """The directory that a path starts in (`parameter`: what -1 is called)."""
     if context.fds:
         plan.early = True
 
@@ -165,6 +175,8 @@ def _dirfd(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> 
         if call.args[at] & 0xFFFFFFFF == _FDCWD and not context.fds:
             return "AT_FDCWD"
         fd = signed(call.args[at])
+        if fd == -1 and parameter:
+            return parameter
         if fd != AT_FDCWD:
             return fd_text(context, call.tid, fd)
         place = context.places.cwd(call.tid) if context.fds and context.places else ""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Laid out alike for both: fields of fixed size, the 64-bit times of the newer calls.
 for _name in (
     "timezone sigset statx open_how pair offset intp sched_param utsname timespec64 itimerspec64 file_times64 rlimit64 statfs64 stat64 "
-    "long32 user_desc"
+    "long32 user_desc oldstat"
 ).split():
     NARROW[_name] = None
 
@@ -67,6 +67,13 @@ def _stat(context: Context, data: bytes) -> str:
 
 
 narrow("stat", 64, _stat)
+
+
+@fixed("oldstat", 32)
+def _oldstat(context: Context, data: bytes) -> str:
+    mode, rdev, size = struct.unpack_from("<4xH6xH2xI", data)
+    return stat_text(mode, rdev, size)
+
 
 
 @fixed("statfs64", 84)

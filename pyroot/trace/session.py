@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyroot.syscalls import numbers_i386, numbers_x86_64
-from pyroot.trace import kinds, narrow, polls, select, signals, sockets, special, structs, text  # noqa: F401  (their kinds)
+from pyroot.trace import attributes, kinds, narrow, polls, select, signals, sockets, special, structs, text  # noqa: F401  (their kinds)
 from pyroot.trace.calls import SOCKETCALLS, SUB_CALLS, rows, rows_i386
 from pyroot.trace.decode import Context, Row, failed, unexplained
 from pyroot.trace.fallback import unknown_row

@@ -99,8 +99,6 @@ class Tree:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text.replace(one.old, one.new))
         if one.file.startswith("syscalls/"):
-            for name in ("_fast/tables.h", "_fast/run/feature_list.pxi", "guest/calls.h"):
-                os.unlink(f"{self.tree}/pyroot/{name}")
             run([sys.executable, "-I", "-c", START, self.tree, "pyroot.syscalls.generate"], cwd=self.tree)
         if one.file.endswith((".pxi", ".pyx")):
             os.unlink(f"{self.tree}/core.c")

@@ -1,5 +1,8 @@
 # The filter, run in software where the kernel does not run it, and what is put into it when the session begins.
 
+cdef int on_featured(Tracee *t, const pyroot_row *row) noexcept nogil:
+    return as_is(b"only a feature wants to see it (features.pxi)")
+
 cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
     """Run the seccomp programs over the call at hand: one place decides, with and without seccomp."""
     cdef View *v = t.view

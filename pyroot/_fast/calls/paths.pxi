@@ -350,10 +350,10 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
     """Answer for names that the rootfs need not have: making or removing a mount point, removing what leads to one."""
     cdef int error
     cdef c_stat st
-    cdef bint rmdir = row.remove == 1 or (row.remove == 3 and t.args[row.flags] & AT_REMOVEDIR_)
+    cdef bint rmdir = row.remove == REMOVE_DIR or (row.remove == REMOVE_FLAG and t.args[row.flags] & AT_REMOVEDIR_)
     if rmdir and w.last == LAST_ROOT:
         return -EBUSY
-    if w.last != LAST_NORM or (row.remove == 3 and t.args[row.flags] & ~<uint64_t>AT_REMOVEDIR_):
+    if w.last != LAST_NORM or (row.remove == REMOVE_FLAG and t.args[row.flags] & ~<uint64_t>AT_REMOVEDIR_):
         return 0
     if w.isbind and row.remove and w.slash and not rmdir:
         # a slash behind a name to unlink decides before the permissions, the way there does not

@@ -60,7 +60,7 @@ cdef int call_later(Tracee *t) noexcept nogil:
     return R_CONT if reg_set_ip(t, t.ip - 2) == 0 else R_DEAD
 
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
-cdef Handler handlers[64]
+cdef Handler handlers[H_COUNT]
 
 cdef bint opening_again = False    # the call at hand comes from the stub
 

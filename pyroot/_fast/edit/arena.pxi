@@ -6,6 +6,10 @@
 # that size, uses private memory in the guest instead (a guest that changed its uid could not open the memfd) and writes it with
 # process_vm_writev(2).
 
+cdef extern from "layout.h" nogil:
+    enum:
+        ARENA_SIZE           # behind the slots: what the gate reads
+
 cdef enum:
     SIZES = 3
     NTINY = 2048             # of 256 bytes: paths as they mostly are
@@ -16,7 +20,6 @@ cdef enum:
     NHUGE = 2
     SLOTS = NTINY + NSMALL + NBIG
     SLOTS_SIZE = 1015808     # all of them
-    ARENA_SIZE = 1048576     # behind the slots: what the gate reads (GATE_ARENA in gate.h)
 
 cdef int[SIZES] slot_sizes = [256, 1024, BIG]
 cdef int[SIZES] slot_counts = [NTINY, NSMALL, NBIG]

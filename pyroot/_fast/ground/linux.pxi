@@ -258,48 +258,6 @@ cdef extern from "<sys/socket.h>" nogil:
         size_t msg_controllen
         int msg_flags
 
-cdef extern from "tables.h" nogil:
-    ctypedef struct pyroot_row:
-        const char *name
-        unsigned char handler
-        signed char path, dirfd, path2, dirfd2
-        unsigned char final
-        signed char flags
-        unsigned char dflt
-        unsigned char remove
-        unsigned int bit
-        int refuse
-        unsigned short like
-        unsigned char gate
-        unsigned short named
-        unsigned short features
-    const pyroot_row *pyroot_rows
-    const pyroot_row *pyroot_rows_i386
-    const sock_filter *pyroot_filter
-    const sock_filter *pyroot_view_filter
-    const sock_filter *pyroot_copy_filter
-    enum:
-        PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH
-        PYROOT_SUPERVISOR_MARK, PYROOT_HOLDER_MARK, PYROOT_STOP_MARK, PYROOT_PASS_MARK, PYROOT_SEALING_MARK
-        PYROOT_FEATURES, FEATURE_LISTING, FEATURE_NOTING
-        PYROOT_VIEW_FILTER_LENGTH, PYROOT_COPY_FILTER_LENGTH
-        NR_exit, NR_restart_syscall, NR_mmap, NR_mremap, NR_shmat, NR_process_madvise
-    enum:
-        H_NONE, H_FEATURED, H_ADVICE, H_AFFINITY, H_HANDLE, H_KEPT, H_LANDLOCK, H_STATX
-        H_CHROOT, H_CHDIR, H_CLONE, H_CLONE3, H_COPY, H_DUP, H_EXEC, H_FCHDIR, H_GETCWD, H_GETDENTS, H_GUESTPID, H_KILL, H_LINK
-        H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_SECCOMP
-        H_PIDFD, H_PIDFD_GETFD, H_PRCTL, H_PRIVILEGED, H_PTRACE, H_READLINK, H_RECVMMSG, H_RECVMSG, H_REFUSE, H_RENAME
-        H_SENDMMSG, H_SENDMSG, H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_STAT, H_UNSHARE, H_WAIT, H_WHO
-        F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN
-    enum:
-        NR_execve, NR_execveat, NR_creat, NR_getcwd, NR_link, NR_linkat, NR_rename, NR_renameat2, NR_mount, NR_chroot, NR_umount2
-        NR_quotactl, NR_bind, NR_connect, NR_clone, NR_clone3, NR_fork, NR_vfork, NR_sendmmsg, NR_recvmmsg, NR_sendto, NR_openat
-        NR_readlink, NR_readlinkat, NR_mkdir, NR_rmdir, NR_unlink, NR_unlinkat, NR_openat2, NR_mknod, NR_mknodat, NR_symlink, NR_symlinkat
-        NR_seccomp, NR_accept, NR_accept4, NR_epoll_create1, NR_statx
-        NR_getsockname, NR_getpeername, NR_recvfrom, NR_statfs, NR_open_tree, NR_recvmsg
-        NR_i386_fork, NR_i386_vfork, NR_i386_clone, NR_i386_bind, NR_i386_connect, NR_i386_accept4, NR_i386_sendto, NR_i386_sendmsg
-        NR_i386_sendmmsg, NR_i386_socketcall, NR_i386_seccomp
-
 cdef extern from "loader.h" nogil:
     struct loader_info:
         unsigned int magic
@@ -365,8 +323,3 @@ cdef extern from * nogil:
 cdef extern from "<errno.h>" nogil:
     enum:
         EADDRINUSE
-
-cdef extern from "tables.h" nogil:
-    enum:
-        NR_sendmsg, NR_sched_setaffinity, NR_getdents, NR_getdents64, NR_wait4, NR_waitid, NR_rt_sigaction, NR_futex, NR_kcmp
-        NR_lseek, NR_fchmod, NR_ioprio_set, NR_pidfd_send_signal

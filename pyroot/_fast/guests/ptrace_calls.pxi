@@ -15,7 +15,7 @@ cdef inline long ptrace_real(long request, Tracee *t, uint64_t addr, void *data)
     cdef long result = c_syscall(SYS_ptrace, request, t.tid, addr, data)
     return -errno if result < 0 else result
 
-cdef int on_ptrace(Tracee *t, const pyroot_row *row) noexcept nogil:
+cdef int ptrace_request(Tracee *t) noexcept nogil:
     cdef long result
     cdef uint64_t request = t.args[0]
     cdef int pid = <int>t.args[1]

@@ -8,9 +8,7 @@ cdef enum:
     READ_FIXED = 2           # ``size`` bytes
     READ_COUNTED = 3         # as many as argument ``by`` says times ``scale``, at most ``size``
     READ_RESULT = 4          # as many as the result says times ``scale``, at most ``size``
-    FIRST_NR = 59            # execve of x86_64
-    SOCKETCALL_NR = 102      # socketcall of i386; its sub-calls have the plans from SOCKETCALLS on
-    SOCKETCALLS = 1000
+    SOCKETCALLS = 1000       # from here on socketcall(2) of i386 has the plans of its sub-calls
     TRACE_WORDS = 4096
     PEEK_MOST = 1 << 24
 

@@ -28,8 +28,8 @@ cdef struct Handed:          # the text, as far as it has been read
     char *at
     char *end
 
-cdef int on_ptrace_or_view(Tracee *t, const pyroot_row *row) noexcept nogil:
-    return on_view_request(t) if t.args[0] == PTRACE_VIEW else on_ptrace(t, row)
+cdef int on_ptrace(Tracee *t, const pyroot_row *row) noexcept nogil:
+    return on_view_request(t) if t.args[0] == PTRACE_VIEW else ptrace_request(t)
 
 cdef int on_view_request(Tracee *t) noexcept nogil:
     cdef uint64_t what = t.args[1]
