@@ -100,11 +100,11 @@ def _given_mask() -> list[int] | None:
 def _answer(option: options.Option, spelling: str) -> int:
     from pyroot import usage
 
-    write = usage.version if option.field == "version" else usage.full if spelling == "--help" else usage.short
+    answers = {"version": usage.version, "help": usage.full if spelling == "--help" else usage.short}
     if sys.stdout is None:
         raise PyrootError(f"standard output: {text_of(errno.EBADF)}", "it was closed before pyroot started")
     try:
-        print(write(), end="", flush=True)
+        print(answers[option.field](), end="", flush=True)
     except BrokenPipeError:  # the reader has seen enough
         return EXIT_FAILURE
     except OSError as error:

@@ -10,6 +10,7 @@ import os
 
 from pyroot import binding
 from pyroot.errors import PyrootError, shell_word, text_of
+from pyroot.options import OPTIONS, QUESTION, RECOMMENDED, ROOT
 from pyroot.report import note, set_verbosity
 
 TYPE_CHECKING = False
@@ -18,49 +19,47 @@ if TYPE_CHECKING:
     from pyroot.options import Parsed
     from pyroot.trace.session import Sink
 
-
-_LONGEST = 1e6  # s
+_BY_OPTIONS = tuple((option.field, option.kind.empty) for option in OPTIONS if option.kind is not QUESTION)
 
 
 class Config:
-    """One run. Every path is bytes; ``rootfs`` is canonical, the other host paths are absolute."""
+    """One run. Every path is bytes; ``rootfs`` is canonical, the other host paths are absolute.
+
+    The first fields are those of the rows of ``options``, with what these have when they are not given: a row needs no line here
+    but its type.
+    """
 
     __slots__ = (
-        "rootfs",
+        *(field for field, _empty in _BY_OPTIONS),
         "rootfs_spelled",
-        "presets",
-        "binds",
-        "cwd",
         "host_cwd",
         "command",
-        "kill_on_exit",
-        "detach_daemons",
         "behind",
-        "grace",
-        "net",
-        "stats",
-        "verbose",
         "seccomp",
         "handover",
         "tmp_dirs",
         "trace",
     )
 
+    rootfs: bytes  # canonical host path of a directory
+    recommended: bool  # with the usual host paths
+    binds: list[binding.Binding]  # the -b options in order
+    cwd: bytes | None  # the guest path of -w, absolute
+    kill_on_exit: bool
+    detach_daemons: bool
+    grace: float  # seconds from TERM to KILL, for what the command left behind
+    net: bool  # a layer of Landlock around guests
+    stats: bool
+    verbose: int
+
     def __init__(self, rootfs: bytes = b"/", command: list[bytes] | None = None) -> None:
-        self.rootfs = rootfs  # canonical host path of a directory
+        for field, empty in _BY_OPTIONS:
+            setattr(self, field, [] if empty == () else empty)
+        self.rootfs = rootfs
         self.rootfs_spelled = rootfs  # the same as the user wrote it, made absolute
-        self.presets: list[str] = []  # names of files in bind/
-        self.binds: list[binding.Binding] = []  # the -b options in order
-        self.cwd: bytes | None = None  # the guest path of -w, absolute
         self.host_cwd: bytes | None = None  # None when the current directory was removed
         self.command: list[bytes] = command or []  # empty: a login shell
-        self.kill_on_exit = False
-        self.detach_daemons = False
         self.behind: "Behind | None" = None  # who is to be told when the command ends, where the caller waits for another process
-        self.grace = 5.0  # seconds from TERM to KILL, for what the command left behind
-        self.net = False  # a layer of Landlock around guests
-        self.stats = False
-        self.verbose = 0
         self.seccomp = True
         self.handover = True  # a pyroot around this one may serve the command
         self.trace: "Sink | None" = None  # who is told of every call (pyroot.trace)
@@ -80,28 +79,16 @@ def build(parsed: "Parsed") -> Config:
     for option, spelling, value in parsed.settings:
         if option.metavar and not value:
             raise PyrootError(f"{spelling}: the value {option.metavar} is empty", option.help)
-        if option.field in ("rootfs", "recommended"):
+        if option.kind is ROOT or option.kind is RECOMMENDED:
             roots.append((spelling, value))
-            if option.field == "recommended" and "recommended" not in config.presets:
-                config.presets.append("recommended")
-        elif option.field == "binds":
-            config.binds.append(binding.parse(os.fsencode(value), config.host_cwd, f"{spelling} {value}"))
-        elif option.field == "cwd":
-            config.cwd = binding.absolute(os.fsencode(value), config.host_cwd, f"{spelling} {value}")
-        elif option.field == "verbose":
-            config.verbose = _level(spelling, value)
-        elif option.field == "net":
-            config.net = not os.environb.get(b"PYROOT_NO_LANDLOCK")
-        elif option.field == "stats":
-            config.stats = True
-        elif option.field == "grace":
-            config.grace = seconds(spelling, value)
-        elif option.field == "detach_daemons":
-            config.detach_daemons = True
+            config.recommended = config.recommended or option.kind is RECOMMENDED
+        elif option.kind.empty == ():
+            getattr(config, option.field).append(option.kind.read(spelling, value, config.host_cwd))
         else:
-            config.kill_on_exit = True
+            setattr(config, option.field, option.kind.read(spelling, value, config.host_cwd))
     if config.detach_daemons and config.kill_on_exit:
         raise PyrootError("--kill-on-exit, --detach-daemons: one ends what is left behind, the other lets it run", "keep one of them")
+    config.net = config.net and not os.environb.get(b"PYROOT_NO_LANDLOCK")
     set_verbosity(config.verbose)
     _set_root(config, roots)
     return config
@@ -112,24 +99,6 @@ def _current_directory() -> bytes | None:
         return os.getcwdb()
     except OSError:
         return None
-
-
-def _level(spelling: str, value: str) -> int:
-    try:
-        return int(value, 10)
-    except ValueError:
-        raise PyrootError(f"{spelling} {value}: not a number", f"{spelling} 1 says more, {spelling} -1 less") from None
-
-
-def seconds(spelling: str, value: str) -> float:
-    """Read a time that somebody is given; raise PyrootError for what is none."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= _LONGEST:  # "nan" is neither
-        raise PyrootError(f"{spelling} {value}: not a time in seconds", f"{spelling} 5 waits for five seconds, {spelling} 0 for none")
-    return number
 
 
 def _set_root(config: Config, roots: list[tuple[str, str]]) -> None:

@@ -130,11 +130,11 @@ def _core_class() -> "type[Core]":
 
 
 def _bindings(config: "Config") -> list[binding.Binding]:
-    """Return the presets' bindings, then the user's own: those win where both name one place."""
+    """Return the usual bindings of -R, then the user's own: those win where both name one place."""
     found: list[binding.Binding] = []
     variables = {b"HOME": os.environb.get(b"HOME", b""), b"ROOTFS": config.rootfs_spelled}
-    for name in config.presets:
-        found += binding.read_preset(binding.preset_path(name), variables)
+    if config.recommended:
+        found += binding.read_preset(binding.preset_path("recommended"), variables)
     return found + config.binds
 
 
