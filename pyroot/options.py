@@ -116,6 +116,12 @@ class Option:
         self.detail = detail
         self.also = also
 
+    @property
+    def term(self) -> str:
+        """All spellings that are shown, with the metavar, as in ``-r, --rootfs DIR``."""
+        space = "" if self.metavar[:1] in ("", "[") else " "
+        return ", ".join(self.names) + space + self.metavar
+
 
 OPTIONS: tuple[Option, ...] = (
     Option(
@@ -262,15 +268,15 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("report", "[-- COMMAND]", "write what somebody who shall help has to know", "pyroot.look.report"),
 )
 
-_MORE = "pyroot -h lists the options"
-
-
 class Grammar:
-    """The engine: rows by their spellings, and how a word is split by them. Subclasses say what they say in other words."""
+    """The engine: rows by their spellings, and how a word is split by them. Other tables are subclasses, with words of their own."""
 
-    def __init__(self, rows: tuple[Option, ...]) -> None:
+    def __init__(self, rows: tuple[Option, ...], who: str = "", more: str = "pyroot -h lists the options", letters: bool = False) -> None:
         self.rows = rows
         self.by_name = {name: option for option in rows for name in option.names + option.also}
+        self.who = who  # what messages begin with
+        self.more = more  # their hint where there is no better one
+        self.letters = letters  # whether options without a value may be joined behind one dash
 
     def take(self, left: list[str]) -> tuple[Option, str, str]:
         """Take the option that begins ``left`` off it: row, spelling used, value ("" without one).
@@ -278,31 +284,33 @@ class Grammar:
         Raises PyrootError for an option that is unknown, lacks its value, or has one and takes none.
         """
         word = left.pop(0)
-        option, name, value = self.split(word)
-        if not option.metavar:
-            if value is not None:
+        option, name, value = self._split(word)
+        if not option.metavar and value is not None:
+            if word.startswith("--"):
                 raise self.refused(f"{word}: {name} takes no value")
-        elif value is None:
+            if not self.letters or value.startswith("-"):
+                raise self.unknown(word, word)
+            left.insert(0, f"-{value}")
+        elif option.metavar and value is None and option.metavar[0] != "[":
             if not left:
                 raise self.missing(option, name)
             value = left.pop(0)
-        return option, name, value or ""
+        return option, name, value or "" if option.metavar else ""
 
-    def split(self, word: str) -> tuple[Option, str, str | None]:
+    def _split(self, word: str) -> tuple[Option, str, str | None]:
         """Find the row for ``word``; return it with the spelling and the attached value, None when there is none."""
         long = word.startswith("--")
         if long:
             name, equals, text = word.partition("=")
             value = text if equals else None
         else:
-            self._refuse_single_dash(word)
+            if not self.letters:
+                self._refuse_single_dash(word)
             name, value = word[:2], word[2:] or None
         option = self.by_name.get(name)
         if option is None:
             raise self.unknown(word, name)
-        if value is not None and not option.metavar and not long:
-            raise self.unknown(word, word)
-        if value is not None and value.startswith("=") and not long:
+        if option.metavar and value and value.startswith("=") and not long and not self.letters:
             raise self.refused(f"{word}: a short option takes its value without =", f"{name} {value[1:]}")
         return option, name, value
 
@@ -312,9 +320,9 @@ class Grammar:
         if len(name) > 3 and name in self.by_name:
             raise self.refused(f"{word}: a long option begins with two dashes", f"-{word}")
 
-    def refused(self, what: str, hint: str = _MORE) -> PyrootError:
+    def refused(self, what: str, hint: str = "") -> PyrootError:
         """Return the error for a word that cannot be meant so."""
-        return PyrootError(what, hint)
+        return PyrootError(f"{self.who}{what}", hint or self.more)
 
     def missing(self, option: Option, name: str) -> PyrootError:
         """Return the error for a spelling without its value."""
@@ -328,7 +336,7 @@ class Grammar:
         if instead:
             return self.refused(*instead)
         meant = near.nearest(name, self.by_name)
-        return self.refused(f"{word}: unknown option", f"did you mean {meant}? {_MORE}" if meant else _MORE)
+        return self.refused(f"{word}: unknown option", f"did you mean {meant}? {self.more}" if meant else self.more)
 
 
 RUN = Grammar(OPTIONS)

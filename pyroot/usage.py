@@ -67,11 +67,6 @@ def groups() -> list[tuple[str, list[Option]]]:
     return list(found.items())
 
 
-def term(option: Option) -> str:
-    """Return all spellings of ``option`` with its metavar, as in ``-r, --rootfs DIR``."""
-    return ", ".join(option.names) + (f" {option.metavar}" if option.metavar else "")
-
-
 def _entry(name: str, text: str) -> str:
     lines = textwrap.wrap(text, _WIDTH - _COLUMN, break_on_hyphens=False)
     head = f"  {name}"
@@ -87,7 +82,7 @@ def short() -> str:
     lines.append(f"\n{SUMMARY}; COMMAND defaults to a login shell.\n")
     for group, rows in groups():
         lines.append(f"\n{group}:\n")
-        lines += [_entry(term(option), option.help) for option in rows]
+        lines += [_entry(option.term, option.help) for option in rows]
     lines.append("\nExit status: that of COMMAND; 128+N: ended by signal N; 125: pyroot failed;\n")
     lines.append("             126: COMMAND cannot be executed; 127: not found.\n")
     lines.append("\nVerbs:\n")
@@ -103,7 +98,7 @@ def full() -> str:
         parts.append("\n" + textwrap.fill(paragraph, _WIDTH, break_on_hyphens=False, break_long_words=False) + "\n")
     for group, rows in groups():
         parts.append(f"\n{group}:\n")
-        parts += [_entry(term(option), f"{_sentence(option.help)} {option.detail}") for option in rows]
+        parts += [_entry(option.term, f"{_sentence(option.help)} {option.detail}") for option in rows]
     for title, entries in _lists():
         parts.append(f"\n{title}:\n")
         parts += [_entry(name, text) for name, text in entries]

@@ -209,14 +209,14 @@ def test_names_that_a_terminal_would_act_on_are_escaped(root: Path, capfd: pytes
 
 
 def test_no_color_is_obeyed_and_a_terminal_gets_colours(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyroot.doctor import words
+    from pyroot.verbs import output
 
-    monkeypatch.setattr(words, "_is_terminal", lambda fd: True)
+    monkeypatch.setattr(output, "_is_terminal", lambda fd: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert words.colour("error", "x") == "\x1b[1;31mx\x1b[0m"
+    assert output.colour("error", "x") == "\x1b[1;31mx\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert words.colour("error", "x") == "x"
+    assert output.colour("error", "x") == "x"
 
 
 def test_codes_are_unique_and_every_row_says_what_and_why() -> None:

@@ -19,7 +19,6 @@ from pyroot import report
 from pyroot.doctor.libraries import host_library, symbol_version
 from pyroot.doctor.tree import tree_of
 from pyroot.doctor.view import View
-from pyroot.doctor.words import Words, colour, flags, json_text, put, require_elftools, root_directory, safe
 from pyroot.elf.closure import (
     ELF_INTERPRETER,
     ENV_PROGRAM,
@@ -43,8 +42,13 @@ from pyroot.rootfs.install import Installer, write_failure
 from pyroot.rootfs.new import Ended, signals_raised
 from pyroot.rootfs.plan import GLIBC_HELPER, NSS_MODULE, nss_modules
 from pyroot.rootfs.skeleton import add_loader_index
+from pyroot.verbs.output import colour, json_text, put, safe
+from pyroot.verbs.roots import require_elftools, root_directory
+from pyroot.verbs.words import Verb, flag, value
 
-USAGE = """\
+COPY = Verb(
+    "copy",
+    """\
 usage: pyroot copy [OPTION...] ROOTFS PROGRAM...
 
 Copy programs of this host into ROOTFS, each to the place that it has here, with the
@@ -52,16 +56,21 @@ interpreters, libraries and modules that they need. Links, modes and times are k
 
 A PROGRAM is a name, looked up in PATH, a library's name (libz.so.1), or a path; a plain
 file or a directory is copied as data. What the root has already stays as it is.
-
-  --from OTHERROOT  take them from another root; names and paths are those inside it
-  --tree            only print what each program needs, as a tree (no ROOTFS needed
-                    with --from or a program of this host: pyroot copy --tree PROGRAM)
-  --dry-run         only print what would be copied, and why
-  --json            print what was copied as JSON
-  -q, --quiet       do not print what was copied
-  -v, --verbose     name what is there already, too
-  -h, --help        print this help
-"""
+""",
+    (
+        value("--from", "OTHERROOT", "take them from another root; names and paths are those inside it"),
+        flag(
+            "--tree",
+            "only print what each program needs, as a tree (no ROOTFS needed\n"
+            "with --from or a program of this host: pyroot copy --tree PROGRAM)",
+        ),
+        flag("--dry-run", "only print what would be copied, and why"),
+        flag("--json", "print what was copied as JSON"),
+        flag("-q, --quiet", "do not print what was copied"),
+        flag("-v, --verbose", "name what is there already, too"),
+    ),
+    20,
+)
 CHARACTER_SETS = "character set"
 _LIBRARY_KINDS = (LIBRARY, PLAIN_LIBRARY, ELF_INTERPRETER, NSS_MODULE, GLIBC_HELPER, CHARACTER_SETS)
 _NAME_CALLS = (
@@ -102,9 +111,9 @@ class Action:
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("copy", argv, flags("json", "dry-run", "quiet", "verbose", tree="--tree"), {"--from": "from"})
+    words = COPY.read(argv)
     if "help" in words.flags:
-        put(USAGE)
+        put(COPY.usage())
         return 0
     require_elftools("copy")
     source = Rooted(root_directory("copy", words.values["from"][-1])) if "from" in words.values else Rooted("/")

@@ -13,49 +13,61 @@ from pyroot.doctor import registry
 from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
 from pyroot.doctor.steps import Step
 from pyroot.doctor.view import Bound, View
-from pyroot.doctor.words import Progress, Words, colour, flags, json_text, put, require_elftools, root_directory, safe
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import EXIT_FAILURE, PyrootError, shell_word, text_of
+from pyroot.verbs.output import Progress, colour, json_text, put, safe
+from pyroot.verbs.roots import require_elftools, root_directory
+from pyroot.verbs.words import Verb, Words, flag, value
 
-USAGE = """\
+DOCTOR = Verb(
+    "doctor",
+    """\
 usage: pyroot doctor [OPTION...] ROOTFS [COMMAND...]
 
 Look at the root file system in ROOTFS, and at this host, and say what will fail and why.
 With COMMAND (a name or a path in the root) only these programs are followed, otherwise
 every program in the usual directories. Exit status: 1 if there is an error, 0 if not.
-
-  -R                 see it as pyroot -R does, with the usual host paths bound
-  -b HOST[:GUEST]    see it with this binding
-  --against FILE     also tell what is not as it was when pyroot checklist wrote FILE;
-                     what was found then already is left out
-  --fix              mend what can be mended safely; every step is shown first
-  --dry-run          with --fix: only show the steps
-  --json             print the findings as JSON
-  --list             print the table of checks
-  -q, --quiet        errors only
-  -v, --verbose      name everything, also notes
-  -h, --help         print this help
-"""
-CHECK_USAGE = """\
+""",
+    (
+        flag("-R", "see it as pyroot -R does, with the usual host paths bound", "recommended"),
+        value("-b", "HOST[:GUEST]", "see it with this binding", "bind", also=("--bind",)),
+        value("-r, --rootfs", "DIR", field="root"),
+        value(
+            "--against",
+            "FILE",
+            "also tell what is not as it was when pyroot checklist wrote FILE;\nwhat was found then already is left out",
+        ),
+        flag("--fix", "mend what can be mended safely; every step is shown first"),
+        flag("--dry-run", "with --fix: only show the steps"),
+        flag("--json", "print the findings as JSON"),
+        flag("--list", "print the table of checks"),
+        flag("-q, --quiet", "errors only"),
+        flag("-v, --verbose", "name everything, also notes"),
+    ),
+    21,
+)
+CHECK = Verb(
+    "check",
+    """\
 usage: pyroot check [OPTION...]
 
 Look whether this host lets pyroot work: ptrace, seccomp, security modules, limits.
 Exit status: 1 if there is an error, 0 if not.
-
-  --json             print the findings as JSON
-  -v, --verbose      name what is well, too
-  -h, --help         print this help
-"""
-_FLAGS = flags("json", "dry-run", "quiet", "verbose", recommended="-R", fix="--fix", list="--list")
-_VALUES = {"--against": "against", "-b": "bind", "--bind": "bind", "-r": "root", "--rootfs": "root"}
+""",
+    (
+        flag("--json", "print the findings as JSON"),
+        flag("-v, --verbose", "name what is well, too"),
+    ),
+    21,
+)
 _SAME_CODE = 8  # findings of one code that are printed without -v
 
 
 def main(argv: list[str]) -> int:
     """Run `pyroot doctor` on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("doctor", argv, _FLAGS, _VALUES)
+    words = DOCTOR.read(argv)
     if "help" in words.flags:
-        put(USAGE)
+        put(DOCTOR.usage())
         return 0
     if "list" in words.flags:
         put(table())
@@ -108,9 +120,9 @@ def _look(root: bytes, names: list[str], words: Words, known: dict[str, Any] | N
 
 def check_main(argv: list[str]) -> int:
     """Run `pyroot check` on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("check", argv, flags("json", "verbose"), {})
+    words = CHECK.read(argv)
     if "help" in words.flags:
-        put(CHECK_USAGE)
+        put(CHECK.usage())
         return 0
     if words.rest:
         raise PyrootError(f"check: {words.rest[0]}: unexpected word", f"to look at a root: pyroot doctor {shell_word(words.rest[0])}")
