@@ -2,13 +2,12 @@
 
 Decides: defaults, what wins when options are repeated, and which values are refused before anything is started. Not
 decided here: spellings (``options``), where a binding lands in the guest (``binding``), whether the command exists
-(``launch``). The environment variables that pyroot reads are read here and nowhere else, except the terminal's own
-(``report``).
+(``launch``), what environment variables say (``environment``).
 """
 
 import os
 
-from pyroot import binding
+from pyroot import binding, environment
 from pyroot.errors import PyrootError, shell_word, text_of
 from pyroot.options import OPTIONS, QUESTION, RECOMMENDED, ROOT
 from pyroot.report import note, set_verbosity
@@ -70,11 +69,9 @@ def build(parsed: "Parsed") -> Config:
     """Turn the words of a command line into a Config; raise PyrootError for a value that cannot be used."""
     config = Config(command=[os.fsencode(word) for word in parsed.command])
     config.host_cwd = _current_directory()
-    config.seccomp = not (os.environb.get(b"PYROOT_NO_SECCOMP") or os.environb.get(b"PROOT_NO_SECCOMP"))
-    config.handover = not os.environb.get(b"PYROOT_NO_HANDOVER")
-    named = (os.environb.get(name) for name in (b"PYROOT_TMP_DIR", b"PROOT_TMP_DIR", b"TMPDIR"))
-    config.tmp_dirs = [path for path in named if path and path.startswith(b"/")]
-    config.tmp_dirs += [b"/tmp", b"/var/tmp", b"/dev/shm"]
+    config.seccomp = not environment.no_seccomp()
+    config.handover = not environment.no_handover()
+    config.tmp_dirs = environment.tmp_dirs()
     roots: list[tuple[str, str]] = []
     for option, spelling, value in parsed.settings:
         if option.metavar and not value:
@@ -88,7 +85,7 @@ def build(parsed: "Parsed") -> Config:
             setattr(config, option.field, option.kind.read(spelling, value, config.host_cwd))
     if config.detach_daemons and config.kill_on_exit:
         raise PyrootError("--kill-on-exit, --detach-daemons: one ends what is left behind, the other lets it run", "keep one of them")
-    config.net = config.net and not os.environb.get(b"PYROOT_NO_LANDLOCK")
+    config.net = config.net and not environment.no_landlock()
     set_verbosity(config.verbose)
     _set_root(config, roots)
     return config

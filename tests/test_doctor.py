@@ -16,11 +16,11 @@ import pytest
 
 pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
 
-from pyroot.doctor import registry, verb
+from pyroot.doctor import checks, registry, verb
 from pyroot.doctor.registry import Finding
-from pyroot.doctor.view import Bound, View
 from pyroot.elf import Rooted
 from pyroot.errors import PyrootError
+from pyroot.reading.view import Bound, View
 from tests import helpers
 from tests.broken_roots import DEFECTS, Defect, give, make_sound_root
 from tests.helpers import Result
@@ -52,7 +52,7 @@ def examine(root: Path, commands: tuple[str, ...] = ()) -> list[Finding]:
 
 def codes(findings: list[Finding], severity: str) -> list[str]:
     """List the codes of one severity, each once; the host's are left out."""
-    host = {row.code for row in registry.load() if row.part == registry.HOST}
+    host = {row.code for row in checks.load() if row.part == registry.HOST}
     return list(dict.fromkeys(one.code for one in findings if one.severity == severity and one.code not in host))
 
 
@@ -220,7 +220,7 @@ def test_no_color_is_obeyed_and_a_terminal_gets_colours(root: Path, monkeypatch:
 
 
 def test_codes_are_unique_and_every_row_says_what_and_why() -> None:
-    rows = registry.load()
+    rows = checks.load()
     assert len({row.code for row in rows}) == len(rows)
     assert {row.severity for row in rows} <= set(registry.SEVERITIES)
     assert all(row.looks_at and row.why and row.function.__doc__ for row in rows)

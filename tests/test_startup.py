@@ -14,7 +14,7 @@ from tests.as_user import command, environment, identity, interpreter, package
 ALLOWED = {
     "os", "os.path", "posixpath", "genericpath", "stat", "_stat", "_collections_abc", "errno",
     "pyroot", "pyroot._fast", "pyroot.cli", "pyroot.options", "pyroot.report", "pyroot.errors", "pyroot.config",
-    "pyroot.binding", "pyroot.glue", "pyroot.launch", "pyroot.guest",
+    "pyroot.binding", "pyroot.environment", "pyroot.glue", "pyroot.launch", "pyroot.guest",
 }  # fmt: skip
 PROBE = """
 import sys

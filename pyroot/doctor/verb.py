@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pyroot.doctor import registry
+from pyroot.doctor import checks
 from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
 from pyroot.doctor.steps import Step
-from pyroot.doctor.view import Bound, View
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import EXIT_FAILURE, PyrootError, shell_word, text_of
+from pyroot.reading.view import Bound, View
 from pyroot.verbs.output import Progress, colour, json_text, put, safe
 from pyroot.verbs.roots import require_elftools, root_directory
 from pyroot.verbs.words import Verb, Words, flag, value
@@ -128,7 +128,7 @@ def check_main(argv: list[str]) -> int:
         raise PyrootError(f"check: {words.rest[0]}: unexpected word", f"to look at a root: pyroot doctor {shell_word(words.rest[0])}")
     view = View(Rooted("/"), "/")
     findings: list[Finding] = []
-    for row in registry.load():
+    for row in checks.load():
         if row.part == HOST:
             found = row.run(view)
             findings += found
@@ -172,7 +172,7 @@ def examine(view: View) -> list[Finding]:
     view.progress = progress
     findings: list[Finding] = []
     try:
-        for row in registry.load():
+        for row in checks.load():
             progress(row.code)
             findings += row.run(view)
     finally:
@@ -261,7 +261,7 @@ def table() -> str:
     for part in (ROOT, HOST):
         lines += [
             f"| `{row.code}` | {row.severity} | {row.looks_at.replace('|', ' ')} | {row.why} |"
-            for row in registry.load()
+            for row in checks.load()
             if row.part == part
         ]
     return "\n".join(lines) + "\n"

@@ -16,14 +16,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pyroot import options
-from pyroot.doctor import registry
+from pyroot import environment, options
+from pyroot.doctor import checks
 from pyroot.doctor.registry import HOST
-from pyroot.doctor.view import View
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import PyrootError
 from pyroot.look import facts
 from pyroot.look.private import Private
+from pyroot.reading.view import View
 from pyroot.verbs.output import deliver, json_text, put
 from pyroot.verbs.words import OUTPUT, Verb, flag, value
 
@@ -156,7 +156,7 @@ def _tail(path: str, count: int) -> list[str]:
 def collect(ran: Ran | None, parsed: options.Parsed, private: bool) -> dict[str, object]:
     """Put the report together: titles, and under each a table or a list of lines."""
     view = View(Rooted("/"), "/")
-    found = [finding for row in registry.load() if row.part == HOST for finding in row.run(view)]
+    found = [finding for row in checks.load() if row.part == HOST for finding in row.run(view)]
     sections: dict[str, object] = {
         "Versions": facts.versions(),
         "Rules for this process": facts.rules(),
@@ -182,7 +182,8 @@ def collect(ran: Ran | None, parsed: options.Parsed, private: bool) -> dict[str,
 
 
 def _environment(private: bool) -> dict[str, str]:
-    shown = {name: value for name, value in sorted(os.environ.items()) if name.startswith(_SHOWN_VARIABLES)}
+    named = sorted((os.fsdecode(name), os.fsdecode(value)) for name, value in environment.variables().items())
+    shown = {name: value for name, value in named if name.startswith(_SHOWN_VARIABLES)}
     return shown if private else {name: f"set, {len(value)} characters" for name, value in shown.items()}
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pyroot.doctor.verb import as_json as report_as_json
 from pyroot.doctor.verb import examine
-from pyroot.doctor.view import View
 from pyroot.elf.rooted import Rooted
 from pyroot.manifest.entry import FORMAT
 from pyroot.manifest.snapshot import scanned, tell_problems
 from pyroot.manifest.text import as_json
+from pyroot.reading.view import View
 from pyroot.verbs.output import deliver, json_text, put
 from pyroot.verbs.roots import one_root, require_elftools, root_directory
 from pyroot.verbs.words import OUTPUT, Verb, flag

@@ -5,10 +5,8 @@ Decides: what the verb returns: the exit status of the command, as a plain run. 
 
 from __future__ import annotations
 
-import os
-
 from pyroot import config as plain_config
-from pyroot import launch
+from pyroot import environment, launch
 from pyroot.config import Config
 from pyroot.errors import PyrootError
 from pyroot.trace.choice import Choice, choose, ends_of
@@ -62,7 +60,4 @@ def _environment(words: TraceWords) -> None:
         name, equals, value = entry.partition("=")
         if not name:
             raise PyrootError(f"trace: -E {entry}: no name in front of =", "-E VAR=VALUE sets, -E VAR removes")
-        if equals:
-            os.environ[name] = value
-        else:
-            os.environ.pop(name, None)
+        environment.put(name, value if equals else None)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-from pyroot import report
+from pyroot import environment, report
 from pyroot.errors import PyrootError, text_of
 from pyroot.outfile import Outfile
 
@@ -21,7 +21,7 @@ _RESET = "\x1b[0m"
 
 def colour(kind: str, text: str) -> str:
     """Give `text` in the colour of its kind when standard output is a terminal that wants colours."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb" or not _is_terminal(1):
+    if environment.no_colour() or not _is_terminal(1):
         return text
     return f"{_COLOURS[kind]}{text}{_RESET}" if kind in _COLOURS else text
 
@@ -71,7 +71,7 @@ class Progress:
 
     def __init__(self) -> None:
         """Find out whether anybody looks."""
-        self._wanted = _is_terminal(2) and os.environ.get("TERM", "dumb") != "dumb" and report.verbosity() >= 0
+        self._wanted = _is_terminal(2) and not environment.dumb() and report.verbosity() >= 0
         self._last = time.monotonic()
         self._shown = False
 
