@@ -64,6 +64,19 @@ class Config:
         self.trace: "Sink | None" = None  # who is told of every call (pyroot.trace)
         self.tmp_dirs: list[bytes] = []  # where a place for missing bind targets may be made
 
+    def spell_root(self, value: str, shown: str) -> None:
+        """Remember how the user names the root, whose canonical path is something else."""
+        self.rootfs_spelled = binding.absolute(os.fsencode(value), self.host_cwd, shown)
+        if b".." not in self.rootfs_spelled.split(b"/"):
+            self.rootfs_spelled = os.path.normpath(self.rootfs_spelled)
+
+    def bindings(self) -> list[binding.Binding]:
+        """Return the usual bindings of -R, then the user's own: those win where both name one place."""
+        if not self.recommended:
+            return list(self.binds)
+        variables = {b"HOME": environment.home(), b"ROOTFS": self.rootfs_spelled}
+        return binding.read_preset(binding.preset_path("recommended"), variables) + self.binds
+
 
 def build(parsed: "Parsed") -> Config:
     """Turn the words of a command line into a Config; raise PyrootError for a value that cannot be used."""
@@ -105,9 +118,7 @@ def _set_root(config: Config, roots: list[tuple[str, str]]) -> None:
     if len(roots) > 1:
         note(1, f"root given {len(roots)} times: the last one counts, {spelling} {value}")
     shown = f"{spelling} {value}"
-    config.rootfs_spelled = binding.absolute(os.fsencode(value), config.host_cwd, shown)
-    if b".." not in config.rootfs_spelled.split(b"/"):
-        config.rootfs_spelled = os.path.normpath(config.rootfs_spelled)
+    config.spell_root(value, shown)
     try:
         config.rootfs = os.path.realpath(config.rootfs_spelled, strict=True)
         is_directory = os.path.isdir(config.rootfs)

@@ -12,7 +12,7 @@ import os
 import stat
 
 from pyroot import binding, environment
-from pyroot.errors import EXIT_NOT_FOUND, EXIT_SIGNAL_BASE, PyrootError, text_of
+from pyroot.errors import EXIT_NOT_FOUND, EXIT_SIGNAL_BASE, PyrootError, no_core, text_of
 from pyroot.glue import Glue
 from pyroot.report import failure, note, verbosity
 
@@ -42,7 +42,7 @@ def run(config: "Config") -> int:
         return leaving.run_behind(config, run)
     glue = Glue(config.rootfs, config.tmp_dirs)
     try:
-        core = binding.build_view(core_class, config.rootfs, _bindings(config), glue)
+        core = binding.build_view(core_class, config.rootfs, config.bindings(), glue)
         cwd = _working_directory(core, config)
         # The core looks up a relative program, and a relative #! interpreter, from where we are ourselves.
         os.chdir(core.resolve(cwd)[1])
@@ -116,20 +116,9 @@ def _core_class() -> "type[Core]":
     try:
         from pyroot._fast import Core, be_called
     except ImportError as error:
-        raise PyrootError(
-            f"the compiled core cannot be loaded: {error}", "in a source tree: python setup.py build_ext --inplace"
-        ) from error
+        raise no_core(error) from error
     be_called(b"pyroot")  # to ps, pgrep and killall: the command has become an interpreter
     return Core
-
-
-def _bindings(config: "Config") -> list[binding.Binding]:
-    """Return the usual bindings of -R, then the user's own: those win where both name one place."""
-    found: list[binding.Binding] = []
-    variables = {b"HOME": environment.home(), b"ROOTFS": config.rootfs_spelled}
-    if config.recommended:
-        found += binding.read_preset(binding.preset_path("recommended"), variables)
-    return found + config.binds
 
 
 def _working_directory(core: "Core", config: "Config") -> bytes:

@@ -16,6 +16,7 @@ import pytest
 
 pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
 
+from pyroot import environment
 from pyroot.doctor import checks, registry, verb
 from pyroot.doctor.registry import Finding
 from pyroot.elf import Rooted
@@ -145,8 +146,77 @@ def test_bindings_are_looked_at_as_in_a_run(root: Path, capfd: pytest.CaptureFix
     capfd.readouterr()
     assert verb.main(["-R", str(root)]) == 0
     assert "dev-empty" not in capfd.readouterr().out
-    with pytest.raises(PyrootError, match="does not exist"):
+    with pytest.raises(PyrootError, match="^doctor: -b /nowhere/at/all:/x: /nowhere/at/all on the host: no such file or directory$"):
         verb.main(["-b", "/nowhere/at/all:/x", str(root)])
+
+
+VIEWS = {
+    "a link at the end is followed": ["/etc/hosts:/etc/alias"],
+    "a link at the end is covered": ["/etc/hosts:/etc/alias!"],
+    "a link on the way is followed": ["/etc/hosts:/short/name"],
+    "parents that are missing": ["/etc/hosts:/no/such/place"],
+    "below another one that comes later": ["/etc/hosts:/etc/new/name", "{extra}:/etc/new"],
+    "the last of two counts": ["/etc/hosts:/etc/passwd", "/etc/services:/etc/passwd"],
+    "a colon in the name": ["/etc/hosts:/etc/a\\:b"],
+    "relative to where we are": ["hosts:/etc/relative"],
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_view_is_that_of_the_run(
+    name: str, sound: Path, guest_directory: str, run_pyroot: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same files are there under the same names, by whatever rule a binding got its place."""
+    root, extra = Path(guest_directory, "root"), Path(guest_directory, "extra")
+    subprocess.run(["cp", "-a", "--reflink=auto", str(sound), str(root)], check=True)
+    extra.mkdir()
+    (extra / "beside").write_text("beside\n")
+    (root / "etc/alias").symlink_to("passwd")
+    (root / "short").symlink_to("etc")
+    give(root)
+    monkeypatch.chdir("/etc")
+    words = [word for text in VIEWS[name] for word in ("-b", text.format(extra=extra))]
+    paths = ["/etc/alias", "/etc/passwd", "/etc/name", "/short/name", "/no/such/place", "/etc/new/name", "/etc/new/beside", "/etc/a:b",
+             "/etc/relative"]  # fmt: skip
+    view = verb._make_view(os.fsencode(root), [str(root)], verb.DOCTOR.read(words))
+    script = 'for path; do if [ -e "$path" ]; then echo "$path:"; while read -r line; do echo "$line"; done < "$path"; fi; done'
+    run = run_pyroot(["-r", str(root), *words, "bash", "-c", script, "bash", *paths], cwd="/etc")
+    found = {path: view.read(os.fsencode(path)) for path in paths}
+    lines = [line for path, data in found.items() if data is not None for line in (f"{path}:", *data.decode().splitlines())]
+    assert [line.split() for line in run.stdout.splitlines()] == [line.split() for line in lines]
+    assert any(data in (Path("/etc/hosts").read_bytes(), Path("/etc/services").read_bytes()) for data in found.values())
+    assert not [one for one in os.listdir("/tmp") if one.startswith(f"pyroot-glue-{os.getuid()}-{os.getpid()}-")]
+
+
+TMP_DIRS = [
+    ({"PROOT_TMP_DIR": "{place}"}, True),
+    ({"PYROOT_TMP_DIR": "/nowhere", "TMPDIR": "{place}"}, True),
+    ({"PYROOT_TMP_DIR": "{root}/tmp"}, False),
+    ({"TMPDIR": "relative"}, False),
+    ({}, False),
+]
+
+
+@pytest.mark.parametrize(("variables", "works"), TMP_DIRS)
+def test_temporary_directories_are_those_of_a_run(
+    variables: dict[str, str], works: bool, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "relative").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(environment, "_USUAL_TMP_DIRS", [])
+    for name in environment.TMP_DIRS:
+        monkeypatch.delenv(name.decode(), raising=False)
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text.format(place=tmp_path, root=root))
+    found = [one.code for one in examine(root) if one.code == "temp-missing"]
+    assert found == ([] if works else ["temp-missing"])
+    words = verb.DOCTOR.read(["-b", "/etc/hosts:/no/such/place"])
+    if works:
+        view = verb._make_view(os.fsencode(root), [str(root)], words)
+        assert view.read(b"/no/such/place") == Path("/etc/hosts").read_bytes()
+    else:
+        with pytest.raises(PyrootError, match="no directory for temporary files"):
+            verb._make_view(os.fsencode(root), [str(root)], words)
 
 
 def test_bound_places_need_not_exist(root: Path) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from pyroot import binding, environment
+from pyroot.config import Config
 from pyroot.doctor import checks
 from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
 from pyroot.doctor.steps import Step
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import EXIT_FAILURE, PyrootError, shell_word, text_of
-from pyroot.reading.view import Bound, View
+from pyroot.reading.door import view_of_run
+from pyroot.reading.view import View
 from pyroot.verbs.output import Progress, colour, json_text, put, safe
 from pyroot.verbs.roots import require_elftools, root_directory
 from pyroot.verbs.words import Verb, Words, flag, value
@@ -142,27 +145,17 @@ def check_main(argv: list[str]) -> int:
 
 
 def _make_view(root: bytes, names: list[str], words: Words) -> View:
-    """Make a fresh view of the root, with the bindings that the words ask for."""
-    from pyroot import binding
-
-    bindings: list[binding.Binding] = []
-    if "recommended" in words.flags:
-        variables = {b"HOME": os.environb.get(b"HOME", b""), b"ROOTFS": root}
-        bindings += binding.read_preset(binding.preset_path("recommended"), variables)
-    for text in words.values.get("bind", []):
-        bindings.append(binding.parse(os.fsencode(text), os.getcwdb(), f"-b {text}"))
-    rooted = Rooted(root)
-    if bindings:
-        pairs: list[tuple[bytes, bytes]] = []
-        for one in bindings:
-            host = os.path.realpath(one.host)
-            if not os.path.lexists(host):
-                if one.shown:
-                    raise PyrootError(f"doctor: {one.shown}: does not exist on the host", "name a path of the host")
-                continue
-            trace = Bound(root, pairs).find(one.guest)
-            pairs.append((host, trace.real if trace else os.path.normpath(one.guest)))
-        rooted = Bound(root, pairs)
+    """Make a fresh view of the root: that of a run with the bindings that the words ask for. Raises PyrootError."""
+    config = Config(root)
+    config.host_cwd = os.getcwdb()
+    config.spell_root(names[0], names[0])
+    config.recommended = "recommended" in words.flags
+    config.tmp_dirs = environment.tmp_dirs()
+    try:
+        config.binds = [binding.parse(os.fsencode(text), config.host_cwd, f"-b {text}") for text in words.values.get("bind", [])]
+        rooted = view_of_run(config)
+    except PyrootError as error:
+        raise PyrootError(f"doctor: {error.message}", error.hint, error.exit_code) from error
     return View(rooted, names[0], [os.fsencode(name) for name in names[1:]])
 
 

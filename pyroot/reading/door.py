@@ -8,14 +8,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyroot.binding import GLUE_FLAG
+from pyroot.binding import GLUE_FLAG, build_view
+from pyroot.elf.rooted import Rooted
+from pyroot.errors import no_core
+from pyroot.glue import Glue
 from pyroot.reading.view import Bound
 
 if TYPE_CHECKING:
     from pyroot._fast import Core
+    from pyroot.config import Config
 
 
 def view_of(core: Core) -> Bound:
     """Give the files that a core shows; places that only lead to others are left out."""
     (root, _guest, _flags), *rest = core.bindings()
     return Bound(root, [(host, guest) for host, guest, flags in rest if not flags & GLUE_FLAG])
+
+
+def view_of_run(config: Config) -> Rooted:
+    """Give the files that a run would show, placed as it places them. Raises PyrootError where the run would.
+
+    Places for bindings that the root lacks are made, as for a run, and removed at once: what is read here needs none.
+    """
+    bindings = config.bindings()
+    if not bindings:
+        return Rooted(config.rootfs)
+    try:
+        from pyroot._fast import Core
+    except ImportError as error:
+        raise no_core(error) from error
+    glue = Glue(config.rootfs, config.tmp_dirs)
+    try:
+        return view_of(build_view(Core, config.rootfs, bindings, glue))
+    finally:
+        glue.remove()
