@@ -12,7 +12,6 @@ import errno
 import os
 
 from pyroot.errors import PyrootError, text_of
-from pyroot.glue import Glue
 from pyroot.report import note, verbosity
 
 TYPE_CHECKING = False
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pyroot._fast import Core
+    from pyroot.glue import Glue
 
 GLUE_FLAG = 1  # tells the core that a binding is only there to hold others
 
@@ -210,7 +210,45 @@ def _without_comment(line: bytes) -> bytes:
     return b"" if line.startswith(b"#") else line
 
 
-def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: "Sequence[Place]", glue: Glue) -> "Core":
+class LazyGlue:
+    """The glue of one session, which is loaded when the first place asks for it: most runs need none."""
+
+    __slots__ = ("_rootfs", "_tmp_dirs", "_made")
+
+    def __init__(self, rootfs: bytes, tmp_dirs: list[bytes]) -> None:
+        self._rootfs = rootfs
+        self._tmp_dirs = tmp_dirs
+        self._made: "Glue | None" = None
+
+    def owns(self, host_path: bytes) -> bool:
+        """Tell whether the canonical ``host_path`` lies in one of its trees."""
+        return self._made is not None and self._made.owns(host_path)
+
+    def new_tree(self) -> bytes:
+        """Make an empty tree and return its host path."""
+        if self._made is None:
+            from pyroot.glue import Glue
+
+            self._made = Glue(self._rootfs, self._tmp_dirs)
+        return self._made.new_tree()
+
+    def add(self, host_path: bytes, is_directory: bool) -> None:
+        """Make a place in a tree that is there."""
+        if self._made is not None:
+            self._made.add(host_path, is_directory)
+
+    def seal(self) -> None:
+        """Take the write permission away from what was made."""
+        if self._made is not None:
+            self._made.seal()
+
+    def remove(self) -> None:
+        """Remove what was made."""
+        if self._made is not None:
+            self._made.remove()
+
+
+def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: "Sequence[Place]", glue: "Glue | LazyGlue") -> "Core":
     """Return a new core for ``rootfs`` with ``bindings`` in place; of equal places the last one counts.
 
     Raises PyrootError when a binding that the user asked for cannot be placed; a preset's line is then left out.
@@ -262,7 +300,7 @@ def _in_order(placed: list[tuple[int, bytes]]) -> bool:
     return True
 
 
-def _place(core: "Core", binding: Place, glue: Glue) -> bytes:
+def _place(core: "Core", binding: Place, glue: "Glue | LazyGlue") -> bytes:
     """Hand one binding to the core; return its canonical place, empty when a preset's line does not fit the guest."""
     try:
         guest, host_below, missing = _look_up(core, binding)

@@ -13,7 +13,6 @@ import stat
 
 from pyroot import binding, environment
 from pyroot.errors import EXIT_NOT_FOUND, EXIT_SIGNAL_BASE, PyrootError, no_core, text_of
-from pyroot.glue import Glue
 from pyroot.report import failure, note, verbosity
 
 TYPE_CHECKING = False
@@ -40,7 +39,7 @@ def run(config: "Config") -> int:
         from pyroot import leaving
 
         return leaving.run_behind(config, run)
-    glue = Glue(config.rootfs, config.tmp_dirs)
+    glue = binding.LazyGlue(config.rootfs, config.tmp_dirs)
     try:
         core = binding.build_view(core_class, config.rootfs, config.bindings(), glue)
         cwd = _working_directory(core, config)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyroot.binding import GLUE_FLAG, build_view
+from pyroot.binding import GLUE_FLAG, LazyGlue, build_view
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import no_core
-from pyroot.glue import Glue
 from pyroot.reading.view import Bound
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def view_of_run(config: Config) -> Rooted:
         from pyroot._fast import Core
     except ImportError as error:
         raise no_core(error) from error
-    glue = Glue(config.rootfs, config.tmp_dirs)
+    glue = LazyGlue(config.rootfs, config.tmp_dirs)
     try:
         return view_of(build_view(Core, config.rootfs, bindings, glue))
     finally:
