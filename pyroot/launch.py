@@ -17,6 +17,8 @@ from pyroot.report import failure, note, verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyroot._fast import Core
     from pyroot.config import Config
 
@@ -26,6 +28,30 @@ LOGIN_SHELL = b"/bin/sh"
 
 # With these execvp(3) goes on to the next directory of PATH.
 _TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)
+
+
+class Run:
+    """What the core is asked to run: the program of one attempt, what is the same for all of them, and who is told of what.
+
+    The core reads its switches from ``config``: a new one is a row of ``options`` and the line in the core that obeys it.
+    """
+
+    __slots__ = ("config", "variables", "cwd", "program", "argv", "leaver", "explainer")
+
+    def __init__(self, config: "Config", variables: list[bytes], cwd: bytes) -> None:
+        self.config = config
+        self.variables = variables  # the environment
+        self.cwd = cwd  # canonical, of the guest
+        self.program = b""  # of the guest
+        self.argv: list[bytes] = []
+        self.leaver: "Callable[[bool, int, list[int]], bool] | None" = None  # see _fast.pyi
+        self.explainer: "Callable[[int, bytes, bytes | None, int, bytes, bytes], object] | None" = None  # see _fast.pyi
+
+    @property
+    def front(self) -> int:
+        """The process that stops when the program is stopped, in place of this one; 0: none."""
+        behind = self.config.behind
+        return behind.front if behind is not None and behind.stops else 0
 
 
 def run(config: "Config") -> int:
@@ -50,17 +76,15 @@ def run(config: "Config") -> int:
         if config.net:
             note(1, "no net: nothing lies outside of /" if config.rootfs == b"/" else "Landlock allows root and bindings only")
         close_outside_directories(core)
+        wanted = Run(config, variables, cwd)
         if verbosity() > 0:
             from pyroot import inside
 
-            inside.watch(core, config)
-        core.leaver = lambda first, status, left: _leave(config, first, status, left)
-        core.grace = config.grace
-        core.net = config.net
-        core.front = config.behind.front if config.behind is not None and config.behind.stops else 0
+            wanted.explainer = inside.explainer(core, config)
+        wanted.leaver = lambda first, status, left: _leave(config, first, status, left)
         if config.stats:
             core.measure()
-        status = _start(core, config, variables, cwd)
+        status = _start(core, wanted)
         code = exit_code(status)
         if config.stats:
             from pyroot import stats
@@ -202,8 +226,9 @@ def candidates(name: bytes, path: bytes) -> list[bytes]:
     return [directory.rstrip(b"/") + b"/" + name if directory else name for directory in path.split(b":")]
 
 
-def _start(core: "Core", config: "Config", variables: list[bytes], cwd: bytes) -> int:
+def _start(core: "Core", wanted: Run) -> int:
     """Start the command; return its raw wait status."""
+    config, cwd = wanted.config, wanted.cwd
     argv = config.command or [b"-" + os.path.basename(LOGIN_SHELL)]
     name = config.command[0] if config.command else LOGIN_SHELL
     path = environment.path(DEFAULT_PATH)
@@ -211,7 +236,7 @@ def _start(core: "Core", config: "Config", variables: list[bytes], cwd: bytes) -
     for program in candidates(name, path):
         try:
             if b"/" in name or _found(core, program, cwd):
-                return _execute(core, config, program, argv, variables, cwd)
+                return _execute(core, wanted, program, argv)
         except OSError as error:
             # As execvp: the lack of permission is remembered, but a later directory may have a better program.
             if failed is None or (failed[1].errno != errno.EACCES and error.errno == errno.EACCES):
@@ -237,9 +262,7 @@ def _found(core: "Core", program: bytes, cwd: bytes) -> bool:
     return True
 
 
-def _execute(
-    core: "Core", config: "Config", program: bytes, argv: list[bytes], variables: list[bytes], cwd: bytes
-) -> int:
+def _execute(core: "Core", wanted: Run, program: bytes, argv: list[bytes]) -> int:
     note(1, f"starting {os.fsdecode(program)}")
     if verbosity() > 0:
         from pyroot import explain
@@ -248,28 +271,28 @@ def _execute(
         if not explain.runs_i386():
             note(1, "32-bit programs will give ENOEXEC: this pyroot was built by a compiler without -m32")
     try:
-        return _run_core(core, config, program, argv, variables, cwd)
+        return _run_core(core, wanted, program, argv)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
         from pyroot import explain
 
-        if not explain.is_plain_script(core, program, cwd):
+        if not explain.is_plain_script(core, program, wanted.cwd):
             raise
     # execvp(3), hence chroot(1), gives a text without a #! line to the shell.
-    return _run_core(core, config, LOGIN_SHELL, [LOGIN_SHELL, program, *argv[1:]], variables, cwd)
+    return _run_core(core, wanted, LOGIN_SHELL, [LOGIN_SHELL, program, *argv[1:]])
 
 
-def _run_core(
-    core: "Core", config: "Config", program: bytes, argv: list[bytes], variables: list[bytes], cwd: bytes
-) -> int:
+def _run_core(core: "Core", wanted: Run, program: bytes, argv: list[bytes]) -> int:
     from pyroot._fast import CoreError
 
+    config = wanted.config
+    wanted.program, wanted.argv = program, argv
     while True:
         try:
             if config.trace is not None:
                 config.trace.start(core, program)
-            return core.run(program, argv, variables, cwd, config.kill_on_exit, config.seccomp, config.handover, config.trace)
+            return core.run(wanted)
         except CoreError as error:
             if not config.seccomp or not str(error).startswith("seccomp:"):
                 from pyroot import explain
