@@ -68,8 +68,10 @@ def _dispatch(words: list[str]) -> int:
 
 def _run_verb(module: str, words: list[str]) -> int:
     import _signal
+    import gc
     from importlib import import_module
 
+    gc.enable()
     given = environment.take_state()
     if given is None:
         status: int = import_module(module).main(words)

@@ -8,6 +8,7 @@ Facts: execvp(3) for the search in PATH and for programs without a header, chroo
 """
 
 import errno
+import gc
 import os
 import stat
 
@@ -288,6 +289,7 @@ def _run_core(core: "Core", wanted: Run, program: bytes, argv: list[bytes]) -> i
 
     config = wanted.config
     wanted.program, wanted.argv = program, argv
+    gc.enable()
     while True:
         try:
             if config.trace is not None:
