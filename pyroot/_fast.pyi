@@ -1,35 +1,12 @@
 """The typed face of the compiled core (pyroot/_fast.pyx)."""
 
-from collections.abc import Callable
+from pyroot.launch import Run
 
 class CoreError(Exception):
     """Say that the supervisor itself could not do its work; the text starts with what failed (ptrace, fork, seccomp, ...)."""
 
 class Core:
     """One guest view: a root and its bindings, and the supervisor of programs that run in it."""
-
-    explainer: Callable[[int, bytes, bytes | None, int, bytes, bytes], object] | None
-    """Called at the end of a process that failed to start a program: pid, its own program, then of the last execve that failed
-    the name, errno, working directory (empty: only the errno can be told) and the directories that were searched.  Name None: the
-    process ended with 127 without such a failure.  Set it before ``run``; None costs nothing."""
-
-    leaver: Callable[[bool, int, list[int]], bool] | None
-    """Called when the program has ended and others are left, and once more some seconds later: True the first time, the raw wait status of
-    the program, the processes that are left.  When it returns True it is not called again.  Set it before ``run``."""
-
-    grace: float
-    """Seconds between the request to end (a signal that comes when the program has ended) and the end of those that did not heed it."""
-
-    front: int
-    """The process that stops when the program is stopped, in place of this one; 0: none."""
-
-    net: bool
-    """Run guests under a layer of Landlock that allows what the view shows.  Set it before ``run``, which raises CoreError ("net: ...")
-    where the kernel has none; where the root is / it does nothing."""
-
-    features: dict[bytes, bytes]
-    """Features that are on besides those that every session has (pyroot/syscalls/features.py), with the text that each is given.  Set it
-    before ``run``, which raises CoreError for a name that nobody knows."""
 
     def __init__(self, rootfs: bytes) -> None:
         """Take a canonical absolute host path of a directory as the guest's root.  Raises OSError."""
@@ -66,22 +43,26 @@ class Core:
         ``tid``: a guest of the session that runs; one of a pyroot inside may have a view of its own.
         """
 
-    def run(
-        self,
-        exe: bytes,
-        argv: list[bytes],
-        env: list[bytes],
-        cwd: bytes,
-        kill_on_exit: bool = False,
-        seccomp: bool = True,
-        handover: bool = True,
-        trace: object = None,
-    ) -> int:
-        """Run guest program ``exe`` in guest directory ``cwd`` until its last descendant is gone; return its raw wait status.
+    def run(self, run: Run) -> int:
+        """Run the guest program ``run.program`` in the guest directory ``run.cwd`` until its last descendant is gone; return its raw
+        wait status.
 
-        The calling thread is the tracer for that time.  ``seccomp`` False: stop at every call (kernels that refuse filters).
+        The calling thread is the tracer for that time.  Of ``run.config``:
+        ``seccomp`` False: stop at every call (kernels that refuse filters).
         ``handover``: a pyroot around this one may trace in its place; then this process only waits.
         ``trace``: a sink that is told of calls, signals and exits (pyroot.trace.session); what it raises is raised at the end.
+        ``grace``: seconds between the request to end (a signal that comes when the program has ended) and the end of those that did not
+        heed it.
+        ``net``: run guests under a layer of Landlock that allows what the view shows; CoreError ("net: ...") is raised where the kernel has
+        none; where the root is / it does nothing.
+        ``run.features`` are those that are on besides what every session has, with the text that each is given; CoreError is raised for a
+        name that nobody knows.
+        ``run.front`` is the process that stops when the program is stopped, in place of this one; 0: none.
+        ``run.leaver`` is called when the program has ended and others are left, and once more some seconds later: True the first time,
+        the raw wait status of the program, the processes that are left.  When it returns True it is not called again.
+        ``run.explainer`` is called at the end of a process that failed to start a program: pid, its own program, then of the last execve
+        that failed the name, errno, working directory (empty: only the errno can be told) and the directories that were searched.  Name
+        None: the process ended with 127 without such a failure.  None costs nothing.
         Raises OSError when the program cannot be executed, CoreError when the supervisor cannot work.
         """
 

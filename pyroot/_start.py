@@ -77,8 +77,10 @@ def start() -> None:
 
     The process ends by `os._exit`: to tear an interpreter down takes a millisecond, and the kernel frees all anyway.
     """
+    import gc
     import os
 
+    gc.disable()  # what is loaded from here to the start of the guest is no garbage: `launch` and `cli` switch it on again
     hold_signals()
     take_directories()
     from pyroot import cli

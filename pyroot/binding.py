@@ -1,8 +1,8 @@
 """Which host path appears at which place of the guest.
 
-Decides: the grammar of ``HOST[:GUEST][!]``, how a preset in bind/ is found and read, in which order bindings are
-handed to the core, and which of them needs glue. Not decided here: where a guest path lies (the core), how glue is
-made (``glue``).
+Decides: what kinds of things can appear there, the grammar of ``HOST[:GUEST][!]``, how a preset in bind/ is found and
+read, in which order bindings are handed to the core, and which of them needs glue. Not decided here: where a guest path
+lies (the core), how glue is made (``glue``).
 
 Facts: proot 5.4's manual and behaviour (HOST is resolved with all its links, GUEST's last component is followed unless
 the argument ends in !, the deepest GUEST wins on lookup), path_resolution(7).
@@ -12,14 +12,14 @@ import errno
 import os
 
 from pyroot.errors import PyrootError, text_of
-from pyroot.glue import Glue
 from pyroot.report import note, verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pyroot._fast import Core
+    from pyroot.glue import Glue
 
 GLUE_FLAG = 1  # tells the core that a binding is only there to hold others
 
@@ -32,16 +32,72 @@ _OPTIONS = (b"ro", b"rw", b"z", b"Z", b"U", b"O", b"cached", b"delegated", b"con
             b"nosuid", b"idmap", b"readonly", b"norecurse")  # fmt: skip
 
 
-class Binding:
-    """One binding as asked for; ``host`` is made canonical when the view is built."""
+class Place:
+    """Something that appears at a place of the guest; each kind is a subclass: what is there, how the core takes it, what is said."""
 
     __slots__ = ("host", "guest", "follow", "shown")
+
+    flags = 0  # for the core
 
     def __init__(self, host: bytes, guest: bytes, follow: bool = True, shown: str = "") -> None:
         self.host = host  # absolute
         self.guest = guest  # absolute, links not resolved
         self.follow = follow  # whether a link at the end of guest is followed
-        self.shown = shown  # the option as the user wrote it; empty for a line of a preset
+        self.shown = shown  # the option as the user wrote it; empty for what the user did not ask for
+
+    def prepare(self) -> bool:
+        """Make ``host`` what the core is to show, canonical; False when there is nothing. Raises PyrootError."""
+        return True
+
+    def describe(self, guest: bytes) -> str:
+        """Say what is at the canonical place ``guest``; empty for what is not worth a line."""
+        return ""
+
+    def enter(self, core: "Core", guest: bytes) -> None:
+        """Hand it to the core, at the canonical place ``guest``."""
+        core.bind(self.host, guest, self.flags)
+        if text := self.describe(guest):
+            note(1, text)
+
+
+class Tree(Place):
+    """Directories of glue that lead to other places."""
+
+    __slots__ = ()
+
+    flags = GLUE_FLAG
+
+
+class Binding(Place):
+    """A file or directory of the host (-b, -R)."""
+
+    __slots__ = ()
+
+    def prepare(self) -> bool:
+        """Make the host side canonical; False when a preset names a path that this host does not have.
+
+        What lies below our own directory in /proc is taken for the same of the process that looks: a descriptor, /etc/mtab.
+        """
+        if self.host.startswith((b"/proc/", b"/dev/")) and (own := _own_descriptor(self.host)):
+            self.host, self.follow = own, False
+            return True
+        try:
+            self.host = os.path.realpath(self.host, strict=True)
+        except OSError as error:
+            if not self.shown:
+                return False
+            raise PyrootError(
+                f"{self.shown}: {os.fsdecode(self.host)} on the host: {text_of(error.errno or 0)}",
+                "the part in front of the colon is a path of the host that exists",
+            ) from None
+        ours = b"/proc/%d/" % os.getpid()
+        if self.host.startswith(ours):
+            self.host, self.follow = b"/proc/self/" + self.host[len(ours) :], False
+        return True
+
+    def describe(self, guest: bytes) -> str:
+        """Say what is bound where."""
+        return f"{os.fsdecode(self.host)} is bound at {os.fsdecode(guest)}"
 
 
 def absolute(path: bytes, host_cwd: bytes | None, shown: str) -> bytes:
@@ -154,13 +210,51 @@ def _without_comment(line: bytes) -> bytes:
     return b"" if line.startswith(b"#") else line
 
 
-def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: list[Binding], glue: Glue) -> "Core":
+class LazyGlue:
+    """The glue of one session, which is loaded when the first place asks for it: most runs need none."""
+
+    __slots__ = ("_rootfs", "_tmp_dirs", "_made")
+
+    def __init__(self, rootfs: bytes, tmp_dirs: list[bytes]) -> None:
+        self._rootfs = rootfs
+        self._tmp_dirs = tmp_dirs
+        self._made: "Glue | None" = None
+
+    def owns(self, host_path: bytes) -> bool:
+        """Tell whether the canonical ``host_path`` lies in one of its trees."""
+        return self._made is not None and self._made.owns(host_path)
+
+    def new_tree(self) -> bytes:
+        """Make an empty tree and return its host path."""
+        if self._made is None:
+            from pyroot.glue import Glue
+
+            self._made = Glue(self._rootfs, self._tmp_dirs)
+        return self._made.new_tree()
+
+    def add(self, host_path: bytes, is_directory: bool) -> None:
+        """Make a place in a tree that is there."""
+        if self._made is not None:
+            self._made.add(host_path, is_directory)
+
+    def seal(self) -> None:
+        """Take the write permission away from what was made."""
+        if self._made is not None:
+            self._made.seal()
+
+    def remove(self) -> None:
+        """Remove what was made."""
+        if self._made is not None:
+            self._made.remove()
+
+
+def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: "Sequence[Place]", glue: "Glue | LazyGlue") -> "Core":
     """Return a new core for ``rootfs`` with ``bindings`` in place; of equal places the last one counts.
 
     Raises PyrootError when a binding that the user asked for cannot be placed; a preset's line is then left out.
     The caller removes the glue, also after an exception.
     """
-    wanted = [entry for entry in enumerate(bindings) if _host_exists(entry[1])]
+    wanted = [entry for entry in enumerate(bindings) if entry[1].prepare()]
     # A place can only be looked up when the bindings above it are there: "-b /dev/pts -b /dev" in any order. The
     # depth as written tells the order unless links in the guest lie about it; then the depth of what was found does.
     wanted.sort(key=lambda entry: os.path.normpath(entry[1].guest).count(b"/"))
@@ -190,29 +284,6 @@ def _own_descriptor(path: bytes) -> bytes:
     return b""
 
 
-def _host_exists(binding: Binding) -> bool:
-    """Make the host side canonical; False when a preset names a path that this host does not have.
-
-    What lies below our own directory in /proc is taken for the same of the process that looks: a descriptor, /etc/mtab.
-    """
-    if binding.host.startswith((b"/proc/", b"/dev/")) and (own := _own_descriptor(binding.host)):
-        binding.host, binding.follow = own, False
-        return True
-    try:
-        binding.host = os.path.realpath(binding.host, strict=True)
-    except OSError as error:
-        if not binding.shown:
-            return False
-        raise PyrootError(
-            f"{binding.shown}: {os.fsdecode(binding.host)} on the host: {text_of(error.errno or 0)}",
-            "the part in front of the colon is a path of the host that exists",
-        ) from None
-    ours = b"/proc/%d/" % os.getpid()
-    if binding.host.startswith(ours):
-        binding.host, binding.follow = b"/proc/self/" + binding.host[len(ours) :], False
-    return True
-
-
 def _in_order(placed: list[tuple[int, bytes]]) -> bool:
     """Tell whether each place was looked up after all places above it and equal places went by rank."""
     position: dict[bytes, int] = {}
@@ -229,7 +300,7 @@ def _in_order(placed: list[tuple[int, bytes]]) -> bool:
     return True
 
 
-def _place(core: "Core", binding: Binding, glue: Glue) -> bytes:
+def _place(core: "Core", binding: Place, glue: "Glue | LazyGlue") -> bytes:
     """Hand one binding to the core; return its canonical place, empty when a preset's line does not fit the guest."""
     try:
         guest, host_below, missing = _look_up(core, binding)
@@ -249,14 +320,14 @@ def _place(core: "Core", binding: Binding, glue: Glue) -> bytes:
     if missing > 1 and not glue.owns(host_below):
         names = guest.split(b"/")
         tree = glue.new_tree()
-        core.bind(tree, b"/".join(names[: len(names) - missing + 1]), GLUE_FLAG)
+        top = b"/".join(names[: len(names) - missing + 1])
+        Tree(tree, top).enter(core, top)
         host_below = b"/".join([tree, *names[len(names) - missing + 1 :]])
     if verbosity() > 0 and not missing:
         _tell_other_type(binding.host, host_below, guest)
     if missing and glue.owns(host_below):
         glue.add(host_below, os.path.isdir(binding.host))
-    core.bind(binding.host, guest)
-    note(1, f"{os.fsdecode(binding.host)} is bound at {os.fsdecode(guest)}")
+    binding.enter(core, guest)
     return guest
 
 
@@ -268,7 +339,7 @@ def _tell_other_type(host: bytes, below: bytes, guest: bytes) -> None:
         note(1, f"{os.fsdecode(guest)}: a binding of {kinds[over]} covers {kinds[under]}, which mount(8) would refuse")
 
 
-def _look_up(core: "Core", binding: Binding) -> tuple[bytes, bytes, int]:
+def _look_up(core: "Core", binding: Place) -> tuple[bytes, bytes, int]:
     try:
         return core.resolve(binding.guest, b"/", binding.follow, True)
     except OSError as error:

@@ -11,7 +11,7 @@ import errno
 import os
 import sys
 
-from pyroot import options, report
+from pyroot import environment, options, report
 from pyroot.errors import EXIT_FAILURE, EXIT_SIGNAL_BASE, PyrootError, text_of
 
 _SIGINT = 2
@@ -68,9 +68,11 @@ def _dispatch(words: list[str]) -> int:
 
 def _run_verb(module: str, words: list[str]) -> int:
     import _signal
+    import gc
     from importlib import import_module
 
-    given = _given_mask()
+    gc.enable()
+    given = environment.take_state()
     if given is None:
         status: int = import_module(module).main(words)
         return status
@@ -84,27 +86,14 @@ def _run_verb(module: str, words: list[str]) -> int:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, held)
 
 
-def _given_mask() -> list[int] | None:
-    """Take what the command `pyroot` has hidden out of our environment; return the signals that were blocked before it."""
-    from pyroot import launch
-
-    state = os.environb.pop(launch.STATE, None)
-    if state is None:
-        return None
-    for name in [name for name in os.environb if launch.given_name(name) != name]:
-        os.environb[launch.given_name(name)] = os.environb.pop(name)
-    mask = int(state[:16], 16)
-    return [number for number in range(1, 65) if mask >> number - 1 & 1]
-
-
 def _answer(option: options.Option, spelling: str) -> int:
     from pyroot import usage
 
-    write = usage.version if option.field == "version" else usage.full if spelling == "--help" else usage.short
+    answers = {"version": usage.version, "help": usage.full if spelling == "--help" else usage.short}
     if sys.stdout is None:
         raise PyrootError(f"standard output: {text_of(errno.EBADF)}", "it was closed before pyroot started")
     try:
-        print(write(), end="", flush=True)
+        print(answers[option.field](), end="", flush=True)
     except BrokenPipeError:  # the reader has seen enough
         return EXIT_FAILURE
     except OSError as error:
@@ -113,7 +102,7 @@ def _answer(option: options.Option, spelling: str) -> int:
 
 
 def _show_traceback(error: BaseException) -> None:
-    if os.environ.get("PYROOT_DEBUG", "0") in ("", "0"):
+    if not environment.debug():
         return
     import traceback
 

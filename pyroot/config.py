@@ -2,14 +2,14 @@
 
 Decides: defaults, what wins when options are repeated, and which values are refused before anything is started. Not
 decided here: spellings (``options``), where a binding lands in the guest (``binding``), whether the command exists
-(``launch``). The environment variables that pyroot reads are read here and nowhere else, except the terminal's own
-(``report``).
+(``launch``), what environment variables say (``environment``).
 """
 
 import os
 
-from pyroot import binding
+from pyroot import binding, environment
 from pyroot.errors import PyrootError, shell_word, text_of
+from pyroot.options import OPTIONS, QUESTION, RECOMMENDED, ROOT
 from pyroot.report import note, set_verbosity
 
 TYPE_CHECKING = False
@@ -18,90 +18,87 @@ if TYPE_CHECKING:
     from pyroot.options import Parsed
     from pyroot.trace.session import Sink
 
-
-_LONGEST = 1e6  # s
+_BY_OPTIONS = tuple((option.field, option.kind.empty) for option in OPTIONS if option.kind is not QUESTION)
 
 
 class Config:
-    """One run. Every path is bytes; ``rootfs`` is canonical, the other host paths are absolute."""
+    """One run. Every path is bytes; ``rootfs`` is canonical, the other host paths are absolute.
+
+    The first fields are those of the rows of ``options``, with what these have when they are not given: a row needs no line here
+    but its type.
+    """
 
     __slots__ = (
-        "rootfs",
+        *(field for field, _empty in _BY_OPTIONS),
         "rootfs_spelled",
-        "presets",
-        "binds",
-        "cwd",
         "host_cwd",
         "command",
-        "kill_on_exit",
-        "detach_daemons",
         "behind",
-        "grace",
-        "net",
-        "stats",
-        "verbose",
         "seccomp",
         "handover",
         "tmp_dirs",
         "trace",
     )
 
+    rootfs: bytes  # canonical host path of a directory
+    recommended: bool  # with the usual host paths
+    binds: list[binding.Binding]  # the -b options in order
+    cwd: bytes | None  # the guest path of -w, absolute
+    kill_on_exit: bool
+    detach_daemons: bool
+    grace: float  # seconds from TERM to KILL, for what the command left behind
+    net: bool  # a layer of Landlock around guests
+    stats: bool
+    verbose: int
+
     def __init__(self, rootfs: bytes = b"/", command: list[bytes] | None = None) -> None:
-        self.rootfs = rootfs  # canonical host path of a directory
+        for field, empty in _BY_OPTIONS:
+            setattr(self, field, [] if empty == () else empty)
+        self.rootfs = rootfs
         self.rootfs_spelled = rootfs  # the same as the user wrote it, made absolute
-        self.presets: list[str] = []  # names of files in bind/
-        self.binds: list[binding.Binding] = []  # the -b options in order
-        self.cwd: bytes | None = None  # the guest path of -w, absolute
         self.host_cwd: bytes | None = None  # None when the current directory was removed
         self.command: list[bytes] = command or []  # empty: a login shell
-        self.kill_on_exit = False
-        self.detach_daemons = False
         self.behind: "Behind | None" = None  # who is to be told when the command ends, where the caller waits for another process
-        self.grace = 5.0  # seconds from TERM to KILL, for what the command left behind
-        self.net = False  # a layer of Landlock around guests
-        self.stats = False
-        self.verbose = 0
         self.seccomp = True
         self.handover = True  # a pyroot around this one may serve the command
         self.trace: "Sink | None" = None  # who is told of every call (pyroot.trace)
         self.tmp_dirs: list[bytes] = []  # where a place for missing bind targets may be made
+
+    def spell_root(self, value: str, shown: str) -> None:
+        """Remember how the user names the root, whose canonical path is something else."""
+        self.rootfs_spelled = binding.absolute(os.fsencode(value), self.host_cwd, shown)
+        if b".." not in self.rootfs_spelled.split(b"/"):
+            self.rootfs_spelled = os.path.normpath(self.rootfs_spelled)
+
+    def bindings(self) -> list[binding.Binding]:
+        """Return the usual bindings of -R, then the user's own: those win where both name one place."""
+        if not self.recommended:
+            return list(self.binds)
+        variables = {b"HOME": environment.home(), b"ROOTFS": self.rootfs_spelled}
+        return binding.read_preset(binding.preset_path("recommended"), variables) + self.binds
 
 
 def build(parsed: "Parsed") -> Config:
     """Turn the words of a command line into a Config; raise PyrootError for a value that cannot be used."""
     config = Config(command=[os.fsencode(word) for word in parsed.command])
     config.host_cwd = _current_directory()
-    config.seccomp = not (os.environb.get(b"PYROOT_NO_SECCOMP") or os.environb.get(b"PROOT_NO_SECCOMP"))
-    config.handover = not os.environb.get(b"PYROOT_NO_HANDOVER")
-    named = (os.environb.get(name) for name in (b"PYROOT_TMP_DIR", b"PROOT_TMP_DIR", b"TMPDIR"))
-    config.tmp_dirs = [path for path in named if path and path.startswith(b"/")]
-    config.tmp_dirs += [b"/tmp", b"/var/tmp", b"/dev/shm"]
+    config.seccomp = not environment.no_seccomp()
+    config.handover = not environment.no_handover()
+    config.tmp_dirs = environment.tmp_dirs()
     roots: list[tuple[str, str]] = []
     for option, spelling, value in parsed.settings:
         if option.metavar and not value:
             raise PyrootError(f"{spelling}: the value {option.metavar} is empty", option.help)
-        if option.field in ("rootfs", "recommended"):
+        if option.kind is ROOT or option.kind is RECOMMENDED:
             roots.append((spelling, value))
-            if option.field == "recommended" and "recommended" not in config.presets:
-                config.presets.append("recommended")
-        elif option.field == "binds":
-            config.binds.append(binding.parse(os.fsencode(value), config.host_cwd, f"{spelling} {value}"))
-        elif option.field == "cwd":
-            config.cwd = binding.absolute(os.fsencode(value), config.host_cwd, f"{spelling} {value}")
-        elif option.field == "verbose":
-            config.verbose = _level(spelling, value)
-        elif option.field == "net":
-            config.net = not os.environb.get(b"PYROOT_NO_LANDLOCK")
-        elif option.field == "stats":
-            config.stats = True
-        elif option.field == "grace":
-            config.grace = seconds(spelling, value)
-        elif option.field == "detach_daemons":
-            config.detach_daemons = True
+            config.recommended = config.recommended or option.kind is RECOMMENDED
+        elif option.kind.empty == ():
+            getattr(config, option.field).append(option.kind.read(spelling, value, config.host_cwd))
         else:
-            config.kill_on_exit = True
+            setattr(config, option.field, option.kind.read(spelling, value, config.host_cwd))
     if config.detach_daemons and config.kill_on_exit:
         raise PyrootError("--kill-on-exit, --detach-daemons: one ends what is left behind, the other lets it run", "keep one of them")
+    config.net = config.net and not environment.no_landlock()
     set_verbosity(config.verbose)
     _set_root(config, roots)
     return config
@@ -114,24 +111,6 @@ def _current_directory() -> bytes | None:
         return None
 
 
-def _level(spelling: str, value: str) -> int:
-    try:
-        return int(value, 10)
-    except ValueError:
-        raise PyrootError(f"{spelling} {value}: not a number", f"{spelling} 1 says more, {spelling} -1 less") from None
-
-
-def seconds(spelling: str, value: str) -> float:
-    """Read a time that somebody is given; raise PyrootError for what is none."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= _LONGEST:  # "nan" is neither
-        raise PyrootError(f"{spelling} {value}: not a time in seconds", f"{spelling} 5 waits for five seconds, {spelling} 0 for none")
-    return number
-
-
 def _set_root(config: Config, roots: list[tuple[str, str]]) -> None:
     if not roots:
         return
@@ -139,9 +118,7 @@ def _set_root(config: Config, roots: list[tuple[str, str]]) -> None:
     if len(roots) > 1:
         note(1, f"root given {len(roots)} times: the last one counts, {spelling} {value}")
     shown = f"{spelling} {value}"
-    config.rootfs_spelled = binding.absolute(os.fsencode(value), config.host_cwd, shown)
-    if b".." not in config.rootfs_spelled.split(b"/"):
-        config.rootfs_spelled = os.path.normpath(config.rootfs_spelled)
+    config.spell_root(value, shown)
     try:
         config.rootfs = os.path.realpath(config.rootfs_spelled, strict=True)
         is_directory = os.path.isdir(config.rootfs)

@@ -47,6 +47,11 @@ def shell_word(text: str) -> str:
     return shlex.quote(text)
 
 
+def no_core(error: ImportError) -> PyrootError:
+    """Return what to say where the compiled core cannot be loaded."""
+    return PyrootError(f"the compiled core cannot be loaded: {error}", "in a source tree: python setup.py build_ext --inplace")
+
+
 def exec_exit_code(number: int) -> int:
     """Return the exit code for a command whose execve failed with the errno value ``number``, as chroot(1) does."""
     return EXIT_NOT_FOUND if number == errno.ENOENT else EXIT_NOT_EXECUTABLE

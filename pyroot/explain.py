@@ -16,11 +16,10 @@ import struct
 from pyroot import options
 from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, shell_word, text_of
 from pyroot.report import note
+from pyroot.verbs.near import near_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pyroot._fast import Core
     from pyroot.config import Config
 
@@ -99,16 +98,6 @@ def _names_in(core: "Core", guest_directory: bytes) -> list[bytes]:
         return os.listdir(core.resolve(guest_directory)[1]) if guest_directory else []
     except OSError:
         return []
-
-
-def near_names(name: str, names: "Iterable[str]", limit: int = 3) -> list[str]:
-    """Return those of ``names`` that somebody who typed ``name`` may have meant, the nearest first."""
-    import difflib
-
-    known = sorted(set(names) - {name})
-    swapped = [other for other in known if len(name) > 1 and sorted(other) == sorted(name)]
-    near = difflib.get_close_matches(name, known, limit, 0.7 if len(name) > 3 else 0.6)
-    return list(dict.fromkeys(swapped + near))[:limit]
 
 
 def _misplaced_hint(config: "Config") -> str:

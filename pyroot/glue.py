@@ -79,8 +79,8 @@ class Glue:
         reasons: list[str] = []
         for tmp_dir in self._tmp_dirs:
             try:
-                place = os.path.realpath(tmp_dir, strict=True)
-                if self._rootfs != b"/" and (place + b"/").startswith(self._rootfs + b"/"):
+                place = place_in(tmp_dir, self._rootfs)
+                if not place:
                     reasons.append(f"{os.fsdecode(tmp_dir)} is inside the root")
                     continue
                 remove_leftovers(place)
@@ -92,6 +92,12 @@ class Glue:
             f"no directory for temporary files ({'; '.join(reasons)})",
             "a binding whose parent directory is missing needs one: set PYROOT_TMP_DIR to one outside the root",
         )
+
+
+def place_in(tmp_dir: bytes, rootfs: bytes) -> bytes:
+    """Return the canonical path of a temporary directory, empty where it lies in the root; raises OSError where it cannot be."""
+    place = os.path.realpath(tmp_dir, strict=True)
+    return b"" if rootfs != b"/" and (place + b"/").startswith(rootfs + b"/") else place
 
 
 def _make_directory(path: bytes, mode: int) -> None:

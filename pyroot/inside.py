@@ -13,11 +13,13 @@ from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyroot._fast import Core
 
 
-def watch(core: "Core", config: Config) -> None:
-    """Let the core report failed starts of this run on standard error; the same line is written once."""
+def explainer(core: "Core", config: Config) -> "Callable[[int, bytes, bytes | None, int, bytes, bytes], None]":
+    """Return what the core reports failed starts of this run to: it writes them to standard error, each line once."""
     # The options of the command line explain a mistaken command, not what happens inside.
     quiet = Config(config.rootfs)
     quiet.rootfs_spelled = config.rootfs_spelled
@@ -32,7 +34,7 @@ def watch(core: "Core", config: Config) -> None:
         who = f"process {pid}: " if name is None else f"{os.fsdecode(program)} (process {pid}) could not start "
         report.note(1, f"{who}{error.message}{mend}")
 
-    core.explainer = tell
+    return tell
 
 
 def reason(

@@ -1,24 +1,25 @@
 """From a Config to the exit code of the command.
 
-Decides: the guest's first working directory, its environment, which of the inherited descriptors it keeps, where the
+Decides: the guest's first working directory, which of the inherited descriptors it keeps, where the
 command is found, and what the raw wait status means. Not decided here: what happens while the guest runs (the core),
 why an execve failed (``explain``).
 
-Facts: execvp(3) for the search in PATH and for programs without a header, chroot(1) for the exit codes, PEP 538 for the
-variable that the interpreter adds to the environment.
+Facts: execvp(3) for the search in PATH and for programs without a header, chroot(1) for the exit codes.
 """
 
 import errno
+import gc
 import os
 import stat
 
-from pyroot import binding
-from pyroot.errors import EXIT_NOT_FOUND, EXIT_SIGNAL_BASE, PyrootError, text_of
-from pyroot.glue import Glue
+from pyroot import binding, environment
+from pyroot.errors import EXIT_NOT_FOUND, EXIT_SIGNAL_BASE, PyrootError, no_core, text_of
 from pyroot.report import failure, note, verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyroot._fast import Core
     from pyroot.config import Config
 
@@ -28,11 +29,31 @@ LOGIN_SHELL = b"/bin/sh"
 
 # With these execvp(3) goes on to the next directory of PATH.
 _TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)
-_COERCED_LC_CTYPE = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
-# What the command `pyroot` (scripts/pyroot.c) tells us: the mask of blocked signals and which were ignored; names it has hidden.
-STATE = b"PYROOT_LAUNCH"
-_HIDDEN = {b"\x0cD_": b"LD_", b"\x07LIBC_": b"GLIBC_"}
+
+class Run:
+    """What the core is asked to run: the program of one attempt, what is the same for all of them, and who is told of what.
+
+    The core reads its switches from ``config``: a new one is a row of ``options`` and the line in the core that obeys it.
+    """
+
+    __slots__ = ("config", "variables", "cwd", "program", "argv", "features", "leaver", "explainer")
+
+    def __init__(self, config: "Config", variables: list[bytes], cwd: bytes) -> None:
+        self.config = config
+        self.variables = variables  # the environment
+        self.cwd = cwd  # canonical, of the guest
+        self.program = b""  # of the guest
+        self.argv: list[bytes] = []
+        self.features: dict[bytes, bytes] = {}  # what is on besides what every session has, with its text (syscalls/features.py)
+        self.leaver: "Callable[[bool, int, list[int]], bool] | None" = None  # see _fast.pyi
+        self.explainer: "Callable[[int, bytes, bytes | None, int, bytes, bytes], object] | None" = None  # see _fast.pyi
+
+    @property
+    def front(self) -> int:
+        """The process that stops when the program is stopped, in place of this one; 0: none."""
+        behind = self.config.behind
+        return behind.front if behind is not None and behind.stops else 0
 
 
 def run(config: "Config") -> int:
@@ -46,28 +67,26 @@ def run(config: "Config") -> int:
         from pyroot import leaving
 
         return leaving.run_behind(config, run)
-    glue = Glue(config.rootfs, config.tmp_dirs)
+    glue = binding.LazyGlue(config.rootfs, config.tmp_dirs)
     try:
-        core = binding.build_view(core_class, config.rootfs, _bindings(config), glue)
+        core = binding.build_view(core_class, config.rootfs, config.bindings(), glue)
         cwd = _working_directory(core, config)
         # The core looks up a relative program, and a relative #! interpreter, from where we are ourselves.
         os.chdir(core.resolve(cwd)[1])
-        environment = guest_environment(cwd)
+        variables = environment.of_guest(cwd)
         note(1, f"root {os.fsdecode(config.rootfs)}, working directory {os.fsdecode(cwd)}")
         if config.net:
             note(1, "no net: nothing lies outside of /" if config.rootfs == b"/" else "Landlock allows root and bindings only")
         close_outside_directories(core)
+        wanted = Run(config, variables, cwd)
         if verbosity() > 0:
             from pyroot import inside
 
-            inside.watch(core, config)
-        core.leaver = lambda first, status, left: _leave(config, first, status, left)
-        core.grace = config.grace
-        core.net = config.net
-        core.front = config.behind.front if config.behind is not None and config.behind.stops else 0
+            wanted.explainer = inside.explainer(core, config)
+        wanted.leaver = lambda first, status, left: _leave(config, first, status, left)
         if config.stats:
             core.measure()
-        status = _start(core, config, environment, cwd)
+        status = _start(core, wanted)
         code = exit_code(status)
         if config.stats:
             from pyroot import stats
@@ -101,7 +120,7 @@ def _explained(core: "Core", config: "Config", code: int, cwd: bytes) -> int:
     if code != EXIT_NOT_FOUND or verbosity() < 0:
         return code
     name = config.command[0] if config.command else LOGIN_SHELL
-    for program in candidates(name, os.environb.get(b"PATH", DEFAULT_PATH)):
+    for program in candidates(name, environment.path(DEFAULT_PATH)):
         try:
             guest = core.resolve(program, cwd)[0]
         except OSError:
@@ -122,20 +141,9 @@ def _core_class() -> "type[Core]":
     try:
         from pyroot._fast import Core, be_called
     except ImportError as error:
-        raise PyrootError(
-            f"the compiled core cannot be loaded: {error}", "in a source tree: python setup.py build_ext --inplace"
-        ) from error
+        raise no_core(error) from error
     be_called(b"pyroot")  # to ps, pgrep and killall: the command has become an interpreter
     return Core
-
-
-def _bindings(config: "Config") -> list[binding.Binding]:
-    """Return the presets' bindings, then the user's own: those win where both name one place."""
-    found: list[binding.Binding] = []
-    variables = {b"HOME": os.environb.get(b"HOME", b""), b"ROOTFS": config.rootfs_spelled}
-    for name in config.presets:
-        found += binding.read_preset(binding.preset_path(name), variables)
-    return found + config.binds
 
 
 def _working_directory(core: "Core", config: "Config") -> bytes:
@@ -163,44 +171,6 @@ def _directory(core: "Core", guest_path: bytes) -> bytes:
     if not os.access(host, os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     return guest
-
-
-def given_name(name: bytes) -> bytes:
-    """Return the name of a variable, or an entry, as the caller of the command `pyroot` gave it."""
-    for hidden, given in _HIDDEN.items():
-        if name.startswith(hidden):
-            return given + name[len(hidden) :]
-    return name
-
-
-def _given_environment() -> list[bytes] | None:
-    """Return the entries that this process was started with; None where they cannot be read."""
-    try:
-        with open("/proc/self/environ", "rb") as file:
-            return [given_name(entry) for entry in file.read().split(b"\0")[:-1] if not entry.startswith(STATE + b"=")]
-    except OSError:
-        return None
-
-
-def guest_environment(cwd: bytes) -> list[bytes]:
-    """Return our own environment with PWD set to ``cwd``.
-
-    Where the command `pyroot` has started us it is taken from the kernel, in its order and with entries that are no
-    variables. Elsewhere it is what Python has, which verbs change; a Python started in the C locale puts an LC_CTYPE of
-    its own into that (PEP 538), also over one that asks for the C locale.
-    """
-    entries = _given_environment() if STATE in os.environb or os.environb.get(b"LC_CTYPE") in _COERCED_LC_CTYPE else None
-    if STATE not in os.environb or entries is None:
-        variables = {given_name(name): value for name, value in os.environb.items() if name != STATE}
-        if entries is not None:
-            variables.pop(b"LC_CTYPE", None)
-            variables.update((b"LC_CTYPE", entry[9:]) for entry in entries if entry.startswith(b"LC_CTYPE="))
-        entries = [name + b"=" + value for name, value in variables.items()]
-    own = b"PWD=" + cwd
-    places = [i for i, entry in enumerate(entries) if entry.startswith(b"PWD=")]
-    for i in places:
-        entries[i] = own
-    return entries if places else [*entries, own]
 
 
 def fill_standard() -> None:
@@ -258,16 +228,17 @@ def candidates(name: bytes, path: bytes) -> list[bytes]:
     return [directory.rstrip(b"/") + b"/" + name if directory else name for directory in path.split(b":")]
 
 
-def _start(core: "Core", config: "Config", environment: list[bytes], cwd: bytes) -> int:
+def _start(core: "Core", wanted: Run) -> int:
     """Start the command; return its raw wait status."""
+    config, cwd = wanted.config, wanted.cwd
     argv = config.command or [b"-" + os.path.basename(LOGIN_SHELL)]
     name = config.command[0] if config.command else LOGIN_SHELL
-    path = os.environb.get(b"PATH", DEFAULT_PATH)
+    path = environment.path(DEFAULT_PATH)
     failed: tuple[bytes, OSError] | None = None
     for program in candidates(name, path):
         try:
             if b"/" in name or _found(core, program, cwd):
-                return _execute(core, config, program, argv, environment, cwd)
+                return _execute(core, wanted, program, argv)
         except OSError as error:
             # As execvp: the lack of permission is remembered, but a later directory may have a better program.
             if failed is None or (failed[1].errno != errno.EACCES and error.errno == errno.EACCES):
@@ -293,9 +264,7 @@ def _found(core: "Core", program: bytes, cwd: bytes) -> bool:
     return True
 
 
-def _execute(
-    core: "Core", config: "Config", program: bytes, argv: list[bytes], environment: list[bytes], cwd: bytes
-) -> int:
+def _execute(core: "Core", wanted: Run, program: bytes, argv: list[bytes]) -> int:
     note(1, f"starting {os.fsdecode(program)}")
     if verbosity() > 0:
         from pyroot import explain
@@ -304,28 +273,29 @@ def _execute(
         if not explain.runs_i386():
             note(1, "32-bit programs will give ENOEXEC: this pyroot was built by a compiler without -m32")
     try:
-        return _run_core(core, config, program, argv, environment, cwd)
+        return _run_core(core, wanted, program, argv)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
         from pyroot import explain
 
-        if not explain.is_plain_script(core, program, cwd):
+        if not explain.is_plain_script(core, program, wanted.cwd):
             raise
     # execvp(3), hence chroot(1), gives a text without a #! line to the shell.
-    return _run_core(core, config, LOGIN_SHELL, [LOGIN_SHELL, program, *argv[1:]], environment, cwd)
+    return _run_core(core, wanted, LOGIN_SHELL, [LOGIN_SHELL, program, *argv[1:]])
 
 
-def _run_core(
-    core: "Core", config: "Config", program: bytes, argv: list[bytes], environment: list[bytes], cwd: bytes
-) -> int:
+def _run_core(core: "Core", wanted: Run, program: bytes, argv: list[bytes]) -> int:
     from pyroot._fast import CoreError
 
+    config = wanted.config
+    wanted.program, wanted.argv = program, argv
+    gc.enable()
     while True:
         try:
             if config.trace is not None:
                 config.trace.start(core, program)
-            return core.run(program, argv, environment, cwd, config.kill_on_exit, config.seccomp, config.handover, config.trace)
+            return core.run(wanted)
         except CoreError as error:
             if not config.seccomp or not str(error).startswith("seccomp:"):
                 from pyroot import explain

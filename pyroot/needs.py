@@ -12,25 +12,18 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from pyroot.doctor.view import Bound, View
+from pyroot import environment
 from pyroot.elf.closure import LIBRARY, Closure
 from pyroot.elf.search import BadLibrary
 from pyroot.errors import EXIT_NOT_FOUND, PyrootError
-from pyroot.launch import given_name
+from pyroot.reading.door import view_of
+from pyroot.reading.host import host_library
+from pyroot.reading.view import View
 
 if TYPE_CHECKING:
     from pyroot._fast import Core
     from pyroot.config import Config
     from pyroot.elf.reader import Elf
-
-_GLUE = 1
-
-
-def view_of(core: Core) -> Bound:
-    """Give the guest's files as the doctor reads them."""
-    (root, _guest, _flags), *rest = core.bindings()
-    return Bound(root, [(host, guest) for host, guest, flags in rest if not flags & _GLUE])
-
 
 def names_missing(core: Core, program: bytes) -> tuple[list[bytes], Elf | None]:
     """List the libraries in DT_NEEDED of a program that its loader would not find, also where the loader is missing."""
@@ -60,8 +53,6 @@ def with_libraries(core: Core, program: bytes, reason: str, hint: str, interpret
 
 def copy_hint(root: str, names: list[bytes], program: Elf | None) -> str:
     """Give the command that copies interpreters and libraries of this host, empty when it has not got them all."""
-    from pyroot.doctor.libraries import host_library
-
     if root == "/" or not all(host_library(name, program) for name in names):
         return ""
     words = " ".join(shlex.quote(os.fsdecode(name)) for name in names)
@@ -71,8 +62,7 @@ def copy_hint(root: str, names: list[bytes], program: Elf | None) -> str:
 def after_exit(core: Core, config: Config, program: bytes) -> PyrootError | None:
     """Say which library was missing, when a command that ended with status 127 does lack one."""
     view = View(view_of(core), os.fsdecode(config.rootfs_spelled), [program])
-    [listed] = [value for name, value in os.environb.items() if given_name(name) == b"LD_LIBRARY_PATH"] or [b""]
-    given = [path for path in listed.split(b":") if path.startswith(b"/")]
+    given = [path for path in environment.library_path().split(b":") if path.startswith(b"/")]
     missing = [item for item in view.missing(LIBRARY) if not any(view.is_file(path + b"/" + item.path) for path in given)]
     if not missing:
         return None

@@ -1,35 +1,126 @@
-"""The table of options and verbs, and the parser that it drives.
+"""The table of options and verbs, and the engine that reads words by such a table.
 
-Decides: every spelling of every option, whether it takes a value, what -h says about it, and where the options end and
-the command begins. Not decided here: what a value means and which options go together (``config``), how the help and
-the man page are laid out (``usage``).
+Decides: what a row holds, every spelling of every option of a run, how its value is read, what -h says about it, and where the
+options end and the command begins. Not decided here: which options go together and what follows from them (``config``), how the
+help and the man page are laid out (``usage``), what a word that is no option may have meant (``verbs.near``).
 
-One row is the whole truth about an option: the parser, ``-h``, ``--help``, ``docs/man/pyroot.1`` and the completions
-are computed from it. The spellings are those of proot 5.4 (its manual and its table); beyond proot, a short option
+One row is the whole truth about an option: the parser, the fields of ``Config``, ``-h``, ``--help``, ``docs/man/pyroot.1`` and the
+keywords of ``api`` are computed from it. The verbs' rows are of the same class and read by the same engine (``verbs.words``,
+``trace.options``). The spellings are those of proot 5.4 (its manual and its table); beyond proot, a short option
 takes its value attached or separate, a long one with ``=`` or a space, and ``--`` ends the options.
 
 Grammar: ``pyroot VERB ...`` when the very first word is a verb, otherwise ``pyroot [OPTION ...] [--] [COMMAND ...]``.
 """
 
+import os
+
+from pyroot import binding
 from pyroot.errors import PyrootError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GROUP_VIEW = "What the guest sees"
 GROUP_RUN = "How the command runs"
 GROUP_ABOUT = "About pyroot"
 
+_LONGEST = 1e6  # s
+
+
+class Kind:
+    """What the value of an option is: how it is read, what the field has without it, and the type of the keyword in Python.
+
+    ``read`` takes the spelling used, the value and the current directory, and raises PyrootError. A field whose ``empty`` is a
+    tuple collects what is read, any other has what was read last.
+    """
+
+    __slots__ = ("read", "empty", "keyword")
+
+    def __init__(self, read: "Callable[[str, str, bytes | None], object]", empty: object, keyword: str) -> None:
+        self.read = read
+        self.empty = empty
+        self.keyword = keyword
+
+
+def _binding(spelling: str, value: str, here: bytes | None) -> binding.Binding:
+    return binding.parse(os.fsencode(value), here, f"{spelling} {value}")
+
+
+def _place(spelling: str, value: str, here: bytes | None) -> bytes:
+    return binding.absolute(os.fsencode(value), here, f"{spelling} {value}")
+
+
+def _level(spelling: str, value: str, _here: bytes | None) -> int:
+    try:
+        return int(value, 10)
+    except ValueError:
+        raise PyrootError(f"{spelling} {value}: not a number", f"{spelling} 1 says more, {spelling} -1 less") from None
+
+
+def seconds(spelling: str, value: str, _here: bytes | None = None) -> float:
+    """Read a time that somebody is given; raise PyrootError for what is none."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= _LONGEST:  # "nan" is neither
+        raise PyrootError(f"{spelling} {value}: not a time in seconds", f"{spelling} 5 waits for five seconds, {spelling} 0 for none")
+    return number
+
+
+def _as_it_is(_spelling: str, value: str, _here: bytes | None) -> str:
+    return value
+
+
+def _given(_spelling: str, _value: str, _here: bytes | None) -> bool:
+    return True
+
+
+FLAG = Kind(_given, False, "bool")
+ROOT = Kind(_as_it_is, b"/", "StrPath")
+RECOMMENDED = Kind(_as_it_is, False, "bool")  # a root, too; of all roots the last one counts (`config`)
+BINDS = Kind(_binding, (), "Iterable[StrPath]")
+PLACE = Kind(_place, None, "StrPath | None")
+SECONDS = Kind(seconds, 5.0, "float | None")
+LEVEL = Kind(_level, 0, "int")
+TEXT = Kind(_as_it_is, (), "")  # of verbs, which read it themselves
+QUESTION = Kind(_as_it_is, None, "")  # sets no field: what is asked is answered instead of a run
+
 
 class Option:
-    """One row: spellings, the metavar (empty: takes no value), the Config field, group, short help, paragraph."""
+    """One row: spellings, metavar (empty: takes no value), the field that it sets, kind of value, group, short help, paragraph.
 
-    __slots__ = ("names", "metavar", "field", "group", "help", "detail")
+    ``also`` are spellings that are understood and not shown. Rows of verbs have no groups and no paragraphs.
+    """
 
-    def __init__(self, names: tuple[str, ...], metavar: str, field: str, group: str, help: str, detail: str) -> None:
+    __slots__ = ("names", "metavar", "field", "kind", "group", "help", "detail", "also")
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        metavar: str,
+        field: str,
+        kind: Kind,
+        group: str,
+        help: str,
+        detail: str = "",
+        also: tuple[str, ...] = (),
+    ) -> None:
         self.names = names
         self.metavar = metavar
         self.field = field
+        self.kind = kind
         self.group = group
         self.help = help
         self.detail = detail
+        self.also = also
+
+    @property
+    def term(self) -> str:
+        """All spellings that are shown, with the metavar, as in ``-r, --rootfs DIR``."""
+        space = "" if self.metavar[:1] in ("", "[") else " "
+        return ", ".join(self.names) + space + self.metavar
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -37,6 +128,7 @@ OPTIONS: tuple[Option, ...] = (
         ("-r", "--rootfs"),
         "DIR",
         "rootfs",
+        ROOT,
         GROUP_VIEW,
         "make DIR the root of the guest (default: /)",
         "The command and everything that it starts see DIR as /. Given more than once, the last one counts.",
@@ -45,6 +137,7 @@ OPTIONS: tuple[Option, ...] = (
         ("-R",),
         "DIR",
         "recommended",
+        RECOMMENDED,
         GROUP_VIEW,
         "like -r DIR, and bind the usual host paths too",
         "Adds the paths that most programs expect to share with the host: /dev, /proc, /sys, /tmp, /run, the home "
@@ -55,6 +148,7 @@ OPTIONS: tuple[Option, ...] = (
         ("-b", "--bind", "-m", "--mount"),
         "HOST[:GUEST][!]",
         "binds",
+        BINDS,
         GROUP_VIEW,
         "show the host file or directory HOST at GUEST",
         "May be repeated. GUEST defaults to HOST as spelled and need not exist in the root, which is never written to. "
@@ -69,6 +163,7 @@ OPTIONS: tuple[Option, ...] = (
         ("-w", "--pwd", "--cwd"),
         "DIR",
         "cwd",
+        PLACE,
         GROUP_RUN,
         "start the command in the guest directory DIR",
         "A relative DIR begins at the current directory. It is an error if the guest has no such directory. Without "
@@ -78,6 +173,7 @@ OPTIONS: tuple[Option, ...] = (
         ("--kill-on-exit",),
         "",
         "kill_on_exit",
+        FLAG,
         GROUP_RUN,
         "end all processes when the command ends",
         "Without it pyroot waits until the last process that the command left behind is gone. When that takes more than three "
@@ -87,6 +183,7 @@ OPTIONS: tuple[Option, ...] = (
         ("--detach-daemons",),
         "",
         "detach_daemons",
+        FLAG,
         GROUP_RUN,
         "return when the command ends, let the rest run on",
         "pyroot returns with the command's status at once, as chroot does. Processes that are left go on in the guest, under a "
@@ -97,6 +194,7 @@ OPTIONS: tuple[Option, ...] = (
         ("--grace",),
         "SECONDS",
         "grace",
+        SECONDS,
         GROUP_RUN,
         "time for what is left to end by itself (default: 5)",
         "Counts from the first signal that pyroot gets when the command has ended: processes that are left get TERM then, and KILL "
@@ -106,6 +204,7 @@ OPTIONS: tuple[Option, ...] = (
         ("--net", "--landlock"),
         "",
         "net",
+        FLAG,
         GROUP_RUN,
         "let the kernel keep guests inside, too (Landlock)",
         "A second lock behind the translation of paths: the kernel lets the command and what it starts open, make, remove and rename "
@@ -116,6 +215,7 @@ OPTIONS: tuple[Option, ...] = (
         ("--stats",),
         "",
         "stats",
+        FLAG,
         GROUP_RUN,
         "say at the end what the run has cost",
         "Prints on standard error, when the last process is gone: how often guests have stopped and in which calls, how much of the time "
@@ -125,6 +225,7 @@ OPTIONS: tuple[Option, ...] = (
         ("-v", "--verbose"),
         "N",
         "verbose",
+        LEVEL,
         GROUP_ABOUT,
         "say more (1, 2, ...) or less (-1) on standard error",
         "0 is the default: errors and their hints. 1 tells what was decided: root, bindings, working directory, "
@@ -134,6 +235,7 @@ OPTIONS: tuple[Option, ...] = (
         ("-V", "--version", "--about"),
         "",
         "version",
+        QUESTION,
         GROUP_ABOUT,
         "print the version and exit",
         "Prints version and licence on standard output.",
@@ -142,6 +244,7 @@ OPTIONS: tuple[Option, ...] = (
         ("-h", "--help", "--usage"),
         "",
         "help",
+        QUESTION,
         GROUP_ABOUT,
         "print this help and exit (--help: all of it)",
         "-h and --usage print one line an option, --help prints everything that the manual page says.",
@@ -165,30 +268,78 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("report", "[-- COMMAND]", "write what somebody who shall help has to know", "pyroot.look.report"),
 )
 
-# What proot (and its Termux fork) takes and pyroot does not: spelling -> (all spellings, what to do instead).
-NOT_HERE: dict[str, tuple[str, str]] = {}
-for _names, _instead in (
-    (("-q", "--qemu"), "use a root made for this machine; programs for other processors do not run"),
-    (("--mixed-mode",), "it belongs to --qemu, which pyroot does not have either"),
-    (("-0", "--root-id"), "programs in the guest run under your own user id"),
-    (("-i", "--change-id"), "programs in the guest run under your own user id"),
-    (("-S",), "-R binds the usual host paths, without pretending to be root"),
-    (("-k", "--kernel-release"), "programs in the guest see the real kernel release"),
-    (("-p", "--port"), "let the program in the guest use another port"),
-    (("-n", "--netcoop"), "let the program in the guest use another port"),
-    (("-l", "--link2symlink"), "hard links in the guest are real hard links"),
-    (("-H",), "nothing is added to directories of the guest, so nothing needs hiding"),
-    (("-L",), "lstat in the guest tells the size of the link itself"),
-    (("--sysvipc",), "System V IPC of the guest is that of the host"),
-    (("--ashmem-memfd",), "it is of use on Android only"),
-    (("-P",), "pyroot itself can be imported in Python"),
-):
-    for _name in _names:
-        NOT_HERE[_name] = ("/".join(_names), _instead)
+class Grammar:
+    """The engine: rows by their spellings, and how a word is split by them. Other tables are subclasses, with words of their own."""
 
-BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in option.names}
+    def __init__(self, rows: tuple[Option, ...], who: str = "", more: str = "pyroot -h lists the options", letters: bool = False) -> None:
+        self.rows = rows
+        self.by_name = {name: option for option in rows for name in option.names + option.also}
+        self.who = who  # what messages begin with
+        self.more = more  # their hint where there is no better one
+        self.letters = letters  # whether options without a value may be joined behind one dash
 
-_MORE = "pyroot -h lists the options"
+    def take(self, left: list[str]) -> tuple[Option, str, str]:
+        """Take the option that begins ``left`` off it: row, spelling used, value ("" without one).
+
+        Raises PyrootError for an option that is unknown, lacks its value, or has one and takes none.
+        """
+        word = left.pop(0)
+        option, name, value = self._split(word)
+        if not option.metavar and value is not None:
+            if word.startswith("--"):
+                raise self.refused(f"{word}: {name} takes no value")
+            if not self.letters or value.startswith("-"):
+                raise self.unknown(word, word)
+            left.insert(0, f"-{value}")
+        elif option.metavar and value is None and option.metavar[0] != "[":
+            if not left:
+                raise self.missing(option, name)
+            value = left.pop(0)
+        return option, name, value or "" if option.metavar else ""
+
+    def _split(self, word: str) -> tuple[Option, str, str | None]:
+        """Find the row for ``word``; return it with the spelling and the attached value, None when there is none."""
+        long = word.startswith("--")
+        if long:
+            name, equals, text = word.partition("=")
+            value = text if equals else None
+        else:
+            if not self.letters:
+                self._refuse_single_dash(word)
+            name, value = word[:2], word[2:] or None
+        option = self.by_name.get(name)
+        if option is None:
+            raise self.unknown(word, name)
+        if option.metavar and value and value.startswith("=") and not long and not self.letters:
+            raise self.refused(f"{word}: a short option takes its value without =", f"{name} {value[1:]}")
+        return option, name, value
+
+    def _refuse_single_dash(self, word: str) -> None:
+        """Refuse ``-rootfs=DIR``: as -r it would mean the directory ``ootfs=DIR``, which nobody has."""
+        name = "-" + word.partition("=")[0]
+        if len(name) > 3 and name in self.by_name:
+            raise self.refused(f"{word}: a long option begins with two dashes", f"-{word}")
+
+    def refused(self, what: str, hint: str = "") -> PyrootError:
+        """Return the error for a word that cannot be meant so."""
+        return PyrootError(f"{self.who}{what}", hint or self.more)
+
+    def missing(self, option: Option, name: str) -> PyrootError:
+        """Return the error for a spelling without its value."""
+        return self.refused(f"{name}: the value {option.metavar} is missing", f"{name} {option.metavar}: {option.help}")
+
+    def unknown(self, word: str, name: str) -> PyrootError:
+        """Return the error for a word that is no option."""
+        from pyroot.verbs import near
+
+        instead = near.of_proot(word, name)
+        if instead:
+            return self.refused(*instead)
+        meant = near.nearest(name, self.by_name)
+        return self.refused(f"{word}: unknown option", f"did you mean {meant}? {self.more}" if meant else self.more)
+
+
+RUN = Grammar(OPTIONS)
 
 
 class Parsed:
@@ -209,75 +360,21 @@ def parse(words: list[str]) -> Parsed:
     once, as in proot. Raises PyrootError for an option that is unknown or lacks its value.
     """
     parsed = Parsed()
-    index = 0
-    while index < len(words):
-        word = words[index]
-        index += 1
+    left = list(words)
+    while left:
+        word = left[0]
         if word == "--":
+            del left[0]
             break
         if word == "-" or not word.startswith("-"):
-            index -= 1
             break
-        option, name, value = _split(word)
-        if not option.metavar:
-            if value is not None:
-                raise PyrootError(f"{word}: {name} takes no value", _MORE)
-            if option.field in ("help", "version"):
-                parsed.question = (option, name)
-                return parsed
-        elif value is None:
-            if index == len(words):
-                hint = f"{name} {option.metavar}: {option.help}"
-                raise PyrootError(f"{name}: the value {option.metavar} is missing", hint)
-            value = words[index]
-            index += 1
-        parsed.settings.append((option, name, value or ""))
-    parsed.command = words[index:]
+        setting = RUN.take(left)
+        if setting[0].kind is QUESTION:
+            parsed.question = setting[:2]
+            return parsed
+        parsed.settings.append(setting)
+    parsed.command = left
     return parsed
-
-
-def _split(word: str) -> tuple[Option, str, str | None]:
-    """Find the row for ``word``; return it with the spelling and the attached value, None when there is none."""
-    if word.startswith("--"):
-        name, equals, text = word.partition("=")
-        value = text if equals else None
-    else:
-        _refuse_single_dash(word)
-        name, value = word[:2], word[2:] or None
-    option = BY_NAME.get(name)
-    if option is None:
-        raise _unknown(word, name)
-    if value is not None and not option.metavar and not word.startswith("--"):
-        raise _unknown(word, word)
-    if value is not None and value.startswith("=") and not word.startswith("--"):
-        raise PyrootError(f"{word}: a short option takes its value without =", f"{name} {value[1:]}")
-    return option, name, value
-
-
-def _refuse_single_dash(word: str) -> None:
-    """Refuse ``-rootfs=DIR``: as -r it would mean the directory ``ootfs=DIR``, which nobody has."""
-    name = "-" + word.partition("=")[0]
-    if len(name) > 3 and name in BY_NAME:
-        raise PyrootError(f"{word}: a long option begins with two dashes", f"-{word}")
-
-
-def _unknown(word: str, name: str) -> PyrootError:
-    known = NOT_HERE.get(name) or (NOT_HERE.get(word[:2]) if not word.startswith("--") else None)
-    if known:
-        names, instead = known
-        return PyrootError(f"{word}: proot has the option {names}, pyroot does not have it", instead)
-    near = nearest(name)
-    return PyrootError(f"{word}: unknown option", f"did you mean {near}? {_MORE}" if near else _MORE)
-
-
-def nearest(name: str) -> str:
-    """Return the long spelling that looks most like ``name``, or the empty string."""
-    import difflib
-
-    if len(name) < 4:
-        return ""
-    found = difflib.get_close_matches(name, [known for known in BY_NAME if known.startswith("--")], 1)
-    return found[0] if found else ""
 
 
 def misplaced(command: list[str]) -> str:
@@ -285,6 +382,6 @@ def misplaced(command: list[str]) -> str:
     for word in command[1:]:
         if word == "--":
             break
-        if word.partition("=")[0] in BY_NAME:
+        if word.partition("=")[0] in RUN.by_name:
             return word
     return ""

@@ -24,9 +24,6 @@ from collections.abc import Iterable
 
 from pyroot.errors import PyrootError, text_of
 
-#: The option of verbs that have it, as `Words` takes it.
-SPELLINGS = {"-o": "output", "--output": "output"}
-
 _HINT = "-o takes the name of a file that you may write"
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 _MOST_LINKS = 40

@@ -9,6 +9,8 @@ standard error that cannot be written (closed, broken pipe, full disk) never bec
 
 import os
 
+from pyroot import environment
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot.errors import PyrootError
@@ -54,7 +56,7 @@ def _escaped(char: str) -> str:
 
 
 def _colour_wanted() -> bool:
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb":
+    if environment.no_colour():
         return False
     try:
         return os.isatty(_STDERR)

@@ -6,7 +6,7 @@
  * that are meant for the guest (LD_PRELOAD, PYTHONHOME) keep it from starting, and a ^C ends in a traceback. So this program blocks the
  * signals that end a process, which wait until the core asks for them, hides ld.so's variables behind another first letter, and starts
  * `python3 -IS pyroot-start`. -IS is also what makes a start cheaper than by a #! line, which cannot say it. What was there before comes in
- * PYROOT_LAUNCH (pyroot/launch.py takes it out again).
+ * PYROOT_LAUNCH (pyroot/environment.py takes it out again).
  *
  * Decided here: which interpreter; the installer has written that into the first line of pyroot-start, beside this file. Not decided
  * here: where the package is (pyroot-start). Freestanding: no libc, so that nothing comes before the first line.

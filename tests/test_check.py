@@ -14,11 +14,11 @@ import pytest
 
 pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
 
-from pyroot.doctor import host, registry, verb
+from pyroot.doctor import checks, host, verb
 from pyroot.doctor.registry import HOST, Finding
-from pyroot.doctor.view import View
 from pyroot.elf import Rooted
 from pyroot.errors import PyrootError
+from pyroot.reading.view import View
 from tests.helpers import Result
 
 MINE = {
@@ -38,14 +38,14 @@ def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def run(code: str) -> list[Finding]:
     """Run one check."""
-    row = next(row for row in registry.load() if row.code == code)
+    row = next(row for row in checks.load() if row.code == code)
     assert row.part == HOST
     return row.run(View(Rooted("/")))
 
 
 def test_sound_host_has_no_error(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "try_ptrace", lambda: 0)
-    assert [one for row in registry.load() if row.part == HOST for one in row.run(View(Rooted("/"))) if one.severity == "error"] == []
+    assert [one for row in checks.load() if row.part == HOST for one in row.run(View(Rooted("/"))) if one.severity == "error"] == []
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,14 @@ def noexec(path: Any) -> SimpleNamespace:
 def test_noexec_is_named_for_the_temporary_directory_and_for_the_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(os, "statvfs", noexec)
     assert "noexec" in run("temp-noexec")[0].what
-    row = next(row for row in registry.load() if row.code == "root-noexec")
+    row = next(row for row in checks.load() if row.code == "root-noexec")
     assert [one.severity for one in row.run(View(Rooted(tmp_path)))] == ["error"]
 
 
 def test_full_file_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     full = {"f_flag": 0, "f_blocks": 1000, "f_bavail": 1, "f_frsize": 4096, "f_files": 100, "f_favail": 50}
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**full))
-    row = next(row for row in registry.load() if row.code == "root-full")
+    row = next(row for row in checks.load() if row.code == "root-full")
     assert "1 MiB" in row.run(View(Rooted(tmp_path)))[0].what
     full.update(f_bavail=1000, f_favail=3)
     assert "3 inodes" in row.run(View(Rooted(tmp_path)))[0].what

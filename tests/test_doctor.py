@@ -16,11 +16,12 @@ import pytest
 
 pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
 
-from pyroot.doctor import registry, verb
+from pyroot import environment
+from pyroot.doctor import checks, registry, verb
 from pyroot.doctor.registry import Finding
-from pyroot.doctor.view import Bound, View
 from pyroot.elf import Rooted
 from pyroot.errors import PyrootError
+from pyroot.reading.view import Bound, View
 from tests import helpers
 from tests.broken_roots import DEFECTS, Defect, give, make_sound_root
 from tests.helpers import Result
@@ -52,7 +53,7 @@ def examine(root: Path, commands: tuple[str, ...] = ()) -> list[Finding]:
 
 def codes(findings: list[Finding], severity: str) -> list[str]:
     """List the codes of one severity, each once; the host's are left out."""
-    host = {row.code for row in registry.load() if row.part == registry.HOST}
+    host = {row.code for row in checks.load() if row.part == registry.HOST}
     return list(dict.fromkeys(one.code for one in findings if one.severity == severity and one.code not in host))
 
 
@@ -145,8 +146,77 @@ def test_bindings_are_looked_at_as_in_a_run(root: Path, capfd: pytest.CaptureFix
     capfd.readouterr()
     assert verb.main(["-R", str(root)]) == 0
     assert "dev-empty" not in capfd.readouterr().out
-    with pytest.raises(PyrootError, match="does not exist"):
+    with pytest.raises(PyrootError, match="^doctor: -b /nowhere/at/all:/x: /nowhere/at/all on the host: no such file or directory$"):
         verb.main(["-b", "/nowhere/at/all:/x", str(root)])
+
+
+VIEWS = {
+    "a link at the end is followed": ["/etc/hosts:/etc/alias"],
+    "a link at the end is covered": ["/etc/hosts:/etc/alias!"],
+    "a link on the way is followed": ["/etc/hosts:/short/name"],
+    "parents that are missing": ["/etc/hosts:/no/such/place"],
+    "below another one that comes later": ["/etc/hosts:/etc/new/name", "{extra}:/etc/new"],
+    "the last of two counts": ["/etc/hosts:/etc/passwd", "/etc/services:/etc/passwd"],
+    "a colon in the name": ["/etc/hosts:/etc/a\\:b"],
+    "relative to where we are": ["hosts:/etc/relative"],
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_view_is_that_of_the_run(
+    name: str, sound: Path, guest_directory: str, run_pyroot: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same files are there under the same names, by whatever rule a binding got its place."""
+    root, extra = Path(guest_directory, "root"), Path(guest_directory, "extra")
+    subprocess.run(["cp", "-a", "--reflink=auto", str(sound), str(root)], check=True)
+    extra.mkdir()
+    (extra / "beside").write_text("beside\n")
+    (root / "etc/alias").symlink_to("passwd")
+    (root / "short").symlink_to("etc")
+    give(root)
+    monkeypatch.chdir("/etc")
+    words = [word for text in VIEWS[name] for word in ("-b", text.format(extra=extra))]
+    paths = ["/etc/alias", "/etc/passwd", "/etc/name", "/short/name", "/no/such/place", "/etc/new/name", "/etc/new/beside", "/etc/a:b",
+             "/etc/relative"]  # fmt: skip
+    view = verb._make_view(os.fsencode(root), [str(root)], verb.DOCTOR.read(words))
+    script = 'for path; do if [ -e "$path" ]; then echo "$path:"; while read -r line; do echo "$line"; done < "$path"; fi; done'
+    run = run_pyroot(["-r", str(root), *words, "bash", "-c", script, "bash", *paths], cwd="/etc")
+    found = {path: view.read(os.fsencode(path)) for path in paths}
+    lines = [line for path, data in found.items() if data is not None for line in (f"{path}:", *data.decode().splitlines())]
+    assert [line.split() for line in run.stdout.splitlines()] == [line.split() for line in lines]
+    assert any(data in (Path("/etc/hosts").read_bytes(), Path("/etc/services").read_bytes()) for data in found.values())
+    assert not [one for one in os.listdir("/tmp") if one.startswith(f"pyroot-glue-{os.getuid()}-{os.getpid()}-")]
+
+
+TMP_DIRS = [
+    ({"PROOT_TMP_DIR": "{place}"}, True),
+    ({"PYROOT_TMP_DIR": "/nowhere", "TMPDIR": "{place}"}, True),
+    ({"PYROOT_TMP_DIR": "{root}/tmp"}, False),
+    ({"TMPDIR": "relative"}, False),
+    ({}, False),
+]
+
+
+@pytest.mark.parametrize(("variables", "works"), TMP_DIRS)
+def test_temporary_directories_are_those_of_a_run(
+    variables: dict[str, str], works: bool, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "relative").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(environment, "_USUAL_TMP_DIRS", [])
+    for name in environment.TMP_DIRS:
+        monkeypatch.delenv(name.decode(), raising=False)
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text.format(place=tmp_path, root=root))
+    found = [one.code for one in examine(root) if one.code == "temp-missing"]
+    assert found == ([] if works else ["temp-missing"])
+    words = verb.DOCTOR.read(["-b", "/etc/hosts:/no/such/place"])
+    if works:
+        view = verb._make_view(os.fsencode(root), [str(root)], words)
+        assert view.read(b"/no/such/place") == Path("/etc/hosts").read_bytes()
+    else:
+        with pytest.raises(PyrootError, match="no directory for temporary files"):
+            verb._make_view(os.fsencode(root), [str(root)], words)
 
 
 def test_bound_places_need_not_exist(root: Path) -> None:
@@ -209,18 +279,18 @@ def test_names_that_a_terminal_would_act_on_are_escaped(root: Path, capfd: pytes
 
 
 def test_no_color_is_obeyed_and_a_terminal_gets_colours(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyroot.doctor import words
+    from pyroot.verbs import output
 
-    monkeypatch.setattr(words, "_is_terminal", lambda fd: True)
+    monkeypatch.setattr(output, "_is_terminal", lambda fd: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert words.colour("error", "x") == "\x1b[1;31mx\x1b[0m"
+    assert output.colour("error", "x") == "\x1b[1;31mx\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert words.colour("error", "x") == "x"
+    assert output.colour("error", "x") == "x"
 
 
 def test_codes_are_unique_and_every_row_says_what_and_why() -> None:
-    rows = registry.load()
+    rows = checks.load()
     assert len({row.code for row in rows}) == len(rows)
     assert {row.severity for row in rows} <= set(registry.SEVERITIES)
     assert all(row.looks_at and row.why and row.function.__doc__ for row in rows)

@@ -28,11 +28,12 @@ ROWS = f"""
 """
 RUN = """import sys
 sys.path.insert(0, {tree!r})
-from pyroot import _fast, cli
-class Core(_fast.Core):
-    def __init__(self, root):
+from pyroot import cli, launch
+class Run(launch.Run):
+    def __init__(self, *given):
+        super().__init__(*given)
         self.features = {features!r}
-_fast.Core = Core
+launch.Run = Run
 sys.exit(cli.main(sys.argv[1:]))
 """
 

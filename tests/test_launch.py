@@ -24,8 +24,8 @@ class FakeCore(View):
     outcomes: list[int | Exception] = []
     calls: list[tuple[Any, ...]] = []
 
-    def run(self, *arguments: Any) -> int:
-        self.calls.append(arguments)
+    def run(self, wanted: launch.Run) -> int:
+        self.calls.append((wanted.program, wanted.argv, wanted.variables, wanted.cwd, wanted.config.kill_on_exit, wanted.config.seccomp))
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome

@@ -1,14 +1,16 @@
 """The option table, the parser that it drives, the help, the man page, and the Config that comes out."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pyroot import config, options, usage
+from pyroot import api, config, options, usage
 from pyroot.errors import PyrootError
+from pyroot.verbs import near
 
 TOP = Path(__file__).resolve().parent.parent
 
@@ -24,7 +26,7 @@ PROOT_SPELLINGS = {
     "kill_on_exit": ["--kill-on-exit"],
 }
 SPELLINGS = [(field, name) for field, names in PROOT_SPELLINGS.items() for name in names]
-WITH_VALUE = [(field, name) for field, name in SPELLINGS if options.BY_NAME[name].metavar]
+WITH_VALUE = [(field, name) for field, name in SPELLINGS if options.RUN.by_name[name].metavar]
 
 
 def settings(words: list[str]) -> list[tuple[str, str]]:
@@ -33,15 +35,42 @@ def settings(words: list[str]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("field", "name"), SPELLINGS)
 def test_every_spelling_of_proot_is_known(field: str, name: str) -> None:
-    assert options.BY_NAME[name].field == field
+    assert options.RUN.by_name[name].field == field
 
 
 def test_spellings_are_unique_and_fields_belong_to_config() -> None:
     names = [name for option in options.OPTIONS for name in option.names]
     assert len(names) == len(set(names))
-    assert not set(names) & set(options.NOT_HERE)
-    known = {*config.Config.__slots__, "recommended", "verbose", "help", "version"}
-    assert {option.field for option in options.OPTIONS} <= known
+    assert not set(names) & {name for spellings, _instead in near.PROOT_HAS for name in spellings}
+    for option in options.OPTIONS:
+        assert (option.field in config.Config.__slots__) == (option.kind is not options.QUESTION)
+        assert option.field in config.Config.__annotations__ or option.kind is options.QUESTION, "say the type of the field"
+
+
+def test_a_field_that_nobody_knows_raises_and_sets_nothing_else() -> None:
+    for metavar, kind in (("", options.FLAG), ("N", options.LEVEL), ("HOST", options.BINDS)):
+        parsed = options.parse(["ls"])
+        parsed.settings.append((options.Option(("--new",), metavar, "nowhere", kind, "", "nothing"), "--new", "1"))
+        with pytest.raises(AttributeError, match="nowhere"):
+            config.build(parsed)
+
+
+def test_a_new_row_is_an_option_a_field_and_a_keyword(tmp_path: Path) -> None:
+    """Nothing but the row is to be written (and the type of its field)."""
+    shutil.copytree(TOP / "pyroot", tmp_path / "pyroot", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    table = tmp_path / "pyroot/options.py"
+    row = 'Option(("--new-flag",), "", "new_flag", FLAG, GROUP_RUN, "be new", "It is new."),\n'
+    table.write_text(table.read_text().replace("OPTIONS: tuple[Option, ...] = (\n", f"OPTIONS: tuple[Option, ...] = (\n    {row}"))
+    program = (
+        "from pyroot import api, config, options, usage\n"
+        "made = config.build(options.parse(['--new-flag', 'ls']))\n"
+        "assert made.new_flag and not made.kill_on_exit and not made.stats\n"
+        "assert not config.build(options.parse(['ls'])).new_flag\n"
+        "assert '--new-flag' in api.command_line(['ls'], new_flag=True)\n"
+        "assert '--new-flag' not in api.command_line(['ls'], new_flag=False)\n"
+        "assert 'new_flag: bool' in usage.api_stub() and '--new-flag' in usage.short()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, env={"PYTHONPATH": str(tmp_path)})
 
 
 @pytest.mark.parametrize(("field", "name"), WITH_VALUE)
@@ -57,7 +86,7 @@ def test_missing_value_is_an_error(field: str, name: str) -> None:
     with pytest.raises(PyrootError, match="is missing") as caught:
         options.parse([name])
     assert caught.value.exit_code == 125
-    assert options.BY_NAME[name].metavar in caught.value.hint
+    assert options.RUN.by_name[name].metavar in caught.value.hint
 
 
 def test_value_is_taken_as_it_is() -> None:
@@ -173,19 +202,55 @@ def test_man_page_is_the_generated_one() -> None:
     assert (TOP / "docs/man/pyroot.1").read_text() == usage.man_page(), "run python docs/man/generate.py"
 
 
-def test_generator_writes_the_man_page(tmp_path: Path) -> None:
+def test_stub_of_the_api_is_the_generated_one() -> None:
+    assert (TOP / "pyroot/api.pyi").read_text() == usage.api_stub(), "run python docs/man/generate.py"
+
+
+def test_generator_writes_the_man_page_and_the_stub(tmp_path: Path) -> None:
     (tmp_path / "docs/man").mkdir(parents=True)
-    (tmp_path / "pyroot").symlink_to(TOP / "pyroot")
+    (tmp_path / "pyroot").mkdir()
+    for path in (TOP / "pyroot").iterdir():
+        if path.name != "api.pyi":
+            (tmp_path / "pyroot" / path.name).symlink_to(path)
     script = tmp_path / "docs/man/generate.py"
     script.write_bytes((TOP / "docs/man/generate.py").read_bytes())
     subprocess.run([sys.executable, str(script)], check=True)
     assert (tmp_path / "docs/man/pyroot.1").read_text() == usage.man_page()
+    assert (tmp_path / "pyroot/api.pyi").read_text() == usage.api_stub()
 
 
 def test_roff_escapes_what_man_would_eat() -> None:
     assert usage.roff("a-b\\:c") == "a\\-b\\e:c"
     assert usage.roff(".SH") == "\\&.SH"
     assert usage.roff("'x'") == "\\&'x'"
+
+
+# Keywords of the Python API
+
+
+@pytest.mark.parametrize(
+    ("keywords", "words"),
+    [
+        ({}, ["-r", "/"]),
+        ({"rootfs": b"/x", "recommended": True}, ["-R", "/x"]),
+        ({"binds": ["/a:/b", Path("/c")], "cwd": Path("/d")}, ["-r", "/", "-b", "/a:/b", "-b", "/c", "-w", "/d"]),
+        ({"kill_on_exit": True, "net": True, "detach_daemons": False}, ["-r", "/", "--kill-on-exit", "--net"]),
+        ({"grace": 0, "verbose": -1}, ["-r", "/", "--grace", "0", "-v", "-1"]),
+        ({"grace": None, "verbose": 0, "cwd": None, "recommended": False, "binds": ()}, ["-r", "/"]),
+        ({"stats": True, "grace": 2.5}, ["-r", "/", "--grace", "2.5", "--stats"]),
+    ],
+)
+def test_keywords_of_the_api_are_the_options(keywords: dict[str, object], words: list[str]) -> None:
+    line = api.command_line(["ls", "-l"], **keywords)
+    assert line[-len(words) - 3 :] == [*words, "--", "ls", "-l"]
+    assert options.parse(line[3:]).command == ["ls", "-l"]
+
+
+def test_keyword_that_is_none_is_refused() -> None:
+    with pytest.raises(TypeError, match="'rootfz'"):
+        api.command_line(["ls"], rootfz="/")
+    with pytest.raises(TypeError, match="rootfz"):
+        api.run(["ls"], rootfz="/")
 
 
 # Config
@@ -205,9 +270,11 @@ def _quiet() -> object:
 
 def test_defaults() -> None:
     made = build([])
-    assert (made.rootfs, made.cwd, made.command, made.binds, made.presets) == (b"/", None, [], [], [])
+    assert (made.rootfs, made.cwd, made.command, made.binds, made.recommended) == (b"/", None, [], [], False)
     assert not made.kill_on_exit
-    assert made.verbose == 0
+    assert (made.verbose, made.grace) == (0, 5.0)
+    made.binds.append(config.binding.Binding(b"/", b"/x"))
+    assert build([]).binds == []
     assert made.host_cwd == os.getcwdb()
 
 
@@ -221,9 +288,12 @@ def test_last_root_counts_and_is_told_at_level_1(tmp_path: Path, capfd: pytest.C
     assert "the last one counts" in capfd.readouterr().err
 
 
-def test_recommended_bindings_are_added_once(tmp_path: Path) -> None:
-    made = build(["-R", str(tmp_path), "-R", str(tmp_path)])
-    assert made.presets == ["recommended"]
+def test_recommended_bindings_stay_whichever_root_counts(tmp_path: Path) -> None:
+    assert build(["-R", str(tmp_path), "-R", str(tmp_path)]).recommended
+    made = build(["-R", "/", "-r", str(tmp_path)])
+    assert made.recommended
+    assert made.rootfs == os.fsencode(tmp_path)
+    assert not build(["-r", str(tmp_path)]).recommended
 
 
 def test_root_is_made_canonical_and_remembered_as_spelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import AddLines, WriteFile
-from pyroot.doctor.view import View
+from pyroot.reading.view import View
 
 _NSSWITCH = b"passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
 _ESSENTIAL_MODULES = (b"files", b"dns", b"compat")

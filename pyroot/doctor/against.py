@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod, Link, MakeDirectory, Step
-from pyroot.doctor.view import View
 from pyroot.manifest.compare import CHANGED, GONE, NEW, Change, folded
 from pyroot.manifest.diff import told
 from pyroot.manifest.entry import DIRECTORY, LINK, Entry
+from pyroot.reading.view import View
 
 # What programs write by themselves while a root is used.
 _BUSY = (b"/tmp/", b"/run/", b"/home/", b"/root/", b"/dev/", b"/proc/", b"/var/tmp/", b"/var/run/",

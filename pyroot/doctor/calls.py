@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyroot.doctor.registry import ERROR, HOST, NOTE, WARNING, Finding, check
-from pyroot.doctor.view import View
+from pyroot.reading.view import View
 from pyroot.syscalls.numbers_x86_64 import NUMBERS
 
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -11,11 +11,11 @@ import shlex
 
 from pyroot.doctor.layout import broken_directories
 from pyroot.doctor.steps import Copy, Step
-from pyroot.doctor.view import View, shown_names
 from pyroot.elf.closure import Item
 from pyroot.elf.ldcache import conf_directories, parse_cache
 from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, Identity
 from pyroot.elf.search import GlibcSearch
+from pyroot.reading.view import View, shown_names
 
 _MACHINES = {"x86_64": EM_X86_64, "aarch64": EM_AARCH64}
 

@@ -15,11 +15,8 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pyroot import report
-from pyroot.doctor.libraries import host_library, symbol_version
+from pyroot import environment, report
 from pyroot.doctor.tree import tree_of
-from pyroot.doctor.view import View
-from pyroot.doctor.words import Words, colour, flags, json_text, put, require_elftools, root_directory, safe
 from pyroot.elf.closure import (
     ELF_INTERPRETER,
     ENV_PROGRAM,
@@ -38,13 +35,20 @@ from pyroot.elf.rooted import Rooted
 from pyroot.elf.search import DEFAULT, Found, GlibcSearch, search_for
 from pyroot.elf.versions import read_versions
 from pyroot.errors import PyrootError, shell_word
-from pyroot.explain import near_names
+from pyroot.reading.host import host_library
+from pyroot.reading.view import View
 from pyroot.rootfs.install import Installer, write_failure
 from pyroot.rootfs.new import Ended, signals_raised
 from pyroot.rootfs.plan import GLIBC_HELPER, NSS_MODULE, nss_modules
 from pyroot.rootfs.skeleton import add_loader_index
+from pyroot.verbs.near import near_names
+from pyroot.verbs.output import colour, json_text, put, safe
+from pyroot.verbs.roots import require_elftools, root_directory
+from pyroot.verbs.words import Verb, flag, value
 
-USAGE = """\
+COPY = Verb(
+    "copy",
+    """\
 usage: pyroot copy [OPTION...] ROOTFS PROGRAM...
 
 Copy programs of this host into ROOTFS, each to the place that it has here, with the
@@ -52,16 +56,21 @@ interpreters, libraries and modules that they need. Links, modes and times are k
 
 A PROGRAM is a name, looked up in PATH, a library's name (libz.so.1), or a path; a plain
 file or a directory is copied as data. What the root has already stays as it is.
-
-  --from OTHERROOT  take them from another root; names and paths are those inside it
-  --tree            only print what each program needs, as a tree (no ROOTFS needed
-                    with --from or a program of this host: pyroot copy --tree PROGRAM)
-  --dry-run         only print what would be copied, and why
-  --json            print what was copied as JSON
-  -q, --quiet       do not print what was copied
-  -v, --verbose     name what is there already, too
-  -h, --help        print this help
-"""
+""",
+    (
+        value("--from", "OTHERROOT", "take them from another root; names and paths are those inside it"),
+        flag(
+            "--tree",
+            "only print what each program needs, as a tree (no ROOTFS needed\n"
+            "with --from or a program of this host: pyroot copy --tree PROGRAM)",
+        ),
+        flag("--dry-run", "only print what would be copied, and why"),
+        flag("--json", "print what was copied as JSON"),
+        flag("-q, --quiet", "do not print what was copied"),
+        flag("-v, --verbose", "name what is there already, too"),
+    ),
+    20,
+)
 CHARACTER_SETS = "character set"
 _LIBRARY_KINDS = (LIBRARY, PLAIN_LIBRARY, ELF_INTERPRETER, NSS_MODULE, GLIBC_HELPER, CHARACTER_SETS)
 _NAME_CALLS = (
@@ -102,9 +111,9 @@ class Action:
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("copy", argv, flags("json", "dry-run", "quiet", "verbose", tree="--tree"), {"--from": "from"})
+    words = COPY.read(argv)
     if "help" in words.flags:
-        put(USAGE)
+        put(COPY.usage())
         return 0
     require_elftools("copy")
     source = Rooted(root_directory("copy", words.values["from"][-1])) if "from" in words.values else Rooted("/")
@@ -169,7 +178,7 @@ def collect(source: Rooted, names: list[bytes], target: Rooted | None = None) ->
     """Collect programs, libraries and data of the source, and what they need. Raises PyrootError for what is missing."""
     path = STANDARD_PATH
     if not source.root:
-        path = os.fsencode(os.environ.get("PATH", "")) + b":" + STANDARD_PATH
+        path = environment.path() + b":" + STANDARD_PATH
     closure = Additions(source, path, target)
     for name in names:
         _add(closure, name)
@@ -379,9 +388,9 @@ def _require_complete(root: bytes, actions: Iterable[Action]) -> None:
                 f"copy: {who} would not find {os.fsdecode(item.path)} in the root: {item.problem}",
                 "what had been copied was taken back; pyroot doctor tells more about the root",
             )
-    for finding in symbol_version(view):
+    for path, what in view.lacking_versions():
         raise PyrootError(
-            f"copy: {os.fsdecode(finding.path)} of the root {finding.what}",
+            f"copy: {os.fsdecode(path)} of the root {what}",
             "what had been copied was taken back: install the program by the root's own means",
         )
 
@@ -463,7 +472,7 @@ def _as_json(action: Action) -> dict[str, object]:
 def _print_trees(source: Rooted, names: list[str]) -> int:
     if not names:
         raise PyrootError("copy: --tree: no program given", "say which: pyroot copy --tree PROGRAM...")
-    path = STANDARD_PATH if source.root else os.fsencode(os.environ.get("PATH", "")) + b":" + STANDARD_PATH
+    path = STANDARD_PATH if source.root else environment.path() + b":" + STANDARD_PATH
     if len(names) > 1 and os.path.isdir(names[0]):
         names = names[1:]  # the root that they would be copied to
     status = 0

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod
-from pyroot.doctor.view import View
+from pyroot.reading.view import View
 
 NODES = {
     b"null": (1, 3),

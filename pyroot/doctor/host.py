@@ -13,8 +13,10 @@ import resource
 import signal
 from collections.abc import Iterator
 
+from pyroot import environment
 from pyroot.doctor.registry import ERROR, HOST, NOTE, WARNING, Finding, check
-from pyroot.doctor.view import View
+from pyroot.glue import place_in
+from pyroot.reading.view import View
 
 _OLDEST = (5, 10)
 _PTRACE_TRACEME = 0
@@ -244,23 +246,31 @@ def proc_hidden(view: View) -> Iterator[Finding]:
 )
 def temp_noexec(view: View) -> Iterator[Finding]:
     """Find a temporary directory from which nothing can be started."""
-    for path in dict.fromkeys((os.environ.get("PYROOT_TMP_DIR"), os.environ.get("TMPDIR"), "/tmp")):
-        if path and os.path.isdir(path) and os.statvfs(path).f_flag & os.ST_NOEXEC:
-            yield Finding(b"", f"{path} is mounted noexec", "TMPDIR=/var/tmp, or another directory")
+    for path in dict.fromkeys((*environment.named_tmp_dirs(), b"/tmp")):
+        if os.path.isdir(path) and os.statvfs(path).f_flag & os.ST_NOEXEC:
+            yield Finding(b"", f"{os.fsdecode(path)} is mounted noexec", "TMPDIR=/var/tmp, or another directory")
 
 
 @check(
     "temp-missing",
     WARNING,
-    "the directories for places of bindings: PYROOT_TMP_DIR, TMPDIR, /tmp, /var/tmp, /dev/shm",
+    "the directories for places of bindings: PYROOT_TMP_DIR, PROOT_TMP_DIR, TMPDIR, /tmp, /var/tmp, /dev/shm",
     "a binding onto a place that the root does not have needs a directory of its own",
     HOST,
 )
 def temp_missing(view: View) -> Iterator[Finding]:
     """Find a host on which nothing can be written for a while."""
-    named = [os.environ.get("PYROOT_TMP_DIR"), os.environ.get("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"]
-    if not any(path and os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK) for path in named):
+    if not any(_may_write(path, view.rooted.root or b"/") for path in environment.tmp_dirs()):
         yield Finding(b"", "you cannot write to any of them", "PYROOT_TMP_DIR=DIR with a directory of your own")
+
+
+def _may_write(tmp_dir: bytes, root: bytes) -> bool:
+    """Tell whether a run of this root could make a place in a temporary directory."""
+    try:
+        place = place_in(tmp_dir, root)
+    except OSError:
+        return False
+    return bool(place) and os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)
 
 
 @check("limits", WARNING, "ulimit -n, -u, -v and -f", "programs in the guest, and pyroot beside them, count together", HOST)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyroot.doctor.view import View
+from pyroot.reading.view import View
 
 _LINKED = (b"bin", b"sbin", b"lib", b"lib64")
 

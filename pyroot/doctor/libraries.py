@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pyroot.doctor.chain import candidates, copy_of, damage_of, grouped, readable, wanted_by
 from pyroot.doctor.registry import ERROR, WARNING, Finding, check
 from pyroot.doctor.steps import LoaderIndex
-from pyroot.doctor.view import View, shown_names
 from pyroot.elf.closure import LIBRARY, Item
 from pyroot.elf.ldcache import parse_cache
-from pyroot.elf.reader import Elf, ElfError, identity_of, read_elf, read_head
-from pyroot.elf.rooted import Rooted
-from pyroot.elf.search import CONF, BadLibrary, Loaded, loader_of, search_for
+from pyroot.elf.reader import Elf, identity_of, read_head
+from pyroot.elf.search import CONF
+from pyroot.reading.host import host_library
+from pyroot.reading.view import View, shown_names
 
 
 def _program_over(view: View, item: Item) -> Elf | None:
@@ -130,21 +130,7 @@ def loader_index_damaged(view: View) -> Iterator[Finding]:
 )
 def symbol_version(view: View) -> Iterator[Finding]:
     """Find libraries that lack a version which a program or another library asks for."""
-    lacking: dict[tuple[bytes, bytes], list[bytes]] = {}
-    done: set[tuple[bytes, bytes]] = set()
-    for objects in view.closure.images.values():
-        by_name = {name: one for one in objects for name in one.names}
-        for wanter in objects:
-            for library, version in view.versions(wanter.real).needs:
-                given = by_name.get(library)
-                if given is None or (wanter.real, library + given.real + version) in done:
-                    continue
-                done.add((wanter.real, library + given.real + version))
-                offers = view.versions(given.real).offers
-                if offers and version not in offers:
-                    lacking.setdefault((given.path, version), []).append(wanter.path)
-    for (path, version), wanters in lacking.items():
-        what = f"does not have version {os.fsdecode(version)}; needed by {shown_names(wanters)}"
+    for path, what in view.lacking_versions():
         yield Finding(path, what, "take program and library from one system: install the program in the root by its own means")
 
 
@@ -179,20 +165,3 @@ def musl_path(view: View) -> Iterator[Finding]:
                 yield Finding(
                     b"/etc/" + name, f"names no directory that exists ({shown_names(directories)})", "name the directories of libraries"
                 )
-
-
-def host_library(name: bytes, program: Elf | None = None) -> bytes | None:
-    """Find a library of this host by name or path, as the loader of `program` (default: of /bin/sh) would find it here."""
-    if b"/" in name:
-        return name if os.path.isfile(name) else None
-    host = Rooted("/")
-    try:
-        elf = program or read_elf(host.host(host.trace(b"/bin/sh").real))
-        loader = loader_of(host, elf)
-        if host.find(loader) is None:
-            return None  # this host has no loader of that kind, so no libraries for it
-        alone = Loaded(b"", b"", Elf(elf.identity), b"/")
-        found = search_for(host, elf.identity, loader).find(name, alone, alone)
-    except (OSError, ElfError, BadLibrary):
-        return None
-    return found.path if found else None

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from pyroot.doctor.registry import NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import AddLines, Copy, WriteFile
-from pyroot.doctor.view import View
 from pyroot.errors import shell_word
+from pyroot.reading.view import View
 
 _HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _CERTIFICATES = (

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pyroot.doctor.layout import broken_directories, mixed_directories
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod, Link, MakeDirectory, Step
-from pyroot.doctor.view import PROGRAM_DIRECTORIES, View, shown_names
+from pyroot.reading.view import PROGRAM_DIRECTORIES, View, shown_names
 
 _WAYS = (
     b"/",

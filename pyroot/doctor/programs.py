@@ -16,10 +16,10 @@ from pyroot.doctor.chain import candidates, copy_of, damage_of, foreign_programs
 from pyroot.doctor.layout import broken_directories
 from pyroot.doctor.registry import ERROR, NOTE, Finding, check
 from pyroot.doctor.steps import Chmod, Link
-from pyroot.doctor.view import PROGRAM_DIRECTORIES, View, shown_names
 from pyroot.elf.closure import ELF_INTERPRETER, ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER
 from pyroot.elf.reader import read_head
-from pyroot.explain import near_names
+from pyroot.reading.view import PROGRAM_DIRECTORIES, View, shown_names
+from pyroot.verbs.near import near_names
 
 # --- the program itself -----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
-"""The registry of checks: one row a check, and what a check gives back.
+"""What a check is: one row of the table, and what it gives back.
 
 Decides: what a row holds. The checks themselves are in `programs`, `libraries`, `devices`, `accounts`, `places`, `network`,
-`against`, `host` and `calls`; each is one function under one row. Order of report, `docs/DOCTOR.md` and the tests follow this table.
+`against`, `host` and `calls`; each is one function under one row. The whole table is `checks`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyroot.doctor.steps import Step
-    from pyroot.doctor.view import View
+    from pyroot.reading.view import View
 
 ERROR = "error"  # something that a user of this root runs into
 WARNING = "warning"  # some programs miss it
@@ -71,12 +71,3 @@ def check(code: str, severity: str, looks_at: str, why: str, part: str = ROOT) -
         return function
 
     return enter
-
-
-def load() -> list[Check]:
-    """Import every module of checks and give the whole table, in one order whoever imports them."""
-    from pyroot.doctor import accounts, against, calls, devices, host, libraries, network, places, programs
-
-    modules = [module.__name__ for module in (programs, libraries, places, devices, accounts, network, against, host, calls)]
-    CHECKS.sort(key=lambda row: modules.index(row.function.__module__))
-    return CHECKS

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from pyroot.doctor.words import safe
 from pyroot.elf.closure import Closure
 from pyroot.elf.rooted import Rooted
 from pyroot.elf.search import Loaded
+from pyroot.verbs.output import safe
 
 
 def tree_of(source: Rooted, program: bytes, search_path: bytes) -> tuple[str, bool]:

@@ -9,53 +9,68 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pyroot.doctor import registry
+from pyroot import binding, environment
+from pyroot.config import Config
+from pyroot.doctor import checks
 from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
 from pyroot.doctor.steps import Step
-from pyroot.doctor.view import Bound, View
-from pyroot.doctor.words import Progress, Words, colour, flags, json_text, put, require_elftools, root_directory, safe
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import EXIT_FAILURE, PyrootError, shell_word, text_of
+from pyroot.reading.door import view_of_run
+from pyroot.reading.view import View
+from pyroot.verbs.output import Progress, colour, json_text, put, safe
+from pyroot.verbs.roots import require_elftools, root_directory
+from pyroot.verbs.words import Verb, Words, flag, value
 
-USAGE = """\
+DOCTOR = Verb(
+    "doctor",
+    """\
 usage: pyroot doctor [OPTION...] ROOTFS [COMMAND...]
 
 Look at the root file system in ROOTFS, and at this host, and say what will fail and why.
 With COMMAND (a name or a path in the root) only these programs are followed, otherwise
 every program in the usual directories. Exit status: 1 if there is an error, 0 if not.
-
-  -R                 see it as pyroot -R does, with the usual host paths bound
-  -b HOST[:GUEST]    see it with this binding
-  --against FILE     also tell what is not as it was when pyroot checklist wrote FILE;
-                     what was found then already is left out
-  --fix              mend what can be mended safely; every step is shown first
-  --dry-run          with --fix: only show the steps
-  --json             print the findings as JSON
-  --list             print the table of checks
-  -q, --quiet        errors only
-  -v, --verbose      name everything, also notes
-  -h, --help         print this help
-"""
-CHECK_USAGE = """\
+""",
+    (
+        flag("-R", "see it as pyroot -R does, with the usual host paths bound", "recommended"),
+        value("-b", "HOST[:GUEST]", "see it with this binding", "bind", also=("--bind",)),
+        value("-r, --rootfs", "DIR", field="root"),
+        value(
+            "--against",
+            "FILE",
+            "also tell what is not as it was when pyroot checklist wrote FILE;\nwhat was found then already is left out",
+        ),
+        flag("--fix", "mend what can be mended safely; every step is shown first"),
+        flag("--dry-run", "with --fix: only show the steps"),
+        flag("--json", "print the findings as JSON"),
+        flag("--list", "print the table of checks"),
+        flag("-q, --quiet", "errors only"),
+        flag("-v, --verbose", "name everything, also notes"),
+    ),
+    21,
+)
+CHECK = Verb(
+    "check",
+    """\
 usage: pyroot check [OPTION...]
 
 Look whether this host lets pyroot work: ptrace, seccomp, security modules, limits.
 Exit status: 1 if there is an error, 0 if not.
-
-  --json             print the findings as JSON
-  -v, --verbose      name what is well, too
-  -h, --help         print this help
-"""
-_FLAGS = flags("json", "dry-run", "quiet", "verbose", recommended="-R", fix="--fix", list="--list")
-_VALUES = {"--against": "against", "-b": "bind", "--bind": "bind", "-r": "root", "--rootfs": "root"}
+""",
+    (
+        flag("--json", "print the findings as JSON"),
+        flag("-v, --verbose", "name what is well, too"),
+    ),
+    21,
+)
 _SAME_CODE = 8  # findings of one code that are printed without -v
 
 
 def main(argv: list[str]) -> int:
     """Run `pyroot doctor` on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("doctor", argv, _FLAGS, _VALUES)
+    words = DOCTOR.read(argv)
     if "help" in words.flags:
-        put(USAGE)
+        put(DOCTOR.usage())
         return 0
     if "list" in words.flags:
         put(table())
@@ -108,15 +123,15 @@ def _look(root: bytes, names: list[str], words: Words, known: dict[str, Any] | N
 
 def check_main(argv: list[str]) -> int:
     """Run `pyroot check` on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("check", argv, flags("json", "verbose"), {})
+    words = CHECK.read(argv)
     if "help" in words.flags:
-        put(CHECK_USAGE)
+        put(CHECK.usage())
         return 0
     if words.rest:
         raise PyrootError(f"check: {words.rest[0]}: unexpected word", f"to look at a root: pyroot doctor {shell_word(words.rest[0])}")
     view = View(Rooted("/"), "/")
     findings: list[Finding] = []
-    for row in registry.load():
+    for row in checks.load():
         if row.part == HOST:
             found = row.run(view)
             findings += found
@@ -130,27 +145,17 @@ def check_main(argv: list[str]) -> int:
 
 
 def _make_view(root: bytes, names: list[str], words: Words) -> View:
-    """Make a fresh view of the root, with the bindings that the words ask for."""
-    from pyroot import binding
-
-    bindings: list[binding.Binding] = []
-    if "recommended" in words.flags:
-        variables = {b"HOME": os.environb.get(b"HOME", b""), b"ROOTFS": root}
-        bindings += binding.read_preset(binding.preset_path("recommended"), variables)
-    for text in words.values.get("bind", []):
-        bindings.append(binding.parse(os.fsencode(text), os.getcwdb(), f"-b {text}"))
-    rooted = Rooted(root)
-    if bindings:
-        pairs: list[tuple[bytes, bytes]] = []
-        for one in bindings:
-            host = os.path.realpath(one.host)
-            if not os.path.lexists(host):
-                if one.shown:
-                    raise PyrootError(f"doctor: {one.shown}: does not exist on the host", "name a path of the host")
-                continue
-            trace = Bound(root, pairs).find(one.guest)
-            pairs.append((host, trace.real if trace else os.path.normpath(one.guest)))
-        rooted = Bound(root, pairs)
+    """Make a fresh view of the root: that of a run with the bindings that the words ask for. Raises PyrootError."""
+    config = Config(root)
+    config.host_cwd = os.getcwdb()
+    config.spell_root(names[0], names[0])
+    config.recommended = "recommended" in words.flags
+    config.tmp_dirs = environment.tmp_dirs()
+    try:
+        config.binds = [binding.parse(os.fsencode(text), config.host_cwd, f"-b {text}") for text in words.values.get("bind", [])]
+        rooted = view_of_run(config)
+    except PyrootError as error:
+        raise PyrootError(f"doctor: {error.message}", error.hint, error.exit_code) from error
     return View(rooted, names[0], [os.fsencode(name) for name in names[1:]])
 
 
@@ -160,7 +165,7 @@ def examine(view: View) -> list[Finding]:
     view.progress = progress
     findings: list[Finding] = []
     try:
-        for row in registry.load():
+        for row in checks.load():
             progress(row.code)
             findings += row.run(view)
     finally:
@@ -249,7 +254,7 @@ def table() -> str:
     for part in (ROOT, HOST):
         lines += [
             f"| `{row.code}` | {row.severity} | {row.looks_at.replace('|', ' ')} | {row.why} |"
-            for row in registry.load()
+            for row in checks.load()
             if row.part == part
         ]
     return "\n".join(lines) + "\n"

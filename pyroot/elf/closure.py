@@ -16,6 +16,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from pyroot import environment
 from pyroot.elf.ldcache import CacheEntry
 from pyroot.elf.reader import Elf, ElfError, read_elf, read_head
 from pyroot.elf.rooted import Rooted, Trace
@@ -114,7 +115,7 @@ class Closure:
     def __init__(self, rooted: Rooted, search_path: str | bytes | None = None) -> None:
         """Collect inside one root; see `closure` for the search path."""
         if search_path is None:
-            search_path = os.environ.get("PATH", os.fsdecode(STANDARD_PATH)) if not rooted.root else STANDARD_PATH
+            search_path = environment.path(STANDARD_PATH) if not rooted.root else STANDARD_PATH
         self.rooted = rooted
         self.items: list[Item] = []
         self.indexes: dict[bytes, Index] = {}

@@ -11,29 +11,33 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pyroot.doctor.words import Words, flags, json_text, put, safe
-from pyroot.errors import PyrootError
 from pyroot.look import proc
 from pyroot.look.ps import numbers, shown
 from pyroot.look.sessions import Session, chosen, command_of, find, program_of, user_of
 from pyroot.look.sockets import Socket, Tables, Wanted, inode_of, wanted
+from pyroot.verbs.output import json_text, put, safe
+from pyroot.verbs.words import Verb, flag, value
 
-USAGE = """\
+FILES = Verb(
+    "files",
+    """\
 usage: pyroot files [OPTION...] [PATH...]
 
 List what the processes in guests have open: files, sockets, pipes, the working directory
 (cwd), the program (txt) and what is mapped (mem). With PATH: who has that file open,
 under whatever name. Paths are those of the guests. Nothing is stopped by being looked at.
 Exit status: 0 if something is listed, 1 if nothing is.
-
-  -p PID[,PID...]  only these: processes, or whole sessions by their supervisor's number
-  +D DIR           only what lies in DIR or below it
-  -i[ADDRESS]      only Internet sockets: [46][tcp|udp][@ADDRESS][:PORT[-PORT]]
-  -m, --mapped     files that are only mapped, too (with PATH and +D they always are)
-  --host           PATH and DIR are the host's paths
-  --json           print it as JSON
-  -h, --help       print this help
-"""
+""",
+    (
+        value("-p", "PID[,PID...]", "only these: processes, or whole sessions by their supervisor's number", "pid", also=("--pid",)),
+        value("+D", "DIR", "only what lies in DIR or below it", "below"),
+        value("-i", "[ADDRESS]", "only Internet sockets: [46][tcp|udp][@ADDRESS][:PORT[-PORT]]", "internet"),
+        flag("-m, --mapped", "files that are only mapped, too (with PATH and +D they always are)"),
+        flag("--host", "PATH and DIR are the host's paths"),
+        flag("--json", "print it as JSON"),
+    ),
+    19,
+)
 _KINDS = {
     stat.S_IFREG: "REG",
     stat.S_IFDIR: "DIR",
@@ -75,11 +79,13 @@ class Open:
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words, below, internet = _words(argv)
+    words = FILES.read(argv)
     if "help" in words.flags:
-        put(USAGE)
+        put(FILES.usage())
         return 0
-    choice = _Choice([os.fsencode(path) for path in words.rest], below, internet, "mapped" in words.flags, "host" in words.flags)
+    paths, below = ([os.fsencode(path) for path in found] for found in (words.rest, words.values.get("below", [])))
+    internet = [wanted(text) for text in words.values.get("internet", [])]
+    choice = _Choice(paths, below, internet, "mapped" in words.flags, "host" in words.flags)
     tables = Tables()
     listed: list[dict[str, object]] = []
     head = f"{'COMMAND':<15} {'PID':>7} {'USER':<10} {'FD':>5} {'TYPE':<7} {'SIZE/OFF':>9} {'NODE':>9} NAME"
@@ -96,31 +102,6 @@ def main(argv: list[str]) -> int:
     if "json" in words.flags:
         put(json_text({"files": listed}))
     return 0 if listed else 1
-
-
-def _words(argv: list[str]) -> tuple[Words, list[bytes], list[Wanted]]:
-    """Take out the options that are spelled as for lsof, and read the others."""
-    rest: list[str] = []
-    below: list[bytes] = []
-    internet: list[Wanted] = []
-    pending = list(argv)
-    while pending:
-        word = pending.pop(0)
-        if word == "--":
-            rest += [word, *pending]
-            break
-        if word == "+D":
-            if not pending:
-                raise PyrootError("files: +D: the value is missing", "+D DIR lists what is open in DIR and below")
-            below.append(os.fsencode(pending.pop(0)))
-        elif word.startswith("-i"):
-            internet.append(wanted(word[2:]))
-        elif word in ("-p", "--pid") and pending:
-            rest += [word, pending.pop(0)]
-        else:
-            rest.append(word)
-    known = flags("json", mapped="-m", host="--host") | {"--mapped": "mapped"}
-    return Words("files", rest, known, {"-p": "pid", "--pid": "pid"}), below, internet
 
 
 class _Choice:

@@ -12,36 +12,41 @@ import select
 import signal
 import time
 
-from pyroot import config, report
-from pyroot.doctor.words import Words, flags, put
+from pyroot import options, report
 from pyroot.errors import PyrootError, text_of
 from pyroot.look.sessions import Session, find
+from pyroot.verbs.output import put
+from pyroot.verbs.words import Verb, value
 
-USAGE = """\
+KILL = Verb(
+    "kill",
+    """\
 usage: pyroot kill [OPTION...] PID...
 
 End what pyroot ps lists: a session by the number of its supervisor, a process by its own.
 Each process gets TERM and, if it is still there when the grace is over, KILL.
 Exit status: 0 if all of it has ended (with -s: has got the signal), 1 if not.
-
-  -s, --signal SIGNAL   send only this, by name or number, and do not wait
-  --grace SECONDS       time between TERM and KILL (default: 5)
-  -h, --help            print this help
-"""
+""",
+    (
+        value("-s, --signal", "SIGNAL", "send only this, by name or number, and do not wait"),
+        value("--grace", "SECONDS", "time between TERM and KILL (default: 5)"),
+    ),
+    24,
+)
 
 _PATIENCE = 5.0  # s, for those that were killed to be gone
 
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("kill", argv, flags(), {"-s": "signal", "--signal": "signal", "--grace": "grace"})
+    words = KILL.read(argv)
     if "help" in words.flags:
-        put(USAGE)
+        put(KILL.usage())
         return 0
     if not words.rest:
         raise PyrootError("kill: no process given", "pyroot ps lists sessions and their processes")
     wanted = [_number(word) for word in words.rest]
-    grace = config.seconds("kill: --grace", words.values.get("grace", ["5"])[-1])
+    grace = options.seconds("kill: --grace", words.values.get("grace", ["5"])[-1])
     number = _signal(words.values["signal"][-1]) if "signal" in words.values else 0
     targets = [Target(pid) for pid in dict.fromkeys(wanted)]
     done = [target.send(number) for target in targets] if "signal" in words.values else _end(targets, grace)

@@ -12,6 +12,8 @@ import pwd
 import re
 import socket
 
+from pyroot import environment
+
 _SHORTEST = 3  # a shorter user or host name would be found in words that have nothing to do with it
 _COMMON = ("/tmp", "/var/tmp", "/nonexistent", "/dev/null")  # homes of accounts that belong to nobody
 _PLAIN = ("root", "user", "localhost", "nobody")
@@ -24,7 +26,7 @@ class Private:
         """Take directories and what to call them (a root: "ROOT"); home, user and host default to those of this process."""
         self._numbers: dict[str, int] = {}
         account = _account()
-        homes = {one.rstrip("/") for one in (home or os.environ.get("HOME", ""), "" if home else account[1])}
+        homes = {one.rstrip("/") for one in (home or os.fsdecode(environment.home()), "" if home else account[1])}
         self._homes = sorted((one for one in homes if one.startswith("/") and one not in _COMMON), key=len, reverse=True)
         self._places = sorted((places or {}).items(), key=lambda one: -len(one[0]))
         words = {user or account[0]: "USER", host or socket.gethostname(): "HOST"}

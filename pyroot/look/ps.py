@@ -5,34 +5,40 @@ Decides: the verb's options, its columns and its JSON. What belongs to a session
 
 from __future__ import annotations
 
-from pyroot.doctor.words import Words, flags, json_text, put, safe
 from pyroot.errors import PyrootError
 from pyroot.look import proc
 from pyroot.look.sessions import Session, chosen, command_of, find, program_of, user_of
+from pyroot.verbs.output import json_text, put, safe
+from pyroot.verbs.words import Verb, flag, value
 
-USAGE = """\
+PS = Verb(
+    "ps",
+    """\
 usage: pyroot ps [OPTION...]
 
 List the running sessions of this user (root: of everybody) and the processes in each,
 with their commands as the guest wrote them. Nothing is stopped by being looked at.
 Exit status: 0 if there is a process, 1 if there is none.
-
-  -p PID[,PID...]  only these: processes, or whole sessions by their supervisor's number
-  -v, --verbose    name the program, the working directory and every binding, too
-  --json           print it as JSON
-  -h, --help       print this help
-
+""",
+    (
+        value("-p", "PID[,PID...]", "only these: processes, or whole sessions by their supervisor's number", "pid", also=("--pid",)),
+        flag("-v, --verbose", "name the program, the working directory and every binding, too"),
+        flag("--json", "print it as JSON"),
+    ),
+    19,
+    """\
 UP is the time since the start, CPU the processor time used, in hours, minutes, seconds.
 Stops are the times that a session's supervisor has waited for its guests, which is
 about how often they stopped.
-"""
+""",
+)
 
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("ps", argv, flags("json", "verbose"), {"-p": "pid", "--pid": "pid"})
+    words = PS.read(argv)
     if "help" in words.flags:
-        put(USAGE)
+        put(PS.usage())
         return 0
     if words.rest:
         raise PyrootError(f"ps: {words.rest[0]}: unexpected word", "pyroot ps -p PID looks at one process; pyroot ps --help tells more")

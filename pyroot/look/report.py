@@ -16,19 +16,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pyroot import options
-from pyroot.doctor import registry
+from pyroot import environment, options
+from pyroot.doctor import checks
 from pyroot.doctor.registry import HOST
-from pyroot.doctor.view import View
-from pyroot.doctor.words import Words, flags, json_text, put
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import PyrootError
 from pyroot.look import facts
 from pyroot.look.private import Private
-from pyroot.manifest.snapshot import deliver
-from pyroot.outfile import SPELLINGS
+from pyroot.reading.view import View
+from pyroot.verbs.output import deliver, json_text, put
+from pyroot.verbs.words import OUTPUT, Verb, flag, value
 
-USAGE = """\
+REPORT = Verb(
+    "report",
+    """\
 usage: pyroot report [OPTION...] [-- [PYROOT-OPTION...] COMMAND...]
 
 Write what somebody who shall help needs: versions, the kernel's rules for this process,
@@ -38,13 +39,15 @@ goes to standard error.
 
 Names below your home directory, your name, the host's name, values of environment
 variables, and the command's arguments and data are left out.
-
-  -o FILE         write to FILE instead of standard output
-  --private yes   leave them in
-  --calls N       how many of the failed calls (default: 40)
-  --json          write JSON
-  -h, --help      print this help
-"""
+""",
+    (
+        OUTPUT,
+        value("--private", "yes", "leave them in"),
+        value("--calls", "N", "how many of the failed calls (default: 40)"),
+        flag("--json", "write JSON"),
+    ),
+    18,
+)
 _START = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_start.py")
 _SHOWN_VARIABLES = ("PYROOT_", "PROOT_", "LD_", "PYTHON", "LC_", "LANG", "PATH", "HOME", "TMPDIR", "TERM", "SHELL", "LANGUAGE")
 
@@ -63,9 +66,9 @@ class Ran:
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
     at = argv.index("--") if "--" in argv else len(argv)
-    words = Words("report", argv[:at], flags("json"), SPELLINGS | {"--private": "private", "--calls": "calls"})
+    words = REPORT.read(argv[:at])
     if "help" in words.flags:
-        put(USAGE)
+        put(REPORT.usage())
         return 0
     if words.rest:
         raise PyrootError(f"report: {words.rest[0]}: unexpected word", "a command line stands behind --: pyroot report -- -r ROOTFS ls")
@@ -87,10 +90,7 @@ def main(argv: list[str]) -> int:
         if ran is not None and ran.failed:
             ran.failed = [hider.call(line) for line in ran.failed]
     sections = collect(ran, parsed, private)
-    if "json" in words.flags:
-        deliver(words, [hide(json_text(sections))])
-    else:
-        deliver(words, [hide(text_of_sections(sections))])
+    deliver("report", words.last("output", "-"), [hide((json_text if "json" in words.flags else text_of_sections)(sections))])
     return 0
 
 
@@ -156,7 +156,7 @@ def _tail(path: str, count: int) -> list[str]:
 def collect(ran: Ran | None, parsed: options.Parsed, private: bool) -> dict[str, object]:
     """Put the report together: titles, and under each a table or a list of lines."""
     view = View(Rooted("/"), "/")
-    found = [finding for row in registry.load() if row.part == HOST for finding in row.run(view)]
+    found = [finding for row in checks.load() if row.part == HOST for finding in row.run(view)]
     sections: dict[str, object] = {
         "Versions": facts.versions(),
         "Rules for this process": facts.rules(),
@@ -182,7 +182,8 @@ def collect(ran: Ran | None, parsed: options.Parsed, private: bool) -> dict[str,
 
 
 def _environment(private: bool) -> dict[str, str]:
-    shown = {name: value for name, value in sorted(os.environ.items()) if name.startswith(_SHOWN_VARIABLES)}
+    named = sorted((os.fsdecode(name), os.fsdecode(value)) for name, value in environment.variables().items())
+    shown = {name: value for name, value in named if name.startswith(_SHOWN_VARIABLES)}
     return shown if private else {name: f"set, {len(value)} characters" for name, value in shown.items()}
 
 

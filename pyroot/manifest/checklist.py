@@ -7,30 +7,36 @@ from __future__ import annotations
 
 from pyroot.doctor.verb import as_json as report_as_json
 from pyroot.doctor.verb import examine
-from pyroot.doctor.view import View
-from pyroot.doctor.words import Words, flags, json_text, put, require_elftools, root_directory
 from pyroot.elf.rooted import Rooted
 from pyroot.manifest.entry import FORMAT
-from pyroot.manifest.snapshot import deliver, one_root, scanned, tell_problems
+from pyroot.manifest.snapshot import scanned, tell_problems
 from pyroot.manifest.text import as_json
-from pyroot.outfile import SPELLINGS
+from pyroot.reading.view import View
+from pyroot.verbs.output import deliver, json_text, put
+from pyroot.verbs.roots import one_root, require_elftools, root_directory
+from pyroot.verbs.words import OUTPUT, Verb, flag
 
-USAGE = """\
+CHECKLIST = Verb(
+    "checklist",
+    """\
 usage: pyroot checklist [OPTION...] ROOTFS
 
 Write down a root that works: what the doctor finds in it, and a snapshot of its files.
 pyroot doctor --against FILE ROOTFS then tells what has gone wrong since.
-
-  -o FILE         write to FILE instead of standard output
-  -h, --help      print this help
-"""
+""",
+    (
+        OUTPUT,
+        flag("--json"),
+    ),
+    18,
+)
 
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("checklist", argv, flags("json"), SPELLINGS)
+    words = CHECKLIST.read(argv)
     if "help" in words.flags:
-        put(USAGE)
+        put(CHECKLIST.usage())
         return 0
     require_elftools("checklist")
     name = one_root("checklist", words.rest)
@@ -39,5 +45,5 @@ def main(argv: list[str]) -> int:
     findings = report_as_json(view, examine(view), [])["findings"]
     entries = scanned(root)
     tell_problems(entries)
-    deliver(words, [json_text({"format": FORMAT, "findings": findings, "entries": as_json(entries)})])
+    deliver("checklist", words.last("output", "-"), [json_text({"format": FORMAT, "findings": findings, "entries": as_json(entries)})])
     return 0

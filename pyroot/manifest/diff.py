@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import os
 
-from pyroot.doctor.words import Words, colour, flags, json_text, put, safe
 from pyroot.errors import PyrootError
 from pyroot.manifest.compare import CHANGED, FACTS, GONE, NEW, Change, compare, folded
 from pyroot.manifest.entry import DIRECTORY, FILE, LINK, Entry
 from pyroot.manifest.snapshot import entries_of
+from pyroot.verbs.output import colour, json_text, put, safe
+from pyroot.verbs.words import Verb, flag, value
 
-USAGE = """\
+DIFF = Verb(
+    "diff",
+    """\
 usage: pyroot diff [OPTION...] A B
 
 Compare two roots. A and B are each a file that pyroot snapshot (or checklist) wrote, or
 a root directory as it is now. Lines begin with - (in A only), + (in B only) or ! (in
 both, different). Exit status, as for diff: 0 alike, 1 different, 2 trouble.
-
-  --ignore FACT,...  do not compare: type, mode, owner, size, content, target, device,
-                     xattrs
-  --json             print the differences as JSON
-  -q, --quiet        only the exit status
-  -v, --verbose      name everything below a directory that is in one of them only
-  -h, --help         print this help
-"""
+""",
+    (
+        value("--ignore", "FACT,...", "do not compare: type, mode, owner, size, content, target, device,\nxattrs"),
+        flag("--json", "print the differences as JSON"),
+        flag("-q, --quiet", "only the exit status"),
+        flag("-v, --verbose", "name everything below a directory that is in one of them only"),
+    ),
+    21,
+)
 _MARKS = {GONE: "-", NEW: "+", CHANGED: "!"}
 
 
@@ -40,9 +44,9 @@ def main(argv: list[str]) -> int:
 
 
 def _main(argv: list[str]) -> int:
-    words = Words("diff", argv, flags("json", "quiet", "verbose"), {"--ignore": "ignore"})
+    words = DIFF.read(argv)
     if "help" in words.flags:
-        put(USAGE)
+        put(DIFF.usage())
         return 0
     if len(words.rest) != 2:
         raise PyrootError(f"diff: {len(words.rest)} names given, two are compared", "pyroot diff A B")

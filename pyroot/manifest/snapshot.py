@@ -11,51 +11,45 @@ from collections.abc import Iterable
 from typing import Any
 
 from pyroot import report
-from pyroot.doctor.words import Progress, Words, flags, json_text, put, root_directory
 from pyroot.errors import PyrootError, text_of
 from pyroot.manifest.entry import FORMAT, Entry
 from pyroot.manifest.scan import OTHER_FILE_SYSTEM, scan
 from pyroot.manifest.text import as_json, as_text, read
-from pyroot.outfile import SPELLINGS, Outfile
+from pyroot.verbs.output import Progress, deliver, json_text, put
+from pyroot.verbs.roots import one_root, root_directory
+from pyroot.verbs.words import OUTPUT, Verb, flag
 
-USAGE = """\
+SNAPSHOT = Verb(
+    "snapshot",
+    """\
 usage: pyroot snapshot [OPTION...] ROOTFS
 
 Write down every file of the root in ROOTFS: path, type, mode, owner, size, SHA-256,
 link target, extended attributes, and the package that it belongs to where dpkg, apk or
 rpm say so. Two roots that are alike give the same text: there are no times in it.
 pyroot diff compares. What cannot be read is written down with the reason.
-
-  -o FILE         write to FILE instead of standard output
-  --no-content    leave out the hashes: quick, and blind to changes that keep the size
-  --json          write JSON instead of mtree(5) text
-  -h, --help      print this help
-"""
+""",
+    (
+        OUTPUT,
+        flag("--no-content", "leave out the hashes: quick, and blind to changes that keep the size"),
+        flag("--json", "write JSON instead of mtree(5) text"),
+    ),
+    18,
+)
 
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words = Words("snapshot", argv, flags("json") | {"--no-content": "no-content"}, SPELLINGS)
+    words = SNAPSHOT.read(argv)
     if "help" in words.flags:
-        put(USAGE)
+        put(SNAPSHOT.usage())
         return 0
     root = root_directory("snapshot", one_root("snapshot", words.rest))
     entries = scanned(root, "no-content" not in words.flags)
     tell_problems(entries)
-    if "json" in words.flags:
-        deliver(words, [json_text({"format": FORMAT, "entries": as_json(entries)})])
-    else:
-        deliver(words, as_text(entries))
+    text = [json_text({"format": FORMAT, "entries": as_json(entries)})] if "json" in words.flags else as_text(entries)
+    deliver("snapshot", words.last("output", "-"), text)
     return 0
-
-
-def one_root(verb: str, names: list[str]) -> str:
-    """Give the one root that the words name. Raises PyrootError."""
-    if not names:
-        raise PyrootError(f"{verb}: no root file system given", f"say which: pyroot {verb} ROOTFS")
-    if len(names) > 1:
-        raise PyrootError(f"{verb}: {names[1]}: unexpected word", f"one root at a time; pyroot {verb} --help tells more")
-    return names[0]
 
 
 def scanned(root: bytes, content: bool = True) -> list[Entry]:
@@ -88,12 +82,3 @@ def entries_of(verb: str, name: str) -> dict[str, Any]:
         hint = "name a file that pyroot snapshot wrote, or a root directory"
         raise PyrootError(f"{verb}: {name}: {text_of(error.errno or 0)}", hint, 2) from None
     return read(data, f"{verb}: {name}")
-
-
-def deliver(words: Words, parts: Iterable[str]) -> None:
-    """Write text to the last of the files named with -o, or to standard output. Raises PyrootError."""
-    name = words.values.get("output", ["-"])[-1]
-    if name == "-":
-        put("".join(parts))
-    else:
-        Outfile(words.verb, name).write(parts)

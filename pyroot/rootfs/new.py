@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pyroot import report
 from pyroot.elf.closure import ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, Closure, Item
@@ -22,8 +22,13 @@ from pyroot.errors import PyrootError, shell_word, text_of
 from pyroot.rootfs import skeleton
 from pyroot.rootfs.install import Installer, write_failure
 from pyroot.rootfs.plan import choose
+from pyroot.verbs.output import put
+from pyroot.verbs.roots import require_elftools
+from pyroot.verbs.words import Verb, flag
 
-USAGE = """\
+NEW = Verb(
+    "new",
+    """\
 usage: pyroot new [OPTION...] DIR [PROGRAM...]
 
 Make a root file system in DIR out of this host's own programs, with the libraries and
@@ -32,24 +37,15 @@ interpreters that they need. Without PROGRAM: a shell and the usual small tools.
 A PROGRAM is a name, looked up in PATH, or a path, which keeps its place in the root.
 DIR is made; an empty directory will do. What programs open by themselves while they
 run (the modules of Python or Perl, plug-ins, data) is not copied.
-
-  --add          add to a root that exists; files that are there are kept
-  --list         only print what would be copied, and why; DIR may be missing
-  -v, --verbose  name every file
-  -h, --help     print this help
-"""
-
-
-@dataclass
-class Order:
-    """What the command line asks for."""
-
-    directory: bytes = b""
-    programs: list[bytes] = field(default_factory=list)
-    add: bool = False
-    only_list: bool = False
-    help: bool = False
-    verbose: int = 0
+""",
+    (
+        flag("--add", "add to a root that exists; files that are there are kept"),
+        flag("--list", "only print what would be copied, and why; DIR may be missing"),
+        flag("-v, --verbose", "name every file"),
+    ),
+    17,
+    letters=True,
+)
 
 
 class Ended(BaseException):
@@ -62,68 +58,29 @@ class Ended(BaseException):
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Give the exit status; raises PyrootError for a user's mistake."""
-    order = parse(argv)
-    if order.help:
-        sys.stdout.write(USAGE)
+    words = NEW.read(argv)
+    if "help" in words.flags:
+        put(NEW.usage())
         return 0
-    if order.verbose:
-        report.set_verbosity(report.verbosity() + order.verbose)
-    _require_elftools()
-    if order.only_list:
-        _print_list(choose(order.programs))
+    directory, programs = os.fsencode(words.rest[0] if words.rest else ""), [os.fsencode(word) for word in words.rest[1:]]
+    if not directory and "list" not in words.flags:
+        raise PyrootError("new: no directory given", "say where: pyroot new DIR [PROGRAM...]")
+    if "verbose" in words.counts:
+        report.set_verbosity(report.verbosity() + words.counts["verbose"])
+    require_elftools("new")
+    if "list" in words.flags:
+        _print_list(choose(programs))
         return 0
-    target = _target(order.directory, order.add)
-    closure = choose(order.programs)
+    target = _target(directory, "add" in words.flags)
+    closure = choose(programs)
     try:
         with signals_raised():
             installer = _make(target, closure)
     except Ended as end:
         os.kill(os.getpid(), end.number)
         return 128 + end.number
-    _summary(order.directory, closure, installer)
+    _summary(directory, closure, installer)
     return 0
-
-
-def parse(argv: list[str]) -> Order:
-    """Read the words after the verb. Options may stand anywhere before "--". Raises PyrootError."""
-    order = Order()
-    words: list[str] = []
-    rest = list(argv)
-    while rest:
-        word = rest.pop(0)
-        if word == "--":
-            words += rest
-            break
-        if word == "--add":
-            order.add = True
-        elif word == "--list":
-            order.only_list = True
-        elif word in ("-h", "--help", "--usage"):
-            order.help = True
-        elif word == "--verbose" or word[:2] == "-v" and set(word[1:]) == {"v"}:
-            order.verbose += 1 if word == "--verbose" else len(word) - 1
-        elif word.startswith("-") and word != "-":
-            raise PyrootError(f"new: unknown option {word}", "pyroot new --help lists the options")
-        else:
-            words.append(word)
-    if words:
-        order.directory = os.fsencode(words[0])
-        order.programs = [os.fsencode(word) for word in words[1:]]
-    if not order.help and not order.only_list and not words:
-        raise PyrootError("new: no directory given", "say where: pyroot new DIR [PROGRAM...]")
-    if "" in words:
-        raise PyrootError("new: an empty name is no directory and no program", "pyroot new DIR [PROGRAM...]")
-    return order
-
-
-def _require_elftools() -> None:
-    try:
-        import elftools  # noqa: F401
-    except ImportError:
-        raise PyrootError(
-            "new: the Python package pyelftools is not installed",
-            "install it: pip install pyelftools, or the Debian package python3-pyelftools",
-        ) from None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 
+from pyroot import environment
 from pyroot.elf.closure import (
     DATA,
     ELF_INTERPRETER,
@@ -52,7 +53,7 @@ def choose(programs: Sequence[bytes]) -> Closure:
     Raises PyrootError for the first thing that is missing.
     """
     host = Rooted("/")
-    path = os.fsencode(os.environ.get("PATH", "")) or STANDARD_PATH
+    path = environment.path() or STANDARD_PATH
     if programs:
         # An ordinary user's PATH often lacks the sbin directories.
         closure = Closure(host, path + b":/usr/local/sbin:/usr/sbin:/sbin")
@@ -136,7 +137,7 @@ def nss_modules(rooted: Rooted) -> list[bytes]:
 
 
 def _add_terminals(closure: Closure, needed_by: bytes) -> None:
-    names = [os.environ.get("TERM", ""), *_TERMINALS]
+    names = [environment.terminal(), *_TERMINALS]
     for name in dict.fromkeys(names):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]*", name):
             continue

@@ -16,6 +16,7 @@ import os
 import pwd
 import re
 
+from pyroot import environment
 from pyroot.elf.closure import Closure, Index
 from pyroot.elf.ldcache import build_cache, conf_directories, parse_cache
 from pyroot.elf.rooted import Rooted
@@ -112,7 +113,7 @@ def _caller(uid: int) -> tuple[str, str]:
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
-        name, home = os.environ.get("USER", ""), os.environ.get("HOME", "")
+        name, home = environment.user(), os.fsdecode(environment.home())
     else:
         name, home = entry.pw_name, entry.pw_dir
     if not re.fullmatch(r"[^:\s/]+", name) or name in ("root", "nobody"):

@@ -13,9 +13,9 @@ import socket
 from pyroot import explain, report
 from pyroot.config import Config
 from pyroot.errors import PyrootError
-from pyroot.trace.choice import Choice, choose
+from pyroot.trace.choice import Choice, choose, ends_of
 from pyroot.trace.ends import Ends
-from pyroot.trace.options import Words
+from pyroot.trace.options import TraceWords
 from pyroot.trace.output import Output
 from pyroot.trace.places import Places
 from pyroot.trace.tap import is_supervisor
@@ -23,10 +23,8 @@ from pyroot.trace.tap import is_supervisor
 _ONE_TRACER = "a process has one tracer: end the other one first"
 
 
-def run(words: Words, config: Config) -> int:
+def run(words: TraceWords, config: Config) -> int:
     """Trace the processes of -p until they end, or until a signal ends this command. Raises PyrootError."""
-    from pyroot.trace.verb import ends_of
-
     if config.command or "why" in words.counts:
         what = "--why looks at a command" if "why" in words.counts else "takes no command"
         raise PyrootError(f"trace: -p: {what}", "trace either processes that run or a command")

@@ -13,9 +13,9 @@ import stat
 from typing import TYPE_CHECKING
 
 from pyroot import explain, report
-from pyroot.doctor.registry import NOTE, SEVERITIES, Finding
-from pyroot.doctor.view import View
+from pyroot.doctor.registry import NOTE, ROOT, SEVERITIES, Finding
 from pyroot.errors import text_of
+from pyroot.reading.view import View
 from pyroot.trace.names import signal_name
 
 if TYPE_CHECKING:
@@ -159,14 +159,14 @@ def finding(core: Core, config: Config, answer: Answer, program: bytes) -> Findi
     if call is None or not call.path.startswith(b"/"):
         return None
     try:
-        from pyroot.doctor import registry
-        from pyroot.needs import view_of
+        from pyroot.doctor import checks
+        from pyroot.reading.door import view_of
     except ImportError:  # pyelftools is not installed: the call itself says most
         return None
     view = View(view_of(core), os.fsdecode(config.rootfs_spelled), [program] if program.startswith(b"/") else [])
     found: list[Finding] = []
-    for row in registry.load():
-        if row.part == registry.ROOT:
+    for row in checks.load():
+        if row.part == ROOT:
             try:
                 found += row.run(view)
             except OSError:

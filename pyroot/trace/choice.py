@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyroot.errors import PyrootError
+from pyroot.outfile import Outfile
 from pyroot.trace import select
 from pyroot.trace.decode import Context
-from pyroot.trace.ends import names_command
-from pyroot.trace.options import Words
+from pyroot.trace.ends import Ends, names_command
+from pyroot.trace.options import TraceWords
 from pyroot.trace.output import Format, Output
 from pyroot.trace.session import TraceSink
 from pyroot.trace.summary import Summary
@@ -96,7 +97,7 @@ def _check(words: object, model: dict[str, Any]) -> None:
             raise ValueError(f"{name}: not such a value")
 
 
-def number(words: Words, name: str, option: str, default: int) -> int:
+def number(words: TraceWords, name: str, option: str, default: int) -> int:
     """Give the value of an option as a number. Raises PyrootError."""
     value = words.last(name, str(default))
     if not value.isdigit() or len(value) > 9:
@@ -104,7 +105,7 @@ def number(words: Words, name: str, option: str, default: int) -> int:
     return int(value)
 
 
-def _expressions(words: Words) -> dict[str, list[str]]:
+def _expressions(words: TraceWords) -> dict[str, list[str]]:
     """Sort the values of -e by what they are about. Raises PyrootError."""
     found: dict[str, list[str]] = {name: list(words.values.get(name, [])) for name in ("trace", "status", "signal")}
     for text in words.values.get("expressions", []):
@@ -118,7 +119,7 @@ def _expressions(words: Words) -> dict[str, list[str]]:
     return found
 
 
-def choose(words: Words) -> Choice:
+def choose(words: TraceWords) -> Choice:
     """Read the options. Raises PyrootError."""
     chosen, counts = _expressions(words), words.counts
     names = select.calls(chosen["trace"][-1]) if chosen["trace"] else set(select.every_name())
@@ -146,7 +147,7 @@ def choose(words: Words) -> Choice:
     return choice
 
 
-def _format(words: Words) -> Format:
+def _format(words: TraceWords) -> Format:
     counts, target = words.counts, words.last("output", "")
     asked = counts.get("follow", 0) > 1 or "separately" in counts
     separate = asked and bool(target) and not names_command(target) and "counts" not in counts
@@ -155,3 +156,13 @@ def _format(words: Words) -> Format:
         pointers="pointers" in counts, columns=number(words, "columns", "-a", 40),
         always_pid=bool(target) and "nofollow" not in counts and not separate, separate=separate,
     )  # fmt: skip
+
+
+def ends_of(words: TraceWords, choice: Choice) -> Ends:
+    """Open what -o names. Raises PyrootError."""
+    return Ends(outfile_of(words), "append" in words.counts, choice.format().separate)
+
+
+def outfile_of(words: TraceWords) -> Outfile | None:
+    """Give what -o names, None without one. Raises PyrootError."""
+    return Outfile("trace", words.last("output", "")) if "output" in words.values else None

@@ -5,18 +5,14 @@ Decides: what the verb returns: the exit status of the command, as a plain run. 
 
 from __future__ import annotations
 
-import os
-
 from pyroot import config as plain_config
-from pyroot import launch
+from pyroot import environment, launch
 from pyroot.config import Config
-from pyroot.doctor.words import put
 from pyroot.errors import PyrootError
-from pyroot.outfile import Outfile
-from pyroot.trace.choice import Choice, choose
-from pyroot.trace.ends import Ends
-from pyroot.trace.options import Words, mistyped_root, parse, usage
+from pyroot.trace.choice import Choice, choose, ends_of
+from pyroot.trace.options import TraceWords, mistyped_root, parse, usage
 from pyroot.trace.output import Output
+from pyroot.verbs.output import put
 
 
 def main(argv: list[str]) -> int:
@@ -50,17 +46,7 @@ def main(argv: list[str]) -> int:
     return _traced(choose(words), words, config)
 
 
-def ends_of(words: Words, choice: Choice) -> Ends:
-    """Open what -o names. Raises PyrootError."""
-    return Ends(outfile_of(words), "append" in words.counts, choice.format().separate)
-
-
-def outfile_of(words: Words) -> Outfile | None:
-    """Give what -o names, None without one. Raises PyrootError."""
-    return Outfile("trace", words.last("output", "")) if "output" in words.values else None
-
-
-def _traced(choice: Choice, words: Words, config: Config) -> int:
+def _traced(choice: Choice, words: TraceWords, config: Config) -> int:
     sink = choice.sink(Output(choice.format(), ends_of(words, choice)))
     config.trace = sink
     try:
@@ -69,12 +55,9 @@ def _traced(choice: Choice, words: Words, config: Config) -> int:
         sink.finish()
 
 
-def _environment(words: Words) -> None:
+def _environment(words: TraceWords) -> None:
     for entry in words.values.get("environment", []):
         name, equals, value = entry.partition("=")
         if not name:
             raise PyrootError(f"trace: -E {entry}: no name in front of =", "-E VAR=VALUE sets, -E VAR removes")
-        if equals:
-            os.environ[name] = value
-        else:
-            os.environ.pop(name, None)
+        environment.put(name, value if equals else None)

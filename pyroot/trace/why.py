@@ -18,13 +18,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pyroot import launch, report
+from pyroot.trace.choice import outfile_of
 from pyroot.trace.ends import Ends, names_command
 from pyroot.trace.history import Event, History
 
 if TYPE_CHECKING:
     from pyroot.config import Config
     from pyroot.outfile import Outfile
-    from pyroot.trace.options import Words
+    from pyroot.trace.options import TraceWords
 
 #: Failures that belong to the ordinary life of programs.
 _ORDINARY = {
@@ -53,10 +54,8 @@ class Answer:
     sure: bool = False  # the message, or what the doctor knows, speaks for this call
 
 
-def run(words: Words, config: Config) -> int:
+def run(words: TraceWords, config: Config) -> int:
     """Run the command; say why it failed, if it did, and return its exit status."""
-    from pyroot.trace.verb import outfile_of
-
     target = outfile_of(words)
     history = History()
     history.follow = True

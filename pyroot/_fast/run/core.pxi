@@ -17,11 +17,11 @@ cdef class Core:
 
     cdef View view
     cdef Walk walk
-    cdef public object explainer, leaver
-    cdef public double grace
-    cdef public int front
-    cdef public bint net
-    cdef public dict features
+    cdef readonly object explainer, leaver
+    cdef double grace
+    cdef int front
+    cdef bint net
+    cdef dict features
 
     def __cinit__(self, bytes rootfs):
         memset(&self.view, 0, sizeof(View))
@@ -209,18 +209,23 @@ cdef class Core:
             trace_finish()
         return result
 
-    def run(self, bytes exe, list argv, list env, bytes cwd, bint kill_on_exit=False, bint seccomp=True,
-            bint handover=True, object trace=None):
-        """Run a program of the guest and supervise it and all its descendants; return the raw wait status of the program.
+    def run(self, object run):
+        """Run the program of a pyroot.launch.Run and supervise it and all its descendants; return its raw wait status.
 
         Raises OSError when its execve failed (errno in guest terms), CoreError when the supervisor could not start.
         Once the status is known it stands: the signals that ended or stopped this process before stay without effect.
         """
-        cdef char **c_argv = _vector(argv)
-        cdef char **c_envp = _vector(env)
+        cdef object config = run.config, trace = config.trace
+        cdef bytes exe = run.program, cwd = run.cwd
+        cdef bint kill_on_exit = config.kill_on_exit, seccomp = config.seccomp
+        cdef char **c_argv = _vector(run.argv)
+        cdef char **c_envp = _vector(run.variables)
         try:
+            self.explainer, self.leaver, self.grace, self.net, self.front = run.explainer, run.leaver, config.grace, config.net, run.front
+            self.features = run.features
             nesting_prepare()
-            if nesting and handover and not self.net and trace is None and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp):
+            if (nesting and config.handover and not self.net and trace is None
+                    and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp)):
                 return session.main_status
             session.tracing = trace is not None
             session.judging = session.tracing or not seccomp

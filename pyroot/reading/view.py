@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pyroot import environment
 from pyroot.elf.closure import Closure, Item
 from pyroot.elf.rooted import Rooted, Trace
 from pyroot.elf.versions import Versions, read_versions
@@ -64,7 +65,7 @@ class View:
         self.commands = commands or []
         self.uid = os.geteuid() if uid is None else uid
         self.groups = {os.getegid(), *os.getgroups()} if uid is None else {uid}
-        self.environment = dict(os.environb)
+        self.environment = environment.variables()
         self._closure: Closure | None = None
         self._versions: dict[bytes, Versions] = {}
         self.progress: Callable[[str], None] = lambda text: None
@@ -223,6 +224,24 @@ class View:
             except OSError:
                 self._versions[real] = Versions()
         return self._versions[real]
+
+    def lacking_versions(self) -> Iterator[tuple[bytes, str]]:
+        """List libraries that lack a version which a program or another library asks for, with what is to be said of them."""
+        lacking: dict[tuple[bytes, bytes], list[bytes]] = {}
+        done: set[tuple[bytes, bytes]] = set()
+        for objects in self.closure.images.values():
+            by_name = {name: one for one in objects for name in one.names}
+            for wanter in objects:
+                for library, version in self.versions(wanter.real).needs:
+                    given = by_name.get(library)
+                    if given is None or (wanter.real, library + given.real + version) in done:
+                        continue
+                    done.add((wanter.real, library + given.real + version))
+                    offers = self.versions(given.real).offers
+                    if offers and version not in offers:
+                        lacking.setdefault((given.path, version), []).append(wanter.path)
+        for (path, version), wanters in lacking.items():
+            yield path, f"does not have version {os.fsdecode(version)}; needed by {shown_names(wanters)}"
 
 
 def shown_names(paths: list[bytes], limit: int = 3) -> str:

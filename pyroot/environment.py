@@ -1,0 +1,158 @@
+"""The environment variables that pyroot reads, and what the guest gets of its own environment.
+
+Decides: the name of every variable that means something to pyroot, and what it says. No other module looks at the environment (a test
+holds that), but for ``_start``, which the command `pyroot` talks to, and the compiled core, which asks for the directories in which
+sessions meet. What the variables mean to users is said in ``usage``. Not decided here: what follows from a switch.
+
+Facts: PEP 538 for the variable that the interpreter adds to the environment.
+"""
+
+import os
+
+# What the command `pyroot` (scripts/pyroot.c) tells us: the mask of blocked signals and which were ignored; names it has hidden.
+STATE = b"PYROOT_LAUNCH"
+_HIDDEN = {b"\x0cD_": b"LD_", b"\x07LIBC_": b"GLIBC_"}
+_COERCED_LC_CTYPE = (b"C.UTF-8", b"C.utf8", b"UTF-8")
+
+TMP_DIRS = (b"PYROOT_TMP_DIR", b"PROOT_TMP_DIR", b"TMPDIR")
+_USUAL_TMP_DIRS = [b"/tmp", b"/var/tmp", b"/dev/shm"]
+
+
+# --- switches of pyroot
+
+
+def no_seccomp() -> bool:
+    """Tell whether the filter is switched off."""
+    return bool(os.environb.get(b"PYROOT_NO_SECCOMP") or os.environb.get(b"PROOT_NO_SECCOMP"))
+
+
+def no_handover() -> bool:
+    """Tell whether a pyroot around this one is to be left alone."""
+    return bool(os.environb.get(b"PYROOT_NO_HANDOVER"))
+
+
+def no_landlock() -> bool:
+    """Tell whether --net is to do nothing."""
+    return bool(os.environb.get(b"PYROOT_NO_LANDLOCK"))
+
+
+def debug() -> bool:
+    """Tell whether tracebacks are wanted."""
+    return os.environ.get("PYROOT_DEBUG", "0") not in ("", "0")
+
+
+def named_tmp_dirs() -> list[bytes]:
+    """Return the directories for temporary files that the user names, the first one first; a relative one is none."""
+    named = (os.environb.get(name) for name in TMP_DIRS)
+    return [path for path in named if path and path.startswith(b"/")]
+
+
+def tmp_dirs() -> list[bytes]:
+    """Return where a place for missing bind targets may be made."""
+    return named_tmp_dirs() + _USUAL_TMP_DIRS
+
+
+# --- terminals and the user
+
+
+def terminal() -> str:
+    """Return the name of the terminal, empty without one."""
+    return os.environ.get("TERM", "")
+
+
+def dumb() -> bool:
+    """Tell whether the terminal can move its cursor and has colours for nobody."""
+    return terminal() in ("", "dumb")
+
+
+def no_colour() -> bool:
+    """Tell whether messages are to have no colours."""
+    return bool(os.environ.get("NO_COLOR")) or dumb()
+
+
+def path(default: bytes = b"") -> bytes:
+    """Return the PATH, ``default`` without one."""
+    return os.environb.get(b"PATH", default)
+
+
+def home() -> bytes:
+    """Return the home directory, empty without one."""
+    return os.environb.get(b"HOME", b"")
+
+
+def user() -> str:
+    """Return the name that the user has according to the environment."""
+    return os.environ.get("USER", "")
+
+
+def library_path() -> bytes:
+    """Return the LD_LIBRARY_PATH that the guest gets."""
+    for name, value in os.environb.items():
+        if given_name(name) == b"LD_LIBRARY_PATH":
+            return value
+    return b""
+
+
+def variables() -> dict[bytes, bytes]:
+    """Return a copy of all of them."""
+    return dict(os.environb)
+
+
+def put(name: str, value: str | None) -> None:
+    """Set a variable for what is started from here, or remove it."""
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+# --- what the command `pyroot` has done to them, and what the guest gets
+
+
+def given_name(name: bytes) -> bytes:
+    """Return the name of a variable, or an entry, as the caller of the command `pyroot` gave it."""
+    for hidden, given in _HIDDEN.items():
+        if name.startswith(hidden):
+            return given + name[len(hidden) :]
+    return name
+
+
+def take_state() -> list[int] | None:
+    """Take what the command `pyroot` has hidden out of our environment; return the signals that were blocked before it."""
+    state = os.environb.pop(STATE, None)
+    if state is None:
+        return None
+    for name in [name for name in os.environb if given_name(name) != name]:
+        os.environb[given_name(name)] = os.environb.pop(name)
+    mask = int(state[:16], 16)
+    return [number for number in range(1, 65) if mask >> number - 1 & 1]
+
+
+def _given_environment() -> list[bytes] | None:
+    """Return the entries that this process was started with; None where they cannot be read."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            return [given_name(entry) for entry in file.read().split(b"\0")[:-1] if not entry.startswith(STATE + b"=")]
+    except OSError:
+        return None
+
+
+def of_guest(cwd: bytes) -> list[bytes]:
+    """Return our own environment with PWD set to ``cwd``.
+
+    Where the command `pyroot` has started us it is taken from the kernel, in its order and with entries that are no
+    variables. Elsewhere it is what Python has, which verbs change; a Python started in the C locale puts an LC_CTYPE of
+    its own into that (PEP 538), also over one that asks for the C locale.
+    """
+    entries = _given_environment() if STATE in os.environb or os.environb.get(b"LC_CTYPE") in _COERCED_LC_CTYPE else None
+    if STATE not in os.environb or entries is None:
+        variables = {given_name(name): value for name, value in os.environb.items() if name != STATE}
+        if entries is not None:
+            variables.pop(b"LC_CTYPE", None)
+            variables.update((b"LC_CTYPE", entry[9:]) for entry in entries if entry.startswith(b"LC_CTYPE="))
+        entries = [name + b"=" + value for name, value in variables.items()]
+    own = b"PWD=" + cwd
+    places = [i for i, entry in enumerate(entries) if entry.startswith(b"PWD=")]
+    for i in places:
+        entries[i] = own
+    return entries if places else [*entries, own]

@@ -1,0 +1,43 @@
+"""The one door to the files of a guest, for everybody who looks at a root from outside a run.
+
+Decides: how the view of a run becomes what is read here. `doctor`, `needs`, `explain` and `trace` see what the run has, or would have:
+its bindings in its order, its links, its places for bindings that the root lacks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyroot.binding import GLUE_FLAG, LazyGlue, build_view
+from pyroot.elf.rooted import Rooted
+from pyroot.errors import no_core
+from pyroot.reading.view import Bound
+
+if TYPE_CHECKING:
+    from pyroot._fast import Core
+    from pyroot.config import Config
+
+
+def view_of(core: Core) -> Bound:
+    """Give the files that a core shows; places that only lead to others are left out."""
+    (root, _guest, _flags), *rest = core.bindings()
+    return Bound(root, [(host, guest) for host, guest, flags in rest if not flags & GLUE_FLAG])
+
+
+def view_of_run(config: Config) -> Rooted:
+    """Give the files that a run would show, placed as it places them. Raises PyrootError where the run would.
+
+    Places for bindings that the root lacks are made, as for a run, and removed at once: what is read here needs none.
+    """
+    bindings = config.bindings()
+    if not bindings:
+        return Rooted(config.rootfs)
+    try:
+        from pyroot._fast import Core
+    except ImportError as error:
+        raise no_core(error) from error
+    glue = LazyGlue(config.rootfs, config.tmp_dirs)
+    try:
+        return view_of(build_view(Core, config.rootfs, bindings, glue))
+    finally:
+        glue.remove()

@@ -1,0 +1,41 @@
+"""The root that a verb is told to work on, and what the verbs that look into programs need.
+
+Decides: what is said of a root that cannot be listed, and of a missing pyelftools.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyroot.errors import PyrootError, text_of
+
+
+def require_elftools(verb: str) -> None:
+    """Refuse to work without the package that reads ELF files."""
+    try:
+        import elftools  # noqa: F401
+    except ImportError:
+        raise PyrootError(
+            f"{verb}: the Python package pyelftools is not installed",
+            "install it: pip install pyelftools, or the Debian package python3-pyelftools",
+        ) from None
+
+
+def root_directory(verb: str, name: str) -> bytes:
+    """Give the canonical path of the root that the user names. Raises PyrootError."""
+    path = os.path.realpath(os.fsencode(name))
+    try:
+        os.listdir(path)
+    except OSError as error:
+        hint = "pyroot new DIR makes a small root" if isinstance(error, FileNotFoundError) else "name the directory that holds the root"
+        raise PyrootError(f"{verb}: {name}: {text_of(error.errno or 0)}", hint) from None
+    return path
+
+
+def one_root(verb: str, names: list[str]) -> str:
+    """Give the one root that the words name. Raises PyrootError."""
+    if not names:
+        raise PyrootError(f"{verb}: no root file system given", f"say which: pyroot {verb} ROOTFS")
+    if len(names) > 1:
+        raise PyrootError(f"{verb}: {names[1]}: unexpected word", f"one root at a time; pyroot {verb} --help tells more")
+    return names[0]
