@@ -12,8 +12,7 @@ from collections.abc import Iterator
 
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod, Link, MakeDirectory, Step
-from pyroot.manifest.compare import CHANGED, GONE, NEW, Change, folded
-from pyroot.manifest.diff import told
+from pyroot.manifest.compare import CHANGED, GONE, NEW, Change, folded, told
 from pyroot.manifest.entry import DIRECTORY, LINK, Entry
 from pyroot.reading.view import View
 

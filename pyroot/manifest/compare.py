@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pyroot.manifest.entry import DIRECTORY, Entry, order
+from pyroot.report import printable
 
 GONE, NEW, CHANGED = "gone", "new", "changed"
 
@@ -89,3 +90,10 @@ def folded(changes: list[Change]) -> list[tuple[Change, int]]:
                 continue
         found.append((one, 0))
     return found
+
+
+def told(name: str, before: str, after: str) -> str:
+    """Say how a fact differs; of a hash only that it does."""
+    if name == "content":
+        return "other content"
+    return f"{name} {printable(before) or 'none'} -> {printable(after) or 'none'}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyroot.errors import PyrootError
-from pyroot.manifest.compare import CHANGED, FACTS, GONE, NEW, Change, compare, folded
+from pyroot.manifest.compare import CHANGED, FACTS, GONE, NEW, Change, compare, folded, told
 from pyroot.manifest.entry import DIRECTORY, FILE, LINK, Entry
 from pyroot.manifest.snapshot import entries_of
 from pyroot.verbs.output import colour, json_text, put, safe
@@ -75,13 +75,6 @@ def line(one: Change, below: int) -> str:
         text += f": {_described(entry)}" if entry else ""
         text += f", and {below} below it" if below else ""
     return f"{colour(one.kind, _MARKS[one.kind])} {text}\n"
-
-
-def told(name: str, before: str, after: str) -> str:
-    """Say how a fact differs; of a hash only that it does."""
-    if name == "content":
-        return "other content"
-    return f"{name} {safe(before) or 'none'} -> {safe(after) or 'none'}"
 
 
 def _described(entry: Entry) -> str:
