@@ -16,7 +16,7 @@ import pytest
 
 from pyroot.guest.layout import X86_64 as PLACES
 from pyroot.guest.layout import Shared
-from pyroot.syscalls import generate
+from pyroot.syscalls import filters
 from tests import helpers
 from tests.oracle.build import BuildError
 from tests.strace_oracle import compile_probe
@@ -73,7 +73,7 @@ def test_nothing_takes_the_place_of_what_stays(run_pyroot: Callable[..., Result]
 def test_what_is_exempt_lies_side_by_side() -> None:
     """The gate, and the loader's text up to the end of what stays."""
     assert PLACES.LOADER_GATE + PLACES.LOADER_GATE_SIZE == PLACES.LOADER_TEXT
-    assert generate.LOADER_TEXT_END == PLACES.LOADER_STUBS + PLACES.LOADER_KEPT
+    assert filters.LOADER_TEXT_END == PLACES.LOADER_STUBS + PLACES.LOADER_KEPT
 
 
 @pytest.mark.parametrize("options", [("-m32",), ("-no-pie", "-fno-pie")], ids=["i386", "int80"])

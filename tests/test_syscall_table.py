@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyroot.syscalls import features, generate, render
+from pyroot.syscalls import features, filters, render
 from pyroot.syscalls.numbers_x86_64 import AUDIT_ARCH, NUMBERS
 from pyroot.syscalls.table import REVIEWED, ROWS, Row
 from pyroot.syscalls.table_i386 import REVIEWED_I386, ROWS_I386
@@ -17,7 +17,7 @@ from pyroot.syscalls.table_i386 import REVIEWED_I386, ROWS_I386
 PROJECT = Path(__file__).resolve().parent.parent
 CORE = PROJECT / "pyroot" / "_fast"
 HEADERS = Path("/usr/include/x86_64-linux-gnu/asm")
-ABIS = {"unistd_64.h": generate.X86_64, "unistd_32.h": generate.I386}
+ABIS = {"unistd_64.h": filters.X86_64, "unistd_32.h": filters.I386}
 
 # Numbers that Linux gave away and under which it has (or on x86_64 always had) nothing: the kernel answers ENOSYS, as we do.
 EMPTY = {
@@ -28,13 +28,13 @@ EMPTY = {
 
 needs_source = pytest.mark.skipif(not CORE.is_dir(), reason="no source tree here")
 
-ALLOW, TRACE, NOT_THERE = generate.RET_ALLOW, generate.RET_TRACE, generate.RET_ERRNO | generate.ENOSYS
-PROGRAM = generate.filter_program()
+ALLOW, TRACE, NOT_THERE = filters.RET_ALLOW, filters.RET_TRACE, filters.RET_ERRNO | filters.ENOSYS
+PROGRAM = filters.filter_program()
 NOWHERE = 0x7F0000001000  # an instruction pointer of the guest's own
 
 
 def verdict(
-    number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH, on: int = 0, program: list[generate.Insn] = PROGRAM,
+    number: int, *args: int, ip: int = NOWHERE, arch: int = AUDIT_ARCH, on: int = 0, program: list[filters.Insn] = PROGRAM,
     sealing: bool = False,
 ) -> int:
     """Run the filter over one call, as the kernel does (seccomp(2), struct seccomp_data), and return what it says.
@@ -46,21 +46,21 @@ def verdict(
     while True:
         code, true, false, value = program[at]
         at += 1
-        if code == generate.LD:
+        if code == filters.LD:
             [accumulator] = struct.unpack_from("<I", data, value)
-        elif code == generate.JA:
+        elif code == filters.JA:
             at += value
-        elif code == generate.RET and value & ~0xFF in (generate.STOP_MARK, generate.PASS_MARK):
-            stops = value & ~0xFF == generate.STOP_MARK
+        elif code == filters.RET and value & ~0xFF in (filters.STOP_MARK, filters.PASS_MARK):
+            stops = value & ~0xFF == filters.STOP_MARK
             if stops == bool(on >> (value & 0xFF) & 1):
                 return TRACE if stops else ALLOW
-        elif code == generate.RET and not (sealing and value == generate.SEALING_MARK):
+        elif code == filters.RET and not (sealing and value == filters.SEALING_MARK):
             return value
-        elif code == generate.RET:
+        elif code == filters.RET:
             continue
         else:
             holds = {
-                generate.JEQ: accumulator == value, generate.JGE: accumulator >= value, generate.JSET: bool(accumulator & value),
+                filters.JEQ: accumulator == value, filters.JGE: accumulator >= value, filters.JSET: bool(accumulator & value),
             }[code]  # fmt: skip
             at += true if holds else false
 
@@ -80,18 +80,18 @@ def test_every_call_is_decided_once() -> None:
 
 
 def test_every_call_of_i386_is_decided_once() -> None:
-    numbers, own = generate.I386.numbers, [row.name for row in ROWS_I386]
+    numbers, own = filters.I386.numbers, [row.name for row in ROWS_I386]
     assert len(own) == len(set(own))
     assert set(own) <= set(numbers)
-    assert set(generate.I386.rows) | REVIEWED_I386 >= set(numbers)
-    assert not set(generate.I386.rows) & REVIEWED_I386
+    assert set(filters.I386.rows) | REVIEWED_I386 >= set(numbers)
+    assert not set(filters.I386.rows) & REVIEWED_I386
     assert len(set(numbers.values())) == len(numbers)
-    assert all(row.like in NUMBERS for row in generate.I386.rows.values() if not row.refuse)
+    assert all(row.like in NUMBERS for row in filters.I386.rows.values() if not row.refuse)
 
 
 def test_i386_names_the_calls_that_x86_64_names() -> None:
     """From 424 on all architectures have the same numbers; below, what i386 lacks has a form of its own there."""
-    numbers = generate.I386.numbers
+    numbers = filters.I386.numbers
     assert {name: number for name, number in NUMBERS.items() if number >= 424} == {
         name: number for name, number in numbers.items() if number >= 424
     }
@@ -109,7 +109,7 @@ def test_every_handler_is_in_the_core() -> None:
 
 def test_handler_that_a_row_names_is_in_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Number and entry in the array follow from the row: nothing else is to be written for them."""
-    monkeypatch.setitem(generate.X86_64.rows, "ustat", Row("ustat", "brand_new"))
+    monkeypatch.setitem(filters.X86_64.rows, "ustat", Row("ustat", "brand_new"))
     assert "H_BRAND_NEW," in render.rows_pxi()
     assert "H_BRAND_NEW," in render.tables()
     assert '[136] = {"ustat", H_BRAND_NEW, ' in render.tables()
@@ -119,7 +119,7 @@ def test_handler_that_a_row_names_is_in_the_tables(monkeypatch: pytest.MonkeyPat
 def test_numbers_of_guest_code_are_those_of_the_table() -> None:
     text = render.numbers()
     i386, x86_64 = text.split("#else\n")
-    for part, numbers in ((i386, generate.I386.numbers), (x86_64, NUMBERS)):
+    for part, numbers in ((i386, filters.I386.numbers), (x86_64, NUMBERS)):
         assert {name: int(number) for name, number in re.findall(r"#define SYS_(\w+) (\d+)\n", part)} == numbers
 
 
@@ -150,13 +150,13 @@ def test_row_makes_sense(row: Row) -> None:
         assert row.path >= 0
 
 
-def kept_is_right(abi: generate.Abi, name: str, number: int, argument: int) -> None:
+def kept_is_right(abi: filters.Abi, name: str, number: int, argument: int) -> None:
     """Nothing stops where the kernel seals; else what may reach what stays in guests."""
-    if abi is generate.I386:
+    if abi is filters.I386:
         assert verdict(number, *[1 << 31] * 6, arch=abi.arch, sealing=True) == ALLOW, name
         return
-    assert verdict(number) == generate.SEALING_MARK, name
-    gate = generate.LOADER_GATE
+    assert verdict(number) == filters.SEALING_MARK, name
+    gate = filters.LOADER_GATE
     for address, size, stops in (
         (0x7F0000000000, 1 << 20, False), (0x400000, 1 << 20, False), (0x400000, 1 << 32, True), (gate, 4096, True),
         (gate & ~0xFFFF, 1, True), (gate - (1 << 30), 1 << 30, True), (0x566E00000000, 1 << 30, False), (0x567100000000, 4096, False),
@@ -170,14 +170,14 @@ def kept_is_right(abi: generate.Abi, name: str, number: int, argument: int) -> N
         assert verdict(number, 0, 4096, 4096, 3, gate, sealing=True) == TRACE
 
 
-@pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
-def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
+@pytest.mark.parametrize("abi", [filters.X86_64, filters.I386], ids=["x86_64", "i386"])
+def test_filter_treats_every_number_as_its_row_says(abi: filters.Abi) -> None:
     rows, arch = abi.rows, abi.arch
     names = {number: name for name, number in abi.numbers.items()}
     for number in range(max(names) + 40):
         name = names.get(number, "")
         row = rows.get(name)
-        expected = NOT_THERE if not name else ALLOW if row is None else generate.RET_ERRNO | row.refuse if row.refuse else TRACE
+        expected = NOT_THERE if not name else ALLOW if row is None else filters.RET_ERRNO | row.refuse if row.refuse else TRACE
         if row is not None and row.when:
             kind, argument, value = row.when
             if kind in ("never", "copies"):  # its process asks for it, by a filter of its own
@@ -200,22 +200,22 @@ def test_filter_treats_every_number_as_its_row_says(abi: generate.Abi) -> None:
                 continue
             assert verdict(number, *[0] * 6, arch=arch) == ALLOW, name
             args = [0] * 6
-            hits = {"any": value, "nonzero": 1 << 40, "supervisor": generate.SUPERVISOR_MARK, "prctl": 4, "bits": 3, "advice": value}
+            hits = {"any": value, "nonzero": 1 << 40, "supervisor": filters.SUPERVISOR_MARK, "prctl": 4, "bits": 3, "advice": value}
             args[argument] = hits[kind]
             assert verdict(number, *args, arch=arch) == expected, name
         else:
             assert verdict(number, arch=arch) == expected, name
         loader = abi.loader_by_ip and row is not None and (row.loader or row.gate) and row.when is None
-        assert verdict(number, ip=generate.LOADER_GATE, arch=arch) == (ALLOW if loader else verdict(number, arch=arch)), name
-        assert verdict(number, ip=generate.LOADER_GATE - 1, arch=arch) == verdict(number, arch=arch), name
-        assert verdict(number, ip=generate.LOADER_TEXT, arch=arch) == (ALLOW if loader else verdict(number, arch=arch)), name
-        assert verdict(number, ip=generate.LOADER_TEXT_END, arch=arch) == verdict(number, arch=arch), name
+        assert verdict(number, ip=filters.LOADER_GATE, arch=arch) == (ALLOW if loader else verdict(number, arch=arch)), name
+        assert verdict(number, ip=filters.LOADER_GATE - 1, arch=arch) == verdict(number, arch=arch), name
+        assert verdict(number, ip=filters.LOADER_TEXT, arch=arch) == (ALLOW if loader else verdict(number, arch=arch)), name
+        assert verdict(number, ip=filters.LOADER_TEXT_END, arch=arch) == verdict(number, arch=arch), name
 
 
-@pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
-def test_filter_of_copies_stops_what_tells_of_descriptors(abi: generate.Abi) -> None:
+@pytest.mark.parametrize("abi", [filters.X86_64, filters.I386], ids=["x86_64", "i386"])
+def test_filter_of_copies_stops_what_tells_of_descriptors(abi: filters.Abi) -> None:
     """By a filter of their own, in processes that have opened a text of /proc; nothing else stops by it, and nothing that the gate asks."""
-    program = generate.filter_program(generate.COPY_KINDS)
+    program = filters.filter_program(filters.COPY_KINDS)
     numbers, arch = abi.numbers, abi.arch
     always = {"fstat", "fstatfs", "fchmod", "fstat64", "fstatfs64", "oldfstat"} & set(numbers)
     seeks = {"lseek": 2, "_llseek": 4}
@@ -226,11 +226,11 @@ def test_filter_of_copies_stops_what_tells_of_descriptors(abi: generate.Abi) -> 
                 args = [0] * seeks[name] + [whence]
                 assert verdict(number, *args, arch=arch, program=program) == (TRACE if whence >= 2 else ALLOW), (name, whence)
     if abi.loader_by_ip:
-        assert verdict(numbers["fstat"], ip=generate.LOADER_GATE, program=program) == ALLOW
-        assert verdict(numbers["fstat"], ip=generate.LOADER_GATE - 1, program=program) == TRACE
+        assert verdict(numbers["fstat"], ip=filters.LOADER_GATE, program=program) == ALLOW
+        assert verdict(numbers["fstat"], ip=filters.LOADER_GATE - 1, program=program) == TRACE
 
 
-SUPERVISOR = generate.SUPERVISOR_MARK
+SUPERVISOR = filters.SUPERVISOR_MARK
 PROTECTED = {
     "kill": (0,), "tkill": (0,), "tgkill": (0, 1), "rt_sigqueueinfo": (0,), "rt_tgsigqueueinfo": (0, 1), "prlimit64": (0,),
     "sched_setparam": (0,), "sched_setscheduler": (0,), "sched_setattr": (0,), "migrate_pages": (0,), "move_pages": (0,),
@@ -238,12 +238,12 @@ PROTECTED = {
 }
 
 
-@pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
+@pytest.mark.parametrize("abi", [filters.X86_64, filters.I386], ids=["x86_64", "i386"])
 @pytest.mark.parametrize("view", [False, True], ids=["whole", "of a view"])
-def test_filter_keeps_calls_from_the_supervisor(abi: generate.Abi, view: bool) -> None:
+def test_filter_keeps_calls_from_the_supervisor(abi: filters.Abi, view: bool) -> None:
     """Wherever one process is named; all others, and the upper half of the register, do not matter."""
-    program = generate.filter_program(generate.VIEW_KINDS) if view else PROGRAM
-    refused, arch = generate.RET_ERRNO | errno.EPERM, abi.arch
+    program = filters.filter_program(filters.VIEW_KINDS) if view else PROGRAM
+    refused, arch = filters.RET_ERRNO | errno.EPERM, abi.arch
     for name, places in PROTECTED.items():
         for at in places:
             args = [7] * 6
@@ -260,18 +260,18 @@ def test_filter_keeps_calls_from_the_supervisor(abi: generate.Abi, view: bool) -
             assert verdict(abi.numbers[name], which, 7, arch=arch, program=program) == expected, (name, which)
 
 
-@pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
-def test_filter_lets_nobody_have_a_deadly_signal_sent_to_an_owner(abi: generate.Abi) -> None:
+@pytest.mark.parametrize("abi", [filters.X86_64, filters.I386], ids=["x86_64", "i386"])
+def test_filter_lets_nobody_have_a_deadly_signal_sent_to_an_owner(abi: filters.Abi) -> None:
     """fcntl(F_SETSIG): the owner may be the supervisor, which takes SIGKILL, SIGSTOP and faults for what they say."""
     for name in {"fcntl", "fcntl64"} & set(abi.numbers):
         for number in range(66):
             deadly = number in (4, 5, 7, 8, 9, 11, 19, 31)
-            expected = generate.RET_ERRNO | errno.EINVAL if deadly else ALLOW
+            expected = filters.RET_ERRNO | errno.EINVAL if deadly else ALLOW
             assert verdict(abi.numbers[name], 3, 10, number, arch=abi.arch) == expected, (name, number)
 
 
-@pytest.mark.parametrize("abi", [generate.X86_64, generate.I386], ids=["x86_64", "i386"])
-def test_filter_stops_what_nobody_catches_for_several_processes(abi: generate.Abi) -> None:
+@pytest.mark.parametrize("abi", [filters.X86_64, filters.I386], ids=["x86_64", "i386"])
+def test_filter_stops_what_nobody_catches_for_several_processes(abi: filters.Abi) -> None:
     for target in (0, -1 & 0xFFFFFFFF, -7 & 0xFFFFFFFF, 0x80000000, 1, 7):
         for number in range(66):
             stops = number in (9, 19) and target not in (1, 7)
@@ -280,7 +280,7 @@ def test_filter_stops_what_nobody_catches_for_several_processes(abi: generate.Ab
 
 def test_filter_stops_the_socketcalls_that_carry_addresses() -> None:
     """socket, bind, connect, listen ... by their numbers in linux/net.h."""
-    stopped = [call for call in range(40) if verdict(102, call, arch=generate.I386.arch) == TRACE]
+    stopped = [call for call in range(40) if verdict(102, call, arch=filters.I386.arch) == TRACE]
     assert stopped == [2, 3, 5, 6, 7, 11, 12, 16, 17, 18, 19, 20]
 
 

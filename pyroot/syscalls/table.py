@@ -24,7 +24,7 @@ class Row:
     positions counted from 0; ``final`` says whether the last component is followed: ``follow``, ``nofollow``, ``create``
     (never followed, not even with a trailing slash), ``flag`` (``flags`` is the argument, ``bit`` the flag that inverts the
     default ``default``), ``open`` (decided by the O_* flags).  ``when`` restricts the stop to certain arguments (see
-    ``generate``); ``refuse`` is the errno of a call that is never let through; ``like`` is the x86_64 call as which the handlers treat
+    ``filters``); ``refuse`` is the errno of a call that is never let through; ``like`` is the x86_64 call as which the handlers treat
     it (the call itself, except for some of i386).  ``remove`` marks calls after which what was found before may no longer be: a name
     goes away (``dir``, ``file``, ``flag`` decides), or the ``rights`` change.  ``loader`` marks calls that the loader makes, ``gate``
     those that the gate may answer inside the guest (``pyroot/guest/gate.c``).  ``named`` is the call that tells of a

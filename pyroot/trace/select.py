@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from pyroot.errors import PyrootError
-from pyroot.syscalls import generate, numbers_i386, numbers_x86_64
-from pyroot.syscalls.generate import JA, JEQ, JGE, LD, LOADER_TEXT, LOADER_TEXT_END, OFF_ARCH, OFF_IP, OFF_NR, RET, RET_TRACE, Insn
+from pyroot.syscalls import filters, numbers_i386, numbers_x86_64
+from pyroot.syscalls.filters import JA, JEQ, JGE, LD, LOADER_TEXT, LOADER_TEXT_END, OFF_ARCH, OFF_IP, OFF_NR, RET, RET_TRACE, Insn
 from pyroot.trace.calls import SETS, SUB_CALLS, rows, rows_i386
 from pyroot.trace.names import signal_name
 
@@ -109,7 +109,7 @@ def _search(numbers: list[int]) -> list[Insn]:
         leaf = stop if number in wanted else on
         if not runs or runs[-1][1] != leaf:
             runs.append((number, leaf))
-    return [(LD, 0, 0, OFF_NR), *generate._search(runs)]
+    return [(LD, 0, 0, OFF_NR), *filters._search(runs)]
 
 
 def program(names: set[str]) -> list[Insn]:

@@ -25,7 +25,7 @@ from pyroot.trace.signals import signal_info
 
 if TYPE_CHECKING:
     from pyroot._fast import Core, TracedCall
-    from pyroot.syscalls.generate import Insn
+    from pyroot.syscalls.filters import Insn
     from pyroot.trace.summary import Summary
 
 _ENDLESS = ("exit", "exit_group")
