@@ -87,6 +87,7 @@ cdef extern from "<unistd.h>" nogil:
         SEEK_SET, SEEK_CUR
     pid_t c_fork "fork"()
     pid_t c_getpid "getpid"()
+    int c_usleep "usleep"(unsigned int)
     uid_t c_geteuid "geteuid"()
     int c_execve "execve"(const char *, char **, char **)
     int c_pipe2 "pipe2"(int *, int)

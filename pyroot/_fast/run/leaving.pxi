@@ -28,7 +28,7 @@ cdef extern from * nogil:
         else if (pyroot_clock_made < 0) {
             if (ns && !alarm.it_value.tv_sec && !alarm.it_value.tv_usec) alarm.it_value.tv_usec = 1;
             pyroot_alarm_shared = ns != 0;
-            setitimer(ITIMER_REAL, &alarm, NULL);
+            pyroot_clockless |= setitimer(ITIMER_REAL, &alarm, NULL) < 0;
         }
     }
     /* Says whether a child is dead already, though nobody has waited for it: signals to it are lost. */

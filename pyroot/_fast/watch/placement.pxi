@@ -17,6 +17,7 @@ cdef extern from * nogil:
     static int pyroot_clock_made; /* -1: it cannot be */
     static int pyroot_clock_of; /* the process: a child does not inherit it */
     static int pyroot_alarm_shared; /* leaving.pxi waits for that alarm */
+    static int pyroot_clockless; /* there is none at all: waits look now and then by themselves (turns.pxi) */
     static int pyroot_tick_alarms(void) { return pyroot_clock_made < 0; }
     static void pyroot_tick_make(void) {
         struct sigevent how = {0};
@@ -30,10 +31,11 @@ cdef extern from * nogil:
         struct itimerspec when = {{0, microseconds * 1000}, {0, microseconds * 1000}};
         struct itimerval alarm = {{0, microseconds}, {0, microseconds}};
         if (pyroot_clock_made > 0) timer_settime(pyroot_clock, 0, &when, NULL);
-        else if (pyroot_clock_made < 0 && (microseconds || !pyroot_alarm_shared)) setitimer(ITIMER_REAL, &alarm, NULL);
+        else if (pyroot_clock_made < 0 && (microseconds || !pyroot_alarm_shared)) pyroot_clockless |= setitimer(ITIMER_REAL, &alarm, NULL) < 0;
     }
     """
     bint pyroot_tick_alarms()
+    bint pyroot_clockless
     void pyroot_tick_make()
     int pyroot_mask_get(int, unsigned long *)
     int pyroot_mask_set(int, const unsigned long *)
