@@ -5,7 +5,7 @@
  *
  * Nothing of the loader stays: 4 GiB are too few to keep fixed addresses from the guest. The arena lies where the kernel
  * puts it; the loader reports the address with its last system call. Its slots hold the return code themselves (see
- * _fast/edit/regs_i386.pxi), its first slot the code by which the loader leaves. The loader lies below the addresses that
+ * _fast/edit/slot_code.pxi), its first slot the code by which the loader leaves. The loader lies below the addresses that
  * linkers give to programs (0x200000 and up) and above vm.mmap_min_addr.
  */
 #ifndef PYROOT_GUEST_PLACES_I386_H

@@ -25,7 +25,7 @@ cdef struct Mm:              # one address space
     bint alone               # the arena is private memory of this address space
     bint arena               # the loader has mapped stub and arena here
     bint kept                # ... and is through with that (kept.pxi; known where the kernel does not seal)
-    uint64_t low             # address of the arena below 4 GiB, 0 none (regs_i386.pxi)
+    uint64_t low             # address of the arena below 4 GiB, 0 none (slot_code.pxi)
     int low_tid              # the tracee that is about to map it, 0 none (lowmap.pxi)
     bint loading             # the 32-bit loader is at work
     Exe *exe                 # NULL before the first exec
