@@ -53,4 +53,4 @@ cdef int follow_instead(Tracee *t, const pyroot_row *row, bint follows) noexcept
     if number == 0 or t.filtered:
         return 0
     t.direct = number
-    return 0 if t.compat else reg_poke(t, PYROOT_REG_NR, number)
+    return 0 if t.compat else reg_set_nr(t, number)

@@ -44,7 +44,7 @@ cdef int on_copy(Tracee *t, const pyroot_row *row) noexcept nogil:
     t.direct = row.named
     error = edit_commit(t)
     if error == 0 and not t.compat:
-        error = reg_poke(t, PYROOT_REG_NR, row.named)
+        error = reg_set_nr(t, row.named)
     if error == -ESRCH:
         return R_DEAD
     return answer(t, error) if error < 0 else R_CONT
@@ -95,7 +95,7 @@ cdef int copies_begin(Tracee *t) noexcept nogil:
     if result != R_EXIT:
         t.copies = COPIES_SEEN
         return result
-    return R_EXIT if t.compat or reg_poke(t, PYROOT_REG_NR, NR_seccomp) == 0 else R_DEAD
+    return R_EXIT if t.compat or reg_set_nr(t, NR_seccomp) == 0 else R_DEAD
 
 cdef void copies_seen(Tracee *t, bint all) noexcept nogil:
     """The filter is in place: in this thread, or in all of its process."""

@@ -297,7 +297,7 @@ cdef int strict_kill(Tracee *t) noexcept nogil:
     """Strict mode ends the thread as by SIGKILL."""
     if status_field(t.tid, b"Threads:\t") > 1:
         # only this thread: let it leave by itself
-        if reg_poke(t, PYROOT_REG_NR, call_number(t, NR_exit, 1)) < 0:
+        if reg_set_nr(t, call_number(t, NR_exit, 1)) < 0:
             return R_DEAD
         return R_CONT
     c_kill(t.tgid, SIGKILL)

@@ -119,7 +119,7 @@ cdef int commit_code(Tracee *t) noexcept nogil:
         return -EFAULT
     if t.compat and t.direct != 0:
         # the arguments of a socketcall lay in memory: make the call of its own that has them in registers
-        if reg_poke(t, PYROOT_REG_NR, t.direct) < 0:
+        if reg_set_nr(t, t.direct) < 0:
             return -ESRCH
         for i in range(6):
             if reg_set_arg(t, i, t.args[i]) < 0:

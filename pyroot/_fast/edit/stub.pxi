@@ -52,7 +52,7 @@ cdef int stub_again(Tracee *t) noexcept nogil:
             return R_DEAD
         t.full[i] = t.frame[i]
         t.args[i] = <uint32_t>t.frame[i] if t.compat else t.frame[i]
-    if t.nr != t.frame[6] and reg_poke(t, PYROOT_REG_NR, t.frame[6]) < 0:
+    if t.nr != t.frame[6] and reg_set_nr(t, t.frame[6]) < 0:
         return R_DEAD
     t.nr = t.frame[6]
     t.ip = t.frame[7]

@@ -26,7 +26,7 @@ cdef int gate_leave(Tracee *t) noexcept nogil:
         return 0
     if t.mm.gate.page == 0:
         t.mm.gate.page = gate_page(t)
-    if reg_peek(t, PYROOT_REG_IP, &ip) < 0:
+    if reg_ip(t, &ip) < 0:
         return -ESRCH
     if not in_gate(ip) and not in_detours(t, ip):
         return 0
@@ -117,7 +117,7 @@ cdef bint gate_fault(Tracee *t, int sig) noexcept nogil:
     cdef Info info
     if (sig != SIGSEGV and sig != SIGBUS) or t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:
         return False
-    if reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not in_gate(ip) or c_ptrace(PTRACE_GETSIGINFO, t.tid, NULL, &info) < 0:
+    if reg_ip(t, &ip) < 0 or not in_gate(ip) or c_ptrace(PTRACE_GETSIGINFO, t.tid, NULL, &info) < 0:
         return False
     return info.code > 0 and gate_leave(t) == 1
 
@@ -136,7 +136,7 @@ cdef int stub_leave(Tracee *t) noexcept nogil:
         return 0 if place > 0 else place
     if t.slot < 0:
         return 0
-    if reg_peek(t, PYROOT_REG_IP, &ip) < 0:
+    if reg_ip(t, &ip) < 0:
         return -ESRCH
     place = stub_place(t, ip)
     if place == STUB_NONE:

@@ -97,7 +97,7 @@ cdef void loader_end(Tracee *t, uint64_t sp, int word) noexcept nogil:
     if t.trace != NULL and t.trace.interrupt:
         c_ptrace(PTRACE_INTERRUPT, t.tid, NULL, NULL)
     if caught or t.trace == NULL:
-        reg_poke(t, PYROOT_REG_RESULT, 0)
+        reg_set_result(t, 0)
         resume(t, 0, False)
     elif not special_event(t, PTRACE_EVENT_EXEC, t.trace.message):
         loader_left(t)
@@ -106,7 +106,7 @@ cdef void loader_end(Tracee *t, uint64_t sp, int word) noexcept nogil:
 
 cdef void loader_left(Tracee *t) noexcept nogil:
     """Behind the exec event: the exec's own syscall-exit-stop."""
-    reg_poke(t, PYROOT_REG_RESULT, 0)
+    reg_set_result(t, 0)
     if t.trace != NULL and t.trace.go == GO_SYSCALL:
         present_call(t, STOP_LEFT)
     else:

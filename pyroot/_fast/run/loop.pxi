@@ -392,7 +392,7 @@ cdef void loader_refused(Tracee *t) noexcept nogil:
     """If the loader has given up because a call is refused to it (fail in pyroot/guest/parts.h) nothing can be started any more."""
     cdef user_regs_struct regs
     cdef uint64_t ip = 0
-    if t.mm == NULL or reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not (ip_in_text(ip) or (t.mm.loading and ip_in_loader32(ip))):
+    if t.mm == NULL or reg_ip(t, &ip) < 0 or not (ip_in_text(ip) or (t.mm.loading and ip_in_loader32(ip))):
         return
     if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) == 0 and (regs.rax == LOADER_FAIL_ARENA or regs.rax == LOADER_FAIL_CODE):
         pyroot_lose(-<int32_t>regs.rdx, -1, b"a call of the loader in a guest")

@@ -49,8 +49,17 @@ cdef inline int reg_peek(Tracee *t, int offset, uint64_t *value) noexcept nogil:
 cdef inline int reg_set_arg(Tracee *t, int i, uint64_t value) noexcept nogil:
     return reg_poke(t, pyroot_reg_arg_i386[i] if t.compat else pyroot_reg_arg[i], value)
 
-cdef inline int reg_set_ip(Tracee *t, uint64_t value) noexcept nogil:
-    return reg_poke(t, PYROOT_REG_IP, value)
+cdef inline int reg_ip(Tracee *t, uint64_t *ip) noexcept nogil:
+    return reg_peek(t, PYROOT_REG_IP, ip)
+
+cdef inline int reg_set_ip(Tracee *t, uint64_t ip) noexcept nogil:
+    return reg_poke(t, PYROOT_REG_IP, ip)
+
+cdef inline int reg_set_nr(Tracee *t, uint64_t nr) noexcept nogil:
+    return reg_poke(t, PYROOT_REG_NR, nr)
+
+cdef inline int reg_set_result(Tracee *t, uint64_t value) noexcept nogil:
+    return reg_poke(t, PYROOT_REG_RESULT, value)
 
 cdef int reg_answer(Tracee *t, long result) noexcept nogil:
     """Skip the call and let it return ``result``."""
@@ -74,10 +83,10 @@ cdef int reg_skip(Tracee *t, uint64_t result) noexcept nogil:
     if skips_late(t):
         t.late = True
         t.late_result = result
-        return reg_poke(t, PYROOT_REG_NR, idle_number(t))
-    if reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1) < 0:
+        return reg_set_nr(t, idle_number(t))
+    if reg_set_nr(t, <uint64_t><int64_t>-1) < 0:
         return -ESRCH
-    return reg_poke(t, PYROOT_REG_RESULT, result)
+    return reg_set_result(t, result)
 
 cdef int reg_result(Tracee *t, int64_t *value) noexcept nogil:
     return reg_peek(t, PYROOT_REG_RESULT, <uint64_t *>value)
@@ -99,7 +108,7 @@ cdef int reg_set_call(Tracee *t, uint64_t nr, const uint64_t *args) noexcept nog
         if errno == ESRCH:
             return -ESRCH
         set_call_missing()
-    if reg_poke(t, PYROOT_REG_NR, nr) < 0:
+    if reg_set_nr(t, nr) < 0:
         return -ESRCH
     for i in range(6):
         if args[i] != t.args[i] and reg_set_arg(t, i, args[i]) < 0:
@@ -122,7 +131,7 @@ cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
     op[0] = info.op
     if t.late and info.op == INFO_EXIT:
         t.late = False
-        if reg_poke(t, PYROOT_REG_RESULT, t.late_result) < 0:
+        if reg_set_result(t, t.late_result) < 0:
             return -ESRCH
     t.nr = info.nr
     t.ip = info.ip
