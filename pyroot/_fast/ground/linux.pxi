@@ -150,7 +150,7 @@ cdef extern from "<sys/mman.h>" nogil:
     int c_memfd_create "memfd_create"(const char *, unsigned int)
     int ftruncate(int, off_t)
     enum:
-        PROT_READ, PROT_WRITE, MAP_SHARED, MFD_CLOEXEC, MFD_EXEC, MFD_ALLOW_SEALING
+        PROT_READ, PROT_WRITE, PROT_EXEC, MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MFD_CLOEXEC, MFD_EXEC, MFD_ALLOW_SEALING
     void *MAP_FAILED
 
 cdef extern from "<sys/uio.h>" nogil:
@@ -230,16 +230,12 @@ cdef extern from "<linux/seccomp.h>" nogil:
     enum:
         SECCOMP_SET_MODE_FILTER, SECCOMP_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW
 
-cdef extern from "<sys/user.h>" nogil:
-    struct user_regs_struct:
-        unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs, eflags, rsp
-
 cdef extern from "<sys/ptrace.h>" nogil:
     enum:
-        PTRACE_SEIZE, PTRACE_CONT, PTRACE_SYSCALL, PTRACE_LISTEN, PTRACE_POKEUSER, PTRACE_PEEKUSER, PTRACE_GETEVENTMSG
+        PTRACE_SEIZE, PTRACE_CONT, PTRACE_SYSCALL, PTRACE_LISTEN, PTRACE_GETEVENTMSG
         PTRACE_O_TRACESYSGOOD, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, PTRACE_O_TRACECLONE, PTRACE_O_TRACEEXEC
         PTRACE_O_TRACESECCOMP, PTRACE_O_EXITKILL, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC
-        PTRACE_EVENT_SECCOMP, PTRACE_EVENT_STOP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_PEEKDATA, PTRACE_POKEDATA, PTRACE_POKETEXT
+        PTRACE_EVENT_SECCOMP, PTRACE_EVENT_STOP, PTRACE_PEEKDATA, PTRACE_POKEDATA, PTRACE_POKETEXT
         PTRACE_INTERRUPT, PTRACE_SETOPTIONS, PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_DETACH, PTRACE_KILL, PTRACE_SINGLESTEP
         PTRACE_EVENT_VFORK_DONE, PTRACE_EVENT_EXIT
         PTRACE_O_TRACEVFORKDONE, PTRACE_O_TRACEEXIT, PTRACE_GETSIGINFO, PTRACE_SETSIGINFO
@@ -274,12 +270,11 @@ cdef extern from "tables.h" nogil:
         unsigned short named
         unsigned short features
     const pyroot_row *pyroot_rows
-    const pyroot_row *pyroot_rows_i386
     const sock_filter *pyroot_filter
     const sock_filter *pyroot_view_filter
     const sock_filter *pyroot_copy_filter
     enum:
-        PYROOT_LAST_CALL, PYROOT_LAST_CALL_I386, PYROOT_FILTER_LENGTH
+        PYROOT_LAST_CALL, PYROOT_FILTER_LENGTH
         PYROOT_SUPERVISOR_MARK, PYROOT_HOLDER_MARK, PYROOT_STOP_MARK, PYROOT_PASS_MARK, PYROOT_SEALING_MARK
         PYROOT_FEATURES, FEATURE_LISTING, FEATURE_NOTING
         PYROOT_VIEW_FILTER_LENGTH, PYROOT_COPY_FILTER_LENGTH
@@ -297,8 +292,7 @@ cdef extern from "tables.h" nogil:
         NR_readlink, NR_readlinkat, NR_mkdir, NR_rmdir, NR_unlink, NR_unlinkat, NR_openat2, NR_mknod, NR_mknodat, NR_symlink, NR_symlinkat
         NR_seccomp, NR_accept, NR_accept4, NR_epoll_create1, NR_statx
         NR_getsockname, NR_getpeername, NR_recvfrom, NR_statfs, NR_open_tree, NR_recvmsg
-        NR_i386_fork, NR_i386_vfork, NR_i386_clone, NR_i386_bind, NR_i386_connect, NR_i386_accept4, NR_i386_sendto, NR_i386_sendmsg
-        NR_i386_sendmmsg, NR_i386_socketcall, NR_i386_seccomp
+        NR_read, NR_write, NR_close, NR_rt_sigreturn, NR_mseal
 
 cdef extern from "loader.h" nogil:
     struct loader_info:

@@ -22,7 +22,6 @@ cdef enum:
     SA_DISPOSITION = 1       # the largest value of sa_handler that is no function (SIG_IGN)
     OUR_CODE = -20000        # si_code of a signal from us: OUR_CODE minus the one that it is to have
     FILTER_INSNS = 10
-    SECCOMP_SYSCALL_ = 317
 
 cdef struct Wait:
     int kind, id
@@ -162,7 +161,7 @@ cdef bint inject(Tracee *t) noexcept nogil:
     (<uint16_t *>edit.data)[0] = FILTER_INSNS
     (<uint64_t *>(edit.data + 8))[0] = at + 16
     insn(&f[0], 0x20, 0, 0, 4)                                     # the ABI
-    insn(&f[1], 0x15, 0, 7, ARCH_X86_64)
+    insn(&f[1], 0x15, 0, 7, ARCH_NATIVE)
     insn(&f[2], 0x20, 0, 0, 0)                                     # the number
     insn(&f[3], 0x15, 4, 0, NR_wait4)
     insn(&f[4], 0x15, 3, 0, NR_waitid)
@@ -178,7 +177,7 @@ cdef bint inject(Tracee *t) noexcept nogil:
     memcpy(t.wait_args, t.args, sizeof(t.wait_args))
     t.wait_nr = t.nr
     t.injecting = True
-    reg_set_nr(t, SECCOMP_SYSCALL_)
+    reg_set_nr(t, NR_seccomp)
     reg_set_arg(t, 0, SECCOMP_SET_MODE_FILTER)
     reg_set_arg(t, 1, SECCOMP_FILTER_FLAG_SPEC_ALLOW)
     reg_set_arg(t, 2, at)
@@ -210,7 +209,7 @@ cdef int make_again(Tracee *t) noexcept nogil:
     t.again = t.stepping == STEP_ALL or (t.trace != NULL and t.trace.go == GO_SYSCALL)
     if reg_set_result(t, t.wait_nr) < 0 or reg_set_nr(t, t.wait_nr) < 0:
         return R_DEAD
-    return R_CONT if reg_set_ip(t, t.ip - 2) == 0 else R_DEAD
+    return R_CONT if reg_set_ip(t, t.ip - SYSCALL_SIZE) == 0 else R_DEAD
 
 # -- waits ------------------------------------------------------------------------------------------------------------------------
 

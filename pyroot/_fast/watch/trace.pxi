@@ -102,7 +102,7 @@ cdef inline void trace_turn(Tracee *t) noexcept nogil:
 cdef bint trace_entry(Tracee *t) noexcept nogil:
     """Make the record of the call at hand, if it is to be traced."""
     cdef uint64_t nr = t.nr
-    if t.compat and nr == SOCKETCALL_NR and 0 < t.args[0] <= 20:
+    if t.compat and nr == COMPAT_NR_socketcall and 0 < t.args[0] <= 20:
         nr = SOCKETCALLS + t.args[0]
     if t.silent or tracing.failed or nr >= TRACE_NUMBERS or not tracing.plans[t.compat][nr].selected:
         return False
@@ -207,7 +207,7 @@ cdef int trace_call(Tracee *t) noexcept nogil:
 
 cdef int trace_first(Tracee *t) noexcept nogil:
     """The call by which the first tracee becomes the guest."""
-    if t.nr == FIRST_NR and not t.compat and trace_entry(t):
+    if t.nr == NR_execve and not t.compat and trace_entry(t):
         return R_EXIT
     return as_is(b"our own child, before its first exec")
 

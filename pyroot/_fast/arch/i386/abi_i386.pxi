@@ -1,0 +1,71 @@
+# What calls by numbers of i386 are: int $0x80 and the entries of 32-bit programs, on a kernel of x86_64.
+#
+# The table of calls has the names that the filter knows; the few others are here, and tests/test_arch.py compares them with the table's.
+
+cdef extern from "tables.h" nogil:
+    const pyroot_row *compat_rows "pyroot_rows_i386"
+    enum:
+        COMPAT_LAST_CALL "PYROOT_LAST_CALL_I386"
+        COMPAT_NR_vfork "NR_i386_vfork"
+        COMPAT_NR_clone "NR_i386_clone"
+        COMPAT_NR_bind "NR_i386_bind"
+        COMPAT_NR_connect "NR_i386_connect"
+        COMPAT_NR_sendto "NR_i386_sendto"
+        COMPAT_NR_sendmsg "NR_i386_sendmsg"
+        COMPAT_NR_sendmmsg "NR_i386_sendmmsg"
+        COMPAT_NR_socketcall "NR_i386_socketcall"
+        COMPAT_NR_seccomp "NR_i386_seccomp"
+
+cdef enum:
+    COMPAT_NR_exit = 1
+    COMPAT_NR_read = 3
+    COMPAT_NR_write = 4
+    COMPAT_NR_getpid = 20
+    COMPAT_NR_munmap = 91
+    COMPAT_NR_sigreturn = 119
+
+cdef const char *COMPAT_MACHINE = b"i386"
+cdef uint32_t ARCH_COMPAT = 0x40000003
+
+cdef inline uint64_t compat_shift_of(int depth) noexcept nogil:
+    """Nothing of this loader stays, so two places do for any nesting."""
+    return depth % 2 * LOADER32_STRIDE
+
+cdef inline uint64_t compat_idle() noexcept nogil:
+    return COMPAT_NR_getpid
+
+cdef int compat_socketcall(uint64_t call, int *direct, int *count) noexcept nogil:
+    """Return the native number of a sub-call, how many arguments it has and the number here that takes them in registers."""
+    direct[0] = 0
+    count[0] = 3
+    if call == 2:
+        direct[0] = COMPAT_NR_bind
+        return NR_bind
+    if call == 3:
+        direct[0] = COMPAT_NR_connect
+        return NR_connect
+    if call == 5:
+        return NR_accept
+    if call == 6:
+        return NR_getsockname
+    if call == 7:
+        return NR_getpeername
+    if call == 16:
+        direct[0] = COMPAT_NR_sendmsg
+        return NR_sendmsg
+    if call == 17:
+        return NR_recvmsg
+    count[0] = 4
+    if call == 18:
+        return NR_accept4
+    if call == 20:
+        direct[0] = COMPAT_NR_sendmmsg
+        return NR_sendmmsg
+    count[0] = 6
+    if call == 11:
+        direct[0] = COMPAT_NR_sendto
+        return NR_sendto
+    if call == 12:
+        return NR_recvfrom
+    count[0] = 5
+    return NR_recvmmsg if call == 19 else -1
