@@ -53,6 +53,11 @@
 #     site_form              read a site, and say whether it can be led
 #     gate_out               take a tracee out of the gate
 #     gate_resume            take it out of a detour
+#   requests of ptrace(2) that only this machine has:
+#     machine_request        how much one moves, and in which direction
+#     machine_word           whether one asks for a word
+#     PTRACE_SYSEMU_
+#     PTRACE_SINGLEBLOCK_
 #   calls of our own, in C:
 #     pyroot_raw             a call without the C library: its result or -errno
 #
