@@ -85,3 +85,11 @@ cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
 cdef inline bint ip_in_text(uint64_t ip) noexcept nogil:
     """Say whether a call is the loader's; when that has left nothing there makes calls."""
     return <uint64_t>LOADER_TEXT <= ip < <uint64_t>LOADER_TEXT + LOADER_TEXT_SIZE
+
+cdef int call_that_follows(Tracee *t) noexcept nogil:
+    """Return the number of the call that does the same and follows links, 0 if there is none."""
+    return compat_follows(<int>t.number) if t.compat else native_follows(<int>t.number)
+
+cdef int stat_links(Tracee *t, int *size) noexcept nogil:
+    """Return where the structure that the call at hand writes has the number of links, and how large that is."""
+    return compat_links(<int>t.number, size) if t.compat else native_links(size)

@@ -2,7 +2,7 @@
 #
 # A folder here is one architecture.  x86_64 is a machine, with all of the first list; i386 is the ABI beside it, with all of the second.
 # Outside of these folders nobody names a register, a number of a call, or a value that another machine has otherwise: calls are named
-# NR_NAME and COMPAT_NR_NAME, and what a machine lacks is -1, the number of no call.
+# NR_NAME and COMPAT_NR_NAME, and what a machine lacks is -1, the number of no call.  tests/test_arch.py reads the lists here, and looks.
 #
 # Each machine provides
 #   one register of a stopped tracee, read (0 or -ESRCH) or set (0 or -errno):
@@ -58,11 +58,19 @@
 #     machine_word           whether one asks for a word
 #     PTRACE_SYSEMU_
 #     PTRACE_SINGLEBLOCK_
+#   values of flags:
+#     OPEN_FLAGS             what open(2) looks at; it ignores the rest, where openat2(2) says EINVAL (VALID_OPEN_FLAGS)
+#     OPEN_PATH_FLAGS        what it looks at with O_PATH
+#     OPENAT2_FLAGS          what openat2(2) takes
+#     O_TMPFILE_             the bit of O_TMPFILE that is its own
 #   calls of our own, in C:
 #     pyroot_raw             a call without the C library: its result or -errno
 #
 # Each ABI provides, as native_NAME or as compat_NAME
 #     idle                   the number of a call that does nothing
+#     follows                the number of the call that does the same and follows links, 0 if there is none
+#     links                  where the struct stat that a call writes has the number of links
+#     elf                    whether a program for this e_machine is one of its own
 #
 # The second ABI provides besides
 #     ARCH_COMPAT            as ARCH_NATIVE

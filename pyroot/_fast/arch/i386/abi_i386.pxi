@@ -17,12 +17,34 @@ cdef extern from "tables.h" nogil:
         COMPAT_NR_seccomp "NR_i386_seccomp"
 
 cdef enum:
+    EM_386_ = 3
+    EM_486_ = 6
+
+cdef enum:
     COMPAT_NR_exit = 1
     COMPAT_NR_read = 3
     COMPAT_NR_write = 4
+    COMPAT_NR_lchown = 16
+    COMPAT_NR_oldstat = 18
     COMPAT_NR_getpid = 20
+    COMPAT_NR_oldlstat = 84
     COMPAT_NR_munmap = 91
+    COMPAT_NR_stat = 106
+    COMPAT_NR_lstat = 107
     COMPAT_NR_sigreturn = 119
+    COMPAT_NR_chown = 182
+    COMPAT_NR_stat64 = 195
+    COMPAT_NR_lstat64 = 196
+    COMPAT_NR_lchown32 = 198
+    COMPAT_NR_chown32 = 212
+    COMPAT_NR_setxattr = 226
+    COMPAT_NR_lsetxattr = 227
+    COMPAT_NR_getxattr = 229
+    COMPAT_NR_lgetxattr = 230
+    COMPAT_NR_listxattr = 232
+    COMPAT_NR_llistxattr = 233
+    COMPAT_NR_removexattr = 235
+    COMPAT_NR_lremovexattr = 236
 
 cdef const char *COMPAT_MACHINE = b"i386"
 cdef uint32_t ARCH_COMPAT = 0x40000003
@@ -33,6 +55,36 @@ cdef inline uint64_t compat_shift_of(int depth) noexcept nogil:
 
 cdef inline uint64_t compat_idle() noexcept nogil:
     return COMPAT_NR_getpid
+
+cdef int compat_follows(int n) noexcept nogil:
+    if n == COMPAT_NR_lsetxattr:
+        return COMPAT_NR_setxattr
+    if n == COMPAT_NR_lgetxattr:
+        return COMPAT_NR_getxattr
+    if n == COMPAT_NR_llistxattr:
+        return COMPAT_NR_listxattr
+    if n == COMPAT_NR_lremovexattr:
+        return COMPAT_NR_removexattr
+    if n == COMPAT_NR_lstat:
+        return COMPAT_NR_stat
+    if n == COMPAT_NR_lstat64:
+        return COMPAT_NR_stat64
+    if n == COMPAT_NR_oldlstat:
+        return COMPAT_NR_oldstat
+    return COMPAT_NR_chown if n == COMPAT_NR_lchown else COMPAT_NR_chown32 if n == COMPAT_NR_lchown32 else 0
+
+cdef int compat_links(int n, int *size) noexcept nogil:
+    """struct stat64, or one of its elders."""
+    size[0] = 2
+    if n == COMPAT_NR_oldstat or n == COMPAT_NR_oldlstat:
+        return 6
+    if n == COMPAT_NR_stat or n == COMPAT_NR_lstat:
+        return 10
+    size[0] = 4
+    return 20
+
+cdef inline bint compat_elf(int machine) noexcept nogil:
+    return machine == EM_386_ or machine == EM_486_
 
 cdef int compat_socketcall(uint64_t call, int *direct, int *count) noexcept nogil:
     """Return the native number of a sub-call, how many arguments it has and the number here that takes them in registers."""

@@ -1,4 +1,4 @@
-# What calls and instructions are on x86_64, and where the loader lies.
+# What calls, flags and instructions are on x86_64, and where the loader lies.
 
 cdef extern from * nogil:
     """
@@ -12,7 +12,8 @@ cdef extern from * nogil:
 
 cdef extern from "tables.h" nogil:
     enum:
-        NR_getpid
+        NR_getpid, NR_setxattr, NR_lsetxattr, NR_getxattr, NR_lgetxattr, NR_listxattr, NR_llistxattr, NR_removexattr, NR_lremovexattr
+        NR_stat, NR_lstat, NR_chown, NR_lchown
 
 cdef const char *MACHINE = b"x86_64"
 cdef uint32_t ARCH_NATIVE = 0xC000003E
@@ -22,9 +23,32 @@ cdef enum:
     SYSCALL_SIZE = 2         # bytes of `syscall`, of `sysenter` and of int $0x80
     CODE_FILL = 0xcc         # int3
     HAS_GATE = 1
+    EM_X86_64_ = 62
+    OPEN_FLAGS = 0x7fffc3
+    OPEN_PATH_FLAGS = 0x2b0000    # O_PATH, O_DIRECTORY, O_NOFOLLOW, O_CLOEXEC
+    OPENAT2_FLAGS = 0x7ffffc3
+    O_TMPFILE_ = 0x400000
 
 cdef inline uint64_t native_idle() noexcept nogil:
     return NR_getpid
+
+cdef int native_follows(int n) noexcept nogil:
+    if n == NR_lsetxattr:
+        return NR_setxattr
+    if n == NR_lgetxattr:
+        return NR_getxattr
+    if n == NR_llistxattr:
+        return NR_listxattr
+    if n == NR_lremovexattr:
+        return NR_removexattr
+    return NR_stat if n == NR_lstat else NR_chown if n == NR_lchown else 0
+
+cdef inline int native_links(int *size) noexcept nogil:
+    size[0] = 8
+    return 16
+
+cdef inline bint native_elf(int machine) noexcept nogil:
+    return machine == EM_X86_64_
 
 cdef inline bint is_call_code(const uint8_t *code) noexcept nogil:
     """Say whether this is syscall, sysenter or int: the two bytes of one."""
