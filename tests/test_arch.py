@@ -40,6 +40,16 @@ FORBIDDEN = {
 EXCEPTIONS: dict[tuple[str, str], str] = {}
 """(part, text that is found) and why it stands there.  The list may only shrink."""
 
+LACKED = (
+    "open", "stat", "lstat", "access", "readlink", "creat", "link", "symlink", "unlink", "rename", "mkdir", "rmdir", "mknod", "chmod",
+    "chown", "lchown", "utime", "utimes", "futimesat", "fork", "vfork", "dup2", "pipe", "getdents", "epoll_create", "inotify_init",
+    "signalfd", "eventfd", "select", "poll", "alarm", "pause", "arch_prctl",
+)  # fmt: skip
+"""Calls that younger architectures have only in later forms: there NR_NAME is -1, which is good to compare with and for nothing else."""
+
+LACKED_MADE = {("calls/listing", "getdents"): "the guest's own call, made on a duplicate of its descriptor"}
+"""Where the supervisor makes one itself, and why it may.  The list may only shrink."""
+
 
 def listed() -> dict[str, list[str]]:
     """Return what the surface lists, by "Each machine", "Each ABI" and "The second ABI"."""
@@ -150,6 +160,16 @@ def test_the_surface_lists_all_that_is_used() -> None:
         used |= set(re.findall(r"(?<![\w.])\w+", code_of((CORE / f"{part}.pxi").read_text("utf-8")))) & own
     assert used - names == set()
     assert names - own == set()
+
+
+def test_calls_that_a_machine_may_lack_are_compared_with_only() -> None:
+    made: set[tuple[str, str]] = set()
+    for part in outside():
+        text = code_of((CORE / f"{part}.pxi").read_text("utf-8"))
+        # (their declaration is a list of names)
+        uses = re.findall(r"([^\s,]*) *(?<!\w)NR_(\w+)\b", re.sub(r"^ +(?:\w+, )*\w+$", "", text, flags=re.MULTILINE))
+        made |= {(part, name) for before, name in uses if name in LACKED and before not in {"==", "!="}}
+    assert made == set(LACKED_MADE)
 
 
 def test_the_numbers_of_the_second_abi_are_the_table_s() -> None:
