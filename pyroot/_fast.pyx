@@ -1,17 +1,21 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The compiled core: translation of paths and the ptrace supervisor.  A thin door; the parts are in ``_fast/``."""
+"""The compiled core: translation of paths and the ptrace supervisor.  A thin door: the parts are in ``_fast/``, in
+wings that stand on each other in this order (tests/test_floors.py), and one translation unit."""
 
+# ground: What stands on nothing: externs, memory of guests, texts, what is refused to pyroot itself.
 include "_fast/ground/linux.pxi"
 include "_fast/ground/refused.pxi"
 include "_fast/ground/status.pxi"
 include "_fast/ground/text.pxi"
 include "_fast/ground/mem.pxi"
 
+# view: The view: a root and its bindings, from guest paths to host texts and back.
 include "_fast/view/view.pxi"
 include "_fast/view/mount_points.pxi"
 include "_fast/view/holder.pxi"
 include "_fast/view/published.pxi"
 
+# records: What is known: of each tracee, of the session, of its features.
 include "_fast/records/tracee.pxi"
 include "_fast/records/features.pxi"
 include "_fast/records/session.pxi"
@@ -20,6 +24,7 @@ include "_fast/records/traced.pxi"
 include "_fast/records/recording.pxi"
 include "_fast/records/waiting.pxi"
 
+# arch: The architecture: one folder for each, behind one surface; the only wing that knows registers by name.
 include "_fast/arch/surface.pxi"
 include "_fast/arch/x86_64/regs_x86_64.pxi"
 include "_fast/arch/x86_64/abi_x86_64.pxi"
@@ -31,12 +36,14 @@ include "_fast/arch/i386/abi_i386.pxi"
 include "_fast/arch/i386/code_i386.pxi"
 include "_fast/arch/call.pxi"
 
+# edit: What becomes of a call: it goes on with other arguments, is answered, or is made again; the way back, and what is done at its end.
 include "_fast/edit/after.pxi"
 include "_fast/edit/arena.pxi"
 include "_fast/edit/stub.pxi"
 include "_fast/edit/answer.pxi"
 include "_fast/edit/slot_code.pxi"
 
+# walk: The walk: where a guest path lies, and nobody else decides it.
 include "_fast/walk/gone.pxi"
 include "_fast/walk/place.pxi"
 include "_fast/walk/magic.pxi"
@@ -53,13 +60,16 @@ include "_fast/walk/links_met.pxi"
 include "_fast/walk/proc_names.pxi"
 include "_fast/walk/licences.pxi"
 
+# peers: Other sessions of the same root: what they may know of this one, and their guests.
 include "_fast/peers/record.pxi"
 include "_fast/peers/peers.pxi"
 
+# gate: The gate: calls that are answered inside the guest, without a stop.
 include "_fast/gate/gate.pxi"
 include "_fast/gate/gate_leave.pxi"
 include "_fast/gate/lowmap.pxi"
 
+# calls: What is done about each kind of call: one handler per kind, by topic.
 include "_fast/calls/paths.pxi"
 include "_fast/calls/bound.pxi"
 include "_fast/calls/moving.pxi"
@@ -89,10 +99,12 @@ include "_fast/calls/procmaps.pxi"
 include "_fast/calls/processes.pxi"
 include "_fast/calls/filter.pxi"
 
+# watch: Who looks on: records of calls, taps; and which CPU a busy tracee shares with the supervisor.
 include "_fast/watch/trace.pxi"
 include "_fast/watch/tap.pxi"
 include "_fast/watch/placement.pxi"
 
+# guests: ptrace(2) among guests, in one session and across two.
 include "_fast/guests/ptrace.pxi"
 include "_fast/guests/ptrace_calls.pxi"
 include "_fast/guests/ptrace_wait.pxi"
@@ -101,6 +113,7 @@ include "_fast/guests/ptrace_exec.pxi"
 include "_fast/guests/relay.pxi"
 include "_fast/guests/relay_links.pxi"
 
+# run: A run: from the first fork to the last wait.
 include "_fast/run/loop.pxi"
 include "_fast/run/turns.pxi"
 include "_fast/run/jobs.pxi"

@@ -9,6 +9,10 @@ cdef void no_mkdir_begin(View *v, const char *text) noexcept nogil:
 
 cdef int no_mkdir_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     cdef int n = <int>strlen(no_mkdir_below)
+    cdef c_stat st
+    if parent_stat(w, &st) < 0:
+        # that comes first, and the kernel says so
+        return 0
     return -EPERM if w.glen > n and memcmp(w.g, no_mkdir_below, n) == 0 and w.g[n] == c'/' else 0
 
 cdef void feature_no_mkdir(Feature *f) noexcept nogil:
