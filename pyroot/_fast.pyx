@@ -9,7 +9,6 @@ include "_fast/ground/refused.pxi"
 include "_fast/ground/status.pxi"
 include "_fast/ground/text.pxi"
 include "_fast/ground/mem.pxi"
-include "_fast/ground/cpuid.pxi"
 
 # view: The view: a root and its bindings, from guest paths to host texts and back.
 include "_fast/view/view.pxi"
@@ -26,15 +25,25 @@ include "_fast/records/traced.pxi"
 include "_fast/records/recording.pxi"
 include "_fast/records/waiting.pxi"
 
-# arch: The architecture: the only wing that knows registers by name.
-include "_fast/arch/regs_x86_64.pxi"
+# arch: The architecture: one folder for each, behind one surface; the only wing that knows registers by name.
+include "_fast/arch/surface.pxi"
+include "_fast/arch/x86_64/regs_x86_64.pxi"
+include "_fast/arch/x86_64/abi_x86_64.pxi"
+include "_fast/arch/x86_64/stubs.pxi"
+include "_fast/arch/x86_64/requests.pxi"
+include "_fast/arch/x86_64/sites.pxi"
+include "_fast/arch/x86_64/cpuid.pxi"
+include "_fast/arch/i386/rows_i386.pxi"
+include "_fast/arch/i386/abi_i386.pxi"
+include "_fast/arch/i386/code_i386.pxi"
+include "_fast/arch/call.pxi"
 
 # edit: What becomes of a call: it goes on with other arguments, is answered, or is made again; the way back, and what is done at its end.
 include "_fast/edit/after.pxi"
 include "_fast/edit/arena.pxi"
 include "_fast/edit/stub.pxi"
 include "_fast/edit/answer.pxi"
-include "_fast/edit/regs_i386.pxi"
+include "_fast/edit/slot_code.pxi"
 
 # walk: The walk: where a guest path lies, and nobody else decides it.
 include "_fast/walk/gone.pxi"
@@ -76,7 +85,7 @@ include "_fast/calls/exec_plan.pxi"
 include "_fast/calls/failed.pxi"
 include "_fast/calls/sockets.pxi"
 include "_fast/calls/sockets_back.pxi"
-include "_fast/calls/i386.pxi"
+include "_fast/calls/compat.pxi"
 include "_fast/calls/listing.pxi"
 include "_fast/calls/links.pxi"
 include "_fast/calls/mounted.pxi"

@@ -43,8 +43,8 @@ def stripped(text: str) -> str:
 
 
 def parts() -> list[str]:
-    """Return the parts of the core, ``wing/part``, in their order."""
-    return re.findall(r'^include "_fast/(\w+/\w+)\.pxi"$', (CORE / "_fast.pyx").read_text("utf-8"), re.MULTILINE)
+    """Return the parts of the core, ``wing/part`` or ``wing/folder/part``, in their order."""
+    return re.findall(r'^include "_fast/((?:\w+/)+\w+)\.pxi"$', (CORE / "_fast.pyx").read_text("utf-8"), re.MULTILINE)
 
 
 def definitions(text: str) -> list[list[str]]:
@@ -125,14 +125,14 @@ def test_wings_are_contiguous_and_hold_every_part() -> None:
     order = parts()
     wings = [part.split("/")[0] for part in order]
     assert wings == sorted(wings, key=list(dict.fromkeys(wings)).index)
-    assert sorted(order) == sorted(f"{path.parent.name}/{path.stem}" for path in CORE.glob("_fast/*/*.pxi"))
+    assert sorted(order) == sorted(str(path.relative_to(CORE / "_fast").with_suffix("")) for path in CORE.glob("_fast/**/*.pxi"))
     names = [path.stem for path in CORE.glob("_fast/**/*.pxi")]
     assert len(names) == len(set(names)), "comments name a part without its wing"
 
 
 def test_comments_name_parts_that_exist() -> None:
-    names = {path.name for path in CORE.glob("_fast/*/*.pxi")}
-    for path in [*CORE.glob("_fast/*/*.pxi"), *CORE.glob("guest/*")]:
+    names = {path.name for path in CORE.glob("_fast/**/*.pxi")}
+    for path in [*CORE.glob("_fast/**/*.pxi"), *CORE.glob("guest/*")]:
         if path.suffix in {".pxi", ".c", ".h", ".S"}:
             assert set(re.findall(r"\b(\w+\.pxi)\b", path.read_text("utf-8"))) <= names, path
 

@@ -243,7 +243,7 @@ ELSEWHERE = {"execve"}
 
 def sources() -> str:
     """Return core, loader, gate and the command that starts the interpreter."""
-    paths = [*SOURCES.glob("_fast/*/*.pxi"), *SOURCES.glob("guest/*.[chS]"), Path(helpers.PROJECT) / "scripts/pyroot.c"]
+    paths = [*SOURCES.glob("_fast/**/*.pxi"), *SOURCES.glob("guest/*.[chS]"), Path(helpers.PROJECT) / "scripts/pyroot.c"]
     return "".join(path.read_text(encoding="utf-8") for path in paths)
 
 

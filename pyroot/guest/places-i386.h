@@ -3,7 +3,7 @@
  * How the loader leaves the address space of an i386 guest, and which of its addresses (layout.py) it is built for.
  *
  * Nothing of it stays. The arena lies where the kernel puts it; the loader reports the address with its last system call.
- * Its slots hold the return code themselves (see _fast/edit/regs_i386.pxi), its first slot the code by which the loader leaves.
+ * Its slots hold the return code themselves (see _fast/edit/slot_code.pxi), its first slot the code by which the loader leaves.
  */
 #ifndef PYROOT_GUEST_PLACES_I386_H
 #define PYROOT_GUEST_PLACES_I386_H

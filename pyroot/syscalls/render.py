@@ -119,17 +119,31 @@ def _declared(names: list[str]) -> list[str]:
 
 
 def rows_pxi() -> str:
-    """Return the text of rows.pxi."""
-    names = [*(last for _name, last, _abi in _TABLES), *_MARKS, *(length for _name, length, _kinds in _FILTERS), "PYROOT_FEATURES",
-             *_feature_names()]
+    """Return the text of rows.pxi: all but what belongs to the second ABI."""
+    last = _TABLES[0][1]
+    names = [last, *_MARKS, *(length for _name, length, _kinds in _FILTERS), "PYROOT_FEATURES", *_feature_names()]
+    numbers = [f"NR_{name}" for name in X86_64.numbers]
     return "\n".join([
         f"# {_NOTE.format('pyroot/syscalls/table.py')}", "#",
-        "# What tables.h has: the rows of both ways of making a call, the numbers, the filters.", "",
+        "# What tables.h has: the rows of calls, the numbers, the filters.", "",
         'cdef extern from "tables.h" nogil:',
         "    ctypedef struct pyroot_row:", *(f"        {kind}{names}" for kind, names in _FIELDS),
-        *(f"    const pyroot_row *{name}" for name, _last, _abi in _TABLES),
+        f"    const pyroot_row *{_TABLES[0][0]}",
         *(f"    const sock_filter *{name}" for name, _length, _kinds in _FILTERS),
-        *(line for enum in (names, *_enums(), _finals(), list(_numbers())) for line in _declared(enum)), "",
+        *(line for enum in (names, *_enums(), _finals(), numbers) for line in _declared(enum)), "",
+    ])  # fmt: skip
+
+
+def rows_i386_pxi() -> str:
+    """Return the text of rows_i386.pxi: the second ABI's rows and numbers, by names that are no machine's."""
+    name, last, abi = _TABLES[1]
+    return "\n".join([
+        f"# {_NOTE.format('pyroot/syscalls/table_i386.py')}", "#",
+        "# What tables.h has for the second ABI: its rows of calls, its numbers.", "",
+        'cdef extern from "tables.h" nogil:',
+        f'    const pyroot_row *compat_rows "{name}"',
+        "    enum:", f'        COMPAT_LAST_CALL "{last}"',
+        *(f'        COMPAT_NR_{call} "NR_i386_{call}"' for call in abi.numbers), "",
     ])  # fmt: skip
 
 
@@ -183,6 +197,7 @@ def numbers() -> str:
 OUTPUTS = {
     "_fast/tables.h": tables,
     "_fast/ground/rows.pxi": rows_pxi,
+    "_fast/arch/i386/rows_i386.pxi": rows_i386_pxi,
     "_fast/run/handlers.pxi": handlers_pxi,
     "_fast/run/feature_list.pxi": feature_list_pxi,
     "guest/calls.h": calls,

@@ -27,20 +27,6 @@ cdef bint name_bound_file(Walk *w, const Bind *b) noexcept nogil:
     w.held = True
     return True
 
-cdef int call_that_follows(Tracee *t) noexcept nogil:
-    """Return the number of the call that does the same and follows links, 0 if there is none."""
-    cdef int n = t.number
-    if not t.compat:
-        if n == 189 or n == 192 or n == 195 or n == 198:
-            # lsetxattr and its like: each stands behind the one that follows
-            return n - 1
-        return 4 if n == 6 else 92 if n == 94 else 0
-    if n == 227 or n == 230 or n == 233 or n == 236:
-        return n - 1
-    if n == 107 or n == 196:
-        return n - 1
-    return 18 if n == 84 else 182 if n == 16 else 212 if n == 198 else 0
-
 cdef int follow_instead(Tracee *t, const pyroot_row *row, bint follows) noexcept nogil:
     """The path of W1, in the edit already, ends at our link: let the call follow it; ``follows``: it does."""
     cdef int number
@@ -53,4 +39,4 @@ cdef int follow_instead(Tracee *t, const pyroot_row *row, bint follows) noexcept
     if number == 0 or t.filtered:
         return 0
     t.direct = number
-    return 0 if t.compat else reg_poke(t, PYROOT_REG_NR, number)
+    return 0 if t.compat else reg_set_nr(t, number)

@@ -44,7 +44,7 @@ cdef int on_copy(Tracee *t, const pyroot_row *row) noexcept nogil:
     t.direct = row.named
     error = edit_commit(t)
     if error == 0 and not t.compat:
-        error = reg_poke(t, PYROOT_REG_NR, row.named)
+        error = reg_set_nr(t, row.named)
     if error == -ESRCH:
         return R_DEAD
     return answer(t, error) if error < 0 else R_CONT
@@ -87,7 +87,7 @@ cdef int copies_begin(Tracee *t) noexcept nogil:
     # (what it has prepared is prepared again when it is made)
     after_drop(t)
     memcpy(guest_filter, copy_filter, sizeof(copy_filter))
-    t.direct = NR_i386_seccomp
+    t.direct = COMPAT_NR_seccomp
     edit_start()
     edit_value(0, SECCOMP_FILTER_)
     edit_value(1, SECCOMP_FILTER_FLAG_SPEC_ALLOW | (FLAG_TSYNC_ if t.copies == COPIES_UNSEEN else 0))
@@ -95,7 +95,7 @@ cdef int copies_begin(Tracee *t) noexcept nogil:
     if result != R_EXIT:
         t.copies = COPIES_SEEN
         return result
-    return R_EXIT if t.compat or reg_poke(t, PYROOT_REG_NR, NR_seccomp) == 0 else R_DEAD
+    return R_EXIT if t.compat or reg_set_nr(t, NR_seccomp) == 0 else R_DEAD
 
 cdef void copies_seen(Tracee *t, bint all) noexcept nogil:
     """The filter is in place: in this thread, or in all of its process."""
@@ -118,23 +118,18 @@ cdef int copies_taken(Tracee *t, const c_msghdr *header) noexcept nogil:
 
 cdef int end_copies(Tracee *t, After *a, int64_t result) noexcept nogil:
     """The filter is installed, or was refused: let the guest make its own call again."""
-    cdef user_regs_struct regs
-    cdef uint64_t *f = t.frame
+    cdef Registers regs
     cdef bint all = (<int *>a.data)[0] != 0
     if result == 0:
         copies_seen(t, all)
     elif t.copies != COPIES_SEEN:
         t.copies = COPIES_ALONE if all else COPIES_SEEN
-    if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
+    if regs_get(t, &regs) < 0:
         return R_DEAD
-    if t.compat:
-        regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp = f[0], f[1], f[2], f[3], f[4], f[5]
-    else:
-        regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9 = f[0], f[1], f[2], f[3], f[4], f[5]
-    regs.rax = f[6]
-    regs.rip = f[7] - SYSCALL_SIZE
-    regs.orig_rax = <unsigned long>-1
-    if c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs) < 0:
+    regs_restore(&regs, t.frame, t.compat, False)
+    regs_repeat(&regs, t.frame[6])
+    regs_no_call(&regs)
+    if regs_set(t, &regs) < 0:
         return R_DEAD
     if not t.special:
         return R_CONT

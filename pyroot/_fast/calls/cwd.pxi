@@ -257,7 +257,7 @@ cdef int answer_einval(Tracee *t) noexcept nogil:
     if t.special or t.filtered or t.compat or session.tracing or not session.seccomp or first == 0 or first == EPOLL_CLOEXEC_:
         return answer(t, -EINVAL)
     stats.answered += 1
-    return R_DEAD if reg_poke(t, PYROOT_REG_NR, NR_epoll_create1) < 0 else R_CONT
+    return R_DEAD if reg_set_nr(t, NR_epoll_create1) < 0 else R_CONT
 
 cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int outcome, n, pid = 0, kind, size, error

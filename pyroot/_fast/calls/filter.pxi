@@ -17,7 +17,7 @@ cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
 
 cdef uint32_t filter_run(Tracee *t, const sock_filter *program) noexcept nogil:
     cdef uint8_t data[64]
-    cdef uint32_t a = 0, arch = ARCH_I386 if t.compat else ARCH_X86_64, nr = <uint32_t>t.nr
+    cdef uint32_t a = 0, arch = ARCH_COMPAT if t.compat else ARCH_NATIVE, nr = <uint32_t>t.nr
     cdef int pc = 0
     cdef const sock_filter *f
     memcpy(data, &nr, 4)

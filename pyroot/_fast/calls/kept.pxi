@@ -7,7 +7,6 @@
 # What neither prevents is that a child begins without them, by MADV_DONTFORK: that advice stops on every kernel.
 
 cdef enum:
-    NR_mseal_ = 462
     MADV_DONTFORK_ = 10
     MAP_FIXED_ = 0x10
     MAP_FIXED_NOREPLACE_ = 0x100000
@@ -21,7 +20,7 @@ cdef uint64_t SEGMENT_MOST = <uint64_t>1 << 40   # bytes of System V memory, who
 
 cdef void seals_prepare() noexcept nogil:
     global kernel_seals
-    kernel_seals = c_syscall(NR_mseal_, 0, 0, 0) == 0
+    kernel_seals = c_syscall(NR_mseal, 0, 0, 0) == 0
 
 cdef inline bint overlap(uint64_t address, uint64_t size, uint64_t start, uint64_t n) noexcept nogil:
     """Say whether a call's range, which may wrap around, has a byte of another one."""
@@ -45,7 +44,7 @@ cdef int on_kept(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint64_t size = t.args[1]
     cdef bint touched
     if t.compat or loader_moves(t):
-        return as_is(b"by numbers of i386, which cannot name such an address, or the loader's")
+        return as_is(b"of 32 bits, which cannot name such an address, or the loader's")
     if t.nr == NR_mmap:
         if t.args[3] & <uint64_t>(MAP_FIXED_ | MAP_FIXED_NOREPLACE_) != MAP_FIXED_:
             return as_is(b"the kernel finds the room, and takes none that is taken")

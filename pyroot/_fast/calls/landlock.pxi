@@ -9,7 +9,7 @@ cdef extern from * nogil:
     """
     static int pyroot_landlock_allow(int ruleset, unsigned long long access, int fd) {
         struct { unsigned long long access; int fd; } __attribute__((packed)) rule = {access, fd};
-        return (int)syscall(445 /* landlock_add_rule */, ruleset, 1 /* LANDLOCK_RULE_PATH_BENEATH */, &rule, 0);
+        return (int)syscall(NR_landlock_add_rule, ruleset, 1 /* LANDLOCK_RULE_PATH_BENEATH */, &rule, 0);
     }
     """
     int pyroot_landlock_allow(int, unsigned long long, int)

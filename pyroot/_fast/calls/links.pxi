@@ -65,15 +65,13 @@ cdef void links_expect(Tracee *t, const pyroot_row *row, int dirfd, int outcome)
         e.buffer, e.links = t.args[row.path + 1], found
 
 cdef int end_links(Tracee *t, After *a, int64_t result) noexcept nogil:
-    """Add them where the layout that the call wrote has the number (struct stat and its elders of i386)."""
+    """Add them where the layout that the call wrote has the number (struct stat, or one of its elders)."""
     cdef uint64_t links = 0
-    cdef int at = 16, size = 8
+    cdef int at, size = 0
     cdef LinksEnd *e = <LinksEnd *>a.data
     if result != 0:
         return R_CONT
-    if t.compat:
-        at = 6 if t.number == 18 or t.number == 84 else 10 if t.number == 106 or t.number == 107 else 20
-        size = 4 if at == 20 else 2
+    at = stat_links(t, &size)
     if mem_read(t.tid, e.buffer + at, &links, size) == 0:
         links += e.links
         mem_write(t.tid, e.buffer + at, &links, size)

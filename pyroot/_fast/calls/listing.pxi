@@ -273,6 +273,6 @@ cdef int end_list(Tracee *t, After *a, int64_t result) noexcept nogil:
         if used > 0 and mem_write(t.tid, e.buffer, list_buffer, used) < 0:
             used = -EFAULT
         if used != 0:
-            reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>used)
+            reg_set_result(t, <uint64_t><int64_t>used)
     c_close(l.d)
     return R_CONT

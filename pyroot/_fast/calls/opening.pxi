@@ -6,9 +6,6 @@
 
 cdef enum:
     OPEN_TRIES = 64          # then a link is really in the way
-    OPEN_FLAGS = 0x7fffc3    # what open(2) looks at; it ignores the rest, where openat2(2) says EINVAL (VALID_OPEN_FLAGS)
-    OPEN_PATH_FLAGS = 0x2b0000    # O_PATH, O_DIRECTORY, O_NOFOLLOW, O_CLOEXEC
-    O_TMPFILE_ = 0x400000
 
 cdef bint may_meet_link(Tracee *t, Walk *w) noexcept nogil:
     """Say whether a link that appears now could lead the call out of the view, and openat2 can prevent it."""
@@ -146,8 +143,8 @@ cdef void open_ambiguous(Tracee *t) noexcept nogil:
 cdef bint how_is_valid(const open_how *how) noexcept nogil:
     """Check an open_how as build_open_flags does (fs/open.c)."""
     cdef uint64_t flags = how.flags
-    cdef bint creates = flags & (O_CREAT | 0x400000) != 0
-    if flags & ~<uint64_t>0x7ffffc3 or how.resolve > 0x3f:
+    cdef bint creates = flags & <uint64_t>(O_CREAT | O_TMPFILE_) != 0
+    if flags & ~<uint64_t>OPENAT2_FLAGS or how.resolve > 0x3f:
         return False
     if how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) == (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         return False
@@ -155,7 +152,7 @@ cdef bint how_is_valid(const open_how *how) noexcept nogil:
         return False
     if flags & (O_DIRECTORY | O_CREAT) == (O_DIRECTORY | O_CREAT):
         return False
-    if flags & 0x400000 and (not flags & O_DIRECTORY or flags & O_ACCMODE == O_RDONLY):
+    if flags & <uint64_t>O_TMPFILE_ and (not flags & O_DIRECTORY or flags & O_ACCMODE == O_RDONLY):
         return False
     return not (flags & O_PATH and flags & ~<uint64_t>(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
 

@@ -54,9 +54,9 @@ cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 cdef bint clone_rewritten(Tracee *t) noexcept nogil:
     """Say whether the birth that the tracee reports is of a clone3 whose arguments lie in its slot."""
-    cdef user_regs_struct regs
-    return (t.slot >= 0 and has_arena(t) and c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) == 0 and regs.orig_rax == NR_clone3
-            and (regs.rbx if t.compat else regs.rdi) == edit_address(t, 0))
+    cdef Registers regs
+    return (t.slot >= 0 and has_arena(t) and regs_get(t, &regs) == 0 and regs_number(&regs) == NR_clone3
+            and regs_first(&regs, t.compat) == edit_address(t, 0))
 
 cdef void clone3_inherit(Tracee *child, Tracee *parent) noexcept nogil:
     """The child of such a call begins where its parent made it: the slot is the parent's."""

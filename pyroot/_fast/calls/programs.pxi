@@ -45,9 +45,6 @@ cdef enum:
     KEEP_SPAN = 100000000    # ns
     YOUNG = 50000000         # ns: a file that changed so recently may change again under the same ctime
     PT_INTERP_ = 3
-    EM_X86_64_ = 62
-    EM_386_ = 3
-    EM_486_ = 6
 
 cdef struct Program:
     pyroot_identity id
@@ -199,7 +196,7 @@ cdef int elf_read(Program *p, int fd) noexcept nogil:
     cdef uint16_t etype, machine, size
     memcpy(&etype, head + 16, 2)
     memcpy(&machine, head + 18, 2)
-    p.compat = machine == EM_386_ or machine == EM_486_
+    p.compat = compat_elf(machine)
     if p.compat:
         return elf32_read(p, fd)
     if p.have < 64:
@@ -207,7 +204,7 @@ cdef int elf_read(Program *p, int fd) noexcept nogil:
     memcpy(&offset, head + 32, 8)
     memcpy(&size, head + 54, 2)
     count = head[56] | head[57] << 8
-    if machine != EM_X86_64_ or (etype != 2 and etype != 3) or size != 56 or count < 1 or count > 65536 // 56:
+    if not native_elf(machine) or (etype != 2 and etype != 3) or size != 56 or count < 1 or count > 65536 // 56:
         return -ENOEXEC
     if count > 64 and c_pread(fd, ph, 1, offset + count * 56 - 1) != 1:
         # the kernel reads all of them before it looks at one
@@ -262,7 +259,7 @@ cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nog
     if p.have < 64:
         return -EIO
     machine = (<uint16_t *>(p.head + 18))[0]
-    if memcmp(p.head, b"\177ELF", 4) != 0 or not (machine == EM_386_ or machine == EM_486_ if compat else machine == EM_X86_64_):
+    if memcmp(p.head, b"\177ELF", 4) != 0 or not (compat_elf(machine) if compat else native_elf(machine)):
         return -ELIBBAD
     if keep and text[0] == c'/' and not W1.jumped and strlen(text) < sizeof(e.text):
         e.checked = now

@@ -83,7 +83,7 @@ cdef void filter_range(int at, uint32_t start, uint32_t end, int exempt) noexcep
 cdef int filter_common(Tracee *t, int at) noexcept nogil:
     """Write the end that all verdicts share (verdict in the accumulator); return where it ends, or 0 if there is no room."""
     cdef uint32_t low = <uint32_t>t.mm.low if t.mm.low != 0 else <uint32_t>LOADER32_ARENA
-    cdef int exempt = at + 26, out = at + 27, i386 = at + 16
+    cdef int exempt = at + 26, out = at + 27, narrow = at + 16
     if at + 29 > FILTER_MAX:
         return 0
     # a computed RET_TRACE must not have a mark of ours
@@ -94,19 +94,19 @@ cdef int filter_common(Tracee *t, int at) noexcept nogil:
     filter_set(at + 4, 0x00, 0, 0, RET_TRACE_ | MARK_GUEST)
     filter_set(at + 5, 0x07, 0, 0, 0)
     filter_set(at + 6, 0x20, 0, 0, 4)                                         # architecture
-    filter_set(at + 7, 0x15, i386 - at - 8, 0, ARCH_I386)
+    filter_set(at + 7, 0x15, narrow - at - 8, 0, ARCH_COMPAT)
     filter_set(at + 8, 0x20, 0, 0, 12)                                        # instruction pointer, high half
     filter_set(at + 9, 0x15, 0, out - at - 10, <uint32_t>(<uint64_t>LOADER_STUBS >> 32))
     filter_set(at + 10, 0x20, 0, 0, 8)
     filter_range(at + 11, <uint32_t><uint64_t>LOADER_STUBS, <uint32_t>(<uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE), exempt)
     filter_range(at + 13, <uint32_t><uint64_t>LOADER_TEXT, <uint32_t>(<uint64_t>LOADER_TEXT + LOADER_TEXT_SIZE), exempt)
     filter_set(at + 15, BPF_JA, 0, 0, out - at - 16)
-    filter_set(i386, 0x20, 0, 0, 8)
-    filter_range(i386 + 1, LOADER32_TEXT, LOADER32_INFO, exempt)
-    filter_range(i386 + 3, LOADER32_ARENA, LOADER32_ARENA + ARENA_SIZE, exempt)
-    filter_range(i386 + 5, LOADER32_ARENA_ASIDE, LOADER32_ARENA_ASIDE + ARENA_SIZE, exempt)
-    filter_range(i386 + 7, low, low + ARENA_SIZE, exempt)
-    filter_set(i386 + 9, BPF_JA, 0, 0, out - i386 - 10)
+    filter_set(narrow, 0x20, 0, 0, 8)
+    filter_range(narrow + 1, LOADER32_TEXT, LOADER32_INFO, exempt)
+    filter_range(narrow + 3, LOADER32_ARENA, LOADER32_ARENA + ARENA_SIZE, exempt)
+    filter_range(narrow + 5, LOADER32_ARENA_ASIDE, LOADER32_ARENA_ASIDE + ARENA_SIZE, exempt)
+    filter_range(narrow + 7, low, low + ARENA_SIZE, exempt)
+    filter_set(narrow + 9, BPF_JA, 0, 0, out - narrow - 10)
     filter_set(exempt, BPF_RET_K, 0, 0, RET_TRACE_ | (filter_mark + MARK_EXEMPT))
     filter_set(out, 0x87, 0, 0, 0)                                            # verdict = X
     filter_set(out + 1, BPF_RET_A, 0, 0, 0)
@@ -177,12 +177,13 @@ cdef int filter_give(Tracee *t, int n, int how, AfterEnd end, int flags) noexcep
 cdef int filter_strict(Tracee *t, int argument, uint64_t filter_mode) noexcept nogil:
     """Strict mode, as a filter: the call becomes one that installs it."""
     cdef int i
-    cdef int[8] allowed = [0, 1, 60, 15, 3, 4, 1, 119]      # read write exit sigreturn, by both sets of numbers
+    cdef int[8] allowed = [NR_read, NR_write, NR_exit, NR_rt_sigreturn,
+                               COMPAT_NR_read, COMPAT_NR_write, COMPAT_NR_exit, COMPAT_NR_sigreturn]
     gate_quit(t)
     if t.filtered:
         return answer(t, -EINVAL)
     filter_set(0, 0x20, 0, 0, 4)
-    filter_set(1, 0x15, 6, 0, ARCH_I386)
+    filter_set(1, 0x15, 6, 0, ARCH_COMPAT)
     for i in range(2):
         filter_set(2 + 6 * i, 0x20, 0, 0, 0)
         filter_set(7 + 6 * i, BPF_RET_K, 0, 0, RET_TRACE_ | (filter_mark + MARK_STRICT))
@@ -297,7 +298,7 @@ cdef int strict_kill(Tracee *t) noexcept nogil:
     """Strict mode ends the thread as by SIGKILL."""
     if status_field(t.tid, b"Threads:\t") > 1:
         # only this thread: let it leave by itself
-        if reg_poke(t, PYROOT_REG_NR, call_number(t, NR_exit, 1)) < 0:
+        if reg_set_nr(t, call_number(t, NR_exit, COMPAT_NR_exit)) < 0:
             return R_DEAD
         return R_CONT
     c_kill(t.tgid, SIGKILL)

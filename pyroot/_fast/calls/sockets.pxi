@@ -185,7 +185,7 @@ cdef int end_bind(Tracee *t, After *a, int64_t result) noexcept nogil:
     cdef BindEnd *e = <BindEnd *>a.data
     snprintf(name, sizeof(name), b".pyroot-%d", t.tid)
     if result == 0 and name_socket(e.fd, name, e.name) < 0:
-        reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>(-EADDRINUSE if errno == EEXIST else -errno))
+        reg_set_result(t, <uint64_t><int64_t>(-EADDRINUSE if errno == EEXIST else -errno))
         c_syscall(NR_unlinkat, e.fd, name, 0)
     return R_CONT
 
@@ -211,7 +211,7 @@ cdef int sock_error(Tracee *t, int error) noexcept nogil:
 
 cdef int sock_fault(Tracee *t, int arg) noexcept nogil:
     """The structure that an argument points to cannot be read: nor is the kernel to read it."""
-    if t.compat and t.number == NR_i386_socketcall:
+    if t.compat and t.number == COMPAT_NR_socketcall:
         return answer(t, sock_error(t, -EFAULT))
     return fault_argument(t, arg)
 
@@ -291,7 +291,7 @@ cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
         return R_DEAD if <int64_t>i == -ESRCH else answer(t, sock_error(t, <int>i))
     i = finish_edit(t)
     if i == R_EXIT and t.slot >= 0:
-        if reg_poke(t, PYROOT_REG_NR, call_number(t, NR_sendmsg, NR_i386_sendmsg)) < 0:
+        if reg_set_nr(t, call_number(t, NR_sendmsg, COMPAT_NR_sendmsg)) < 0:
             return R_DEAD
     return <int>i
 
@@ -337,11 +337,11 @@ cdef int end_sendmmsg(Tracee *t, After *a, int64_t result) noexcept nogil:
                 elif mem_write(t.tid, slot, edit.data, edit.len) < 0:
                     return R_DEAD
                 (<SendEnd *>after(t, end_sendmmsg, AFTER_STAYS))[0] = e[0]
-                reg_poke(t, PYROOT_REG_RESULT, call_number(t, NR_sendmsg, NR_i386_sendmsg))
+                reg_set_result(t, call_number(t, NR_sendmsg, COMPAT_NR_sendmsg))
                 # no call is in progress for the kernel to restart
-                reg_poke(t, PYROOT_REG_NR, <uint64_t><int64_t>-1)
+                reg_set_nr(t, <uint64_t><int64_t>-1)
                 return R_CONT if reg_set_ip(t, call_again(t)) == 0 else R_DEAD
     if e.done > 0:
         result = <int64_t>e.done
-    reg_poke(t, PYROOT_REG_RESULT, <uint64_t>result)
+    reg_set_result(t, <uint64_t>result)
     return R_CONT

@@ -101,9 +101,7 @@ cdef void after_birth(Tracee *t) noexcept nogil:
 
 cdef void restore_arguments(Tracee *t, const uint64_t *full, int n) noexcept nogil:
     """Put the guest's own first arguments back into their registers."""
-    cdef int i
-    for i in range(n):
-        reg_set_arg(t, i, full[i])
+    reg_change(t, full, (1 << n) - 1, 0)
 
 cdef int end_fault(Tracee *t, After *a, int64_t result) noexcept nogil:
     restore_arguments(t, a.data, 6)

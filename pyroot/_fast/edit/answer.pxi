@@ -57,7 +57,7 @@ cdef int call_later(Tracee *t) noexcept nogil:
     """Let the tracee make its call again and again until it can be handled, which is not long."""
     if reg_skip(t, t.number) < 0:
         return R_DEAD
-    return R_CONT if reg_set_ip(t, t.ip - 2) == 0 else R_DEAD
+    return R_CONT if reg_set_ip(t, t.ip - SYSCALL_SIZE) == 0 else R_DEAD
 
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
 cdef Handler handlers[H_COUNT]

@@ -264,8 +264,9 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
 
     The first pointer argument decides which stub restores the registers; its bytes are the first in the slot.
     """
+    cdef uint64_t args[6]
+    cdef uint64_t data
     cdef int i, k = -1
-    cdef uint64_t data, value
     if edit.n == 0:
         return 0
     stats.rewritten += 1
@@ -286,38 +287,37 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
     if edit.opens:
         return commit_open(t, data)
     for i in range(edit.n):
-        value = edit.value[i]
         if edit.pointer[i]:
-            if k < 0:
-                k = edit.arg[i]
-            value += data
-        if reg_set_arg(t, edit.arg[i], value) < 0:
-            return -ESRCH
-    return reg_set_ip(t, <uint64_t>LOADER_STUBS + <uint64_t>k * LOADER_STUB_SIZE + LOADER_STUB_RESUME)
+            k = edit.arg[i]
+            break
+    memcpy(args, t.args, sizeof(args))
+    return reg_change(t, args, edit_arguments(args, data), stub_for(t, k))
+
+cdef unsigned int edit_arguments(uint64_t *args, uint64_t data) noexcept nogil:
+    """Put the edited arguments among the guest's own; return a bit for each of them."""
+    cdef unsigned int which = 0
+    cdef int i
+    for i in range(edit.n):
+        args[edit.arg[i]] = edit.value[i] + (data if edit.pointer[i] else 0)
+        which |= 1 << edit.arg[i]
+    return which
 
 cdef int commit_fault(Tracee *t) noexcept nogil:
     """Let the call run with an argument that points nowhere, and no slot to come back through; return what to do."""
-    cdef uint64_t cs = 0
-    cdef int i
-    if t.compat and (reg_peek(t, PYROOT_REG_CS, &cs) < 0 or cs != USER32_CS):
+    cdef uint64_t args[6]
+    if t.compat and runs_wide(t) != 0:
         # (a program of 64 bits may have mapped the last page of 32)
         return answer(t, -EFAULT)
     memcpy(after(t, end_fault, AFTER_ANY), t.full, sizeof(t.full))
-    for i in range(edit.n):
-        if reg_set_arg(t, edit.arg[i], edit.value[i]) < 0:
-            return R_DEAD
-    return R_EXIT
+    memcpy(args, t.args, sizeof(args))
+    return R_EXIT if reg_change(t, args, edit_arguments(args, 0), 0) == 0 else R_DEAD
 
 cdef int commit_open(Tracee *t, uint64_t data) noexcept nogil:
     """Point the registers at an openat2 of the slot's path and open_how."""
     cdef uint64_t args[6]
-    cdef int i
     memcpy(args, t.args, sizeof(args))
-    for i in range(edit.n):
-        args[edit.arg[i]] = edit.value[i] + (data if edit.pointer[i] else 0)
-    if reg_set_call(t, NR_openat2, args) < 0:
-        return -ESRCH
-    return reg_set_ip(t, <uint64_t>LOADER_STUBS + LOADER_STUB_OPEN + LOADER_STUB_RESUME)
+    edit_arguments(args, data)
+    return reg_set_call(t, NR_openat2, args, stub_for_open(t))
 
 cdef void tracee_release_call(Tracee *t) noexcept nogil:
     """Give back what the last call of the tracee held: it is over, or never will be."""

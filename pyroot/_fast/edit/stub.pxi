@@ -6,7 +6,6 @@
 # tracer in the guest sees the same registers, at every stop.
 
 cdef enum:
-    SYSCALL_SIZE = 2         # bytes of `syscall` and of int $0x80
     STUB_NONE = 0            # the tracee is somewhere else
     STUB_BEFORE = 1          # at the stub's own instruction: the call is about to be made (again)
     STUB_BEHIND = 2          # the call is over, or under way
@@ -21,39 +20,35 @@ cdef int stub_place(Tracee *t, uint64_t ip) noexcept nogil:
     if t.slot < 0:
         return STUB_NONE
     if ip_in_stub(ip):
-        if (ip - <uint64_t>LOADER_STUBS) % LOADER_STUB_SIZE == 0 or ip >= <uint64_t>LOADER_STUBS + LOADER_STUB_OPEN_AGAIN:
-            return STUB_BEFORE
-        return STUB_BEHIND
+        return STUB_BEFORE if stub_is_before(ip) else STUB_BEHIND
     if ip_in_code(t, ip) and slot_of(ip - t.mm.low) == t.slot:
         return STUB_BEFORE if ip == t.mm.low + slot_offset(t.slot) else STUB_BEHIND
     return STUB_NONE
 
 cdef bint slot_is_mine(Tracee *t) noexcept nogil:
     """Say whether the call at hand was issued by a stub, or by code, for the slot of the last rewritten call."""
+    cdef int arg
     if t.slot < 0:
         return False
     if ip_in_code(t, t.ip):
         return slot_of(t.ip - t.mm.low) == t.slot
-    if t.ip >= <uint64_t>LOADER_STUBS + LOADER_TRAMPOLINE:
-        return False
-    if t.ip >= <uint64_t>LOADER_STUBS + LOADER_STUB_OPEN:
-        return slot_at(t.args[1]) == t.slot
-    return slot_at(t.args[(t.ip - <uint64_t>LOADER_STUBS) // LOADER_STUB_SIZE]) == t.slot
+    arg = stub_pointer(t.ip)
+    return arg >= 0 and slot_at(t.args[arg]) == t.slot
 
 cdef int stub_again(Tracee *t) noexcept nogil:
     """A rewritten call is restarted where it was made, without a signal: make it the guest's own again and return -1, so that it
     is translated anew; or return what to do."""
-    cdef int i
-    set_opening_again(ip_in_stub(t.ip) and t.ip >= <uint64_t>LOADER_STUBS + LOADER_STUB_OPEN)
-    if after_find(t, AFTER_STAYS) != NULL and t.nr == call_number(t, NR_sendmsg, NR_i386_sendmsg):
+    cdef unsigned int i, which = 0
+    set_opening_again(ip_in_stub(t.ip) and stub_opens(t.ip))
+    if after_find(t, AFTER_STAYS) != NULL and t.nr == call_number(t, NR_sendmsg, COMPAT_NR_sendmsg):
         return R_EXIT
     for i in range(6):
-        if t.full[i] != t.frame[i] and reg_set_arg(t, i, t.frame[i]) < 0:
-            return R_DEAD
+        if t.full[i] != t.frame[i]:
+            which |= 1 << i
         t.full[i] = t.frame[i]
         t.args[i] = <uint32_t>t.frame[i] if t.compat else t.frame[i]
-    if t.nr != t.frame[6] and reg_poke(t, PYROOT_REG_NR, t.frame[6]) < 0:
+    if t.nr != t.frame[6] and reg_set_nr(t, t.frame[6]) < 0:
         return R_DEAD
     t.nr = t.frame[6]
     t.ip = t.frame[7]
-    return R_DEAD if reg_set_ip(t, t.ip) < 0 else -1
+    return R_DEAD if reg_change(t, t.frame, which, t.ip) < 0 else -1

@@ -8,8 +8,6 @@
 # A signal, or a tracer, must not find a guest in here (gate_leave.pxi).
 
 cdef enum:
-    GATE_MOV = 5             # bytes of mov $NUMBER, %eax
-    SITE_ROOM = 32           # more than gate_form looks at
     KNOWN_CODES = 64
     KNOWN_SITES = 16
     KNOWN_TRIES = 64         # first stops that are looked at for more of them
@@ -40,7 +38,7 @@ cdef void gate_prepare(View *v, const char *text) noexcept nogil:
     if features_chosen():
         # (what an earlier session has led through the gate may have to stop in this one)
         memset(known_sites, 0, sizeof(known_sites))
-    if arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
+    if not HAS_GATE or arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
         return
     if off != NULL and off[0] != 0:
         return
@@ -189,7 +187,7 @@ cdef void gate_learn(Tracee *t, GateMm *g) noexcept nogil:
         return
     known.tries += 1
     between = site_form(t, code)
-    site = t.ip - SYSCALL_SIZE - GATE_MOV - (g.page + DETOURS_SIZE)
+    site = t.ip - SITE_SIZE - (g.page + DETOURS_SIZE)
     if site >= GATE_CODE:
         return
     for i in range(known.n):
@@ -209,20 +207,6 @@ cdef bint gate_ready(Tracee *t, GateMm *g) noexcept nogil:
         if g.page == 0:
             t.mm.gate_off = True
     return g.page != 0
-
-cdef int site_form(Tracee *t, uint8_t *code) noexcept nogil:
-    """Read the site of the call at hand; return what gate_form says of it, or -1 if its number is another one."""
-    cdef uint8_t found[SITE_ROOM]
-    cdef int between, start
-    if mem_read(t.tid, t.ip - 16, found, 16) < 0 or found[14] != 0x0f or found[15] != 0x05:
-        return -1
-    between = 0 if gate_form(found + 1 + DETOUR_BETWEEN) == 0 else gate_form(found + 1)
-    start = 1 + DETOUR_BETWEEN - between
-    # (behind a prefix it is a mov to %r8d)
-    if between < 0 or number_at(found + start + 1) != t.number or found[start - 1] & 0xf9 == 0x41:
-        return -1
-    memcpy(code, found + start, 16 - start)
-    return between
 
 cdef uint64_t gate_page(Tracee *t) noexcept nogil:
     """Find the detours' page: in front of the ELF interpreter or, without one, of the program (map_detours of the loader)."""
@@ -257,7 +241,7 @@ cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
     cdef int i, between = site_form(t, code)
     if between < 0 or g.count >= GATE_SITES or not gate_ready(t, g):
         return
-    site = t.ip - SYSCALL_SIZE - between - GATE_MOV
+    site = t.ip - SITE_SIZE - between
     at = g.page + DETOUR_FIRST + <uint64_t>g.count * DETOUR_SIZE
     if at - site + GATE_REACH > 2 * GATE_REACH:
         return
@@ -279,12 +263,6 @@ cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
 cdef bint is_writable(Tracee *t, uint64_t site, const uint64_t *code) noexcept nogil:
     """Say whether the guest may write its code: that of others may be changed with it (MAP_SHARED), or it is about to change."""
     return mem_write(t.tid, site, code, 1) == 0 or mem_write(t.tid, site + 7, <const char *>code + 7, 1) == 0
-
-cdef inline uint32_t number_at(const uint8_t *code) noexcept nogil:
-    """Read an operand, which may lie anywhere."""
-    cdef uint32_t value
-    memcpy(&value, code, sizeof(value))
-    return value
 
 cdef inline uint64_t word_at(const uint8_t *code) noexcept nogil:
     cdef uint64_t value

@@ -6,15 +6,18 @@
 # everything back first.
 
 cdef enum:
-    USER64_CS = 0x33
-    INJECTED_NR_CLOSE = 3
-    INJECTED_NR_MMAP = 9
-    INJECTED_NR_OPENAT = 257
-    INJECTED_NR_MSEAL = 462
     # stages
     LOW_BEGUN = 0            # the guest's call is being skipped
     LOW_SKIPPED = 1          # it is over, ours comes next
     LOW_INSIDE = 2           # in ours
+
+cdef struct Injection:       # calls that a tracee is made to run
+    Registers saved          # the guest's, at its call
+    uint64_t address         # where the mapping goes
+    int call                 # number of the injected call
+    int fd                   # of the tracee: the arena's file, -1 while it is not open
+    uint64_t blocked         # the guest's signal mask
+    int stage
 
 cdef uint64_t LOW_LIMIT = <uint64_t>0xfff << 20
 
@@ -43,37 +46,27 @@ cdef uint64_t low_room(int tid) noexcept nogil:
     free(maps.p)
     return found
 
-cdef int inject_call(Tracee *t, int call) noexcept nogil:
-    """Make the tracee run one of the calls next, in 64-bit mode, whatever it stopped in."""
-    cdef user_regs_struct regs
-    regs = t.injected.saved
-    regs.orig_rax = <unsigned long>-1
-    if skips_late(t):
-        regs.orig_rax = idle_number(t)
-        t.late = True
-        t.late_result = call
-    regs.cs = USER64_CS
-    regs.rip = <uint64_t>LOADER_STUBS
-    regs.rax = call
-    if call == INJECTED_NR_OPENAT:
-        regs.rdi, regs.rsi, regs.rdx = <unsigned long>AT_FDCWD, LOADER_ARENA + slot_offset(t.slot) + SLOT_FRAME, O_RDONLY | O_CLOEXEC
-    elif call == INJECTED_NR_CLOSE:
-        regs.rdi = t.injected.fd
-    elif call == INJECTED_NR_MSEAL:
-        regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 0
+cdef int low_inject(Tracee *t, int call) noexcept nogil:
+    """Make the tracee run one of the calls next."""
+    cdef uint64_t args[6]
+    memset(args, 0, sizeof(args))
+    if call == NR_openat:
+        args[0], args[1], args[2] = <uint64_t>AT_FDCWD, LOADER_ARENA + slot_offset(t.slot) + SLOT_FRAME, O_RDONLY | O_CLOEXEC
+    elif call == NR_close:
+        args[0] = t.injected.fd
+    elif call == NR_mseal:
+        args[0], args[1] = t.injected.address, ARENA_SIZE
     elif arena_shared(t):
         # MAP_SHARED, where there was room: MAP_FIXED_NOREPLACE may be refused
-        regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 1 | 4
-        regs.r10, regs.r8, regs.r9 = 1, t.injected.fd, 0
+        args[0], args[1], args[2], args[3], args[4] = t.injected.address, ARENA_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, t.injected.fd
     else:
-        # MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-        regs.rdi, regs.rsi, regs.rdx = t.injected.address, ARENA_SIZE, 1 | 2 | 4
-        regs.r10, regs.r8, regs.r9 = 0x4022, <unsigned long>-1, 0
+        args[0], args[1], args[2] = t.injected.address, ARENA_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC
+        args[3], args[4] = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, <uint64_t>-1
     t.injected.call = call
-    return -ESRCH if c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs) < 0 else 0
+    return call_inject(t, &t.injected.saved, call, args)
 
 cdef int low_begin(Tracee *t) noexcept nogil:
-    """The first call by a number of i386 in this address space: get it an arena that such calls reach."""
+    """The first 32-bit call in this address space: get it an arena that such calls reach."""
     cdef uint64_t address, every = ~<uint64_t>0
     cdef Tracee *other = tracee_get(t.mm.low_tid)
     if not t.mm.arena:
@@ -92,50 +85,51 @@ cdef int low_begin(Tracee *t) noexcept nogil:
     t.injected.address = address
     t.injected.fd = -1
     t.mm.low_tid = t.tid
-    if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &t.injected.saved) < 0:
+    if regs_get(t, &t.injected.saved) < 0:
         return R_DEAD
     c_ptrace(PTRACE_GETSIGMASK_, t.tid, <void *>8, &t.injected.blocked)
     c_ptrace(PTRACE_SETSIGMASK_, t.tid, <void *>8, &every)
     if arena_shared(t):
         memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, arena.path, sizeof(arena.path))
-    return R_EXIT if inject_call(t, INJECTED_NR_OPENAT if arena_shared(t) else INJECTED_NR_MMAP) == 0 else R_DEAD
+    return R_EXIT if low_inject(t, NR_openat if arena_shared(t) else NR_mmap) == 0 else R_DEAD
 
 cdef int low_end(Tracee *t, int64_t result) noexcept nogil:
     """Put the registers back: the call is made once more, or has failed."""
-    cdef user_regs_struct regs
-    cdef bint again = result >= 0
+    cdef Registers regs
     regs = t.injected.saved
-    regs.rax = regs.orig_rax if again else <unsigned long>result
-    regs.rip -= 2 if again else 0
-    regs.orig_rax = <unsigned long>-1
+    if result >= 0:
+        regs_repeat(&regs, regs_number(&regs))
+        regs_no_call(&regs)
+    else:
+        regs_return(&regs, <uint64_t>result)
     c_ptrace(PTRACE_SETSIGMASK_, t.tid, <void *>8, &t.injected.blocked)
     free(t.injected)
     t.injected = NULL
-    return R_DEAD if c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs) < 0 else R_CONT
+    return R_DEAD if regs_set(t, &regs) < 0 else R_CONT
 
 cdef int low_next(Tracee *t) noexcept nogil:
     """An injected call is over: go on with the next one, or with the guest's."""
     cdef int64_t result = 0
-    cdef int next = INJECTED_NR_MSEAL
+    cdef int next = NR_mseal
     if reg_result(t, &result) < 0:
         return R_DEAD
-    if t.injected.call == INJECTED_NR_MSEAL:
+    if t.injected.call == NR_mseal:
         # (before Linux 6.10 there is none)
         return low_end(t, 0 if t.mm.low != 0 else -ENOMEM)
-    if t.injected.call == INJECTED_NR_OPENAT:
+    if t.injected.call == NR_openat:
         if result < 0:
             return low_end(t, -ENOMEM)
         t.injected.fd = <int>result
-        next = INJECTED_NR_MMAP
-    elif t.injected.call == INJECTED_NR_MMAP:
+        next = NR_mmap
+    elif t.injected.call == NR_mmap:
         if result == <int64_t>t.injected.address:
             t.mm.low = t.injected.address
         elif result == -EPERM or result == -ENOSYS:
             pyroot_lose(<int>-result, -1, b"mmap in a guest")
         if t.injected.fd >= 0:
-            next = INJECTED_NR_CLOSE
+            next = NR_close
     t.injected.stage = LOW_SKIPPED
-    return R_EXIT if inject_call(t, next) == 0 else R_DEAD
+    return R_EXIT if low_inject(t, next) == 0 else R_DEAD
 
 cdef int low_step(Tracee *t, uint8_t op) noexcept nogil:
     """A stop while injected calls are under way: the end of the guest's skipped one, then begin and end of each of ours."""

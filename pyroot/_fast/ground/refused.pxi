@@ -19,7 +19,7 @@ cdef extern from * nogil:
     /* Say whether an error of a request means that nobody may make it. Of those left out the kernel says the same of some tracees (or
      * values), or there is another way. EIO: Linux before 5.3 has no such request. */
     static int pyroot_request_lost(long request, int error) {
-        if (request == PTRACE_SEIZE || request == PTRACE_ATTACH || request == PTRACE_TRACEME || request == 30 /* ARCH_PRCTL */
+        if (request == PTRACE_SEIZE || request == PTRACE_ATTACH || request == PTRACE_TRACEME
             || request == PTRACE_POKETEXT || request == 0x4212 /* SET_SYSCALL_INFO */)
             return 0;
         return error == EPERM || error == ENOSYS || (error == EIO && request == 0x420e /* GET_SYSCALL_INFO */);

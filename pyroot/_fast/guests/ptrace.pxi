@@ -203,7 +203,7 @@ cdef void special_signal(Tracee *t, int sig) noexcept nogil:
     if t.trace == NULL or sig == 0:
         on_signal(t, sig)
         return
-    if reg_peek(t, PYROOT_REG_IP, &ip) == 0 and ip_in_loader(ip):
+    if reg_ip(t, &ip) == 0 and ip_in_loader(ip):
         loader_caught(t, sig)
         return
     if gate_fault(t, sig):
@@ -315,7 +315,7 @@ cdef void special_exit(Tracee *t) noexcept nogil:
         return
     stub_leave(t)
     if t.answered:
-        reg_poke(t, PYROOT_REG_NR, trace.nr)
+        reg_set_nr(t, trace.nr)
     t.answered = False
     if trace.over:
         trace.over = False
@@ -331,12 +331,12 @@ cdef void special_exit(Tracee *t) noexcept nogil:
 # -- going on -------------------------------------------------------------------------------------------------------------------
 
 cdef bint next_is_call(Tracee *t) noexcept nogil:
-    """Say whether the next instruction enters the kernel (syscall, int, sysenter)."""
+    """Say whether the next instruction enters the kernel."""
     cdef uint64_t ip = 0
-    cdef uint8_t code[2]
-    if reg_peek(t, PYROOT_REG_IP, &ip) < 0 or mem_read(t.tid, ip, code, 2) < 0:
+    cdef uint8_t code[SYSCALL_SIZE]
+    if reg_ip(t, &ip) < 0 or mem_read(t.tid, ip, code, SYSCALL_SIZE) < 0:
         return False
-    return (code[0] == 0x0f and (code[1] == 0x05 or code[1] == 0x34)) or code[0] == 0xcd
+    return is_call_code(code)
 
 cdef void special_resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
     """Let a guest go that traces or is traced, in the way that its tracer wants it to and that we need."""

@@ -148,29 +148,24 @@ cdef void attach_stopped(Tracee *t, Tracee *target) noexcept nogil:
 cdef long trace_data(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
     """Answer a request that moves data; everything else is trace_control's."""
     cdef uint64_t addr = t.args[2], data = t.args[3], word = 0
+    cdef bint takes = False
+    cdef int size = machine_request(request, &takes), word_kind = machine_word(request, data)
     cdef long result
     if request == PTRACE_PEEKTEXT_ or request == PTRACE_PEEKDATA_ or request == PTRACE_PEEKUSER_:
         result = ptrace_real(request, target, addr, &word)
         return result if result < 0 else give(t, data, &word, 8)
     if request == PTRACE_POKETEXT_ or request == PTRACE_POKEDATA_ or request == PTRACE_POKEUSER_:
         return ptrace_real(request, target, addr, <void *>data)
-    if request == PTRACE_GETREGS_ or request == PTRACE_GETFPREGS_:
-        result = ptrace_real(request, target, 0, ptrace_buffer)
-        return result if result < 0 else give(t, data, ptrace_buffer, sizeof(user_regs_struct) if request == PTRACE_GETREGS_ else 512)
-    if request == PTRACE_SETREGS_ or request == PTRACE_SETFPREGS_:
-        if tracer_read(t, data, ptrace_buffer, sizeof(user_regs_struct) if request == PTRACE_SETREGS_ else 512) < 0:
-            return -EFAULT
-        return ptrace_real(request, target, 0, ptrace_buffer)
-    if request == PTRACE_GETREGSET_ or request == PTRACE_SETREGSET_:
-        return trace_regset(t, target, request)
-    if request == PTRACE_GET_THREAD_AREA_ or request == PTRACE_SET_THREAD_AREA_:
-        if request == PTRACE_SET_THREAD_AREA_ and tracer_read(t, data, ptrace_buffer, 16) < 0:
+    if size > 0:
+        if takes and tracer_read(t, data, ptrace_buffer, size) < 0:
             return -EFAULT
         result = ptrace_real(request, target, addr, ptrace_buffer)
-        return result if result < 0 or request == PTRACE_SET_THREAD_AREA_ else give(t, data, ptrace_buffer, 16)
-    if request == PTRACE_ARCH_PRCTL_:
-        if data != 0x1003 and data != 0x1004:
-            return ptrace_real(request, target, addr, <void *>data)
+        return result if result < 0 or takes else give(t, data, ptrace_buffer, size)
+    if request == PTRACE_GETREGSET_ or request == PTRACE_SETREGSET_:
+        return trace_regset(t, target, request)
+    if word_kind == WORD_GIVEN:
+        return ptrace_real(request, target, addr, <void *>data)
+    if word_kind == WORD_ASKED:
         result = ptrace_real(request, target, <uint64_t>&word, <void *>data)
         return result if result < 0 else give(t, addr, &word, 8)
     return trace_signals(t, target, request)

@@ -50,7 +50,7 @@ cdef void loader_stop(Tracee *t, int sig, int event) noexcept nogil:
         if info.op == INFO_EXIT and info.ip == <uint64_t>LOADER_STUBS + LOADER_LAST:
             loader_end(t, info.sp, 8)
             return
-        if info.op == INFO_EXIT and t.mm.low != 0 and info.ip == t.mm.low + 2:
+        if info.op == INFO_EXIT and t.mm.low != 0 and info.ip == t.mm.low + SYSCALL_SIZE:
             # the code at the start of a 32-bit guest's arena
             loader_end(t, info.sp, 4)
             return
@@ -73,23 +73,17 @@ cdef void loader_stop(Tracee *t, int sig, int event) noexcept nogil:
 
 cdef void loader_end(Tracee *t, uint64_t sp, int word) noexcept nogil:
     """The program's image is complete: its registers are those that execve(2) gives; ``word`` is the size of an address."""
-    cdef user_regs_struct regs
+    cdef Registers regs
     cdef uint64_t entry = 0
     cdef bint caught = t.again
     cdef int nr = t.loading
     t.loading = 0
     t.unjudged = t.again = False
-    if mem_read(t.tid, sp - word, &entry, word) < 0 or c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
+    if mem_read(t.tid, sp - word, &entry, word) < 0 or regs_get(t, &regs) < 0:
         c_kill(t.tid, SIGKILL)
         return
-    regs.r15 = regs.r14 = regs.r13 = regs.r12 = regs.rbp = regs.rbx = regs.r11 = regs.r10 = regs.r9 = regs.r8 = 0
-    regs.rcx = regs.rdx = regs.rsi = regs.rdi = 0
-    regs.rax = <unsigned long><long>-ENOSYS
-    regs.orig_rax = nr
-    regs.rip = entry
-    regs.rsp = sp
-    regs.eflags = 0x200
-    c_ptrace(PTRACE_SETREGS, t.tid, NULL, &regs)
+    regs_program(&regs, nr, entry, sp)
+    regs_set(t, &regs)
     c_ptrace(PTRACE_SETSIGMASK_, t.tid, <void *>8, &t.blocked)
     if t.late_stop:
         t.late_stop = False
@@ -97,7 +91,7 @@ cdef void loader_end(Tracee *t, uint64_t sp, int word) noexcept nogil:
     if t.trace != NULL and t.trace.interrupt:
         c_ptrace(PTRACE_INTERRUPT, t.tid, NULL, NULL)
     if caught or t.trace == NULL:
-        reg_poke(t, PYROOT_REG_RESULT, 0)
+        reg_set_result(t, 0)
         resume(t, 0, False)
     elif not special_event(t, PTRACE_EVENT_EXEC, t.trace.message):
         loader_left(t)
@@ -106,7 +100,7 @@ cdef void loader_end(Tracee *t, uint64_t sp, int word) noexcept nogil:
 
 cdef void loader_left(Tracee *t) noexcept nogil:
     """Behind the exec event: the exec's own syscall-exit-stop."""
-    reg_poke(t, PYROOT_REG_RESULT, 0)
+    reg_set_result(t, 0)
     if t.trace != NULL and t.trace.go == GO_SYSCALL:
         present_call(t, STOP_LEFT)
     else:

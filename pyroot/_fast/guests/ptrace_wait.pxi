@@ -22,7 +22,6 @@ cdef enum:
     SA_DISPOSITION = 1       # the largest value of sa_handler that is no function (SIG_IGN)
     OUR_CODE = -20000        # si_code of a signal from us: OUR_CODE minus the one that it is to have
     FILTER_INSNS = 10
-    SECCOMP_SYSCALL_ = 317
 
 cdef struct Wait:
     int kind, id
@@ -162,7 +161,7 @@ cdef bint inject(Tracee *t) noexcept nogil:
     (<uint16_t *>edit.data)[0] = FILTER_INSNS
     (<uint64_t *>(edit.data + 8))[0] = at + 16
     insn(&f[0], 0x20, 0, 0, 4)                                     # the ABI
-    insn(&f[1], 0x15, 0, 7, ARCH_X86_64)
+    insn(&f[1], 0x15, 0, 7, ARCH_NATIVE)
     insn(&f[2], 0x20, 0, 0, 0)                                     # the number
     insn(&f[3], 0x15, 4, 0, NR_wait4)
     insn(&f[4], 0x15, 3, 0, NR_waitid)
@@ -178,7 +177,7 @@ cdef bint inject(Tracee *t) noexcept nogil:
     memcpy(t.wait_args, t.args, sizeof(t.wait_args))
     t.wait_nr = t.nr
     t.injecting = True
-    reg_poke(t, PYROOT_REG_NR, SECCOMP_SYSCALL_)
+    reg_set_nr(t, NR_seccomp)
     reg_set_arg(t, 0, SECCOMP_SET_MODE_FILTER)
     reg_set_arg(t, 1, SECCOMP_FILTER_FLAG_SPEC_ALLOW)
     reg_set_arg(t, 2, at)
@@ -208,9 +207,9 @@ cdef void inject_done(Tracee *t) noexcept nogil:
 cdef int make_again(Tracee *t) noexcept nogil:
     """At a syscall-exit-stop: have the call ``wait_nr`` made once more."""
     t.again = t.stepping == STEP_ALL or (t.trace != NULL and t.trace.go == GO_SYSCALL)
-    if reg_poke(t, PYROOT_REG_RESULT, t.wait_nr) < 0 or reg_poke(t, PYROOT_REG_NR, t.wait_nr) < 0:
+    if reg_set_result(t, t.wait_nr) < 0 or reg_set_nr(t, t.wait_nr) < 0:
         return R_DEAD
-    return R_CONT if reg_set_ip(t, t.ip - 2) == 0 else R_DEAD
+    return R_CONT if reg_set_ip(t, t.ip - SYSCALL_SIZE) == 0 else R_DEAD
 
 # -- waits ------------------------------------------------------------------------------------------------------------------------
 
@@ -354,7 +353,7 @@ cdef int wait_standin(Tracee *t) noexcept nogil:
     reg_set_arg(t, 1, 128)
     reg_set_arg(t, 2, <uint64_t>word)
     reg_set_arg(t, 3, 0)
-    return reg_poke(t, PYROOT_REG_NR, NR_futex)
+    return reg_set_nr(t, NR_futex)
 
 cdef int end_wait(Tracee *t, After *a, int64_t result) noexcept nogil:
     """The kernel's wait is over; by a child of its own, by a signal, or by our kick."""
@@ -367,11 +366,11 @@ cdef int end_wait(Tracee *t, After *a, int64_t result) noexcept nogil:
     t.standin = False
     if standin:
         restore_arguments(t, a.data, 4)
-        reg_poke(t, PYROOT_REG_NR, t.wait_nr)
+        reg_set_nr(t, t.wait_nr)
     wait_parse(t, t.wait_nr, a.data, &w)
     if result == -512 or result == -ECHILD or standin:
         if wait_find(t, &w, &r):
-            reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>wait_write(t, a.data, &w, &r))
+            reg_set_result(t, <uint64_t><int64_t>wait_write(t, a.data, &w, &r))
             return R_CONT
         if result == -512:
             return R_CONT
@@ -382,7 +381,7 @@ cdef int end_wait(Tracee *t, After *a, int64_t result) noexcept nogil:
             memset(&r, 0, sizeof(r))
             if w.waitid:
                 wait_write(t, a.data, &w, &r)
-            reg_poke(t, PYROOT_REG_RESULT, 0)
+            reg_set_result(t, 0)
             return R_CONT
         t.standin = True
         return make_again(t)
@@ -394,7 +393,7 @@ cdef int end_wait(Tracee *t, After *a, int64_t result) noexcept nogil:
         # the stop of a tracee is not seen a second time, as that of a child
         return make_again(t)
     if r.tid > 0 and r.code < CLD_TRAPPED_ and zombie_swap(t, &w, &r):
-        reg_poke(t, PYROOT_REG_RESULT, <uint64_t><int64_t>wait_write(t, a.data, &w, &r))
+        reg_set_result(t, <uint64_t><int64_t>wait_write(t, a.data, &w, &r))
     return R_CONT
 
 cdef void wait_read(Tracee *t, const uint64_t *args, const Wait *w, int result, Report *r) noexcept nogil:

@@ -127,12 +127,10 @@ cdef void relay_inputs(Tracee *t, uint64_t request) noexcept nogil:
     """Put the memory into the message that a request reads."""
     cdef uint64_t addr = t.args[2], data = t.args[3]
     cdef iovec vector
-    if request == PTRACE_SETREGS_:
-        relay_input(t, data, sizeof(user_regs_struct))
-    elif request == PTRACE_SETFPREGS_:
-        relay_input(t, data, 512)
-    elif request == PTRACE_SET_THREAD_AREA_:
-        relay_input(t, data, 16)
+    cdef bint takes = False
+    cdef int size = machine_request(request, &takes)
+    if takes:
+        relay_input(t, data, size)
     elif request == PTRACE_GETREGSET_ or request == PTRACE_SETREGSET_:
         relay_input(t, data, sizeof(iovec))
         if request == PTRACE_SETREGSET_ and mem_read(t.tid, data, &vector, sizeof(vector)) == 0:

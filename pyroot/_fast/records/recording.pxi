@@ -8,7 +8,7 @@ cdef enum:
     READ_FIXED = 2           # ``size`` bytes
     READ_COUNTED = 3         # as many as argument ``by`` says times ``scale``, at most ``size``
     READ_RESULT = 4          # as many as the result says times ``scale``, at most ``size``
-    SOCKETCALLS = 1000       # from here on socketcall(2) of i386 has the plans of its sub-calls
+    SOCKETCALLS = 1000       # from here on: plans for the sub-calls of socketcall(2)
     TRACE_WORDS = 4096
     PEEK_MOST = 1 << 24
 
@@ -24,7 +24,7 @@ cdef struct TracePlan:
     TraceRead reads_out[TRACE_READS]
 
 cdef struct Tracing:
-    TracePlan plans[2][TRACE_NUMBERS]    # x86_64, i386
+    TracePlan plans[2][TRACE_NUMBERS]    # native, 32-bit
     sock_filter program[TRACE_PROGRAM]
     int length               # of its own part, in front of the session's filter
     bint follow              # children are traced too

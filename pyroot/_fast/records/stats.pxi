@@ -21,7 +21,7 @@ cdef struct Stats:
     uint64_t woken           # when the last wait ended
     uint64_t waited          # ns in wait4: guests run, or everybody waits
     uint64_t busy            # ns between the waits
-    Cost calls[2][STATS_CALLS]   # x86_64 and i386, by the guest's own number
+    Cost calls[2][STATS_CALLS]   # native and 32-bit, by the guest's own number
     Cost *current            # the call that this stop is about, NULL if it is about none
     uint64_t stops, exits, signals, births, execs, ends
     uint64_t rewritten, answered

@@ -25,7 +25,7 @@ cdef struct Mm:              # one address space
     bint alone               # the arena is private memory of this address space
     bint arena               # the loader has mapped stub and arena here
     bint kept                # ... and is through with that (kept.pxi; known where the kernel does not seal)
-    uint64_t low             # address of the arena below 4 GiB, 0 none (regs_i386.pxi)
+    uint64_t low             # address of the arena below 4 GiB, 0 none (slot_code.pxi)
     int low_tid              # the tracee that is about to map it, 0 none (lowmap.pxi)
     bint loading             # the 32-bit loader is at work
     Exe *exe                 # NULL before the first exec
@@ -63,13 +63,7 @@ cdef struct FailedExec:      # the last execve that failed, kept where somebody 
     char *tried              # directories in which a search has not found it, with ":" between them (owned)
     char *cwd                # guest path (owned)
 
-cdef struct Injection:       # calls that a tracee is made to run (lowmap.pxi)
-    user_regs_struct saved   # the guest's registers, at its call
-    uint64_t address         # where the mapping goes
-    int call                 # number of the injected call
-    int fd                   # of the tracee: the arena's file, -1 while it is not open
-    uint64_t blocked         # the guest's signal mask
-    int stage
+cdef struct Injection        # calls that a tracee is made to run (lowmap.pxi)
 
 cdef enum:
     # states of a tracee
@@ -126,7 +120,7 @@ cdef struct Tracee:
     uint64_t nr
     uint64_t args[6]
     uint64_t ip, sp
-    bint compat              # by a number of i386; args are its 32 bits, nr is that of x86_64 once the row is known
+    bint compat              # by a number of the 32-bit ABI; args are its 32 bits, nr is the native one once the row is known
     uint64_t full[6]         # the whole registers of the arguments
     uint64_t number          # as the guest has it, also where nr is another's
     int direct               # number of the call to make in the place of a socketcall, 0 none

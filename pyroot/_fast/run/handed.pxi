@@ -325,7 +325,7 @@ cdef int view_filter(Tracee *t, View *v) noexcept nogil:
     if edit_reserve(t) < 0:
         return answer(t, -ENOMEM)
     (<uint64_t *>edit.data)[1] = edit_address(t, at)
-    if reg_poke(t, PYROOT_REG_NR, NR_seccomp) < 0:
+    if reg_set_nr(t, NR_seccomp) < 0:
         return R_DEAD
     t.own_filters += 1
     return finish_edit(t)

@@ -9,12 +9,12 @@ cdef int dispatch(Tracee *t) noexcept nogil:
     t.number = t.nr
     if stats.on:
         stats_call(t)
-    if t.nr > <uint64_t>PYROOT_LAST_CALL or (t.compat and t.nr > <uint64_t>PYROOT_LAST_CALL_I386):
+    if t.nr > <uint64_t>PYROOT_LAST_CALL or (t.compat and t.nr > <uint64_t>COMPAT_LAST_CALL):
         return answer(t, -ENOSYS)
     if t.compat:
         if t.mm.low == 0:
             return low_begin(t)
-        row = &pyroot_rows_i386[t.nr]
+        row = &compat_rows[t.nr]
         t.nr = row.like
         t.direct = 0
     else:
@@ -132,18 +132,18 @@ cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
 cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
     """Read the flags of the clone, clone3, fork or vfork that the tracee is in."""
     cdef uint64_t nr
-    cdef user_regs_struct regs
-    if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) < 0:
+    cdef Registers regs
+    if regs_get(t, &regs) < 0:
         return 0
-    nr = regs.orig_rax
+    nr = regs_number(&regs)
     if nr == NR_clone3:
         # one number for both ABIs; the others have no number in common
         return t.clone_flags
-    if nr == NR_vfork or nr == NR_i386_vfork:
+    if nr == NR_vfork or nr == COMPAT_NR_vfork:
         return CLONE_VM_ | CLONE_VFORK_
     if nr == NR_clone:
-        return regs.rdi
-    return <uint32_t>regs.rbx if nr == NR_i386_clone else 0
+        return regs_first(&regs, False)
+    return <uint32_t>regs_first(&regs, True) if nr == COMPAT_NR_clone else 0
 
 cdef void on_birth(Tracee *parent, int event) noexcept nogil:
     cdef unsigned long tid = 0
@@ -389,13 +389,14 @@ cdef int run_loop() noexcept nogil:
             return 0
 
 cdef void loader_refused(Tracee *t) noexcept nogil:
-    """If the loader has given up because a call is refused to it (fail in pyroot/guest/parts.h) nothing can be started any more."""
-    cdef user_regs_struct regs
+    """If the loader has given up because a call is refused to it nothing can be started any more."""
+    cdef Registers regs
     cdef uint64_t ip = 0
-    if t.mm == NULL or reg_peek(t, PYROOT_REG_IP, &ip) < 0 or not (ip_in_text(ip) or (t.mm.loading and ip_in_loader32(ip))):
+    cdef int error = 0
+    if t.mm == NULL or reg_ip(t, &ip) < 0 or not (ip_in_text(ip) or (t.mm.loading and ip_in_loader32(ip))):
         return
-    if c_ptrace(PTRACE_GETREGS, t.tid, NULL, &regs) == 0 and (regs.rax == LOADER_FAIL_ARENA or regs.rax == LOADER_FAIL_CODE):
-        pyroot_lose(-<int32_t>regs.rdx, -1, b"a call of the loader in a guest")
+    if regs_get(t, &regs) == 0 and regs_failed(&regs, &error):
+        pyroot_lose(error, -1, b"a call of the loader in a guest")
 
 cdef int session_lost() noexcept nogil:
     """End all guests, and wait for them as far as that goes; the rest is PTRACE_O_EXITKILL's."""

@@ -18,17 +18,17 @@ cdef extern from * nogil:
     #include <sys/wait.h>
     #include <time.h>
     struct pyroot_landlock { unsigned long long files, network, scoped; };
-    static int pyroot_net_abi(void) { return (int)syscall(444 /* landlock_create_ruleset */, NULL, 0, 1 /* version */); }
+    static int pyroot_net_abi(void) { return (int)syscall(NR_landlock_create_ruleset, NULL, 0, 1 /* version */); }
     static int pyroot_net_ruleset(unsigned long long files, int abi) {
         struct pyroot_landlock rules = {files, 0, abi >= 6 ? 2 /* LANDLOCK_SCOPE_SIGNAL */ : 0};
-        return (int)syscall(444, &rules, abi >= 6 ? sizeof rules : sizeof rules.files, 0);
+        return (int)syscall(NR_landlock_create_ruleset, &rules, abi >= 6 ? sizeof rules : sizeof rules.files, 0);
     }
     /* Goes under the layer and makes the holder; returns its pid or -errno. For a process that shares our memory: no C library. */
     __attribute__((no_sanitize("address", "undefined")))
     static int pyroot_net_enter(int ruleset, int parent) {
         int never = 0;
         int result = (int)pyroot_raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0);
-        if (result == 0) result = (int)pyroot_raw(446 /* landlock_restrict_self */, ruleset, 0, 0, 0);
+        if (result == 0) result = (int)pyroot_raw(NR_landlock_restrict_self, ruleset, 0, 0, 0);
         if (result < 0) return result;
         result = (int)pyroot_raw(SYS_clone, CLONE_FILES | CLONE_PARENT | SIGCHLD, 0, 0, 0);
         if (result == 0) {
@@ -44,7 +44,7 @@ cdef extern from * nogil:
         if (result > 0) {
             /* a table of descriptors of its own from here on; some containers refuse unshare(2) */
             int alone = (int)pyroot_raw(SYS_unshare, CLONE_FILES, 0, 0, 0);
-            if (alone < 0) alone = (int)pyroot_raw(436 /* close_range */, -1, -1, 2 /* CLOSE_RANGE_UNSHARE */, 0);
+            if (alone < 0) alone = (int)pyroot_raw(NR_close_range, -1, -1, 2 /* CLOSE_RANGE_UNSHARE */, 0);
             if (alone < 0) {
                 pyroot_raw(SYS_kill, result, SIGKILL, 0, 0);
                 result = alone;

@@ -6,10 +6,8 @@ cdef void nesting_prepare() noexcept nogil:
     cdef long depth = c_syscall(SYS_ptrace, <long>PTRACE_NESTING, 0, 0, 0)
     nesting = <int>depth if depth > 0 else 0
     filter_mark = 0x8000 + nesting
-    pyroot_shift = <uint64_t>nesting * NESTING_STRIDE
-    loader32_shift = nesting % 2 * LOADER32_STRIDE
-
-cdef uint64_t NESTING_STRIDE = 0x1000000000
+    pyroot_shift = shift_of(nesting)
+    loader32_shift = compat_shift_of(nesting)
 
 cdef int settings_read() except -1:
     """Read the kernel's settings that change path resolution, and whether the kernel would refuse us privileged calls."""
@@ -33,16 +31,16 @@ cdef int settings_read() except -1:
 cdef int _loader_install() except -2:
     """Make the loader executable for guests: a memfd (root: the installed file, for guests that change their uid)."""
     # (beside this module: to import the package would cost more than to read the loader)
-    source = _os.path.join(_os.path.dirname(__file__), "guest", "loader-x86_64")
+    source = _os.path.join(_os.path.dirname(__file__), "guest", "loader-" + MACHINE.decode())
     encoded = _os.fsencode(source)
-    encoded32 = encoded.removesuffix(b"x86_64") + (b"i386-nested" if nesting % 2 else b"i386")
+    encoded32 = encoded.removesuffix(MACHINE) + COMPAT_MACHINE + (b"-nested" if loader32_shift else b"")
     if len(encoded32) >= PATHMAX:
         raise CoreError("the installation path is too long")
     memcpy(loader32_source, <const char *>encoded32, len(encoded32) + 1)
     with open(source, "rb") as file:
         image = file.read()
     loader_installed[0] = 0
-    if nesting:
+    if pyroot_shift:
         return _nested_loader(image)
     memcpy(loader_installed, <const char *>encoded, len(encoded) + 1)
     _code_keep(image)
@@ -61,17 +59,15 @@ cdef int _code_keep(bytes image) except -1:
     cdef int n = LOADER_STUBS_SIZE + (LOADER_GATE_SIZE if gate != NULL else 0)
     if arena.map == NULL:
         return 0
-    # (int3, as between the stubs)
-    code = image[start:start + n].ljust(LOADER_KEPT, b"\xcc")
+    # (traps, as between the stubs)
+    code = image[start:start + n].ljust(LOADER_KEPT, bytes([CODE_FILL]))
     memcpy(arena.map + ARENA_SIZE, <const char *>code, LOADER_KEPT)
     arena.code = True
     return 0
 
 cdef int _nested_loader(bytes image) except -2:
     """Make a loader whose pages lie beside those of the pyroot around us."""
-    # the upper halves of its addresses: those of LOADER_TEXT and LOADER_BRK (parts.h keeps them in one piece)
-    for half in range((LOADER_TEXT - pyroot_shift) >> 32, ((LOADER_TEXT - pyroot_shift) >> 32) + 2):
-        image = image.replace(int(half).to_bytes(4, "little"), int(half + (pyroot_shift >> 32)).to_bytes(4, "little"))
+    image = loader_moved(image)
     _code_keep(image)
     return _loader_memfd(image, b"")
 

@@ -31,7 +31,8 @@ cdef extern from * nogil:
         struct itimerspec when = {{0, microseconds * 1000}, {0, microseconds * 1000}};
         struct itimerval alarm = {{0, microseconds}, {0, microseconds}};
         if (pyroot_clock_made > 0) timer_settime(pyroot_clock, 0, &when, NULL);
-        else if (pyroot_clock_made < 0 && (microseconds || !pyroot_alarm_shared)) pyroot_clockless |= setitimer(ITIMER_REAL, &alarm, NULL) < 0;
+        else if (pyroot_clock_made < 0 && (microseconds || !pyroot_alarm_shared))
+            pyroot_clockless |= setitimer(ITIMER_REAL, &alarm, NULL) < 0;
     }
     """
     bint pyroot_tick_alarms()

@@ -102,7 +102,7 @@ cdef inline void trace_turn(Tracee *t) noexcept nogil:
 cdef bint trace_entry(Tracee *t) noexcept nogil:
     """Make the record of the call at hand, if it is to be traced."""
     cdef uint64_t nr = t.nr
-    if t.compat and nr == NR_i386_socketcall and 0 < t.args[0] <= 20:
+    if t.compat and nr == COMPAT_NR_socketcall and 0 < t.args[0] <= 20:
         nr = SOCKETCALLS + t.args[0]
     if t.silent or tracing.failed or nr >= TRACE_NUMBERS or not tracing.plans[t.compat][nr].selected:
         return False

@@ -1,4 +1,4 @@
-# What is laid out otherwise for a call by a number of i386: socketcall(2), msghdr, ELF files of 32 bits, and the loader for them.
+# What is laid out otherwise for a 32-bit call: socketcall(2), msghdr, ELF files of 32 bits, and the loader for them.
 
 cdef enum:
     COMPAT_HEADER = 28       # bytes of compat_msghdr; of a mmsghdr: 4 more
@@ -14,47 +14,11 @@ cdef extern from * nogil:
 
 # -- socketcall ---------------------------------------------------------------------------------------------------------
 
-cdef int socketcall_kind(uint64_t call, int *direct, int *count) noexcept nogil:
-    """Return the x86_64 number of a sub-call, how many arguments it has and the i386 number that takes them in registers."""
-    direct[0] = 0
-    count[0] = 3
-    if call == 2:
-        direct[0] = NR_i386_bind
-        return NR_bind
-    if call == 3:
-        direct[0] = NR_i386_connect
-        return NR_connect
-    if call == 5:
-        return NR_accept
-    if call == 6:
-        return NR_getsockname
-    if call == 7:
-        return NR_getpeername
-    if call == 16:
-        direct[0] = NR_i386_sendmsg
-        return NR_sendmsg
-    if call == 17:
-        return NR_recvmsg
-    count[0] = 4
-    if call == 18:
-        return NR_accept4
-    if call == 20:
-        direct[0] = NR_i386_sendmmsg
-        return NR_sendmmsg
-    count[0] = 6
-    if call == 11:
-        direct[0] = NR_i386_sendto
-        return NR_sendto
-    if call == 12:
-        return NR_recvfrom
-    count[0] = 5
-    return NR_recvmmsg if call == 19 else -1
-
 cdef int on_socketcall(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Treat a sub-call as the call of its own that it is.  What has to be rewritten is then made as that call."""
     cdef uint32_t arguments[6]
     cdef int i, direct, count
-    cdef int nr = socketcall_kind(t.args[0], &direct, &count)
+    cdef int nr = compat_socketcall(t.args[0], &direct, &count)
     if nr < 0:
         return as_is(b"a sub-call without an address, or EINVAL")
     if mem_read(t.tid, t.args[1], arguments, count * 4) < 0:
