@@ -70,11 +70,12 @@ cd /usr; ls .. >/dev/null"""
 @pytest.fixture
 def closed(place: str, run_pyroot: Callable[..., Result]) -> Twins:
     """Make a root that the guest may close, with a binding and a directory that goes away."""
-    for name in ("root/proc", "root/a/b", "root/tmp", "root/bound", "host/in"):
+    for name in ("root/proc", "root/a/b", "root/a/m/n", "root/tmp", "root/bound", "host/in"):
         os.makedirs(f"{place}/top/{name}")
     put_programs(f"{place}/top/root", {"ops": "ops"})
     give(place)
-    return Twins(f"{place}/top", f"{place}/top/root", run_pyroot, [(f"{place}/top/host", "/bound"), ("/proc", "/proc")])
+    bindings = [(f"{place}/top/host", "/bound"), (f"{place}/top/host", "/a/m/n"), ("/proc", "/proc")]
+    return Twins(f"{place}/top", f"{place}/top/root", run_pyroot, bindings)
 
 
 def test_closed_root_is_not_looked_up_where_the_kernel_does_not(closed: Twins) -> None:
@@ -86,6 +87,16 @@ def test_closed_root_is_not_looked_up_where_the_kernel_does_not(closed: Twins) -
     lines = closed.answers('=9 open "/a" 0x210000 0', 'chmod "/" 0', *calls, 'chmod "/" 0755', 'chdir "/"', 'chmod "/." 0755')
     assert lines[2] == "renameat = -9"
     assert "openat2 = -21" in lines
+
+
+def test_mount_points_below_a_closed_root_are_busy(closed: Twins) -> None:
+    """The working directory, or a descriptor, leads there, and no path from the root does."""
+    names = ('"m"', '"m/n"', '"m/n/"', '"b"', '"m/x"', '"m/n/in"', '"./m"', '"../a/m/n"')
+    calls = [call.format(start, name) for start in ("-100", "%9") for name in names for call in (
+        "mkdirat {} {} 0755", "symlinkat \"x\" {} {}", "mknodat {} {} 0100644 0", "unlinkat {} {} 0", "unlinkat {} {} 0x200")]
+    opened = ['chmod "../." 0755', 'chdir "/"', 'chmod "/." 0755']
+    lines = closed.answers('=9 open "/a" 0x210000 0', 'chmod "/" 0', "fchdir %9", *calls, *opened)
+    assert {"mkdirat = -17", "unlinkat = -16"} <= set(lines)
 
 
 @pytest.mark.parametrize("old", ["/proc/..", "/proc/.", "/proc", "/bound/..", "/bound/.", "/a/..", "/", "/a/."])

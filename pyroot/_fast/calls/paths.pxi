@@ -150,14 +150,18 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         if w.hlen == n and memcmp(w.h, path, n) == 0:
             return TR_PASS
     elif w.hlen < PATHMAX and w.hlen == w.base_hlen + 1 + n and memcmp(w.h, w.base, w.base_hlen) == 0:
-        # (an execve goes on with the place itself, link and rename look at it: the text of a closed way does not lead there)
-        if memcmp(w.h + w.base_hlen + 1, path, n) == 0 and not (w.anchored and w.want_text):
+        # (the text of a closed way does not lead to the place: who has to look at it needs another)
+        if memcmp(w.h + w.base_hlen + 1, path, n) == 0 and not (w.anchored and is_looked_at(w, mode)):
             walk_drop_fd(w)
             return TR_PASS
     if w.hlen < PATHMAX and (not w.anchored or w.dfd < 0):
         walk_drop_fd(w)
         return TR_TEXT
     return walk_hold(w, t)
+
+cdef bint is_looked_at(Walk *w, int mode) noexcept nogil:
+    """Say whether the place itself is looked at before the call: by execve, link and rename, and where a mount point is made or removed."""
+    return w.want_text or (mode == M_CREATE and (w.isbind or leads_to_binding(w)))
 
 cdef int anchored_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, int mode) noexcept nogil:
     cdef char link[48]
