@@ -130,6 +130,7 @@ def test_the_surface_is_read() -> None:
     assert list(found) == ["Each machine", "Each ABI", "The second ABI"]
     assert len(found["Each machine"]) > 40
     assert all(len(names) == len(set(names)) for names in found.values())
+    assert {path.name for path in (CORE / "arch").iterdir() if path.is_dir()} == {*MACHINES, *SECOND}
 
 
 @pytest.mark.parametrize("machine", MACHINES)
