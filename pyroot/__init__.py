@@ -1,6 +1,6 @@
 """pyroot: chroot and bind mounts for an ordinary user, by system call translation.
 
-The public door. Names are resolved when they are first used, so that ``import pyroot`` costs nothing:
+The public face. Names are resolved when they are first used, so that ``import pyroot`` costs nothing:
 
 ``run``, ``Popen``
     run a command in a root, with the interface of the subprocess module (``pyroot.api``)

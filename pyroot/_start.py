@@ -1,9 +1,9 @@
-"""Start pyroot and end its process: the way in for `scripts/pyroot`, for `python -m pyroot` and for `api`.
+"""Start pyroot and end its process: the entry for `scripts/pyroot`, for `python -m pyroot` and for `api`.
 
 Decides what is on the module path of a started command and how the process ends; what the command does is `cli`'s.
 Run as a script (`python -IS .../_start.py`) it does without `site`, which takes a third of a bare interpreter's start,
-and of which a run needs nothing: only our own package. Verbs that import a dependency get `site` at that moment, from
-the finder below, because a dependency may lie elsewhere than pyroot itself (a system-wide pyelftools beside a pyroot in
+and of which a run needs nothing: only pyroot's own package. Verbs that import a dependency get `site` at that moment, from
+the finder below, because a dependency may be installed elsewhere than pyroot itself (a system-wide pyelftools next to a pyroot in
 /usr/local).
 """
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class SiteOnDemand:
-    """Last finder of `sys.meta_path`: run `site` at the first top-level import that nobody else satisfies."""
+    """Last finder of `sys.meta_path`: run `site` at the first top-level import that no other finder satisfies."""
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        """Extend the module path once, then ask the path finder again; None for submodules and from then on."""
+        """Extend the module path once, then ask the path finder again; None for submodules, and after the first time."""
         if path is not None:
             return None
         sys.meta_path.remove(self)
@@ -36,7 +36,7 @@ class SiteOnDemand:
 
 
 def add_package() -> None:
-    """Import the package that this file lies in, without leaving its directory in front of the standard library."""
+    """Import the package that this file belongs to, without leaving its directory before the standard library."""
     directory = __file__.rpartition("/pyroot/")[0]
     sys.path.insert(0, directory)
     import pyroot  # noqa: F401
@@ -47,7 +47,7 @@ def add_package() -> None:
 
 
 def hold_signals() -> None:
-    """Let the signals of people wait until somebody asks for them, as the command `pyroot` does before the interpreter starts."""
+    """Block the signals that people send until they are asked for, as the command `pyroot` does before the interpreter starts."""
     import os
 
     if b"PYROOT_LAUNCH" not in os.environb:
@@ -58,12 +58,12 @@ def hold_signals() -> None:
 
 
 def take_directories() -> None:
-    """Put directories that are our standard streams back: the command `pyroot` has put them aside, as no interpreter starts with one."""
+    """Put directories that are standard streams back: the command `pyroot` has put them aside, as no interpreter starts with one."""
     import os
 
     state = os.environb[b"PYROOT_LAUNCH"]
     where = int(state[34:] or b"0", 16)
-    # (once: whoever inherits the variable has them in their places)
+    # (once: a process that inherits the variable has them in place)
     os.environb[b"PYROOT_LAUNCH"] = state[:33]
     for number in range(3) if where else ():
         aside = where >> 16 * number & 0xFFFF
@@ -75,12 +75,12 @@ def take_directories() -> None:
 def start() -> None:
     """Run the command line and end the process with its status.
 
-    The process ends by `os._exit`: to tear an interpreter down takes a millisecond, and the kernel frees all anyway.
+    The process ends by `os._exit`: tearing an interpreter down takes a millisecond, and the kernel frees everything anyway.
     """
     import gc
     import os
 
-    gc.disable()  # what is loaded from here to the start of the guest is no garbage: `launch` and `cli` switch it on again
+    gc.disable()  # what is loaded from here to the start of the guest is not garbage: `launch` and `cli` switch it on again
     hold_signals()
     take_directories()
     from pyroot import cli
@@ -98,7 +98,7 @@ def start() -> None:
 
 
 def die_of_interrupt() -> None:
-    """End by SIGINT: a shell that runs a script goes on behind a command that exits, whatever its status."""
+    """End by SIGINT: a shell that runs a script goes on after a command that exits, whatever its status."""
     import _signal
     import os
 

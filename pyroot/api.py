@@ -1,7 +1,7 @@
-"""Run commands in a root from Python, with the manners of the subprocess module.
+"""Run commands in a root from Python, with the interface of the subprocess module.
 
-Decides: how keyword arguments become a command line. Not decided here: which there are and what they mean (``options``: the field of
-each row is a keyword; ``api.pyi`` lists them with their types), what a run is (``config``).
+Decides: how keyword arguments become a command line. Not decided here: which keywords there are and what they mean (``options``: the
+field of each row is a keyword; ``api.pyi`` lists them with their types), what a run is (``config``).
 Every guest gets a supervisor process of its own, since a tracer must own its process: signals, waiting and the
 working directory of the caller are left alone.
 """
@@ -52,7 +52,7 @@ def command_line(args: Sequence[StrPath], **keywords: Any) -> list[str]:
 
 
 def _sorted(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tell our keywords from those of the subprocess module."""
+    """Separate pyroot's keywords from those of the subprocess module."""
     ours = {field: keywords[field] for field in keywords if field in KEYWORDS}
     return ours, {name: keywords[name] for name in keywords if name not in ours}
 

@@ -1,10 +1,10 @@
-"""Which host path appears at which place of the guest.
+"""Which host path appears at which guest path.
 
 Decides: what kinds of things can appear there, the grammar of ``HOST[:GUEST][!]``, how a preset in bind/ is found and
 read, in which order bindings are handed to the core, and which of them needs glue. Not decided here: where a guest path
-lies (the core), how glue is made (``glue``).
+is on the host (the core), how glue is made (``glue``).
 
-Facts: proot 5.4's manual and behaviour (HOST is resolved with all its links, GUEST's last component is followed unless
+Facts: proot 5.4's manual and behaviour (all symbolic links of HOST are resolved, GUEST's last component is followed unless
 the argument ends in !, the deepest GUEST wins on lookup), path_resolution(7).
 """
 
@@ -26,14 +26,14 @@ GLUE_FLAG = 1  # tells the core that a binding is only there to hold others
 _MAX_PASSES = 4
 _MAX_LINKS = 40  # as the kernel
 
-# What other tools (docker, podman, bwrap, fstab) take behind a second colon. The first two mean nothing else behind the first one, too.
+# What other tools (docker, podman, bwrap, fstab) take after a second colon. The first two mean nothing else after the first one, too.
 _OPTIONS = (b"ro", b"rw", b"z", b"Z", b"U", b"O", b"cached", b"delegated", b"consistent", b"copy", b"nocopy", b"bind", b"rbind",
             b"private", b"rprivate", b"shared", b"rshared", b"slave", b"rslave", b"exec", b"noexec", b"dev", b"nodev", b"suid",
             b"nosuid", b"idmap", b"readonly", b"norecurse")  # fmt: skip
 
 
 class Place:
-    """Something that appears at a place of the guest; each kind is a subclass: what is there, how the core takes it, what is said."""
+    """Something that appears at a guest path; each kind is a subclass: what is there, how the core takes it, what is said."""
 
     __slots__ = ("host", "guest", "follow", "shown")
 
@@ -46,15 +46,15 @@ class Place:
         self.shown = shown  # the option as the user wrote it; empty for what the user did not ask for
 
     def prepare(self) -> bool:
-        """Make ``host`` what the core is to show, canonical; False when there is nothing. Raises PyrootError."""
+        """Make ``host`` what the core is to show, canonical; False if there is nothing. Raises PyrootError."""
         return True
 
     def describe(self, guest: bytes) -> str:
-        """Say what is at the canonical place ``guest``; empty for what is not worth a line."""
+        """Say what is at the canonical path ``guest``; empty for what is not worth a line."""
         return ""
 
     def enter(self, core: "Core", guest: bytes) -> None:
-        """Hand it to the core, at the canonical place ``guest``."""
+        """Hand it to the core, at the canonical path ``guest``."""
         core.bind(self.host, guest, self.flags)
         if text := self.describe(guest):
             note(1, text)
@@ -74,9 +74,9 @@ class Binding(Place):
     __slots__ = ()
 
     def prepare(self) -> bool:
-        """Make the host side canonical; False when a preset names a path that this host does not have.
+        """Make the host side canonical; False if a preset names a path that this host does not have.
 
-        What lies below our own directory in /proc is taken for the same of the process that looks: a descriptor, /etc/mtab.
+        What is below pyroot's own directory in /proc stands for the same of the process that looks: a descriptor, /etc/mtab.
         """
         if self.host.startswith((b"/proc/", b"/dev/")) and (own := _own_descriptor(self.host)):
             self.host, self.follow = own, False
@@ -88,7 +88,7 @@ class Binding(Place):
                 return False
             raise PyrootError(
                 f"{self.shown}: {os.fsdecode(self.host)} on the host: {text_of(error.errno or 0)}",
-                "the part in front of the colon is a path of the host that exists",
+                "the part before the colon must be an existing path of the host",
             ) from None
         ours = b"/proc/%d/" % os.getpid()
         if self.host.startswith(ours):
@@ -101,7 +101,7 @@ class Binding(Place):
 
 
 def absolute(path: bytes, host_cwd: bytes | None, shown: str) -> bytes:
-    """Return ``path``, joined to the current directory when it is relative; ``shown`` names it in the error."""
+    """Return ``path``, joined to the current directory if it is relative; ``shown`` names it in the error."""
     if path.startswith(b"/"):
         return path
     if host_cwd is None:
@@ -110,7 +110,7 @@ def absolute(path: bytes, host_cwd: bytes | None, shown: str) -> bytes:
 
 
 def split(text: bytes) -> tuple[bytes, bytes | None, bool]:
-    """Split ``HOST[:GUEST][!]`` into host, guest (None without one) and whether the guest's last link is followed.
+    """Split ``HOST[:GUEST][!]`` into host, guest (None without one) and whether a symbolic link at the end of guest is followed.
 
     The first colon splits. ``\\:`` is a colon that does not, ``\\!`` an exclamation mark that ends nothing, ``\\\\``
     a backslash; any other backslash stands for itself.
@@ -120,7 +120,7 @@ def split(text: bytes) -> tuple[bytes, bytes | None, bool]:
 
 
 def _fields(text: bytes) -> tuple[list[bytes], bool]:
-    """Return what stands between the colons that have no backslash, and whether the guest's last link is followed."""
+    """Return the text between the colons that have no backslash, and whether a symbolic link at the end of guest is followed."""
     parts = [b""]
     index = 0
     follow = True
@@ -140,7 +140,7 @@ def _fields(text: bytes) -> tuple[list[bytes], bool]:
 
 
 def _refuse_option(text: bytes, what: str) -> None:
-    """Refuse ``HOST:GUEST:ro``: as a place it would be ``GUEST:ro``, which nobody means, and could be written to."""
+    """Refuse ``HOST:GUEST:ro``: as a path it would be ``GUEST:ro``, which nobody means, and it could be written to."""
     last = _fields(text)[0][1:]
     words = last[-1].split(b",") if last else []
     known = _OPTIONS if len(last) > 1 else _OPTIONS[:2]
@@ -156,7 +156,7 @@ def _refuse_option(text: bytes, what: str) -> None:
 
 
 def parse(text: bytes, host_cwd: bytes | None, shown: str = "") -> Binding:
-    """Read one binding; relative sides begin at ``host_cwd``. Raises PyrootError when a side is empty."""
+    """Read one binding; relative sides are relative to ``host_cwd``. Raises PyrootError if a side is empty."""
     host, guest, follow = split(text)
     what = shown or os.fsdecode(text)
     if b":" in text:
@@ -172,7 +172,7 @@ def parse(text: bytes, host_cwd: bytes | None, shown: str = "") -> Binding:
 
 
 def preset_path(name: str) -> str:
-    """Return where the preset ``name`` is: in the installed package, else beside it in a source tree."""
+    """Return where the preset ``name`` is: in the installed package, otherwise next to it in a source tree."""
     package = os.path.dirname(os.path.abspath(__file__))
     for directory in (os.path.join(package, "bind"), os.path.join(os.path.dirname(package), "bind")):
         path = os.path.join(directory, name + ".bind")
@@ -185,7 +185,7 @@ def read_preset(path: str, variables: dict[bytes, bytes]) -> list[Binding]:
     """Read the bindings of a preset file.
 
     A line is an argument of -b with absolute paths, then optionally white space, ``#`` and why it is there. It may
-    begin with one of ``variables`` (``$HOME``); the line is left out when that variable is not an absolute path.
+    begin with one of ``variables`` (``$HOME``); the line is left out if that variable is not an absolute path.
     """
     with open(path, "rb") as file:
         lines = file.read().splitlines()
@@ -211,7 +211,7 @@ def _without_comment(line: bytes) -> bytes:
 
 
 class LazyGlue:
-    """The glue of one session, which is loaded when the first place asks for it: most runs need none."""
+    """The glue of one session, which is loaded when it is first needed: most runs need none."""
 
     __slots__ = ("_rootfs", "_tmp_dirs", "_made")
 
@@ -221,7 +221,7 @@ class LazyGlue:
         self._made: "Glue | None" = None
 
     def owns(self, host_path: bytes) -> bool:
-        """Tell whether the canonical ``host_path`` lies in one of its trees."""
+        """Tell whether the canonical ``host_path`` is in one of its trees."""
         return self._made is not None and self._made.owns(host_path)
 
     def new_tree(self) -> bytes:
@@ -233,7 +233,7 @@ class LazyGlue:
         return self._made.new_tree()
 
     def add(self, host_path: bytes, is_directory: bool) -> None:
-        """Make a place in a tree that is there."""
+        """Make a mount point in an existing tree."""
         if self._made is not None:
             self._made.add(host_path, is_directory)
 
@@ -249,14 +249,14 @@ class LazyGlue:
 
 
 def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: "Sequence[Place]", glue: "Glue | LazyGlue") -> "Core":
-    """Return a new core for ``rootfs`` with ``bindings`` in place; of equal places the last one counts.
+    """Return a new core for ``rootfs`` with ``bindings`` in place; of two at the same path the last one counts.
 
-    Raises PyrootError when a binding that the user asked for cannot be placed; a preset's line is then left out.
+    Raises PyrootError if a binding that the user asked for cannot be placed; a preset's line is left out instead.
     The caller removes the glue, also after an exception.
     """
     wanted = [entry for entry in enumerate(bindings) if entry[1].prepare()]
-    # A place can only be looked up when the bindings above it are there: "-b /dev/pts -b /dev" in any order. The
-    # depth as written tells the order unless links in the guest lie about it; then the depth of what was found does.
+    # A guest path can only be looked up when the bindings above it are in place: "-b /dev/pts -b /dev" in any order. The
+    # depth as written gives the order unless symbolic links in the guest change it; then the depth of what was found does.
     wanted.sort(key=lambda entry: os.path.normpath(entry[1].guest).count(b"/"))
     for last_pass in range(1, _MAX_PASSES + 1):
         core = make_core(rootfs)
@@ -271,7 +271,7 @@ def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: "S
 
 
 def _own_descriptor(path: bytes) -> bytes:
-    """Return the name in /proc/self of a descriptor of ours that a path leads to (/dev/stdout); empty if it leads to none."""
+    """Return the name in /proc/self of one of pyroot's descriptors that a path leads to (/dev/stdout); empty if it leads to none."""
     for _ in range(_MAX_LINKS):
         parent, name = os.path.realpath(os.path.dirname(path)), os.path.basename(path)
         place = os.path.join(parent, name)
@@ -285,7 +285,7 @@ def _own_descriptor(path: bytes) -> bytes:
 
 
 def _in_order(placed: list[tuple[int, bytes]]) -> bool:
-    """Tell whether each place was looked up after all places above it and equal places went by rank."""
+    """Tell whether each path was looked up after all paths above it, and equal paths in the order of their ranks."""
     position: dict[bytes, int] = {}
     for index, (rank, guest) in enumerate(placed):
         if guest in position and placed[position[guest]][0] > rank:
@@ -301,7 +301,7 @@ def _in_order(placed: list[tuple[int, bytes]]) -> bool:
 
 
 def _place(core: "Core", binding: Place, glue: "Glue | LazyGlue") -> bytes:
-    """Hand one binding to the core; return its canonical place, empty when a preset's line does not fit the guest."""
+    """Hand one binding to the core; return its canonical guest path, empty if a preset's line does not fit the guest."""
     try:
         guest, host_below, missing = _look_up(core, binding)
     except OSError as error:
@@ -346,12 +346,12 @@ def _look_up(core: "Core", binding: Place) -> tuple[bytes, bytes, int]:
         lexical = os.path.normpath(binding.guest)
         if error.errno != errno.ENOENT or lexical == binding.guest:
             raise
-        return core.resolve(lexical, b"/", binding.follow, True)  # ".." behind a component that is not there
+        return core.resolve(lexical, b"/", binding.follow, True)  # ".." after a component that does not exist
 
 
 def _place_hint(number: int) -> str:
     if number == errno.ENOTDIR:
-        return "a component in front of the last one is a file in the guest: bind at another place"
+        return "a component before the last one is a file in the guest: bind somewhere else"
     if number == errno.EACCES:
-        return "you may not enter one of the directories in front of the last component"
-    return "bind at another place"
+        return "you may not enter one of the directories before the last component"
+    return "bind somewhere else"

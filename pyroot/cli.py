@@ -3,8 +3,8 @@
 Decides: verb or run, and what becomes of an exception. Not decided here: anything about options (``options``), values
 (``config``) or the run itself (``launch``).
 
-This module and what it imports are loaded for every command, so only os, sys, errno and our own thin modules are
-imported at the top of them; a test holds the list.
+This module and what it imports are loaded for every command, so only os, sys, errno and pyroot's own thin modules
+are imported at the top of them; a test holds the list.
 """
 
 import errno
@@ -76,7 +76,7 @@ def _run_verb(module: str, words: list[str]) -> int:
     if given is None:
         status: int = import_module(module).main(words)
         return status
-    # from here on it is a program like any other; what comes behind its end changes nothing
+    # from here on it is a program like any other; what comes after its end changes nothing
     held = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     try:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, given)

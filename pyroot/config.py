@@ -24,8 +24,8 @@ _BY_OPTIONS = tuple((option.field, option.kind.empty) for option in OPTIONS if o
 class Config:
     """One run. Every path is bytes; ``rootfs`` is canonical, the other host paths are absolute.
 
-    The first fields are those of the rows of ``options``, with what these have when they are not given: a row needs no line here
-    but its type.
+    The first fields are those of the rows of ``options``, with their values when they are not given: a row needs no line here
+    except its type.
     """
 
     __slots__ = (
@@ -46,7 +46,7 @@ class Config:
     cwd: bytes | None  # the guest path of -w, absolute
     kill_on_exit: bool
     detach_daemons: bool
-    grace: float  # seconds from TERM to KILL, for what the command left behind
+    grace: float  # seconds from TERM to KILL, for what the command left running
     net: bool  # a layer of Landlock around guests
     stats: bool
     verbose: int
@@ -56,22 +56,22 @@ class Config:
             setattr(self, field, [] if empty == () else empty)
         self.rootfs = rootfs
         self.rootfs_spelled = rootfs  # the same as the user wrote it, made absolute
-        self.host_cwd: bytes | None = None  # None when the current directory was removed
+        self.host_cwd: bytes | None = None  # None if the current directory was removed
         self.command: list[bytes] = command or []  # empty: a login shell
-        self.behind: "Behind | None" = None  # who is to be told when the command ends, where the caller waits for another process
+        self.behind: "Behind | None" = None  # who is to be told when the command ends, if the caller waits for another process
         self.seccomp = True
         self.handover = True  # a pyroot around this one may serve the command
         self.trace: "Sink | None" = None  # who is told of every call (pyroot.trace)
-        self.tmp_dirs: list[bytes] = []  # where a place for missing bind targets may be made
+        self.tmp_dirs: list[bytes] = []  # where mount points for missing targets of bindings may be made
 
     def spell_root(self, value: str, shown: str) -> None:
-        """Remember how the user names the root, whose canonical path is something else."""
+        """Remember how the user names the root, whose canonical path may differ."""
         self.rootfs_spelled = binding.absolute(os.fsencode(value), self.host_cwd, shown)
         if b".." not in self.rootfs_spelled.split(b"/"):
             self.rootfs_spelled = os.path.normpath(self.rootfs_spelled)
 
     def bindings(self) -> list[binding.Binding]:
-        """Return the usual bindings of -R, then the user's own: those win where both name one place."""
+        """Return the usual bindings of -R, then the user's own: those win if both name the same path."""
         if not self.recommended:
             return list(self.binds)
         variables = {b"HOME": environment.home(), b"ROOTFS": self.rootfs_spelled}
@@ -97,7 +97,7 @@ def build(parsed: "Parsed") -> Config:
         else:
             setattr(config, option.field, option.kind.read(spelling, value, config.host_cwd))
     if config.detach_daemons and config.kill_on_exit:
-        raise PyrootError("--kill-on-exit, --detach-daemons: one ends what is left behind, the other lets it run", "keep one of them")
+        raise PyrootError("--kill-on-exit, --detach-daemons: one ends the remaining processes, the other lets them run", "keep one of them")
     config.net = config.net and not environment.no_landlock()
     set_verbosity(config.verbose)
     _set_root(config, roots)
@@ -132,7 +132,7 @@ def _set_root(config: Config, roots: list[tuple[str, str]]) -> None:
 
 def _root_hint(value: str, error: OSError) -> str:
     if value.startswith("-"):
-        return "the word behind the option is taken as the directory; was it left out?"
+        return "the word after the option is taken as the directory; was it left out?"
     if not isinstance(error, FileNotFoundError):
         return "the root is a directory that you may enter"
     return f"pyroot new {shell_word(value)} makes a small root there out of this machine's programs"

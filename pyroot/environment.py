@@ -1,7 +1,7 @@
 """The environment variables that pyroot reads, and what the guest gets of its own environment.
 
 Decides: the name of every variable that means something to pyroot, and what it says. No other module looks at the environment (a test
-holds that), but for ``_start``, which the command `pyroot` talks to, and the compiled core, which asks for the directories in which
+holds that), except ``_start``, which the command `pyroot` talks to, and the compiled core, which asks for the directories in which
 sessions meet. What the variables mean to users is said in ``usage``. Not decided here: what follows from a switch.
 
 Facts: PEP 538 for the variable that the interpreter adds to the environment.
@@ -9,7 +9,7 @@ Facts: PEP 538 for the variable that the interpreter adds to the environment.
 
 import os
 
-# What the command `pyroot` (scripts/pyroot.c) tells us: the mask of blocked signals and which were ignored; names it has hidden.
+# What the command `pyroot` (scripts/pyroot.c) passes on: the mask of blocked signals and which were ignored; names it has hidden.
 STATE = b"PYROOT_LAUNCH"
 _HIDDEN = {b"\x0cD_": b"LD_", b"\x07LIBC_": b"GLIBC_"}
 _COERCED_LC_CTYPE = (b"C.UTF-8", b"C.utf8", b"UTF-8")
@@ -22,7 +22,7 @@ _USUAL_TMP_DIRS = [b"/tmp", b"/var/tmp", b"/dev/shm"]
 
 
 def no_seccomp() -> bool:
-    """Tell whether the filter is switched off."""
+    """Tell whether the seccomp filter is switched off."""
     return bool(os.environb.get(b"PYROOT_NO_SECCOMP") or os.environb.get(b"PROOT_NO_SECCOMP"))
 
 
@@ -42,13 +42,13 @@ def debug() -> bool:
 
 
 def named_tmp_dirs() -> list[bytes]:
-    """Return the directories for temporary files that the user names, the first one first; a relative one is none."""
+    """Return the directories for temporary files that the user names, in order; relative ones do not count."""
     named = (os.environb.get(name) for name in TMP_DIRS)
     return [path for path in named if path and path.startswith(b"/")]
 
 
 def tmp_dirs() -> list[bytes]:
-    """Return where a place for missing bind targets may be made."""
+    """Return where mount points for missing targets of bindings may be made."""
     return named_tmp_dirs() + _USUAL_TMP_DIRS
 
 
@@ -61,12 +61,12 @@ def terminal() -> str:
 
 
 def dumb() -> bool:
-    """Tell whether the terminal can move its cursor and has colours for nobody."""
+    """Tell whether the terminal can neither move its cursor nor show colours."""
     return terminal() in ("", "dumb")
 
 
 def no_colour() -> bool:
-    """Tell whether messages are to have no colours."""
+    """Tell whether messages are to be without colours."""
     return bool(os.environ.get("NO_COLOR")) or dumb()
 
 
@@ -81,7 +81,7 @@ def home() -> bytes:
 
 
 def user() -> str:
-    """Return the name that the user has according to the environment."""
+    """Return the user's name according to the environment."""
     return os.environ.get("USER", "")
 
 
@@ -94,7 +94,7 @@ def library_path() -> bytes:
 
 
 def variables() -> dict[bytes, bytes]:
-    """Return a copy of all of them."""
+    """Return a copy of all variables."""
     return dict(os.environb)
 
 
@@ -106,7 +106,7 @@ def put(name: str, value: str | None) -> None:
         os.environ[name] = value
 
 
-# --- what the command `pyroot` has done to them, and what the guest gets
+# --- what the command `pyroot` has done to the variables, and what the guest gets
 
 
 def given_name(name: bytes) -> bytes:
@@ -118,7 +118,7 @@ def given_name(name: bytes) -> bytes:
 
 
 def take_state() -> list[int] | None:
-    """Take what the command `pyroot` has hidden out of our environment; return the signals that were blocked before it."""
+    """Take what the command `pyroot` has hidden out of this process's environment; return the signals that were blocked before it."""
     state = os.environb.pop(STATE, None)
     if state is None:
         return None
@@ -129,7 +129,7 @@ def take_state() -> list[int] | None:
 
 
 def _given_environment() -> list[bytes] | None:
-    """Return the entries that this process was started with; None where they cannot be read."""
+    """Return the entries that this process was started with; None if they cannot be read."""
     try:
         with open("/proc/self/environ", "rb") as file:
             return [given_name(entry) for entry in file.read().split(b"\0")[:-1] if not entry.startswith(STATE + b"=")]
@@ -138,11 +138,11 @@ def _given_environment() -> list[bytes] | None:
 
 
 def of_guest(cwd: bytes) -> list[bytes]:
-    """Return our own environment with PWD set to ``cwd``.
+    """Return this process's environment with PWD set to ``cwd``.
 
-    Where the command `pyroot` has started us it is taken from the kernel, in its order and with entries that are no
-    variables. Elsewhere it is what Python has, which verbs change; a Python started in the C locale puts an LC_CTYPE of
-    its own into that (PEP 538), also over one that asks for the C locale.
+    If the command `pyroot` has started this process, it is taken from the kernel, in its order and with entries that are not
+    variables. Otherwise it is what Python has, which verbs change; a Python started in the C locale puts an LC_CTYPE of
+    its own into that (PEP 538), even over one that asks for the C locale.
     """
     entries = _given_environment() if STATE in os.environb or os.environb.get(b"LC_CTYPE") in _COERCED_LC_CTYPE else None
     if STATE not in os.environb or entries is None:

@@ -1,6 +1,6 @@
-"""The one exception that a user's mistake becomes.
+"""The one exception for mistakes of the user.
 
-Decides: how a failure is carried from the place that notices it to the place that prints it (a line, a hint, an exit
+Decides: how a failure is carried from the code that notices it to the code that prints it (a line, a hint, an exit
 code), and which exit codes pyroot itself uses. Not decided here: the wording of a particular failure (the room that
 notices it) and how the lines look on the terminal (``report``).
 
@@ -41,14 +41,14 @@ def text_of(number: int) -> str:
 
 
 def shell_word(text: str) -> str:
-    """Return a word of a command that a hint names, quoted for a shell where that is needed."""
+    """Return a word of a command that a hint names, quoted for a shell if necessary."""
     import shlex  # only when something has failed
 
     return shlex.quote(text)
 
 
 def no_core(error: ImportError) -> PyrootError:
-    """Return what to say where the compiled core cannot be loaded."""
+    """Return what to say if the compiled core cannot be loaded."""
     return PyrootError(f"the compiled core cannot be loaded: {error}", "in a source tree: python setup.py build_ext --inplace")
 
 

@@ -1,8 +1,8 @@
 """Why a command could not be started, in the guest's terms.
 
 Decides: which link of the chain program -> ``#!`` interpreter -> ... -> ELF interpreter is the broken one, the line
-that says so and the hint that goes with it. Not decided here: the exit code's meaning (``errors``), when somebody
-asks (``launch``); nothing is imported from here until something has failed.
+that says so and the hint that goes with it. Not decided here: the exit code's meaning (``errors``), when this is
+asked (``launch``); nothing is imported from here until something has failed.
 
 Facts: execve(2) and its errno list, Linux ``fs/exec.c`` (256 bytes of header, 5 interpreters in a row),
 ``fs/binfmt_script.c`` (how the ``#!`` line is cut), elf(5).
@@ -33,7 +33,7 @@ _CLASS_32 = 1
 _CLASS_64 = 2
 _TYPES = (2, 3)  # ET_EXEC, ET_DYN
 _THIS_MACHINE = {"x86_64": 62, "aarch64": 183}
-_COMPATIBLE = {62: (3, 6)}  # whose 32-bit programs this one runs
+_COMPATIBLE = {62: (3, 6)}  # whose 32-bit programs this machine runs
 _MACHINES = {
     2: "SPARC", 3: "i386", 4: "m68k", 8: "MIPS", 15: "PA-RISC", 20: "PowerPC", 21: "PowerPC 64", 22: "s390", 40: "ARM",
     42: "SuperH", 43: "SPARC 64", 50: "Itanium", 62: "x86_64", 183: "aarch64", 243: "RISC-V", 258: "LoongArch",
@@ -51,7 +51,7 @@ class Broken(Exception):
 
 
 class Link:
-    """One program of the chain: its guest path as written where it was found, and what it is to the one before."""
+    """One program of the chain: its guest path as written where it was found, and what it is to the one before it."""
 
     __slots__ = ("guest", "role")
 
@@ -104,7 +104,7 @@ def _misplaced_hint(config: "Config") -> str:
     word = options.misplaced([os.fsdecode(word) for word in config.command])
     if not word:
         return ""
-    return f"options go before the command: {word} behind it belongs to the command"
+    return f"options go before the command: {word} after it belongs to the command"
 
 
 def _exists(core: "Core", guest_path: bytes) -> bool:
@@ -356,7 +356,7 @@ def _named_request(text: str) -> str:
 
 
 def _status_field(name: bytes) -> int:
-    """Return a number from our status in /proc, 0 where there is none."""
+    """Return a number from this process's status in /proc, 0 if there is none."""
     try:
         with open("/proc/self/status", "rb") as file:
             for line in file:

@@ -1,6 +1,6 @@
-"""Places for bind targets whose parent directories do not exist in the guest.
+"""Mount points for targets of bindings whose parent directories do not exist in the guest.
 
-Decides: where such a place is made, how it is named, and when it is removed. Not decided here: which binding needs one
+Decides: where such a mount point is made, how it is named, and when it is removed. Not decided here: which binding needs one
 (``binding``) and how a guest sees it (the core, which is told that it is glue).
 
 The root of the guest is never written to. A binding at /a/b/c in a root without /a gets a tree of empty directories
@@ -8,8 +8,8 @@ in a temporary directory of the host, outside the root; the tree is bound at /a 
 tree is named like its targets so that a listing shows them: an empty directory or an empty file for each.
 
 One session owns one directory ``pyroot-glue-UID-PID-RANDOM`` (mode 0700) and keeps a flock(2) on it. What a killed
-session left behind is removed by the next session that needs glue: the name must carry our uid, its pid must be gone
-and the lock must be free. Both are asked because a pid means nothing across pid namespaces that share a /tmp, and the
+session left is removed by the next session that needs glue: the name must carry the user's uid, its pid must be gone
+and the lock must be free. Both are checked because a pid means nothing across pid namespaces that share a /tmp, and the
 lock is taken a moment after the directory is made.
 """
 
@@ -36,7 +36,7 @@ class Glue:
         self._trees = 0
 
     def owns(self, host_path: bytes) -> bool:
-        """Tell whether the canonical ``host_path`` lies in one of our trees."""
+        """Tell whether the canonical ``host_path`` is in one of these trees."""
         return bool(self._top) and host_path.startswith(self._top + b"/")
 
     def new_tree(self) -> bytes:
@@ -49,7 +49,7 @@ class Glue:
         return tree
 
     def add(self, host_path: bytes, is_directory: bool) -> None:
-        """Make ``host_path`` in one of our trees with the directories above it, as an empty directory or file."""
+        """Make ``host_path`` in one of these trees with the directories above it, as an empty directory or file."""
         if os.path.lexists(host_path):
             return
         parent = os.path.dirname(host_path)
@@ -95,13 +95,13 @@ class Glue:
 
 
 def place_in(tmp_dir: bytes, rootfs: bytes) -> bytes:
-    """Return the canonical path of a temporary directory, empty where it lies in the root; raises OSError where it cannot be."""
+    """Return the canonical path of a temporary directory, empty if it is inside the root; raises OSError if it cannot be used."""
     place = os.path.realpath(tmp_dir, strict=True)
     return b"" if rootfs != b"/" and (place + b"/").startswith(rootfs + b"/") else place
 
 
 def _make_directory(path: bytes, mode: int) -> None:
-    """Make a directory with a mode of ours, whatever the umask, which is the command's."""
+    """Make a directory with exactly this mode: the umask is the command's."""
     os.mkdir(path, mode)
     os.chmod(path, mode)
 
@@ -126,7 +126,7 @@ def _locked_directory(place: bytes) -> tuple[bytes, int]:
 
 
 def remove_leftovers(place: bytes) -> None:
-    """Remove what sessions of this user that are gone left in the directory ``place``."""
+    """Remove what ended sessions of this user left in the directory ``place``."""
     mine = b"%s%d-" % (_PREFIX, os.getuid())
     for name in os.listdir(place):
         if not name.startswith(mine):
@@ -173,7 +173,7 @@ def _remove_unlocked(path: bytes) -> None:
 
 
 def _remove_tree(path: bytes) -> None:
-    """Remove ``path`` and everything below without following a link; errors end the removal of that branch only."""
+    """Remove ``path`` and everything below without following a symbolic link; errors end the removal of that branch only."""
     try:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             os.unlink(path)

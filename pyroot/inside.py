@@ -1,4 +1,4 @@
-"""Why a process of the guest could not start a program, told with -v 1: one line, in guest terms, with what mends it.
+"""Why a process of the guest could not start a program, told with -v 1: one line, in guest terms, with how to fix it.
 
 Decides: which of the failures that the core reports are worth a line, and its wording. Which link of the chain is broken is
 `explain`'s and `needs`' to say, as for the command itself; when a failed execve counts is the core's (``failed.pxi``).
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def explainer(core: "Core", config: Config) -> "Callable[[int, bytes, bytes | None, int, bytes, bytes], None]":
-    """Return what the core reports failed starts of this run to: it writes them to standard error, each line once."""
-    # The options of the command line explain a mistaken command, not what happens inside.
+    """Return the callable to which the core reports failed starts of this run: it writes them to standard error, each line once."""
+    # The options of the command line explain a mistaken command, not what happens inside the guest.
     quiet = Config(config.rootfs)
     quiet.rootfs_spelled = config.rootfs_spelled
     told: set[str] = set()
@@ -40,7 +40,7 @@ def explainer(core: "Core", config: Config) -> "Callable[[int, bytes, bytes | No
 def reason(
     core: "Core", config: Config, program: bytes, name: bytes | None, number: int, cwd: bytes, tried: bytes
 ) -> PyrootError | None:
-    """Give the broken link of the chain and what mends it; None when nothing is wrong that pyroot could name."""
+    """Give the broken link of the chain and how to fix it; None if nothing is wrong that pyroot could name."""
     if name is None:
         from pyroot import needs
 

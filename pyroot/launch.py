@@ -45,13 +45,13 @@ class Run:
         self.cwd = cwd  # canonical, of the guest
         self.program = b""  # of the guest
         self.argv: list[bytes] = []
-        self.features: dict[bytes, bytes] = {}  # what is on besides what every session has, with its text (syscalls/features.py)
+        self.features: dict[bytes, bytes] = {}  # what is on in addition to what every session has, with its text (syscalls/features.py)
         self.leaver: "Callable[[bool, int, list[int]], bool] | None" = None  # see _fast.pyi
         self.explainer: "Callable[[int, bytes, bytes | None, int, bytes, bytes], object] | None" = None  # see _fast.pyi
 
     @property
     def front(self) -> int:
-        """The process that stops when the program is stopped, in place of this one; 0: none."""
+        """The process that stops in place of this one when the program is stopped; 0: none."""
         behind = self.config.behind
         return behind.front if behind is not None and behind.stops else 0
 
@@ -59,7 +59,7 @@ class Run:
 def run(config: "Config") -> int:
     """Run the command of ``config`` to its end and return the exit code; changes the working directory of this process.
 
-    Raises PyrootError when the view cannot be built or the command cannot be started.
+    Raises PyrootError if the view cannot be built or the command cannot be started.
     """
     fill_standard()
     core_class = _core_class()
@@ -71,7 +71,7 @@ def run(config: "Config") -> int:
     try:
         core = binding.build_view(core_class, config.rootfs, config.bindings(), glue)
         cwd = _working_directory(core, config)
-        # The core looks up a relative program, and a relative #! interpreter, from where we are ourselves.
+        # The core looks up a relative program, and a relative #! interpreter, from this process's working directory.
         os.chdir(core.resolve(cwd)[1])
         variables = environment.of_guest(cwd)
         note(1, f"root {os.fsdecode(config.rootfs)}, working directory {os.fsdecode(cwd)}")
@@ -95,7 +95,7 @@ def run(config: "Config") -> int:
         if status == _SIGINT:
             from pyroot._fast import interrupted
 
-            if interrupted():  # a shell has to see that, or its script goes on
+            if interrupted():  # a shell has to see that, otherwise its script goes on
                 raise KeyboardInterrupt
         return _explained(core, config, code, cwd)
     finally:
@@ -103,7 +103,7 @@ def run(config: "Config") -> int:
 
 
 def _leave(config: "Config", first: bool, status: int, left: list[int]) -> bool:
-    """The command has ended, and there are others: tell the caller, or let it go. True: nothing more is to be said."""
+    """The command has ended, and other processes remain: tell the caller, or let it go. True: nothing more is to be said."""
     if config.behind is not None:
         config.behind.let_go(exit_code(status))
     elif first:
@@ -116,7 +116,7 @@ def _leave(config: "Config", first: bool, status: int, left: list[int]) -> bool:
 
 
 def _explained(core: "Core", config: "Config", code: int, cwd: bytes) -> int:
-    """Tell which library was missing when the command ended as ld.so ends a program that lacks one; return the code."""
+    """Say which library was missing if the command ended as ld.so ends a program that lacks one; return the exit code."""
     if code != EXIT_NOT_FOUND or verbosity() < 0:
         return code
     name = config.command[0] if config.command else LOGIN_SHELL
@@ -174,9 +174,9 @@ def _directory(core: "Core", guest_path: bytes) -> bytes:
 
 
 def fill_standard() -> None:
-    """Let nothing of ours get a number that a closed standard stream has left: messages would be written to it.
+    """Keep pyroot's own descriptors off the number of a closed standard stream: messages would be written to them.
 
-    What takes the place can be neither read nor written, and the guest finds the number closed, as it was.
+    What takes its place can be neither read nor written, and the guest finds the number closed, as it was.
     """
     while (number := os.open("/", os.O_PATH | os.O_CLOEXEC)) <= 2:
         pass
@@ -186,7 +186,7 @@ def fill_standard() -> None:
 def close_outside_directories(core: "Core") -> None:
     """Close every inherited descriptor of a directory that the guest has no name for; a standard one becomes /dev/null.
 
-    Such a descriptor is a door out of the root: openat(2) takes it as a place to start from. What the interpreter
+    Such a descriptor is a door out of the root: openat(2) takes it as a starting point. What the interpreter
     itself has open is close-on-exec and never reaches the guest.
     """
     try:
@@ -208,7 +208,7 @@ def close_outside_directories(core: "Core") -> None:
 
 
 def _put_null(number: int) -> None:
-    """Let a number that is free be /dev/null, or, where there is none, closed for the guest: who reads it meets its end."""
+    """Let a free number be /dev/null, which reads as end of file, or, if there is no /dev/null, closed for the guest."""
     try:
         null = os.open("/dev/null", os.O_RDWR)
     except OSError:
@@ -240,7 +240,7 @@ def _start(core: "Core", wanted: Run) -> int:
             if b"/" in name or _found(core, program, cwd):
                 return _execute(core, wanted, program, argv)
         except OSError as error:
-            # As execvp: the lack of permission is remembered, but a later directory may have a better program.
+            # As execvp: the lack of permission is remembered, but a later directory may have a program that can be executed.
             if failed is None or (failed[1].errno != errno.EACCES and error.errno == errno.EACCES):
                 failed = (program, error)
             if error.errno not in _TRY_NEXT:

@@ -1,6 +1,6 @@
-"""What becomes of processes that the command has left behind: waited for aloud, or let run on without the caller.
+"""What becomes of processes that the command has left running: waited for, with a message, or let run on without the caller.
 
-Decides: what is said of them and when it is enough, and how --detach-daemons lets the caller go. A tracer is one process from the first
+Decides: what is said about them and when, and how --detach-daemons lets the caller go. A tracer is one process from the first
 stop to the last, so it cannot end before its guests: there the supervisor is a child from the start, and the process that the caller
 waits for only stands in for it (`_Front`). Not decided here: how they are ended (the core), the wording of options (`options`).
 """
@@ -19,13 +19,13 @@ _NAMED = 5  # processes that the line names
 
 
 def say(code: int, left: list[int]) -> None:
-    """Say that the command has ended and who is waited for."""
+    """Say that the command has ended and which processes are waited for."""
     names = [report.printable((proc.read(pid, "comm") or b"?\n")[:-1]) + f" ({pid})" for pid in sorted(left)[:_NAMED]]
     if len(left) > _NAMED:
         names.append(f"and {len(left) - _NAMED} more")
     what = "a process" if len(left) == 1 else f"{len(left)} processes"
     report.notice(
-        f"the command has ended with {code}; waiting for {what} that it has left behind: {', '.join(names)}",
+        f"the command has ended with {code}; waiting for {what} that it has left running: {', '.join(names)}",
         f"--kill-on-exit ends such processes, --detach-daemons lets them run on; pyroot kill {os.getpid()} ends these now",
     )
 
@@ -40,7 +40,7 @@ class Behind:
         self.pipe = pipe
 
     def let_go(self, code: int) -> None:
-        """Give the caller its status, and keep nothing that is the caller's: descriptors, directory, terminal, signals."""
+        """Give the caller its status, and keep nothing of the caller's: descriptors, directory, terminal, signals."""
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for number in range(3):
             os.dup2(null, number)
@@ -75,17 +75,17 @@ def run_behind(config: Config, supervise: Callable[[Config], int]) -> int:
         return supervise(config)
     os.close(pipe)
     for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
-        # the command decides what they mean; when it stops, its supervisor stops us
+        # the command decides what they mean; when it stops, its supervisor stops this process
         signal.signal(number, signal.SIG_IGN)
     return _wait(child, end)
 
 
-# What is waited for; the rest stops or continues this process as the kernel has it.
+# What is waited for; the other signals stop or continue this process by the kernel's default.
 _TAKEN = signal.valid_signals() - {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT, signal.SIGKILL, signal.SIGSTOP}
 
 
 def _wait(child: int, end: int) -> int:
-    """Wait for the supervisor's word or its end. What the terminal sends has reached it, too; what a person sends is passed on."""
+    """Wait for the supervisor's message or its end. What the terminal sends has reached it, too; what a person sends is passed on."""
     fcntl.fcntl(end, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
     while True:
@@ -104,7 +104,7 @@ def _wait(child: int, end: int) -> int:
 
 
 def _is_job() -> bool:
-    """Say whether our parent is a shell that would put us into a job: same session and terminal, another process group."""
+    """Say whether the parent is a shell that would put this process into a job: same session and terminal, another process group."""
     try:
         parent = os.getppid()
         if os.getsid(parent) != os.getsid(0) or os.getpgid(parent) == os.getpgrp():

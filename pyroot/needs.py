@@ -1,4 +1,4 @@
-"""Which libraries a command lacks in the guest: asked when it could not be started, or ended as one that lacks some.
+"""Which libraries a command lacks in the guest: asked if it could not be started, or ended as a program that lacks some.
 
 Decides: when the exit of a command is worth an examination, and the line and the hint that come out of it. The search is
 `pyroot.elf`'s, seen through the bindings of the run. Nothing is imported from here until something has failed.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyroot.elf.reader import Elf
 
 def names_missing(core: Core, program: bytes) -> tuple[list[bytes], Elf | None]:
-    """List the libraries in DT_NEEDED of a program that its loader would not find, also where the loader is missing."""
+    """List the libraries in DT_NEEDED of a program that its loader would not find, even if the loader is missing."""
     closure = Closure(view_of(core))
     closure.add_program(program)
     for objects in closure.images.values():
@@ -34,7 +34,7 @@ def names_missing(core: Core, program: bytes) -> tuple[list[bytes], Elf | None]:
         try:
             wanted = [needed.name for needed in main.elf.needed if not needed.optional and not search.is_self(needed.name)]
             return [name for name in wanted if search.find(name, main, main) is None], main.elf
-        except BadLibrary:  # a broken file on the way: what is named then is less, never wrong
+        except BadLibrary:  # a broken file in between: fewer libraries are named then, never wrong ones
             return [], main.elf
     return [], None
 
@@ -52,7 +52,7 @@ def with_libraries(core: Core, program: bytes, reason: str, hint: str, interpret
 
 
 def copy_hint(root: str, names: list[bytes], program: Elf | None) -> str:
-    """Give the command that copies interpreters and libraries of this host, empty when it has not got them all."""
+    """Give the command that copies interpreters and libraries of this host, empty if this host does not have them all."""
     if root == "/" or not all(host_library(name, program) for name in names):
         return ""
     words = " ".join(shlex.quote(os.fsdecode(name)) for name in names)
@@ -60,7 +60,7 @@ def copy_hint(root: str, names: list[bytes], program: Elf | None) -> str:
 
 
 def after_exit(core: Core, config: Config, program: bytes) -> PyrootError | None:
-    """Say which library was missing, when a command that ended with status 127 does lack one."""
+    """Say which library was missing, if a command that ended with status 127 does lack one."""
     view = View(view_of(core), os.fsdecode(config.rootfs_spelled), [program])
     given = [path for path in environment.library_path().split(b":") if path.startswith(b"/")]
     missing = [item for item in view.missing(LIBRARY) if not any(view.is_file(path + b"/" + item.path) for path in given)]

@@ -2,14 +2,14 @@
 
 Decides: what a row holds, every spelling of every option of a run, how its value is read, what -h says about it, and where the
 options end and the command begins. Not decided here: which options go together and what follows from them (``config``), how the
-help and the man page are laid out (``usage``), what a word that is no option may have meant (``verbs.near``).
+help and the man page are laid out (``usage``), what an unknown word may have meant (``verbs.near``).
 
 One row is the whole truth about an option: the parser, the fields of ``Config``, ``-h``, ``--help``, ``docs/man/pyroot.1`` and the
 keywords of ``api`` are computed from it. The verbs' rows are of the same class and read by the same engine (``verbs.words``,
 ``trace.options``). The spellings are those of proot 5.4 (its manual and its table); beyond proot, a short option
 takes its value attached or separate, a long one with ``=`` or a space, and ``--`` ends the options.
 
-Grammar: ``pyroot VERB ...`` when the very first word is a verb, otherwise ``pyroot [OPTION ...] [--] [COMMAND ...]``.
+Grammar: ``pyroot VERB ...`` if the very first word is a verb, otherwise ``pyroot [OPTION ...] [--] [COMMAND ...]``.
 """
 
 import os
@@ -29,10 +29,10 @@ _LONGEST = 1e6  # s
 
 
 class Kind:
-    """What the value of an option is: how it is read, what the field has without it, and the type of the keyword in Python.
+    """What the value of an option is: how it is read, the field's value without it, and the type of the keyword in Python.
 
     ``read`` takes the spelling used, the value and the current directory, and raises PyrootError. A field whose ``empty`` is a
-    tuple collects what is read, any other has what was read last.
+    tuple collects what is read, any other holds what was read last.
     """
 
     __slots__ = ("read", "empty", "keyword")
@@ -59,7 +59,7 @@ def _level(spelling: str, value: str, _here: bytes | None) -> int:
 
 
 def seconds(spelling: str, value: str, _here: bytes | None = None) -> float:
-    """Read a time that somebody is given; raise PyrootError for what is none."""
+    """Read a time in seconds; raise PyrootError for anything else."""
     try:
         number = float(value)
     except ValueError:
@@ -85,7 +85,7 @@ PLACE = Kind(_place, None, "StrPath | None")
 SECONDS = Kind(seconds, 5.0, "float | None")
 LEVEL = Kind(_level, 0, "int")
 TEXT = Kind(_as_it_is, (), "")  # of verbs, which read it themselves
-QUESTION = Kind(_as_it_is, None, "")  # sets no field: what is asked is answered instead of a run
+QUESTION = Kind(_as_it_is, None, "")  # sets no field: the question is answered instead of a run
 
 
 class Option:
@@ -131,7 +131,7 @@ OPTIONS: tuple[Option, ...] = (
         ROOT,
         GROUP_VIEW,
         "make DIR the root of the guest (default: /)",
-        "The command and everything that it starts see DIR as /. Given more than once, the last one counts.",
+        "The command and everything that it starts see DIR as /. If it is given more than once, the last one counts.",
     ),
     Option(
         ("-R",),
@@ -152,11 +152,11 @@ OPTIONS: tuple[Option, ...] = (
         GROUP_VIEW,
         "show the host file or directory HOST at GUEST",
         "May be repeated. GUEST defaults to HOST as spelled and need not exist in the root, which is never written to. "
-        "HOST must exist; all its symbolic links are followed, and a relative HOST or GUEST begins at the current "
+        "HOST must exist; all its symbolic links are followed, and a relative HOST or GUEST is relative to the current "
         "directory. When the last component of GUEST is a symbolic link the binding appears at its target, unless the "
-        "argument ends in !. The order of bindings does not matter, the deepest one decides; of two at the same place "
+        "argument ends in !. The order of bindings does not matter, the deepest one decides; of two at the same path "
         "the last one counts. In a name, \\: stands for a colon, \\! for a final exclamation mark, \\\\ for a "
-        "backslash. There are no options behind a second colon (:ro is an error). A file may cover a directory, and "
+        "backslash. No options may follow a second colon (:ro is an error). A file may cover a directory, and "
         "a directory a file.",
     ),
     Option(
@@ -166,8 +166,8 @@ OPTIONS: tuple[Option, ...] = (
         PLACE,
         GROUP_RUN,
         "start the command in the guest directory DIR",
-        "A relative DIR begins at the current directory. It is an error if the guest has no such directory. Without "
-        "this option the command starts in the current directory if the guest has it, and in / if not.",
+        "A relative DIR is relative to the current directory. It is an error if the guest has no such directory. Without "
+        "this option the command starts in the current directory if the guest has it, otherwise in /.",
     ),
     Option(
         ("--kill-on-exit",),
@@ -176,8 +176,8 @@ OPTIONS: tuple[Option, ...] = (
         FLAG,
         GROUP_RUN,
         "end all processes when the command ends",
-        "Without it pyroot waits until the last process that the command left behind is gone. When that takes more than three "
-        "seconds it says which processes it waits for. A TERM, INT, QUIT or HUP signal to pyroot then asks them to end.",
+        "Without it pyroot waits until the last process that the command left is gone. If that takes more than three "
+        "seconds, it says which processes it waits for. A TERM, INT, QUIT or HUP signal to pyroot then asks them to end.",
     ),
     Option(
         ("--detach-daemons",),
@@ -186,9 +186,9 @@ OPTIONS: tuple[Option, ...] = (
         FLAG,
         GROUP_RUN,
         "return when the command ends, let the rest run on",
-        "pyroot returns with the command's status at once, as chroot does. Processes that are left go on in the guest, under a "
-        "supervisor in the background that keeps none of the caller's descriptors. pyroot ps lists it, pyroot kill ends it, and when it is "
-        "killed they are.",
+        "pyroot returns with the command's status at once, as chroot does. Remaining processes continue in the guest, under a "
+        "supervisor in the background that keeps none of the caller's descriptors open. pyroot ps lists it, pyroot kill ends it, and if "
+        "it is killed, so are they.",
     ),
     Option(
         ("--grace",),
@@ -196,9 +196,9 @@ OPTIONS: tuple[Option, ...] = (
         "grace",
         SECONDS,
         GROUP_RUN,
-        "time for what is left to end by itself (default: 5)",
-        "Counts from the first signal that pyroot gets when the command has ended: processes that are left get TERM then, and KILL "
-        "when the time is over or at a second signal. 0 kills them at once.",
+        "time for remaining processes to end (default: 5)",
+        "Counts from the first signal that pyroot gets after the command has ended: remaining processes get TERM then, and KILL "
+        "when the time is up or at a second signal. 0 kills them at once.",
     ),
     Option(
         ("--net", "--landlock"),
@@ -206,10 +206,10 @@ OPTIONS: tuple[Option, ...] = (
         "net",
         FLAG,
         GROUP_RUN,
-        "let the kernel keep guests inside, too (Landlock)",
-        "A second lock behind the translation of paths: the kernel lets the command and what it starts open, make, remove and rename "
-        "files in the root and the bindings only, and signal only each other. It needs Linux 5.19, makes an open a third dearer, and "
-        "does nothing where the root is /. docs/SECURITY.md tells what it does not hold.",
+        "have the kernel confine guests, too (Landlock)",
+        "A second lock in addition to the translation of paths: the kernel lets the command and what it starts open, make, remove and "
+        "rename files only in the root and the bindings, and signal only each other. It needs Linux 5.19, makes an open about a "
+        "third slower, and does nothing if the root is /. docs/SECURITY.md says what it does not cover.",
     ),
     Option(
         ("--stats",),
@@ -217,9 +217,9 @@ OPTIONS: tuple[Option, ...] = (
         "stats",
         FLAG,
         GROUP_RUN,
-        "say at the end what the run has cost",
-        "Prints on standard error, when the last process is gone: how often guests have stopped and in which calls, how much of the time "
-        "was spent in pyroot, and what it did there. docs/PERFORMANCE.md tells how to read it.",
+        "print at the end what the run has cost",
+        "Prints on standard error, after the last process has ended, how often guests have stopped and in which calls, how much time "
+        "was spent in pyroot, and what it did. docs/PERFORMANCE.md says how to read it.",
     ),
     Option(
         ("-v", "--verbose"),
@@ -228,8 +228,8 @@ OPTIONS: tuple[Option, ...] = (
         LEVEL,
         GROUP_ABOUT,
         "say more (1, 2, ...) or less (-1) on standard error",
-        "0 is the default: errors and their hints. 1 tells what was decided: root, bindings, working directory, "
-        "program, and which programs inside could not be started, with the reason. -1 leaves the hints out.",
+        "0 is the default: errors and their hints. 1 adds what was decided (root, bindings, working directory, "
+        "program), and which programs inside could not be started, with the reason. -1 leaves the hints out.",
     ),
     Option(
         ("-V", "--version", "--about"),
@@ -247,7 +247,7 @@ OPTIONS: tuple[Option, ...] = (
         QUESTION,
         GROUP_ABOUT,
         "print this help and exit (--help: all of it)",
-        "-h and --usage print one line an option, --help prints everything that the manual page says.",
+        "-h and --usage print one line per option, --help prints the whole manual page.",
     ),
 )
 
@@ -255,17 +255,17 @@ OPTIONS: tuple[Option, ...] = (
 VERBS: tuple[tuple[str, str, str, str], ...] = (
     # name, arguments, help, module whose main(argv) does it
     ("new", "DIR [PROGRAM ...]", "make a small root out of this machine's programs", "pyroot.rootfs.new"),
-    ("doctor", "ROOTFS [COMMAND ...]", "say what will fail in a root, why, and what mends it", "pyroot.doctor.verb"),
-    ("check", "", "say whether this host lets pyroot work", "pyroot.doctor.check"),
-    ("trace", "[OPTION ...] COMMAND", "write the system calls of a command, or why it fails", "pyroot.trace.verb"),
-    ("copy", "ROOTFS PROGRAM ...", "copy programs into a root, with all that they need", "pyroot.doctor.copy"),
-    ("snapshot", "ROOTFS", "write down every file of a root", "pyroot.manifest.snapshot"),
+    ("doctor", "ROOTFS [COMMAND ...]", "say what will fail in a root, why, and how to fix it", "pyroot.doctor.verb"),
+    ("check", "", "say whether pyroot can work on this host", "pyroot.doctor.check"),
+    ("trace", "[OPTION ...] COMMAND", "show the system calls of a command, or why it fails", "pyroot.trace.verb"),
+    ("copy", "ROOTFS PROGRAM ...", "copy programs into a root, with all they need", "pyroot.doctor.copy"),
+    ("snapshot", "ROOTFS", "record every file of a root", "pyroot.manifest.snapshot"),
     ("diff", "A B", "say what differs between roots or their snapshots", "pyroot.manifest.diff"),
-    ("checklist", "ROOTFS", "write down a root that works, for doctor --against", "pyroot.manifest.checklist"),
+    ("checklist", "ROOTFS", "record a root that works, for doctor --against", "pyroot.manifest.checklist"),
     ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
     ("kill", "[OPTION ...] PID ...", "end sessions and processes that ps lists", "pyroot.look.kill"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),
-    ("report", "[-- COMMAND]", "write what somebody who shall help has to know", "pyroot.look.report"),
+    ("report", "[-- COMMAND]", "collect what a helper needs to diagnose a problem", "pyroot.look.report"),
 )
 
 class Grammar:
@@ -275,11 +275,11 @@ class Grammar:
         self.rows = rows
         self.by_name = {name: option for option in rows for name in option.names + option.also}
         self.who = who  # what messages begin with
-        self.more = more  # their hint where there is no better one
-        self.letters = letters  # whether options without a value may be joined behind one dash
+        self.more = more  # their hint if there is no better one
+        self.letters = letters  # whether options without a value may be joined after one dash
 
     def take(self, left: list[str]) -> tuple[Option, str, str]:
-        """Take the option that begins ``left`` off it: row, spelling used, value ("" without one).
+        """Take the first option off ``left``: row, spelling used, value ("" without one).
 
         Raises PyrootError for an option that is unknown, lacks its value, or has one and takes none.
         """
@@ -298,7 +298,7 @@ class Grammar:
         return option, name, value or "" if option.metavar else ""
 
     def _split(self, word: str) -> tuple[Option, str, str | None]:
-        """Find the row for ``word``; return it with the spelling and the attached value, None when there is none."""
+        """Find the row for ``word``; return it with the spelling and the attached value, None if there is none."""
         long = word.startswith("--")
         if long:
             name, equals, text = word.partition("=")
@@ -321,7 +321,7 @@ class Grammar:
             raise self.refused(f"{word}: a long option begins with two dashes", f"-{word}")
 
     def refused(self, what: str, hint: str = "") -> PyrootError:
-        """Return the error for a word that cannot be meant so."""
+        """Return the error for a word that cannot be accepted."""
         return PyrootError(f"{self.who}{what}", hint or self.more)
 
     def missing(self, option: Option, name: str) -> PyrootError:
@@ -329,7 +329,7 @@ class Grammar:
         return self.refused(f"{name}: the value {option.metavar} is missing", f"{name} {option.metavar}: {option.help}")
 
     def unknown(self, word: str, name: str) -> PyrootError:
-        """Return the error for a word that is no option."""
+        """Return the error for an unknown option."""
         from pyroot.verbs import near
 
         instead = near.of_proot(word, name)
@@ -356,7 +356,7 @@ class Parsed:
 def parse(words: list[str]) -> Parsed:
     """Split ``words`` (without the program's name) into settings and command.
 
-    The first word that is no option begins the command and nothing behind it is looked at. -h and -V end the parsing at
+    The first non-option argument begins the command; everything after it is left alone. -h and -V end the parsing at
     once, as in proot. Raises PyrootError for an option that is unknown or lacks its value.
     """
     parsed = Parsed()
@@ -378,7 +378,7 @@ def parse(words: list[str]) -> Parsed:
 
 
 def misplaced(command: list[str]) -> str:
-    """Return the first word behind the command's name that is spelled like one of our options, or the empty string."""
+    """Return the first word after the command's name that is spelled like one of pyroot's options, or the empty string."""
     for word in command[1:]:
         if word == "--":
             break

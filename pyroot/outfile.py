@@ -1,11 +1,11 @@
 """What `-o FILE` means, for every verb that has it.
 
-Decides: which file a name leads to, and how what is there already is treated. A name is one of the directory in which the verb was called,
-wherever the supervisor has gone since. A descriptor of our own (`-`, `/dev/stdout`, `/dev/fd/N`) is written to as it is, a device or a FIFO
-is opened and written to. A whole text takes the place of a regular file in one step, through all symbolic links, with the mode, the owner
-and the extended attributes of the old one; where that cannot be (several links, a directory that is closed to us, an owner or attributes
-that we may not give) the file is overwritten. Lines that come one by one go into the file as a shell's `>` and `>>` do it. Not
-decided here: what is written.
+Decides: which file a name leads to, and how what is there already is treated. A name is relative to the directory in which the verb was
+called, wherever the supervisor has gone since. A descriptor of pyroot's own (`-`, `/dev/stdout`, `/dev/fd/N`) is written to as it is, a
+device or a FIFO is opened and written to. A whole text replaces a regular file in one step, through all symbolic links, with the mode, the
+owner and the extended attributes of the old one; if that is impossible (several hard links, a directory that may not be written to, an
+owner or attributes that may not be given) the file is overwritten. Lines that come one by one go into the file as with a shell's `>` and
+`>>`. Not decided here: what is written.
 
 Facts: path_resolution(7), open(2), fifo(7), proc(5) (/proc/self/fd). It is always open(2) that follows the name, so that the kernel's rules
 about links, FIFOs and files in sticky directories hold.
@@ -35,7 +35,7 @@ class Outfile:
     """The FILE of one -o."""
 
     def __init__(self, verb: str, name: str) -> None:
-        """Remember where a relative name begins. Raises PyrootError."""
+        """Remember what a relative name is relative to. Raises PyrootError."""
         self.name, self._what = name, f"{verb}: -o {name}"
         self._here: int | None = None
         if not name:
@@ -52,7 +52,7 @@ class Outfile:
             os.fchdir(self._here)
 
     def open(self, append: bool = False, suffix: str = "") -> int:
-        """Open FILE, or the one with `suffix` behind its name, for lines that come one by one. Raises PyrootError."""
+        """Open FILE, or the file with `suffix` after its name, for lines that come one by one. Raises PyrootError."""
         name = self.name + suffix
         try:
             own, _directory, _last = self._walk(name)
@@ -70,7 +70,7 @@ class Outfile:
                 fd = own if own >= 0 else os.open(self.name, _WRITING, 0o666, dir_fd=self._here)
                 try:
                     if own >= 0:
-                        with contextlib.suppress(BrokenPipeError):  # a reader who has seen enough
+                        with contextlib.suppress(BrokenPipeError):  # a reader that has seen enough
                             write_all(fd, data)
                     elif not stat.S_ISREG(os.fstat(fd).st_mode):
                         write_all(fd, data)
@@ -92,9 +92,9 @@ class Outfile:
         return True
 
     def _walk(self, name: str) -> tuple[int, int, str]:
-        """Follow the links of a name: give a duplicate of our descriptor that it stands for, or else -1, the directory and the last name.
+        """Follow a name's symbolic links: give a duplicate of the descriptor that it stands for, or -1, the directory and last component.
 
-        The directory is -1 where the way ends before it.
+        The directory is -1 if the lookup ends before it.
         """
         if name == "-":
             return os.dup(1), -1, ""
@@ -111,7 +111,7 @@ class Outfile:
                     return own, -1, ""
                 try:
                     name = os.readlink(last, dir_fd=at)
-                except OSError:  # no link, or nothing
+                except OSError:  # not a symbolic link, or nothing
                     return -1, at, last
         except OSError:
             pass  # open(2) will say what is wrong
@@ -131,7 +131,7 @@ class Outfile:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of `data`, also where somebody has made the descriptor a non-blocking one."""
+    """Write all of `data`, even if the descriptor has been made non-blocking."""
     rest = memoryview(data)
     while rest:
         try:
@@ -143,7 +143,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def _own(directory: int, name: str) -> int:
-    """Duplicate the descriptor of ours that a name in /proc/self/fd stands for, if it can be written to; -1 for anything else."""
+    """Duplicate the descriptor that a name in /proc/self/fd stands for, if it can be written to; -1 for anything else."""
     if not (name.isascii() and name.isdigit()):
         return -1
     try:
@@ -157,9 +157,9 @@ def _own(directory: int, name: str) -> int:
 
 
 def _write_file(fd: int, data: bytes, directory: int, last: str, new: bool) -> None:
-    """Give a regular file that is open as `fd` a new content. Raises OSError; then the old one is there still.
+    """Give a regular file that is open as `fd` a new content. Raises OSError; then the old content is still there.
 
-    Signals wait meanwhile: the disk is quick, and half a file is worse.
+    Signals are blocked meanwhile: the disk is fast, and half a file is worse than a short delay.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     try:
@@ -183,7 +183,7 @@ def _is_file(fd: int, directory: int, last: str) -> bool:
 
 
 def _replace(fd: int, data: bytes, directory: int, last: str) -> bool:
-    """Put another file in the place of the open one, in one step; False where that one has to stay. Raises OSError for want of room."""
+    """Replace the open file with another in one step; False if the old file has to stay. Raises OSError for lack of space."""
     if os.fstat(fd).st_nlink != 1:
         return False
     part = f".pyroot-{os.urandom(8).hex()}.part"
@@ -194,7 +194,7 @@ def _replace(fd: int, data: bytes, directory: int, last: str) -> bool:
             alike = _alike(fd, file.fileno())
             if alike:
                 write_all(file.fileno(), data)
-        # closed first: NFS tells of a full disk only then
+        # closed first: NFS reports a full disk only then
         if alike:
             os.replace(part, last, src_dir_fd=directory, dst_dir_fd=directory)
             made = False
@@ -209,7 +209,7 @@ def _replace(fd: int, data: bytes, directory: int, last: str) -> bool:
 
 
 def _alike(old: int, new: int) -> bool:
-    """Give a new file the owner, the mode and the extended attributes of an old one. Raises OSError where we may not."""
+    """Give a new file the owner, the mode and the extended attributes of an old one. Raises OSError if that is not permitted."""
     before, after = os.fstat(old), os.fstat(new)
     if (before.st_uid, before.st_gid) != (after.st_uid, after.st_gid):
         os.fchown(new, before.st_uid, before.st_gid)
@@ -231,12 +231,12 @@ def _attributes(fd: int) -> dict[str, bytes]:
 
 
 def _overwrite(fd: int, data: bytes) -> None:
-    """Write over the content of a file. What makes it longer goes first: a full disk is met there, while nothing is lost yet."""
+    """Write over the content of a file. What makes it longer is written first: a full disk is noticed there, while nothing is lost yet."""
     size = os.fstat(fd).st_size
     try:
         os.lseek(fd, size, os.SEEK_SET)
         write_all(fd, data[size:])
-        os.fsync(fd)  # NFS tells of a full disk only then
+        os.fsync(fd)  # NFS reports a full disk only then
     except OSError:
         os.ftruncate(fd, size)
         raise

@@ -1,11 +1,11 @@
-"""Show, in plain Python, where a guest path lies on the host: the readable reference translator.
+"""Show, in plain Python, where a guest path is on the host: the readable reference translator.
 
-This room decides what a path of the guest *means*: which directory each component leads to, where a link continues,
+Decides: what a path of the guest *means*: which directory each component leads to, where a symbolic link continues,
 what `..` does at the top of a binding, and which errno a walk ends with.  It does not run anything: the run path uses
 the compiled translator of `pyroot._fast`, and property tests hold that one against this one, which is written to be
 read and checked against path_resolution(7).  It does not know calls either: whether a call follows the last link,
-creates it or refuses a binding is the caller's knowledge.  Magic links of /proc (exe, cwd, root, fd/N) are no text to
-walk along and are the supervisor's business; here they are links like others.
+creates it or refuses a binding is the caller's knowledge.  Magic links of /proc (exe, cwd, root, fd/N) are not text to
+follow and are the supervisor's business; here they are links like others.
 
 Facts: path_resolution(7), symlink(7), Linux `fs/namei.c` (`link_path_walk`, `pick_link`, `may_follow_link`),
 measurement in a real chroot with bind mounts.  The rules, each of which has surprised some implementation:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 PATH_MAX = 4096  # bytes with the NUL, linux/limits.h
 NAME_MAX = 255
 MAX_LINKS = 40  # MAXSYMLINKS, linux/namei.h
-FAR = 4000  # host strings up to this length are given to the kernel in one piece
+FAR = 4000  # host paths up to this length are given to the kernel in one piece
 
 
 def fail(code: int, path: bytes) -> OSError:
@@ -49,12 +49,12 @@ def join(directory: bytes, name: bytes) -> bytes:
 
 
 def parent(directory: bytes) -> bytes:
-    """Return the directory above a canonical one; the root is above itself."""
+    """Return the parent of a canonical directory; the root is its own parent."""
     return directory[: directory.rindex(b"/")] or b"/"
 
 
 def below(path: bytes, top: bytes) -> bytes | None:
-    """Return what follows `top` in `path` (empty if they are equal), or None where `path` does not lie below `top`."""
+    """Return what follows `top` in `path` (empty if they are equal), or None if `path` is not below `top`."""
     if path == top:
         return b""
     prefix = top if top == b"/" else top + b"/"
@@ -79,8 +79,8 @@ def protected_symlinks() -> bool:
 def near(host: bytes) -> Iterator[tuple[bytes, int | None]]:
     """Yield (rest, directory fd or None): a way to name `host` whatever its length.
 
-    The kernel takes 4095 bytes at once, but the guest's limit holds for the guest's string: the root in front of it,
-    links and a deep current directory may make the host's string longer.  The fd is closed afterwards.  Raises OSError.
+    The kernel takes 4095 bytes at once, but the guest's limit applies to the guest's string: the root before it,
+    symbolic links and a deep current directory may make the host's string longer.  The fd is closed afterwards.  Raises OSError.
     """
     fd: int | None = None
     try:
@@ -97,13 +97,13 @@ def near(host: bytes) -> Iterator[tuple[bytes, int | None]]:
 
 
 def lstat(host: bytes) -> os.stat_result:
-    """Return the status of `host`, a last link not followed."""
+    """Return the status of `host`; a symbolic link at the end is not followed."""
     with near(host) as (rest, fd):
         return os.lstat(rest, dir_fd=fd)
 
 
 def readlink(host: bytes) -> bytes:
-    """Return the text of the link `host`."""
+    """Return the text of the symbolic link `host`."""
     with near(host) as (rest, fd):
         return os.readlink(rest, dir_fd=fd)
 
@@ -116,8 +116,8 @@ def check_search(host: bytes) -> None:
 class Walk:
     """One walk: the directory reached so far and the names still to come.
 
-    `guest` is canonical at every moment: it holds no link, no `.` and no `..`, so that its parent is its text without
-    the last name.
+    `guest` is canonical at every moment: it holds no symbolic link, no `.` and no `..`, so that its parent is its text without
+    the last component.
     """
 
     def __init__(self, view: View, path: bytes, base: bytes) -> None:
@@ -132,7 +132,7 @@ class Walk:
         self.names = self.split(path)
         self.slashes = trailing_slashes(path)
         self.links = 0
-        # What `run` leaves behind, see there.
+        # The results of `run`, see there.
         self.last = b""
         self.found: os.stat_result | None = None
         self.dots = b""
@@ -140,15 +140,15 @@ class Walk:
 
     @staticmethod
     def split(text: bytes) -> list[bytes]:
-        """Return the names of `text`, the first one at the end, where it is popped."""
+        """Return the components of `text`, the first one last, where it is popped."""
         return [name for name in reversed(text.split(b"/")) if name]
 
     def run(self, follow: bool, as_parent: bool = False) -> None:
-        """Walk to the last name and, if `follow` or a trailing slash ask for it, along a link there.
+        """Walk to the last component and, if `follow` or a trailing slash ask for it, along a symbolic link there.
 
-        With `as_parent` the last name is never followed.  Afterwards `guest` is the directory that holds `last`, and
-        `found` is the status of `last` or None where it does not exist; then `names` are the ones that would have come
-        after it.  `last` is empty where the path ends at the root or with `dots` (`.` or `..`): then `guest` is the
+        With `as_parent` the last component is never followed.  Afterwards `guest` is the directory that holds `last`, and
+        `found` is the status of `last`, or None if it does not exist; then `names` are those that would have come
+        after it.  `last` is empty if the path ends at the root or with `dots` (`.` or `..`): then `guest` is the
         directory meant and `left` the one that held the dots.  Raises OSError as the kernel does.
         """
         while self.names:
@@ -190,7 +190,7 @@ class Walk:
             raise fail(error.errno or errno.EIO, self.path) from None
 
     def enter_link(self, name: bytes, found: os.stat_result, trailing: bool) -> None:
-        """Put the text of the link `name` in front of what is still to come."""
+        """Put the text of the symbolic link `name` before what is still to come."""
         self.links += 1
         if self.links > MAX_LINKS:
             raise fail(errno.ELOOP, self.path)
@@ -202,7 +202,7 @@ class Walk:
         if text.startswith(b"/"):
             self.guest = b"/"
         if trailing:
-            # A demand for a directory, once made, is kept; otherwise the link's own text may make it.
+            # Once a directory is required, that stays so; otherwise the link's own text may require one.
             self.slashes = trailing_slashes(text) or self.slashes
         self.names += self.split(text)
 
@@ -213,7 +213,7 @@ class View:
     def __init__(self, rootfs: bytes, protected: bool | None = None) -> None:
         """Make a view with `rootfs`, the canonical absolute host path of a directory, as its root.
 
-        `protected` says whether links in sticky world-writable directories are guarded; None: as this kernel does.
+        `protected` says whether symbolic links in sticky world-writable directories are protected; None: as this kernel does.
         """
         self._table: list[tuple[bytes, bytes, int]] = [(rootfs, b"/", 0)]
         self._tops: dict[bytes, bytes] = {b"/": rootfs}
@@ -230,7 +230,7 @@ class View:
         self._tops[guest] = host
 
     def bindings(self) -> list[tuple[bytes, bytes, int]]:
-        """Return (host, guest, flags) of the root and of each binding, in the order they were made."""
+        """Return (host, guest, flags) of the root and of each binding, in the order in which they were made."""
         return list(self._table)
 
     def bound(self, guest: bytes) -> bytes | None:
@@ -246,7 +246,7 @@ class View:
         return join(self._tops[top], rest) if rest else self._tops[top]
 
     def may_follow(self, guest: bytes, link: os.stat_result) -> bool:
-        """Tell whether the kernel lets us follow a last `link` in `guest` (proc_sys_fs(5), protected_symlinks)."""
+        """Tell whether the kernel allows following a last `link` in `guest` (proc_sys_fs(5), protected_symlinks)."""
         if not self._protected or link.st_uid == os.geteuid():
             return True
         directory = lstat(self.host_of(guest))
@@ -258,9 +258,9 @@ class View:
     ) -> tuple[bytes, bytes, int]:
         """Return (canonical guest path, host path, number of trailing names that do not exist).
 
-        `base` is the guest's current directory, canonical.  Without `missing` every name must exist.  With it any
+        `base` is the guest's current directory, canonical.  Without `missing` every component must exist.  With it any
         number of trailing ones may be missing, and they are appended as they are; a `..` among them gives ENOENT.
-        (The core also takes names at their word that lie in a directory which it may not search.)  Raises OSError.
+        (The core also accepts as they are names in a directory that it may not search.)  Raises OSError.
         """
         walk = Walk(self, path, base)
         walk.run(follow)
@@ -282,9 +282,9 @@ class View:
     def translate(self, path: bytes, base: bytes = b"/", follow: bool = True, as_parent: bool = False) -> bytes:
         """Return the string to hand to the host's kernel in place of `path`.
 
-        It is the host path of the directory that the walk reached, then the last name as the guest wrote it (or as the
-        link said that was followed), with its slashes: so the kernel itself still sees `new/`, `d/.` and a missing last
-        name, and gives the errno of the call in question.  `follow`: the call follows a last link; `as_parent`: the
+        It is the host path of the directory that the walk reached, then the last component as the guest wrote it (or as the
+        followed link said), with its slashes: so the kernel itself still sees `new/`, `d/.` and a missing last
+        component, and gives the errno of the call in question.  `follow`: the call follows a last link; `as_parent`: the
         call works on the directory above (mkdir, unlink, rename ...), where a trailing slash does not follow.  A last
         `..` that leaves the root or a binding cannot be written as `..` on the host and becomes the directory that it
         leads to and `/.`.  Raises OSError.
@@ -303,10 +303,10 @@ class View:
         return host + walk.slashes
 
     def detranslate(self, host: bytes) -> bytes | None:
-        """Return the guest path of a host path, by its text; None where the guest has no path that leads there.
+        """Return the guest path of a host path, by its text; None if no guest path leads there.
 
         Of several bindings that hold it the one with the longest host path is taken; one that is covered by a deeper
-        binding at that place does not count.
+        binding at that path does not count.
         """
         best: bytes | None = None
         length = -1

@@ -24,20 +24,20 @@ _verbosity = 0
 
 
 def set_verbosity(level: int) -> None:
-    """Let messages up to ``level`` through; below 0 even the hint under an error is left out."""
+    """Let messages up to ``level`` through; below 0 even the hint of an error is left out."""
     global _verbosity
     _verbosity = level
 
 
 def verbosity() -> int:
-    """Return the level that ``set_verbosity`` set last, 0 at first."""
+    """Return the level that ``set_verbosity`` set last, initially 0."""
     return _verbosity
 
 
 def printable(name: str | bytes) -> str:
     """Return ``name`` with everything that a terminal could act on written as an escape.
 
-    Control characters, bytes that are no valid text, separators other than the space and the invisible marks that
+    Control characters, bytes that are not valid text, separators other than the space and the invisible marks that
     reorder a line become ``\\xNN`` or ``\\uNNNN``; a name without them comes back as it is.
     """
     text = os.fsdecode(name)
@@ -79,7 +79,7 @@ def failure(error: "PyrootError") -> None:
 
 
 def notice(message: str, hint: str) -> None:
-    """Print a line that is no failure, and its hint, unless the user asked for quiet."""
+    """Print a line that is not a failure, and its hint, unless the user asked for quiet."""
     if _verbosity >= 0:
         _say_with_hint(message, hint, "")
 

@@ -1,7 +1,7 @@
 """What ``pyroot --stats`` prints: the counters of the core, in words.
 
-Decides: the text. Not decided here: what is counted (``_fast/records/stats.pxi``). The numbers of the calls become names by the tables of
-``syscalls``; the times of the guests are the kernel's (getrusage(2)).
+Decides: the text. Not decided here: what is counted (``_fast/records/stats.pxi``). The tables of ``syscalls`` turn the numbers of calls
+into names; the times of the guests are the kernel's (getrusage(2)).
 """
 
 import resource
@@ -34,9 +34,9 @@ def lines(counts: dict[str, int], calls: list[tuple[int, int, int, int]], superv
         f"{counts['signals']} signals; {counts['ends']} ends",
         f"  calls: {counts['rewritten']} rewritten, {counts['answered']} answered, "
         f"{max(0, stopped - counts['rewritten'] - counts['answered'])} left as they were",
-        f"  paths: {counts['names']} relative paths left to the kernel, {counts['proofs']} proofs that there is no link, "
+        f"  paths: {counts['names']} relative paths left to the kernel, {counts['proofs']} symlink-free checks, "
         f"{counts['looks']} components looked up",
-        f"  inside the guests: {counts['sites']} sites, whose further calls stop only where they are not plain",
+        f"  inside the guests: {counts['sites']} sites, whose further calls stop only if they are not plain",
         f"  kept: programs {counts['programs kept']} of {counts['programs']}, "
         f"interpreters {counts['interpreters kept']} of {counts['interpreters']}",
     ]

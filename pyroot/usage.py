@@ -17,36 +17,36 @@ DESCRIPTION = (
     "pyroot runs COMMAND, and everything that it starts, with another root directory: what chroot and bind mounts do, "
     "but without privilege, without a mount and without a user namespace. Without a COMMAND it starts /bin/sh as a "
     "login shell. COMMAND is looked up in the PATH of the environment, as the guest sees it.",
-    "The first word that is no option begins the command; nothing behind it is looked at. A short option takes its "
-    "value attached or as the next word, a long one behind = or as the next word. -- ends the options.",
-    "A VERB is recognised as the very first word only: pyroot -- new runs a guest program called new.",
+    "The first non-option argument starts the command; everything after it is left alone. A short option takes its "
+    "value attached or as the next word, a long one after = or as the next word. -- ends the options.",
+    "A VERB is recognised only as the very first word: pyroot -- new runs a guest program called new.",
 )
 
 # Sections that are lists of a term and what it means.
 EXIT_STATUS = (
-    ("0 to 255", "the exit status of COMMAND itself, not that of a process which it left behind"),
+    ("0 to 255", "the exit status of COMMAND itself, not that of a process that it left running"),
     ("128+N", "COMMAND was ended by signal N"),
     ("125", "pyroot itself failed: wrong option, no such root, a binding that cannot be made"),
-    ("126", "COMMAND was found and cannot be executed"),
+    ("126", "COMMAND was found but cannot be executed"),
     ("127", "COMMAND, or an interpreter that it needs, was not found"),
 )
 ENVIRONMENT = (
     ("PATH", "where COMMAND is looked up, in the guest"),
     ("HOME", "bound by -R"),
     ("PWD", "is set to the working directory in the guest; all other variables are passed on as they are"),
-    ("PYROOT_NO_SECCOMP, PROOT_NO_SECCOMP", "when not empty: no seccomp filter; every system call stops, much slower"),
-    ("PYROOT_NO_GATE", "when not empty: no call is answered inside the guest; each that names a path stops, slower"),
-    ("PYROOT_NO_LANDLOCK", "when not empty: --net does nothing"),
-    ("PYROOT_NO_HANDOVER", "when not empty: a pyroot inside a pyroot traces COMMAND itself, much slower"),
-    ("PYROOT_TMP_DIR, PROOT_TMP_DIR, TMPDIR", "where places for bindings whose parent directory is missing are made"),
-    ("PYROOT_DEBUG", "when 1: show the Python traceback of an error"),
-    ("NO_COLOR", "when not empty: no colour in messages"),
+    ("PYROOT_NO_SECCOMP, PROOT_NO_SECCOMP", "if not empty: no seccomp filter; every system call stops, which is much slower"),
+    ("PYROOT_NO_GATE", "if not empty: no call is answered inside the guest; each call that names a path stops, which is slower"),
+    ("PYROOT_NO_LANDLOCK", "if not empty: --net does nothing"),
+    ("PYROOT_NO_HANDOVER", "if not empty: a pyroot inside a pyroot traces COMMAND itself, which is much slower"),
+    ("PYROOT_TMP_DIR, PROOT_TMP_DIR, TMPDIR", "where mount points are made for bindings whose parent directory is missing"),
+    ("PYROOT_DEBUG", "if 1: show the Python traceback of an error"),
+    ("NO_COLOR", "if not empty: no colour in messages"),
 )
 EXAMPLES = (
     ("pyroot new ./rootfs", "make a small root with a shell and the usual tools"),
     ("pyroot -R ./rootfs ls /", "list it from the inside"),
     ("pyroot -r ./rootfs -b /proc -b ~/src:/src -w /src make", "build a directory of the host inside the root"),
-    ("pyroot -b ./my.conf:/etc/app.conf app", "show one program another file, in the host's own root"),
+    ("pyroot -b ./my.conf:/etc/app.conf app", "run one program with another file in place of its own, in the host's root"),
 )
 SEE_ALSO = "chroot(1), mount(8), proot(1), ptrace(2), path_resolution(7)"
 
@@ -91,7 +91,7 @@ def short() -> str:
 
 
 def full() -> str:
-    """Return all that the man page says, for a terminal."""
+    """Return everything that the man page says, for a terminal."""
     parts = [f"pyroot {__version__}: {SUMMARY}\n\n"]
     parts += [f"  {line}\n" for line in SYNOPSIS]
     for paragraph in DESCRIPTION:
@@ -107,7 +107,7 @@ def full() -> str:
 
 
 def _lists() -> list[tuple[str, list[tuple[str, str]]]]:
-    verbs = [(f"{name} {arguments}", f"{text}; pyroot {name} --help tells more") for name, arguments, text, _m in VERBS]
+    verbs = [(f"{name} {arguments}", f"{text}; see pyroot {name} --help") for name, arguments, text, _m in VERBS]
     return [
         ("Verbs", verbs),
         ("Exit status", list(EXIT_STATUS)),
@@ -185,6 +185,6 @@ class Popen(subprocess.Popen[Any]):
 def api_stub() -> str:
     """Return the stub of ``api``: each row that sets a field is a keyword."""
     rows = [option for option in OPTIONS if option.kind is not QUESTION]
-    # what optional keywords have when they are not given is the run's to say
+    # the run decides which values optional keywords have if they are not given
     own = [f"    {row.field}: {row.kind.keyword}{' = ...' if 'None' not in row.kind.keyword else ' = None'},\n" for row in rows]
     return _STUB.format(own="".join(own), inner="".join(f"    {line}" for line in own))

@@ -74,7 +74,7 @@ def test_missing_command(root: Root) -> None:
 
 def test_missing_command_with_options_behind_it(root: Root) -> None:
     error = root.why("/bin/foo", command=["/bin/foo", "-x", "--rootfs=x"])
-    assert error.hint == "options go before the command: --rootfs=x behind it belongs to the command"
+    assert error.hint == "options go before the command: --rootfs=x after it belongs to the command"
 
 
 def test_relative_command_begins_in_the_working_directory(root: Root) -> None:

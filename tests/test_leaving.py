@@ -113,7 +113,7 @@ def test_says_whom_it_waits_for(pyroot_words: list[str]) -> None:
     with left(pyroot_words) as (process, daemon):
         assert process.stderr and process.stdin
         assert process.stderr.readline().decode() == (
-            f"pyroot: the command has ended with 3; waiting for a process that it has left behind: sh ({daemon})\n"
+            f"pyroot: the command has ended with 3; waiting for a process that it has left running: sh ({daemon})\n"
         )
         hint = process.stderr.readline().decode()
         assert "--kill-on-exit" in hint and "--detach-daemons" in hint and f"pyroot kill {process.pid} " in hint

@@ -86,7 +86,7 @@ def test_both_formats_come_back_as_they_were(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"text\n", b"{}", b'{"entries": [1]}', b"#mtree\n./x mode=9\n", b"\xff\xfe", b"{", b"[]"])
 def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
-    with pytest.raises(PyrootError, match="is no snapshot") as caught:
+    with pytest.raises(PyrootError, match="is not a snapshot") as caught:
         text.read(data, "file")
     assert caught.value.exit_code == 2
 

@@ -377,7 +377,7 @@ def bad_cases(tmp_path: Path) -> Sequence[tuple[Sequence[str], str]]:
     return [
         ([], "no directory given"), (["--nope", base], "unknown option --nope"), ([""], "empty name"),
         ([f"{base}/file", "sh"], "is not a directory"), (["/", "--add", "sh"], "root of this host"),
-        ([f"{base}/a/b", "sh"], f"{base}/a is no directory"), ([f"{base}/dangling"], "leads nowhere"),
+        ([f"{base}/a/b", "sh"], f"{base}/a is not a directory"), ([f"{base}/dangling"], "is a dangling symbolic link"),
         (["--add", f"{base}/r", "sh"], "does not exist"), ([f"{base}/r", "no-such-program"], "not found in PATH"),
         ([f"{base}/r", f"{base}/missing"], "does not exist"), ([f"{base}/r", base], "is a directory"),
         ([f"{base}/r", f"{base}/fifo"], "is not a regular file"), ([f"{base}/r", ""], "empty name"),

@@ -227,7 +227,7 @@ def test_check_names_each_call_that_is_refused(ground: Ground, pyroot_words: lis
     found = [one for one in checked(ground, pyroot_words, rules) if one["code"] == code]
     wanted = [row for row in rows if row.name != "ptrace(PTRACE_SEIZE)"]
     assert [one["what"].partition(" gives ")[0] for one in found] == [row.name for row in wanted]
-    assert all(one["mend"] and one["severity"] == row.severity for one, row in zip(found, wanted, strict=True))
+    assert all(one["fix"] and one["severity"] == row.severity for one, row in zip(found, wanted, strict=True))
 
 
 def test_check_finds_nothing_where_nothing_is_refused(ground: Ground, pyroot_words: list[str]) -> None:

@@ -101,7 +101,7 @@ def test_mistakes_are_told(run_pyroot: Run) -> None:
         (["report", "x"], "unexpected word"),
         (["report", "--private", "perhaps"], "neither yes nor no"),
         (["report", "--calls", "x"], "not a number"),
-        (["report", "--", "-r", "/"], "no command behind --"),
+        (["report", "--", "-r", "/"], "no command after --"),
         (["report", "-o", "/nowhere/x"], "no such file or directory"),
     ):
         done = run_pyroot(words)

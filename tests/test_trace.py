@@ -286,7 +286,7 @@ def test_short_r_is_the_root_where_a_directory_follows(run_pyroot: Run, busybox_
 @pytest.mark.parametrize("word", ["rootfz", "./rootfz", "/srv/rootfz", "5", "/etc/passwd"])
 def test_mistyped_root_is_not_taken_for_a_command(word: str, run_pyroot: Callable[..., Result]) -> None:
     ended = run_pyroot(["trace", "-e", "trace=none", "-r", word, "ls", "/"])
-    assert ended.status == 125 and f"trace: -r {word}: neither a directory nor a command\n  hint: -r ROOT has" in ended.stderr
+    assert ended.status == 125 and f"trace: -r {word}: neither a directory nor a command\n  hint: -r ROOT needs" in ended.stderr
 
 
 def test_command_of_another_root_may_stand_behind_r(run_pyroot: Callable[..., Result], busybox_root: str) -> None:
@@ -300,7 +300,7 @@ def test_command_of_another_root_may_stand_behind_r(run_pyroot: Callable[..., Re
         (["-k", "true"], "pyroot reads no stacks"),
         (["-e", "trace=opan", "true"], "no such call or set"),
         (["-e", "trace=/(", "true"], "trace=/("),
-        (["-e", "inject=open:error=ENOENT", "true"], "pyroot trace has not"),
+        (["-e", "inject=open:error=ENOENT", "true"], "inject= of strace is not supported"),
         (["-e", "signal=SIGX", "true"], "no such signal"),
         (["-e", "status=good", "true"], "no such status"),
         (["-c", "-S", "size", "true"], "no such order"),
@@ -308,7 +308,7 @@ def test_command_of_another_root_may_stand_behind_r(run_pyroot: Callable[..., Re
         (["-o", "/nonexistent/out", "true"], "no such file or directory"),
         (["-o"], "the value FILE is missing"),
         (["--trce=open", "true"], "unknown option"),
-        (["-I", "1", "true"], "strace has this option"),
+        (["-I", "1", "true"], "strace's option is not supported"),
         ([], "no command given"),
         (["nonexistent-command"], "not found in the guest's PATH"),
     ],

@@ -72,12 +72,12 @@ def group_missing(view: View) -> Iterator[Finding]:
     "the C library stops at a line, or skips it, and the account is gone",
 )
 def account_damaged(view: View) -> Iterator[Finding]:
-    """Find lines that are no records."""
+    """Find lines that are not records."""
     for path, fields, numbers in ((b"/etc/passwd", 7, (2, 3)), (b"/etc/group", 4, (2,))):
         _good, bad = _records(view, path, fields, numbers)
         if bad:
             lines = ", ".join(map(str, bad[:5]))
-            yield Finding(path, f"line {lines}: not {fields} fields with numbers where they belong", "mend the line")
+            yield Finding(path, f"line {lines}: not {fields} fields with numbers where they belong", "correct the line")
 
 
 @check("no-root-account", WARNING, "user 0 in /etc/passwd", "files of the system belong to user 0, and programs ask for the name")
@@ -107,7 +107,7 @@ def no_own_account(view: View) -> Iterator[Finding]:
     "system(3), make, and scripts without a #! line start /bin/sh",
 )
 def shell_missing(view: View) -> Iterator[Finding]:
-    """Find shells that are named and not there."""
+    """Find shells that are named and do not exist."""
     from pyroot.doctor.layout import broken_directories
 
     users = _users(view)
@@ -121,11 +121,11 @@ def shell_missing(view: View) -> Iterator[Finding]:
 @check(
     "shadow-missing",
     NOTE,
-    "/etc/shadow where passwd says x",
+    "/etc/shadow, if passwd says x",
     "login, su and passwd look there; programs that do not ask for passwords do not",
 )
 def shadow_missing(view: View) -> Iterator[Finding]:
-    """Find a passwd that points at a shadow file which is not there."""
+    """Find a passwd that points at a shadow file that does not exist."""
     users = _users(view)
     if any(parts[1] == b"x" for parts in users) and view.stat(b"/etc/shadow") is None:
         yield Finding(b"/etc/shadow", "is missing", "nothing to do unless a program asks for passwords")
@@ -157,7 +157,7 @@ def _services(view: View) -> Iterator[tuple[bytes, list[bytes]]]:
 
 
 def _module_missing(view: View, service: bytes) -> bool:
-    """Tell whether glibc would not get a service: since 2.34 files and dns are a part of libc itself."""
+    """Tell whether glibc would not get a service: since 2.34 files and dns are part of libc itself."""
     name = b"libnss_" + service + b".so.2"
     for objects in view.closure.images.values():
         libc = next((one for one in objects if b"libc.so.6" in one.names), None)

@@ -1,6 +1,6 @@
-"""Checks of a root against the list that was written down while it worked (`pyroot checklist`).
+"""Checks of a root against the list that was recorded while it worked (`pyroot checklist`).
 
-Decides: how grave a difference is, and which can be mended from what the list says. Without a list nothing is found. What
+Decides: how severe a difference is, and which can be fixed from what the list says. Without a list nothing is found. What
 differs is `pyroot.manifest.compare`'s to say.
 """
 
@@ -16,7 +16,7 @@ from pyroot.manifest.compare import CHANGED, GONE, NEW, Change, folded, told
 from pyroot.manifest.entry import DIRECTORY, LINK, Entry
 from pyroot.reading.view import View
 
-# What programs write by themselves while a root is used.
+# What programs write while a root is used.
 _BUSY = (b"/tmp/", b"/run/", b"/home/", b"/root/", b"/dev/", b"/proc/", b"/var/tmp/", b"/var/run/",
          b"/var/cache/", b"/var/log/", b"/var/lib/")  # fmt: skip
 _RIGHTS = ("mode", "owner")
@@ -30,7 +30,7 @@ def _of(one: Change) -> str:
     return f" (of {one.package})" if one.package else ""
 
 
-@check("list-missing", ERROR, "with --against: files that the list has", "the root worked with it, and what needs it fails now")
+@check("list-missing", ERROR, "with --against: files that are in the list", "the root worked with it, and what needs it fails now")
 def list_missing(view: View) -> Iterator[Finding]:
     """Find what has gone since the list was written."""
     for one, below in folded([one for one in view.differences if one.kind == GONE]):
@@ -54,9 +54,9 @@ def _kind(entry: Entry) -> str:
     return {DIRECTORY: "directory"}.get(entry.type, entry.type)
 
 
-@check("list-rights", ERROR, "with --against: modes and owners", "who could use it while the root worked perhaps cannot now")
+@check("list-rights", ERROR, "with --against: modes and owners", "users who could use it while the root worked may not be able to now")
 def list_rights(view: View) -> Iterator[Finding]:
-    """Find files whose mode or owner is another than in the list."""
+    """Find files whose mode or owner differs from the list."""
     for one in view.differences:
         facts = [fact for fact in one.facts if fact[0] in _RIGHTS]
         if one.kind != CHANGED or not facts or one.before is None or "type" in [fact[0] for fact in one.facts]:
@@ -85,7 +85,7 @@ def _lost(one: Change) -> bool:
 
 @check("list-changed", WARNING, "with --against: type, size, content, target", "a program, library or setting is not the one that worked")
 def list_changed(view: View) -> Iterator[Finding]:
-    """Find files whose content is another than in the list."""
+    """Find files whose content differs from the list."""
     for one in view.differences:
         facts = [fact for fact in one.facts if fact[0] not in _RIGHTS]
         if one.kind != CHANGED or not facts or one.before is None:
@@ -98,9 +98,14 @@ def list_changed(view: View) -> Iterator[Finding]:
         yield Finding(one.path, what, mend, steps, severity=_severity(one.path, WARNING))
 
 
-@check("list-new", NOTE, "with --against: files that the list has not", "a file in an early place of a search hides the one that worked")
+@check(
+    "list-new",
+    NOTE,
+    "with --against: files that are not in the list",
+    "a file that is found earlier in a search path hides the one that worked",
+)
 def list_new(view: View) -> Iterator[Finding]:
-    """Name what has come since the list was written."""
+    """Name what has been added since the list was written."""
     for one, below in folded([one for one in view.differences if one.kind == NEW]):
         more = f", with {below} files below it" if below else ""
         yield Finding(one.path, f"was not there{_of(one)}{more}", "look whether it is meant")

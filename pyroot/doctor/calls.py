@@ -1,8 +1,8 @@
 """Checks of the system calls that pyroot makes itself: which a filter around it refuses or the kernel lacks, and what follows from that.
 
-Decides: one row a call, with arguments that change nothing (they are wrong, and the kernel says so; EPERM and ENOSYS come before
-that), what is missed without it, and what brings it back. Without some nothing can be started; of the others pyroot has another way, or
-does without. What an interpreter needs is not here: the command `pyroot` looks at that before it starts one.
+Decides: one row per call, with arguments that change nothing (they are wrong, and the kernel says so; EPERM and ENOSYS come before
+that), what is missed without it, and what brings it back. Without some of them nothing can be started; the others pyroot can replace or do
+without. What an interpreter needs is not here: the command `pyroot` checks that before it starts one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TRACE = "docker run --cap-add SYS_PTRACE"
 
 @dataclass(frozen=True)
 class Call:
-    """One row: how a user knows the call, its number and arguments, what is missed without it, and which Linux brought it."""
+    """One row: the call's name for users, its number and arguments, what is missed without it, and which Linux introduced it."""
 
     name: str
     call: str
@@ -37,7 +37,7 @@ class Call:
     refused: tuple[int, ...] = _REFUSED
 
     def error(self) -> int:
-        """Make the call; give the errno with which it is refused, 0 when it is not."""
+        """Make the call; give the errno with which it is refused, 0 if it is not."""
         ctypes.set_errno(0)
         result = _LIBC.syscall(ctypes.c_long(NUMBERS[self.call]), *(ctypes.c_long(one) for one in (*self.arguments, *(0,) * 6)[:6]))
         return ctypes.get_errno() if result == -1 and ctypes.get_errno() in self.refused else 0
@@ -65,28 +65,28 @@ NEEDED = (
     )),
     Call("clone", "clone", (0x10000,), "no program can be started", ERROR),
     Call("prctl(PR_SET_NO_NEW_PRIVS)", "prctl", (38,), "no filter may be installed", ERROR),
-    Call("memfd_create", "memfd_create", (0, 0xFFFFFFFF), "there is no place for rewritten paths", ERROR, "3.17"),
+    Call("memfd_create", "memfd_create", (0, 0xFFFFFFFF), "rewritten paths cannot be stored", ERROR, "3.17"),
     Call("pipe2", "pipe2", (0, 0xFFFFFFFF), "the first program cannot be told what to do", ERROR),
-    Call("mmap(MAP_SHARED)", "mmap", (0, 0, 3, 1, 0xFFFFFFFF), "there is no place for rewritten paths", ERROR),
+    Call("mmap(MAP_SHARED)", "mmap", (0, 0, 3, 1, 0xFFFFFFFF), "rewritten paths cannot be stored", ERROR),
     Call("mmap(MAP_SHARED) of code", "mmap", (0, 0, 5, 1, 0xFFFFFFFF), "guests could change the code that passes the filter", ERROR),
 )  # fmt: skip
 MISSED = (
     Call("openat2", "openat2", (-1, 0, 0, 0), "calls that only look stop the guest, paths are followed name by name, and an open may "
          "follow a link that is put in its way at that moment", WARNING, "5.6"),
-    Call("process_vm_writev", "process_vm_writev", (_NOBODY,), "each write to a guest's memory costs three calls more", WARNING),
+    Call("process_vm_writev", "process_vm_writev", (_NOBODY,), "each write to a guest's memory costs three more calls", WARNING),
     Call("prctl(PR_SET_MM)", "prctl", (35, 15), "calls that only look stop the guest, and /proc/PID/auxv is the loader's", WARNING,
          "3.18 with CONFIG_CHECKPOINT_RESTORE", (*_REFUSED, errno.EINVAL)),
-    Call("seccomp", "seccomp", (1, 0, 0), "fstat(2) and fstatfs(2) of a text of /proc may tell of pyroot's copy", NOTE),
+    Call("seccomp", "seccomp", (1, 0, 0), "fstat(2) and fstatfs(2) of a text of /proc may describe pyroot's copy", NOTE),
     Call("statx", "statx", (-1, 0, 0xFFFFFFFF), "an execve looks at its program anew each time, and RESOLVE_NO_XDEV of openat2(2) does not "
          "see mounts of the host", NOTE, "4.11"),
-    Call("pidfd_open", "pidfd_open", (0, 0), "a directory with mount points that the root lacks is listed in a slower way, and a long "
+    Call("pidfd_open", "pidfd_open", (0, 0), "a directory with mount points that the root lacks is listed more slowly, and a long "
          "socket address of a sender is cut", NOTE, "5.3"),
     Call("pidfd_getfd", "pidfd_getfd", (-1, 0, 0), "the same as without pidfd_open", NOTE, "5.6"),
-    Call("kcmp", "kcmp", (_NOBODY, _NOBODY), "where a view shows a directory twice, the place that a descriptor came through is guessed",
+    Call("kcmp", "kcmp", (_NOBODY, _NOBODY), "if a view shows a directory twice, the path that a descriptor came through is guessed",
          NOTE),
     Call("sched_setaffinity", "sched_setaffinity", (_NOBODY,), "pyroot and a guest that stops often do not share a CPU: each stop may "
          "take three times as long", NOTE),
-    Call("mseal", "mseal", (1, 0, 0), "guests' mmap, munmap and mprotect stop where they come near pyroot's pages", NOTE, "6.10"),
+    Call("mseal", "mseal", (1, 0, 0), "guests' mmap, munmap and mprotect stop if they come near pyroot's pages", NOTE, "6.10"),
     Call("ptrace(PTRACE_SET_SYSCALL_INFO)", "ptrace", (0x4212, _NOBODY), "an open that is rewritten costs up to seven requests", NOTE),
     Call("prlimit64", "prlimit64", (0, 999), "pyroot has no more descriptors and memory than a guest may have", NOTE),
     Call("fcntl(F_SETLEASE)", "fcntl", (-1, 1024), "a program that is open for writing is started (no ETXTBSY)", NOTE),
@@ -118,11 +118,11 @@ def _findings(calls: tuple[Call, ...]) -> Iterator[Finding]:
     "calls-needed",
     ERROR,
     "the system calls without which pyroot does not run (tried)",
-    "a filter around pyroot, or an old kernel, refuses what it cannot do without",
+    "a filter around pyroot, or an old kernel, refuses a call that pyroot cannot do without",
     HOST,
 )
 def calls_needed(view: View) -> Iterator[Finding]:
-    """Find what keeps pyroot from running at all; that ptrace(2) as a whole is refused is told by the check of that name."""
+    """Find what keeps pyroot from running at all; if ptrace(2) as a whole is refused, the check of that name says so."""
     requests = [call for call in NEEDED if call.call == "ptrace"]
     untold = all(call.error() for call in requests)
     yield from _findings(tuple(call for call in NEEDED if not (untold and call in requests)))
@@ -131,10 +131,10 @@ def calls_needed(view: View) -> Iterator[Finding]:
 @check(
     "calls-missed",
     WARNING,
-    "the system calls that pyroot has another way for, or does without (tried)",
+    "the system calls that pyroot can replace or do without (tried)",
     "a filter around pyroot, or an old kernel, refuses them: it runs, but slower, or some answers differ",
     HOST,
 )
 def calls_missed(view: View) -> Iterator[Finding]:
-    """Find what is slower, or otherwise, than it could be."""
+    """Find what is slower or works differently than it could."""
     yield from _findings(MISSED)

@@ -1,6 +1,6 @@
-"""What the checks of programs and of libraries share: who wants what is missing, and what this host could give.
+"""What the checks of programs and of libraries share: who needs what is missing, and what this host could supply.
 
-Decides: how missing things are put together and named, so that one defect gives one finding. The checks are in `programs`
+Decides: how missing things are grouped and named, so that one defect gives one finding. The checks are in `programs`
 and `libraries`.
 """
 
@@ -21,7 +21,7 @@ _MACHINES = {"x86_64": EM_X86_64, "aarch64": EM_AARCH64}
 
 
 def grouped(view: View, items: list[Item]) -> dict[bytes, list[Item]]:
-    """Put what is missing together by its name; what belongs to a program for another machine is left out."""
+    """Group what is missing by name; what belongs to a program for another machine is left out."""
     foreign = {path for path, _identity in foreign_programs(view)}
     found: dict[bytes, list[Item]] = {}
     for item in items:
@@ -32,7 +32,7 @@ def grouped(view: View, items: list[Item]) -> dict[bytes, list[Item]]:
 
 
 def wanted_by(view: View, items: list[Item]) -> str:
-    """Name those that want something, and for one library among others the program that all this is for."""
+    """Name those that need something, and if one of them is a library, the program that needs it."""
     who = list(dict.fromkeys(item.needed_by for item in items if item.needed_by))
     text = shown_names(who)
     if len(who) == 1:
@@ -43,19 +43,19 @@ def wanted_by(view: View, items: list[Item]) -> str:
 
 
 def copy_of(view: View, path: bytes) -> tuple[str, tuple[Step, ...]]:
-    """Give the command and the step that copy a file of this host, when it has one there."""
+    """Give the command and the step that copy a file of this host, if it has one there."""
     if view.rooted.root and os.path.isfile(path) and os.access(path, os.R_OK):
         return f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(path))}", (Copy(path),)
     return "", ()
 
 
 def in_broken_directory(view: View, path: bytes) -> bool:
-    """Tell whether a path lies in a directory that a finding about merged-/usr names already."""
+    """Tell whether a path is in a directory that a finding about merged-/usr already names."""
     return any(path.startswith(directory + b"/") for directory in broken_directories(view))
 
 
 def damage_of(view: View, item: Item) -> str:
-    """Tell what is wrong with a missing item when it is there and no sound ELF file."""
+    """Tell what is wrong with a missing item that exists but is not a sound ELF file."""
     for word in ("the file is empty", "too short", "damaged ELF", "lies outside", "not an ELF file", "out of range"):
         if word in item.problem:
             return item.problem.rpartition(": ")[2] if item.problem.startswith("/") else item.problem
@@ -85,7 +85,7 @@ def readable(view: View, path: bytes) -> bool:
 
 
 def candidates(view: View, name: bytes) -> list[bytes]:
-    """List the places where a loader of this root looks for a library and where a file of that name is."""
+    """List the paths at which a loader of this root looks for a library and where a file of that name exists."""
     if b"/" in name:
         return [name] if view.is_file(name) else []
     directories: list[bytes] = []

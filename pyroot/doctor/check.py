@@ -1,4 +1,4 @@
-"""`pyroot check`: the part of the doctor that looks at the host alone. The work is in `verb` and `host`."""
+"""`pyroot check`: the part of the doctor that examines only the host. The work is in `verb` and `host`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The whole table of checks.
 
-Decides: the order of the checks: report, `docs/DOCTOR.md` and the tests follow it. What a row is, `registry` says.
+Decides: the order of the checks: report, `docs/DOCTOR.md` and the tests follow it. Not decided here: what a row is (`registry`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pyroot.doctor.registry import CHECKS, Check
 
 
 def load() -> list[Check]:
-    """Give the whole table, in one order whoever imports the modules of checks."""
+    """Give the whole table, in one order, whichever module of checks is imported first."""
     modules = [module.__name__ for module in (programs, libraries, places, devices, accounts, network, against, host, calls)]
     CHECKS.sort(key=lambda row: modules.index(row.function.__module__))
     return CHECKS

@@ -1,11 +1,11 @@
 """`pyroot copy`: bring programs, scripts and data into a root, with everything that they need.
 
-Decides: the verb's options, what belongs to a program beside its closure (name service modules, character sets), and when a
-file of the root that differs may stay in the place of one that would be copied. How files are copied is
+Decides: the verb's options, what belongs to a program in addition to its closure (name service modules, character sets), and when a
+file of the root that differs may stay in place of one that would be copied. How files are copied is
 `pyroot.rootfs.install`'s, what a program needs is `pyroot.elf`'s.
 
-A library that the root has already stays when it offers every symbol version that the newcomers ask of it: a root keeps
-its own C library. When it does not, nothing is copied at all.
+A library that the root already has stays if it offers every symbol version that the new files require of it: a root keeps
+its own C library. If it does not, nothing is copied at all.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ COPY = Verb(
     """\
 usage: pyroot copy [OPTION...] ROOTFS PROGRAM...
 
-Copy programs of this host into ROOTFS, each to the place that it has here, with the
-interpreters, libraries and modules that they need. Links, modes and times are kept.
+Copy programs of this host into ROOTFS, each to the same path, with the interpreters,
+libraries and modules that they need. Symbolic links, modes and times are kept.
 
 A PROGRAM is a name, looked up in PATH, a library's name (libz.so.1), or a path; a plain
 file or a directory is copied as data. What the root has already stays as it is.
@@ -67,7 +67,7 @@ file or a directory is copied as data. What the root has already stays as it is.
         flag("--dry-run", "only print what would be copied, and why"),
         flag("--json", "print what was copied as JSON"),
         flag("-q, --quiet", "do not print what was copied"),
-        flag("-v, --verbose", "name what is there already, too"),
+        flag("-v, --verbose", "also name what is already there"),
     ),
     20,
 )
@@ -102,7 +102,7 @@ _ICONV_MODULES = ("UTF-16.so", "UTF-32.so", "UTF-7.so", "ISO8859-1.so", "ISO8859
 
 @dataclass(frozen=True)
 class Action:
-    """What becomes of one item: "copy", "same" (is there) or "kept" (the root's own stays)."""
+    """What becomes of one item: "copy", "same" (already there) or "kept" (the root's own stays)."""
 
     item: Item
     kind: str
@@ -147,7 +147,7 @@ def main(argv: list[str]) -> int:
 
 
 def copy_into(root: bytes, programs: list[bytes], source: Rooted | None = None) -> list[Action]:
-    """Copy programs or data with all that they need into the root; give what was done. Raises PyrootError."""
+    """Copy programs or data with everything that they need into the root; give what was done. Raises PyrootError."""
     closure = collect(source or Rooted("/"), programs, Rooted(root))
     actions = plan(closure, root)
     perform(closure, actions, root)
@@ -158,7 +158,7 @@ def copy_into(root: bytes, programs: list[bytes], source: Rooted | None = None) 
 
 
 class Additions(Closure):
-    """A closure that stops at interpreters of scripts which the target has already, as programs of its own."""
+    """A closure that stops at interpreters of scripts that the target already has, as programs of its own."""
 
     def __init__(self, source: Rooted, search_path: bytes, target: Rooted | None = None) -> None:
         """Collect in `source` for `target`."""
@@ -223,7 +223,7 @@ def _add_file(closure: Closure, path: bytes) -> None:
 
 
 def _library_of(closure: Closure, name: bytes) -> bytes | None:
-    """Find a library in another root by way of its shell or its first program."""
+    """Find a library in another root as its shell or its first program would."""
     for program in (b"/bin/sh", b"/usr/bin/env", b"/bin/ls"):
         other = Closure(closure.rooted)
         other.add_program(program)
@@ -234,7 +234,7 @@ def _library_of(closure: Closure, name: bytes) -> bytes | None:
 
 
 def _add_modules(closure: Closure, target: Rooted | None) -> None:
-    """Add what glibc opens by itself where the programs call for it: name services and character sets."""
+    """Add what glibc loads at run time if the programs use it: name services and character sets."""
     if not closure.has_glibc:
         return
     names = [
@@ -246,7 +246,7 @@ def _add_modules(closure: Closure, target: Rooted | None) -> None:
     if any(one.uses(b"pthread_cancel") or one.uses(b"pthread_exit") for one in names):
         closure.add_dlopen(b"libgcc_s.so.1", GLIBC_HELPER)
     if any(one.uses(call) for one in names for call in _NAME_CALLS):
-        for module in nss_modules(target or closure.rooted):  # what is asked at run time is named by the target
+        for module in nss_modules(target or closure.rooted):  # what is used at run time is named by the target
             closure.add_dlopen(b"libnss_" + module + b".so.2", NSS_MODULE)
     if any(one.uses(b"iconv_open") for one in names):
         _add_character_sets(closure)
@@ -291,7 +291,7 @@ def _names_in(rooted: Rooted, directory: bytes) -> list[str]:
 
 
 def plan(closure: Closure, root: bytes) -> list[Action]:
-    """Decide about each item before anything is written. Raises PyrootError where the root has something else."""
+    """Decide about each item before anything is written. Raises PyrootError if the root has something else."""
     target = Rooted(root)
     actions = [Action(item, _fate(closure, target, item), item.path) for item in closure.items if item.trace is not None]
     news = {action.item.path for action in actions if action.kind == "copy"}
@@ -302,7 +302,7 @@ def plan(closure: Closure, root: bytes) -> list[Action]:
 
 
 def _fate(closure: Closure, target: Rooted, item: Item) -> str:
-    """Tell what becomes of one item. A file that is there while a link to it is missing counts as one to copy."""
+    """Tell what becomes of one item. A file that exists while a symbolic link to it is missing counts as one to copy."""
     real = item.trace.real if item.trace else item.path
     here = closure.rooted.host(real)
     there = target.find(item.path)
@@ -332,7 +332,7 @@ def _same(here: bytes, place: bytes) -> bool:
 
 
 def _require_versions(closure: Closure, target: Rooted, item: Item, news: set[bytes]) -> None:
-    """Refuse when the root's own library is of another kind, or lacks a version that a newcomer asks of it."""
+    """Refuse if the root's own library is of another kind, or lacks a version that a new file requires of it."""
     real = item.trace.real if item.trace else item.path
     place = target.host(target.trace(item.path).real)
     name = os.fsdecode(item.path)
@@ -377,7 +377,7 @@ def perform(closure: Closure, actions: Iterable[Action], root: bytes) -> Install
 
 
 def _require_complete(root: bytes, actions: Iterable[Action]) -> None:
-    """Look at the programs where they are now: what they find there may be another library than they had. Raises PyrootError."""
+    """Examine the programs where they are now: they may find another library there than they had. Raises PyrootError."""
     view = View(Rooted(root), commands=[action.item.path for action in actions if action.item.why == PROGRAM and action.kind == "copy"])
     if not view.commands:
         return
@@ -396,7 +396,7 @@ def _require_complete(root: bytes, actions: Iterable[Action]) -> None:
 
 
 def _add_top_links(installer: Installer, source: Rooted, target: Rooted) -> None:
-    """Where the source has /bin -> usr/bin and the like, give the root the same link when it has nothing there."""
+    """If the source has /bin -> usr/bin and the like, give the root the same symbolic link unless it has something there."""
     for name in (b"/bin", b"/sbin", b"/lib", b"/lib64"):
         trace = source.find(name)
         if trace and trace.links and not os.path.lexists(target.root + name) and os.path.isdir(target.root + trace.real):
@@ -445,7 +445,7 @@ def _entries(rooted: Rooted, directory: bytes, name: bytes, search: GlibcSearch)
     return own.cache_entries(soname, Found(place, DEFAULT)) if isinstance(own, GlibcSearch) else []
 
 
-# --- what is said -----------------------------------------------------------------------------------------------------
+# --- output -----------------------------------------------------------------------------------------------------------
 
 
 def _line(action: Action) -> str:

@@ -1,7 +1,7 @@
 """Checks of /dev, /proc and /sys as a run shows them.
 
-Decides: which device nodes a program may count on. An empty /dev is how images come, and a run binds the host's over it;
-one with some nodes in it is meant to be used, and then lacks what it lacks. Source: the kernel's devices.txt, null(4),
+Decides: which device nodes a program may rely on. Images come with an empty /dev, and a run binds the host's over it;
+one with some nodes in it is meant to be used, and what it lacks is then missing. Source: the kernel's devices.txt, null(4),
 random(4), tty(4), pts(4).
 """
 
@@ -34,7 +34,7 @@ def _run(view: View) -> str:
     return f"run it with pyroot -R {shlex.quote(view.spelled)}, or with -b /dev"
 
 
-@check("dev-empty", WARNING, "whether /dev has anything in it", "shells and most programs open /dev/null, /dev/tty or /dev/urandom")
+@check("dev-empty", WARNING, "whether /dev is empty", "shells and most programs open /dev/null, /dev/tty or /dev/urandom")
 def dev_empty(view: View) -> Iterator[Finding]:
     """Find a /dev that is left to be bound."""
     if not view.list(b"/dev"):
@@ -48,7 +48,7 @@ def dev_empty(view: View) -> Iterator[Finding]:
     "shell scripts redirect to /dev/null, and libraries read /dev/urandom",
 )
 def dev_missing(view: View) -> Iterator[Finding]:
-    """Find nodes that every program may count on."""
+    """Find missing nodes that every program may rely on."""
     if view.list(b"/dev"):
         for name in _ESSENTIAL:
             if view.stat(b"/dev/" + name) is None:
@@ -57,7 +57,7 @@ def dev_missing(view: View) -> Iterator[Finding]:
 
 @check("dev-incomplete", WARNING, "the other usual names in a /dev that is not empty", "terminals, shared memory and /dev/fd need them")
 def dev_incomplete(view: View) -> Iterator[Finding]:
-    """Find names that some programs use; a link to /proc/self/fd is there even when /proc is not."""
+    """Find missing names that some programs use; a link to /proc/self/fd counts as there even if /proc is missing."""
     if view.list(b"/dev"):
         names = [name for name in _OTHERS if view.stat(b"/dev/" + name) is None and view.link(b"/dev/" + name) is None]
         if names:
@@ -67,23 +67,23 @@ def dev_incomplete(view: View) -> Iterator[Finding]:
 @check(
     "dev-wrong",
     ERROR,
-    "type and number of /dev/null and its like",
-    "a plain file in the place of a device fills up, and gives back what was written",
+    "type and number of /dev/null and similar devices",
+    "a plain file in place of a device fills up, and returns what was written to it",
 )
 def dev_wrong(view: View) -> Iterator[Finding]:
-    """Find something else in the place of a device."""
+    """Find something else in place of a device."""
     for name, (major, minor) in NODES.items():
         status = view.stat(b"/dev/" + name)
         if status is None:
             continue
         here = b"/dev/" + name
         if not stat.S_ISCHR(status.st_mode):
-            yield Finding(here, "is no character device", f"rm {view.outside(here)}; {_run(view)}")
+            yield Finding(here, "is not a character device", f"rm {view.outside(here)}; {_run(view)}")
         elif (os.major(status.st_rdev), os.minor(status.st_rdev)) != (major, minor) and name != b"ptmx":
             yield Finding(here, f"is device {os.major(status.st_rdev)}:{os.minor(status.st_rdev)}, not {major}:{minor}", _run(view))
 
 
-@check("dev-rights", ERROR, "the mode of /dev/null and its like, and nodev of their file system", "opening it gives EACCES")
+@check("dev-rights", ERROR, "the mode of /dev/null and similar devices, and nodev on their file system", "opening it gives EACCES")
 def dev_rights(view: View) -> Iterator[Finding]:
     """Find nodes that cannot be opened."""
     for name, (major, minor) in NODES.items():
@@ -101,7 +101,7 @@ def dev_rights(view: View) -> Iterator[Finding]:
             yield Finding(b"/dev/" + name, "is on a file system mounted nodev", _run(view))
 
 
-@check("proc-empty", NOTE, "whether /proc and /sys have anything in them", "ps, top, java, and everything that reads /proc/self needs it")
+@check("proc-empty", NOTE, "whether /proc and /sys have anything in them", "ps, top, java and everything that reads /proc/self need it")
 def proc_empty(view: View) -> Iterator[Finding]:
     """Find a /proc that is left to be bound."""
     if view.problem(b"/proc/self") == errno.ENOENT:

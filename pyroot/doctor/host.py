@@ -1,6 +1,6 @@
-"""Checks of the host: what pyroot itself needs of the kernel and of the place where it runs. `pyroot check` is this part.
+"""Checks of the host: what pyroot itself needs of the kernel and of its surroundings. `pyroot check` is this part.
 
-Decides: which states of the kernel stop pyroot or slow it down. Each answer is got by trying, where trying is harmless.
+Decides: which states of the kernel stop pyroot or slow it down. Each answer is found by trying, if trying is harmless.
 Source: ptrace(2), "Ptrace access mode checking" and Yama in the kernel's documentation, seccomp(2), proc(5), setrlimit(2).
 """
 
@@ -26,7 +26,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def read(path: str) -> str:
-    """Read a file of the kernel; empty when there is none."""
+    """Read a file of the kernel; empty if there is none."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read().strip("\0\n ")
@@ -35,7 +35,7 @@ def read(path: str) -> str:
 
 
 def status_field(name: str) -> str:
-    """Give a field of our own /proc/self/status."""
+    """Give a field of /proc/self/status."""
     for line in read("/proc/self/status").splitlines():
         if line.startswith(name + ":"):
             return line.partition(":")[2].strip()
@@ -43,11 +43,11 @@ def status_field(name: str) -> str:
 
 
 def try_ptrace() -> int:
-    """Let a child ask to be traced; give the errno, 0 when it is allowed, or there can be no child."""
+    """Let a child ask to be traced; give the errno, 0 if it is allowed, or no child can be made."""
     try:
         child = os.fork()
     except OSError:
-        return 0  # what refuses that is told by the check of the calls
+        return 0  # the check of the calls names what refuses that
     if child == 0:
         ctypes.set_errno(0)
         failed = _LIBC.ptrace(_PTRACE_TRACEME, 0, None, None) == -1
@@ -62,7 +62,7 @@ def try_ptrace() -> int:
 
 
 def try_read_memory() -> int:
-    """Read a byte of our own by process_vm_readv(2); give the errno, 0 when it is allowed."""
+    """Read a byte of this process with process_vm_readv(2); give the errno, 0 if it is allowed."""
 
     class Part(ctypes.Structure):
         _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
@@ -96,7 +96,7 @@ def machine(view: View) -> Iterator[Finding]:
 
 @check("kernel-old", WARNING, "the kernel's version", f"pyroot is made for Linux {_OLDEST[0]}.{_OLDEST[1]} and later", HOST)
 def kernel_old(view: View) -> Iterator[Finding]:
-    """Find a kernel that is older than those pyroot is made for."""
+    """Find a kernel that is older than those that pyroot supports."""
     parts = os.uname().release.split(".")
     try:
         version = int(parts[0]), int(parts[1].partition("-")[0])
@@ -133,9 +133,9 @@ def ptrace(view: View) -> Iterator[Finding]:
     yield Finding(b"", f"ptrace gives {os.strerror(failed)}" + (f" (ptrace_scope {scope})" if scope else ""), mend)
 
 
-@check("traced", ERROR, "TracerPid in /proc/self/status", "a process has one tracer: what pyroot starts could not be traced by it", HOST)
+@check("traced", ERROR, "TracerPid in /proc/self/status", "a process has one tracer: pyroot could not trace what it starts", HOST)
 def traced(view: View) -> Iterator[Finding]:
-    """Find a tracer of our own."""
+    """Find a tracer of this process."""
     tracer = status_field("TracerPid")
     if tracer not in ("", "0"):
         name = read(f"/proc/{tracer}/comm")
@@ -146,7 +146,7 @@ def traced(view: View) -> Iterator[Finding]:
     "memory-access",
     ERROR,
     "process_vm_readv (tried)",
-    "pyroot reads paths from its guests with it; without it each costs three calls more",
+    "pyroot reads paths from its guests with it; without it each read costs three more calls",
     HOST,
 )
 def memory_access(view: View) -> Iterator[Finding]:
@@ -181,11 +181,11 @@ def seccomp(view: View) -> Iterator[Finding]:
     "filtered",
     NOTE,
     "Seccomp and NoNewPrivs in /proc/self/status",
-    "a sandbox around pyroot decides too which calls its guests may make",
+    "a sandbox around pyroot also decides which calls its guests may make",
     HOST,
 )
 def filtered(view: View) -> Iterator[Finding]:
-    """Find a sandbox around us."""
+    """Find a sandbox around this process."""
     if status_field("Seccomp") == "2":
         yield Finding(
             b"",
@@ -197,16 +197,16 @@ def filtered(view: View) -> Iterator[Finding]:
 
 
 def label() -> str:
-    """Give the label that the security module has put on us, empty for none."""
+    """Give this process's label of the security module, empty for none."""
     text = read("/proc/self/attr/apparmor/current") or read("/proc/self/attr/current")
     return "" if text in ("", "unconfined", "kernel") or "unconfined_t" in text else text
 
 
 @check(
-    "security-module", NOTE, "AppArmor profile or SELinux label of this process", "its rules hold for guests as well, by host paths", HOST
+    "security-module", NOTE, "AppArmor profile or SELinux label of this process", "its rules apply to guests as well, by host paths", HOST
 )
 def security_module(view: View) -> Iterator[Finding]:
-    """Find a profile that confines us."""
+    """Find a profile that confines this process."""
     if label():
         yield Finding(
             b"", f"confined by {label()}", "when something fails with EACCES for no reason, look at its log: dmesg, ausearch -m avc"
@@ -241,7 +241,7 @@ def proc_hidden(view: View) -> Iterator[Finding]:
     "temp-noexec",
     NOTE,
     "the mount options of TMPDIR or /tmp",
-    "programs that are built or unpacked there cannot be started, in a guest with -R neither",
+    "programs that are built or unpacked there cannot be started, nor in a guest with -R",
     HOST,
 )
 def temp_noexec(view: View) -> Iterator[Finding]:
@@ -254,18 +254,18 @@ def temp_noexec(view: View) -> Iterator[Finding]:
 @check(
     "temp-missing",
     WARNING,
-    "the directories for places of bindings: PYROOT_TMP_DIR, PROOT_TMP_DIR, TMPDIR, /tmp, /var/tmp, /dev/shm",
-    "a binding onto a place that the root does not have needs a directory of its own",
+    "the directories where mount points are made: PYROOT_TMP_DIR, PROOT_TMP_DIR, TMPDIR, /tmp, /var/tmp, /dev/shm",
+    "a binding to a path that the root lacks needs a directory of its own",
     HOST,
 )
 def temp_missing(view: View) -> Iterator[Finding]:
-    """Find a host on which nothing can be written for a while."""
+    """Find a host without a usable directory for temporary files."""
     if not any(_may_write(path, view.rooted.root or b"/") for path in environment.tmp_dirs()):
         yield Finding(b"", "you cannot write to any of them", "PYROOT_TMP_DIR=DIR with a directory of your own")
 
 
 def _may_write(tmp_dir: bytes, root: bytes) -> bool:
-    """Tell whether a run of this root could make a place in a temporary directory."""
+    """Tell whether a run of this root could make mount points in a temporary directory."""
     try:
         place = place_in(tmp_dir, root)
     except OSError:
@@ -273,7 +273,7 @@ def _may_write(tmp_dir: bytes, root: bytes) -> bool:
     return bool(place) and os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)
 
 
-@check("limits", WARNING, "ulimit -n, -u, -v and -f", "programs in the guest, and pyroot beside them, count together", HOST)
+@check("limits", WARNING, "ulimit -n, -u, -v and -f", "programs in the guest and pyroot itself share the limits", HOST)
 def limits(view: View) -> Iterator[Finding]:
     """Find limits that are low enough to be hit by ordinary work."""
     for name, which, least, flag in (
@@ -285,7 +285,7 @@ def limits(view: View) -> Iterator[Finding]:
         try:
             soft, hard = resource.getrlimit(which)
         except OSError:
-            continue  # told by the check of the calls
+            continue  # the check of the calls says so
         if soft != resource.RLIM_INFINITY and soft < least:
             more = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
             mend = f"ulimit {flag} {more}" if hard != soft else f"ask for a higher limit of ulimit {flag} (limits.conf)"
@@ -301,9 +301,9 @@ def programs_32_bit(view: View) -> Iterator[Finding]:
         yield Finding(b"", "it was not built", "build pyroot where gcc -m32 works (Debian: gcc-multilib), if you need them")
 
 
-@check("net", NOTE, "the version of Landlock", "without it, or with the first one, there is no --net", HOST)
+@check("net", NOTE, "the version of Landlock", "without it, or with its first version, --net is not available", HOST)
 def net(view: View) -> Iterator[Finding]:
-    """Find a kernel that cannot keep guests inside by itself."""
+    """Find a kernel that cannot confine guests itself."""
     try:
         from pyroot._fast import self_check
     except ImportError:

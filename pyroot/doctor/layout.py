@@ -1,7 +1,7 @@
 """Which of the merged-/usr directories are broken: asked by several checks, so that one defect gives one finding.
 
 Decides: what counts as a broken merge. A root where /bin and /usr/bin are two real directories is sound; one where /bin is
-a link into /usr that leads nowhere, or is gone though its siblings are links, is not.
+a dangling symbolic link into /usr, or is missing although its siblings are links, is not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def broken_directories(view: View) -> dict[bytes, str]:
 
 
 def mixed_directories(view: View) -> list[bytes]:
-    """List top directories that are real ones while their siblings lead into /usr."""
+    """List top directories that are real while their siblings lead into /usr."""
     links = {name: view.link(b"/" + name) for name in _LINKED}
     if not any(text is not None and text.strip(b"/").startswith(b"usr/") for text in links.values()):
         return []

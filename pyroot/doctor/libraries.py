@@ -1,4 +1,4 @@
-"""Checks of libraries: what a loader looks for, what it finds, and whether that has the symbols that are asked of it.
+"""Checks of libraries: what a loader looks for, what it finds, and whether that has the symbols that are required of it.
 
 Decides: which missing or unfit library is named by which code, so that one defect gives one finding. What is found where is
 `pyroot.elf`'s. Source of the facts: ld.so(8), ldconfig(8), elf(5).
@@ -21,14 +21,14 @@ from pyroot.reading.view import View, shown_names
 
 
 def _program_over(view: View, item: Item) -> Elf | None:
-    """Give the program on whose behalf a library is wanted."""
+    """Give the program on whose behalf a library is needed."""
     above = view.closure.programs_over(item)
     objects = view.closure.images.get(above[-1].path if above else item.needed_by or b"")
     return objects[0].elf if objects else None
 
 
 def _fitting(view: View, item: Item) -> tuple[bytes | None, bytes | None]:
-    """Give a file of a missing library's name that would fit its wanter, and one that would not."""
+    """Give a file of a missing library's name that would fit the file that needs it, and one that would not."""
     fits = other = None
     wanter = view.find(item.needed_by or b"")
     own = identity_of(read_head(view.rooted.host(wanter.real))) if wanter else None
@@ -65,10 +65,10 @@ def library_missing(view: View) -> Iterator[Finding]:
     "library-foreign",
     ERROR,
     "class and machine of libraries",
-    "the loader passes over a library for another machine, and then misses it",
+    "the loader skips a library for another machine, and then does not find it",
 )
 def library_foreign(view: View) -> Iterator[Finding]:
-    """Find libraries that are there for another machine only."""
+    """Find libraries that exist only for another machine."""
     for _name, items in grouped(view, list(view.missing(LIBRARY))).items():
         fits, other = _fitting(view, items[0])
         if other and not fits and not damage_of(view, items[0]):
@@ -81,7 +81,7 @@ def library_foreign(view: View) -> Iterator[Finding]:
     "loader-index",
     ERROR,
     "ld.so.cache against ld.so.conf and its includes",
-    "ld.so reads the cache and never ld.so.conf: what ldconfig did not enter is not found",
+    "ld.so reads the cache, never ld.so.conf: a library that ldconfig did not enter is not found",
 )
 def loader_index(view: View) -> Iterator[Finding]:
     """Find libraries in directories of ld.so.conf that the cache does not know."""
@@ -129,7 +129,7 @@ def loader_index_damaged(view: View) -> Iterator[Finding]:
     "the loader refuses a library that is older than the one a program was built with (version `...' not found)",
 )
 def symbol_version(view: View) -> Iterator[Finding]:
-    """Find libraries that lack a version which a program or another library asks for."""
+    """Find libraries that lack a version that a program or another library requires."""
     for path, what in view.lacking_versions():
         yield Finding(path, what, "take program and library from one system: install the program in the root by its own means")
 

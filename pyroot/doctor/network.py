@@ -1,7 +1,7 @@
 """Checks of names and data that programs look up: hosts, resolv.conf, services, certificates, time zone, locale, terminal.
 
-Decides: which of these files is missed by whom. Source: hosts(5), resolv.conf(5), services(5), tzfile(5), locale(7),
-terminfo(5); the places of CA certificates as distributions have them.
+Decides: which of these files is missing for which programs. Source: hosts(5), resolv.conf(5), services(5), tzfile(5), locale(7),
+terminfo(5); the paths of CA certificates as distributions have them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TLS = (b"libssl.so", b"libgnutls.so", b"libnss3.so", b"libmbedtls.so")
 _TERMINFO = (b"/etc/terminfo", b"/lib/terminfo", b"/usr/share/terminfo", b"/usr/lib/terminfo")
 
 
-@check("hosts-missing", WARNING, "/etc/hosts and localhost in it", "localhost is then asked of the name server, or not found")
+@check("hosts-missing", WARNING, "/etc/hosts and localhost in it", "localhost is then looked up at the name server, or not found")
 def hosts_missing(view: View) -> Iterator[Finding]:
     """Find a root that does not know localhost."""
     text = view.read(b"/etc/hosts")
@@ -37,7 +37,7 @@ def hosts_missing(view: View) -> Iterator[Finding]:
         yield Finding(b"/etc/hosts", "does not name localhost", "add 127.0.0.1 localhost", (AddLines(b"/etc/hosts", _HOSTS),))
 
 
-@check("resolv-missing", WARNING, "/etc/resolv.conf and where it leads", "without a name server host names are not found")
+@check("resolv-missing", WARNING, "/etc/resolv.conf and the target of its link", "without a name server host names are not found")
 def resolv_missing(view: View) -> Iterator[Finding]:
     """Find a root without name servers; the file is often a link into /run."""
     link = view.link(b"/etc/resolv.conf")
@@ -56,7 +56,7 @@ def resolv_missing(view: View) -> Iterator[Finding]:
     yield Finding(b"/etc/resolv.conf", what, "run with -R, or with -b /etc/resolv.conf", steps)
 
 
-@check("services-missing", NOTE, "/etc/services and /etc/protocols", "programs that name a port by its word (getservbyname) do not find it")
+@check("services-missing", NOTE, "/etc/services and /etc/protocols", "programs that look up a port by name (getservbyname) do not find it")
 def services_missing(view: View) -> Iterator[Finding]:
     """Find a root without the names of ports."""
     for path in (b"/etc/services", b"/etc/protocols"):
@@ -66,7 +66,7 @@ def services_missing(view: View) -> Iterator[Finding]:
 
 
 @check(
-    "certificates-missing", WARNING, "CA certificates, where a TLS library is in use", "every https connection fails with an unknown issuer"
+    "certificates-missing", WARNING, "CA certificates, if a TLS library is in use", "every https connection fails with an unknown issuer"
 )
 def certificates_missing(view: View) -> Iterator[Finding]:
     """Find TLS programs without certificates to check with."""
@@ -80,7 +80,7 @@ def certificates_missing(view: View) -> Iterator[Finding]:
 
 @check("localtime", NOTE, "/etc/localtime and where it leads", "times are shown in UTC")
 def localtime(view: View) -> Iterator[Finding]:
-    """Find a time zone that leads nowhere."""
+    """Find a time zone whose link is dangling."""
     link = view.link(b"/etc/localtime")
     if view.stat(b"/etc/localtime") is None:
         what = f"is a link to {os.fsdecode(link)}, which is not there" if link else "is missing"
@@ -113,7 +113,7 @@ def locale_missing(view: View) -> Iterator[Finding]:
 @check(
     "terminfo-missing",
     WARNING,
-    "the terminfo entry of TERM, where libtinfo or ncurses is in use",
+    "the terminfo entry of TERM, if libtinfo or ncurses is in use",
     "full-screen programs refuse the terminal, and shells cannot edit lines",
 )
 def terminfo_missing(view: View) -> Iterator[Finding]:
@@ -169,5 +169,5 @@ def name_service_socket(view: View) -> Iterator[Finding]:
     """Find a name service daemon that would answer for the root."""
     for path in (b"/run/nscd/socket", b"/var/run/nscd/socket"):
         if view.stat(path) is not None and view.stat(b"/etc/passwd") is not None:
-            yield Finding(path, "accounts may be those of the daemon behind this socket", "leave /run out, when names look wrong")
+            yield Finding(path, "accounts may be those of the daemon behind this socket", "do not bind /run if names look wrong")
             return

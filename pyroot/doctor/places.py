@@ -1,6 +1,6 @@
-"""Checks of directories and links: /tmp, rights on the way, merged-/usr, links that lead nowhere or to the host.
+"""Checks of directories and symbolic links: /tmp, rights of parent directories, merged-/usr, links that dangle or lead to the host.
 
-Decides: which places a root must have and who must be able to use them. Source: hier(7), path_resolution(7), the /usr
+Decides: which directories a root must have and who must be able to use them. Source: hier(7), path_resolution(7), the /usr
 merge as distributions do it.
 """
 
@@ -41,11 +41,11 @@ _LINK_PLACES = (b"/etc", b"/lib", b"/lib64", b"/usr/lib", b"/usr/lib64", b"/usr/
 
 @check("tmp-missing", ERROR, "/tmp and /var/tmp", "mktemp, compilers, editors and here-documents write there")
 def tmp_missing(view: View) -> Iterator[Finding]:
-    """Find a root without a place for temporary files."""
+    """Find a root without a directory for temporary files."""
     for path in (b"/tmp", b"/var/tmp"):
         status = view.stat(path)
         if status is not None and not stat.S_ISDIR(status.st_mode):
-            yield Finding(path, "is no directory", f"rm {view.outside(path)} && mkdir -m 1777 {view.outside(path)}")
+            yield Finding(path, "is not a directory", f"rm {view.outside(path)} && mkdir -m 1777 {view.outside(path)}")
         elif status is None and view.link(path) is None and (path == b"/tmp" or view.is_directory(b"/var")):
             yield Finding(path, "is missing", "mkdir -m 1777; -R shows the host's /tmp", (MakeDirectory(path, 0o1777),))
         elif status is None and view.link(path) is not None:
@@ -54,13 +54,13 @@ def tmp_missing(view: View) -> Iterator[Finding]:
 
 @check("tmp-rights", ERROR, "the mode of /tmp, /var/tmp and /dev/shm", "programs that cannot write there give up with EACCES")
 def tmp_rights(view: View) -> Iterator[Finding]:
-    """Find places for temporary files that the user cannot write to."""
+    """Find directories for temporary files that the user cannot write to."""
     for path in (b"/tmp", b"/var/tmp", b"/dev/shm"):
         trace, status = view.find(path), view.stat(path)
         if trace is None or status is None or not stat.S_ISDIR(status.st_mode):
             continue
         mode = stat.S_IMODE(status.st_mode)
-        # To root every directory is open: what counts then is whether it is meant to be.
+        # For root every directory is writable: what counts then is whether it is meant to be.
         writable = mode & 0o222 and mode & 0o111 if view.uid == 0 else view.may(status, os.W_OK | os.X_OK)
         if not writable:
             steps = (Chmod(trace.real, 0o1777),) if view.owns(status) else ()
@@ -69,7 +69,7 @@ def tmp_rights(view: View) -> Iterator[Finding]:
 
 @check("run-missing", NOTE, "/run, /var/run and their rights", "daemons keep their sockets and process numbers there")
 def run_missing(view: View) -> Iterator[Finding]:
-    """Find a root without a place for sockets."""
+    """Find a root without a directory for sockets."""
     if not view.is_directory(b"/run"):
         yield Finding(b"/run", "is missing", "mkdir; -R shows the host's", (MakeDirectory(b"/run"),))
 
@@ -93,11 +93,11 @@ def directory_closed(view: View) -> Iterator[Finding]:
 @check(
     "merged-usr",
     ERROR,
-    "/bin, /sbin, /lib, /lib64 where they are links into /usr",
+    "/bin, /sbin, /lib, /lib64, if they are symbolic links into /usr",
     "#!/bin/sh and /lib64/ld-linux-x86-64.so.2 are written into scripts and programs",
 )
 def merged_usr(view: View) -> Iterator[Finding]:
-    """Find top directories that do not lead into /usr although their siblings do."""
+    """Find top-level directories that do not lead into /usr although their siblings do."""
     for path, what in broken_directories(view).items():
         target = b"usr" + path
         steps: tuple[Step, ...] = (Link(path, target),) if view.is_directory(b"/" + target) else ()
@@ -107,7 +107,7 @@ def merged_usr(view: View) -> Iterator[Finding]:
 @check(
     "merged-usr-mixed",
     WARNING,
-    "real directories beside links into /usr",
+    "real directories next to symbolic links into /usr",
     "a package was unpacked over a link: some programs are found by one of their two names only",
 )
 def merged_usr_mixed(view: View) -> Iterator[Finding]:
@@ -123,11 +123,11 @@ def merged_usr_mixed(view: View) -> Iterator[Finding]:
 @check(
     "link-to-host",
     ERROR,
-    "links whose text is a path of the host into this root",
-    "inside, a link begins at the root's own /: the host's path leads nowhere",
+    "symbolic links whose text is a host path into this root",
+    "inside, a link starts at the root's own /, where the host path does not exist",
 )
 def link_to_host(view: View) -> Iterator[Finding]:
-    """Find links that somebody made from outside with the host's name of the root in them."""
+    """Find symbolic links that were made from outside with the host's path of the root in them."""
     prefix = view.rooted.root
     if not prefix:
         return
@@ -141,7 +141,7 @@ def link_to_host(view: View) -> Iterator[Finding]:
 
 
 def _links(view: View) -> Iterator[tuple[bytes, bytes]]:
-    """List the links in the places where programs, libraries and settings are."""
+    """List the symbolic links in the directories of programs, libraries and settings."""
     seen: set[bytes] = set()
     for directory in (*PROGRAM_DIRECTORIES, *_LINK_PLACES):
         trace = view.find(directory)
@@ -166,9 +166,9 @@ def _dangling(view: View) -> Iterator[tuple[bytes, bytes]]:
             yield path, text
 
 
-@check("program-dangling", ERROR, "links in program directories that lead nowhere", "the program is listed and cannot be started: ENOENT")
+@check("program-dangling", ERROR, "dangling symbolic links in program directories", "the program is listed and cannot be started: ENOENT")
 def program_dangling(view: View) -> Iterator[Finding]:
-    """Find names of programs that lead nowhere, told once for each thing that is missing, unless another check names that."""
+    """Find dangling names of programs, one finding for each thing that is missing, unless another check names that."""
     real = {trace.real for trace in map(view.find, PROGRAM_DIRECTORIES) if trace} | {b"/usr/bin", b"/usr/sbin"}
     named = {view.dead_end(path) for path in broken_directories(view)}
     named |= {view.dead_end(item.path) for item in view.closure.items if item.missing and item.path.startswith(b"/")}
@@ -177,7 +177,7 @@ def program_dangling(view: View) -> Iterator[Finding]:
         wanted = not view.commands or path in view.commands or os.path.basename(path) in view.commands
         end = view.dead_end(path)
         if wanted and os.path.dirname(path) in real and end not in named:
-            # Many links into one directory, such as /etc/alternatives, have one cause when that directory is gone.
+            # Many links into one directory, such as /etc/alternatives, have one cause if that directory is missing.
             found.setdefault(end if view.find(os.path.dirname(end)) else os.path.dirname(end), []).append((path, text))
     for end, links in found.items():
         path, text = links[0]
@@ -190,9 +190,9 @@ def program_dangling(view: View) -> Iterator[Finding]:
         yield Finding(path, f"is a link to {os.fsdecode(text)}, {why}{more}", mend)
 
 
-@check("link-dangling", NOTE, "links in /etc and the library directories that lead nowhere", "whoever opens the name gets ENOENT")
+@check("link-dangling", NOTE, "dangling symbolic links in /etc and the library directories", "opening the name gives ENOENT")
 def link_dangling(view: View) -> Iterator[Finding]:
-    """Find other links that lead nowhere; told once."""
+    """Find other dangling symbolic links, in one finding."""
     real = {trace.real for trace in map(view.find, PROGRAM_DIRECTORIES) if trace}
     found = [
         (path, text)
@@ -223,7 +223,7 @@ def root_noexec(view: View) -> Iterator[Finding]:
     "writing gives ENOSPC, and programs die with half-written files",
 )
 def root_full(view: View) -> Iterator[Finding]:
-    """Find a file system without room."""
+    """Find a file system without space."""
     state = os.statvfs(view.rooted.root or b"/")
     if state.f_blocks and state.f_bavail * state.f_frsize < 1 << 20:
         yield Finding(b"/", "less than 1 MiB is free", "make room, or move the root")

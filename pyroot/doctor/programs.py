@@ -24,7 +24,7 @@ from pyroot.verbs.near import near_names
 # --- the program itself -----------------------------------------------------------------------------------------------
 
 
-@check("no-programs", ERROR, "/usr/bin, /bin, /usr/sbin, /sbin", "a directory without programs is no root file system")
+@check("no-programs", ERROR, "/usr/bin, /bin, /usr/sbin, /sbin", "a directory without programs is not a root file system")
 def no_programs(view: View) -> Iterator[Finding]:
     """Find a root with no program directory, or with empty ones."""
     if not any(True for _entry in view.program_files()) and not broken_directories(view):
@@ -40,7 +40,7 @@ def command_missing(view: View) -> Iterator[Finding]:
             continue
         places = [directory + b"/" + item.path for directory in PROGRAM_DIRECTORIES if b"/" not in item.path]
         if any(view.is_file(place) or view.link(place) is not None for place in places):
-            continue  # there, without the x bit, or as a link that leads nowhere
+            continue  # exists, but without the x bit, or as a dangling symbolic link
         if in_broken_directory(view, item.path):
             continue
         names = (os.fsdecode(os.path.basename(path)) for path, _place in view.program_files())
@@ -86,7 +86,7 @@ def _is_program(view: View, real: bytes) -> bool:
     "not-readable",
     ERROR,
     "r bits of programs and libraries",
-    "pyroot opens a program to start it, and the loader opens its libraries: both need the right to read",
+    "pyroot opens a program to start it, and the loader opens its libraries: both need read permission",
 )
 def not_readable(view: View) -> Iterator[Finding]:
     """Find programs and libraries that the user may not read."""
@@ -110,7 +110,7 @@ def not_readable(view: View) -> Iterator[Finding]:
     "a file that was not copied or unpacked to its end does not start, or crashes",
 )
 def program_damaged(view: View) -> Iterator[Finding]:
-    """Find programs and libraries that are empty, cut off, or no sound ELF files."""
+    """Find programs and libraries that are empty, truncated, or not sound ELF files."""
     seen: set[bytes] = set()
     for item in view.closure.items:
         if item.trace is not None:
@@ -148,7 +148,7 @@ def _damaged(view: View, path: bytes, what: str) -> Finding:
     "the kernel refuses a program for another processor with ENOEXEC; pyroot does not emulate one",
 )
 def foreign_machine(view: View) -> Iterator[Finding]:
-    """Find programs for another processor, told once for each kind."""
+    """Find programs for another processor, one finding for each kind."""
     kinds: dict[str, list[bytes]] = {}
     for path, identity in foreign_programs(view):
         kinds.setdefault(str(identity), []).append(path)
@@ -184,10 +184,10 @@ def script_interpreter(view: View) -> Iterator[Finding]:
     "script-line-end",
     ERROR,
     "the end of the #! line of scripts",
-    "the kernel takes the carriage return for a part of the interpreter's name",
+    "the kernel takes the carriage return as part of the interpreter's name",
 )
 def script_line_end(view: View) -> Iterator[Finding]:
-    """Find scripts with the line ends of Windows."""
+    """Find scripts with Windows line ends."""
     for item in view.missing(SCRIPT_INTERPRETER, ENV_PROGRAM):
         if item.path.endswith(b"\r") and item.needed_by:
             trace = view.find(item.needed_by)
@@ -217,10 +217,10 @@ def elf_interpreter(view: View) -> Iterator[Finding]:
 
 
 @check(
-    "set-id", NOTE, "set-user-id and set-group-id bits of programs", "they run with your own rights in a guest, without those of the owner"
+    "set-id", NOTE, "set-user-id and set-group-id bits of programs", "in a guest they run with your own rights, not the owner's"
 )
 def set_id(view: View) -> Iterator[Finding]:
-    """Name the programs whose set-id bits will not count."""
+    """Name the programs whose set-id bits will have no effect."""
     names: list[bytes] = []
     for path, _place in view.program_files():
         status = view.stat(path)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyroot.reading.view import View
 
 ERROR = "error"  # something that a user of this root runs into
-WARNING = "warning"  # some programs miss it
+WARNING = "warning"  # affects some programs
 NOTE = "note"  # worth knowing when something fails
 SEVERITIES = (ERROR, WARNING, NOTE)
 
@@ -25,9 +25,9 @@ HOST = "host"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: what, where (guest path, empty for the host), and what mends it.
+    """One thing that is wrong: what, where (guest path, empty for the host), and how to fix it.
 
-    `mend` is a command or a sentence for the user; `steps` are what `--fix` would do, none when it cannot.
+    `mend` is a command or a sentence for the user; `steps` are what `--fix` would do, none if it cannot.
     """
 
     path: bytes
@@ -64,7 +64,7 @@ Function = Callable[["View"], Iterable[Finding]]
 
 
 def check(code: str, severity: str, looks_at: str, why: str, part: str = ROOT) -> Callable[[Function], Function]:
-    """Enter a function into the table."""
+    """Add a function to the table."""
 
     def enter(function: Function) -> Function:
         CHECKS.append(Check(code, severity, looks_at, why, part, function))

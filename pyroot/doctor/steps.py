@@ -1,7 +1,7 @@
-"""What `pyroot doctor --fix` does to a root: small steps, each told before it is done.
+"""What `pyroot doctor --fix` does to a root: small steps, each shown before it is done.
 
-Decides: how a change is made so that it stays inside the root and touches nothing but what it names. Links on the way
-are followed inside the root; what is replaced is replaced whole. Not decided here: which step mends what (the checks).
+Decides: how a change is made so that it stays inside the root and touches nothing but what it names. Symbolic links
+in a path are followed inside the root; what is replaced is replaced as a whole. Not decided here: which step fixes what (the checks).
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class WriteFile(_Text):
     LINE = "write {0.shown} ({0.lines})"
 
     def do(self, root: bytes) -> None:
-        """Write it; a link that leads nowhere is taken away first, since it is what is being mended."""
+        """Write it; a dangling symbolic link is removed first, since it is what is being fixed."""
         place = _place(root, self.path)
         if os.path.islink(place) and Rooted(root).find(self.path) is None:
             os.unlink(place)
@@ -116,7 +116,7 @@ class AddLines(_Text):
 
 @dataclass(frozen=True)
 class Link(Step):
-    """Make a symbolic link, in the place of one that leads nowhere or of nothing."""
+    """Make a symbolic link where there is nothing or a dangling one."""
 
     LINE = "ln -sfn {0.target} {0.shown}"
     text: bytes
@@ -127,7 +127,7 @@ class Link(Step):
         return shell_word(os.fsdecode(self.text))
 
     def do(self, root: bytes) -> None:
-        """Make it; anything but a link in its place is an error."""
+        """Make it; anything but a symbolic link in its place is an error."""
         place = _place(root, self.path)
         if os.path.islink(place):
             os.unlink(place)
@@ -136,7 +136,7 @@ class Link(Step):
 
 @dataclass(frozen=True)
 class Copy(Step):
-    """Copy a file of this host, and for a program all that it needs, to its place in the root."""
+    """Copy a file of this host, and for a program everything that it needs, to the same path in the root."""
 
     LINE = "pyroot copy {0.shown}"
 
@@ -161,7 +161,7 @@ class LoaderIndex(Step):
 
 
 def _place(root: bytes, path: bytes) -> bytes:
-    """Give the host path of a guest path whose last part is not followed."""
+    """Give the host path of a guest path whose last component is not followed."""
     rooted = Rooted(root)
     directory = rooted.trace(os.path.dirname(path) or b"/").real
     return rooted.host(directory).rstrip(b"/") + b"/" + os.path.basename(path)

@@ -1,7 +1,7 @@
 """The closure of a program as a tree, in the layout that lddtree prints.
 
-Decides: the layout. Each library is shown where it is met first, going down level by level: what is listed among the needs
-of one object is not repeated below a later one. A name that leads back to one of those above is marked.
+Decides: the layout. Each library is shown where it is first found, going down level by level: what is listed among the needs
+of one object is not repeated below a later one. A name that leads back to one above it is marked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`pyroot doctor` and `pyroot check`: run the checks, print what they find, mend what can be mended.
+"""`pyroot doctor` and `pyroot check`: run the checks, print what they find, fix what can be fixed.
 
 Decides: the options of both verbs, the order of the work, the layout of the report and of its JSON, and the exit status.
-The checks are rows of `registry`; what a mend does is in `steps`.
+The checks are rows of `registry`; what a fix does is in `steps`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ DOCTOR = Verb(
     """\
 usage: pyroot doctor [OPTION...] ROOTFS [COMMAND...]
 
-Look at the root file system in ROOTFS, and at this host, and say what will fail and why.
-With COMMAND (a name or a path in the root) only these programs are followed, otherwise
+Examine the root file system in ROOTFS, and this host, and say what will fail and why.
+With COMMAND (a name or a path in the root) only these programs are examined, otherwise
 every program in the usual directories. Exit status: 1 if there is an error, 0 if not.
 """,
     (
@@ -38,14 +38,14 @@ every program in the usual directories. Exit status: 1 if there is an error, 0 i
         value(
             "--against",
             "FILE",
-            "also tell what is not as it was when pyroot checklist wrote FILE;\nwhat was found then already is left out",
+            "also report what has changed since pyroot checklist wrote FILE;\nwhat was already found then is left out",
         ),
-        flag("--fix", "mend what can be mended safely; every step is shown first"),
+        flag("--fix", "fix what can be fixed safely; every step is shown first"),
         flag("--dry-run", "with --fix: only show the steps"),
         flag("--json", "print the findings as JSON"),
         flag("--list", "print the table of checks"),
         flag("-q, --quiet", "errors only"),
-        flag("-v, --verbose", "name everything, also notes"),
+        flag("-v, --verbose", "report everything, notes included"),
     ),
     21,
 )
@@ -54,12 +54,12 @@ CHECK = Verb(
     """\
 usage: pyroot check [OPTION...]
 
-Look whether this host lets pyroot work: ptrace, seccomp, security modules, limits.
+Check whether pyroot can work on this host: ptrace, seccomp, security modules, limits.
 Exit status: 1 if there is an error, 0 if not.
 """,
     (
         flag("--json", "print the findings as JSON"),
-        flag("-v, --verbose", "name what is well, too"),
+        flag("-v, --verbose", "also report what is fine"),
     ),
     21,
 )
@@ -112,7 +112,7 @@ def _known_list(names: list[str]) -> dict[str, Any] | None:
 
 
 def _look(root: bytes, names: list[str], words: Words, known: dict[str, Any] | None) -> tuple[View, list[Finding]]:
-    """Examine the root as it is now; what a list knows already is left out."""
+    """Examine the root as it is now; what a list already names is left out."""
     view = _make_view(root, names, words)
     if known is None:
         return view, examine(view)
@@ -171,13 +171,13 @@ def examine(view: View) -> list[Finding]:
     finally:
         progress.end()
     if any(finding.code == "directory-closed" for finding in findings):
-        # what cannot be looked into may hold all that seems to be missing: this has to be mended first
+        # a directory that cannot be entered may hold everything that seems to be missing: it has to be fixed first
         findings = [finding for finding in findings if finding.code == "directory-closed" or finding.severity != ERROR]
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def mend(root: bytes, findings: list[Finding], only_show: bool, quiet: bool = False) -> list[tuple[Step, str]]:
-    """Do the steps of the findings, each shown first. Give the steps with what went wrong, if anything."""
+    """Do the steps of the findings, each shown first. Give the steps, and for each what went wrong, if anything."""
     done: list[tuple[Step, str]] = []
     for finding in findings:
         if finding.severity == NOTE:
@@ -213,7 +213,7 @@ def as_json(view: View, findings: list[Finding], done: list[tuple[Step, str]]) -
                 "path": safe(one.path),
                 "what": safe(one.what),
                 "why": one.why,
-                "mend": safe(one.mend),
+                "fix": safe(one.mend),
                 "steps": [safe(step.told) for step in one.steps],
             }
             for one in findings
@@ -238,7 +238,7 @@ def _print(findings: list[Finding], flags: set[str], name: str) -> None:
         put(f"         why:  {finding.why}\n")
         if finding.mend:
             fixes = "  (--fix does it)" if finding.steps and finding.severity != NOTE else ""
-            put(f"         mend: {safe(finding.mend)}{fixes}\n")
+            put(f"         fix:  {safe(finding.mend)}{fixes}\n")
     for code, count in printed.items():
         if count > _SAME_CODE and "verbose" not in flags:
             put(f"         and {count - _SAME_CODE} more of {code}: -v names them\n")

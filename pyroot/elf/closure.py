@@ -2,9 +2,9 @@
 
 Decides: which files belong to a program, in load order. Does not decide where a name is found (`search`), nor copies
 anything. Nothing is run. Source of the facts: execve(2) for "#!" and PT_INTERP; ld.so(8): objects load breadth
-first, a name that is loaded already (by the name asked for, or by DT_SONAME) is not searched again.
+first, a name that is already loaded (by the name asked for, or by DT_SONAME) is not searched again.
 
-What only a run can tell is out of reach: libraries opened by dlopen(3), and the files that an interpreter such as
+What only a run can show is not found: libraries opened by dlopen(3), and the files that an interpreter such as
 Python reads. `Closure.add_dlopen` serves callers that know of such a library.
 """
 from __future__ import annotations
@@ -43,7 +43,7 @@ DATA = "data"
 STANDARD_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _SCRIPT_HEAD = 256  # BINPRM_BUF_SIZE: the kernel reads no more of the first line
-_MAX_SCRIPTS = 5    # interpreters that are scripts themselves, as deep as the kernel goes
+_MAX_SCRIPTS = 5    # nested interpreters that are scripts themselves, as many as the kernel follows
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Item:
 
     `path` is the path inside the root as the loader spells it; `why` one of this module's words; `needed_by` the path
     of the file that asked for it; `how` what led the search there. `trace` holds its canonical path and the links
-    on the way. A missing one has `problem` set and no `trace`; its `path` is then the name that was asked for.
+    on the way. A missing file has `problem` set and no `trace`; its `path` is then the name that was asked for.
     """
 
     path: bytes
@@ -75,7 +75,7 @@ def closure(
 ) -> list[Item]:
     """List programs and everything they need, found inside `root` only, each path once, in load order.
 
-    A program is a path inside the root, or a name to look up in `search_path` (by default $PATH when root is "/",
+    A program is a path inside the root, or a name to look up in `search_path` (by default $PATH if root is "/",
     the usual directories otherwise). Nothing is raised for what is missing: such items have `missing` set.
     """
     work = Closure(Rooted(root), search_path)
@@ -86,7 +86,7 @@ def closure(
 
 @dataclass
 class Index:
-    """What an ld.so.cache, and the ld.so.conf beside it, must hold for the closure's libraries to be found."""
+    """What an ld.so.cache, and the ld.so.conf next to it, must contain for the closure's libraries to be found."""
 
     cache_path: bytes
     conf_path: bytes
@@ -135,7 +135,7 @@ class Closure:
         return None
 
     def add_program(self, program: bytes, why: str = PROGRAM, needed_by: bytes | None = None, depth: int = 0) -> Item:
-        """Add a program, by path or name, and all that it needs. The item tells what is wrong with the program."""
+        """Add a program, by path or name, and everything that it needs. The item says what is wrong with the program."""
         if b"/" not in program:
             found = self.find_program(program)
             if found is None:
@@ -160,17 +160,17 @@ class Closure:
         return item
 
     def add_data(self, path: bytes, why: str = DATA, needed_by: bytes | None = None) -> Item | None:
-        """Add a plain file when it exists and can be read; what it needs is not looked at."""
+        """Add a plain file if it exists and can be read; what it needs is not examined."""
         trace = self.rooted.find(path)
         if trace is None or not os.access(self.rooted.host(trace.real), os.R_OK):
             return None
         return self._add(path, why, needed_by, "", trace)
 
     def add_dlopen(self, name: bytes, why: str) -> bool:
-        """Add, for each glibc in the closure, a library that glibc opens by itself when it is there.
+        """Add, for each glibc in the closure, a library that glibc loads at run time, if it exists.
 
-        Such a library is optional: one that is not found, or lacks something itself, is left out. Tell whether all
-        is well with it for one glibc at least.
+        Such a library is optional: one that is not found, or lacks something itself, is left out. Tell whether it is
+        complete for at least one glibc.
         """
         added = False
         for libc, base, search in list(self._glibcs.values()):
@@ -190,7 +190,7 @@ class Closure:
         return added
 
     def programs_over(self, item: Item) -> list[Item]:
-        """List who asked for an item, who asked for that one, and so on up to a program."""
+        """List what asked for an item, what asked for that, and so on up to a program."""
         chain: list[Item] = []
         while item.needed_by is not None and item.needed_by in self._by_path:
             item = self._by_path[item.needed_by]
@@ -283,7 +283,7 @@ class Closure:
     def _load(
         self, name: bytes, wanter: Loaded, main: Loaded, search: Search, why: str, optional: bool = False
     ) -> Loaded | None:
-        """Find one library and add it; None when it is missing, which is noted unless it is optional."""
+        """Find one library and add it; None if it is missing, which is noted unless it is optional."""
         problem = f"not found for {search.identity}"
         try:
             found = search.find(name, wanter, main)
@@ -360,7 +360,7 @@ def is_executable(rooted: Rooted, path: bytes) -> bool:
 
 
 def env_command(argument: bytes) -> bytes | None:
-    """Give the command in the one argument that a "#!/usr/bin/env" line has; None when there is none.
+    """Give the command in the one argument that a "#!/usr/bin/env" line has; None if there is none.
 
     With -S (also -iS and the like) env splits the argument itself; without it the whole argument is the command.
     """

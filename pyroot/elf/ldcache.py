@@ -3,8 +3,8 @@
 Decides: the file formats. Does not decide what is looked up or what is put in. Source of the facts: the format as
 documented by glibc's dl-cache.h and observed in the files that ldconfig(8) writes; ldconfig(8) for ld.so.conf.
 
-Only the format "glibc-ld.so.cache1.1" is read and written (alone, or behind the old table "ld.so-1.7.0"); glibc
-has understood it on its own since 2.2.
+Only the format "glibc-ld.so.cache1.1" is read and written (alone, or after the old table "ld.so-1.7.0"); glibc
+has understood it without that table since 2.2.
 """
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _TAG_HWCAPS = 1
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One line of the cache: a library name and where it lies.
+    """One line of the cache: a library name and where the library is.
 
     `flags` is glibc's number for the ABI; `hwcaps` names the glibc-hwcaps directory that the file is in, if any;
-    `legacy` are the bits of the older kind of capabilities, whose entries newer loaders pass over.
+    `legacy` are the bits of the older kind of capabilities, whose entries newer loaders skip.
     """
 
     name: bytes
@@ -44,7 +44,7 @@ class CacheEntry:
 
 
 def parse_cache(data: bytes) -> list[CacheEntry]:
-    """Decode a cache file. Raises ValueError when it is none or is damaged."""
+    """Decode a cache file. Raises ValueError if it is not one or is damaged."""
     try:
         return list(_parse(data))
     except (struct.error, IndexError) as error:
@@ -153,7 +153,7 @@ def _number(text: bytes, at: int) -> tuple[int, int]:
 
 
 def _compare(one: CacheEntry, two: CacheEntry) -> int:
-    """Order as ldconfig does: names downwards, then the ABI downwards, then glibc-hwcaps before the plain file."""
+    """Order as ldconfig does: names descending, then the ABI descending, then glibc-hwcaps before the plain file."""
     names = compare_names(two.name, one.name)
     if names or one.flags != two.flags:
         return names or two.flags - one.flags
@@ -195,7 +195,7 @@ def _read_conf(rooted: Rooted, path: bytes, found: list[bytes], seen: set[bytes]
 
 
 def _glob(rooted: Rooted, pattern: bytes) -> list[bytes]:
-    """Match the last part of a pattern in the root (ldconfig's files use no other form)."""
+    """Match the last component of a pattern in the root (ldconfig's files use no other form)."""
     directory, _, last = pattern.rpartition(b"/")
     trace = rooted.find(directory or b"/")
     if trace is None:

@@ -1,11 +1,11 @@
-"""What glibc's ld.so makes of the processor: $PLATFORM, and the subdirectories that it looks into before a directory itself.
+"""What glibc's ld.so derives from the processor: $PLATFORM, and the subdirectories that it searches before a directory itself.
 
 Decides: these names, for a loader and a processor. Does not decide in which directories they are looked for (`search`). Source of the
 facts: glibc's cpu-features.c, get-isa-level.h, dl-hwcaps.c and dl-hwcap.h, and what the loaders of Debian 11 to 14 say under LD_DEBUG=libs,
 natively and under qemu-user for several processors.
 
-A loader is known by the texts that it contains, whatever its version is called: 2.26 and later have `haswell` and `xeon_phi`,
-names that Intel's processors (and no others) have in place of the kernel's AT_PLATFORM; 2.33 and later have the glibc-hwcaps;
+A loader is recognised by the texts that it contains, not by its version: 2.26 and later have `haswell` and `xeon_phi`,
+names that only Intel's processors have in place of the kernel's AT_PLATFORM; 2.33 and later have the glibc-hwcaps;
 up to 2.36 there are the combinations of capabilities with `tls`. GLIBC_TUNABLES and LD_HWCAP_MASK are left out: they belong to a run.
 """
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, Identity
 
-# Where CPUID tells of a feature: its leaf, the register (eax, ebx, ecx, edx), the bit.
+# Where CPUID reports a feature: its leaf, the register (eax, ebx, ecx, edx), the bit.
 _BITS = {
     "SSE2": (1, 3, 26), "SSE3": (1, 2, 0), "SSSE3": (1, 2, 9), "FMA": (1, 2, 12), "CX16": (1, 2, 13), "SSE4_1": (1, 2, 19),
     "SSE4_2": (1, 2, 20), "MOVBE": (1, 2, 22), "POPCNT": (1, 2, 23), "AVX": (1, 2, 28), "F16C": (1, 2, 29),
@@ -61,7 +61,7 @@ def decode(vendor: bytes, leaves: dict[int, tuple[int, int, int, int]], xcr0: in
 
 @functools.cache
 def this_processor() -> Processor:
-    """Ask the processor, as a loader does: /proc/cpuinfo may be missing, or be another's."""
+    """Ask the processor, as a loader does: /proc/cpuinfo may be missing, or belong to another machine."""
     from pyroot._fast import cpuid
 
     return decode(*cpuid())
@@ -90,7 +90,7 @@ def levels(image: bytes, identity: Identity, processor: Processor) -> list[bytes
 
 
 def capabilities(image: bytes, identity: Identity, processor: Processor) -> list[tuple[bytes, int]]:
-    """List the older kind in the order in which they are combined, with their bits in ld.so.cache (0 where it has none)."""
+    """List the older kind in the order in which they are combined, with their bits in ld.so.cache (0 if it has none)."""
     if b"\0tls\0" not in image:
         return []
     found: list[tuple[bytes, int]] = []
@@ -107,6 +107,6 @@ def capabilities(image: bytes, identity: Identity, processor: Processor) -> list
 
 
 def combinations(names: list[bytes]) -> list[bytes]:
-    """List the subdirectories of the older kind in the order in which a loader looks into them: each combination of the names."""
+    """List the subdirectories of the older kind in the order in which a loader searches them: each combination of the names."""
     chosen = ([name for bit, name in enumerate(names) if mask >> bit & 1] for mask in range((1 << len(names)) - 1, 0, -1))
     return list(dict.fromkeys(b"/".join(reversed(parts)) for parts in chosen))

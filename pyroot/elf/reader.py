@@ -1,4 +1,4 @@
-"""Read what a program loader looks at in an ELF file, and nothing else.
+"""Read what a program loader reads of an ELF file, and nothing else.
 
 Decides: how one file is read. Does not decide where libraries are found (`search`) nor what belongs to a
 program (`closure`). Source of the facts: elf(5); the System V ABI, chapter "Dynamic Linking"; what the kernel
@@ -40,7 +40,7 @@ _DT_FILTER = 0x7FFFFFFF
 
 
 class ElfError(Exception):
-    """A file that is no ELF file, or one that no loader would accept."""
+    """A file that is not an ELF file, or one that no loader would accept."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Identity:
     type: int
 
     def fits(self, other: Identity) -> bool:
-        """Tell whether both can live in one process."""
+        """Tell whether both can be loaded into one process."""
         return (self.bits, self.little, self.machine) == (other.bits, other.little, other.machine)
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ class Elf:
 
 
 def identity_of(head: bytes) -> Identity | None:
-    """Decode the first 20 bytes of a file; None when they are not those of an ELF file."""
+    """Decode the first 20 bytes of a file; None if they are not those of an ELF file."""
     if len(head) < 20 or head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
         return None
     little = head[5] == 1
@@ -94,7 +94,7 @@ def identity_of(head: bytes) -> Identity | None:
 def read_head(path: str | bytes, size: int = 20) -> bytes:
     """Read the first bytes of a regular file.
 
-    Raises OSError as open(2) does, and EINVAL for what is not a regular file (which is not opened then, so that
+    Raises OSError as open(2) does, and EINVAL for anything but a regular file (which is not opened then, so that
     a FIFO cannot block and a device has no side effect).
     """
     fd = _open_regular(path)
@@ -105,7 +105,7 @@ def read_head(path: str | bytes, size: int = 20) -> bytes:
 
 
 def read_elf(path: str | bytes) -> Elf:
-    """Read one ELF file. Raises OSError when it cannot be read, ElfError when it is not a sound ELF file."""
+    """Read one ELF file. Raises OSError if it cannot be read, ElfError if it is not a sound ELF file."""
     fd = _open_regular(path)
     try:
         try:
@@ -134,7 +134,7 @@ def _open_regular(path: str | bytes) -> int:
 
 
 def _hide_sections(data: mmap.mmap, identity: Identity) -> None:
-    """Clear the section header fields in our private copy: no loader looks at them, and they may be nonsense."""
+    """Clear the section header fields in a private copy: no loader reads them, and they may be nonsense."""
     offset, length, counts = (0x28, 8, 0x3C) if identity.bits == 64 else (0x20, 4, 0x30)
     if len(data) < counts + 4:
         raise ElfError("the file is too short for an ELF header")
@@ -185,7 +185,7 @@ def _decode_dynamic(
     runpath = text(_DT_RUNPATH)
     return Elf(
         identity, interp=interp, needed=needed, soname=text(_DT_SONAME), runpath=runpath,
-        rpath=text(_DT_RPATH) if runpath is None else None,  # ld.so drops DT_RPATH when there is a DT_RUNPATH
+        rpath=text(_DT_RPATH) if runpath is None else None,  # ld.so ignores DT_RPATH if there is a DT_RUNPATH
         flags_1=single.get(_DT_FLAGS_1, 0), dynamic=True,
     )
 

@@ -1,4 +1,4 @@
-"""Look files up inside a root directory: every link is resolved within it, and remembered.
+"""Look files up inside a root directory: every symbolic link is resolved within it, and remembered.
 
 Decides: what a path means inside a root, as the kernel would see it after chroot(2). No bindings: those belong to the
 translator of a run. Source of the facts: path_resolution(7).
@@ -15,9 +15,9 @@ MAX_LINKS = 40
 
 @dataclass(frozen=True)
 class Trace:
-    """The way of one path: its end, and the links passed on the way, in order.
+    """How one path was followed: its end, and the symbolic links passed, in order.
 
-    `real` is the canonical path in the root; `links` are pairs (canonical place of the link, text of the link).
+    `real` is the canonical path in the root; `links` are pairs (canonical path of the link, text of the link).
     """
 
     path: bytes
@@ -26,7 +26,7 @@ class Trace:
 
 
 class Rooted:
-    """A root directory. Lookups are remembered, so an object serves one piece of work, not a long life."""
+    """A root directory. Lookups are remembered, so an object is meant for one piece of work, not for long use."""
 
     def __init__(self, root: str | bytes | os.PathLike[str] = b"/") -> None:
         """Take the root directory, any path to it; "/" is the host itself."""
@@ -52,7 +52,7 @@ class Rooted:
         return known
 
     def find(self, guest_path: bytes) -> Trace | None:
-        """Follow a path like `trace`; None when it leads nowhere."""
+        """Follow a path like `trace`; None if it leads nowhere."""
         try:
             return self.trace(guest_path)
         except OSError:
@@ -67,7 +67,7 @@ class Rooted:
             return file.read()
 
     def dead_end(self, guest_path: bytes) -> bytes:
-        """Give the canonical path of the first thing that is missing on the way of a path; empty when it leads somewhere."""
+        """Give the canonical path of the first component of a path that is missing; empty if none is."""
         passed = [b"/"]
         try:
             self._follow(guest_path, passed)
@@ -76,7 +76,7 @@ class Rooted:
         return b""
 
     def _follow(self, guest_path: bytes, passed: list[bytes] | None = None) -> Trace:
-        """Follow a path; add every place on the way to `passed` before it is looked at."""
+        """Follow a path; add every component's path to `passed` before it is looked at."""
         pending = guest_path.split(b"/")[::-1]
         links: list[tuple[bytes, bytes]] = []
         real = b""
@@ -109,7 +109,7 @@ class Rooted:
         return Trace(guest_path, real or b"/", tuple(links))
 
     def text(self, here: bytes) -> bytes | None:
-        """Give the text of a link whose directory is canonical; None for what exists and is no link. Raises OSError."""
+        """Give the text of a link whose directory is canonical; None for what exists and is not a link. Raises OSError."""
         if here in self._texts:
             return self._texts[here]
         try:

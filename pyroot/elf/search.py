@@ -2,7 +2,7 @@
 
 Decides: which file a DT_NEEDED name means. Does not decide in which order files load (`closure`). Source of the facts:
 ld.so(8), ldd(1), glibc's and musl's documented search order, and the ld.so file itself: its default directories and
-the place of its cache are compiled in, so they are read from there (Debian's multiarch directories, for example).
+the path of its cache are compiled in, so they are read from there (Debian's multiarch directories, for example).
 
 What depends on the processor is in `processor`. Left out on purpose: LD_LIBRARY_PATH, LD_PRELOAD and /etc/ld.so.preload
 (they belong to a run, not to a program); relative and empty RPATH elements, whose meaning changes with the working directory.
@@ -55,12 +55,12 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Found:
-    """Where a library lies, and what led there; `entry` is the cache's line when that did."""
+    """Where a library is, and what led there; `entry` is the cache's line if that did."""
 
     path: bytes
     how: str
     entry: CacheEntry | None = None
-    plain: bytes | None = None  # for a file in a directory for some processors: the one for every processor
+    plain: bytes | None = None  # for a file in a directory for some processors: the file for every processor
     hwcaps: bytes | None = None  # the glibc-hwcaps directory that it is in
 
 
@@ -70,7 +70,7 @@ def origin_of(path: bytes) -> bytes:
 
 
 class Search(ABC):
-    """What both kinds of loader share. One object serves one interpreter inside one root."""
+    """What both kinds of loader share. One object is for one interpreter inside one root."""
 
     musl = False
 
@@ -81,14 +81,14 @@ class Search(ABC):
 
     @abstractmethod
     def find(self, name: bytes, wanter: Loaded, main: Loaded) -> Found | None:
-        """Find the file that `name` in DT_NEEDED of `wanter` means. Raises BadLibrary where the loader would fail."""
+        """Find the file that `name` in DT_NEEDED of `wanter` means. Raises BadLibrary if the loader would fail."""
 
     def is_self(self, name: bytes) -> bool:
         """Tell whether the name means the loader itself."""
         return False
 
     def _accepts(self, path: bytes) -> bool:
-        """Tell whether a candidate exists and fits; one for another machine is passed over, as ld.so does."""
+        """Tell whether a candidate exists and fits; one for another machine is skipped, as by ld.so."""
         trace = self.rooted.find(path)
         if trace is None:
             return False
@@ -200,7 +200,7 @@ class GlibcSearch(Search):
         return None if below is None else directory[:-len(below)] + name
 
     def _read_cache(self) -> dict[bytes, list[CacheEntry]]:
-        """Read the cache; where there is none, remember the directories of ld.so.conf instead.
+        """Read the cache; if there is none, remember the directories of ld.so.conf instead.
 
         ld.so itself never reads ld.so.conf: what is found that way carries its own `how`, and a doctor can say that
         ldconfig has to be run.
@@ -236,7 +236,7 @@ class GlibcSearch(Search):
         return None
 
     def _below(self, base: bytes) -> list[bytes]:
-        """List the directories for this processor that a directory has."""
+        """List the subdirectories for this processor that a directory has."""
         if base not in self._present:
             self._present[base] = [part for part in self.subdirectories if self.rooted.find(base + b"/" + part) is not None]
         return self._present[base]
@@ -269,7 +269,7 @@ class MuslSearch(Search):
             self.directories = tuple(part for part in re.split(rb"[:\n]", text) if part)
 
     def is_self(self, name: bytes) -> bool:
-        """Tell whether the name is one of those that musl serves itself, such as libc.so or libm.so.6."""
+        """Tell whether the name is one of those that musl provides itself, such as libc.so or libm.so.6."""
         return name[:3] == b"lib" and name[3:].startswith(_MUSL_RESERVED)
 
     def find(self, name: bytes, wanter: Loaded, main: Loaded) -> Found | None:
@@ -289,7 +289,7 @@ class MuslSearch(Search):
         return self._first(name, self.directories, MUSL_PATH)
 
     def _first(self, name: bytes, directories: tuple[bytes, ...], how: str) -> Found | None:
-        """Take the first file of that name: musl gives up when it does not fit."""
+        """Take the first file of that name: musl gives up if it does not fit."""
         for directory in directories:
             path = directory.rstrip(b"/") + b"/" + name
             if self.rooted.find(path) is not None:
@@ -300,7 +300,7 @@ class MuslSearch(Search):
 
 
 def loader_of(rooted: Rooted, elf: Elf) -> bytes:
-    """Give the interpreter of a program; for a library on its own, that of its machine (b"" when unknown)."""
+    """Give the interpreter of a program; for a library on its own, that of its machine (b"" if unknown)."""
     if elf.interp is not None:
         return elf.interp
     if any(needed.name == b"libc.so" or needed.name.startswith(b"libc.musl-") for needed in elf.needed):
@@ -326,7 +326,7 @@ def _some_musl(rooted: Rooted) -> bytes | None:
 
 
 def _system_directories(image: bytes) -> tuple[bytes, ...]:
-    """Read the default directories from ld.so: texts that follow each other, all beginning and ending with "/"."""
+    """Read the default directories from ld.so: consecutive texts that all begin and end with "/"."""
     for match in re.finditer(rb"\0((?:/(?:[\x21-\x7e]{1,200}/)?\0){2,16})", image):
         parts = match[1].rstrip(b"\0").split(b"\0")
         if any(b"/lib" in part for part in parts):
@@ -341,6 +341,6 @@ def _lib_token(directories: tuple[bytes, ...]) -> bytes:
 
 
 def plain_path(path: bytes) -> bytes:
-    """Give the place of the file for every processor, from one in DIR/glibc-hwcaps/LEVEL/."""
+    """Give the path of the file for every processor, from one in DIR/glibc-hwcaps/LEVEL/."""
     directory, name = os.path.split(path)
     return os.path.dirname(os.path.dirname(directory)) + b"/" + name

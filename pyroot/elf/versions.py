@@ -1,7 +1,7 @@
-"""Read the symbol versions of an ELF file: those that it asks of its libraries, and those that it offers.
+"""Read the symbol versions of an ELF file: those that it requires of its libraries, and those that it offers.
 
-Decides: how DT_VERNEED and DT_VERDEF of one file are read. Not decided here: which file answers for a library
-(`search`), what a version that is missing means (`pyroot.doctor`). Source of the facts: the "Symbol Versioning" chapter
+Decides: how DT_VERNEED and DT_VERDEF of one file are read. Not decided here: which file a library's name means
+(`search`), what a missing version means (`pyroot.doctor`). Source of the facts: the "Symbol Versioning" chapter
 of the Linux Standard Base, ld.so(8).
 
 A library that defines no version at all satisfies every request with a warning only, as in ld.so; a request marked
@@ -20,7 +20,7 @@ _DT_STRSZ = 10
 _DT_VERDEF = 0x6FFFFFFC
 _DT_VERNEED = 0x6FFFFFFE
 _VER_FLG_WEAK = 2
-_MAX_RECORDS = 10000  # a damaged file must not keep us for ever
+_MAX_RECORDS = 10000  # a damaged file must not cause an endless loop
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Versions:
 
 
 def read_versions(path: str | bytes) -> Versions:
-    """Read one file. Gives nothing for a file that is damaged or no ELF file; raises OSError when it cannot be read."""
+    """Read one file. Gives nothing for a file that is damaged or not an ELF file; raises OSError if it cannot be read."""
     with open(path, "rb") as file:
         try:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -95,7 +95,7 @@ def _read(data: mmap.mmap) -> Versions:
 
 
 def _records(data: mmap.mmap, place: int, form: str, link: int, most: int = _MAX_RECORDS) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Walk a list whose records tell at `link` how far on the next one is, 0 for the last."""
+    """Walk a list whose records say at `link` how far away the next one is, 0 for the last."""
     for _number in range(min(most, _MAX_RECORDS)):
         yield place, struct.unpack_from(form, data, place)
         step = struct.unpack_from(form[0] + "I", data, place + link)[0]

@@ -36,7 +36,7 @@ LINK_FLAGS = [
     "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,max-page-size=4096",
     "-Wl,-z,norelro", "-Wl,--strip-all", "-Wl,--orphan-handling=error",
 ]
-# The command `pyroot` (scripts/pyroot.c) is such a program, too, of one file and without a place of its own.
+# The command `pyroot` (scripts/pyroot.c) is such a program, too, of one file and without a fixed address.
 COMMAND_FLAGS = [
     *(flag for flag in COMPILE_FLAGS if flag not in ("-fPIC", "-fno-plt")), "-fno-pic", "-nostdlib", "-static", "-no-pie",
     "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--strip-all",
@@ -95,7 +95,7 @@ def build(out_dir: str, cc: str = "gcc", machine: str = "x86_64") -> str:
         with open(linked, "rb") as source_file:
             content = bytearray(source_file.read())
     _place_heap(content, _heap_address(machine))
-    # The name changes over in one step: a guest may be executing the old file.
+    # The file is replaced in one step: a guest may be executing the old one.
     fresh = f"{target}.{os.getpid()}"
     with open(fresh, "wb") as target_file:
         target_file.write(content)

@@ -1,8 +1,8 @@
-"""Where in a guest lies what pyroot keeps there: the one place for each address, and for sizes and offsets that several sides share.
+"""Where in a guest pyroot keeps its own parts: the one place for each address, and for sizes and offsets that several sides share.
 
 Decides: the addresses of loader, gate and arena, one class per machine, and the frame of a call in the gate, which C reads
 by name and assembly by offset. `layout.h` is generated from it (`python -m pyroot.syscalls.generate`) for loader, gate and core; the
-seccomp filter and the tests import it. Not decided here: what lies inside these pages, of which only C and assembly know (`loader.h`,
+seccomp filter and the tests import it. Not decided here: what is inside these pages, which only C and assembly know (`loader.h`,
 `gate.h`, `places-i386.h`).
 """
 
@@ -15,17 +15,17 @@ class Shared:
     """Sizes that are the same for every machine."""
 
     ARENA_SIZE = 0x100000
-    GATE_VIEW_SIZE = 0x8000  # what the gate reads, the last pages of the arena: struct gate_view, and behind it
+    GATE_VIEW_SIZE = 0x8000  # what the gate reads, the last pages of the arena: struct gate_view, and after it
     GATE_DETOURS = 0x6000  # ... from the view's start: what a page of detours begins as
     DETOURS_SIZE = 0x2000
     GATE_PATH = 392  # bytes of a path in the gate, at most
-    LOADER_FILE_CODE = 0x1000  # where the loader's file has LOADER_STUBS and what is behind it
+    LOADER_FILE_CODE = 0x1000  # where the loader's file has LOADER_STUBS and what follows it
 
 
 class X86_64:  # noqa: N801
     """Addresses in the space of a 64-bit program.
 
-    The base lies above everything the kernel gives to position-independent programs (0x555555554000 plus 40 bits of randomness, plus their
+    The base is above everything the kernel gives to position-independent programs (0x555555554000 plus 40 bits of randomness, plus their
     heaps) and below the mmap area, inside the range that sanitizers accept as program memory.
     """
 
@@ -34,9 +34,9 @@ class X86_64:  # noqa: N801
     LOADER_STUBS_SIZE = 0x1000
     LOADER_GATE = LOADER_STUBS + LOADER_STUBS_SIZE  # the gate (gate.h), r-x, stays, too
     LOADER_GATE_SIZE = 0x2000
-    LOADER_TEXT = LOADER_GATE + LOADER_GATE_SIZE  # code and constants, r-x; before the entry nothing is left of it but the place
+    LOADER_TEXT = LOADER_GATE + LOADER_GATE_SIZE  # code and constants, r-x; before the entry nothing is left of it but the addresses
     LOADER_TEXT_SIZE = 0x2000
-    LOADER_KEPT = LOADER_TEXT + LOADER_TEXT_SIZE - LOADER_STUBS  # stays for the life of the guest: what calls from there mean is known
+    LOADER_KEPT = LOADER_TEXT + LOADER_TEXT_SIZE - LOADER_STUBS  # stays for the life of the guest: it is known what calls from there mean
     LOADER_INFO = LOADER_BASE + 0x120000  # struct loader_info, rw-; from here to LOADER_END nothing is left before the entry
     LOADER_INFO_SIZE = 0x10000
     LOADER_STACK = LOADER_INFO + LOADER_INFO_SIZE  # the loader's own stack: it moves the guest's
@@ -44,16 +44,16 @@ class X86_64:  # noqa: N801
     LOADER_HEADERS = LOADER_STACK_TOP  # buffer for ELF header and program headers
     LOADER_HEADERS_SIZE = 0x20000
     LOADER_END = LOADER_HEADERS + LOADER_HEADERS_SIZE
-    LOADER_ARENA = LOADER_BASE + 0x1000000  # the place meant for the arena; the one used is in loader_info
+    LOADER_ARENA = LOADER_BASE + 0x1000000  # the address meant for the arena; the one used is in loader_info
     LOADER_BRK = LOADER_BASE + 0x100000000  # heap of last resort, where PR_SET_MM_MAP is refused
     LOADER_ARENA_MAX = LOADER_BRK - LOADER_ARENA  # most bytes that fit before it
 
 
 class I386:
-    """Addresses in the space of a 32-bit program; names of their own, because the supervisor needs both.
+    """Addresses in the space of a 32-bit program; with names of their own, because the supervisor needs both.
 
-    Nothing of the loader stays: 4 GiB are too few to keep fixed addresses from the guest. The arena lies where the kernel puts it. The
-    loader lies below the addresses that linkers give to programs (0x200000 and up) and above vm.mmap_min_addr.
+    Nothing of the loader stays: 4 GiB are too few to keep fixed addresses from the guest. The arena is where the kernel puts it. The
+    loader is below the addresses that linkers give to programs (0x200000 and up) and above vm.mmap_min_addr.
     """
 
     LOADER32_TEXT = 0x100000  # code and constants; everything from here to LOADER32_END disappears
@@ -61,11 +61,11 @@ class I386:
     LOADER32_STACK_TOP = 0x130000
     LOADER32_HEADERS = LOADER32_STACK_TOP  # buffer for ELF header and program headers
     LOADER32_END = 0x150000
-    LOADER32_STRIDE = 0x60000  # where the loader of a pyroot inside a pyroot lies, behind that one's
+    LOADER32_STRIDE = 0x60000  # where the loader of a pyroot inside a pyroot is, after the outer one's
     LOADER32_BRK = 0x3A000000  # heap of last resort, where PR_SET_MM_MAP is refused
     LOADER32_ARENA = 0xF8000000  # where programs get their arena, if it is free: just above the mmaps
     LOADER32_ARENA_ASIDE = 0xD0000000  # ... and where the stack may grow by more than 64 MiB
-    #: The call that tells the arena's address: the loader's last one, with no path. It has made others of it, so no filter refuses it.
+    #: The call that reports the arena's address: the loader's last one, with no path. It has made that call before: no filter refuses it.
     LOADER32_REPORT = numbers_i386.NUMBERS["openat"]
 
 

@@ -1,1 +1,1 @@
-"""What runs in guests at this moment: sessions, processes, open files, and the report for somebody who shall help."""
+"""What runs in guests at this moment: sessions, processes, open files, and the report for somebody who is to help."""

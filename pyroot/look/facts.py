@@ -1,4 +1,4 @@
-"""What somebody who shall help has to know of a machine: versions, the kernel's rules, limits.
+"""What somebody who is to help has to know of a machine: versions, the kernel's rules, limits.
 
 Decides: which facts these are. None of them names a person, a host or a file of the user.
 """

@@ -1,7 +1,7 @@
-"""`pyroot files`: which files the processes in guests have open, and who has a file open.
+"""`pyroot files`: which files guest processes have open, and which processes have a file open.
 
 Decides: the verb's options, what counts as a file's match, the columns and the JSON. Paths are the guest's; what it has no
-name for is shown by the host's. No file is opened to be looked at: stat(2) of the links in /proc tells kind and size.
+name for is shown by the host's path. No file is opened: stat(2) of the links in /proc gives type and size.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ FILES = Verb(
     """\
 usage: pyroot files [OPTION...] [PATH...]
 
-List what the processes in guests have open: files, sockets, pipes, the working directory
+List what guest processes have open: files, sockets, pipes, the working directory
 (cwd), the program (txt) and what is mapped (mem). With PATH: who has that file open,
-under whatever name. Paths are those of the guests. Nothing is stopped by being looked at.
+under any name. Paths are the guests'. Nothing is stopped for this.
 Exit status: 0 if something is listed, 1 if nothing is.
 """,
     (
         value("-p", "PID[,PID...]", "only these: processes, or whole sessions by their supervisor's number", "pid", also=("--pid",)),
-        value("+D", "DIR", "only what lies in DIR or below it", "below"),
+        value("+D", "DIR", "only what is in DIR or below it", "below"),
         value("-i", "[ADDRESS]", "only Internet sockets: [46][tcp|udp][@ADDRESS][:PORT[-PORT]]", "internet"),
         flag("-m, --mapped", "files that are only mapped, too (with PATH and +D they always are)"),
         flag("--host", "PATH and DIR are the host's paths"),
@@ -105,7 +105,7 @@ def main(argv: list[str]) -> int:
 
 
 class _Choice:
-    """What the user asks for. Paths mean something else in each session."""
+    """What the user asks for. Paths mean something different in each session."""
 
     def __init__(self, paths: list[bytes], below: list[bytes], internet: list[Wanted], everything: bool, host: bool) -> None:
         self.paths = [os.path.abspath(path) if host else b"/" + path.lstrip(b"/") for path in paths]
@@ -131,7 +131,7 @@ class _Choice:
                 try:
                     below[at] = session.core.resolve(directory)[0]
                 except OSError:
-                    continue  # gone, or never there: its name is all that can match
+                    continue  # it does not exist: only its name can match
         return _Match(self, files, [b"" if directory == b"/" else directory for directory in below])
 
 
@@ -164,7 +164,7 @@ def open_files(session: Session, status: proc.Status, tables: Tables, mapped: bo
         seen.add((mapping.device, mapping.inode))
         yield _mapped(session, status.pid, "txt", mapping)
     for mapping in proc.mappings(status.pid) if mapped else ():
-        # The loader and the arena are pyroot's; shared memory and memfds of the guest have no path that others could name.
+        # The loader and the arena are pyroot's; shared memory and memfds of the guest have no path that others could use.
         own = mapping.path.startswith((b"/memfd:", b"/SYSV", b"/dev/zero")) or not mapping.path.startswith(b"/")
         if not own and (mapping.device, mapping.inode) not in seen:
             seen.add((mapping.device, mapping.inode))
@@ -199,7 +199,7 @@ def _link(session: Session, pid: int, name: str, use: str, tables: Tables) -> It
         found = os.stat(f"/proc/{pid}/{name}")
     except OSError:
         if not text:
-            return  # it has just been closed, or it is closed to us
+            return  # it has just been closed, or may not be read
         yield Open(use, "", *session.guest(text), text, (0, 0))
         return
     offset = None

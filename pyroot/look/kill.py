@@ -1,7 +1,7 @@
 """`pyroot kill`: ends sessions and processes by the numbers that `pyroot ps` lists.
 
-Decides: what a number means (a supervisor's the whole session, a guest's that process), and how an end comes: SIGTERM, a time to act
-on it, SIGKILL. Only what ps would list is touched, so a number that has become somebody else's harms nobody: each process is held by a
+Decides: what a number means (a supervisor's the whole session, a guest's that process), and how processes are ended: SIGTERM, a time
+to act on it, SIGKILL. Only what ps would list is touched, so a number that has been reused does no harm: each process is held by a
 pidfd before it is looked at.
 """
 
@@ -24,8 +24,8 @@ KILL = Verb(
 usage: pyroot kill [OPTION...] PID...
 
 End what pyroot ps lists: a session by the number of its supervisor, a process by its own.
-Each process gets TERM and, if it is still there when the grace is over, KILL.
-Exit status: 0 if all of it has ended (with -s: has got the signal), 1 if not.
+Each process gets TERM and, if it has not ended after the grace time, KILL.
+Exit status: 0 if all have ended (with -s: have been signalled), 1 if not.
 """,
     (
         value("-s, --signal", "SIGNAL", "send only this, by name or number, and do not wait"),
@@ -34,7 +34,7 @@ Exit status: 0 if all of it has ended (with -s: has got the signal), 1 if not.
     24,
 )
 
-_PATIENCE = 5.0  # s, for those that were killed to be gone
+_PATIENCE = 5.0  # s, until killed processes must be gone
 
 
 def main(argv: list[str]) -> int:
@@ -74,7 +74,7 @@ class Target:
     """A number that the user has given, and the processes that it stands for."""
 
     def __init__(self, pid: int) -> None:
-        """Look for it. What is not listed is said at once, and counts as not done."""
+        """Look for it. A number that is not listed is reported at once, and counts as not done."""
         self.pid = pid
         self.held: dict[int, int] = {}  # process -> pidfd
         self.look()
@@ -83,7 +83,7 @@ class Target:
             report.failure(PyrootError(f"kill: {pid}: no session and no process of one", "pyroot ps lists those that there are"))
 
     def look(self) -> None:
-        """Find the processes of now; those that are gone are let go."""
+        """Find its current processes; those that are gone are released."""
         for pid in [pid for pid, fd in self.held.items() if _gone(fd, 0)]:
             os.close(self.held.pop(pid))
         new = {}
@@ -92,7 +92,7 @@ class Target:
                 new[pid] = os.pidfd_open(pid)
             except OSError:
                 continue
-        # only what still belongs to it now that it is held: a number may have passed on in between
+        # only what still belongs to it now that it is held: a number may have been reused in between
         kept = _members(self.pid, find()) if new else set()
         for pid, fd in new.items():
             if pid in kept:
@@ -101,7 +101,7 @@ class Target:
                 os.close(fd)
 
     def send(self, number: int) -> bool:
-        """Send a signal to each process; False if one cannot have it."""
+        """Send a signal to each process; False if that fails for one."""
         done = self.known
         for pid, fd in self.held.items():
             try:
@@ -144,7 +144,7 @@ def _end(targets: list[Target], grace: float) -> list[bool]:
     now = time.monotonic()
     for target in targets:
         if grace:
-            # a stopped one has to go on to act on it
+            # a stopped process has to continue to act on it
             target.send(signal.SIGTERM)
             target.send(signal.SIGCONT)
     for target in targets:
@@ -157,7 +157,7 @@ def _end(targets: list[Target], grace: float) -> list[bool]:
 
 
 def _is_killed(target: Target, until: float) -> bool:
-    """Wait for the end of those that were killed, and kill what they have started meanwhile."""
+    """Wait for the end of those that were killed, and kill what they have started in the meantime."""
     while not target.is_over(min(until, time.monotonic() + 0.1)):
         if time.monotonic() > until:
             report.failure(PyrootError(f"kill: {target.pid}: does not end: {', '.join(map(str, sorted(target.held)))}"))

@@ -1,8 +1,8 @@
-"""What is private in a text, and what stands in its place.
+"""What is private in a text, and what replaces it.
 
 Decides: that names below the home directory, the home directory itself, the user's and the host's name are private. Every name
-gets a number, the same one wherever it stands, so that a reader can still tell names apart. Values of environment variables and
-the arguments of a command are not texts to be searched: the report leaves them out by itself.
+gets a number, the same one wherever it occurs, so that a reader can still tell names apart. Values of environment variables and
+the arguments of a command are not searched here: the report leaves them out itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 from pyroot import environment
 
 _SHORTEST = 3  # a shorter user or host name would be found in words that have nothing to do with it
-_COMMON = ("/tmp", "/var/tmp", "/nonexistent", "/dev/null")  # homes of accounts that belong to nobody
+_COMMON = ("/tmp", "/var/tmp", "/nonexistent", "/dev/null")  # homes of accounts that are not a person's
 _PLAIN = ("root", "user", "localhost", "nobody")
 
 
@@ -35,7 +35,7 @@ class Private:
         self._known: list[str] = []
 
     def know(self, *paths: str) -> None:
-        """Name paths that occur in the texts: one with a space in it cannot be told from two words otherwise."""
+        """Name paths that occur in the texts: one that contains a space cannot be told from two words otherwise."""
         self._known = sorted({*self._known, *(path for path in paths if any(path.startswith(home + "/") for home in self._homes))}, key=len)
 
     def __call__(self, text: str) -> str:
@@ -45,7 +45,7 @@ class Private:
         for path in reversed(self._known):
             text = re.sub(rf"{re.escape(path)}(?:/[^\s\"'<>(),;:\]]*)?(?![\w.-])", lambda match: self._below(match[0]), text)
         for home in self._homes:
-            # In quotes a name ends at the quote, outside at a blank or at what closes a list.
+            # In quotes a name ends at the quote, elsewhere at a space or at the end of a list.
             here = rf"(?<![\w./~-]){re.escape(home)}"
             for pattern in (rf'(?<="){re.escape(home)}/[^"]*', rf"{here}/[^\s\"'<>(),;:\]]*"):
                 text = re.sub(pattern, lambda match: self._below(match[0]), text)
@@ -55,7 +55,7 @@ class Private:
         return text
 
     def call(self, line: str) -> str:
-        """Take relative names out of a line about a call: who knows which directory they begin in."""
+        """Take relative names out of a line about a call: it is unknown which directory they are relative to."""
         return re.sub(r'"((?:[^"\\]|\\.)*)"', self._string, line)
 
     def _string(self, match: re.Match[str]) -> str:

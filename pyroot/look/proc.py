@@ -1,6 +1,6 @@
-"""What /proc says of a process of the host: plain reading, no guest terms.
+"""What /proc says about a process of the host: plain reading, no guest terms.
 
-Decides: how a field is found, and that whatever is gone or closed to us reads as nothing. Nobody is stopped by being read.
+Decides: how a field is found, and that what is gone or may not be read gives nothing. No process is stopped for this.
 Source: proc(5).
 """
 
@@ -19,7 +19,7 @@ def pids() -> list[int]:
 
 
 def read(pid: int, name: str) -> bytes:
-    """Read a file of a process; nothing when it is gone or closed to us."""
+    """Read a file of a process; nothing if it is gone or may not be read."""
     try:
         with open(f"/proc/{pid}/{name}", "rb") as file:
             return file.read()
@@ -28,7 +28,7 @@ def read(pid: int, name: str) -> bytes:
 
 
 def link(pid: int, name: str) -> bytes:
-    """Read a link of a process; nothing when it is gone or closed to us."""
+    """Read a link of a process; nothing if it is gone or may not be read."""
     try:
         return os.readlink(b"/proc/%d/%s" % (pid, os.fsencode(name)))
     except OSError:
@@ -36,7 +36,7 @@ def link(pid: int, name: str) -> bytes:
 
 
 def descriptors(pid: int) -> list[int] | None:
-    """List the open descriptors in order; None when they are closed to us or the process is gone."""
+    """List the open descriptors in order; None if they may not be read or the process is gone."""
     try:
         return sorted(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
     except OSError:
@@ -57,7 +57,7 @@ def held(pid: int, is_wanted: Callable[[bytes], bool]) -> tuple[int, int, int] |
 
 @dataclass(frozen=True)
 class Status:
-    """What everybody may know of a process. `started` is in seconds since boot, `used` in seconds of processor time."""
+    """What every user may know about a process. `started` is in seconds since boot, `used` in seconds of processor time."""
 
     pid: int
     name: bytes
@@ -73,7 +73,7 @@ class Status:
 
 
 def status(pid: int) -> Status | None:
-    """Read status and stat of a process; None when it is gone."""
+    """Read status and stat of a process; None if it is gone."""
     fields = dict(line.split(b":\t", 1) for line in read(pid, "status").splitlines() if b":\t" in line)
     numbers = read(pid, "stat").rpartition(b")")[2].split()
     if len(numbers) < 24 or b"Uid" not in fields:

@@ -1,6 +1,6 @@
-"""`pyroot ps`: which sessions run, and the processes of each.
+"""`pyroot ps`: which sessions are running, and the processes of each.
 
-Decides: the verb's options, its columns and its JSON. What belongs to a session is `sessions`' to say.
+Decides: the verb's options, its columns and its JSON. Not decided here: what belongs to a session (`sessions`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ PS = Verb(
     """\
 usage: pyroot ps [OPTION...]
 
-List the running sessions of this user (root: of everybody) and the processes in each,
-with their commands as the guest wrote them. Nothing is stopped by being looked at.
+List the running sessions of this user (root: of all users) and the processes in each,
+with their commands as the guest wrote them. Nothing is stopped for this.
 Exit status: 0 if there is a process, 1 if there is none.
 """,
     (
@@ -28,7 +28,7 @@ Exit status: 0 if there is a process, 1 if there is none.
     19,
     """\
 UP is the time since the start, CPU the processor time used, in hours, minutes, seconds.
-Stops are the times that a session's supervisor has waited for its guests, which is
+STOPS counts how often a session's supervisor has waited for its guests, which is
 about how often they stopped.
 """,
 )
@@ -109,7 +109,7 @@ def shown(path: bytes, inside: bool) -> str:
 
 
 def in_order(session: Session) -> list[tuple[proc.Status, int]]:
-    """List the processes with their depth, children behind their parents."""
+    """List the processes with their depth, children after their parents."""
     here = {status.pid for status in session.members}
     children: dict[int, list[proc.Status]] = {}
     for status in session.members:

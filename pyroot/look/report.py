@@ -1,6 +1,6 @@
-"""`pyroot report`: one file that tells somebody who shall help what a machine is and how a command failed.
+"""`pyroot report`: one file that tells somebody who is to help what a machine is and how a command failed.
 
-Decides: the verb's options, what the report has, and its layout. What is private is `private`'s to say: it stays out unless
+Decides: the verb's options, what the report contains, and its layout. Not decided here: what is private (`private`); it stays out unless
 the user says yes.
 """
 
@@ -32,18 +32,18 @@ REPORT = Verb(
     """\
 usage: pyroot report [OPTION...] [-- [PYROOT-OPTION...] COMMAND...]
 
-Write what somebody who shall help needs: versions, the kernel's rules for this process,
-what pyroot check finds, and, with a command line of pyroot behind --, how it ended, what
-pyroot said with -v 1, and the last calls that failed. COMMAND is run; what it writes
-goes to standard error.
+Collect what a helper needs to diagnose a problem: versions, the kernel's rules for this
+process, what pyroot check finds, and, with a pyroot command line after --, how it ended,
+what pyroot said with -v 1, and the last calls that failed. COMMAND is run; what it
+writes goes to standard error.
 
 Names below your home directory, your name, the host's name, values of environment
 variables, and the command's arguments and data are left out.
 """,
     (
         OUTPUT,
-        value("--private", "yes", "leave them in"),
-        value("--calls", "N", "how many of the failed calls (default: 40)"),
+        value("--private", "yes", "keep all of that in the report"),
+        value("--calls", "N", "the last N of the failed calls (default: 40)"),
         flag("--json", "write JSON"),
     ),
     18,
@@ -54,7 +54,7 @@ _SHOWN_VARIABLES = ("PYROOT_", "PROOT_", "LD_", "PYTHON", "LC_", "LANG", "PATH",
 
 @dataclass
 class Ran:
-    """How a command went: its words, exit status, seconds, what pyroot said of it, and the calls that failed."""
+    """How a command ran: its words, exit status, seconds, what pyroot said of it, and the calls that failed."""
 
     words: list[str]
     status: int = 0
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
         put(REPORT.usage())
         return 0
     if words.rest:
-        raise PyrootError(f"report: {words.rest[0]}: unexpected word", "a command line stands behind --: pyroot report -- -r ROOTFS ls")
+        raise PyrootError(f"report: {words.rest[0]}: unexpected word", "the command line goes after --: pyroot report -- -r ROOTFS ls")
     answer = words.values.get("private", ["no"])[-1]
     if answer not in ("yes", "no"):
         raise PyrootError(f"report: --private {answer}: neither yes nor no", "--private yes leaves private names in the report")
@@ -81,7 +81,7 @@ def main(argv: list[str]) -> int:
     command = argv[at + 1 :]
     parsed = options.parse(command) if command else options.Parsed()
     if command and (parsed.question or not parsed.command):
-        raise PyrootError("report: no command behind --", "pyroot report -- -r ROOTFS ls")
+        raise PyrootError("report: no command after --", "pyroot report -- -r ROOTFS ls")
     private = answer == "yes"
     ran = run(command, private, int(calls)) if command else None
     hide: Callable[[str], str] = str
@@ -112,12 +112,12 @@ def _roots(parsed: options.Parsed) -> list[str]:
 
 
 def run(command: list[str], private: bool, calls: int) -> Ran:
-    """Run a command line of pyroot with -v 1, traced where this pyroot can trace, and keep what it says."""
+    """Run a command line of pyroot with -v 1, traced if this pyroot can trace, and keep what it says."""
     ran = Ran(command)
     able = any(name == "trace" for name, *_rest in options.VERBS)
     with tempfile.TemporaryDirectory(prefix="pyroot-report-") as directory:
         trace = os.path.join(directory, "calls")
-        # Data of calls is private: of strings that are no names nothing is written.
+        # Data of calls is private: strings that are not names are left out.
         tracing = ["trace", "-Z", "-q", "-o", trace, *([] if private else ["-s", "0"]), "--"] if able else []
         line = [sys.executable, "-IS", _START, *tracing, "--verbose=1", *command]
         before = time.monotonic()

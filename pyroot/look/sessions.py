@@ -1,11 +1,11 @@
 """The sessions that run now, found in /proc: their processes, and the view of each.
 
 Decides: what is a session, who belongs to which, and what a host path is called in one. A session is a tracer that holds the
-record of a view open (a file which its core makes when it starts and has locked, `_fast/peers/record.pxi`), so what one that has ended may
-have left behind is none. What other users run is closed to us, and so left out; root sees everybody's.
+record of a view open (a file which its core makes when it starts and has locked, `_fast/peers/record.pxi`), so what an ended one may
+have left is none. What other users run may not be read and is left out; root sees the sessions of all users.
 
-A pyroot inside a pyroot traces nobody in the kernel's eyes: the outermost does. Its guests are those that have its arena
-mapped; where it has none (pyroot started by root, or the outer one serves its view) those that descend from it.
+For the kernel a pyroot inside a pyroot traces nothing: the outermost does. Its guests are those that have its arena
+mapped; if it has none (pyroot started by root, or the outer one serves its view) those that descend from it.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Session:
 
     @property
     def core(self) -> Core | None:
-        """Give the view, None when its root is gone."""
+        """Give the view, None if its root is gone."""
         return self._views[0] if self._views else None
 
     @property
     def _views(self) -> list[Core]:
-        """Make the view, and another one without the bindings that show a part of the root once more."""
+        """Make the view, and another one without the bindings that show part of the root again."""
         if self._cores is None:
             again = [one for one in self.bindings[1:] if (one[0] + b"/").startswith(self.root.rstrip(b"/") + b"/")]
             views = [_view(self.bindings)]
@@ -63,13 +63,13 @@ class Session:
         return self._cores
 
     def guest(self, text: bytes) -> tuple[bytes, bool]:
-        """Give the guest's name for a link's text of the kernel, and whether the guest has one; otherwise the text itself."""
+        """Give the guest's name for the text of a link in /proc, and whether the guest has one; otherwise the text itself."""
         if text.startswith(_COPY):
             text = text[len(_COPY) :].removesuffix(_DELETED)
         if not text.startswith(b"/") or text.startswith(b"/memfd:"):
             return text, True  # a pipe, a socket, memory: the same everywhere
         plain = text.removesuffix(_DELETED)
-        # Of a file that has several names the one that begins at the root is what people mean.
+        # If a file has several names, people mean the one that begins at the root.
         for view in reversed(self._views):
             name = view.detranslate(plain)
             if name is not None:
@@ -77,7 +77,7 @@ class Session:
         return text, False
 
     def host(self, guest: bytes) -> bytes | None:
-        """Give the host path that a guest path leads to; None when it leads nowhere."""
+        """Give the host path that a guest path leads to; None if it leads nowhere."""
         try:
             return self.core.resolve(guest)[1] if self.core else None
         except OSError:
@@ -102,7 +102,7 @@ def find() -> list[Session]:
     tasks = {pid: status for pid in proc.pids() if (status := proc.status(pid))}
     sessions, copies = _supervisors(tasks)
     tracers = {status.tracer for status in tasks.values()}
-    # Who has guests that the kernel shows as its tracees needs no other sign of them.
+    # A supervisor whose guests the kernel shows as its tracees needs no other sign of them.
     hidden = [session for session in sessions if session.pid not in tracers]
     over = {pid: _over(status, sessions, hidden, tasks) for pid, status in tasks.items() if pid not in copies}
     for session in sessions:
@@ -119,7 +119,7 @@ def find() -> list[Session]:
 
 
 def _supervisors(tasks: dict[int, proc.Status]) -> tuple[list[Session], set[int]]:
-    """Read the records that are held; also tell who holds a copy: a child of a supervisor that has not started a program."""
+    """Read the records that are held; also say which processes hold a copy: children of a supervisor that have not started a program."""
     found: dict[tuple[int, int], Session] = {}
     copies: set[int] = set()
     for status in tasks.values():
@@ -140,7 +140,7 @@ def _supervisors(tasks: dict[int, proc.Status]) -> tuple[list[Session], set[int]
 
 
 def record_of(pid: int) -> tuple[int, int, int] | None:
-    """Find the record that a process holds: the descriptor, and which file that is. One with a name counts only for who has locked it."""
+    """Find the record that a process holds: the descriptor, and which file that is. One with a name counts only for its locker."""
     record = proc.held(pid, lambda text: text == _MEMFD or _NAMED.search(text) is not None)
     if record is None or (proc.link(pid, f"fd/{record[0]}") != _MEMFD and b"FLOCK" not in proc.read(pid, f"fdinfo/{record[0]}")):
         return None
@@ -148,7 +148,7 @@ def record_of(pid: int) -> tuple[int, int, int] | None:
 
 
 def _session(status: proc.Status, fd: int) -> Session | None:
-    """Read the record of a supervisor; None for a memfd of that name which is not ours."""
+    """Read the record of a supervisor; None for a memfd of that name that is not a record."""
     head, _number, *rest = [*proc.read(status.pid, f"fd/{fd}").split(b"\0"), b""]
     if head != _HEAD or len(rest) < 4 or not all(flags.isdigit() for flags in rest[2::3]):
         return None
@@ -178,7 +178,7 @@ def _ancestors(status: proc.Status, tasks: dict[int, proc.Status]) -> set[int]:
 
 
 def _innermost(around: list[Session], over: dict[int, list[Session]]) -> Session | None:
-    """Of the sessions around a process choose the one that itself runs inside of all the others."""
+    """Of the sessions around a process choose the one that itself runs inside all the others."""
     return max(around, key=lambda one: len(over[one.pid]), default=None)
 
 
@@ -188,7 +188,7 @@ def _chain(session: Session) -> list[Session]:
 
 
 def _outward(bindings: list[tuple[bytes, bytes, int]], outer: Session) -> list[tuple[bytes, bytes, int]]:
-    """Tell the bindings of an inner session in the terms of the host."""
+    """Give the bindings of an inner session in terms of the host."""
     known = ((outer.host(host), guest, flags) for host, guest, flags in bindings)
     made = [(host, guest, flags) for host, guest, flags in known if host is not None]
     return made if made and made[0][1] == b"/" else [(b"/nonexistent", b"/", 0)]
@@ -197,20 +197,20 @@ def _outward(bindings: list[tuple[bytes, bytes, int]], outer: Session) -> list[t
 def program_of(status: proc.Status) -> proc.Mapping | None:
     """Give the mapping of a process's program: the file whose code begins where the loader told the kernel.
 
-    Nothing while the loader is still at work, and where a kernel takes no word from it (without CONFIG_CHECKPOINT_RESTORE).
+    Nothing while the loader is still at work, or if the kernel cannot be told (without CONFIG_CHECKPOINT_RESTORE).
     """
     found = next((one for one in proc.mappings(status.pid) if one.start <= status.code < one.end), None)
     return None if found is None or found.path.startswith(b"/memfd:pyroot-loader") else found
 
 
 def command_of(status: proc.Status) -> list[bytes]:
-    """Give the words of a process; a zombie and a kernel's helper have none, so their name stands in brackets."""
+    """Give the words of a process; a zombie and a kernel's helper have none, so their name is given in brackets."""
     text = proc.read(status.pid, "cmdline")
     return text.removesuffix(b"\0").split(b"\0") if text else [b"[" + status.name + b"]"]
 
 
 def user_of(uid: int) -> str:
-    """Give the name of a user, or the number of one who has none here."""
+    """Give the name of a user, or the number if the user has no name here."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

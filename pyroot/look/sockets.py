@@ -1,6 +1,6 @@
 """What a socket is connected to, by its inode: the kernel's tables in /proc/PID/net.
 
-Decides: how addresses are written, and what -i asks for. Each name space of networks is read once. Source: proc(5), unix(7).
+Decides: how addresses are written, and what -i asks for. Each network namespace is read once. Source: proc(5), unix(7).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Socket:
 
 
 def table(pid: int) -> dict[int, Socket]:
-    """Read all sockets of the name space that a process is in, by inode."""
+    """Read all sockets of a process's network namespace, by inode."""
     found: dict[int, Socket] = {}
     for name in ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "icmp", "icmp6"):
         for fields in _rows(pid, name, 10):
@@ -79,7 +79,7 @@ def _address(text: bytes) -> Address:
 
 
 class Tables:
-    """The tables of every name space that has been asked for."""
+    """The tables of every network namespace that has been asked for."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -104,7 +104,7 @@ class Wanted:
     last: int = 65535
 
     def matches(self, one: Socket) -> bool:
-        """Tell whether a socket is meant, by either of its ends."""
+        """Tell whether a socket matches, by either of its ends."""
         if one.family not in ("IPv4", "IPv6") or self.family not in ("", one.family) or self.protocol not in ("", one.protocol):
             return False
         ends = [end for end in (one.local, one.remote) if end]

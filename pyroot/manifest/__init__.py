@@ -1,1 +1,1 @@
-"""What a root consists of, written down: snapshots, what differs between two, and the checklist of a root that works."""
+"""What a root consists of, recorded: snapshots, what differs between two, and the checklist of a root that works."""

@@ -1,6 +1,6 @@
-"""`pyroot checklist`: the list that a root which works is later checked against, with `pyroot doctor --against`.
+"""`pyroot checklist`: the list of a root that works, for later checks with `pyroot doctor --against`.
 
-Decides: what is in the list: the snapshot, and what the doctor finds already now.
+Decides: what is in the list: the snapshot, and what the doctor already finds now.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ CHECKLIST = Verb(
     """\
 usage: pyroot checklist [OPTION...] ROOTFS
 
-Write down a root that works: what the doctor finds in it, and a snapshot of its files.
-pyroot doctor --against FILE ROOTFS then tells what has gone wrong since.
+Record a root that works: what the doctor finds in it, and a snapshot of its files.
+pyroot doctor --against FILE ROOTFS then says what has gone wrong since.
 """,
     (
         OUTPUT,
-        flag("--json"),
+        flag("--json", "accepted, and changes nothing: the list is JSON"),
     ),
     18,
 )

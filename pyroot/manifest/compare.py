@@ -1,7 +1,7 @@
 """What differs between two snapshots.
 
 Decides: which facts are compared, what they are called for people, and what cannot be compared (a file that one side could not
-read). Packages are named, not compared: the files of a package's own data tell of its changes.
+read). Packages are named, not compared: the files of a package's own data show its changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _owner(one: Entry) -> str:
     return f"{one.uid}:{one.gid}"
 
 
-# name of a fact, how it is told; "content" and "size" of what could not be read are left out
+# name of a fact, what it is called; "content" and "size" of what could not be read are left out
 FACTS: dict[str, Callable[[Entry], str | None]] = {
     "type": lambda one: one.type,
     "mode": lambda one: f"{one.mode:04o}",
@@ -45,7 +45,7 @@ class Change:
 
     @property
     def package(self) -> str:
-        """Name the package, as far as one is known."""
+        """Name the package, if one is known."""
         return (self.after.package if self.after else "") or (self.before.package if self.before else "")
 
 
@@ -79,7 +79,7 @@ def _differing(first: Entry, second: Entry, wanted: list[str]) -> Iterable[tuple
 
 
 def folded(changes: list[Change]) -> list[tuple[Change, int]]:
-    """Put what is gone or new below a directory that is gone or new with that directory; give how many there are below."""
+    """Fold what is gone or new below a directory that is gone or new into that directory; give how many there are below."""
     found: list[tuple[Change, int]] = []
     for one in changes:
         if found and one.kind == found[-1][0].kind and one.kind != CHANGED:
@@ -93,7 +93,7 @@ def folded(changes: list[Change]) -> list[tuple[Change, int]]:
 
 
 def told(name: str, before: str, after: str) -> str:
-    """Say how a fact differs; of a hash only that it does."""
+    """Say how a fact differs; for a hash only that it does."""
     if name == "content":
         return "other content"
     return f"{name} {printable(before) or 'none'} -> {printable(after) or 'none'}"

@@ -1,6 +1,6 @@
-"""`pyroot diff`: what differs between two roots, or between a root and what was written down of it.
+"""`pyroot diff`: what differs between two roots, or between a root and what was recorded of it.
 
-Decides: the verb's options, the layout, and the exit status, which is that of diff(1): 0 alike, 1 different, 2 trouble.
+Decides: the verb's options, the layout, and the exit status, which is that of diff(1): 0 equal, 1 different, 2 trouble.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ usage: pyroot diff [OPTION...] A B
 
 Compare two roots. A and B are each a file that pyroot snapshot (or checklist) wrote, or
 a root directory as it is now. Lines begin with - (in A only), + (in B only) or ! (in
-both, different). Exit status, as for diff: 0 alike, 1 different, 2 trouble.
+both, different). Exit status, as for diff: 0 equal, 1 different, 2 trouble.
 """,
     (
         value("--ignore", "FACT,...", "do not compare: type, mode, owner, size, content, target, device,\nxattrs"),
         flag("--json", "print the differences as JSON"),
         flag("-q, --quiet", "only the exit status"),
-        flag("-v, --verbose", "name everything below a directory that is in one of them only"),
+        flag("-v, --verbose", "name everything below a directory that only one of them has"),
     ),
     21,
 )

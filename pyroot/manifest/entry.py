@@ -1,6 +1,6 @@
 """One line of a snapshot: what is known of one file.
 
-Decides: which facts a snapshot has and what they are called. Times are not among them: two roots made alike are alike.
+Decides: which facts a snapshot has and what they are called. Times are not among them: two roots that are made in the same way are equal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ FILE, DIRECTORY, LINK, FIFO, SOCKET, CHARACTER, BLOCK = "file", "dir", "link", "
 
 @dataclass(frozen=True)
 class Entry:
-    """A file at a canonical guest path. What cannot be read is named in `problem` (an errno's name), and then missing here."""
+    """A file at a canonical guest path. What cannot be read is named in `problem` (an errno's name), and is then missing here."""
 
     path: bytes
     type: str
@@ -30,5 +30,5 @@ class Entry:
 
 
 def order(path: bytes) -> list[bytes]:
-    """Give the key by which paths are sorted: name by name, so that what is in a directory follows it."""
+    """Give the key by which paths are sorted: component by component, so that what is in a directory follows it."""
     return path.strip(b"/").split(b"/") if path != b"/" else []

@@ -1,8 +1,8 @@
-"""Which package a file belongs to, by what the package managers of the root have written down.
+"""Which package a file belongs to, by what the package managers of the root have recorded.
 
 Decides: how the data of dpkg, apk and rpm are read. Sources: dpkg-query(1) and deb-old formats under /var/lib/dpkg/info,
-dpkg-divert(1), apk's installed database (one letter a field), and the header format of rpm (rpm-format). Of rpm's databases the
-one of today, SQLite, is read; the older ones need rpm's own library.
+dpkg-divert(1), apk's installed database (one letter per field), and the header format of rpm (rpm-format). Of rpm's databases only
+the current one, SQLite, is read; the older ones need rpm's own library.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _rpm(rooted: Rooted) -> Iterator[tuple[bytes, bytes]]:
         import sqlite3
         from urllib.parse import quote
 
-        # Read only, and without a journal: nothing is written into the root by looking.
+        # Read only, and without a journal: nothing may be written into the root.
         name = f"file:{quote(rooted.host(trace.real))}?mode=ro&immutable=1"
         try:
             connection = sqlite3.connect(name, uri=True)

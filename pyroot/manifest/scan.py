@@ -1,7 +1,7 @@
-"""Walk a root and write down every file in it.
+"""Walk a root and record every file in it.
 
 Decides: the order (a directory, then what is in it, by the bytes of the names), what is read, and what becomes of files that
-cannot be read: they are written down with the reason. Links are not followed; nothing but regular files is opened; directories
+cannot be read: they are recorded with the reason. Symbolic links are not followed; only regular files are opened; directories
 of other file systems (a /proc that is mounted there) are named and not entered.
 """
 
@@ -64,7 +64,7 @@ class _Walk:
             pending += [path.rstrip(b"/") + b"/" + name for name in names]
 
     def _entry(self, path: bytes) -> tuple[Entry | None, bool]:
-        """Write down one file; also whether it is a directory to go into. None for one that has just gone."""
+        """Record one file; also whether it is a directory to enter. None for one that has just disappeared."""
         host = self._rooted.host(path)
         self._count += 1
         self._progress(f"{self._count} files: {os.fsdecode(path)}")
@@ -113,7 +113,7 @@ class _Walk:
 
 
 def _hash_of(host: bytes) -> tuple[str, str]:
-    """Give the hash of a regular file, or what kept us from reading it."""
+    """Give the hash of a regular file, or why it could not be read."""
     digest = hashlib.sha256()
     try:
         fd = os.open(host, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

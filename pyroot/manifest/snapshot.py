@@ -1,7 +1,7 @@
-"""`pyroot snapshot`: write down what a root consists of.
+"""`pyroot snapshot`: record what a root consists of.
 
-Decides: the verb's options, and how entries are had from what a user names (a directory or a file). The walk is `scan`'s, the
-formats are `text`'s.
+Decides: the verb's options, and how entries are obtained from what a user names (a directory or a file). Not decided here:
+the walk (`scan`), the formats (`text`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SNAPSHOT = Verb(
     """\
 usage: pyroot snapshot [OPTION...] ROOTFS
 
-Write down every file of the root in ROOTFS: path, type, mode, owner, size, SHA-256,
-link target, extended attributes, and the package that it belongs to where dpkg, apk or
-rpm say so. Two roots that are alike give the same text: there are no times in it.
-pyroot diff compares. What cannot be read is written down with the reason.
+Record every file of the root in ROOTFS: path, type, mode, owner, size, SHA-256,
+link target, extended attributes, and the package that it belongs to if dpkg, apk or
+rpm know it. Two equal roots give the same text: there are no times in it.
+pyroot diff compares snapshots. What cannot be read is recorded with the reason.
 """,
     (
         OUTPUT,
-        flag("--no-content", "leave out the hashes: quick, and blind to changes that keep the size"),
+        flag("--no-content", "leave out the hashes: fast, but blind to changes that keep the size"),
         flag("--json", "write JSON instead of mtree(5) text"),
     ),
     18,

@@ -1,8 +1,8 @@
 """Snapshots as text and as JSON, written and read.
 
-Decides: both formats. The text is that of mtree(5), one file a line, so that other tools can read it; names with bytes that are
+Decides: both formats. The text is that of mtree(5), one file per line, so that other tools can read it; names with bytes that are
 not plain have them as three octal digits, which is mtree's way. In JSON such names have the escapes that Python gives to bytes
-that are no text (surrogates). Nothing in either depends on the day or on the place of the root.
+that are not text (surrogates). Nothing in either depends on the date or on the path of the root.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def read(data: bytes, shown: str) -> dict[str, Any]:
             raise ValueError("neither mtree text nor JSON")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         what = f"no key {error}" if isinstance(error, KeyError) else str(error)
-        raise PyrootError(f"{shown}: is no snapshot ({what})", "pyroot snapshot ROOTFS -o FILE writes one", 2) from None
+        raise PyrootError(f"{shown}: is not a snapshot ({what})", "pyroot snapshot ROOTFS -o FILE writes one", 2) from None
     return found
 
 

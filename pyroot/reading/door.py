@@ -1,7 +1,7 @@
-"""The one door to the files of a guest, for everybody who looks at a root from outside a run.
+"""The one door to the files of a guest, for everything that looks at a root from outside a run.
 
 Decides: how the view of a run becomes what is read here. `doctor`, `needs`, `explain` and `trace` see what the run has, or would have:
-its bindings in its order, its links, its places for bindings that the root lacks.
+its bindings in its order, its symbolic links, its mount points for bindings that the root lacks.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 def view_of(core: Core) -> Bound:
-    """Give the files that a core shows; places that only lead to others are left out."""
+    """Give the files that a core shows; directories of glue are left out."""
     (root, _guest, _flags), *rest = core.bindings()
     return Bound(root, [(host, guest) for host, guest, flags in rest if not flags & GLUE_FLAG])
 
 
 def view_of_run(config: Config) -> Rooted:
-    """Give the files that a run would show, placed as it places them. Raises PyrootError where the run would.
+    """Give the files that a run would show, with the bindings as it places them. Raises PyrootError if the run would.
 
-    Places for bindings that the root lacks are made, as for a run, and removed at once: what is read here needs none.
+    Mount points for bindings that the root lacks are made, as for a run, and removed at once: reading needs none.
     """
     bindings = config.bindings()
     if not bindings:

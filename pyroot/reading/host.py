@@ -1,4 +1,4 @@
-"""What this host could give to a root.
+"""What this host could supply to a root.
 
 Decides: which file of the host a library's name stands for. Source of the facts: ld.so(8), as `pyroot.elf` has it.
 """

@@ -1,4 +1,4 @@
-"""What the checks look at: a root directory as a run would show it, and who looks.
+"""What the checks look at: a root directory as a run would show it, and the user who looks.
 
 Decides: how a guest path is read here, with the bindings that the user names, and which rights count. Not decided here:
 what is wrong. Nothing is run and nothing is changed.
@@ -29,7 +29,7 @@ class Bound(Rooted):
     """A root directory with bindings: (host, guest) pairs, both canonical."""
 
     def __init__(self, root: str | bytes, bindings: list[tuple[bytes, bytes]]) -> None:
-        """Take the root and what is bound over it."""
+        """Take the root and its bindings."""
         super().__init__(root)
         self.bindings = {guest: host for host, guest in bindings}
         self._above = {guest[:at] for guest in self.bindings for at, char in enumerate(guest) if char == 0x2F and at}
@@ -44,7 +44,7 @@ class Bound(Rooted):
         return super().host(guest_real)
 
     def text(self, here: bytes) -> bytes | None:
-        """Give the text of a link; a place that is bound is none, nor is a directory that leads to such a place."""
+        """Give the text of a symbolic link; a mount point is not one, nor is a directory that leads to one."""
         if here in self.bindings:
             return None
         try:
@@ -56,10 +56,10 @@ class Bound(Rooted):
 
 
 class View:
-    """One root under examination. What is costly is looked up once, when a check asks for it."""
+    """One root under examination. What is expensive is looked up once, when a check asks for it."""
 
     def __init__(self, rooted: Rooted, spelled: str = "", commands: list[bytes] | None = None, uid: int | None = None) -> None:
-        """Take the root, its name for messages, the commands that matter (none: every program), and who runs them."""
+        """Take the root, its name for messages, the commands that matter (none: every program), and the user who runs them."""
         self.rooted = rooted
         self.spelled = spelled or os.fsdecode(rooted.root)
         self.commands = commands or []
@@ -75,11 +75,11 @@ class View:
     # --- files ---
 
     def find(self, path: bytes) -> Trace | None:
-        """Follow a guest path; None when it leads nowhere."""
+        """Follow a guest path; None if it leads nowhere."""
         return self.rooted.find(path)
 
     def stat(self, path: bytes) -> os.stat_result | None:
-        """Give the status of what a guest path leads to, links followed inside the root."""
+        """Give the status of what a guest path leads to; symbolic links are followed inside the root."""
         trace = self.rooted.find(path)
         if trace is None:
             return None
@@ -89,7 +89,7 @@ class View:
             return None
 
     def link(self, path: bytes) -> bytes | None:
-        """Give the text of a link, None for what is none (its directory may be reached through links)."""
+        """Give the text of a symbolic link, None for anything else (its directory may be reached through links)."""
         directory = self.rooted.find(os.path.dirname(path) or b"/")
         if directory is None:
             return None
@@ -99,7 +99,7 @@ class View:
             return None
 
     def problem(self, path: bytes) -> int:
-        """Give the errno of following a path, 0 when all is well."""
+        """Give the errno of following a path, 0 if there is none."""
         try:
             self.rooted.trace(path)
         except OSError as error:
@@ -107,7 +107,7 @@ class View:
         return 0
 
     def dead_end(self, path: bytes) -> bytes:
-        """Give the canonical guest path of the first thing that is missing on the way of a path; empty when nothing is."""
+        """Give the canonical guest path of the first component of a path that is missing; empty if none is."""
         return self.rooted.dead_end(path)
 
     def is_directory(self, path: bytes) -> bool:
@@ -121,7 +121,7 @@ class View:
         return status is not None and stat.S_ISREG(status.st_mode)
 
     def read(self, path: bytes) -> bytes | None:
-        """Read a regular file; None when there is none or it cannot be read."""
+        """Read a regular file; None if there is none or it cannot be read."""
         if not self.is_file(path):
             return None
         try:
@@ -130,7 +130,7 @@ class View:
             return None
 
     def list(self, path: bytes) -> list[bytes]:
-        """List the names in a directory, sorted; nothing when there is none or it cannot be read."""
+        """List the names in a directory, sorted; nothing if there is none or it cannot be read."""
         trace = self.rooted.find(path)
         if trace is None:
             return []
@@ -140,7 +140,7 @@ class View:
             return []
 
     def outside(self, path: bytes) -> str:
-        """Give a guest path as the user names it on the host, quoted for a shell; a link at its end is not followed."""
+        """Give a guest path as the user names it on the host, quoted for a shell; a symbolic link at its end is not followed."""
         trace = self.rooted.find(os.path.dirname(path) or b"/")
         host = self.rooted.host(trace.real if trace else os.path.dirname(path)).rstrip(b"/") + b"/" + os.path.basename(path)
         text = os.fsdecode(host)
@@ -185,7 +185,7 @@ class View:
         return self._closure
 
     def missing(self, *whys: str) -> Iterator[Item]:
-        """List what the closure misses, of the given kinds."""
+        """List what the closure lacks, of the given kinds."""
         return (item for item in self.closure.items if item.missing and item.why in whys)
 
     def program_files(self) -> Iterator[tuple[bytes, bytes]]:
@@ -206,7 +206,7 @@ class View:
 
     @property
     def differences(self) -> Sequence[Change]:
-        """List what is not as in the list that the root is checked against; nothing without a list."""
+        """List what differs from the list that the root is checked against; nothing without a list."""
         if self._differences is None:
             self._differences = []
             if self.expected is not None:
@@ -226,7 +226,7 @@ class View:
         return self._versions[real]
 
     def lacking_versions(self) -> Iterator[tuple[bytes, str]]:
-        """List libraries that lack a version which a program or another library asks for, with what is to be said of them."""
+        """List libraries that lack a version that a program or another library requires, with what is to be said about them."""
         lacking: dict[tuple[bytes, bytes], list[bytes]] = {}
         done: set[tuple[bytes, bytes]] = set()
         for objects in self.closure.images.values():

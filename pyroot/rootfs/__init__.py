@@ -1,1 +1,1 @@
-"""Making and changing root file systems: one module for each verb, imported when the verb is used."""
+"""Making and changing root file systems: one module per verb, imported when the verb is used."""

@@ -1,10 +1,10 @@
-"""Put host files into a root so that every path means there what it means on the host.
+"""Put host files into a root so that every path means the same there as on the host.
 
-Decides: how links, directories and files are made in the new root, and that a failure leaves nothing behind. Does not
-decide what is put in. An object that is there already is kept: the same is accepted, another one is refused.
+Decides: how symbolic links, directories and files are made in the new root, and that a failure leaves nothing behind. Does not
+decide what is put in. An existing object is kept: the same one is accepted, a different one is refused.
 
-Links on the way of a path are made again with their own text: `/bin` -> `usr/bin`, then `/usr/bin/awk` ->
-`/etc/alternatives/awk`, and so on. Where the root has a directory in the place of a host's link (a root that is not
+Symbolic links in a path are made again with their own text: `/bin` -> `usr/bin`, then `/usr/bin/awk` ->
+`/etc/alternatives/awk`, and so on. If the root has a directory where the host has a link (a root that is not
 merged-/usr, filled from a host that is), the file goes into that directory.
 """
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Installer:
         self._hard_links: dict[tuple[int, int], bytes] = {}
 
     def add(self, path: bytes) -> None:
-        """Bring a host path into the root: its directories, its links, and the file or empty directory at its end."""
+        """Bring a host path into the root: its directories, its symbolic links, and the file or empty directory at its end."""
         host, guest = self._walk(path)
         if not os.path.isdir(self._source.host(host)):
             self._copy(self._source.host(host), guest)
 
     def directory(self, path: bytes, mode: int = 0o755) -> bytes:
-        """Make a directory of the root with its parents, unless it is there; give its canonical place."""
+        """Make a directory of the root with its parents, unless it exists; give its canonical path."""
         guest = b""
         for name in path.split(b"/"):
             if name:
@@ -51,7 +51,7 @@ class Installer:
         return guest
 
     def text(self, path: bytes, content: bytes, mode: int = 0o644) -> bool:
-        """Write a file of the root unless something is there. Tell whether it was written."""
+        """Write a file of the root unless something exists there. Tell whether it was written."""
         place = self._at(self.directory(os.path.dirname(path)) + b"/" + os.path.basename(path))
         if os.path.lexists(place):
             return False
@@ -59,13 +59,13 @@ class Installer:
         return True
 
     def rewrite(self, path: bytes, content: bytes) -> None:
-        """Write a file of the root, in the place of an older one."""
+        """Write a file of the root, in place of an older one."""
         directory = self.directory(os.path.dirname(path))
         place = self._at(directory + b"/" + os.path.basename(path))
         if self.text(path, content):
             return
         if not stat.S_ISREG(os.lstat(place).st_mode):
-            raise self._conflict(place, "is no regular file")
+            raise self._conflict(place, "is not a regular file")
         with open(place, "rb") as file:
             old = file.read()
         if old != content:
@@ -73,7 +73,7 @@ class Installer:
             self._replace(place, content)
 
     def undo(self) -> None:
-        """Take back what was made, newest first. What somebody else put into a new directory stays, with it."""
+        """Take back what was made, newest first. What others have put into a new directory stays, and the directory with it."""
         while self._undo:
             place, old = self._undo.pop()
             try:
@@ -90,9 +90,9 @@ class Installer:
         return self.root + guest
 
     def _walk(self, path: bytes) -> tuple[bytes, bytes]:
-        """Follow a host path and its twin in the root side by side, making directories and links there.
+        """Follow a host path and the same path in the root side by side, making directories and symbolic links there.
 
-        Give the canonical host path of the end, and its place in the root; a file at the end is not made yet.
+        Give the canonical host path of the end, and its path in the root; a file at the end is not made yet.
         """
         host = guest = b""
         pending = path.split(b"/")[::-1]
@@ -126,7 +126,7 @@ class Installer:
         return host or b"/", guest
 
     def _link(self, here: bytes, there: bytes, text: bytes) -> bool:
-        """Make the host's link `here` again at `there`; False when something else is in that place."""
+        """Make the host's symbolic link `here` again at `there`; False if something else is there."""
         place = self._at(there)
         try:
             return os.readlink(place) == text
@@ -142,14 +142,14 @@ class Installer:
         return True
 
     def _directory(self, there: bytes, mode: int) -> bytes:
-        """Make one directory of the root, or follow what is there to a directory; give its canonical place."""
+        """Make one directory of the root, or follow what is there to a directory; give its canonical path."""
         place = self._at(there)
         try:
             os.mkdir(place, 0o700)
         except FileExistsError:
             trace = Rooted(self.root).find(there)
             if trace is None or not os.path.isdir(self._at(trace.real)):
-                raise self._conflict(place, "is no directory") from None
+                raise self._conflict(place, "is not a directory") from None
             return trace.real if trace.real != b"/" else b""
         self._undo.append((place, None))
         os.chmod(place, mode & _MODE | 0o700)
@@ -226,7 +226,7 @@ def write_failure(error: OSError, root: bytes, shown: bytes, verb: str = "new") 
 
 
 def _same_file(host: bytes, status: os.stat_result, place: bytes) -> bool:
-    """Compare two files: by size and time of change first, by content when only the time differs."""
+    """Compare two files: by size and time of change first, by content if only the time differs."""
     other = os.stat(place)
     if not stat.S_ISREG(other.st_mode) or other.st_size != status.st_size:
         return False
@@ -242,7 +242,7 @@ def _same_file(host: bytes, status: os.stat_result, place: bytes) -> bool:
 
 
 def _copy_content(source: int, target: int) -> None:
-    """Copy a whole file: share its blocks where the file system can, else within the kernel, else by hand."""
+    """Copy a whole file: share its blocks if the file system can, otherwise within the kernel, otherwise by hand."""
     import fcntl
 
     try:
@@ -256,7 +256,7 @@ def _copy_content(source: int, target: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EIO):
             raise
-    # Both offsets stand where the kernel stopped: at the end, as a rule.
+    # Both offsets are where the kernel stopped: usually at the end.
     while True:
         block = os.read(source, _CHUNK)
         if not block:

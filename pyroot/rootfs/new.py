@@ -1,8 +1,8 @@
 """`pyroot new`: make a small root file system out of the host's own programs.
 
 Decides: the verb's options, and the order of the work: everything is chosen and checked first (`plan`), then a new
-root is filled beside its place and moved there in one step, so that a failure leaves nothing half-made. A directory
-that exists, empty or with --add, is filled where it is; there a failure takes back what was made.
+root is filled next to its final path and moved there in one step, so that a failure leaves nothing half-made. An existing
+directory, empty or with --add, is filled where it is; there a failure takes back what was made.
 """
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ usage: pyroot new [OPTION...] DIR [PROGRAM...]
 Make a root file system in DIR out of this host's own programs, with the libraries and
 interpreters that they need. Without PROGRAM: a shell and the usual small tools.
 
-A PROGRAM is a name, looked up in PATH, or a path, which keeps its place in the root.
-DIR is made; an empty directory will do. What programs open by themselves while they
+A PROGRAM is a name, looked up in PATH, or a path, which is the same in the root.
+DIR is created, or an empty directory is used. What programs open only while they
 run (the modules of Python or Perl, plug-ins, data) is not copied.
 """,
     (
-        flag("--add", "add to a root that exists; files that are there are kept"),
-        flag("--list", "only print what would be copied, and why; DIR may be missing"),
+        flag("--add", "add to an existing root; files that are there are kept"),
+        flag("--list", "only print what would be copied, and why; DIR may be omitted"),
         flag("-v, --verbose", "name every file"),
     ),
     17,
@@ -49,7 +49,7 @@ run (the modules of Python or Perl, plug-ins, data) is not copied.
 
 
 class Ended(BaseException):
-    """A signal that ends the process, after the work has been taken back."""
+    """A signal that ends the process, after what was made has been taken back."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -92,7 +92,7 @@ class Target:
 
 
 def _target(directory: bytes, add: bool) -> Target:
-    """Check the place for the root. Raises PyrootError."""
+    """Check where the root is to be made. Raises PyrootError."""
     name = os.fsdecode(directory)
     path = os.path.realpath(directory)
     try:
@@ -102,10 +102,10 @@ def _target(directory: bytes, add: bool) -> Target:
         if add:
             raise PyrootError(f"new: {name}: does not exist", "--add needs a root; leave it out to make one") from None
         if os.path.islink(directory):
-            raise PyrootError(f"new: {name}: is a link that leads nowhere", "give another name") from None
+            raise PyrootError(f"new: {name}: is a dangling symbolic link", "give another name") from None
         if not os.path.isdir(parent):
             shown = os.fsdecode(parent)
-            raise PyrootError(f"new: {name}: {shown} is no directory", f"make it first: mkdir -p {shell_word(shown)}") from None
+            raise PyrootError(f"new: {name}: {shown} is not a directory", f"make it first: mkdir -p {shell_word(shown)}") from None
         return Target(path, False)
     if not stat.S_ISDIR(status.st_mode):
         raise PyrootError(f"new: {name}: is not a directory", "give a name that is free, or an empty directory")
@@ -182,7 +182,7 @@ def _print_list(closure: Closure) -> None:
 
 
 def _summary(directory: bytes, closure: Closure, installer: Installer) -> None:
-    """Say in one line what was made, to a person at a terminal or one who asked with -v."""
+    """Say in one line what was made, to a person at a terminal or if asked with -v."""
     if not os.isatty(2) and report.verbosity() < 1:
         return
     programs = {item.path for item in closure.items if item.why in (PROGRAM, SCRIPT_INTERPRETER, ENV_PROGRAM)}
@@ -194,7 +194,7 @@ def _summary(directory: bytes, closure: Closure, installer: Installer) -> None:
 
 @contextmanager
 def signals_raised() -> Iterator[None]:
-    """Turn the signals that end a process into an exception for a while, so that cleaning up is done."""
+    """Turn the signals that end a process into an exception for a while, so that what was made is cleaned up."""
 
     def stop(number: int, frame: object) -> None:
         raise Ended(number)

@@ -26,11 +26,11 @@ from pyroot.elf.rooted import Rooted
 from pyroot.errors import PyrootError
 
 NSS_MODULE = "name service module"
-GLIBC_HELPER = "library that glibc opens by itself"
+GLIBC_HELPER = "library that glibc loads at run time"
 LOCALE = "locale"
 TERMINAL = "terminal description"
 
-# A shell, what scripts count on, and the means to look around. No editors, pagers or compilers.
+# A shell, what scripts rely on, and tools to look around. No editors, pagers or compilers.
 DEFAULT_PROGRAMS = (
     b"sh", b"bash", b"dash", b"[", b"awk", b"basename", b"cat", b"chmod", b"chown", b"cmp", b"cp", b"cut", b"date",
     b"dd", b"df", b"diff", b"dirname", b"du", b"echo", b"env", b"expr", b"false", b"find", b"getent", b"grep", b"gzip",
@@ -39,7 +39,7 @@ DEFAULT_PROGRAMS = (
     b"sort", b"stat", b"stty", b"tail", b"tar", b"tee", b"test", b"timeout", b"touch", b"tr", b"true", b"tty",
     b"uname", b"uniq", b"wc", b"which", b"whoami", b"xargs",
 )
-# The names that other programs write down: in "#!" lines, in system(3), in a login.
+# The names that other programs refer to: in "#!" lines, in system(3), in a login.
 DEFAULT_PATHS = (b"/bin/sh", b"/usr/bin/env")
 
 _TERMINALS = ("dumb", "linux", "screen", "screen-256color", "tmux-256color", "vt100", "xterm", "xterm-256color")
@@ -48,7 +48,7 @@ _C_LOCALE = b"/usr/lib/locale/C.utf8"  # an archive of other locales is hundreds
 
 
 def choose(programs: Sequence[bytes]) -> Closure:
-    """Collect the programs, or the default ones for an empty list, and all that they need, from the host.
+    """Collect the programs, or the default ones for an empty list, and everything that they need, from the host.
 
     Raises PyrootError for the first thing that is missing.
     """
@@ -59,7 +59,7 @@ def choose(programs: Sequence[bytes]) -> Closure:
         closure = Closure(host, path + b":/usr/local/sbin:/usr/sbin:/sbin")
         wanted = [_absolute(program) for program in programs]
     else:
-        # The system's own tools first: a root is to be the same whoever makes it.
+        # The system's own tools first: a root is to be the same no matter which user makes it.
         closure = Closure(host, b"/usr/bin:/bin:/usr/sbin:/sbin:" + path)
         wanted = _defaults(closure)
         if not wanted:
@@ -82,7 +82,7 @@ def _absolute(program: bytes) -> bytes:
 
 
 def _defaults(closure: Closure) -> list[bytes]:
-    """List those of the default programs that the host has and that the caller may read."""
+    """List those of the default programs that the host has and the caller may read."""
     found = [closure.find_program(name) for name in DEFAULT_PROGRAMS]
     found += [path for path in DEFAULT_PATHS if is_executable(closure.rooted, path)]
     return [path for path in found if path is not None and os.access(path, os.R_OK)]
@@ -110,7 +110,7 @@ def _missing(closure: Closure, item: Item) -> PyrootError:
 
 
 def _add_extras(closure: Closure) -> None:
-    """Add what programs open at run time and would be missed at once."""
+    """Add what programs open at run time and would miss at once."""
     if closure.has_glibc:
         closure.add_dlopen(b"libgcc_s.so.1", GLIBC_HELPER)  # for pthread_exit(3), pthread_cancel(3), backtrace(3)
         for module in nss_modules(closure.rooted):

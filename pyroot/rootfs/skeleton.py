@@ -2,12 +2,12 @@
 
 Decides: what these files say. Source of the facts: hier(7), passwd(5), group(5), nsswitch.conf(5), ld.so(8).
 
-The loader's index, /etc/ld.so.cache, is neither the host's (it names hundreds of files that are not here) nor made by
+The loader's index, /etc/ld.so.cache, is neither the host's (it names hundreds of files that are missing here) nor made by
 ldconfig (which needs chroot(2), so a privileged user): it is written by `pyroot.elf.ldcache`, with one line for each
-library that a program finds without RPATH. A link in a default directory would do too, but it would change $ORIGIN
+library that a program finds without RPATH. A symbolic link in a default directory would work too, but it would change $ORIGIN
 for the library, show a file where the host has none, and lose the choice between two libraries of one name. With an
-index a program also starts with one failed open less for each directory that would be tried before. An ld.so.conf
-beside it names the directories, so that an ldconfig run inside the root later comes to the same result.
+index a program also starts with one failed open fewer for each directory that would be tried before. An ld.so.conf
+next to it names the directories, so that an ldconfig run inside the root later comes to the same result.
 """
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DIRECTORIES = (
     (b"/dev", 0o755), (b"/etc", 0o755), (b"/home", 0o755), (b"/proc", 0o755), (b"/root", 0o700), (b"/run", 0o755),
     (b"/sys", 0o755), (b"/tmp", 0o1777), (b"/usr", 0o755), (b"/var", 0o755), (b"/var/tmp", 0o1777),
 )
-# Where a host has links here (merged-/usr, merged-/bin), the root gets the same ones.
+# If the host has symbolic links here (merged-/usr, merged-/bin), the root gets the same ones.
 _LINKED_DIRECTORIES = tuple(
     prefix + name for prefix in (b"/", b"/usr/") for name in (b"bin", b"sbin", b"lib", b"lib32", b"lib64", b"libx32")
 )
@@ -36,7 +36,7 @@ _NSSWITCH = b"passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
 
 
 def add_directories(installer: Installer) -> None:
-    """Make the directories that every system has, and the host's links among them."""
+    """Make the directories that every system has, and the host's symbolic links among them."""
     for path, mode in _DIRECTORIES:
         installer.directory(path, mode)
     for path in _LINKED_DIRECTORIES:
@@ -63,7 +63,7 @@ def add_accounts(installer: Installer, shell: str) -> None:
 
 
 def add_network(installer: Installer) -> None:
-    """Write hosts, and nsswitch.conf where the host has none to copy."""
+    """Write hosts, and nsswitch.conf if the host has none to copy."""
     installer.text(b"/etc/hosts", _HOSTS)
     installer.text(b"/etc/nsswitch.conf", _NSSWITCH)
 
@@ -92,7 +92,7 @@ def _add_directories_to_conf(installer: Installer, index: Index) -> None:
 
 
 def _add_entries_to_cache(installer: Installer, index: Index) -> None:
-    """Add the new lines to those of a cache that is there, which win: nothing that works now may change."""
+    """Add the new lines to those of an existing cache, which take precedence: nothing that works now may change."""
     rooted = Rooted(installer.root)
     try:
         entries = parse_cache(rooted.read(index.cache_path))

@@ -1,7 +1,7 @@
-"""List what a session may have besides its view: one row a feature, in the order in which their hooks run.
+"""List what a session may have in addition to its view: one row per feature, in the order in which their hooks run.
 
 A feature is a function ``feature_NAME`` of the core that fills in its hooks (``pyroot/_fast/records/features.pxi`` has these).  Its row
-says whether that function is in a part of its own, and which calls stop while it is on.  ``generate`` makes of this the numbers
+says whether that function is in a part of its own, and which calls stop while it is on.  From this ``generate`` makes the numbers
 (``FEATURE_NAME`` is a bit), the marks in the filter, and ``_fast/run/feature_list.pxi``.
 """
 

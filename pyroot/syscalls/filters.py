@@ -1,8 +1,8 @@
 """Make the seccomp filters of the table.
 
-Decides: the filter.  It is a binary search over runs of numbers with the same treatment, one for each of the two ABIs.  What it leaves
-alone runs at native speed; ``seccomp_data.instruction_pointer`` exempts the loader of 64-bit programs and the gate.  Two more filters are
-made the same way: for views that guests hand over, and for processes that have opened a text of /proc.  Not decided here: how the
+Decides: the filter.  It is a binary search over runs of numbers with the same treatment, one for each of the two ABIs.  What it lets
+pass runs at native speed; ``seccomp_data.instruction_pointer`` exempts the loader of 64-bit programs and the gate.  Two more filters are
+made in the same way: for views that guests hand over, and for processes that have opened a text of /proc.  Not decided here: how the
 generated files look (``render``).
 """
 
@@ -22,25 +22,25 @@ ENOSYS = 38
 OFF_NR, OFF_ARCH, OFF_IP, OFF_ARGS = 0, 4, 8, 16
 #: The supervisor's pid is patched over this constant when a session starts.
 SUPERVISOR_MARK = 0x50595254
-#: The same of the process whose descriptors guests are given by its /proc links: another one under a net of Landlock.
+#: The same for the process whose descriptors guests are given by its /proc links: a different process with --net (Landlock).
 HOLDER_MARK = 0x50595255
-#: With the number of a feature: stops where that is on, else means the next instruction.
+#: With the number of a feature: stops if that is on, otherwise means the next instruction.
 STOP_MARK = RET_TRACE | 0x100
-#: The same: means RET_ALLOW where it is not on, else the next instruction.
+#: The same: means RET_ALLOW if it is not on, otherwise the next instruction.
 PASS_MARK = RET_TRACE | 0x200
-#: As PASS_MARK, of what stops only where the kernel cannot seal mappings.
+#: Like PASS_MARK, for what stops only if the kernel cannot seal mappings.
 SEALING_MARK = RET_TRACE | 0x53
 #: What a view that a guest hands over decides anew (``Row.when``): its own pyroot is not to be killed, its own listings may need it,
 #: it may show a directory twice.
 VIEW_KINDS = ("supervisor", "kill", "who", "listing", "noting", "duplicates")
 #: What stops only in processes that have opened a text of /proc, by a filter that they are made to install (copies.pxi).
 COPY_KINDS = ("copies",)
-#: The gate, and behind it the loader's text: what they call runs as it is.  Not the stubs: a restarted call has to stop.
+#: The gate, and after it the loader's text: what they call runs as it is.  Not the stubs: a restarted call has to stop.
 LOADER_GATE, LOADER_TEXT = PLACES.LOADER_GATE, PLACES.LOADER_TEXT
 LOADER_TEXT_END = LOADER_TEXT + PLACES.LOADER_TEXT_SIZE
 
 SIGKILL, SIGSTOP = 9, 19
-#: Signals of F_SETSIG that would end or stop the supervisor, were it the owner: nobody catches them, or they look like its own fault.
+#: Signals of F_SETSIG that would end or stop the supervisor, were it the owner: they cannot be caught, or look like its own fault.
 F_SETSIG, DEADLY = 10, (4, 5, 7, 8, SIGKILL, 11, SIGSTOP, 31)
 #: Commands of fcntl(2) that make a descriptor: F_DUPFD, F_DUPFD_CLOEXEC.
 DUPLICATES = (0, 1030)
@@ -50,10 +50,10 @@ PRCTL = (3, 4, 21, 22, 59)
 Insn = tuple[int, int, int, int]
 NOTING: Insn = (RET, 0, 0, PASS_MARK | features.bit("noting"))
 SEALING: Insn = (RET, 0, 0, SEALING_MARK)
-#: Leaves that begin like this lie behind the search.
+#: Leaves that begin like this are placed after the search.
 MARKED = (NOTING, SEALING)
 ALLOW: list[Insn] = [(RET, 0, 0, RET_ALLOW)]
-#: Stops where neither the loader nor the gate makes the call.
+#: Stops if neither the loader nor the gate makes the call.
 EXEMPT: list[Insn] = [
     (LD, 0, 0, OFF_IP + 4), (JEQ, 0, 4, LOADER_GATE >> 32),
     (LD, 0, 0, OFF_IP), (JGE, 0, 2, LOADER_GATE & 0xFFFFFFFF), (JGE, 1, 0, LOADER_TEXT_END & 0xFFFFFFFF),
@@ -62,7 +62,7 @@ EXEMPT: list[Insn] = [
 
 
 class Abi:
-    """Describe one way of making system calls: its numbers, the rows of those that need one, the names of the others."""
+    """Describe one way of making system calls: its numbers, the rows of the calls that need one, the names of the others."""
 
     def __init__(self, arch: int, table: dict[str, int], rows: dict[str, Row], reviewed: frozenset[str], loader_by_ip: bool) -> None:
         self.arch, self.numbers, self.reviewed, self.loader_by_ip = arch, table, reviewed, loader_by_ip
@@ -117,7 +117,7 @@ def _conditional(row: Row) -> list[Insn]:
 
 
 def _kept(ranges: tuple[tuple[int, int], ...]) -> list[Insn]:
-    """Return what stops a call that may reach what stays in guests: its address lies there or somewhat below, or it has many bytes."""
+    """Return what stops a call that may reach what stays in guests: its address is there or somewhat below, or it covers many bytes."""
     tests: list[Insn] = []
     hit = sum(3 if size < 0 else 5 for _address, size in ranges) + 1
     for address, size in ranges:
@@ -130,14 +130,14 @@ def _kept(ranges: tuple[tuple[int, int], ...]) -> list[Insn]:
 
 
 def _about_processes(kind: str, low: int, value: int, hit: int) -> list[Insn]:
-    """Return the instructions for a call that names processes: the supervisor gets ``hit``, what may mean it among others stops."""
+    """Return the instructions for a call that names processes: if the supervisor, ``hit``; a call that may include it stops."""
     mark, holder, allow = SUPERVISOR_MARK, HOLDER_MARK, (RET, 0, 0, RET_ALLOW)
     if kind == "kill":
-        # a group, or all: only what nobody can catch needs us
+        # a group, or all: only a signal that cannot be caught needs the supervisor
         return [(LD, 0, 0, low), (JEQ, 8, 0, mark), (JEQ, 7, 0, holder), (JEQ, 1, 0, 0), (JSET, 0, 3, 0x80000000),
                 (LD, 0, 0, low + 8), (JEQ, 2, 0, SIGKILL), (JEQ, 1, 0, SIGSTOP), allow, (RET, 0, 0, RET_TRACE), (RET, 0, 0, hit)]
     if kind == "who":
-        # value: one process; what is above it: a group, a user
+        # value: one process; above it: a group, a user
         return [(LD, 0, 0, low), (JGE, 5, 0, value + 1), (JEQ, 0, 3, value), (LD, 0, 0, low + 8), (JEQ, 3, 0, mark),
                 (JEQ, 2, 0, holder), allow, (RET, 0, 0, RET_TRACE), (RET, 0, 0, hit)]
     if value:
@@ -148,7 +148,7 @@ def _about_processes(kind: str, low: int, value: int, hit: int) -> list[Insn]:
 
 
 def _leaf(name: str, row: Row | None, loader_by_ip: bool) -> list[Insn]:
-    """Return the treatment of a call: that of its row, behind the marks of features that it stops for."""
+    """Return the treatment of a call: that of its row, after the marks of features that it stops for."""
     leaf = _plain_leaf(row, loader_by_ip)
     if leaf == [(RET, 0, 0, RET_TRACE)]:
         return leaf
@@ -171,7 +171,7 @@ def _plain_leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
 
 
 def _copy_leaf(_name: str, row: Row, loader_by_ip: bool) -> list[Insn]:
-    """Return the same for a call on a descriptor: from some value of an argument on, or (no argument) always."""
+    """Return the same for a call on a descriptor: for some value of an argument and above, or (no argument) always."""
     assert row.when is not None
     _kind, argument, value = row.when
     if argument >= 0:
@@ -180,7 +180,7 @@ def _copy_leaf(_name: str, row: Row, loader_by_ip: bool) -> list[Insn]:
 
 
 def _merged(leaves: list[list[Insn]]) -> list[tuple[int, list[Insn]]]:
-    """Return (first number, treatment) for each run of numbers that are treated alike, ascending; ``leaves`` has one for each number."""
+    """Return (first number, treatment) for each run of numbers with the same treatment, ascending; ``leaves`` has one for each number."""
     runs: list[tuple[int, list[Insn]]] = []
     for number, given in enumerate(leaves):
         leaf = ALLOW if given[0] in MARKED else given
@@ -188,14 +188,14 @@ def _merged(leaves: list[list[Insn]]) -> list[tuple[int, list[Insn]]]:
             runs.append((number, leaf))
     for number, leaf in enumerate(leaves):
         if leaf[0] in MARKED:
-            # behind the search, which gets no longer for any call that stops; the kernel remembers those allowed beside it
+            # after the search, so that no other call that stops takes longer; the kernel caches those that are always allowed
             at = max(i for i, run in enumerate(runs) if run[0] <= number)
             runs[at] = (runs[at][0], [(JEQ, 0, len(leaf), number), *leaf, *runs[at][1]])
     return runs
 
 
 def _added_runs(abi: Abi, kinds: tuple[str, ...]) -> list[tuple[int, list[Insn]]]:
-    """Return the same as _runs for a filter that is added for some kinds of rows: the whole one has its say all the same."""
+    """Return the same as _runs for a filter that is added for some kinds of rows: the whole filter still applies."""
     leaf = _copy_leaf if kinds == COPY_KINDS else _leaf
     leaves = [ALLOW] * (abi.last + 2)
     for name, row in abi.rows.items():
@@ -211,7 +211,7 @@ def _runs(abi: Abi) -> list[tuple[int, list[Insn]]]:
         if name not in abi.rows and name not in abi.reviewed:
             raise SystemExit(f"{name}: neither in the table nor reviewed")
         leaves[number] = _leaf(name, abi.rows.get(name), abi.loader_by_ip)
-    # a call that a tracer skipped: nothing will run, and its result stands
+    # a call that a tracer skipped: nothing will run, and its result is kept
     return [*_merged(leaves), (0xFFFFFFFF, ALLOW)]
 
 
@@ -226,7 +226,7 @@ def _search(runs: list[tuple[int, list[Insn]]]) -> list[Insn]:
 
 
 def _tree(runs: list[tuple[int, list[Insn]]]) -> list[Insn]:
-    """Return the comparisons, parents first, and behind them each treatment once; jumps may be too long."""
+    """Return the comparisons, parents first, and after them each treatment once; jumps may be too long."""
     leaves: list[list[Insn]] = []
     for _number, leaf in runs:
         if leaf not in leaves:

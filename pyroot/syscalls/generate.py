@@ -12,7 +12,7 @@ from pyroot.syscalls.render import OUTPUTS
 
 
 def main() -> int:
-    """Write the generated files, each in one step: others may have the old one's contents under another name."""
+    """Write the generated files, each in one step: the old file may have another name, which keeps the contents."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for name, text in OUTPUTS.items():
         fresh = os.path.join(package, f"{name}.new")

@@ -3,7 +3,7 @@
 Decides: names and forms in C and Cython. `_fast/tables.h` has rows, numbers and filters; `_fast/ground/rows.pxi` declares all of it to
 the core; `_fast/run/handlers.pxi` has the core's routine for each handler of a row, `_fast/run/feature_list.pxi` the features;
 `guest/calls.h` tells the gate its calls, `guest/numbers.h` has the numbers for code that runs in guests, `guest/layout.h` where everything
-lies there. Not decided here: what a row says (`table`), the filters (`filters`), the addresses (`pyroot.guest.layout`).
+is there. Not decided here: what a row says (`table`), the filters (`filters`), the addresses (`pyroot.guest.layout`).
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _MARKS = {
 
 
 def handlers() -> list[str]:
-    """Return the names of all handlers; what is refused by the filter alone has none in the core."""
+    """Return the names of all handlers; what only the filter refuses has none in the core."""
     return sorted({"featured", *(row.handler for abi in (X86_64, I386) for row in abi.rows.values())} - {"refuse"})
 
 
 def _enums() -> list[list[str]]:
-    """Return the enumerations of the core but for F_, which the gate has, too."""
+    """Return the enumerations of the core except F_, which the gate has, too."""
     return [
         ["H_NONE", "H_REFUSE", *("H_" + name.upper() for name in handlers()), "H_COUNT"],
         ["REMOVE_" + (name.upper() or "NONE") for name in REMOVES],

@@ -1,4 +1,4 @@
-"""Decide, one row a call, what pyroot does with each system call.
+"""Decide, one row per call, what pyroot does with each system call.
 
 The row gives filter membership (does the call stop the guest, and on which arguments), the handler in the core, and which
 arguments are paths.  Facts: the kernel's ``syscall_64.tbl`` up to Linux 6.18, the manual pages, and measurements.  The rows serve
@@ -22,13 +22,13 @@ class Row:
 
     ``handler`` names the routine of the core (``H_<handler>``); ``path``/``dirfd`` (and ``path2``/``dirfd2``) are argument
     positions counted from 0; ``final`` says whether the last component is followed: ``follow``, ``nofollow``, ``create``
-    (never followed, not even with a trailing slash), ``flag`` (``flags`` is the argument, ``bit`` the flag that inverts the
+    (never followed, even with a trailing slash), ``flag`` (``flags`` is the argument, ``bit`` the flag that inverts the
     default ``default``), ``open`` (decided by the O_* flags).  ``when`` restricts the stop to certain arguments (see
     ``filters``); ``refuse`` is the errno of a call that is never let through; ``like`` is the x86_64 call as which the handlers treat
-    it (the call itself, except for some of i386).  ``remove`` marks calls after which what was found before may no longer be: a name
+    it (the call itself, except for some of i386).  ``remove`` marks calls after which what was found before may no longer exist: a name
     goes away (``dir``, ``file``, ``flag`` decides), or the ``rights`` change.  ``loader`` marks calls that the loader makes, ``gate``
-    those that the gate may answer inside the guest (``pyroot/guest/gate.c``).  ``named`` is the call that tells of a
-    name what this one tells of a descriptor.
+    those that the gate may answer inside the guest (``pyroot/guest/gate.c``).  ``named`` is the call that reports about a
+    name what this one reports about a descriptor.
     """
 
     __slots__ = ("bit", "default", "dirfd", "dirfd2", "final", "flags", "gate", "handler", "like", "loader", "name", "named", "note",
@@ -75,7 +75,7 @@ def _refuse(name: str, error: int, note: str) -> Row:
 
 
 def _keep(name: str, other: int = 0) -> Row:
-    """Return the row of a call on a process, which is argument 0 or ``other``: the supervisor is one that guests may not touch."""
+    """Return the row of a call on a process, which is argument 0 or ``other``: guests may not touch the supervisor."""
     return Row(name, "refuse", refuse=errno.EPERM, when=("supervisor", 0, other))
 
 
@@ -97,7 +97,7 @@ ROWS: list[Row] = [
     Row("dup2", "dup", when=("noting", 0, 0)),
     Row("dup3", "dup", when=("noting", 0, 0)),
     Row("fcntl", "dup", when=("duplicates", 1, 0), note="F_DUPFD and F_DUPFD_CLOEXEC, as dup; F_SETSIG of what ends the owner is EINVAL"),
-    # -- descriptors of texts in /proc: what is a copy tells of itself what the kernel's own file would
+    # -- descriptors of texts in /proc: a copy reports about itself what the kernel's own file would
     Row("fstat", "copy", when=("copies", -1, 0), gate=True, named="stat"),
     Row("fstatfs", "copy", when=("copies", -1, 0), named="statfs"),
     Row("lseek", "copy", when=("copies", 2, 2), note="SEEK_END and what came later: such files have no end to count from"),
@@ -153,7 +153,7 @@ ROWS: list[Row] = [
     Row("fanotify_mark", dirfd=3, path=4, final="flag", flags=1, bit=4),
     _at("name_to_handle_at", 4, bit=0x400, default="nofollow", handler="handle"),
     Row("open_by_handle_at", "privileged", note="reopens any inode of the file system: a walk out of the root"),
-    # -- where the process is
+    # -- working directory and root
     Row("chdir", "chdir", path=0),
     Row("fchdir", "fchdir"),
     Row("getcwd", "getcwd"),
@@ -204,7 +204,7 @@ ROWS: list[Row] = [
     Row("recvfrom", "sockout", path=4, flags=5, when=("nonzero", 4, 0)),
     Row("recvmsg", "recvmsg"),
     Row("recvmmsg", "recvmmsg"),
-    # -- mounting: nothing of it can work, the order of the errors is kept
+    # -- mounting: none of it can work, the order of the errors is kept
     Row("mount", "privileged", path=1),
     Row("umount2", "privileged", path=0, final="flag", flags=1, bit=8),
     Row("quotactl", "privileged", path=1),
@@ -223,7 +223,7 @@ ROWS: list[Row] = [
     _refuse("userfaultfd", errno.EPERM, "could stall the supervisor's reads of guest memory"),
 ]
 
-#: Calls that were looked at and need nothing: no path goes in or comes out, and none of them leaves the translated view.
+#: Calls that were examined and need nothing: no path goes in or comes out, and none of them leaves the translated view.
 REVIEWED: frozenset[str] = frozenset(
     """
     read write close poll brk rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64

@@ -1,4 +1,4 @@
-"""Decide what pyroot does with the calls that i386 alone has; all others have their row in ``table``.
+"""Decide what pyroot does with the calls that only i386 has; all others have their row in ``table``.
 
 A row here wins over the row of the same name there.  ``like`` names the x86_64 call as which the handlers treat it: they know the
 numbers of x86_64 only, whichever instruction made the call.
@@ -15,7 +15,7 @@ from pyroot.syscalls.table import REVIEWED, ROWS, Row, _at, _refuse
 SOCKETCALLS = sum(1 << number for number in (2, 3, 5, 6, 7, 11, 12, 16, 17, 18, 19, 20))
 
 ROWS_I386: list[Row] = [
-    # -- attributes, in the layouts that came one after the other
+    # -- attributes, in successive layouts
     Row("oldstat", "stat", path=0, like="stat"),
     Row("oldlstat", "stat", path=0, final="nofollow", like="lstat"),
     Row("stat64", "stat", path=0, like="stat"),
@@ -43,7 +43,7 @@ ROWS_I386: list[Row] = [
     _refuse("uselib", errno.ENOSYS, "maps a library by its path; no kernel of these years has it"),
 ]
 
-#: Calls of i386 that were looked at and need nothing, besides those of ``table.REVIEWED``.
+#: Calls of i386 that were examined and need nothing, in addition to those of ``table.REVIEWED``.
 REVIEWED_I386: frozenset[str] = REVIEWED | frozenset(
     """
     waitpid stime nice signal oldolduname sigaction sgetmask ssetmask sigsuspend sigpending readdir olduname

@@ -1,1 +1,1 @@
-"""`pyroot trace`: what the programs of a guest ask of the kernel, in strace's form and in guest paths."""
+"""`pyroot trace`: the system calls of guest programs, in strace's form and with guest paths."""

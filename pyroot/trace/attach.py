@@ -1,8 +1,8 @@
-"""`pyroot trace -p PID`: processes that run already.
+"""`pyroot trace -p PID`: processes that are already running.
 
-Decides: which threads are attached, by whom, and what is said when that cannot be. Plain processes are attached by ourselves: nothing of
-them is translated, and they go on untraced when this command ends (ptrace(2): a tracer that ends lets its tracees go). A guest of a
-pyroot has its supervisor for a tracer and cannot have a second one, so that one is asked to do it (`guests`).
+Decides: which threads are attached, by which process, and what is said if that is impossible. Plain processes are attached by this command:
+nothing of them is translated, and they continue untraced when it ends (ptrace(2): a tracer that ends lets its tracees go). A guest of a
+pyroot has its supervisor as tracer and cannot have a second one, so the supervisor is asked to do it (`guests`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def run(words: TraceWords, config: Config) -> int:
 
 
 def _sorted(values: list[str]) -> tuple[list[int], dict[int, list[int]]]:
-    """Tell plain processes from guests, which are sorted by their supervisors. Raises PyrootError where none is left."""
+    """Separate plain processes from guests, which are grouped by their supervisors. Raises PyrootError if none is left."""
     plain: list[int] = []
     guests: dict[int, list[int]] = {}
     errors: list[PyrootError] = []
@@ -63,7 +63,7 @@ def _sorted(values: list[str]) -> tuple[list[int], dict[int, list[int]]]:
 
 
 def _process(text: str) -> tuple[int, int]:
-    """Read a number: the process, and its supervisor or 0. Raises PyrootError."""
+    """Read a process number: the process, and its supervisor or 0. Raises PyrootError."""
     if not text.isdigit() or not 0 < int(text) < 1 << 31:
         raise PyrootError(f"trace: -p {text}: not a process id", "-p takes numbers of processes")
     if not os.path.exists(f"/proc/{text}"):
@@ -98,7 +98,7 @@ def _by_ourselves(choice: Choice, ends: Ends, pids: list[int]) -> None:
 
 
 def _through_supervisors(choice: Choice, ends: Ends, plain: list[int], guests: dict[int, list[int]]) -> None:
-    """Let supervisors trace their guests, and a child of ours the rest. Raises PyrootError."""
+    """Let supervisors trace their guests, and a child of this process the rest. Raises PyrootError."""
     from pyroot.trace.guests import Lookers
 
     lookers = Lookers(choice, ends)

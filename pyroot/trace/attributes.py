@@ -1,6 +1,6 @@
-"""Kinds of arguments of the calls on a path whose structures no other call has.
+"""Kinds of arguments whose structures only some calls on paths have.
 
-Decides: how extended and file attributes, handles, attributes of mounts and quotas are written. Their layouts are the same for i386.
+Decides: how extended attributes, file attributes, handles, mount attributes and quotas are written. Their layouts are the same for i386.
 Facts: linux/xattr.h, fs.h, mount.h, quota.h and dqblk_xfs.h, name_to_handle_at(2), quotactl(2); strace(1) for the form.
 """
 
@@ -25,7 +25,7 @@ _VALUE_MOST = 65536  # XATTR_SIZE_MAX
 
 
 def _more(context: Context, call: TracedCall, address: int, known: int, whole: int) -> str:
-    """Write what a structure has beyond the fields that are known, unless it is zero."""
+    """Write what a structure has beyond the known fields, unless it is zero."""
     if whole <= known:
         return ""
     data = context.peek(call.tid, address + known, whole - known)
@@ -53,7 +53,7 @@ def _value(context: Context, call: TracedCall, address: int, size: int) -> str:
 
 @kind("xattr_args")
 def _xattr_args(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """struct xattr_args, whose value the exit of getxattrat(2) tells (`parameter`: its size)."""
+    """struct xattr_args, whose value is known at the exit of getxattrat(2) (`parameter`: its size)."""
     plan.early = plan.early or not out
 
     def write(call: TracedCall) -> str:
@@ -71,7 +71,7 @@ def _xattr_args(context: Context, plan: Plan, at: int, parameter: str, out: bool
 
 @kind("file_attr")
 def _file_attr(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """struct file_attr (`parameter`: its size); how many extents a file has is only told."""
+    """struct file_attr (`parameter`: its size); the number of extents is only returned, never set."""
     plan.early = plan.early or not out
 
     def write(call: TracedCall) -> str:
@@ -124,7 +124,7 @@ def _swap_flags(context: Context, call: TracedCall, value: int, parameter: str) 
 
 @kind("handle")
 def _handle(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """struct file_handle: the room that the guest has at the entry, the handle at the exit."""
+    """struct file_handle: the size of the guest's buffer at the entry, the handle at the exit."""
     fetch = plan.read(False, FIXED, at, 8)
 
     def write(call: TracedCall) -> str:
@@ -202,7 +202,7 @@ def _quota_bits(name: str, data: bytes) -> str:
     return f"[{named(name).flags(int.from_bytes(data, 'little'))}]"
 
 
-#: What is handed to the kernel, by command: size and layout. What it would tell no guest is told (the call is privileged).
+#: What is passed to the kernel, by command: size and layout. What it would return, no guest gets (the call is privileged).
 _QUOTA_DATA: dict[str, tuple[int, Layout]] = {
     "Q_SETQUOTA": (68, _quota),
     "Q_SETINFO": (24, _quota_info),

@@ -1,15 +1,15 @@
 """The table of calls: one row says what each argument of a system call is.
 
-Decides: name, sets that `-e trace=%SET` takes it into, kinds of arguments, kind of result. Not decided here: how a kind is written
-(`kinds`, `structs`, `sockets`, `special`, `attributes`), and where a call has its paths, directories of paths and addresses of sockets:
+Decides: name, sets of `-e trace=%SET` that it is in, kinds of arguments, kind of result. Not decided here: how a kind is written
+(`kinds`, `structs`, `sockets`, `special`, `attributes`), and which arguments are paths, directories of paths and addresses of sockets:
 that is in the table of `pyroot.syscalls`, and such arguments are not in a row here. A row is `name sets arguments... [= result]`; the
-arguments fill the places that are left. `>` marks what only the exit tells, `N@kind` an argument that is not the next one,
+arguments fill the positions that are left. `>` marks what is known only at the exit, `N@kind` an argument that is not the next one,
 `path=kind` and `dirfd=kind` say that a path or its directory has a kind of its own. Facts: the manual pages of section 2, and strace(1)
 for the form, which the tests compare with.
 
 Sets: f file, d desc, p process, n network, s signal, m memory, i ipc, c creds, k clock, S stat, L lstat, F fstat, - none. A call with a
-path is in f and one with the directory of a path in d, unsaid.
-A call of the kernel that has no row here is written by python-ptrace's formatter (`fallback`).
+path is always in f and one with the directory of a path in d.
+A call that has no row here is written by python-ptrace's formatter (`fallback`).
 """
 
 from __future__ import annotations
@@ -331,7 +331,7 @@ file_setattr - file_attr:3 ulong flags:at_name
 """
 
 
-#: Rows of i386 that x86_64 has not, or has with other arguments; `-` alone: written by the fallback.
+#: Rows of i386 that x86_64 does not have, or has with other arguments; `-` alone: written by the fallback.
 _ROWS_I386 = """
 _llseek d fd 1@llseek 3@>offset 4@enum:seek
 clone p 1@clone_stack 0@clone_flags 2@clone_rest
@@ -369,13 +369,13 @@ oldlstat L >oldstat
 oldfstat dF fd >oldstat
 umount -
 """
-#: The sub-calls of socketcall(2), from 1 on; their rows stand behind SOCKETCALLS (pyroot/_fast/watch/trace.pxi).
+#: The sub-calls of socketcall(2), from 1 on; their rows come after SOCKETCALLS (pyroot/_fast/watch/trace.pxi).
 SUB_CALLS = (
     "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt "
     "sendmsg recvmsg accept4 recvmmsg sendmmsg"
 ).split()
 SOCKETCALLS = 1000
-#: Calls that i386 has in a form with other widths, and the rows whose arguments they have.
+#: Calls of i386 whose fields have other widths, and the rows whose arguments they have.
 _LIKE_32 = (
     "chown fchown lchown getuid getgid geteuid getegid setuid setgid setreuid setregid setresuid setresgid getresuid getresgid "
     "getgroups setgroups setfsuid setfsgid"
@@ -423,7 +423,7 @@ def _parsed(text: str) -> dict[str, Words]:
 
 
 def _placed(found: dict[str, Words], table: dict[str, Row]) -> dict[str, Words]:
-    """Put in what the table of calls knows: paths, their directories, addresses of sockets, and the sets that follow from them."""
+    """Fill in what the table of calls knows: paths, their directories, addresses of sockets, and the sets that follow from them."""
     whole = {}
     for name, (sets, arguments, ending) in found.items():
         row = table.get(name)
@@ -461,7 +461,7 @@ def _arguments(words: list[str], row: Row | None) -> list[str]:
 
 
 def _places(row: Row, path: str, directory: str) -> dict[int, str]:
-    """Say by position what a row of the table of calls says of arguments."""
+    """Give, by position, what a row of the table of calls says about arguments."""
     if _is_address(row):
         return {row.path: f"{'>' if row.handler == 'sockout' else ''}sockaddr:{row.flags}"}
     places = {}

@@ -1,7 +1,7 @@
-"""Why a call of the guest failed, and what `--why` says of it.
+"""Why a call of the guest failed, and what `--why` says about it.
 
-Decides: what is looked at for each errno (the first name that is missing, the directory that is closed, the file system that is
-full), which of the doctor's findings belongs to it, and the lines. Not decided here: which call it is (`why`).
+Decides: what is examined for each errno (the first component that is missing, the directory that may not be entered, the file system that
+is full), which of the doctor's findings belongs to it, and the lines. Not decided here: which call it is (`why`).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _parents(path: bytes) -> list[bytes]:
 
 
 def _missing(core: Core, path: bytes) -> str:
-    """Name the first thing that is missing on the way."""
+    """Name the first component of the path that is missing."""
     for at in [*_parents(path), path]:
         try:
             _guest, host, missing = core.resolve(at, missing=True)
@@ -88,7 +88,7 @@ def _missing(core: Core, path: bytes) -> str:
                 kind = "the directory" if at != path else "the file"
                 return f"{kind} {_shown(at)} is not there"
         if at != path and not os.path.isdir(host):
-            return f"{_shown(at)} is no directory"
+            return f"{_shown(at)} is not a directory"
     return f"{_shown(path)} is there now: it was made afterwards"
 
 
@@ -98,7 +98,7 @@ def _rights(host: bytes) -> str:
 
 
 def _closed(core: Core, path: bytes, name: str, words: str) -> tuple[str, str]:
-    """Name the first directory that may not be entered, or else the right that is missing at the end."""
+    """Name the first directory that may not be entered, otherwise the right that is missing at the end."""
     for at in _parents(path):
         host = host_path(core, at)
         try:
@@ -123,7 +123,7 @@ def _closed(core: Core, path: bytes, name: str, words: str) -> tuple[str, str]:
 
 
 def _asked(words: str, right: int) -> bool:
-    """Say whether a call, as it is written, asks for a right."""
+    """Say whether a call, as written, asks for a right."""
     if right == os.R_OK:
         return "O_WRONLY" not in words
     if right == os.W_OK:
@@ -154,7 +154,7 @@ def _full(core: Core, path: bytes) -> str:
 
 
 def finding(core: Core, config: Config, answer: Answer, program: bytes) -> Finding | None:
-    """Give the doctor's finding about what the call was about, None when there is none."""
+    """Give the doctor's finding about what the call was about, None if there is none."""
     call = answer.call
     if call is None or not call.path.startswith(b"/"):
         return None
@@ -225,11 +225,11 @@ def facts(answer: Answer, history: History, config: Config) -> dict[str, str | l
         told["doctor"] = f"{one.severity} {one.code}: {place}{one.what}"
         hint = one.mend or hint
     if hint:
-        told["mend"] = hint
+        told["fix"] = hint
     return told
 
 
-_ROWS = ("message", "call", "process", "guest path", "host path", "searched", "cause", "doctor", "mend")
+_ROWS = ("message", "call", "process", "guest path", "host path", "searched", "cause", "doctor", "fix")
 
 
 def text(answer: Answer, history: History, config: Config) -> str:

@@ -1,7 +1,7 @@
 """What is to be traced and how it is to look, as plain values: read from the options, or sent to a supervisor.
 
 Decides: what the options mean together. A choice can travel (`as_words`, `from_words`), because the guests of a session are traced by
-its supervisor, whoever asks for it.
+its supervisor, whichever process asks for it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Choice:
 
     @classmethod
     def from_words(cls, words: object) -> Choice:
-        """Take what `as_words` gave, from somebody who may send anything. Raises ValueError."""
+        """Take what `as_words` gave, from a sender that may send anything. Raises ValueError."""
         model = cls()
         known = {one.name: getattr(model, one.name) for one in dataclasses.fields(cls)}
         _check(words, known)
@@ -106,14 +106,14 @@ def number(words: TraceWords, name: str, option: str, default: int) -> int:
 
 
 def _expressions(words: TraceWords) -> dict[str, list[str]]:
-    """Sort the values of -e by what they are about. Raises PyrootError."""
+    """Group the values of -e by what they are about. Raises PyrootError."""
     found: dict[str, list[str]] = {name: list(words.values.get(name, [])) for name in ("trace", "status", "signal")}
     for text in words.values.get("expressions", []):
         key, equals, value = text.partition("=")
         if equals and key in _KEYS:
             found[_KEYS[key]].append(value)
         elif equals:
-            raise PyrootError(f"trace: -e {text}: strace has {key}=, pyroot trace has not", "-e takes trace=, status= and signal=")
+            raise PyrootError(f"trace: -e {text}: {key}= of strace is not supported", "-e takes trace=, status= and signal=")
         else:
             found["trace"].append(text)
     return found

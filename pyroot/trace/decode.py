@@ -1,6 +1,6 @@
 """From a row of the table of calls to the functions that write its arguments.
 
-Decides: what is read of a call's memory, when (at the entry or at the exit, by the core's plan or by ourselves), and how entry and
+Decides: what is read of a call's memory, when (at the entry or at the exit, by the core's plan or by the sink), and how entry and
 exit parts are put together. The rows are in `calls`, the kinds of arguments in `kinds`, `structs` and `sockets`.
 """
 
@@ -26,7 +26,7 @@ Read = tuple[int, int, int, int, int]
 
 
 def no_memory(tid: int, address: int, size: int) -> bytes | None:
-    """Stand in for a guest's memory where there is no guest."""
+    """Stand in for a guest's memory if there is no guest."""
     return None
 
 
@@ -53,7 +53,7 @@ class Context:
         return text.quoted(data)
 
     def cut(self, data: bytes, whole: int) -> str:
-        """Quote as many bytes as -s allows, with dots where `whole` bytes are more."""
+        """Quote as many bytes as -s allows, with dots if `whole` is more."""
         limit = self.strings
         if whole > limit:
             return self.quote(data[:limit]) + "..."
@@ -67,7 +67,7 @@ class Plan:
     ins: list[Read] = field(default_factory=list)
     outs: list[Read] = field(default_factory=list)
     early: bool = False
-    compat: bool = False  # of a call by a number of i386
+    compat: bool = False  # of a call with a number of i386
     pending: Callable[[TracedCall], bool] | None = None  # says at the entry whether the last argument will be written
 
     def read(self, out: bool, kind: int, arg: int, size: int, by: int = 0, scale: int = 1) -> Callable[[TracedCall], bytes | None]:
@@ -82,14 +82,14 @@ class Plan:
 
 @dataclass
 class Argument:
-    """One argument: its text, and whether only the exit tells it."""
+    """One argument: its text, and whether it is known only at the exit."""
 
     write: Write
     out: bool
 
 
 _PATHS = ("path", "program")
-GLUED = frozenset(["clone_told", "moved"])  # kinds that are written without a comma in front
+GLUED = frozenset(["clone_told", "moved"])  # kinds that are written without a comma before them
 
 Kind = Callable[[Context, Plan, int, str, bool], Write]
 Result = Callable[[Context, Plan, list["Argument"]], Write]
@@ -111,7 +111,7 @@ def kind(name: str) -> Callable[[Kind], Kind]:
 
 
 def or_address(at: int, fetch: Callable[[TracedCall], bytes | None], words: Callable[[TracedCall, bytes], str]) -> Write:
-    """Write what an argument points at, or the address where that is not to be had."""
+    """Write what an argument points at, or the address if it cannot be read."""
 
     def write(call: TracedCall) -> str:
         data = fetch(call)
@@ -131,7 +131,7 @@ def result(name: str) -> Callable[[Result], Result]:
 
 
 class Row:
-    """One call, ready to write: `arguments` in order, `split` the first one that the exit tells."""
+    """One call, ready to write: `arguments` in order, `split` the first one that is known only at the exit."""
 
     __slots__ = ("arguments", "classes", "fd_arguments", "glued", "kinds", "name", "path_arguments", "plan", "result", "split", "writes")
 
@@ -161,7 +161,7 @@ class Row:
         return next((int(parameter) for place, name, parameter in self.kinds if place == at and name in _PATHS and parameter), None)
 
     def beginning(self, call: TracedCall) -> str:
-        """Write a call as far as its entry tells, up to the comma in front of what only the exit tells."""
+        """Write a call as far as it is known at the entry, up to the comma before what is known only at the exit."""
         if call.text is None:
             self.entry(call)
         known = ", ".join(one for one in (call.text or ())[: self.split] if one)
@@ -169,11 +169,11 @@ class Row:
         return f"{self.name}({known}{', ' if known and more else ''}"
 
     def entry(self, call: TracedCall) -> None:
-        """Write what is known at the entry into `call.text`; what only the exit tells is None there."""
+        """Write what is known at the entry into `call.text`; what is known only at the exit is None there."""
         call.text = [None if one.out else one.write(call) for one in self.arguments]
 
     def texts(self, call: TracedCall) -> list[str]:
-        """Write every argument, at the exit; those that the call does not look at are empty."""
+        """Write every argument, at the exit; those that the call ignores are empty."""
         if call.text is None:
             return [write(call) for write in self.writes]
         return [one.write(call) if known is None else known for one, known in zip(self.arguments, call.text, strict=True)]
@@ -186,7 +186,7 @@ class Row:
         return ", ".join(texts).replace(",  => ", " => ") if self.glued else ", ".join(texts)
 
     def rest(self, call: TracedCall) -> str:
-        """Write the arguments that were not known at the entry, and those behind them."""
+        """Write the arguments that were not known at the entry, and those after them."""
         rest = ", ".join(one for one in self.texts(call)[self.split :] if one)
         return ", " + rest if self.glued and not rest.startswith(" => ") else rest
 

@@ -1,6 +1,6 @@
 """Where the lines of a trace go: standard error, a file, a command, a file for each process.
 
-Decides: when -o names a command, and how much is kept back before it is written. Not decided here: the lines (`output`), and what it means
+Decides: when -o names a command, and how much is buffered before it is written. Not decided here: the lines (`output`), and what it means
 for a file (`outfile`).
 """
 
@@ -16,11 +16,11 @@ from pyroot.outfile import Outfile, write_all
 if TYPE_CHECKING:
     from pyroot.trace.summary import Summary
 
-_ROOM = 1 << 16  # bytes that are kept back for a file
+_ROOM = 1 << 16  # bytes that are buffered for a file
 
 
 class Stream:
-    """One place for lines; `kept` bytes wait for more where nobody looks on."""
+    """One destination of lines; `kept` bytes are buffered if nobody is watching."""
 
     def __init__(self, fd: int, buffered: bool) -> None:
         self.fd, self.buffered = fd, buffered
@@ -29,7 +29,7 @@ class Stream:
         self.column = 0  # of the line that is not finished
 
     def put(self, words: str) -> None:
-        """Write; a place that cannot be written to any more ends the trace, not the command."""
+        """Write; a destination that can no longer be written to ends the trace, not the command."""
         self.parts.append(words)
         self.size += len(words)
         if not self.buffered or self.size > _ROOM:
@@ -58,12 +58,12 @@ def names_command(target: str) -> bool:
 class Ends:
     """What -o names; `main` is the one stream of all processes, None with -ff."""
 
-    shown = False  # standard error, which has other words between the lines
+    shown = False  # standard error, which has other output between the lines
 
     def __init__(self, target: Outfile | None, append: bool, separate: bool) -> None:
         """Open the target; None is standard error. Raises PyrootError."""
         self.target, self.append = target, append
-        self._ended = -1  # its other end is open as long as the command of -o runs
+        self._ended = -1  # its other end is open while the command of -o runs
         self._files: dict[int, Stream] = {}
         self.main: Stream | None = None
         if target is None:
@@ -75,7 +75,7 @@ class Ends:
             self.main = Stream(target.open(append), True)
 
     def _start(self, target: Outfile) -> int:
-        """Start the command of -o and give the pipe into it. It is no child of ours: the supervisor waits for all of those."""
+        """Start the command of -o and give the pipe into it. It is not a child of the supervisor, which waits for all its children."""
         reading, writing = os.pipe()
         self._ended, alive = os.pipe()
         middle = os.fork()
@@ -94,7 +94,7 @@ class Ends:
         return writing
 
     def of(self, tid: int) -> Stream:
-        """Give the stream of a process; 0 is what is about none."""
+        """Give the stream of a process; 0 is for lines about no process."""
         if self.main is not None:
             return self.main
         if tid not in self._files:
@@ -110,7 +110,7 @@ class Ends:
         report.say(words)
 
     def finish(self, summary: Summary | None) -> None:
-        """Write what is left, the counts behind it, and wait for the command of -o."""
+        """Write what is left, then the counts, and wait for the command of -o."""
         if summary is not None and summary.counts:
             self.of(0).put(summary.text())
         for stream in [self.main, *self._files.values()]:

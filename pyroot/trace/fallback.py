@@ -1,7 +1,7 @@
-"""Calls without a row: python-ptrace's formatter writes those that it has a prototype of, the rest are six numbers.
+"""Calls without a row: python-ptrace's formatter writes those that it has a prototype for, the rest are six numbers.
 
 Decides: which of the two. python-ptrace is imported when the first such call is written, because the import costs more than a short
-command takes; where it is not installed the numbers do.
+command takes; if it is not installed, the numbers suffice.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _formatted(name: str, context: Context, call: TracedCall) -> str:
 
 
 class UnknownRow(Row):
-    """A call that the table has no row of; everything is written as at the entry."""
+    """A call that the table has no row for; everything is written as at the entry."""
 
     __slots__ = ()
 

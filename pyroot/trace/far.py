@@ -1,13 +1,13 @@
-"""The way between who traces and who looks on: a socket, and what goes over it.
+"""The connection between the tracer and the watcher: a socket, and what is sent over it.
 
 Decides: the form of the messages, and that the side that traces never waits for the other: what the socket does not take is kept, and
-when that is too much the other one is left. A message is a tid (or 0), a letter and its data:
+if that is too much the connection is given up. A message is a tid (or 0), a letter and its data:
 
-    o  lines for the stream of the tid       s  words beside the lines         t  somebody is looked at
+    o  lines for the stream of the tid       s  words besides the lines        t  a process is traced
     n  counts of calls (JSON)                e  why it ends: message, hint      g  another process serves this one (JSON)
     .  everything has been said
 
-The side that looks on sends one request (JSON, with its length in front); any byte behind it asks for the end.
+The side that watches sends one request (JSON, preceded by its length); any byte after it asks for the end.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HEAD = struct.Struct("<iBI")
 LENGTH = struct.Struct("<I")
 REQUEST_MOST = 1 << 20
-WAITING_MOST = 16 << 20  # bytes that wait for a reader who is slow
+WAITING_MOST = 16 << 20  # bytes that wait for a slow reader
 _AT_ONCE = 1 << 16
 _ASYNC = os.O_NONBLOCK | fcntl.FASYNC
 
@@ -54,7 +54,7 @@ class Link:
             raise Lost
 
     def pump(self) -> None:
-        """Send what waits, as far as the socket takes it. Raises Lost."""
+        """Send what is waiting, as far as the socket takes it. Raises Lost."""
         while self.waiting:
             try:
                 sent = self.end.send(self.waiting[:_AT_ONCE], socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
@@ -65,7 +65,7 @@ class Link:
             del self.waiting[:sent]
 
     def receive(self) -> bytes:
-        """Give what has come, nothing if that is nothing. Raises Lost at the end."""
+        """Give what has arrived, which may be nothing. Raises Lost at the end."""
         try:
             data = self.end.recv(_AT_ONCE, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -77,7 +77,7 @@ class Link:
         return data
 
     def close(self, patience: float) -> None:
-        """Send what waits for at most so many seconds, and close."""
+        """Send what is waiting, for at most so many seconds, and close."""
         try:
             self.pump()
             if self.waiting:
@@ -117,7 +117,7 @@ class FarEnds(Ends):
         self.link.send(b"s", words.encode("utf-8", "surrogateescape"))
 
     def finish(self, summary: Summary | None) -> None:
-        """Send what is left, the counts, and that this is all."""
+        """Send what is left, the counts, and a message that this is all."""
         super().finish(None)
         if summary is not None:
             self.link.send(b"n", json.dumps(summary.rows()).encode())

@@ -1,8 +1,8 @@
 """The other side of `pyroot trace -p`: the supervisors of guests are asked to trace them, and what they send is written.
 
-Decides: which supervisor is asked for which process, and when that ends. A supervisor is woken by SIGCONT, which is nothing for a
-process that does not wait for it, with a value that names our socket; it comes there, and we see who it is (`far` has the messages,
-`tap` is its side). Plain processes that are asked for as well are traced by a child of ours, which sends the same messages.
+Decides: which supervisor is asked for which process, and when that ends. A supervisor is woken by SIGCONT, which has no effect on a
+process that does not wait for it, with a value that names this command's socket; it connects, and the socket tells who it is (`far` has the
+messages, `tap` is its side). Plain processes that are asked for as well are traced by a child of this command, which sends the same.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from pyroot.trace.far import HEAD, LENGTH
 from pyroot.trace.summary import Summary
 from pyroot.trace.tap import address, peer
 
-_ANSWER = 10.0  # s until a supervisor has come to the socket; it may be busy
-_AGAIN = 0.1  # s between two signals: one may come just before it waits
+_ANSWER = 10.0  # s until a supervisor has connected to the socket; it may be busy
+_AGAIN = 0.1  # s between two signals: one may arrive just before it waits
 _ENDING = 1.0  # s from the end of a killed supervisor's socket to its own
 _PARTING = 10.0  # s for the last words of a supervisor
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -87,7 +87,7 @@ def _ends(pid: int) -> bool:
 
 @dataclass
 class _Source:
-    """One process that sends us what it sees."""
+    """One process that sends what it sees."""
 
     end: socket.socket
     supervisor: int
@@ -97,15 +97,15 @@ class _Source:
 
 
 class Lookers:
-    """All that send, and where it is written."""
+    """All senders, and where their lines are written."""
 
     def __init__(self, choice: Choice, ends: Ends) -> None:
-        """Take what is traced, and where it goes."""
+        """Take what is traced, and where lines go."""
         self.choice, self.ends = choice, ends
         self.sources: list[_Source] = []
         self.summary = Summary(choice.order) if choice.order else None
         self.asked: set[int] = set()
-        self.begun = False  # somebody is traced
+        self.begun = False  # a process is traced
         self.error: PyrootError | None = None
         self.parting = 0.0
 
@@ -130,11 +130,11 @@ class Lookers:
         try:
             end.sendall(LENGTH.pack(len(request)) + request)
         except OSError:
-            pass  # it has said why
+            pass  # it has given the reason
         self.sources.append(_Source(end, supervisor, pids))
 
     def add_plain(self, trace: Callable[[socket.socket], None]) -> None:
-        """Let a child of ours trace plain processes; it is given its end."""
+        """Let a child trace plain processes; it is given its end of the socket."""
         ours, theirs = socket.socketpair()
         child = os.fork()
         if child == 0:
@@ -149,7 +149,7 @@ class Lookers:
         self.sources.append(_Source(ours, child, []))
 
     def run(self) -> None:
-        """Write what comes until everybody has ended, or a signal says that it is enough. Raises PyrootError."""
+        """Write what arrives until all processes have ended, or a signal ends it. Raises PyrootError."""
         waking, wake = socket.socketpair()
         wake.setblocking(False)
         waking.setblocking(False)
@@ -163,7 +163,7 @@ class Lookers:
                 poll.register(end, select.POLLIN)
             left = self.parting - time.monotonic() if self.parting else 0.0
             if left < 0:
-                raise PyrootError("trace: -p: the session did not let go in time", "the trace has ended all the same")
+                raise PyrootError("trace: -p: the session did not let go in time", "the trace has ended nevertheless")
             ready = {fd for fd, _event in poll.poll(left * 1000 if self.parting else None)}
             if waking.fileno() in ready:
                 waking.recv(4096)
@@ -185,7 +185,7 @@ class Lookers:
             try:
                 source.end.send(b"q", socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
             except OSError:
-                continue  # its last words are on their way
+                continue  # its last messages are on their way
 
     def _take(self, source: _Source) -> None:
         try:
@@ -227,7 +227,7 @@ class Lookers:
             source.over = True
 
     def _problem(self, error: PyrootError) -> None:
-        """Keep the reason for the end, where nothing else is traced; otherwise say it."""
+        """Keep the reason for the end if nothing else is traced; otherwise print it."""
         if self.error is None and not self.begun:
             self.error = error
         else:

@@ -1,6 +1,6 @@
-"""What `--why` remembers of a run: failed calls, what was written and read, births and exits.
+"""What `--why` remembers about a run: failed calls, what was written and read, births and exits.
 
-Decides: which calls are kept, and what of each. Not decided here: which of them is to blame (`why`).
+Decides: which calls are kept, and which parts of each. Not decided here: which of them is to blame (`why`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OTHERS = (
 class Event:
     """One thing that happened, in the order of `History.events`.
 
-    `kind` is call (a failure, or the success of a search), write, read or exit, or nothing for a write that has not succeeded; `path` the
+    `kind` is call (a failure, or the success of a search), write, read or exit, or empty for a write that has not succeeded; `path` the
     guest path that it is about; `data` what was written or read; `target` what the descriptor stands for; `error` an errno.
     """
 
@@ -53,7 +53,7 @@ class Event:
 
 @dataclass
 class Process:
-    """One process: who made it, and what it runs."""
+    """One process: which process made it, and what it runs."""
 
     parent: int
     program: bytes = b""
@@ -72,11 +72,11 @@ class History(Sink):
         self.threads: dict[int, int] = {}  # thread: its process
         self.processes: dict[int, Process] = {}
         self.first = 0
-        self.outputs: tuple[bytes, ...] = ()  # what descriptors 2 and 1 of the command stand for
+        self.outputs: tuple[bytes, ...] = ()  # what descriptors 2 and 1 of the command refer to
         self.pending: dict[int, Event] = {}
 
     def start(self, core: Core, program: bytes) -> None:
-        """Learn of the view, and of where the command's messages go."""
+        """Learn the view, and where the command's messages go."""
         super().start(core, program)
         self.core = core
         self.outputs = tuple(os.fsencode(os.readlink(f"/proc/self/fd/{fd}")) for fd in (2, 1) if os.path.lexists(f"/proc/self/fd/{fd}"))
@@ -102,7 +102,7 @@ class History(Sink):
             row.entry(call)
             return
         event = Event("", self.process_of(call.tid), row.name, data=self._data(call, how, None), target=self._target(call))
-        # its place is here: somebody may have read the words, and passed them on, before the writer's call is seen to end
+        # its position is here: another process may have read the words, and passed them on, before the writer's call is seen to end
         self.events.append(event)
         self.pending[call.tid] = event
 
@@ -110,7 +110,7 @@ class History(Sink):
         """Nothing is shown while the command runs."""
 
     def end(self, call: TracedCall) -> None:
-        """Keep what matters of a call."""
+        """Keep the parts of a call that matter."""
         row = self.rows[call.compat, call.nr]
         process = self.process_of(call.tid)
         bad = failed(call)
@@ -176,7 +176,7 @@ class History(Sink):
         return self.core.detranslate(host) or host
 
     def _path(self, arguments: list[int], call: TracedCall) -> bytes:
-        """Give the absolute guest path that a call names, the last one where it names two."""
+        """Give the absolute guest path that a call names, the last one if it names two."""
         row, places = self.rows[call.compat, call.nr], self.context.places
         assert places is not None
         best = b""

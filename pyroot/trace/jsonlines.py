@@ -1,4 +1,4 @@
-"""`--json`: one JSON object a line.
+"""`--json`: one JSON object per line.
 
 Decides: the fields. A call has `type` syscall, `pid`, `call`, `args` (texts as in the other form), `result`, `error` (a name, or null),
 `time` (seconds since 1970) and `duration` (seconds); signals, stops and exits have `type` signal, stopped, exited, killed, superseded,

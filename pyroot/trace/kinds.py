@@ -22,7 +22,7 @@ _FDCWD = AT_FDCWD & 0xFFFFFFFF
 
 
 def simple(name: str, write: Callable[[int], str]) -> None:
-    """Enter a kind that needs the value alone."""
+    """Add a kind that needs only the value."""
 
     def make(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
         return lambda call: write(call.args[at])
@@ -150,7 +150,7 @@ def _map(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Wr
 
 
 def fd_text(context: Context, tid: int, fd: int) -> str:
-    """Write a descriptor, with what it stands for when -y is on."""
+    """Write a descriptor, with what it refers to if -y is given."""
     if fd < 0 or context.places is None or not context.fds:
         return str(fd)
     place = context.places.of_fd(tid, fd, context.fds)
@@ -167,7 +167,7 @@ def _fd(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Wri
 
 @kind("dirfd")
 def _dirfd(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """The directory that a path starts in (`parameter`: what -1 is called)."""
+    """The directory that a path is relative to (`parameter`: what -1 is called)."""
     if context.fds:
         plan.early = True
 
@@ -233,7 +233,7 @@ def _str(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Wr
 
 @kind("buf")
 def _buf(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """A buffer whose length is an argument (at the entry) or the result (at the exit; `parameter`: its room, which may be 0)."""
+    """A buffer whose length is an argument (at the entry) or the result (at the exit; `parameter`: its size, which may be 0)."""
     fetch = plan.read(out, RESULT if out else COUNTED, at, context.strings + 1, 0 if out else int(parameter))
 
     def write(call: TracedCall) -> str:
@@ -247,7 +247,7 @@ def _buf(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Wr
 
 @kind("link")
 def _link(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """What readlink(2) gives: a path without an end, whole."""
+    """What readlink(2) gives: a path without a NUL at the end, whole."""
     fetch = plan.read(True, RESULT, at, PATH_MAX)
 
     def write(call: TracedCall) -> str:
@@ -310,7 +310,7 @@ def _envp(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> W
 
 @kind("program")
 def _program(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """The path of an execve; the first one of a session is the supervisor's own and names what it stands for."""
+    """The path of an execve; the first one of a session is the supervisor's own and is written as the program that it stands for."""
     fetch = plan.read(out, STRING, at, PATH_MAX)
 
     def write(call: TracedCall) -> str:

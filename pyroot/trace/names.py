@@ -1,7 +1,7 @@
-"""Names of the kernel's constants, one row a set.
+"""Names of the kernel's constants, one row per set.
 
 Decides: what a number is called. Numbers are those of x86_64 (linux/*.h, asm-generic/*.h); the order of bits is the one that
-strace(1) prints. A row is `name: unknown: NAME=number ...`; `unknown` is the remark behind a number without a name. Where
+strace(1) prints. A row is `name: unknown: NAME=number ...`; `unknown` is the remark after a number without a name. If
 Python's own modules know a set (errno, signal, socket) it is taken from there.
 """
 
@@ -12,7 +12,7 @@ import signal
 
 from pyroot.trace import text
 
-_KNOWN_MOST = 1024  # values of a row whose words are kept
+_KNOWN_MOST = 1024  # values of a row whose texts are kept
 _SETS = """
 accmode: : O_RDONLY=0 O_WRONLY=1 O_RDWR=2 O_ACCMODE=3
 open: O_???: O_CREAT=0100 O_EXCL=0200 O_NOCTTY=0400 O_TRUNC=01000 O_APPEND=02000 O_NONBLOCK=04000 O_SYNC=04010000 O_DSYNC=010000
@@ -266,7 +266,7 @@ def named(name: str) -> Set:
 
 @functools.cache
 def signal_name(number: int) -> str:
-    """Give SIGINT for 2, SIGRT_3 for a real-time signal, and a number for what is none."""
+    """Give SIGINT for 2, SIGRT_3 for a real-time signal, and the number for anything else."""
     if 32 <= number <= 64:
         return f"SIGRT_{number - 32}" if number != 32 else "SIGRTMIN"
     try:

@@ -1,6 +1,6 @@
 """Structures as 32-bit programs have them: other layouts of the kinds in `structs` and `signals`, and kinds of calls that only i386 has.
 
-Decides: which fields are written of them. A kind that is not here is written as an address for a call by the numbers of i386. Facts:
+Decides: which of their fields are written. A kind that is not here is written as an address for a call with a number of i386. Facts:
 arch/x86/include/uapi/asm (stat.h, signal.h), linux/compat.h, asm-generic/compat.h.
 """
 
@@ -18,7 +18,7 @@ from pyroot.trace.text import signed
 if TYPE_CHECKING:
     from pyroot._fast import TracedCall
 
-#: Laid out alike for both: fields of fixed size, the 64-bit times of the newer calls.
+#: The same layout for both: fields of fixed size, the 64-bit times of the newer calls.
 for _name in (
     "timezone sigset statx open_how pair offset intp sched_param utsname timespec64 itimerspec64 file_times64 rlimit64 statfs64 stat64 "
     "long32 user_desc oldstat"
@@ -32,7 +32,7 @@ def narrow(name: str, size: int, layout: structs.Layout) -> None:
 
 
 def _wide(form: str, data: bytes) -> bytes:
-    """Give integers in 64 bits, for a layout that is the same but for that."""
+    """Give integers in 64 bits, for a layout that is otherwise the same."""
     values = struct.unpack_from("<" + form, data)
     return struct.pack(f"<{len(values)}q", *values)
 

@@ -1,9 +1,9 @@
 """The table of the options of `pyroot trace`, and how its words are read.
 
-Decides: every spelling, which options count and which take a value. Spelling and meaning are strace's; the options of a plain run
-(`pyroot.options`) are taken too. One letter means both: `-r` is followed by a directory, then it is the root (which a command never
-is), or it asks for relative times; where the command is then the word behind it and cannot be one, `mistyped_root` says so. Behind
-`--` everything is read as by a plain run. One row is the whole truth: parser, `--help` and the table of `docs/TRACE.md` come from it.
+Decides: every spelling, which options are counted and which take a value. Spelling and meaning are strace's; the options of a plain run
+(`pyroot.options`) are taken too. One letter has both meanings: `-r` followed by a directory is the root (a command never is a
+directory), otherwise it asks for relative times; if the word after it would then be the command and cannot be one, `mistyped_root` says so.
+After `--` everything is read as by a plain run. One row is the whole truth: parser, `--help` and the table of `docs/TRACE.md` come from it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pyroot.config import Config
 
 OPTIONS: tuple[Option, ...] = (
-    value("-o, --output", "FILE", "write to FILE, or into the command behind | or !, not to standard error", "output"),
+    value("-o, --output", "FILE", "write to FILE, or to the command after | or !, instead of standard error", "output"),
     flag("-A, --output-append-mode", "add to the FILE of -o", "append"),
     flag("-f, --follow-forks", "follow children (the default); -ff with -o FILE: one FILE.PID for each", "follow"),
     flag("--output-separately", "as -ff", "separately"),
-    flag("--no-follow", "trace the command alone; its children run in the root all the same", "nofollow"),
+    flag("--no-follow", "trace only the command; its children still run in the root", "nofollow"),
     value("-e, --expr", "EXPR", "trace=SET (the default word), status=SET, signal=SET; see SETS", "expressions"),
     value("--trace", "SET", "as -e trace=SET", "trace"),
     value("--status", "SET", "as -e status=SET: successful, failed, unfinished, unavailable, detached", "status"),
@@ -34,23 +34,23 @@ OPTIONS: tuple[Option, ...] = (
     flag("-z, --successful-only", "only calls that succeeded", "successful"),
     flag("-Z, --failed-only", "only calls that failed", "failed"),
     value("-s, --string-size", "N", "at most N bytes of a string (32)", "strings"),
-    flag("-x, --strings-in-hex", "strings that are no text in hexadecimal; -xx: all strings", "hexed"),
-    flag("-y, --decode-fds", "say what descriptors stand for; -yy: addresses of sockets and devices too", "fds"),
-    flag("--host-paths", "write paths as the host has them, not the guest", "host_paths"),
+    flag("-x, --strings-in-hex", "write strings that are not text in hexadecimal; -xx: all strings", "hexed"),
+    flag("-y, --decode-fds", "show what descriptors refer to; -yy: addresses of sockets and devices, too", "fds"),
+    flag("--host-paths", "write host paths instead of guest paths", "host_paths"),
     flag("-t, --absolute-timestamps", "the time of day; -tt: with microseconds; -ttt: seconds since 1970", "absolute"),
-    flag("-r, --relative-timestamps", "the time since the last line (where a directory follows, the root)", "relative"),
+    flag("-r, --relative-timestamps", "the time since the last line (if a directory follows: the root)", "relative"),
     flag("-T, --syscall-times", "the time that each call took", "times"),
-    flag("-i, --instruction-pointer", "the address that the call was made from", "pointers"),
+    flag("-i, --instruction-pointer", "the address from which the call was made", "pointers"),
     flag("-c, --summary-only", "count calls, errors and time instead", "counts"),
-    flag("-C, --summary", "count as well", "summary"),
+    flag("-C, --summary", "count calls, errors and time as well", "summary"),
     value("-S, --summary-sort-by", "KEY", "order of the counts: time, calls, errors, name, {min,max,avg}-time, nothing", "sort"),
     value("-a, --columns", "N", "the column of the results (40)", "columns"),
-    flag("-q, --quiet", "do not tell of new processes; -qq: nor of exits", "quiet"),
-    value("-E, --env", "VAR[=VALUE]", "set, or without a value remove, a variable of the command's environment", "environment"),
-    value("-p, --attach", "PID", "trace processes that run already, not a command", "attach"),
-    flag("-k, --stack-traces", "is not to be had", "stack"),
-    flag("--json", "one JSON object a line", "json"),
-    flag("--why", "say nothing of a command that succeeds, and of one that fails the few lines that matter", "why"),
+    flag("-q, --quiet", "do not report new processes; -qq: nor exits", "quiet"),
+    value("-E, --env", "VAR[=VALUE]", "set a variable of the command's environment, or without a value remove it", "environment"),
+    value("-p, --attach", "PID", "trace running processes instead of a command", "attach"),
+    flag("-k, --stack-traces", "not supported", "stack"),
+    flag("--json", "one JSON object per line", "json"),
+    flag("--why", "write nothing about a command that succeeds, and the few lines that matter about one that fails", "why"),
     flag("-h, --help", "print this help and exit", "help"),
 )
 #: strace's options that are not here: what to do instead.
@@ -77,11 +77,11 @@ class TraceWords(Words):
     def __init__(self) -> None:
         super().__init__("trace")
         self.plain = Parsed()
-        self.behind_r = ""  # the word behind an -r that asks for times, because it is no directory
+        self.behind_r = ""  # the word after an -r that asks for times, because it is not a directory
 
 
 class _Table(Grammar):
-    """The rows of the trace, and those of a plain run where it has none of that spelling."""
+    """The rows of the trace, and those of a plain run for spellings that it does not have."""
 
     def __init__(self) -> None:
         super().__init__(OPTIONS, "trace: ", "pyroot trace -h lists the options", letters=True)
@@ -92,12 +92,12 @@ class _Table(Grammar):
         return self.refused(f"{name}: the value {option.metavar} is missing")
 
     def unknown(self, word: str, name: str) -> PyrootError:
-        """Return the error for a word that is no option."""
+        """Return the error for an unknown option."""
         if word.startswith("--"):
             meant = nearest(name, self.by_name)
             return self.refused(f"{word}: unknown option", f"did you mean {meant}? {self.more}" if meant else "")
         if name in STRACE_HAS:
-            return self.refused(f"{name}: strace has this option, pyroot trace has not", STRACE_HAS[name])
+            return self.refused(f"{name}: strace's option is not supported", STRACE_HAS[name])
         return self.refused(f"{name}: unknown option")
 
 
@@ -105,7 +105,7 @@ _TABLE = _Table()
 
 
 def parse(argv: list[str]) -> TraceWords:
-    """Read the words behind `pyroot trace`. Raises PyrootError for an option that is unknown or lacks its value."""
+    """Read the words after `pyroot trace`. Raises PyrootError for an option that is unknown or lacks its value."""
     words, left = TraceWords(), list(argv)
     while left and left[0] != "-" and left[0].startswith("-"):
         if left[0] == "--":
@@ -127,7 +127,7 @@ def parse(argv: list[str]) -> TraceWords:
 
 
 def _is_root(words: TraceWords, left: list[str]) -> bool:
-    """Tell whether the -r that `left` begins with has a directory behind it, and keep what it has where that is none."""
+    """Tell whether the -r that `left` begins with has a directory after it, and keep the word if it is not a directory."""
     attached, behind = left[0][2:], left[1:2]
     if attached:
         return os.path.isdir(attached)
@@ -136,9 +136,9 @@ def _is_root(words: TraceWords, left: list[str]) -> bool:
 
 
 def mistyped_root(words: TraceWords, config: Config) -> None:
-    """Raise PyrootError where `-r WORD COMMAND` can only mean a root, which is not there.
+    """Raise PyrootError if `-r WORD COMMAND` can only mean a root, which does not exist.
 
-    WORD would be the command. With another root it may be one there; without, it is one of the host's, or nothing.
+    WORD would be the command. With another root it may exist there; without one, it is a command of the host, or nothing.
     """
     word = words.behind_r
     if not word or words.plain.command[:1] != [word] or config.rootfs != b"/" or config.binds or config.cwd is not None:
@@ -146,7 +146,7 @@ def mistyped_root(words: TraceWords, config: Config) -> None:
     import shutil
 
     if shutil.which(word) is None:
-        hint = "-r ROOT has a directory behind it (or --rootfs=ROOT); -r alone writes times in front of COMMAND (--relative-timestamps)"
+        hint = "-r ROOT needs a directory (or --rootfs=ROOT); -r alone asks for relative times (--relative-timestamps)"
         raise PyrootError(f"trace: -r {word}: neither a directory nor a command", hint)
 
 
@@ -168,7 +168,7 @@ def usage() -> str:
         "       pyroot trace [OPTION ...] -- [OPTION OF A PLAIN RUN ...] COMMAND [ARGUMENT ...]",
         "       pyroot trace [OPTION ...] -p PID",
         "",
-        "Write what a command and its children ask of the kernel, as strace does, with the paths of the guest.",
+        "Show the system calls of a command and its children, as strace does, with the guest's paths.",
         "",
         "Options:",
     ]
@@ -177,7 +177,7 @@ def usage() -> str:
     names = " ".join(dict.fromkeys(f"%{name}" if not name.startswith("%") else f"%{name}" for row in SETS.values() for name in row))
     lines += [
         "",
-        "SETS of -e trace=: names with commas between them, /REGEX, all, none, a ! in front for the rest, and",
+        "SETS of -e trace=: names separated by commas, /REGEX, all, none, a leading ! for the rest, and",
         f"  {names}",
     ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""What lines look like: prefixes, times, the padding in front of results, and lines that are interrupted by others.
+"""What lines look like: prefixes, times, the padding before results, and lines that are interrupted by others.
 
 Decides: how lines of several processes are kept apart (unfinished and resumed). Not decided here: what the lines say, and where they
 go (`ends`).
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Format:
-    """What stands in front of a line and behind a result."""
+    """What comes before a line and after a result."""
 
     absolute: int = 0  # -t, -tt, -ttt
     relative: bool = False
@@ -25,7 +25,7 @@ class Format:
     columns: int = 40
     always_pid: bool = False  # -f into a file
     separate: bool = False  # -ff
-    several: bool = False  # others write between our lines: no line stays unfinished
+    several: bool = False  # others write between the lines: no line stays unfinished
 
 
 class Output:
@@ -37,24 +37,24 @@ class Output:
         self.partial = 0  # tid of the line that is not finished
         self.last = 0  # time of the last line, ns
         self.processes = 0
-        # nothing but the pid stands in front
+        # only the pid comes before a line
         self._short = form.always_pid and not form.absolute and not form.relative and not form.pointers
 
     def _stream(self, tid: int) -> Stream:
         return self.main if self.main is not None else self.ends.of(tid)
 
     def write(self, tid: int, words: str) -> None:
-        """Write what is a line already."""
+        """Write what is already a line."""
         self._stream(tid).put(words)
 
     def say(self, words: str) -> None:
-        """Tell something beside the trace."""
+        """Write something that is not part of the trace."""
         if self.partial and self.main is not None and self.ends.shown:
             self._finish_partial(self.main, 0)
         self.ends.say(words)
 
     def prefix(self, tid: int, now: int, pointer: int | None) -> str:
-        """Give what stands in front of a line."""
+        """Give what comes before a line."""
         form = self.format
         words = ""
         if form.always_pid:

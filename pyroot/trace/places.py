@@ -28,7 +28,7 @@ class Places:
     """Answers about the guests of one view."""
 
     def __init__(self, core: Core | None, host_paths: bool) -> None:
-        """Take the view of the session; a guest may have another one inside of it. Without a view, paths are the host's."""
+        """Take the view of the session; a guest may have another one inside it. Without a view, paths are the host's."""
         self.core, self.host_paths = core, host_paths
 
     def _link(self, tid: int, name: str) -> bytes:
@@ -38,7 +38,7 @@ class Places:
             return b""
 
     def _guest(self, tid: int, host: bytes) -> bytes:
-        """Give the guest's name of a text of /proc."""
+        """Give the guest's name for a text of /proc."""
         if host.startswith(_COPY):
             return host[len(_COPY) :].partition(b" ")[0]
         if not host.startswith(b"/") or self.core is None:
@@ -48,7 +48,7 @@ class Places:
         return host if guest is None else guest + (b" (deleted)" if removed else b"")
 
     def path_of_fd(self, tid: int, fd: int) -> bytes:
-        """Give the guest path of what a descriptor stands for; empty when it is closed."""
+        """Give the guest path of what a descriptor refers to; empty if it is closed."""
         return self._guest(tid, self._link(tid, f"fd/{fd}"))
 
     def path_of_cwd(self, tid: int) -> bytes:
@@ -73,7 +73,7 @@ class Places:
         return _shown(link if self.host_paths else self._guest(tid, link))
 
     def host(self, tid: int, path: bytes, dirfd: int) -> bytes:
-        """Give the host path of what a guest names; the guest's own words where that leads nowhere."""
+        """Give the host path of what a guest names; the guest's own words if that leads nowhere."""
         if self.core is None or not path:
             return path
         base = b"/"
@@ -86,7 +86,7 @@ class Places:
 
 
 def _shown(path: bytes) -> str:
-    """Put a path between angle brackets, escape what would end them or the line, and tell behind them whether it is removed."""
+    """Put a path between angle brackets, escape what would end them or the line, and say after them whether it has been removed."""
     removed = "(deleted)" if path.endswith(b" (deleted)") else ""
     words = text.quoted(path.removesuffix(b" (deleted)"))[1:-1].replace('\\"', '"')
     return f"<{words.replace('<', _LESS).replace('>', _MORE)}>{removed}"
@@ -122,7 +122,7 @@ def _endpoint(words: str) -> str:
 
 
 def _socket(tid: int, fd: int, inode: str) -> str:
-    """Name a socket: its protocol, and its ends where it has some."""
+    """Name a socket: its protocol, and its ends if it has any."""
     try:
         protocol = os.getxattr(f"/proc/{tid}/fd/{fd}", "system.sockprotoname").rstrip(b"\0").decode("ascii", "replace")
     except OSError:
@@ -141,7 +141,7 @@ _DIAG_NAME, _DIAG_PEER = 0, 2
 
 
 def _unix_details(inode: int) -> str:
-    """Ask sock_diag(7) for peer and name of a socket of AF_UNIX."""
+    """Ask sock_diag(7) for the peer and the name of an AF_UNIX socket."""
     request = struct.pack("<IHHIIBBHIIIII", 40, _SOCK_DIAG_BY_FAMILY, 1, 1, 0, socket.AF_UNIX, 0, 0, 0xFFFFFFFF, inode, _SHOW_NAME_AND_PEER,
                           0xFFFFFFFF, 0xFFFFFFFF)  # fmt: skip
     try:

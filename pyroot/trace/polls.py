@@ -1,6 +1,6 @@
-"""Kinds of arguments of poll, select and epoll, and of ioctl and fcntl: what goes in comes out changed.
+"""Kinds of arguments of poll, select and epoll, and of ioctl and fcntl: the call changes what it is given.
 
-Decides: how they are written, and the remarks behind their results.
+Decides: how they are written, and the remarks after their results.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _pollfds(context: Context, plan: Plan, at: int, parameter: str, out: bool) -
             if index == context.strings:
                 parts.append("...")
                 break
-            # the kernel does not look at a negative one
+            # the kernel ignores a negative one
             parts.append(f"{{fd={fd}}}" if fd < 0 else f"{{fd={fd_text(context, call.tid, fd)}, events={_events(events)}}}")
         return f"[{', '.join(parts)}]"
 

@@ -1,6 +1,6 @@
 """Which calls are traced: the sets of `-e trace=`, and the filter that stops them.
 
-Decides: what a set means, and the part of the seccomp filter in front of the session's own. Not decided here: what the core does at
+Decides: what a set means, and the part of the seccomp filter before the session's own. Not decided here: what the core does at
 a stop.
 """
 
@@ -27,7 +27,7 @@ def every_name() -> list[str]:
 
 
 def set_names(name: str) -> set[str] | None:
-    """Give the calls of a set such as `file` or `%stat` (the name behind the first %), None when there is no such set."""
+    """Give the calls of a set such as `file` or `%stat` (the name after the first %), None if there is no such set."""
     letters = {letter for letter, names in SETS.items() if name in names}
     if not letters:
         return None
@@ -56,7 +56,7 @@ def _calls_of(word: str, every: list[str]) -> set[str]:
         try:
             pattern = re.compile(name[1:])
         except re.error as error:
-            raise PyrootError(f"trace: -e trace={word}: {error}", "behind / comes a regular expression for the names of calls") from None
+            raise PyrootError(f"trace: -e trace={word}: {error}", "/ is followed by a regular expression for the names of calls") from None
         matched = {call for call in every if pattern.search(call)}
         if not matched and not optional:
             raise PyrootError(f"trace: -e trace={word}: no call has such a name", "pyroot trace -h tells how to name calls")
@@ -65,7 +65,7 @@ def _calls_of(word: str, every: list[str]) -> set[str]:
     if found is None:
         if optional:
             return set()
-        raise PyrootError(f"trace: -e trace={word}: no such call or set", "pyroot trace -h lists the sets; ? in front allows any name")
+        raise PyrootError(f"trace: -e trace={word}: no such call or set", "pyroot trace -h lists the sets; a leading ? allows any name")
     return found
 
 
@@ -113,7 +113,7 @@ def _search(numbers: list[int]) -> list[Insn]:
 
 
 def program(names: set[str]) -> list[Insn]:
-    """Return the part of the filter that stops the named calls, except the loader's, and goes on to what is behind it."""
+    """Return the part of the filter that stops the named calls, except the loader's, and continues with what follows."""
     if names & set(SUB_CALLS):
         names = names | {"socketcall"}
     parts = [_search([module.NUMBERS[name] for name in names if name in module.NUMBERS]) for module in _PROGRAM_OF_BOTH]

@@ -3,8 +3,8 @@
 Decides: which calls are shown and in which order the parts of a line are written. Not decided here: how an argument looks
 (`decode` and the kinds), how a line looks (`output`).
 
-The core calls `read` at the entry of a call whose row reads memory itself, `begin` when the call lasts or something else happens in
-between, `end` at its end, and `event` for what is no call.
+The core calls `read` at the entry of a call whose row reads memory itself, `begin` if the call takes long or something else happens
+meanwhile, `end` at its end, and `event` for what is not a call.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Sink:
     """What every sink has: the selection, and rows by number."""
 
     follow = True
-    times = False  # the core tells the time that each call used
-    watched = False  # somebody looks on: the core tells of calls when they begin
+    times = False  # the core reports the time that each call took
+    watched = False  # somebody is watching: the core reports calls when they begin
 
     def __init__(self, context: Context, names: set[str]) -> None:
         """Take the form of arguments and the names of the calls to trace."""
@@ -49,7 +49,7 @@ class Sink:
         self.rows: dict[tuple[bool, int], Row] = {}
 
     def start(self, core: Core, program: bytes) -> None:
-        """Learn of the view and of the program that the session begins with."""
+        """Learn the view and the program that the session begins with."""
         self.context.peek, self.context.peek_string = core.peek, core.peek_string
         self.context.program = program
         self.context.places = Places(core, self.context.host_paths)
@@ -89,7 +89,7 @@ class TraceSink(Sink):
     """Write calls as they happen, or count them."""
 
     def __init__(self, context: Context, names: set[str], output: Output, summary: Summary | None = None) -> None:
-        """Take where lines go; the public fields say which are held back."""
+        """Take where lines go; the public fields say which are left out."""
         super().__init__(context, names)
         self.output, self.summary = output, summary
         self.lines = True  # False: only counts
@@ -99,9 +99,9 @@ class TraceSink(Sink):
         self.attach_told = True
         self.exits_told = True
         self.begun: dict[int, str] = {}  # tids whose line is begun, with the name of the call
-        self.matched: dict[int, bool] = {}  # with -P: whether the call at hand of a tid names a path
+        self.matched: dict[int, bool] = {}  # with -P: whether the current call of a tid names a path
         self.live: set[int] = set()
-        self.given: dict[int, list[int]] = {}  # by processes of -p, their threads
+        self.given: dict[int, list[int]] = {}  # by process of -p, its threads
         self.lasting = True  # lines are begun before their calls end
         self.end = self._chosen_end()
 
@@ -118,7 +118,7 @@ class TraceSink(Sink):
         return self.end_plainly if plain else self.end_choosing
 
     def start(self, core: Core, program: bytes) -> None:
-        """Learn of the view; paths of -P are also known by where they lead."""
+        """Learn the view; paths of -P are also matched by what they lead to."""
         super().start(core, program)
         base = core.detranslate(os.readlink(b"/proc/self/cwd")) or b"/"
         for path in list(self.paths):
@@ -127,7 +127,7 @@ class TraceSink(Sink):
             except OSError:
                 continue
         for row in self.rows.values():
-            # close(2) forgets what the descriptor was: it has to be looked at before
+            # after close(2) the descriptor is unknown: it has to be looked up before
             row.plan.early = row.plan.early or bool(self.paths)
 
     # -- calls
@@ -161,7 +161,7 @@ class TraceSink(Sink):
             self.output.call(call.tid, call.begin, f"{row.name}({row.joined(call)}) ", ending, call.ip)
 
     def end_choosing(self, call: TracedCall) -> None:
-        """Write or count a call if the options want it."""
+        """Write or count a call if the options ask for it."""
         row = self.rows[call.compat, call.nr]
         if self.paths and not self.matched.get(call.tid):
             return
@@ -197,21 +197,21 @@ class TraceSink(Sink):
                 return True
         return any(places.path_of_fd(call.tid, text.signed(call.args[at])) in self.paths for at in row.fd_arguments)
 
-    # -- what is no call
+    # -- what is not a call
 
     def event(self, name: str, tid: int, number: int, more: object, now: int) -> None:
-        """Record a birth, a signal, a stop, a death, an exec by a thread, or the end of a call that has none."""
+        """Record a birth, a signal, a stop, a death, an exec by a thread, or the end of a call that does not return."""
         getattr(self, f"on_{name}")(tid, number, more, now)
 
     def on_birth(self, tid: int, parent: int, more: object, now: int) -> None:
-        """Tell of a new process or thread."""
+        """Report a new process or thread."""
         self.lives(parent)
         self.lives(tid)
         if self.attach_told and self.lines:
             self.output.say(f"process {tid} attached")
 
     def attached(self) -> None:
-        """Tell which processes of -p are traced from now on."""
+        """Report which processes of -p are traced from now on."""
         for pid, threads in self.given.items():
             for tid in threads:
                 self.lives(tid)
@@ -276,7 +276,7 @@ class TraceSink(Sink):
         self.output.processes = len(self.live)
 
     def let_go(self) -> None:
-        """The processes that are left go on without us."""
+        """The remaining processes continue untraced."""
         if self.output.partial in self.begun:
             self.output.line_ends(" <detached ...>")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def signal_set(data: bytes) -> str:
-    """Write a set of signals: `[INT TERM]`, or `~[KILL]` where more than two thirds are in it."""
+    """Write a set of signals: `[INT TERM]`, or `~[KILL]` if more than two thirds are in it."""
     bits = int.from_bytes(data, "little")
     members = [number for number in range(1, len(data) * 8 + 1) if bits >> (number - 1) & 1]
     mark = ""
@@ -64,7 +64,7 @@ _CODES = {"SIGCHLD": "si_chld", "SIGSEGV": "si_segv", "SIGILL": "si_ill", "SIGFP
 
 
 def signal_info(data: bytes) -> str:
-    """Write a siginfo_t; the fields depend on signal and code."""
+    """Write a siginfo_t; the fields depend on the signal and the code."""
     number, error, code = struct.unpack_from("<iii", data)
     name = signal_name(number)
     common = named("si_code")
@@ -97,7 +97,7 @@ def signal_info(data: bytes) -> str:
     return "{" + ", ".join(parts) + "}"
 
 
-NARROW_INFO: list[Callable[[bytes], bytes]] = []  # gives a siginfo_t of i386 the other layout (`narrow`)
+NARROW_INFO: list[Callable[[bytes], bytes]] = []  # gives a siginfo_t of i386 the 64-bit layout (`narrow`)
 _ARCH = {0xC000003E: "AUDIT_ARCH_X86_64", 0x40000003: "AUDIT_ARCH_I386"}
 
 

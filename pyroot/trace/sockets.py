@@ -155,7 +155,7 @@ _HEADER = (struct.Struct("<QI4xQQQQi4x"), struct.Struct("<IIIIIIi"))  # struct m
 
 
 def message(context: Context, call: TracedCall, address: int, room: int | None, given: int | None = None) -> str:
-    """Write a struct msghdr; `room`: how many bytes came in, None for one to send; `given`: msg_namelen at the entry."""
+    """Write a struct msghdr; `room`: how many bytes arrived, None for one to send; `given`: msg_namelen at the entry."""
     form = _HEADER[call.compat]
     data = context.peek(call.tid, address, form.size)
     if data is None:

@@ -1,6 +1,6 @@
 """Kinds of arguments that depend on others, and results with a remark.
 
-Decides: how calls are written whose arguments mean this or that: ioctl, fcntl, futex, clone, poll, select, prctl and the like.
+Decides: how calls are written whose arguments have several meanings: ioctl, fcntl, futex, clone, poll, select, prctl and the like.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pyroot._fast import TracedCall
 
 Look = Callable[[Context, "TracedCall", int, str], str]
-OMITTED = ""  # an argument that the call does not look at
+OMITTED = ""  # an argument that the call ignores
 
 
 def kind_of(name: str) -> Callable[[Look], Look]:
-    """Enter a kind that needs the context, the call and its own place only."""
+    """Add a kind that needs only the context, the call and its own position."""
 
     def enter(write: Look) -> Look:
         def make(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
@@ -84,7 +84,7 @@ def _ipcflags(context: Context, call: TracedCall, value: int, parameter: str) ->
 
 @kind("remainder")
 def _remainder(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """The time that is left: written when the sleep was interrupted."""
+    """The time that is left: written if the sleep was interrupted."""
 
     def write(call: TracedCall) -> str:
         data = time_at(context, call, call.args[at]) if call.result in (-4, -516) and call.args[at] else None
@@ -102,7 +102,7 @@ def _sigframe(context: Context, plan: Plan, at: int, parameter: str, out: bool) 
         if not call.compat:
             mask = context.peek(call.tid, call.sp + 296, 8)
         elif parameter:
-            # struct sigframe_ia32: the second half of the mask lies behind the state of the FPU
+            # struct sigframe_ia32: the second half of the mask follows the state of the FPU
             mask = (context.peek(call.tid, call.sp + 80, 4) or b"") + (context.peek(call.tid, call.sp + 712, 4) or b"")
         else:
             mask = context.peek(call.tid, call.sp + 248, 8)
@@ -170,7 +170,7 @@ def _cpuset(context: Context, plan: Plan, at: int, parameter: str, out: bool) ->
 
 @kind("random")
 def _random(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """What getrandom(2) gives is no text: always in hexadecimal."""
+    """What getrandom(2) gives is not text: always in hexadecimal."""
 
     def fetch(call: TracedCall) -> bytes | None:
         return context.peek(call.tid, call.args[at], min(call.result, context.strings)) if call.result >= 0 else None

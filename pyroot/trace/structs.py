@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyroot._fast import TracedCall
 
 def _never(call: TracedCall) -> bool:
-    """Say that the argument at hand is written without a comma in front."""
+    """Say that this argument is written without a comma before it."""
     return False
 
 
@@ -31,7 +31,7 @@ SIZES: dict[str, int] = {}
 
 
 def fixed(name: str, size: int) -> Callable[[Layout], Layout]:
-    """Enter a structure of `size` bytes."""
+    """Add a structure of `size` bytes."""
 
     def enter(layout: Layout) -> Layout:
         def make(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
@@ -75,7 +75,7 @@ def timespec(data: bytes, at: int = 0) -> str:
     return f"{{tv_sec={seconds}, tv_nsec={nanoseconds}}}"
 
 
-_TIME64 = 403  # the first of the calls that give 32-bit programs 64-bit times
+_TIME64 = 403  # the first call that gives 32-bit programs 64-bit times
 
 
 def time_at(context: Context, call: TracedCall, address: int) -> bytes | None:
@@ -93,7 +93,7 @@ def timeval(data: bytes, at: int = 0) -> str:
 
 
 def date(seconds: int, fraction: int, digits: int) -> str:
-    """Write the remark behind a time of a file."""
+    """Write the remark after a time of a file."""
     try:
         local = time.localtime(seconds)
     except (OverflowError, ValueError, OSError):
@@ -195,7 +195,7 @@ _LOCK, _LOCK32, _LOCK64 = struct.Struct("<hh4xqqi"), struct.Struct("<hhiii"), st
 
 
 def lock(context: Context, call: TracedCall, address: int, told: bool) -> str:
-    """Write the struct flock of an fcntl(2), with the pid when the kernel has told it."""
+    """Write the struct flock of an fcntl(2), with the pid if the kernel has returned it."""
     form = _LOCK if not call.compat else _LOCK32 if call.args[1] in (5, 6, 7) else _LOCK64
     data = context.peek(call.tid, address, form.size)
     if data is None:
@@ -278,7 +278,7 @@ def _iov(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Wr
 
 
 def vectors(context: Context, call: TracedCall, address: int, count: int, room: int | None) -> str:
-    """Write `count` struct iovec; `room`: how many bytes came in, None at the entry."""
+    """Write `count` struct iovec; `room`: how many bytes arrived, None at the entry."""
     if address == 0 or (room is not None and room < 0):
         return pointer(address)
     word = 4 if call.compat else 8
@@ -309,7 +309,7 @@ def vectors(context: Context, call: TracedCall, address: int, count: int, room: 
 
 
 def wait_status(status: int) -> str:
-    """Write a wait status as the macros that are true of it."""
+    """Write a wait status as the macros that are true for it."""
     if status == 0xFFFF:
         return "WIFCONTINUED(s)"
     low = status & 0x7F
@@ -330,7 +330,7 @@ def _status(context: Context, plan: Plan, at: int, parameter: str, out: bool) ->
 
 @kind("used")
 def _used(context: Context, plan: Plan, at: int, parameter: str, out: bool) -> Write:
-    """A struct rusage; of wait4(2) only when something was waited for."""
+    """A struct rusage; of wait4(2) only if a process was waited for."""
     fetch = plan.read(True, FIXED, at, 72 if plan.compat else 144)
 
     def write(call: TracedCall) -> str:
@@ -374,7 +374,7 @@ fixed("sched_param", 4)(lambda context, data: f"[{struct.unpack('<i', data)[0]}]
 
 
 def ticks(value: int) -> str:
-    """Write a time in clock ticks, of which there are a hundred a second, with a remark what it is in seconds."""
+    """Write a time in clock ticks, a hundred per second, with a remark that gives it in seconds."""
     return f"{value} /* {value / 100:.2f} s */" if value else "0"
 
 

@@ -19,7 +19,7 @@ _SORTS = {
 
 @dataclass
 class Count:
-    """What is known of one call; times in ns."""
+    """What is known about one call; times in ns."""
 
     name: str
     calls: int = 0
@@ -69,7 +69,7 @@ class Summary:
             count.least, count.most = min(count.least, least), max(count.most, most)
 
     def sorted(self) -> list[Count]:
-        """Give the counts in the order of -S: names upwards, numbers downwards."""
+        """Give the counts in the order of -S: names ascending, numbers descending."""
         counts = list(self.counts.values())
         if self.order == "name":
             return sorted(counts, key=lambda count: count.name)

@@ -1,11 +1,11 @@
-"""The supervisor's side of `pyroot trace -p`: it traces its guests for somebody who asks while the session runs.
+"""The supervisor's side of `pyroot trace -p`: it traces its guests for a process that asks while the session runs.
 
-Decides: who may ask, and what becomes of a request; nothing that comes from outside, and no reader, however slow, may harm or hold up the
-session. The core enters here between two stops: `asked` when a signal has come that names a socket, `ready` when a socket has
+Decides: who may ask, and what becomes of a request; nothing that comes from outside, and no reader, however slow, may harm or delay the
+session. The core enters here between two stops: `asked` when a signal has arrived that names a socket, `ready` when a socket has
 something to say, `failed` when the sink has raised, `close` at the end of the session.
 
-May ask: a process of the same user, or root's, that is neither a guest of this session (which can trace its fellows by itself) nor of
-another one. The socket tells who it is (SO_PEERCRED), so a forged signal gets nobody anything.
+A process of the same user, or root's, may ask, unless it is a guest of this session (which can trace the others itself) or of
+another one. The socket tells who it is (SO_PEERCRED), so a forged signal achieves nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyroot.trace.session import TraceSink
 
 _STRING_MOST = 1 << 20
-_PATIENCE = 1.0  # s at the end of the session, for a reader who is behind
+_PATIENCE = 1.0  # s at the end of the session, for a slow reader
 
 
 def address(name: int) -> bytes:
@@ -51,25 +51,25 @@ class Door:
     """One session's door."""
 
     def __init__(self, core: _fast.Core) -> None:
-        # from here on: the signal of a socket would end a process that does not expect it
+        # from here on: a socket's signal would end a process that does not expect it
         _fast.tap_listen()
         self.core = core
         self.link: Link | None = None
         self.asker = 0
         self.request = b""
         self.sink: TraceSink | None = None
-        self.over = False  # everything is said, some of it waits to be sent
+        self.over = False  # everything is said, some of it is still to be sent
 
     # -- what the core calls
 
     def asked(self, name: int) -> None:
-        """Go to the socket of somebody who asks."""
+        """Connect to the socket of a process that asks."""
         end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             end.connect(address(name))
             pid, uid = peer(end)
         except OSError:
-            end.close()  # nobody is there any more
+            end.close()  # the process is gone
             return
         refusal = self._refusal(pid, uid)
         if refusal:
@@ -81,7 +81,7 @@ class Door:
         self.link, self.asker, self.request, self.over = Link(end), pid, b"", False
 
     def ready(self) -> None:
-        """Read and write what can be without waiting."""
+        """Read and write what is possible without waiting."""
         if self.link is None:
             return
         try:
@@ -99,7 +99,7 @@ class Door:
             self._leave()
 
     def failed(self, error: BaseException | None) -> None:
-        """The sink has raised: the other side learns why, if it still listens."""
+        """The sink has raised: the other side is told why, if it still listens."""
         if self.link is None:
             return
         try:
@@ -174,7 +174,7 @@ class Door:
         sink.attached()
 
     def _serves(self, pid: int) -> bool:
-        """Say whether a process is a guest that this supervisor traces alone; otherwise tell who does."""
+        """Say whether a process is a guest that only this supervisor traces; otherwise tell the other side which process does."""
         assert self.link is not None
         tracer = _fast.tap_guest(pid)
         if tracer is None:
@@ -186,7 +186,7 @@ class Door:
         return False
 
     def _end(self) -> None:
-        """Say what is left; the guests go on unseen."""
+        """Say what is left; the guests continue untraced."""
         assert self.link is not None and self.sink is not None
         _fast.tap_end()
         self.sink.let_go()

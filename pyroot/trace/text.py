@@ -31,16 +31,16 @@ def _escaped(data: bytes) -> str:
     parts = [_SHORT[code] for code in data]
     for at in range(len(data) - 1):
         if data[at + 1] in _DIGITS and data[at] in _OCTAL:
-            # shorter, the digit would belong to it
+            # a shorter one would include the digit
             parts[at] = f"\\{data[at]:03o}"
     return "".join(parts)
 
 
 def quoted(data: bytes) -> str:
-    """Put bytes between quotes, with C escapes where they are not printable."""
+    """Put bytes between quotes, with C escapes for those that are not printable."""
     known = repr(data)
     if "\\" not in known and '"' not in known:
-        # Python's form: all of it is printable, and there are no quotes in it
+        # Python's form: all of it is printable, without quotes
         return f'"{known[2:-1]}"'
     return f'"{_escaped(data)}"'
 

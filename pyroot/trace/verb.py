@@ -1,6 +1,6 @@
 """`pyroot trace`: from its words to a traced run.
 
-Decides: what the verb returns: the exit status of the command, as a plain run. Not decided here: what the options mean (`choice`).
+Decides: what the verb returns: the exit status of the command, as in a plain run. Not decided here: what the options mean (`choice`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pyroot.verbs.output import put
 
 
 def main(argv: list[str]) -> int:
-    """Do what the words behind `pyroot trace` ask for. Raises PyrootError for a user's mistake."""
+    """Do what the words after `pyroot trace` ask for. Raises PyrootError for a user's mistake."""
     words = parse(argv)
     if "help" in words.counts:
         put(usage())
@@ -59,5 +59,5 @@ def _environment(words: TraceWords) -> None:
     for entry in words.values.get("environment", []):
         name, equals, value = entry.partition("=")
         if not name:
-            raise PyrootError(f"trace: -E {entry}: no name in front of =", "-E VAR=VALUE sets, -E VAR removes")
+            raise PyrootError(f"trace: -E {entry}: no name before =", "-E VAR=VALUE sets, -E VAR removes")
         environment.put(name, value if equals else None)

@@ -1,12 +1,12 @@
 """`pyroot trace --why`: which failed call made a command fail.
 
 Decides: which message counts, which process it came from, and which of the failed calls before it is to blame. Not decided here: what
-is kept of a run (`history`), why the call failed and what mends it (`cause`).
+is kept of a run (`history`), why the call failed and how to fix it (`cause`).
 
-The way back begins at the message: the last thing on standard error that speaks of a failure. Had its writer read the same words from
-somebody before, they came from there, and the search goes on at the process that wrote them. Otherwise the failed calls of the
-writer are weighed: by the words of the message (the path, the error), by how near they are, and less when the same name was found
-elsewhere afterwards. Without a call of its own to blame, a process that waited for a failing child passes the question on to it.
+The search goes backwards from the message: the last thing on standard error that reports a failure. If its writer had read the same words
+from another process before, they came from there, and the search continues at the process that wrote them. Otherwise the failed calls of
+the writer are weighed: by the words of the message (the path, the error), by how near they are, and less if the same name was found
+elsewhere afterwards. If a process that waited for a failing child has no call of its own to blame, the child is searched.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from pyroot.outfile import Outfile
     from pyroot.trace.options import TraceWords
 
-#: Failures that belong to the ordinary life of programs.
+#: Failures that are normal for programs.
 _ORDINARY = {
     errno.EAGAIN, errno.EINTR, errno.ENOTTY, errno.EINPROGRESS, errno.ENOSYS, errno.ENODATA, errno.EOPNOTSUPP, errno.ERANGE, errno.EPIPE,
     errno.EEXIST, errno.ECHILD, errno.ENOTSOCK, 512, 513, 514, 516,
 }  # fmt: skip
-#: Searches that nobody minds when they fail: catalogues of translations, preloads, byte code, language data.
+#: Searches that may fail without harm: catalogues of translations, preloads, byte code, language data.
 _IDLE = re.compile(
     rb"LC_MESSAGES|/locale|/gconv|ld\.so\.(preload|cache|nohwcap)|/glibc-hwcaps/|\.mo$|__pycache__|pyvenv\.cfg|/tls/|\.pth$|"
     rb"/nscd/socket$|/selinux|/etc/suid-debug|_distutils|python3\d*\.zip$|pybuilddir"
 )
 _FAR = 5  # relays that are followed
-_TOLD = 3  # from here on a call counts as told by the message
-_LEAST = 6  # letters that two texts must share to be the same words
+_TOLD = 3  # from here on the message counts as naming the call
+_LEAST = 6  # letters that two texts must share to count as the same words
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Answer:
     call: Event | None = None
     searched: list[bytes] = field(default_factory=list)  # other places where the same name was looked for
     chain: list[int] = field(default_factory=list)
-    sure: bool = False  # the message, or what the doctor knows, speaks for this call
+    sure: bool = False  # the message, or what the doctor knows, points to this call
 
 
 def run(words: TraceWords, config: Config) -> int:
@@ -82,12 +82,12 @@ def _write(text: str, target: Outfile | None, append: bool) -> None:
 
 
 def letters(data: bytes) -> str:
-    """Give the words of a text: what is left when it is cut, indented or quoted by somebody else."""
+    """Give the words of a text: what remains if another program cuts, indents or quotes it."""
     return " ".join(data.decode("utf-8", "replace").split())
 
 
 class Search:
-    """The way back through one history."""
+    """The backward search through one history."""
 
     def __init__(self, history: History) -> None:
         self.history = history
@@ -115,12 +115,12 @@ class Search:
     # -- the message
 
     def _message(self) -> int | None:
-        """Give the write that tells of the failure."""
+        """Give the write that reports the failure."""
         for outputs in (self.history.outputs[:1], self.history.outputs[1:]):
             found = [at for at, event in enumerate(self.events) if event.kind == "write" and event.target in outputs and event.data.strip()]
             if not found:
                 continue
-            # the last lines say most; a line about how a program is used says nothing
+            # the last lines say most; a line about usage says nothing
             weighed = [(self._weight(at), at) for at in found[-20:]]
             return max(weighed)[1]
         return None
@@ -171,7 +171,7 @@ class Search:
     # -- the call
 
     def _blame(self, process: int, end: int, message: str, answer: Answer) -> None:
-        """Find the failed call of a process before an event, or go on to a child that failed before it."""
+        """Find the failed call of a process before an event, or continue with a child that failed before it."""
         best: tuple[int, int] | None = None
         for at in range(end - 1, -1, -1):
             event = self.events[at]
@@ -195,7 +195,7 @@ class Search:
                 answer.chain.append(process)
 
     def _score(self, event: Event, at: int, message: str) -> int:
-        """Weigh a failed call: 0 is none, 3 and more is told by the message."""
+        """Weigh a failed call: 0 is none, 3 and more is named by the message."""
         if self._satisfied(event, at):
             return 0
         score = 1
@@ -216,12 +216,12 @@ class Search:
         return score
 
     def _asks_names(self, process: int) -> bool:
-        """Say whether a process talked, in vain, to a name server."""
+        """Say whether a process asked a name server in vain."""
         talks = ("connect", "sendto", "sendmmsg")
         return any(event.process == process and event.name in talks and "htons(53)" in event.words for event in self.events)
 
     def _satisfied(self, event: Event, at: int) -> bool:
-        """Say whether what a call looked for was found afterwards, under the same name in another place or by another try."""
+        """Say whether what a call looked for was found afterwards, under the same name in another directory or by another attempt."""
         name = os.path.basename(event.path)
         if not name:
             return False
@@ -231,7 +231,7 @@ class Search:
         return any(one.path == event.path or one.name == event.name and os.path.basename(one.path) == name for one in later)
 
     def _searched(self, at: int) -> list[bytes]:
-        """List the other places where the same process looked for the same name in vain."""
+        """List the other paths at which the same process looked for the same name in vain."""
         event = self.events[at]
         name = os.path.basename(event.path)
         paths = [

@@ -1,1 +1,1 @@
-"""What the verbs share: their rows and words, what goes to standard output, what was meant. Imported when a verb is used."""
+"""What the verbs share: their rows and words, standard output, suggestions for unknown words. Imported when a verb is used."""

@@ -1,7 +1,7 @@
-"""What somebody may have meant by a word that is nothing.
+"""What an unknown word may have been meant to be.
 
-Decides: which known names are near to one that is not known, and what to do instead of the options of proot that are not here.
-Imported when something has failed, by the run too.
+Decides: which known names are similar to an unknown one, and what to do instead of the options of proot that are not supported.
+Imported if something has failed, by a run too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 # What proot (and its Termux fork) takes and pyroot does not: all spellings, what to do instead.
 PROOT_HAS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-q", "--qemu"), "use a root made for this machine; programs for other processors do not run"),
-    (("--mixed-mode",), "it belongs to --qemu, which pyroot does not have either"),
+    (("--mixed-mode",), "it belongs to --qemu, which is not supported either"),
     (("-0", "--root-id"), "programs in the guest run under your own user id"),
     (("-i", "--change-id"), "programs in the guest run under your own user id"),
     (("-S",), "-R binds the usual host paths, without pretending to be root"),
@@ -20,19 +20,19 @@ PROOT_HAS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-n", "--netcoop"), "let the program in the guest use another port"),
     (("-l", "--link2symlink"), "hard links in the guest are real hard links"),
     (("-H",), "nothing is added to directories of the guest, so nothing needs hiding"),
-    (("-L",), "lstat in the guest tells the size of the link itself"),
+    (("-L",), "lstat in the guest gives the size of the symbolic link itself"),
     (("--sysvipc",), "System V IPC of the guest is that of the host"),
-    (("--ashmem-memfd",), "it is of use on Android only"),
+    (("--ashmem-memfd",), "it is only useful on Android"),
     (("-P",), "pyroot itself can be imported in Python"),
 )
 
 
 def of_proot(word: str, name: str) -> tuple[str, str] | None:
-    """Return what to say of an option of proot, and what to do instead; None for a word that proot does not know either."""
+    """Return what to say about an option of proot, and what to do instead; None for a word that proot does not know either."""
     known = (name,) if word.startswith("--") else (name, word[:2])
     for names, instead in PROOT_HAS:
         if any(one in names for one in known):
-            return f"{word}: proot has the option {'/'.join(names)}, pyroot does not have it", instead
+            return f"{word}: proot's option {'/'.join(names)} is not supported", instead
     return None
 
 
@@ -47,7 +47,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def near_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
-    """Return those of ``names`` that somebody who typed ``name`` may have meant, the nearest first."""
+    """Return those of ``names`` that may have been meant by ``name``, the most similar first."""
     import difflib
 
     known = sorted(set(names) - {name})

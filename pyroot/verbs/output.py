@@ -20,7 +20,7 @@ _RESET = "\x1b[0m"
 
 
 def colour(kind: str, text: str) -> str:
-    """Give `text` in the colour of its kind when standard output is a terminal that wants colours."""
+    """Give `text` in the colour of its kind if standard output is a terminal that wants colours."""
     if environment.no_colour() or not _is_terminal(1):
         return text
     return f"{_COLOURS[kind]}{text}{_RESET}" if kind in _COLOURS else text
@@ -34,7 +34,7 @@ def _is_terminal(fd: int) -> bool:
 
 
 def put(text: str) -> None:
-    """Write to standard output. When the reader has gone the work goes on, unseen: what is being done gets done."""
+    """Write to standard output. If the reader has gone the work continues, unseen: what has begun is completed."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -52,14 +52,14 @@ def safe(text: str | bytes) -> str:
 
 
 def json_text(value: object) -> str:
-    """Give a value as JSON; names that are no text keep their bytes as escapes."""
+    """Give a value as JSON; names that are not text keep their bytes as escapes."""
     import json
 
     return json.dumps(value, indent=2) + "\n"
 
 
 def deliver(verb: str, name: str, parts: Iterable[str]) -> None:
-    """Write a whole text to the FILE of -o, or to standard output where that is "-". Raises PyrootError."""
+    """Write a whole text to the FILE of -o, or to standard output if that is "-". Raises PyrootError."""
     if name == "-":
         put("".join(parts))
     else:
@@ -70,7 +70,7 @@ class Progress:
     """One line on standard error for long work: at most ten times a second, only on a terminal, and gone at the end."""
 
     def __init__(self) -> None:
-        """Find out whether anybody looks."""
+        """Find out whether standard error is a terminal."""
         self._wanted = _is_terminal(2) and not environment.dumb() and report.verbosity() >= 0
         self._last = time.monotonic()
         self._shown = False
@@ -84,7 +84,7 @@ class Progress:
             os.write(2, f"\r\x1b[K{safe(text)[:76]}".encode("utf-8", "backslashreplace"))
 
     def end(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._shown:
             os.write(2, b"\r\x1b[K")
             self._shown = False

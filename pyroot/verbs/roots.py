@@ -1,6 +1,6 @@
-"""The root that a verb is told to work on, and what the verbs that look into programs need.
+"""The root that a verb is told to work on, and what the verbs that examine programs need.
 
-Decides: what is said of a root that cannot be listed, and of a missing pyelftools.
+Decides: what is said about a root that cannot be listed, and about a missing pyelftools.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pyroot.options import FLAG, TEXT, Grammar, Option
 
 
 def flag(names: str, help: str = "", field: str = "", also: tuple[str, ...] = ()) -> Option:
-    """Give a row without a value, its spellings as in "-q, --quiet"; its field is the last of them, in words. Without help: not shown."""
+    """Give a row without a value, its spellings as in "-q, --quiet"; its field is the last one without dashes. Without help: not shown."""
     spellings = tuple(names.split(", "))
     return Option(spellings, "", field or spellings[-1].lstrip("-"), FLAG, "", help, also=also)
 
@@ -57,7 +57,7 @@ class Verb(Grammar):
     """A verb: its name, the head of its help, the rows of its options (HELP is always there), and what the help ends with."""
 
     def __init__(self, name: str, head: str, rows: tuple[Option, ...], column: int, foot: str = "", letters: bool = False) -> None:
-        """`column` is where the help of options begins; `letters`: flags may be joined behind one dash."""
+        """`column` is where the help of options begins; `letters`: flags may be joined after one dash."""
         super().__init__((*rows, HELP), f"{name}: ", f"pyroot {name} --help lists the options", letters)
         self.name = name
         self.head = head
@@ -75,7 +75,7 @@ class Verb(Grammar):
         return f"{self.head}\n" + "\n".join(lines) + "\n" + (f"\n{self.foot}" if self.foot else "")
 
     def read(self, argv: list[str]) -> Words:
-        """Read the words behind the verb's name. Raises PyrootError for an option that is unknown or lacks its value."""
+        """Read the words after the verb's name. Raises PyrootError for an option that is unknown or lacks its value."""
         words, left = Words(self.name), list(argv)
         while left:
             word = left[0]
@@ -88,7 +88,7 @@ class Verb(Grammar):
             else:
                 words.rest.append(left.pop(0))
         if "" in words.rest:
-            raise self.refused("an empty name is no directory and no program", f"pyroot {self.name} --help")
+            raise self.refused("an empty name is neither a directory nor a program", f"pyroot {self.name} --help")
         return words
 
     def missing(self, option: Option, name: str) -> PyrootError:
@@ -96,5 +96,5 @@ class Verb(Grammar):
         return self.refused(f"{name}: the value is missing")
 
     def unknown(self, word: str, name: str) -> PyrootError:
-        """Return the error for a word that is no option."""
+        """Return the error for an unknown option."""
         return self.refused(f"unknown option {word}")
