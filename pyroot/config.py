@@ -72,10 +72,11 @@ class Config:
 
     def bindings(self) -> list[binding.Binding]:
         """Return the usual bindings of -R, then the user's own: those win if both name the same path."""
-        if not self.recommended:
-            return list(self.binds)
-        variables = {b"HOME": environment.home(), b"ROOTFS": self.rootfs_spelled}
-        return binding.read_preset(binding.preset_path("recommended"), variables) + self.binds
+        usual: list[binding.Binding] = []
+        if self.recommended:
+            variables = {b"HOME": environment.home(), b"ROOTFS": self.rootfs_spelled}
+            usual = binding.read_preset(binding.preset_path("recommended"), variables)
+        return [*usual, *self.binds]
 
 
 def build(parsed: "Parsed") -> Config:
