@@ -35,6 +35,7 @@ class Config:
         "command",
         "behind",
         "seccomp",
+        "gate",
         "handover",
         "tmp_dirs",
         "trace",
@@ -60,6 +61,7 @@ class Config:
         self.command: list[bytes] = command or []  # empty: a login shell
         self.behind: "Behind | None" = None  # who is to be told when the command ends, if the caller waits for another process
         self.seccomp = True
+        self.gate = True  # calls may be answered inside the guest
         self.handover = True  # a pyroot around this one may serve the command
         self.trace: "Sink | None" = None  # who is told of every call (pyroot.trace)
         self.tmp_dirs: list[bytes] = []  # where mount points for missing targets of bindings may be made
@@ -84,6 +86,7 @@ def build(parsed: "Parsed") -> Config:
     config = Config(command=[os.fsencode(word) for word in parsed.command])
     config.host_cwd = _current_directory()
     config.seccomp = not environment.no_seccomp()
+    config.gate = not environment.no_gate()
     config.handover = not environment.no_handover()
     config.tmp_dirs = environment.tmp_dirs()
     roots: list[tuple[str, str]] = []

@@ -26,6 +26,11 @@ def no_seccomp() -> bool:
     return bool(os.environb.get(b"PYROOT_NO_SECCOMP") or os.environb.get(b"PROOT_NO_SECCOMP"))
 
 
+def no_gate() -> bool:
+    """Tell whether no call is to be answered inside the guest."""
+    return bool(os.environb.get(b"PYROOT_NO_GATE"))
+
+
 def no_handover() -> bool:
     """Tell whether a pyroot around this one is to be left alone."""
     return bool(os.environb.get(b"PYROOT_NO_HANDOVER"))

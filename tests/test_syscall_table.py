@@ -11,7 +11,7 @@ import pytest
 
 from pyroot.syscalls import features, filters, render
 from pyroot.syscalls.numbers_x86_64 import AUDIT_ARCH, NUMBERS
-from pyroot.syscalls.table import REVIEWED, ROWS, Row
+from pyroot.syscalls.table import BY_DESCRIPTOR, EFFECTS, REVIEWED, ROWS, Row
 from pyroot.syscalls.table_i386 import REVIEWED_I386, ROWS_I386
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -298,3 +298,29 @@ def test_filter_leaves_a_skipped_call_alone() -> None:
 @pytest.mark.parametrize("arch", [0x40000028, 0xC00000B7, 0])
 def test_filter_knows_no_other_architecture(arch: int) -> None:
     assert {verdict(number, arch=arch) for number in (0, 5, 257)} == {NOT_THERE}
+
+
+def test_every_call_with_a_path_says_what_it_does_to_the_place() -> None:
+    """What follows from the rest of the row is checked against the manual: here as lists."""
+    found: dict[str, set[str]] = {effect: set() for effect in EFFECTS}
+    for row in ROWS:
+        if row.path >= 0 and not row.refuse:
+            found[row.effect].add(row.name)
+    assert found["write"] == {"truncate"}
+    assert found["exec"] == {"execve", "execveat"}
+    assert found["enter"] == {"chdir", "chroot"}
+    assert found["open"] == {"open", "openat", "openat2", "creat", "open_tree", "open_tree_attr"}
+    assert found["name"] == {
+        "mkdir", "mkdirat", "mknod", "mknodat", "rmdir", "unlink", "unlinkat", "symlink", "symlinkat", "link", "linkat", "rename",
+        "renameat", "renameat2", "bind"}  # fmt: skip
+    assert {name for name in found["rights"] if "xattr" in name} == {
+        "setxattr", "lsetxattr", "setxattrat", "removexattr", "lremovexattr", "removexattrat"}  # fmt: skip
+    assert {name for name in found["look"] if re.search("ch(mod|own)|utime|set|remove", name)} == set()
+    assert set(BY_DESCRIPTOR) <= REVIEWED
+
+
+def test_a_feature_by_effects_stops_all_calls_that_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = features.Feature("no_changes", effects="write rights", calls="getppid")
+    monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, one))
+    assert features.stopping("truncate", "write") == features.stopping("getppid") == ["no_changes"]
+    assert features.stopping("stat", "look") == features.stopping("read") == []

@@ -16,6 +16,8 @@ class Feature(NamedTuple):
     name: str
     calls: str = ""
     """Names of calls, of either ABI, that stop while it is on, whatever becomes of them otherwise."""
+    effects: str = ""
+    """The same of all calls that have such an effect on a place (``table.EFFECTS``): what a binding that may not be written to asks for."""
     part: bool = False
     """It is a part of its own: ``_fast/features/NAME.pxi``."""
 
@@ -41,6 +43,6 @@ def bit(name: str) -> int:
     return [feature.name for feature in FEATURES].index(name)
 
 
-def stopping(call: str) -> list[str]:
-    """Return the features that a call stops for."""
-    return [feature.name for feature in FEATURES if call in feature.calls.split()]
+def stopping(call: str, effect: str = "") -> list[str]:
+    """Return the features that a call stops for; ``effect`` is its row's, if it has one."""
+    return [feature.name for feature in FEATURES if call in feature.calls.split() or effect in feature.effects.split()]

@@ -12,7 +12,7 @@ import errno
 
 from pyroot.guest.layout import X86_64 as PLACES
 from pyroot.syscalls import features, numbers_i386, numbers_x86_64
-from pyroot.syscalls.table import REVIEWED, ROWS, Row
+from pyroot.syscalls.table import BY_DESCRIPTOR, REVIEWED, ROWS, Row
 from pyroot.syscalls.table_i386 import REVIEWED_I386, rows_by_name
 
 LD, JA, JEQ, JGE, JSET, RET = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
@@ -68,9 +68,10 @@ class Abi:
         self.arch, self.numbers, self.reviewed, self.loader_by_ip = arch, table, reviewed, loader_by_ip
         self.rows = {name: row for name, row in rows.items() if name in table}
         for name in table:
-            if name in reviewed and features.stopping(name):
+            effect = BY_DESCRIPTOR.get(name, "look")
+            if name in reviewed and features.stopping(name, effect):
                 # only for their sake
-                self.rows[name] = Row(name, "featured")
+                self.rows[name] = Row(name, "featured", effect=effect)
         self.last = max(table.values())
 
 
@@ -152,7 +153,8 @@ def _leaf(name: str, row: Row | None, loader_by_ip: bool) -> list[Insn]:
     leaf = _plain_leaf(row, loader_by_ip)
     if leaf == [(RET, 0, 0, RET_TRACE)]:
         return leaf
-    return [*((RET, 0, 0, STOP_MARK | features.bit(feature)) for feature in features.stopping(name)), *leaf]
+    stopping = features.stopping(name, row.effect if row is not None else "")
+    return [*((RET, 0, 0, STOP_MARK | features.bit(feature)) for feature in stopping), *leaf]
 
 
 def _plain_leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:

@@ -15,6 +15,8 @@ import errno
 #: What ``Row.final`` and ``Row.remove`` may be, in the order of the core's F_ and REMOVE_.
 FINALS = ("follow", "nofollow", "create", "flag", "open")
 REMOVES = ("", "dir", "file", "flag", "rights")
+#: What a call does to the place that it names, or to what its descriptor is of.
+EFFECTS = ("look", "open", "write", "name", "rights", "exec", "enter")
 
 
 class Row:
@@ -28,11 +30,12 @@ class Row:
     it (the call itself, except for some of i386).  ``remove`` marks calls after which what was found before may no longer exist: a name
     goes away (``dir``, ``file``, ``flag`` decides), or the ``rights`` change.  ``loader`` marks calls that the loader makes, ``gate``
     those that the gate may answer inside the guest (``pyroot/guest/gate.c``).  ``named`` is the call that reports about a
-    name what this one reports about a descriptor.
+    name what this one reports about a descriptor.  ``effect`` says what the call does to the place (``EFFECTS``; of an open its flags
+    decide), and is given where it does not follow from the rest.
     """
 
-    __slots__ = ("bit", "default", "dirfd", "dirfd2", "final", "flags", "gate", "handler", "like", "loader", "name", "named", "note",
-                 "path", "path2", "refuse", "remove", "when")
+    __slots__ = ("bit", "default", "dirfd", "dirfd2", "effect", "final", "flags", "gate", "handler", "like", "loader", "name", "named",
+                 "note", "path", "path2", "refuse", "remove", "when")
 
     def __init__(
         self,
@@ -55,19 +58,33 @@ class Row:
         note: str = "",
         like: str = "",
         named: str = "",
+        effect: str = "",
     ) -> None:
         self.name, self.handler, self.path, self.dirfd, self.path2, self.dirfd2 = name, handler, path, dirfd, path2, dirfd2
         self.final, self.flags, self.bit, self.default = final, flags, bit, default
         self.when, self.refuse, self.loader, self.remove, self.note = when, refuse, loader, remove, note
         self.like, self.gate, self.named = like or name, gate, named
+        self.effect = effect or self._effect()
+
+    def _effect(self) -> str:
+        """Return what follows from the rest of the row."""
+        if self.handler in ("open", "openat2", "open_tree"):
+            return "open"
+        if self.remove == "rights":
+            return "rights"
+        if self.remove or self.final == "create" or self.handler in ("link", "rename"):
+            return "name"
+        if self.handler in ("chdir", "fchdir", "chroot"):
+            return "enter"
+        return "exec" if self.handler == "exec" else "look"
 
 
 def _at(
     name: str, flags: int, *, dirfd: int = 0, bit: int = 0x100, default: str = "follow", handler: str = "path", remove: str = "",
-    gate: bool = False, note: str = "", like: str = "",
+    gate: bool = False, note: str = "", like: str = "", effect: str = "",
 ) -> Row:
     return Row(name, handler, dirfd=dirfd, path=dirfd + 1, final="flag", flags=flags, bit=bit, default=default, remove=remove, gate=gate,
-               note=note, like=like)
+               note=note, like=like, effect=effect)
 
 
 def _refuse(name: str, error: int, note: str) -> Row:
@@ -101,7 +118,7 @@ ROWS: list[Row] = [
     Row("fstat", "copy", when=("copies", -1, 0), gate=True, named="stat"),
     Row("fstatfs", "copy", when=("copies", -1, 0), named="statfs"),
     Row("lseek", "copy", when=("copies", 2, 2), note="SEEK_END and what came later: such files have no end to count from"),
-    Row("fchmod", "copy", when=("copies", -1, 0)),
+    Row("fchmod", "copy", when=("copies", -1, 0), effect="rights"),
     # -- attributes
     Row("stat", "stat", path=0, gate=True, note="directories that bindings bring are links of the one that holds them"),
     Row("lstat", "stat", path=0, final="nofollow", gate=True),
@@ -118,14 +135,14 @@ ROWS: list[Row] = [
     Row("chown", path=0, remove="rights"),
     Row("lchown", path=0, final="nofollow", remove="rights"),
     _at("fchownat", 4, remove="rights"),
-    Row("utime", path=0),
-    Row("utimes", path=0),
-    Row("futimesat", dirfd=0, path=1, note="a NULL path acts on the fd"),
-    _at("utimensat", 3, note="a NULL path acts on the fd"),
-    Row("truncate", path=0),
+    Row("utime", path=0, effect="rights"),
+    Row("utimes", path=0, effect="rights"),
+    Row("futimesat", dirfd=0, path=1, effect="rights", note="a NULL path acts on the fd"),
+    _at("utimensat", 3, effect="rights", note="a NULL path acts on the fd"),
+    Row("truncate", path=0, effect="write"),
     Row("statfs", path=0),
     _at("file_getattr", 4),
-    _at("file_setattr", 4),
+    _at("file_setattr", 4, effect="rights"),
     # -- extended attributes
     *(Row(n, path=0, gate=True) for n in ("getxattr", "listxattr")),
     *(Row(n, path=0, remove="rights") for n in ("setxattr", "removexattr")),
@@ -222,6 +239,11 @@ ROWS: list[Row] = [
     _refuse("perf_event_open", errno.EPERM, "its records carry host file names"),
     _refuse("userfaultfd", errno.EPERM, "could stall the supervisor's reads of guest memory"),
 ]
+
+#: What calls without a row do to what their descriptor is of.
+BY_DESCRIPTOR = {
+    **dict.fromkeys(("ftruncate", "fallocate"), "write"), **dict.fromkeys(("fchown", "fsetxattr", "fremovexattr"), "rights"),
+}  # fmt: skip
 
 #: Calls that were examined and need nothing: no path goes in or comes out, and none of them leaves the translated view.
 REVIEWED: frozenset[str] = frozenset(

@@ -31,16 +31,13 @@ cdef uint64_t[64] hot_sites      # a bit for each that some process has used twi
 cdef void gate_prepare(View *v, const char *text) noexcept nogil:
     """Publish the view, where nothing but the kernel's own look-up of names is between a path and its file."""
     cdef int i
-    cdef const char *off = getenv(b"PYROOT_NO_GATE")
     cdef c_stat st
     global gate
     gate = NULL
     if features_chosen():
         # (what an earlier session has led through the gate may have to stop in this one)
         memset(known_sites, 0, sizeof(known_sites))
-    if not HAS_GATE or arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
-        return
-    if off != NULL and off[0] != 0:
+    if not HAS_GATE or session.no_gate or arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
         return
     gate = <gate_view *>(arena.map + ARENA_SIZE - GATE_VIEW_SIZE)
     gate.prefix_len = v.b[0].hostlen

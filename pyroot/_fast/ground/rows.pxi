@@ -16,6 +16,7 @@ cdef extern from "tables.h" nogil:
         unsigned char gate
         unsigned short named
         unsigned int features
+        unsigned char effect
     const pyroot_row *pyroot_rows
     const sock_filter *pyroot_filter
     const sock_filter *pyroot_view_filter
@@ -31,6 +32,8 @@ cdef extern from "tables.h" nogil:
         H_SETNS, H_SIGACTION, H_SOCKETCALL, H_SOCKIN, H_SOCKOUT, H_STAT, H_STATX, H_UNSHARE, H_WAIT, H_WHO, H_COUNT
     enum:
         REMOVE_NONE, REMOVE_DIR, REMOVE_FILE, REMOVE_FLAG, REMOVE_RIGHTS
+    enum:
+        E_LOOK, E_OPEN, E_WRITE, E_NAME, E_RIGHTS, E_EXEC, E_ENTER
     enum:
         F_FOLLOW, F_NOFOLLOW, F_CREATE, F_FLAG, F_OPEN
     enum:

@@ -9,6 +9,7 @@ cdef struct Session:
     bint front_stopped       # as the command is
     bint seccomp             # the filter is installed; otherwise every call stops twice
     bint killing
+    bint no_gate             # no call is answered inside the guest (PYROOT_NO_GATE)
     bint tracing             # calls are recorded (trace.pxi)
     bint bare                # processes that are traced and nothing else (tracing_attach)
     bint entries             # calls stop at their entries: every one (no filter), or those of some tracees (tap.pxi)
