@@ -37,7 +37,9 @@ cdef void gate_prepare(View *v, const char *text) noexcept nogil:
     if features_chosen():
         # (what an earlier session has led through the gate may have to stop in this one)
         memset(known_sites, 0, sizeof(known_sites))
-    if not HAS_GATE or session.no_gate or arena.map == NULL or nesting or session.tracing or session.judging or v.b[0].hostlen >= GATE_PREFIX:
+    if not HAS_GATE or session.no_gate or session.tracing or session.judging or nesting:
+        return
+    if arena.map == NULL or v.b[0].hostlen >= GATE_PREFIX:
         return
     gate = <gate_view *>(arena.map + ARENA_SIZE - GATE_VIEW_SIZE)
     gate.prefix_len = v.b[0].hostlen
