@@ -116,7 +116,7 @@ static int may(const char *path, int how)
 
 /* ------------------------------------------------------------------------------------------------------ limits */
 
-/* Below these an interpreter dies with a traceback, or of a signal, before it can say why. */
+/* Below these an interpreter dies with a traceback, or from a signal, before it can say why. */
 static void check_limits(void)
 {
     u64 limit[2] = {~0ull, 0};
@@ -139,7 +139,7 @@ static void check_limits(void)
 
 /* ------------------------------------------------------------------------------------------------------- calls */
 
-/* What an interpreter does not start without, or what pyroot has no other way for: arguments that are errors, or change nothing. Where
+/* What an interpreter cannot start without, or what pyroot has no alternative to: arguments that are errors, or change nothing. Where
  * a filter (of a container, say) refuses one, the interpreter would end with a traceback, or without a word. */
 static void check_calls(void)
 {
@@ -224,7 +224,7 @@ static u64 ignored(void)
 
 /* ------------------------------------------------------------------------------------------------- interpreter */
 
-/* Take a word of a line, with quotes around it or without; return what is behind it. */
+/* Take a word of a line, with quotes around it or without; return what follows it. */
 static char *take_word(char *line, char **word)
 {
     char quote = *line == '"' || *line == '\'' ? *line++ : 0;
@@ -241,7 +241,7 @@ static char *take_word(char *line, char **word)
     return line;
 }
 
-/* Read what an installer has made of the first line of pyroot-start: "#!INTERPRETER [ARGUMENT]", or, where that is no line for the
+/* Read what an installer has made of the first line of pyroot-start: "#!INTERPRETER [ARGUMENT]", or, if that line is not one for the
  * kernel (too long, a blank), a shell script whose second line is '''exec' INTERPRETER "$0" "$@". */
 static void read_line(const char *script, char *head, char **words)
 {
@@ -277,7 +277,7 @@ static int in_environment(struct text *path, const char *directory, unsigned lon
     return may(join(path, directory, size, "../pyvenv.cfg"), 0) && may(join(path, directory, size, "python3"), X_OK);
 }
 
-/* An interpreter does not start with a directory as a standard stream: put such aside; return where each is, in 16 bits (0: nowhere). */
+/* An interpreter does not start with a directory as a standard stream: put those aside; return where each is, in 16 bits (0: nowhere). */
 static u64 directories_aside(void)
 {
     unsigned char st[144]; /* struct stat: st_mode is 24 bytes in */

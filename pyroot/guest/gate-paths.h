@@ -30,14 +30,14 @@
 #define FNV_BASE            14695981039346656037ull
 #define FNV_PRIME           1099511628211ull
 
-/* The buffers of these are on the guest's stack for as long as they are needed only. */
+/* The buffers of these are on the guest's stack only as long as they are needed. */
 #define OUT_OF_LINE         __attribute__((noinline))
 
 /* What a path looks like. */
 struct gate_text {
     int names;
     int special;                            /* "." among them */
-    int slash;                              /* a slash, or "/.", behind them: the last one is followed, and has to be a directory */
+    int slash;                              /* a slash, or "/.", after them: the last one is followed, and has to be a directory */
     int text_name;                          /* the last one may be that of a text in /proc */
     int top;                                /* the last one is a mount point */
     const struct gate_link *link;           /* take_absolute has come to what was a link in the root */
@@ -100,8 +100,8 @@ static OUT_OF_LINE char *cross(struct gate_frame *frame, const struct gate_view 
 static u32 host_part(const struct gate_frame *frame, const struct gate_view *view);
 static long prove(struct gate_frame *frame, int follows);
 
-/* ".." behind the path so far, of which nothing follows but more names: go to the parent. Returns where that ends, 0: not for us. `known`:
- * the directory has been searched before, so it is one, without a link on its way. */
+/* ".." after the path so far, followed by nothing but more names: go to the parent. Returns where that ends, 0: not for us. `known`:
+ * the directory has been searched before, so it is one, without a link in its path. */
 static OUT_OF_LINE char *climb(struct gate_frame *frame, const struct gate_view *view, char *to, int known)
 {
     char *floor = frame->path + host_part(frame, view);
@@ -137,7 +137,7 @@ static int is_end(const char *path)
     return *path == 0;
 }
 
-/* Copy an absolute path behind the root's own, or a binding's, and look at it. Returns how much of it has been taken: all, or up to what
+/* Copy an absolute path after the root's own, or a binding's, and look at it. Returns how much of it has been taken: all, or up to what
  * was a link in the root; -1: not for us. */
 static int take_absolute(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text, int links)
 {
@@ -165,7 +165,7 @@ static int take_absolute(struct gate_frame *frame, const struct gate_view *view,
             continue;
         }
         if (first == '.' && path[2] == '/' && !is_end(path + 2)) {
-            path += 2;                      /* of a directory that is searched behind it */
+            path += 2;                      /* of a directory that is searched next */
             continue;
         }
         if (first == 0 || (first == '.' && is_end(path + 2))) {
@@ -256,7 +256,7 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
     return text->names > 0;
 }
 
-/* Ask the kernel for a link on the way, without opening anything: EISDIR or ENOTDIR is the end of a way that has none. */
+/* Ask the kernel for a link in the path, without opening anything: EISDIR or ENOTDIR is the end of a path that has none. */
 static long prove(struct gate_frame *frame, int follows)
 {
     long result;
@@ -290,7 +290,7 @@ static OUT_OF_LINE int starts_in_proc(const struct gate_frame *frame, const stru
     return frame->relative && (look(frame->dirfd, "", &st) < 0 || st.dev == view->proc_dev);
 }
 
-/* The first name was a link in the root: if it says the same now, the path goes on behind its text; 0: not for us. */
+/* The first name was a link in the root: if it says the same now, the path goes on after its text; 0: not for us. */
 static OUT_OF_LINE int take_behind(struct gate_frame *frame, const struct gate_view *view, const char *rest, struct gate_text *text)
 {
     char whole[GATE_PATH], *found = whole + 1;
@@ -313,7 +313,7 @@ static OUT_OF_LINE int take_behind(struct gate_frame *frame, const struct gate_v
     return take_absolute(frame, view, whole[1] == '/' ? whole + 1 : whole, text, 0) >= 0;
 }
 
-/* Put a path in the place of the one in the frame; 0: not for us. `links`: what was a link in the root is looked at. */
+/* Replace the frame's path by another one; 0: not for us. `links`: what was a link in the root is looked at. */
 static int take(struct gate_frame *frame, const struct gate_view *view, const char *path, struct gate_text *text, int links)
 {
     int used;
@@ -341,14 +341,14 @@ static OUT_OF_LINE int is_protected(struct gate_frame *frame, const struct gate_
     return result < 0 || (st.mode & 01002) == 01002;
 }
 
-/* How much of the path in the frame is the root's host path, or a binding's. */
+/* How much of the frame's path is the root's host path, or a binding's. */
 static u32 host_part(const struct gate_frame *frame, const struct gate_view *view)
 {
     return frame->relative ? 0 : frame->binding >= 0 ? view->binding[frame->binding].host_len : view->prefix_len;
 }
 
-/* Find the link on the way of the path in the frame: the name it has there, and its text; 0 if it is not the kind that is followed here.
- * Whatever is in front of it is no link. */
+/* Find the link in the frame's path: the name it has there, and its text; 0 if it is not the kind that is followed here.
+ * Whatever comes before it is not a link. */
 static OUT_OF_LINE long find_on_way(struct gate_frame *frame, const struct gate_view *view, char **name, char *found)
 {
     char *at = frame->path + host_part(frame, view), first;
@@ -356,7 +356,7 @@ static OUT_OF_LINE long find_on_way(struct gate_frame *frame, const struct gate_
     long size = 0;
 
     if (!frame->relative && *at++ != '/')
-        return 0;                           /* the top of a mount */
+        return 0;                           /* a mount root */
     for (*name = at;; *name = ++at) {
         while (*at && *at != '/')
             at++;
@@ -372,7 +372,7 @@ static OUT_OF_LINE long find_on_way(struct gate_frame *frame, const struct gate_
     return size > 0 && size < LINK_TEXT && !is_protected(frame, view, *name) ? size : 0;
 }
 
-/* A link is on the way of the path in the frame, and followed: go on at what it says; 0: not for us. */
+/* The frame's path has a link, which is followed: go on at what it says; 0: not for us. */
 static OUT_OF_LINE int follow(struct gate_frame *frame, const struct gate_view *view, struct gate_text *text)
 {
     char whole[GATE_PATH], *end = whole + GATE_PATH - LINK_TEXT, *found = end, *name, *to = whole;
@@ -393,7 +393,7 @@ static OUT_OF_LINE int follow(struct gate_frame *frame, const struct gate_view *
             *to++ = *from++;
     }
     while (found[0] == '.' && found[1] == '.' && found[2] == '/') {
-        /* the directory is no link, and it was searched: its parent is the name before */
+        /* the directory is not a link, and it was searched: its parent is the name before */
         if (to - whole < 2 || (to[-2] == '.' && (to - whole == 2 || to[-3] == '/')))
             return 0;                       /* (of "." it is not) */
         for (to--; to > whole && to[-1] != '/'; to--)

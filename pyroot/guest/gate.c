@@ -5,7 +5,7 @@
  *
  * What is decided here is what the supervisor would decide (walk_fast, step_passes, way_passes and way_opens in the core), by
  * the same proofs made by the kernel, and only where nothing else is to be done: no "..", no text of /proc, nothing to be
- * written or noted. Everything else is declined, and then the site's own `syscall` stops as ever. Nothing is kept between two
+ * written or noted. Everything else is declined, and then the site's own `syscall` stops as usual. Nothing is kept between two
  * calls, nothing is written but the frame on the guest's stack. A pointer that leads nowhere ends in a fault, which the
  * supervisor takes for "declined".
  *
@@ -105,7 +105,7 @@ static int tell_open(struct gate_frame *frame, const struct gate_view *view, lon
     return GATE_ANSWER;
 }
 
-/* Whether a descriptor is that of no top of a mount, of which statx tells. */
+/* Whether a descriptor is not a mount root, which statx would report. */
 static OUT_OF_LINE int is_no_top(struct gate_frame *frame, const struct gate_view *view)
 {
     struct gate_stat st;
@@ -163,7 +163,7 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
     if (!follows && text->names == 1 && !text->special && frame->relative)
         return GATE_MAKE;                   /* the kernel finds the name where the guest means it */
     frame->check = view->moves | 1ull << 32;
-    __asm__ volatile("" ::: "memory");      /* what is moved from here on is noticed behind the call */
+    __asm__ volatile("" ::: "memory");      /* what is moved from here on is noticed after the call */
     if (view->moving)
         return GATE_DECLINE;
     result = prove(frame, follows);
@@ -173,7 +173,7 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
         result = prove(frame, 1);
     }
     if ((result != -EISDIR && result != -ENOTDIR && result != -ENOENT) || ((text->top || !text->names) && frame->call == SYS_statx))
-        return GATE_DECLINE;                /* (statx tells that the root, too, is the top of a mount) */
+        return GATE_DECLINE;                /* (statx reports that the root, too, is a mount root) */
     if (result == -EISDIR && view->holders && tells_links(frame->call) && is_holder(frame->dirfd, frame->path, view))
         return GATE_DECLINE;
     if (result == -EISDIR && reads_link) {

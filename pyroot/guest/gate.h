@@ -8,11 +8,11 @@
 
 #include "loader.h"
 
-/* A detour: a site's `mov $NUMBER, %eax`, five bytes in front of its `syscall`, becomes a jump to one of these. It begins with
+/* A detour: a site's `mov $NUMBER, %eax`, five bytes before its `syscall`, becomes a jump to one of these. It begins with
  * what may lie between the two, DETOUR_BETWEEN bytes: that of open64 in the GNU C library, or nothing. */
 #define DETOUR_SIZE         48
 #define DETOUR_BETWEEN      8
-#define DETOUR_FIRST        32              /* the first one, from the start of the page; in front of it are HOOK and MAGIC */
+#define DETOUR_FIRST        32              /* the first one, from the start of the page; before it are HOOK and MAGIC */
 #define DETOUR_HOOK         0               /* address that detours jump to: GATE_ENTER or GATE_PASS */
 #define DETOUR_MAGIC        8
 #define DETOURS_MAGIC       0x5079523144657431
@@ -25,7 +25,7 @@
 #define GATE_MOVED          0x008           /* rsp points at the frame */
 #define GATE_PUSHED         0x050           /* rsp is eight bytes lower */
 #define GATE_SAVED          0x080           /* the frame is complete */
-#define GATE_CALLED         0x0d0           /* behind the one call that the guest asked for: it is never made twice */
+#define GATE_CALLED         0x0d0           /* after the one call that the guest asked for: it is never made twice */
 #define GATE_TAIL           0x100           /* rax and the frame's target stand */
 #define GATE_CLEARED        0x148           /* all registers are the guest's but rsp, and rcx: the target */
 #define GATE_LAST           0x150           /* rsp, too */
@@ -82,7 +82,7 @@ struct gate_view {
     unsigned int bound;                     /* there are mount points */
     unsigned int protects;                  /* links in sticky directories are not followed by everybody (proc(5): protected_symlinks) */
     unsigned int links;                     /* so many of the following are valid */
-    unsigned int ambiguous;                 /* some directory is shown twice: what is opened has to be noted, where a relative path starts is not clear */
+    unsigned int ambiguous;                 /* some directory is shown twice: opens are noted, the start of a relative path is unclear */
     unsigned int bindings;                  /* so many are told in full; of the others only the bits are known */
     unsigned long long proc_dev;            /* device of /proc */
     unsigned long long copy_dev;            /* ... and of what is opened in the place of its texts */
@@ -105,7 +105,7 @@ _Static_assert(sizeof(struct gate_view) <= GATE_DETOURS, "the view runs into the
 _Static_assert(GATE_DETOURS + DETOURS_SIZE <= GATE_VIEW_SIZE, "the detours leave the arena");
 _Static_assert(!(GATE_NAMES & (GATE_NAMES - 1)) && !(GATE_TEXTS & (GATE_TEXTS - 1)) && !(GATE_TOPS & (GATE_TOPS - 1)), "masks");
 
-/* What lies between mov and `syscall` of a site that begins here: 0 or DETOUR_BETWEEN bytes; -1: this is none. */
+/* What lies between mov and `syscall` of a site that begins here: 0 or DETOUR_BETWEEN bytes; -1: this is not one. */
 static inline int gate_form(const unsigned char *code)
 {
     static const unsigned char between[DETOUR_BETWEEN] = {0x48, 0x89, 0xfe, 0xbf, 0x9c, 0xff, 0xff, 0xff};

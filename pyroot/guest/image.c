@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Map an ELF file as the kernel would: the counterpart of load_elf_binary() and load_elf_interp() in fs/binfmt_elf.c,
- * whose rules are kept also where they are odd (what lies behind a segment's file part is always writable).
+ * whose rules are kept even where they are odd (what lies after a segment's file part is always writable).
  */
 #include "parts.h"
 
@@ -9,7 +9,7 @@
 #define PHDRS_MAX 0x10000                   /* the kernel's own limit */
 #define PLACE_TRIES 32
 
-/* Map where nothing is yet, at this address and no other. Before Linux 4.17 MAP_FIXED_NOREPLACE is nothing but a wish, and where it is
+/* Map where nothing is yet, at this address and no other. Before Linux 4.17 MAP_FIXED_NOREPLACE is only a hint, and where it is
  * refused one has to do. */
 long map_free(word address, word size, int prot, int flags, int fd, word offset)
 {
@@ -140,7 +140,7 @@ static void measure_image(struct image *image, word page)
     }
 }
 
-/* Whether the kernel randomises this address space: neither by personality(2), as far as one may ask, nor by sysctl switched off. */
+/* Whether the kernel randomises this address space: switched off neither by personality(2), as far as one may ask, nor by sysctl. */
 static int is_randomized(const struct stack *stack)
 {
     long personality = sys3(SYS_personality, 0xffffffff, 0, 0);
@@ -235,7 +235,7 @@ static void map_segment(const struct image *image, const struct segment *segment
             fail(LOADER_FAIL_MAP, got);
         zero_from = (file_end + page - 1) & -page;
         if (segment->memsz > segment->filesz && (prot & PROT_WRITE) && zero_from > file_end) {
-            /* a page that the file does not reach: let the kernel say so, a SIGBUS of ours would be another end */
+            /* a page that the file does not reach: let the kernel say so, our own SIGBUS would be another end */
             got = sys3(SYS_getrandom, file_end, 1, GRND_NONBLOCK);
             if (got == -EFAULT)
                 fail(LOADER_FAIL_MAP, got);

@@ -46,9 +46,9 @@ static word map_arena_at(word address, int only, int *keep)
 }
 
 #if defined(__i386__)
-/* Map the arena where the kernel wants it, behind program and interpreter, so that it takes nobody's place. In the old
+/* Map the arena where the kernel wants it, after program and interpreter, so that it takes nobody's place. In the old
  * layout, where mappings grow upwards from below the heap of a position-independent program, it goes out of the way.
- * The supervisor's wish counts if that place is free: seccomp filters of guests know it. It lies in the gap below the stack,
+ * The supervisor's preference counts if that place is free: seccomp filters of guests know it. It lies in the gap below the stack,
  * where the kernel maps nothing, so that the guest's own room stays in one piece; a stack that may become large needs the
  * gap, and then the arena lies aside, which filters know, too. */
 static word map_arena(void)
@@ -186,13 +186,13 @@ static void set_kernel_view(const struct stack *stack, const struct image *progr
     view.exe_fd = ~0u;
     if (sys6(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, (long)&view, sizeof(view), 0, 0) == 0)
         return;
-    /* Linux before 5.15 wants the heap behind the data. */
+    /* Linux before 5.15 wants the heap after the data. */
     view.start_data = view.end_data = view.start_brk - 1;
     sys6(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, (long)&view, sizeof(view), 0, 0);
 }
 
 #if !defined(__i386__)
-/* Map stubs and gate anew from the loader's own file, shared, where the arena's cannot be had: no write goes there any more. */
+/* Map stubs and gate anew from the loader's own file, shared, where the arena's is not available: no write goes there any more. */
 static void share_code(void)
 {
     int fd = (int)sys6(SYS_openat, AT_FDCWD, (long)"/proc/self/exe", O_CLOEXEC, 0, 0, 0);
@@ -204,7 +204,7 @@ static void share_code(void)
 }
 #endif
 
-/* The guest must not put memory of its own in the arena's place: what the kernel reads there has been judged. Linux before 6.10
+/* The guest must not put its own memory in the arena's place: what the kernel reads there has been judged. Linux before 6.10
  * cannot do this. */
 static void seal(word address, word size)
 {

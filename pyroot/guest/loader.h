@@ -11,7 +11,7 @@
 #include "places-i386.h"
 
 /* Return stubs: LOADER_STUBS + LOADER_STUB_<register>. The register points at the data of a slot; the stub is entered
- * at its `syscall` (offset 0: a restarted call) or behind it (offset LOADER_STUB_RESUME: a call already in the kernel)
+ * at its `syscall` (offset 0: a restarted call) or after it (offset LOADER_STUB_RESUME: a call already in the kernel)
  * and then restores from the frame below the data. No flag, no stack and no other register but rcx is touched. */
 #define LOADER_STUB_SIZE    64
 #define LOADER_STUB_RESUME  2
@@ -23,12 +23,12 @@
 #define LOADER_STUB_R9      0x140
 #define ELOOP               40              /* asm-generic/errno.h: what stub and gate look at */
 #define LOADER_STUB_OPEN    0x180           /* as LOADER_STUB_RSI, for an openat2: made again where it failed with ELOOP */
-#define LOADER_STUB_OPEN_SEEN 6             /* so far behind its start nothing but rcx has changed since the call */
+#define LOADER_STUB_OPEN_SEEN 6             /* this far after its start only rcx has changed since the call */
 #define LOADER_STUB_OPEN_AGAIN 0x1b4        /* here it is about to be made again */
 #define LOADER_TRAMPOLINE   0x1c0
-#define LOADER_LAST         0x280           /* behind the loader's last call */
+#define LOADER_LAST         0x280           /* after the loader's last call */
 
-/* Slot frame, as offsets from the slot's data; SLOT_FRAME bytes in front of the data. */
+/* Slot frame, as offsets from the slot's data; SLOT_FRAME bytes before the data. */
 #define SLOT_FRAME          64
 #define SLOT_RDI            (-64)
 #define SLOT_RSI            (-56)
@@ -36,7 +36,7 @@
 #define SLOT_R10            (-40)
 #define SLOT_R8             (-32)
 #define SLOT_R9             (-24)
-#define SLOT_NEXT           (-8)            /* address of the instruction behind the guest's own `syscall` */
+#define SLOT_NEXT           (-8)            /* address of the instruction after the guest's own `syscall` */
 
 #define LI_OFF_CODE         76              /* offset of loader_info.off_code */
 
@@ -44,10 +44,10 @@
 
 /* loader_info.flags */
 #define LI_SHARED_ARENA     1               /* map off_arena's file, shared and read-only; else private memory */
-#define LI_DETOURS          2               /* map a page of detours, from off_arena's file at off_detours, in front of ELF
+#define LI_DETOURS          2               /* map a page of detours, from off_arena's file at off_detours, before ELF
                                              * interpreter or program */
 
-/* Why the loader gave up, with a negative errno: behind LOADER_FAIL_ARENA the file is to blame, and it ends as the kernel ends it. */
+/* Why the loader gave up, with a negative errno: after LOADER_FAIL_ARENA the file is to blame, and it ends as the kernel ends it. */
 #define LOADER_FAIL_INFO    1
 #define LOADER_FAIL_ARENA   2
 #define LOADER_FAIL_OPEN    3
@@ -69,11 +69,11 @@ struct loader_info {
     unsigned int off_interp;                /* 32: host path of its ELF interpreter; present exactly if it has one */
     unsigned int off_execfn;                /* 36: AT_EXECFN, the path as the guest wrote it */
     unsigned int nprefix;                   /* 40: how many strings replace argv[0] (0: argv stays as it is) */
-    unsigned int off_prefix;                /* 44: these strings, one behind the other */
+    unsigned int off_prefix;                /* 44: these strings, one after the other */
     unsigned int off_comm;                  /* 48: task name; absent: last component of off_execfn */
     unsigned int off_detours;               /* 52: a place in off_arena's file */
     unsigned int off_sites;                 /* 56: u32 offsets of sites to lead through the gate, from the base that the detours lie
-                                             * in front of; hints: what is no site stays as it is */
+                                             * before; hints: what is not a site stays as it is */
     unsigned int nsites;                    /* 60 */
     unsigned int supervisor;                /* 64: process id */
     unsigned int prog_file;                 /* 68: its descriptor of the program, open already; 0: none */

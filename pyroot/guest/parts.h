@@ -118,7 +118,7 @@ struct stack {
     word *sp, *argv, *envp, *auxv, *end;
     word argc;
     word arg_start, arg_end, env_end;        /* arg_end is also the start of the environment strings */
-    char *execfn;                           /* where the kernel put it: directly behind the environment */
+    char *execfn;                           /* where the kernel put it: directly after the environment */
     word top;                                /* end of the whole stack mapping */
 };
 
@@ -143,7 +143,7 @@ void loader_leave(word *sp, word entry, word arena) __attribute__((noreturn));
 #define INFO ((const struct loader_info *)ARCH_FIXED(LOADER_INFO))
 #define sys3(n, a, b, c) sys6(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 
-/* There is no errno to give back any more. What is wrong with the file ends as in the kernel (bprm_execve): by a SIGSEGV from the
+/* There is no longer an errno to give back. What is wrong with the file ends as in the kernel (bprm_execve): by a SIGSEGV from the
  * kernel that cannot be blocked, caught or ignored, which is what a privileged instruction gives; what is wrong with us ends by a
  * SIGKILL, but for a call that is refused: that, too, is a SIGSEGV, at which the supervisor says so (loader_refused in the core). There is
  * no core, as in the kernel, which does not know yet who would write it. The two numbers are for the supervisor, and for a debugger. */

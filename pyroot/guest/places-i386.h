@@ -2,7 +2,7 @@
  *
  * How the loader leaves the address space of an i386 guest, and which of its addresses (layout.py) it is built for.
  *
- * Nothing of it stays. The arena lies where the kernel puts it; the loader reports the address with its last system call.
+ * None of it stays. The arena lies where the kernel puts it; the loader reports the address with its last system call.
  * Its slots hold the return code themselves (see _fast/edit/slot_code.pxi), its first slot the code by which the loader leaves.
  */
 #ifndef PYROOT_GUEST_PLACES_I386_H
@@ -32,7 +32,7 @@
 #define LOADER_HEADERS      (LOADER32_HEADERS + LOADER32_SHIFT)
 #define LOADER_END          (LOADER32_END + LOADER32_SHIFT)
 #define LOADER_BRK          LOADER32_BRK
-#define LOADER_ARENA_MAX    0x10000000      /* most bytes behind LOADER_BRK at which its heap may start */
+#define LOADER_ARENA_MAX    0x10000000      /* most bytes after LOADER_BRK at which its heap may start */
 #endif
 
 #endif

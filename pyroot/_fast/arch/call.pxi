@@ -83,7 +83,7 @@ cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
     return 0 if info.arch == ARCH_NATIVE or t.compat else -ENOSYS
 
 cdef inline bint ip_in_text(uint64_t ip) noexcept nogil:
-    """Say whether a call is the loader's; when that has left nothing there makes calls."""
+    """Say whether a call is the loader's; once that has left, nothing there makes calls."""
     return <uint64_t>LOADER_TEXT <= ip < <uint64_t>LOADER_TEXT + LOADER_TEXT_SIZE
 
 cdef int call_that_follows(Tracee *t) noexcept nogil:

@@ -1,7 +1,7 @@
 # What an architecture provides: the one written surface between the core and the machine.
 #
 # A folder here is one architecture.  x86_64 is a machine, with all of the first list; i386 is the ABI beside it, with all of the second.
-# Outside of these folders nobody names a register, a number of a call, or a value that another machine has otherwise: calls are named
+# Outside of these folders nobody names a register, a number of a call, or a value that differs on another machine: calls are named
 # NR_NAME and COMPAT_NR_NAME, and what a machine lacks is -1, the number of no call.  tests/test_arch.py reads the lists here, and looks.
 #
 # Each machine provides
@@ -21,10 +21,10 @@
 #     regs_first             its first argument
 #     regs_result
 #     regs_restore           put the guest's own arguments of a rewritten call back, and where it goes on (out of a stub)
-#     regs_repeat            stand in front of the call's instruction, to make it again
+#     regs_repeat            stand before the call's instruction, to make it again
 #     regs_renumber          give the call in progress, if there is one, the number that the kernel restarts it by
 #     regs_no_call           let the kernel restart nothing
-#     regs_return            be behind a call that has this result
+#     regs_return            be after a call that has this result
 #     regs_program           what execve(2) gives a new program
 #     regs_failed            why the loader has given up, if it has
 #     call_inject            make the tracee run a call of ours next, in the machine's own mode, whatever it stopped in
@@ -33,7 +33,7 @@
 #     stub_for               where a call returns to whose slot is in this argument
 #     stub_for_open          the same for an openat2 that the stub makes again where it meets a link
 #     stub_start             where such a call is made again
-#     stub_pointer           the argument that the stub at an address has the slot in, -1: that is no stub
+#     stub_pointer           the argument that the stub at an address has the slot in, -1: that is not a stub
 #     stub_is_before         whether a stub is about to make its call
 #     stub_opens             whether it is that for openat2 ...
 #     stub_open_fresh        ... and has not looked at the result yet
@@ -84,9 +84,9 @@
 #     code_jump              ... the way back
 #     CODE_MOST              ... bytes of all of it but the call
 #
-# What is otherwise elsewhere, and where it fits.  aarch64 reads and writes sets only (no PTRACE_POKEUSER): reg_change is one request there,
+# What differs elsewhere, and where it fits.  aarch64 reads and writes sets only (no PTRACE_POKEUSER): reg_change is one request there,
 # of the registers up to the last one that changes, and the number is a set of its own, so struct Registers has two parts.  No register
-# is free for a shared stub to return through: stub_for is given the tracee, so each site may have a stub of its own.  Before a stop for a
+# is free for a shared stub to return through: stub_for is given the tracee, so each site may have its own stub.  Before a stop for a
 # signal the kernel has moved the instruction pointer back, and it looks at it once more afterwards: so stub_leave (gate_leave.pxi) has to
 # let it deliver the signal first, and mend the handler's frame.  Where the loader can lie depends on the size of the address space: see
 # shift_of.

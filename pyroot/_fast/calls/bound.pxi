@@ -1,7 +1,7 @@
-# Bound files to whose host side a guest has closed the way.
+# Bound files whose host side a guest has made unreachable.
 #
-# Their own descriptor leads there still, but its name is a link of /proc.  A call that does not follow links is given the directory that
-# holds the file (Bind.above) and the file's name there, or, where that directory itself is closed, becomes the one that follows.
+# Their own descriptor still leads there, but its name is a link in /proc.  A call that does not follow links is given the directory that
+# holds the file (Bind.above) and the file's name there, or, if that directory itself is closed, becomes the call that follows them.
 #
 # Decides: how such a file is named, and what becomes of calls that must not be given a link.
 

@@ -1,4 +1,4 @@
-# What is laid out otherwise for a 32-bit call: socketcall(2), msghdr, ELF files of 32 bits, and the loader for them.
+# What differs for a 32-bit call: socketcall(2), msghdr, 32-bit ELF files, and the loader for them.
 
 cdef enum:
     COMPAT_HEADER = 28       # bytes of compat_msghdr; of a mmsghdr: 4 more
@@ -15,7 +15,7 @@ cdef extern from * nogil:
 # -- socketcall ---------------------------------------------------------------------------------------------------------
 
 cdef int on_socketcall(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """Treat a sub-call as the call of its own that it is.  What has to be rewritten is then made as that call."""
+    """Treat a sub-call as the separate call that it stands for.  If it has to be rewritten, it is made as that call."""
     cdef uint32_t arguments[6]
     cdef int i, direct, count
     cdef int nr = compat_socketcall(t.args[0], &direct, &count)
@@ -38,7 +38,7 @@ cdef inline int header_size(Tracee *t) noexcept nogil:
     return COMPAT_HEADER if t.compat else <int>sizeof(c_msghdr)
 
 cdef inline uint64_t message_at(Tracee *t, uint64_t vector, uint64_t i) noexcept nogil:
-    """Return the address of a mmsghdr of a vector; its length lies right behind its header."""
+    """Return the address of a mmsghdr of a vector; its length lies right after its header."""
     return vector + i * (32 if t.compat else 64)
 
 cdef int header_read(Tracee *t, uint64_t pointer, c_msghdr *header) noexcept nogil:
@@ -108,7 +108,7 @@ cdef void set_loader32_fd(int fd) noexcept nogil:
     loader32_fd = fd
 
 cdef bint loader32_ready() noexcept nogil:
-    """Make the 32-bit loader executable at the first need, as _loader_install does with the other; False if there is none."""
+    """Make the 32-bit loader executable when first needed, as _loader_install does with the other; False if there is none."""
     cdef char part[16384]
     cdef ssize_t got
     cdef int source, fd

@@ -1,10 +1,10 @@
 # Descriptors of texts in /proc (proctext.pxi): memfds that tell of themselves what the kernel tells of its own file.
 #
-# cp(1), tail(1) and others compare stat of a name with fstat of what they have opened.  So fstat and its like of a copy are made as the
-# same call of the file's name, which needs no table of who holds what: the link of the descriptor says what it is a copy of, whoever
-# has it by whatever way.  But nobody else's fstat may stop.  Those by newfstatat and statx are looked at by the gate, which knows a copy
-# by its device and mode; for the others a process that is about to open its first text installs a filter, as do its children by birth,
-# and processes that receive descriptors.
+# cp(1), tail(1) and others compare stat of a name with fstat of what they have opened.  So fstat and similar calls on a copy are made as
+# the same call on the file's name.  That needs no table of who holds what: the descriptor's link says what it is a copy of, however its
+# holder came by it.  But nobody else's fstat may stop.  The gate looks at those made by newfstatat and statx, and knows a copy by its
+# device and mode; for the others a process that is about to open its first text installs a filter, which its children inherit, as do
+# processes that receive descriptors.
 
 cdef enum:
     # values of Tracee.copies
@@ -74,8 +74,8 @@ cdef void copies_known() noexcept nogil:
     copies_made = True
 
 cdef int copies_begin(Tracee *t) noexcept nogil:
-    """The process may be about to get its first copy: have it install the filter in the place of the call at hand, which is made again
-    afterwards; -1: nothing is to be done."""
+    """The process may be about to get its first copy: have it install the filter instead of the call at hand, which is made again
+    afterwards; -1: there is nothing to do."""
     cdef int i, result
     if t.copies == COPIES_SEEN or (t.trace != NULL and t.trace.go >= GO_STEP):
         return -1

@@ -252,7 +252,7 @@ cdef enum:
     EPOLL_CLOEXEC_ = 0x80000
 
 cdef int answer_einval(Tracee *t) noexcept nogil:
-    """As answer(t, -EINVAL), with one register less to set: epoll_create1(2) fails with it, whatever it is given but two values."""
+    """Like answer(t, -EINVAL), with one register fewer to set: epoll_create1(2) fails with EINVAL for all but two values."""
     cdef uint32_t first = <uint32_t>t.full[0]
     if t.special or t.filtered or t.compat or session.tracing or not session.seccomp or first == 0 or first == EPOLL_CLOEXEC_:
         return answer(t, -EINVAL)
@@ -272,7 +272,7 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
     if outcome == -ESRCH:
         return R_DEAD
     if outcome == TR_TEXT and W1.valid and W1.isbind and W1.last == LAST_NORM and not W1.slash and not W1.v.b[W1.bi].flags & BIND_SELF:
-        # no mount point is a link, though a descriptor of ours may be what leads to it
+        # no mount point is a link, though one of our descriptors may be what leads to it
         return answer_einval(t)
     if W1.valid and size > 0 and W1.last == LAST_NORM and not W1.slash and not W1.held and is_proc(W1.h, W1.hlen):
         n = W1.placelen - W1.namelen

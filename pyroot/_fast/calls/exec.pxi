@@ -52,7 +52,7 @@ cdef int exec_place(Walk *w, int prefer) noexcept nogil:
     return 0
 
 cdef int name_length(const char *name) noexcept nogil:
-    """Return the length of the program's name without what /proc puts behind that of a removed file."""
+    """Return the length of the program's name without what /proc appends to that of a removed file."""
     cdef c_stat st
     cdef int n = <int>strlen(name)
     if n > 10 and strcmp(name + n - 10, b" (deleted)") == 0 and fstatat(AT_FDCWD, chain.host, &st, 0) == 0 and st.st_nlink == 0:
@@ -100,7 +100,7 @@ cdef int script_line(char *head, char **name, char **argument) noexcept nogil:
     return 0
 
 cdef int prefix_push(const char *text) noexcept nogil:
-    """Put a string in front of the prefix."""
+    """Put a string before the prefix."""
     cdef int n = <int>strlen(text) + 1
     if chain.plen + n > <int>sizeof(chain.prefix):
         return -E2BIG
@@ -119,7 +119,7 @@ cdef int file_walk(Tracee *t, int dirfd, const char *path, int n, int mode) noex
     result = text_walk(&W1, t, dirfd, path, n, mode)
     W1.want_file = W1.want_text = False
     if W1.slash or W1.last != LAST_NORM:
-        # what stands behind the name decides: it has to be looked up with it
+        # what follows the name decides: it has to be looked up with it
         walk_drop_file(&W1)
     return result
 
@@ -127,7 +127,7 @@ cdef int exec_resolve(Tracee *t, const char *path) noexcept nogil:
     """Find a path written inside a file (script interpreter, PT_INTERP): relative to the cwd."""
     cdef int result, n = <int>strlen(path)
     if n == 0:
-        # an interpreter without a name is the working directory, and that is no program
+        # an interpreter without a name is the working directory, and that is not a program
         return -EACCES
     result = file_walk(t, AT_FDCWD, path, n, M_FOLLOW)
     if result < 0:
@@ -266,7 +266,7 @@ cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept n
     closing[0] = False
     chain.by_fd = n == 0
     if n < 0 or (n == 0 and not flags & AT_EMPTY_PATH):
-        # getname is the first that the kernel does
+        # getname is the first thing that the kernel does
         return n if n < 0 else -ENOENT
     if flags & ~<uint64_t>(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK_):
         # (it opens nothing then)

@@ -73,7 +73,7 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
             plan_free(plan)
             return -errno
         if t.hold[0] >= 0:
-            # (the way to the file may have been through this one)
+            # (the path to the file may have led through this one)
             c_close(t.hold[0])
         t.hold[0] = fd
         snprintf(held, sizeof(held), b"/proc/%d/fd/%d", links_pid(), t.hold[0])

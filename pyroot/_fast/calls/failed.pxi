@@ -1,8 +1,8 @@
 # An execve that failed inside: what is kept of it, and when it is told.
 #
-# One that fails is no news by itself: execvp(3) tries every directory of PATH.  It is news when the process ends without having
-# started anything: with 126 or 127, as shells and posix_spawn(3) end, or with another failure and without having gone on to
-# start something else.  Kept and told only where somebody asked (-v 1): the rest costs a test of one flag at a failure and at an end.
+# A failure alone means little: execvp(3) tries every directory of PATH.  It matters when the process ends without having started
+# anything: with 126 or 127, as shells and posix_spawn(3) do, or with another failure and without going on to start something else.
+# It is kept and told only on request (-v 1): otherwise it costs a test of one flag per failure and per end.
 
 cdef bint explaining = False         # Core.explainer is set
 cdef object explainer = None
@@ -45,7 +45,7 @@ cdef void failed_note(Tracee *t, const pyroot_row *row, int error) noexcept nogi
         failed_add(new, path_buffer)
     n = cwd_text(t, cwd)
     if n <= 0:
-        # no directory of the guest: names can only be followed from the root
+        # not a directory of the guest: names can only be followed from the root
         cwd[0] = c'/'
         n = 1
     new.cwd = dup_bytes(cwd, n)
@@ -67,7 +67,7 @@ cdef void failed_add(FailedExec *failed, const char *path) noexcept nogil:
     if had > 0:
         text[had] = c':'
         had += 1
-    # without its last slash, but for the root's own
+    # without its last slash, except the root's own
     n -= n > 1
     memcpy(text + had, path, n)
     text[had + n] = 0

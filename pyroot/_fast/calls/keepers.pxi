@@ -1,12 +1,12 @@
-# Who keeps a guest is not to be harmed by it: the supervisor, and pyroots around the guest that have handed their views over.
+# A guest must not harm its keepers: the supervisor, and pyroots around the guest that have handed their views over.
 #
-# What names one process by number is refused by the filter.  Here is what names several, and what names one by a descriptor: the
-# number of a descriptor may mean another process by the time that the kernel looks (dup2(2) in another thread).  So what cannot be
-# caught is sent by the supervisor itself, to the process that it has found; all other signals are nothing to it (signals.pxi).
+# The filter refuses calls that name one process by number.  Handled here are those that name several, or one by a descriptor: the
+# number of a descriptor may mean another process by the time the kernel looks (dup2(2) in another thread).  So a signal that cannot be
+# caught is sent by the supervisor itself, to the process that it has found; all other signals do it no harm (signals.pxi).
 #
-# pidfd_getfd(2) cannot be made for somebody else.  Where another task shares the table of descriptors the supervisor is undumpable
-# until that call is over: then the kernel itself gives nobody a descriptor of it.  (A guest that opens something by the supervisor's /proc
-# links just then gets EACCES: the call is a rare one, and lasts microseconds.)
+# pidfd_getfd(2) cannot be made on behalf of another.  If another task shares the table of descriptors, the supervisor is undumpable
+# until that call is over: then the kernel itself gives nobody one of its descriptors.  (A guest that opens something through the
+# supervisor's /proc links just then gets EACCES: the call is rare, and lasts microseconds.)
 #
 # Decides: which calls on keepers are refused, and what becomes of a group that one is in.
 
@@ -114,7 +114,7 @@ cdef bint could_harm(Tracee *t, int capability) noexcept nogil:
     """Say whether the kernel would let this guest act on the supervisor, and the supervisor may act for it: they are the same user's."""
     cdef int ids[8]
     if not pyroot_counts_alike(t.tid):
-        # guests of root alone can count in another way, and then the supervisor is none of those whom they name
+        # only root's guests can count in another way, and then the supervisor is not among those whom they name
         return False
     if c_geteuid() != 0:
         return True
@@ -123,7 +123,7 @@ cdef bint could_harm(Tracee *t, int capability) noexcept nogil:
 # -- all of a group, or of a user -----------------------------------------------------------------------------------------------
 
 cdef int everybody(Everybody *e, const char *where) noexcept nogil:
-    """Return the next of all processes, or of all threads of one, 0 at the end: there is nobody who has not been seen."""
+    """Return the next of all processes, or of all threads of one, 0 at the end: everybody has been seen."""
     if e.next == e.n:
         e.next = 0
         e.n = pyroot_newcomers(where, e.seen, e.pids, AT_ONCE)
@@ -138,9 +138,9 @@ cdef int everybody_begin(Everybody *e) noexcept nogil:
     return -EAGAIN if e.seen == NULL else 0
 
 cdef long signal_all(Tracee *t, int group, int sig) noexcept nogil:
-    """Send a signal to a process group, or (0) to everybody, but for keepers; return what kill(2) does (kill_something_info).
+    """Send a signal to a process group, or (0) to everybody, except keepers; return what kill(2) does (kill_something_info).
 
-    Who has been born meanwhile is found by another look: the kernel lets nobody slip away either.
+    Those born meanwhile are found by another look: the kernel lets nobody slip away either.
     """
     cdef Everybody e
     cdef int pid, error
@@ -167,7 +167,7 @@ cdef int on_kill(Tracee *t, const pyroot_row *row) noexcept nogil:
     if target == -1:
         return answer(t, signal_all(t, 0, <int>t.args[1]))
     if target == 0:
-        # (whoever puts it into our group now comes too late)
+        # (putting it into our group now comes too late)
         group = c_getpgid(t.tid)
     elif not keeper_in_group(t, group):
         return as_is(b"a group in which the supervisor is not")
@@ -179,7 +179,7 @@ cdef bint is_meant(int pid, int about, int who) noexcept nogil:
     return status_field(pid, b"Uid:\t") == who
 
 cdef long set_all(Tracee *t, int about, int who) noexcept nogil:
-    """Make the call at hand for each thread of a group, or of a user, but for keepers."""
+    """Make the call at hand for each thread of a group, or of a user, except keepers."""
     cdef Everybody e
     cdef Everybody threads
     cdef char where[40]
@@ -329,7 +329,7 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef int hiding = 0          # the guest during whose call it is
 
 cdef bint hide_begin(Tracee *t) noexcept nogil:
-    """Let nobody who may trace us by his user alone look at us, until the call that is about to be made is over; False: it cannot be."""
+    """Keep those who may trace us only as the same user from looking at us until the call about to be made is over; False: impossible."""
     global hiding
     cdef int now = pyroot_dumpable()
     if now == 1 and pyroot_comes(t.tid, 0) < 0:

@@ -1,10 +1,10 @@
-# What stays in every guest: the return stubs, the gate, the arena.  Calls from there mean what we know they mean, so a guest must not have
-# memory of its own in their place.
+# What stays in every guest: the return stubs, the gate, the arena.  Calls from there mean what we know they mean, so a guest must not put
+# its own memory in their place.
 #
 # Where the kernel has mseal(2), Linux 6.10, the loader has sealed them and no other call can move, replace or change them.  On older
-# kernels those calls stop that name an address near them (the filter compares), and are refused here with the errno of a sealed mapping.
+# kernels calls that name an address near them stop (the filter compares), and are refused here with the errno of a sealed mapping.
 #
-# What neither prevents is that a child begins without them, by MADV_DONTFORK: that advice stops on every kernel.
+# Neither keeps a child from beginning without them, by MADV_DONTFORK: that advice stops on every kernel.
 
 cdef enum:
     MADV_DONTFORK_ = 10
@@ -23,7 +23,7 @@ cdef void seals_prepare() noexcept nogil:
     kernel_seals = c_syscall(NR_mseal, 0, 0, 0) == 0
 
 cdef inline bint overlap(uint64_t address, uint64_t size, uint64_t start, uint64_t n) noexcept nogil:
-    """Say whether a call's range, which may wrap around, has a byte of another one."""
+    """Say whether a call's range, which may wrap around, overlaps another one."""
     return address < start + n and (address >= start or size > start - address)
 
 cdef bint kept_touched(Tracee *t, uint64_t address, uint64_t size) noexcept nogil:
@@ -59,7 +59,7 @@ cdef int on_kept(Tracee *t, const pyroot_row *row) noexcept nogil:
     return answer(t, -EPERM) if touched else as_is(b"memory of the guest's own")
 
 cdef int on_advice(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """madvise, process_madvise: children have all that their parent has of ours."""
+    """madvise, process_madvise: children have everything of ours that their parent has."""
     if <int>t.args[row.flags] != MADV_DONTFORK_:
         return as_is(b"other advice does us no harm")
     if t.nr == NR_process_madvise:

@@ -2,7 +2,7 @@
 #
 # Their rules name files by descriptors, so they hold for the host's files and need no translation.  But what such a guest may open by
 # path is up to its rules from then on, and the kernel shows it nothing of processes outside of its domain: neither the loader nor what the
-# supervisor offers by its own /proc/PID/fd.  So before the guest closes the door behind itself the loader's file is added to its rules;
+# supervisor offers by its own /proc/PID/fd.  So before the guest restricts itself the loader's file is added to its rules;
 # programs get an arena of private memory and no gate; directories are not pinned; and texts of /proc are the kernel's own.
 
 cdef extern from * nogil:
@@ -52,7 +52,7 @@ cdef int on_landlock(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef int landlock_program(Tracee *t, const char *host, char *to, int size) noexcept nogil:
     """Name a program that a descriptor leads to for a loader to which our descriptors are closed: as the guest did, where that lasts.
 
-    The descriptor is not to be one of its own that the exec closes: -EACCES.
+    The descriptor must not be one of the guest's that the exec closes: -EACCES.
     """
     cdef int pid = 0, fd = -1
     cdef int n = 6 + parse_pid(host + 6, &pid)

@@ -1,6 +1,6 @@
 # How many links a directory has, to stat(2): each directory in it is one, also those that bindings bring and the host lacks.
 #
-# Only where a view has such a name.  fstat(2) does not stop, so it tells of the host's own alone; what C libraries call for it,
+# Only for views that have such a name.  fstat(2) does not stop, so it counts only the host's own; what C libraries call instead,
 # newfstatat(2) with an empty path, is right.
 
 cdef int on_stat(Tracee *t, const pyroot_row *row) noexcept nogil:
@@ -65,7 +65,7 @@ cdef void links_expect(Tracee *t, const pyroot_row *row, int dirfd, int outcome)
         e.buffer, e.links = t.args[row.path + 1], found
 
 cdef int end_links(Tracee *t, After *a, int64_t result) noexcept nogil:
-    """Add them where the layout that the call wrote has the number (struct stat, or one of its elders)."""
+    """Add them where the layout that the call wrote has the number (struct stat, or one of its older forms)."""
     cdef uint64_t links = 0
     cdef int at, size = 0
     cdef LinksEnd *e = <LinksEnd *>a.data

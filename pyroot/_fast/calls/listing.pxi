@@ -1,6 +1,6 @@
 # What a directory lists: mount points whose name the host directory does not hold.
 #
-# The names come behind the host's own.  Their positions are numbers that no file system gives out, and the open file itself keeps
+# The names come after the host's own.  Their positions are numbers that no file system gives out, and the open file itself keeps
 # them as its offset: so duplicates, children, lseek(2), telldir(3) and buffers of any size need no record here.  The supervisor
 # reads such a directory through a duplicate of the guest's descriptor, which shares that offset.  File systems give 32-bit calls
 # other positions, so those read the host's names themselves, and we add to the result; so does everybody where pidfd_getfd(2) is
@@ -8,12 +8,12 @@
 
 cdef enum:
     LIST_BUFFER = 65536
-    LIST_MOST = 65000        # positions behind the first of ours
+    LIST_MOST = 65000        # positions after our first one
     LIST_STRIDE = 65536
     DT_DIR_ = 4
     DT_LNK_ = 10
 
-#: The first position behind the host's names: below what ext4 allows in a directory without an index (2**44).
+#: The first position after the host's names: below what ext4 allows in a directory without an index (2**44).
 cdef int64_t LIST_TAIL = 0x1e770720000
 #: The same for 32-bit calls, whose positions have 31 bits; the last one is the end for many file systems.
 cdef int64_t LIST_TAIL_COMPAT = 0x7fff0000
@@ -23,9 +23,9 @@ cdef struct Listing:
     bint wide                # struct linux_dirent64, else linux_dirent, or compat_linux_dirent
     bint compat
     int size_at, name_at     # offsets of d_reclen and d_name
-    int64_t tail             # the first position of ours
+    int64_t tail             # our first position
     bint shared              # d shares the offset; else it is an O_PATH descriptor
-    int64_t end              # not shared: the offset behind the host's names
+    int64_t end              # not shared: the offset after the host's names
 
 cdef struct ListNote:        # not shared: the names have been given
     int tgid, fd
@@ -78,7 +78,7 @@ cdef bint list_holds(int d, const char *name) noexcept nogil:
     return lists_name(link, name) != 0
 
 cdef int list_tail(const Listing *l, int64_t at, int room) noexcept nogil:
-    """Fill list_buffer with the names behind the host's own, from position ``at`` on; return the bytes or -errno."""
+    """Fill list_buffer with the names after the host's own, from position ``at`` on; return the bytes or -errno."""
     cdef View *v = W1.v
     cdef c_stat st
     cdef int i, k = 0, used = 0, size, start
@@ -147,7 +147,7 @@ cdef int list_here(Tracee *t, const Listing *l, int64_t at, int64_t room) noexce
     return error if error < 0 else used
 
 cdef int list_whole(Tracee *t, const Listing *l, int64_t at) noexcept nogil:
-    """Give the guest what fits; where its buffer runs into a hole, as the kernel, what fits before the hole."""
+    """Give the guest what fits; if its buffer runs into a hole, what fits before the hole, as the kernel does."""
     cdef int64_t room = <unsigned int>t.args[2]
     cdef int result
     if room > 0x7fffffff:
@@ -189,7 +189,7 @@ cdef void listing_begin(View *v, const char *text) noexcept nogil:
         v.features |= FEATURE_LISTING
 
 cdef void feature_listing(Feature *f) noexcept nogil:
-    """Listings of directories that have names of ours."""
+    """Listings of directories to which we add names."""
     f.begin = listing_begin
 
 cdef int on_getdents(Tracee *t, const pyroot_row *row) noexcept nogil:
@@ -238,7 +238,7 @@ cdef inline ListNote *list_note(Tracee *t, int fd) noexcept nogil:
     return &list_notes[(<unsigned int>t.tgid * 131 + <unsigned int>fd) & 255]
 
 cdef int list_behind(Tracee *t, Listing *l, int fd, int room) noexcept nogil:
-    """The host's names are at their end: give those behind it, once where nothing but a note tells that they have been given."""
+    """The host's names are exhausted: give those after them, once if only a note tells that they have been given."""
     cdef ListNote *note = list_note(t, fd)
     cdef uint64_t file = 0
     cdef int used
@@ -257,7 +257,7 @@ cdef int list_behind(Tracee *t, Listing *l, int fd, int room) noexcept nogil:
     return used
 
 cdef int end_list(Tracee *t, After *a, int64_t result) noexcept nogil:
-    """The guest has read the host's names itself: correct their types, or begin with those behind them."""
+    """The guest has read the host's names itself: correct their types, or begin with those after them."""
     cdef Listing l
     cdef ListEnd *e = <ListEnd *>a.data
     cdef int used = <int>result

@@ -1,4 +1,4 @@
-# What statx(2) and name_to_handle_at(2) tell of mounts: that a place is the top of one, and its number in mountinfo.
+# What statx(2) and name_to_handle_at(2) tell of mounts: that a place is a mount root, and its number in mountinfo.
 #
 # The kernel knows the host's mounts only.  So the results are corrected at the exit: of statx where the place is the top of a binding, or
 # where the caller asks for the number.
@@ -23,13 +23,13 @@ cdef int mount_place(Tracee *t, int dirfd, bint *top) noexcept nogil:
             snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, dirfd)
         n = c_readlink(link, text, PATHMAX - 1)
         bi = view_from_host(W1.v, text, <int>n, fd_binding(W1.v, t, dirfd), W1.g, &W1.glen) if n > 0 and text[0] == c'/' else -1
-    # (a guest's root is the top of a mount, wherever it lies)
+    # (a guest's root is a mount root, wherever it lies)
     top[0] = bi >= 0 and (W1.magic_glen if W1.magic else W1.glen) == W1.v.b[bi].guestlen and not W1.v.b[bi].flags & BIND_GLUE
     return bi
 
 cdef void mount_asks(int arg, uint64_t without) noexcept nogil:
-    """Take the wish for a unique number out of an argument: the plain one tells which mount it is."""
-    # (behind the path: its register tells the stub where the slot is)
+    """Clear the request for a unique mount ID in an argument: the plain one tells which mount it is."""
+    # (after the path: its register tells the stub where the slot is)
     if edit.n > 0:
         edit_value(arg, without)
 
@@ -91,7 +91,7 @@ cdef void handle_expect(Tracee *t, int dirfd, int outcome) noexcept nogil:
         mount_asks(4, t.args[4] & ~<uint64_t>AT_HANDLE_UNIQUE_)
 
 cdef int end_handle(Tracee *t, After *a, int64_t result) noexcept nogil:
-    """The number is given with a handle, and with the answer that the room for it is too small."""
+    """The number is given with a handle, and with the error that there is too little room for one."""
     cdef int number = 0
     cdef uint64_t wide
     cdef HandleEnd *e = <HandleEnd *>a.data

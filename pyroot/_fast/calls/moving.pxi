@@ -55,7 +55,7 @@ cdef void move_begins(Tracee *t) noexcept nogil:
         movers_change(1)
 
 cdef inline int walk_tries() noexcept nogil:
-    """Return how many walks at most may miss a name that is always there, and one more.
+    """Return one more than how many walks at most may miss a name that is always there.
 
     A walk by components goes by texts, so it may fail while a directory changes places with a link.  Those who may do that now are the
     guests in a rename; each must stop here before its next one, and meanwhile nobody looks at stops.
@@ -88,14 +88,14 @@ cdef int pinned_walk(Walk *w, Tracee *t, int dirfd, uint64_t pointer, int mode, 
     return pinned
 
 cdef inline bint pins_names(const pyroot_row *row) noexcept nogil:
-    """Say whether what a call's only path leads to is to be named by a descriptor of ours: while names move.
+    """Say whether what a call's only path leads to is to be named by one of our descriptors: while names move.
 
-    Calls that do more than look are made so whenever there is anybody who could move one: the first move is not known beforehand.
+    Calls that do more than look are made this way whenever anybody could move one: the first move is not known beforehand.
     """
     return names_move() or (not row.gate and tracees.count > 1)
 
 cdef int pin_name(Tracee *t, Walk *w, int outcome) noexcept nogil:
-    """Name the place that a walk has found by a descriptor of ours, where that can be; return the path's outcome then."""
+    """Name the place that a walk has found by one of our descriptors, if possible; return the path's outcome then."""
     cdef int result
     if outcome != TR_TEXT or w.v.ambiguous or w.last != LAST_NORM or not may_pin(t, w):
         return outcome
@@ -103,7 +103,7 @@ cdef int pin_name(Tracee *t, Walk *w, int outcome) noexcept nogil:
     return TR_TEXT if result == 0 else result
 
 cdef inline bint has_moved(int outcome) noexcept nogil:
-    """Say whether a walk may be worth while that could not be pinned: what it led through is gone, or is a link now."""
+    """Say whether a walk that could not be pinned may be worth while: what it led through is gone, or is a link now."""
     return outcome == -ELOOP or outcome == -ENOENT or outcome == -ENOTDIR
 
 cdef int open_directory(char *host, int n) noexcept nogil:

@@ -1,8 +1,8 @@
 # Opening files.  What the guest opens lies in its view when the call is looked at; it must still do so when the kernel looks.
 #
 # Between the two, another thread may put a link where a directory was, and the kernel would follow its text from the host's root.  The
-# text that the kernel is given holds no link, so open(2) and openat(2) are made as openat2(2) with RESOLVE_NO_SYMLINKS.  Where it finds a
-# link all the same (ELOOP) the stub makes the call once more by itself: it stops, and is translated anew.
+# text that the kernel is given holds no link, so open(2) and openat(2) are made as openat2(2) with RESOLVE_NO_SYMLINKS.  If it still
+# finds a link (ELOOP), the stub makes the call once more: it stops, and is translated anew.
 
 cdef enum:
     OPEN_TRIES = 64          # then a link is really in the way
@@ -114,7 +114,7 @@ cdef bint made_on_mount(Walk *w) noexcept nogil:
     return w.isbind and w.mode == M_CREATE and w.last == LAST_NORM
 
 cdef int made_errno(Walk *w, uint64_t flags) noexcept nogil:
-    """Return what such an open gets: the flags are checked first, then the way, then the slash."""
+    """Return what such an open gets: the flags are checked first, then the path, then the slash."""
     cdef c_stat st
     cdef int error = -EINVAL if flags & O_TMPFILE else parent_stat(w, &st)
     return error if error < 0 else -EISDIR if w.slash else -EEXIST

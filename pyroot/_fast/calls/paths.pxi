@@ -17,7 +17,7 @@ cdef void poison_prepare() noexcept nogil:
     toolong_path[PATHMAX] = 0
 
 cdef const char *poison_eacces() noexcept nogil:
-    """Name a path below a removed directory without search permission; made at the first need."""
+    """Name a path below a removed directory without search permission; made when first needed."""
     cdef char name[64]
     cdef const char *base = getenv(b"TMPDIR")
     if c_geteuid() == 0:
@@ -95,7 +95,7 @@ cdef inline int given_text(Walk *w, Tracee *t, uint64_t pointer) noexcept nogil:
     return n
 
 cdef inline int no_text(int n, uint64_t pointer) noexcept nogil:
-    """Return what a walk comes to whose path could not be read (-errno of mem_string), or is empty."""
+    """Return the outcome of a walk whose path could not be read (-errno of mem_string), or is empty."""
     if n != -EFAULT:
         return n if n < 0 else TR_PASS
     # (no path at all means the descriptor itself to utimensat(2) and others)
@@ -132,14 +132,14 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         if result < 0:
             return result
         closed = w.bi > 0 and binding_closed(w.v, w.bi)
-    # (the proof begins at the binding and does not see that the way down to it is closed)
+    # (the proof begins at the binding and does not see that the path down to it is closed)
     result = -EACCES if closed else walk_path(w, path, n, mode)
     if result == 0 and (w.last == LAST_DOTDOT or (w.last == LAST_ROOT and w.resolve & RESOLVE_IN_ROOT)) and w.bi >= 0 and w.dfd < 0:
-        # nothing was looked up to get there, but the kernel is to be given a way from above
+        # nothing was looked up to get there, but the kernel is to be given a path from above
         if fstatat(AT_FDCWD, walk_text(w), &st, AT_SYMLINK_NOFOLLOW) < 0:
             result = -errno
     if result == -EACCES:
-        # perhaps only the way down to a binding or to the start is closed to us: walk from there, as the kernel does
+        # perhaps only the path down to a binding or to the start is closed to us: walk from there, as the kernel does
         result = anchored_walk(w, t, dirfd, path, n, mode)
     if result < 0:
         walk_drop_fd(w)
@@ -150,7 +150,7 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         if w.hlen == n and memcmp(w.h, path, n) == 0:
             return TR_PASS
     elif w.hlen < PATHMAX and w.hlen == w.base_hlen + 1 + n and memcmp(w.h, w.base, w.base_hlen) == 0:
-        # (the text of a closed way does not lead to the place: who has to look at it needs another)
+        # (the text of a closed path does not lead to the place: a caller that has to look at it needs another)
         if memcmp(w.h + w.base_hlen + 1, path, n) == 0 and not (w.anchored and is_looked_at(w, mode)):
             walk_drop_fd(w)
             return TR_PASS
@@ -360,7 +360,7 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
     if w.last != LAST_NORM or (row.remove == REMOVE_FLAG and t.args[row.flags] & ~<uint64_t>AT_REMOVEDIR_):
         return 0
     if w.isbind and row.remove and w.slash and not rmdir:
-        # a slash behind a name to unlink decides before the permissions, the way there does not
+        # a slash after a name to unlink decides before the permissions, the path there does not
         error = parent_stat(w, &st)
         if error < 0:
             return error
@@ -412,7 +412,7 @@ cdef inline bint is_covered(Walk *w) noexcept nogil:
     return w.v.ambiguous and covers_mount(w, False)
 
 cdef bint covers_mount(Walk *w, bint below) noexcept nogil:
-    """Say whether some binding is mounted on the name (``below``: on something in it), by whatever way: what counts is the host text."""
+    """Say whether some binding is mounted on the name (``below``: on something in it), however reached: what counts is the host text."""
     cdef int i, rest, more
     cdef Bind *b
     cdef Bind *over

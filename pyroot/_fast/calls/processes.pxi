@@ -83,7 +83,7 @@ cdef int end_unshare(Tracee *t, After *a, int64_t result) noexcept nogil:
     return R_CONT
 
 cdef uint64_t namespace_flag(const char *text) noexcept nogil:
-    """Return the CLONE_ flag of a namespace from the text of its link in /proc, 0 if it is none."""
+    """Return the CLONE_ flag of a namespace from the text of its link in /proc, 0 if it is not one."""
     if strncmp(text, b"mnt:[", 5) == 0:
         return CLONE_NEWNS_
     if strncmp(text, b"user:[", 6) == 0:

@@ -17,7 +17,7 @@ cdef struct Mount:           # one mount of the host
     int devicelen
     const char *root         # which part of the file system
     int rootlen
-    char *path               # the mount point in plain (owned)
+    char *path               # the mount point, unescaped (owned)
     int n
     int number, parent
 
@@ -257,7 +257,7 @@ cdef inline void mount_found(Mounts *x, const Bind *b, const Mount *m, int numbe
         x.found = number
 
 cdef uint64_t mount_number(View *v, int bind, uint64_t wanted) noexcept nogil:
-    """Return the number in the guest's mountinfo of a mount of the host that shows itself in a binding; of an unlisted one the host's."""
+    """Return the number in the guest's mountinfo of a host mount that a binding shows; for an unlisted one the host's number."""
     cdef Text text
     cdef Mounts x
     memset(&text, 0, sizeof(text))

@@ -38,7 +38,7 @@ cdef int kind_of(const char *p) noexcept nogil:
     return 0
 
 cdef int proc_parse(Tracee *t, const char *h, ProcFile *f) noexcept nogil:
-    """Say which file of ours a host path names: its kind, or 0.  A binding may have "self" in its host path."""
+    """Say which of these files a host path names: its kind, or 0.  A binding may have "self" in its host path."""
     cdef const char *p = h + 6
     cdef int used, sub = 0
     f.kind = 0
@@ -75,7 +75,7 @@ cdef int proc_parse(Tracee *t, const char *h, ProcFile *f) noexcept nogil:
     return f.kind
 
 cdef int proc_list(Tracee *t, Walk *w, ProcFile *f) noexcept nogil:
-    """The same of a directory, which may be named with a slash or a dot behind it."""
+    """The same of a directory, which may be named with a trailing slash or dot."""
     cdef char saved = w.h[w.placelen]
     w.h[w.placelen] = 0
     proc_parse(t, w.h, f)
@@ -83,7 +83,7 @@ cdef int proc_list(Tracee *t, Walk *w, ProcFile *f) noexcept nogil:
     return f.kind if f.kind == K_OPEN_FILES else 0
 
 cdef int copied_path(const char *text, int n, char *to) noexcept nogil:
-    """If the text of a descriptor's link names a copy of ours, return the length of the path in /proc that it stands for."""
+    """If the text of a descriptor's link names one of our copies, return the length of the path in /proc that it stands for."""
     if n <= COPY_PREFIX or memcmp(text, copy_name, COPY_PREFIX) != 0:
         return 0
     n -= COPY_PREFIX
@@ -94,7 +94,7 @@ cdef int copied_path(const char *text, int n, char *to) noexcept nogil:
     return n
 
 cdef int proc_file_of(Tracee *t, Walk *w, ProcFile *f) noexcept nogil:
-    """Say which file of ours an open reaches: by its name, or through the link of a descriptor."""
+    """Say which of these files an open reaches: by its name, or through the link of a descriptor."""
     cdef char text[PATHMAX]
     cdef ssize_t n
     if not w.magic:
@@ -123,7 +123,7 @@ cdef bint is_stopped(Tracee *t) noexcept nogil:
                                                or (stop & 255) == SIGTTOU)
 
 cdef const char *state_shown(Tracee *t, const char *line) noexcept nogil:
-    """A stop of ours is none for guests: who is stopped here was running, or is stopped by a signal or for a guest that traces."""
+    """Guests do not see our own stops: a task stopped here was running, or is stopped by a signal or for a guest that traces."""
     if line[0] != c't' or stopped_for_tracer(t):
         return NULL
     return b"T (stopped)" if is_stopped(t) else b"R (running)"
@@ -277,7 +277,7 @@ cdef bint copy_wanted(Tracee *t, Tracee *whose, int kind) noexcept nogil:
     return True
 
 cdef bint copy_reachable(Tracee *t) noexcept nogil:
-    """Say whether the guest may open descriptors of ours: a guest of root that has changed its uid may not."""
+    """Say whether the guest may open our descriptors: a guest of root that has changed its uid may not."""
     cdef Text status
     cdef const char *p
     cdef int i, fsuid = 0
@@ -312,7 +312,7 @@ cdef int copy_make(const ProcFile *f, const Text *text) noexcept nogil:
     return fd
 
 cdef void copy_protect(int fd) noexcept nogil:
-    """Let nobody write to a copy.  Where that is refused the guest may do so: it is its own."""
+    """Let nobody write to a copy.  If that is refused the guest may do so: the copy is its own."""
     cdef char link[40]
     cdef c_stat st
     snprintf(link, sizeof(link), b"/proc/self/fd/%d", fd)
@@ -338,7 +338,7 @@ cdef int text_make(View *v, Tracee *whose, const ProcFile *f, Text *out) noexcep
     return wchan_text(whose, f, out) if f.kind == K_WCHAN else unix_text(f, out)
 
 cdef int outside_text(const ProcFile *f, uint64_t flags) noexcept nogil:
-    """Say what a guest gets that opens such a file of a process outside: what an ordinary user gets of another user's."""
+    """Say what a guest gets when it opens such a file of a process outside: what an ordinary user gets for another user's."""
     cdef char status[4096]
     cdef char *state
     if f.kind == K_MEM or f.kind == K_PRIVATE or f.kind == K_MOUNTSTATS:
@@ -354,7 +354,7 @@ cdef int outside_text(const ProcFile *f, uint64_t flags) noexcept nogil:
 cdef int proc_text(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
     """If an open reaches one of the files, put the path of a copy in its place.
 
-    Returns 1 when replaced, 0 when the file is none of ours, or -errno.  Our descriptor lives until the call is over.  TEXT_LATER and
+    Returns 1 when replaced, 0 when it is not one of these files, or -errno.  Our descriptor lives until the call is over.  TEXT_LATER and
     more: what to do is the rest, the call will be made again.
     """
     cdef ProcFile f

@@ -92,7 +92,7 @@ cdef int program_file_take() noexcept nogil:
     return fd
 
 cdef inline bint files_are_handed() noexcept nogil:
-    """Say whether the loader may take descriptors of ours: not behind another user, nor where our process id may be another's."""
+    """Say whether the loader may take our descriptors: not if it may run as another user, nor where our process id may be another's."""
     return c_geteuid() != 0 and not privileged and nesting == 0
 
 cdef inline void note_change() noexcept nogil:
@@ -227,7 +227,7 @@ cdef int elf_read_interp(Program *p, int fd, uint64_t offset, uint64_t size) noe
         return -errno if got < 0 else -EIO
     if p.interp[size - 1] != 0:
         return -ENOEXEC
-    # without a name it is the working directory, and that is no program
+    # without a name it is the working directory, and that is not a program
     return 0 if p.interp[0] != 0 else -EACCES
 
 cdef int interpreter_find(Tracee *t, const char *path, bint compat) noexcept nogil:

@@ -1,9 +1,9 @@
-# One plain name, looked up in the working directory or below a descriptor: the kernel finds it there by itself, and nothing has to be
+# One plain name, looked up in the working directory or below a descriptor: the kernel itself finds it there, and nothing has to be
 # translated, unless the name is a mount point or a link that would be followed.  find, tar, rm, cp and grep name files this way.
 #
 # Several names from the working directory (ls -R, du, compilers) are left to the kernel, too, where a proof from there shows that none
-# is a link.  It is made from a descriptor of that directory, which is kept for a process that has its cwd for itself: so nobody
-# changes that but a chdir or fchdir of its own, which drop the descriptor, and it makes no other call before that one is over.
+# is a link.  It is made from a descriptor of that directory, which is kept for a process that does not share its cwd: so only
+# its own chdir or fchdir, which drop the descriptor, change that, and it makes no other call before that one is over.
 
 cdef enum:
     CWD_USES = 4             # so many paths are worth the descriptor
@@ -52,7 +52,7 @@ cdef int cwd_held(Tracee *t) noexcept nogil:
     return t.fs.cwd
 
 cdef bint way_passes(Tracee *t, uint32_t may, int dirfd, const char *path, int n, int mode) noexcept nogil:
-    """Say the same as step_passes of a path of several names from the working directory."""
+    """Like step_passes, for a path of several components from the working directory."""
     cdef int fd, error
     if not may & MAY_PASS or dirfd != AT_FDCWD or (mode != M_FOLLOW and mode != M_NOFOLLOW):
         return False
@@ -138,9 +138,9 @@ cdef bint way_with_link(const char *path, int n, bint note) noexcept nogil:
     return False
 
 cdef int name_walk(Tracee *t, const pyroot_row *row, int dirfd, uint64_t pointer, int mode, bint pinned) noexcept nogil:
-    """As call_walk, for calls that look at a name or change it: one that the kernel finds by itself is left to it.
+    """Like call_walk, for calls that look at a name or change it: one that the kernel itself finds is left to it.
 
-    ``pinned``: what it finds shall be named by a descriptor, and so it is left no way of several names.
+    ``pinned``: what it finds is to be named by a descriptor, so no path of several components is left to it.
     """
     cdef int n = given_text(&W1, t, pointer)
     cdef uint32_t may

@@ -2,8 +2,8 @@
 #
 # A filter can only take rights away, so none of them can switch translation off; but it must judge the guest's calls and nothing
 # else.  So the kernel gets an edited copy.  Where the guest's program would not allow a call, it now first looks at the instruction
-# pointer: calls of the loader (behind the guest's execve) and of the return stubs (a call that the guest made and we rewrote, or that
-# is restarted) give a stop of ours instead, and are let through by what the supervisor knows, not by their address alone.  Paths of the
+# pointer: calls of the loader (after the guest's execve) and of the return stubs (a call that the guest made and we rewrote, or that
+# is restarted) cause one of our stops instead, and are let through by what the supervisor knows, not by their address alone.  Paths of the
 # program that allow stay as they are, so that the kernel can still remember calls that are always allowed.
 #
 # RET_TRACE of the guest, which has no tracer, means ENOSYS; its data word tells the stop from ours.  Strict mode is a filter too: the
@@ -21,7 +21,7 @@ cdef enum:
     BPF_RET_A = 0x16
     BPF_JA = 0x05
     FILTER_MAX = 4096        # BPF_MAXINSNS
-    GO_ON = 3                # no stop of the guest's filter: handle the call as always
+    GO_ON = 3                # not a stop of the guest's filter: handle the call as always
     # beside SECCOMP_RET_TRACE, as filter_mark, and like it different for a pyroot in a pyroot
     MARK_EXEMPT = 0x1000     # (added to filter_mark) the loader's and the return stubs' calls
     MARK_STRICT = 0x2000     # what strict mode does not allow
@@ -64,7 +64,7 @@ cdef bint filter_sound(int n) noexcept nogil:
     return guest_filter[n - 1].code == BPF_RET_K or guest_filter[n - 1].code == BPF_RET_A
 
 cdef inline bint mark_is_ours(uint32_t mark) noexcept nogil:
-    """Say whether a stop is of a filter of ours or of what we added to a guest's."""
+    """Say whether a stop is due to our own filter or to what we added to a guest's."""
     return mark == filter_mark or mark == filter_mark + MARK_EXEMPT or mark == filter_mark + MARK_STRICT
 
 cdef void filter_mark_traces(int n) noexcept nogil:
@@ -86,7 +86,7 @@ cdef int filter_common(Tracee *t, int at) noexcept nogil:
     cdef int exempt = at + 26, out = at + 27, narrow = at + 16
     if at + 29 > FILTER_MAX:
         return 0
-    # a computed RET_TRACE must not have a mark of ours
+    # a computed RET_TRACE must not have one of our marks
     filter_set(at, 0x07, 0, 0, 0)                                             # X = verdict
     filter_set(at + 1, 0x15, 2, 0, RET_TRACE_ | filter_mark)
     filter_set(at + 2, 0x15, 1, 0, RET_TRACE_ | (filter_mark + MARK_EXEMPT))
@@ -286,7 +286,7 @@ cdef int judge_again(Tracee *t) noexcept nogil:
     ours = call_is_ours(t)
     t.ip = ip
     if ours:
-        # it would run untranslated, were it allowed
+        # it would run untranslated if it were allowed
         return answer(t, -ENOSYS)
     (<uint64_t *>after(t, end_judge, AFTER_ANY))[0] = ip
     return R_EXIT if reg_set_ip(t, 0) == 0 else R_DEAD
@@ -297,7 +297,7 @@ cdef int end_judge(Tracee *t, After *a, int64_t result) noexcept nogil:
 cdef int strict_kill(Tracee *t) noexcept nogil:
     """Strict mode ends the thread as by SIGKILL."""
     if status_field(t.tid, b"Threads:\t") > 1:
-        # only this thread: let it leave by itself
+        # only this thread: let it end itself
         if reg_set_nr(t, call_number(t, NR_exit, COMPAT_NR_exit)) < 0:
             return R_DEAD
         return R_CONT

@@ -78,7 +78,7 @@ cdef struct BindEnd:
     int fd                   # of its directory: one of t.hold
 
 cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
-    """Shorten a host path that does not fit a sockaddr: through a descriptor of ours that lives until the call is over."""
+    """Shorten a host path that does not fit a sockaddr: through one of our descriptors, which lives until the call is over."""
     cdef int fd, n, k = 0 if t.hold[0] < 0 else 1
     cdef c_stat st
     cdef BindEnd *e
@@ -97,7 +97,7 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
         return -errno
     t.hold[k] = fd
     if binding and w.placelen - n > 80:
-        # not even the name fits behind the descriptor: bind a short name, give it the long one at the exit
+        # not even the name fits after the descriptor: bind a short name, give it the long one at the exit
         e = <BindEnd *>after(t, end_bind, 0)
         after_last(t).drop = drop_bind
         e.fd = fd
@@ -114,7 +114,7 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
     return -ENAMETOOLONG if n >= SUN_MAX else n
 
 cdef int sock_translate(Tracee *t, const pyroot_row *row, uint64_t pointer, uint64_t size, bint binding, SockAddr *sa) noexcept nogil:
-    """Translate or copy an address of the guest; return its length, 0 if it is none that can be a path, or -errno to answer."""
+    """Translate or copy an address of the guest; return its length, 0 if it cannot be a path, or -errno to answer."""
     cdef int n, outcome
     cdef c_stat st
     if size < 3 or size > 110:
@@ -190,7 +190,7 @@ cdef int end_bind(Tracee *t, After *a, int64_t result) noexcept nogil:
     return R_CONT
 
 cdef int name_socket(int dirfd, const char *name, const char *to) noexcept nogil:
-    """Rename, but in the place of nothing; where that is refused, or the file system cannot, in two steps."""
+    """Rename without replacing anything; if that is refused, or the file system cannot, in two steps."""
     # RENAME_NOREPLACE
     if c_syscall(NR_renameat2, dirfd, name, dirfd, to, 1) == 0:
         return 0
@@ -210,7 +210,7 @@ cdef int sock_error(Tracee *t, int error) noexcept nogil:
     return error if memcmp(text, b"socket:[", 8) == 0 else -ENOTSOCK
 
 cdef int sock_fault(Tracee *t, int arg) noexcept nogil:
-    """The structure that an argument points to cannot be read: nor is the kernel to read it."""
+    """The structure that an argument points to cannot be read: the kernel must not read it either."""
     if t.compat and t.number == COMPAT_NR_socketcall:
         return answer(t, sock_error(t, -EFAULT))
     return fault_argument(t, arg)
@@ -224,7 +224,7 @@ cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
         return sock_as_is(t, row)
     edit_start()
     if n <= size and t.direct == 0:
-        # a path ends at its first NUL: the guest's own length does, and a register less is to be written
+        # a path ends at its first NUL: the guest's own length will do, and one register fewer is to be written
         memset(<char *>&sa + n, 0, size - n)
         edit_bytes(row.path, &sa, size)
     else:
@@ -269,7 +269,7 @@ cdef struct SendEnd:
     uint64_t vector, count, flags    # of the guest's call
 
 cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """Send the messages one by one with sendmsg: the kernel writes to their array, so no copy that nobody else can change will do."""
+    """Send the messages one by one with sendmsg: the kernel writes to their array, so a copy that nobody else can change will not do."""
     cdef c_msghdr header
     cdef uint64_t i, count = t.args[2]
     cdef SendEnd *e

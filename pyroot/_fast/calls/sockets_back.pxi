@@ -51,7 +51,7 @@ cdef int on_sockout(Tracee *t, const pyroot_row *row) noexcept nogil:
     return name_at_end(t, end_name, &e)
 
 cdef void keep_bytes(Tracee *t, NameEnd *e, int which, uint64_t pointer, unsigned int size) noexcept nogil:
-    """Remember what a guest's address buffer holds: a host text longer than the guest's must leave no trace behind it."""
+    """Remember what a guest's address buffer holds: a host text longer than the guest's must leave no trace after it."""
     if size > KEEP:
         size = KEEP
     if e.kept != NULL and size > 0 and mem_read(t.tid, pointer, e.kept + which * KEEP, size) < 0:
@@ -60,7 +60,7 @@ cdef void keep_bytes(Tracee *t, NameEnd *e, int which, uint64_t pointer, unsigne
 cdef void put_address(
     Tracee *t, const NameEnd *e, int which, uint64_t pointer, unsigned int room, SockAddr *sa, unsigned int now, unsigned int dirty
 ) noexcept nogil:
-    """Write a translated address and give back the bytes behind it that the kernel overwrote."""
+    """Write a translated address and give back the bytes after it that the kernel overwrote."""
     cdef unsigned int n = room if room < now else now
     if dirty > room:
         dirty = room
@@ -79,7 +79,7 @@ cdef int real_address(Tracee *t, int fd, bint peer, SockAddr *sa, unsigned int *
     return result
 
 cdef int guest_socket(Tracee *t, int fd) noexcept nogil:
-    """Return a descriptor of ours for a socket (or directory) of the guest, or -1."""
+    """Return our own descriptor for a socket (or directory) of the guest, or -1."""
     cdef int process = -1, mine
     if t.tid != t.tgid:
         # PIDFD_THREAD (Linux 6.9): a thread may have a table of its own

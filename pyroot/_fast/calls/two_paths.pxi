@@ -54,7 +54,7 @@ cdef bint link_crosses(Walk *old, Walk *new) noexcept nogil:
         return False
     if old.magic:
         return old.magic_bi >= 0 and old.magic_bi != new.pbi
-    # (of a removed directory the binding is known all the same)
+    # (of a removed directory, too, the binding is known)
     return walk_binding(old) != new.pbi
 
 cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
@@ -96,7 +96,7 @@ cdef bint name_writable(Walk *w) noexcept nogil:
     return accessible(AT_FDCWD, w.h, W_OK) == 0 or errno == ENOENT or is_mounted_on(w)
 
 cdef int name_stat(Walk *w, c_stat *st) noexcept nogil:
-    """lstat the name itself: a slash behind it would follow a link."""
+    """lstat the name itself: a trailing slash would follow a link."""
     cdef char saved = w.h[w.placelen]
     cdef int result
     w.h[w.placelen] = 0
@@ -188,7 +188,7 @@ cdef int rename_busy(Tracee *t, bint exchange, bint noreplace) noexcept nogil:
     return 0 if exchange or not newthere else -ENOTEMPTY
 
 cdef int way_error(Tracee *t, Walk *w, int dirfd) noexcept nogil:
-    """Return what the way to the last name gives: a name right in the start of the walk is reached whatever is closed above that."""
+    """Return what the path to the last name gives: a name directly in the start of the walk is reached whatever is closed above that."""
     cdef char link[48]
     cdef c_stat st
     cdef int error = 0 if w.last == LAST_ROOT else parent_stat(w, &st)

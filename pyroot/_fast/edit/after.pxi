@@ -1,6 +1,6 @@
 # After-actions: what is to be done when the call at hand ends.
 #
-# A handler that has to do with the result of its call adds an action: a function that runs at the exit stop, with data of its own.  A
+# A handler that needs the result of its call adds an action: a function that runs at the exit stop, with data of its own.  A
 # call may have several; the last one added runs first.  An answered call has no end, nor has one whose tracee dies or executes a program,
 # so these drop the actions; so does the next call.  A call that the kernel will restart has not ended: what it has prepared is
 # dropped as well, since it is handled anew then, unless the action says otherwise.
@@ -8,7 +8,7 @@
 # Decides: when an action runs, and what becomes of its data.  What it does stands beside the handler that adds it.
 
 cdef enum:
-    AFTER_ANY = 1            # runs whatever comes of the call, also if it will be restarted
+    AFTER_ANY = 1            # runs whatever comes of the call, even if it will be restarted
     AFTER_STAYS = 2          # a call that is restarted in its stub keeps it: it is the same call
 
 cdef void *after(Tracee *t, AfterEnd end, int flags) noexcept nogil:

@@ -9,14 +9,14 @@ cdef enum:
     TR_PASS = 0              # the kernel finds the guest's own text where we have: it is given a copy, so that it is what was looked at
     TR_TEXT = 1              # w.h is what the kernel is to be given
     TR_WAY = 2               # of an open: the relative path as it is, if it meets no link
-    TR_FAULT = 3             # the text cannot be read: nor is the kernel to read it
+    TR_FAULT = 3             # the text cannot be read: the kernel must not read it either
     TR_BADF = 4              # a relative path, and the number is not an open descriptor ...
     TR_NOTDIR = 5            # ... or not that of a directory, whatever the number means by the time of the call
     # what there is to a path argument
     PATH_ONLY = 0
     PATH_OPENS = 1           # the result is a descriptor of what it names
     PATH_STAT = 2            # the result has the number of links
-    PATH_STATX = 3           # ... and tells whether it is the top of a mount
+    PATH_STATX = 3           # ... and tells whether it is a mount root
     PATH_MOUNT = 4           # ... and which
     PATH_HANDLE = 5          # the same with a file handle
     AT_SYMLINK_FOLLOW_ = 0x400

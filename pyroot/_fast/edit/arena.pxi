@@ -2,13 +2,13 @@
 #
 # A memfd that every guest maps read-only (so no thread of the guest can change a path after it was checked) and that the
 # supervisor writes with plain stores.  It counts against the guests' RLIMIT_AS, so it is small: slots come in sizes, and a slot stays
-# its tracee's until that one's next stop, or until there is none left.  A supervisor that runs as root, or that may not make a file of
+# its tracee's until the tracee's next stop, or until no slot is left.  A supervisor that runs as root, or that may not make a file of
 # that size, uses private memory in the guest instead (a guest that changed its uid could not open the memfd) and writes it with
 # process_vm_writev(2).
 
 cdef extern from "layout.h" nogil:
     enum:
-        ARENA_SIZE           # behind the slots: what the gate reads
+        ARENA_SIZE           # after the slots: what the gate reads
 
 cdef enum:
     SIZES = 3
@@ -31,7 +31,7 @@ cdef struct Arena:
     int *stack[SIZES]        # free slots, counted through all sizes; the huge ones come last
     int left[SIZES]
     bint huge[NHUGE]         # taken
-    bint code                # behind all that the file has the code that stays in guests (prepare.pxi)
+    bint code                # after everything else the file has the code that stays in guests (prepare.pxi)
     char path[64]            # how the loader opens it
     const char *failed       # the call without which there is none
 
@@ -80,7 +80,7 @@ cdef int arena_open(bint shared) noexcept nogil:
         arena.map = NULL
         arena.failed = b"mmap of shared memory"
         return -errno
-    # whoever gets a descriptor of it: nobody but us ever writes to it (a kernel before 5.1 does not know that)
+    # nobody but us ever writes to it, even with a descriptor of it (a kernel before 5.1 does not know that)
     c_fcntl(arena.fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE)
     arena_name()
     return 0
@@ -113,7 +113,7 @@ cdef int slot_find(int data) noexcept nogil:
     return -1
 
 cdef int slot_take(int data) noexcept nogil:
-    """Return a slot with room for ``data`` bytes behind its frame, or -1."""
+    """Return a slot with room for ``data`` bytes after its frame, or -1."""
     cdef int slot = slot_find(data)
     if slot < 0:
         slots_reclaim()
@@ -121,7 +121,7 @@ cdef int slot_take(int data) noexcept nogil:
     return slot
 
 cdef void slots_reclaim() noexcept nogil:
-    """No slot is left: take them from tracees that wait in another call, behind the one that was rewritten."""
+    """No slot is left: take them from tracees that wait in another call, after the one that was rewritten."""
     cdef int i, k
     cdef uint64_t ip = 0
     cdef Tracee *t
@@ -207,7 +207,7 @@ cdef struct Edit:
     int len
     bint opens               # the call becomes openat2, which is made again where it meets a link (opening.pxi)
     bint faults              # an argument points nowhere
-    uint64_t frame[8]        # directly in front of data: written to the slot in one piece
+    uint64_t frame[8]        # directly before data: written to the slot in one piece
     char data[HUGE]
 
 cdef Edit edit
@@ -240,7 +240,7 @@ cdef void edit_value(int arg, uint64_t value) noexcept nogil:
     edit.n += 1
 
 cdef void edit_fault(int arg) noexcept nogil:
-    """Point an argument where nobody can map anything: what we cannot read, the kernel is not to read either.
+    """Point an argument where nobody can map anything: what we cannot read, the kernel must not read either.
 
     The guest's own pointer would be read by the kernel after all where only we may not (memfd_secret(2)), or once another thread has
     changed what lies there.  Answering EFAULT at once would come before the errors that the kernel finds first.

@@ -1,9 +1,9 @@
-# Code in a slot, by which a rewritten call returns that has no stub to return through: one of 32 bits, or one from a 32-bit program.
+# Code in a slot, by which a rewritten call returns if it has no stub to return through: a 32-bit call, or one from a 32-bit program.
 #
 # int 0x80 and the entries of the 32-bit vdso give back every register but eax, so there is no register to return through and no
-# shared stub: each slot begins with code of its own instead of a frame of data.  It is the call's instruction (a call that a signal
+# shared stub: each slot begins with its own code instead of a frame of data.  It is the call's instruction (a call that a signal
 # interrupted is restarted there), a mov of a constant into each register that was changed, and a jump back.  The kernel has put the
-# instruction pointer of a vdso call on its landing place, behind an int 0x80 of its own, so both entries look alike here.
+# instruction pointer of a vdso call on its landing place, after its own int 0x80, so both entries look alike here.
 #
 # 32-bit guests have this arena only, a 64-bit guest gets it with its first such call (lowmap.pxi).  Whatever has no other arena uses
 # it, also `syscall` from 64-bit code in a 32-bit program.
@@ -34,7 +34,7 @@ cdef bint code_changes(Tracee *t, int which) noexcept nogil:
     return t.compat and t.direct != 0
 
 cdef int code_restore(Tracee *t, uint8_t *code, uint64_t address, bint wide) noexcept nogil:
-    """Write the code behind the call: the changed registers, and the way back.  Returns its length, at most CODE_MOST."""
+    """Write the code after the call: the changed registers, and the way back.  Returns its length, at most CODE_MOST."""
     cdef int i, n = 0
     for i in range(6):
         if code_changes(t, i):
@@ -42,7 +42,7 @@ cdef int code_restore(Tracee *t, uint8_t *code, uint64_t address, bint wide) noe
     return n + code_jump(code + n, address + n, t.ip, wide)
 
 cdef int code_make(Tracee *t, uint64_t data, bint wide) noexcept nogil:
-    """Write the code of the edited call into the frame; what has no room there lies behind the data."""
+    """Write the code of the edited call into the frame; what has no room there lies after the data."""
     cdef uint8_t text[CODE_MOST]
     cdef uint8_t *frame = <uint8_t *>edit.frame
     cdef int n, at
@@ -82,7 +82,7 @@ cdef int commit_code(Tracee *t) noexcept nogil:
         return -EFAULT
     memcpy(args, t.args, sizeof(args))
     if t.compat and t.direct != 0:
-        # the arguments of a socketcall lay in memory: make the call of its own that has them in registers
+        # the arguments of a socketcall lay in memory: make the separate call that has them in registers
         if reg_set_nr(t, t.direct) < 0:
             return -ESRCH
         which = ALL_ARGUMENTS

@@ -1,4 +1,4 @@
-# The way back out of a return stub (or of the code in a slot), when something happens before the stub itself could go it.
+# The way back out of a return stub (or of the code in a slot), when something happens before the stub itself has taken it.
 #
 # A rewritten call runs with our arguments and returns into a stub, which reloads the guest's own.  At a signal the registers are
 # therefore put back at once, as if the call had been made at the guest's own instruction: then the kernel restarts it there (or

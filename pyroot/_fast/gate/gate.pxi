@@ -1,8 +1,8 @@
 # The gate: calls that are answered inside the guest (pyroot/guest/gate.c), so that they do not stop.
 #
-# A site that has stopped before, `mov $NUMBER, %eax` and `syscall`, gets a jump in the place of its mov: to a detour of its own, in a
+# A site that has stopped before, `mov $NUMBER, %eax` and `syscall`, gets a jump in place of its mov: to its own detour, in a
 # page near the code that the loader has mapped, and from there to the gate.  The site's `syscall` stays, and is what the gate goes back to
-# for all that it does not decide.  Only in processes with one thread, since nobody else may run what is being changed; what is changed
+# for everything that it does not decide.  Only in processes with one thread, since nothing else may run what is being changed; the change
 # stays for the threads and children that come later, and is gone with the next exec.
 #
 # A signal, or a tracer, must not find a guest in here (gate_leave.pxi).
@@ -24,7 +24,7 @@ cdef struct KnownSites:          # where an ELF interpreter, or a program withou
     uint64_t code            # hash of its host path; what is kept is a hint, which the loader checks
     int n, tries
     uint32_t at[KNOWN_SITES]  # from the base
-    uint8_t misses[KNOWN_SITES]    # how often one that was led stopped all the same
+    uint8_t misses[KNOWN_SITES]    # how often one that was led still stopped
 
 cdef KnownSites[KNOWN_CODES] known_sites
 cdef uint64_t[64] hot_sites      # a bit for each that some process has used twice: such are changed at their first stop
@@ -73,7 +73,7 @@ cdef void feature_gate(Feature *f) noexcept nogil:
     f.begin = gate_prepare
 
 cdef void gate_tops(View *v) noexcept nogil:
-    """Tell which directories and files are tops of mounts, or nothing if they are many."""
+    """Tell which directories and files are mount roots, or nothing if there are many."""
     cdef c_stat st
     cdef int i
     for i in range(v.n if v.n <= GATE_BOUND else 0):
@@ -170,7 +170,7 @@ cdef void gate_hit(Tracee *t, const pyroot_row *row) noexcept nogil:
     hot_sites[site_key(t) >> 6] |= <uint64_t>1 << (site_key(t) & 63)
 
 cdef inline uint64_t site_key(Tracee *t) noexcept nogil:
-    """Tell sites apart in whatever process: by their places in their pages."""
+    """Tell sites apart, in any process, by their places in their pages."""
     return t.ip & 0xfff
 
 cdef void gate_learn(Tracee *t, GateMm *g) noexcept nogil:
@@ -208,7 +208,7 @@ cdef bint gate_ready(Tracee *t, GateMm *g) noexcept nogil:
     return g.page != 0
 
 cdef uint64_t gate_page(Tracee *t) noexcept nogil:
-    """Find the detours' page: in front of the ELF interpreter or, without one, of the program (map_detours of the loader)."""
+    """Find the detours' page: before the ELF interpreter or, without one, the program (map_detours of the loader)."""
     cdef uint64_t aux[64]
     cdef uint64_t head[2]
     cdef uint64_t base = 0, phdr = 0

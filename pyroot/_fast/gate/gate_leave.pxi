@@ -1,6 +1,6 @@
 # Out of the gate: what becomes of a guest that a signal or a tracer finds in there.
 #
-# It is put in front of its call, or behind it once that is made; the place in the gate says which (pyroot/guest/gate.h).
+# It is put before its call, or after it once that is made; the place in the gate says which (pyroot/guest/gate.h).
 
 cdef inline bint in_gate(uint64_t ip) noexcept nogil:
     return LOADER_GATE <= ip < LOADER_GATE + LOADER_GATE_SIZE
@@ -9,7 +9,7 @@ cdef inline bint in_detours(Tracee *t, uint64_t ip) noexcept nogil:
     return t.mm != NULL and t.mm.gate != NULL and ip - t.mm.gate.page < DETOURS_SIZE and t.mm.gate.page != 0
 
 cdef int gate_leave(Tracee *t) noexcept nogil:
-    """Take a stopped tracee out of the gate; 1 if it was in there, in front of its call or behind it, 0 if not, -ESRCH."""
+    """Take a stopped tracee out of the gate; 1 if it was in there, before its call or after it, 0 if not, -ESRCH."""
     cdef Registers regs
     cdef uint64_t ip = 0, detour
     if t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:
@@ -28,7 +28,7 @@ cdef int gate_leave(Tracee *t) noexcept nogil:
     return gate_out(t, &regs, <int>(ip - LOADER_GATE))
 
 cdef bint gate_fault(Tracee *t, int sig) noexcept nogil:
-    """Say whether a signal is the gate's own fault, at a pointer of the guest's or the end of its stack."""
+    """Say whether a signal is the gate's own fault, at one of the guest's pointers or the end of its stack."""
     cdef uint64_t ip = 0
     cdef Info info
     if (sig != SIGSEGV and sig != SIGBUS) or t.mm == NULL or t.mm.gate == NULL or t.mm.gate.count == 0:

@@ -1,7 +1,7 @@
 # Guest memory: reads never run over a hole, writes never reach further than asked, and never over a protection.
 #
 # process_vm_readv(2) and process_vm_writev(2) do it in one call.  Containers may refuse them, and kernels may lack them; then /proc/PID/mem
-# serves, and where that cannot be opened PTRACE_PEEKDATA and PTRACE_POKEDATA, since whoever may trace may use these.
+# serves, and where that cannot be opened PTRACE_PEEKDATA and PTRACE_POKEDATA, since anyone who may trace may use these.
 
 cdef int mem_open(int tid, int flags) noexcept nogil:
     cdef char name[40]

@@ -1,8 +1,8 @@
 # What a filter around pyroot, or an old kernel, refuses to the supervisor itself, and what cannot go on without it.
 #
-# Most calls have another way beside them, where they are made.  Requests of ptrace(2) have none: a tracee that cannot be resumed, or
+# Most calls have an alternative, where they are made.  Requests of ptrace(2) have none: a tracee that cannot be resumed, or
 # looked at, would stand still for ever.  So one that is refused whatever the tracee (EPERM, ENOSYS) is noted here, and the loop ends the
-# session: nobody runs on that is not translated, and whoever started pyroot reads what is missing.
+# session: no guest runs on untranslated, and the user is told what is missing.
 #
 # Decides: which errors are such, and how a session ends by them.
 
@@ -30,7 +30,7 @@ cdef extern from * nogil:
         if (result < 0 && pyroot_request_lost(request, errno)) pyroot_lose(errno, request, NULL);
         return result;
     }
-    /* kill(2) of one process has others beside it. */
+    /* kill(2) of one process has alternatives. */
     static int pyroot_kill(pid_t pid, int sig) {
         int error;
         if (kill(pid, sig) == 0) return 0;
@@ -67,11 +67,11 @@ cdef extern from * nogil:
     pid_t c_getpgid "pyroot_getpgid"(pid_t)
 
 cdef inline bint is_refusal(int error) noexcept nogil:
-    """Say whether an errno means that a call itself is not allowed, or not there, and nothing of what it is given."""
+    """Say whether an errno means that a call itself is not allowed, or missing, whatever it is given."""
     return error == EPERM or error == ENOSYS or error == EACCES
 
 cdef int fd_again(int fd) noexcept nogil:
-    """Duplicate an O_PATH descriptor of ours."""
+    """Duplicate one of our O_PATH descriptors."""
     cdef char link[40]
     cdef int copy = c_fcntl(fd, F_DUPFD_CLOEXEC, 3)
     if copy < 0 and is_refusal(errno):

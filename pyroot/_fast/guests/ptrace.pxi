@@ -113,7 +113,7 @@ cdef void present_call(Tracee *t, int kind) noexcept nogil:
             EVENT_MESSAGE_ENTRY if kind == STOP_ENTRY else EVENT_MESSAGE_EXIT, CLD_TRAPPED_)
 
 cdef bint shows_event(Trace *trace, int event) noexcept nogil:
-    """Say whether a tracer wants to see an event.  Births it sees if it was there when the call was made (kernel_clone asks first)."""
+    """Say whether a tracer wants to see an event.  It sees births if it was there when the call was made (kernel_clone asks first)."""
     if trace.fresh and (event == PTRACE_EVENT_FORK or event == PTRACE_EVENT_VFORK or event == PTRACE_EVENT_CLONE):
         return False
     return trace.options & (1 << event) != 0
@@ -345,7 +345,7 @@ cdef void special_resume(Tracee *t, int sig, bint to_exit) noexcept nogil:
     cdef int how = PTRACE_SYSCALL if calls else PTRACE_CONT
     cdef Trace *trace = t.trace
     if trace != NULL and trace.interrupt and not t.loading:
-        # the stop that we take for ourselves has used it up
+        # the stop that we take for ourselves has consumed it
         c_ptrace(PTRACE_INTERRUPT, t.tid, NULL, NULL)
     if trace != NULL and not t.loading:
         if trace.go == GO_SYSCALL or trace.go == GO_SYSEMU:

@@ -53,7 +53,7 @@ cdef long trace_request(Tracee *t, Tracee *target, uint64_t request, int pid) no
         result = relay_request(t, request, pid)
         if result != RELAY_NONE:
             return result
-        # a process that is no guest exists, but nothing can be done to it
+        # a process that is not a guest exists, but nothing can be done to it
         if pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
             return -ESRCH
         return -EPERM if request == PTRACE_ATTACH or request == PTRACE_SEIZE else -ESRCH
@@ -125,7 +125,7 @@ cdef long trace_attach(Tracee *t, Tracee *target, bint seize, uint64_t addr, uin
     return 0
 
 cdef void attach_stopped(Tracee *t, Tracee *target) noexcept nogil:
-    """Who is stopped by a signal is stopped for its tracer when PTRACE_ATTACH is over (JOBCTL_TRAPPING in the kernel)."""
+    """A task stopped by a signal is stopped for its tracer when PTRACE_ATTACH is over (JOBCTL_TRAPPING in the kernel)."""
     cdef int got, status, tid = target.tid
     if not is_stopped(target):
         return
@@ -235,7 +235,7 @@ cdef long trace_signals(Tracee *t, Tracee *target, uint64_t request) noexcept no
     return trace_control(t, target, request)
 
 cdef long trace_pending(Tracee *t, Tracee *target) noexcept nogil:
-    """PTRACE_PEEKSIGINFO: signals that wait."""
+    """PTRACE_PEEKSIGINFO: pending signals."""
     cdef PeekArguments how
     cdef int total = 0, want
     cdef long got

@@ -4,7 +4,7 @@
 # (ptrace_wait.pxi) or is dead itself.
 
 cdef bint zombie_swap(Tracee *t, const Wait *w, Report *r) noexcept nogil:
-    """A thread group's leader is waited for last: put its death behind those of its threads, and give one of these."""
+    """A thread group's leader is waited for last: put its death after those of its threads, and give one of these."""
     cdef Zombie **link = &waiters.zombies
     cdef Zombie *zombie
     cdef Report leader

@@ -99,7 +99,7 @@ cdef void loader_end(Tracee *t, uint64_t sp, int word) noexcept nogil:
         t.trace.kind = STOP_EXEC
 
 cdef void loader_left(Tracee *t) noexcept nogil:
-    """Behind the exec event: the exec's own syscall-exit-stop."""
+    """After the exec event: the exec's own syscall-exit-stop."""
     reg_set_result(t, 0)
     if t.trace != NULL and t.trace.go == GO_SYSCALL:
         present_call(t, STOP_LEFT)

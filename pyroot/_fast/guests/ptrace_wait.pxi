@@ -19,7 +19,7 @@ cdef enum:
     WAIT_NOWAIT = 0x01000000
     WAIT_NOTHREAD = 0x20000000
     SA_NOCLDSTOP_ = 1
-    SA_DISPOSITION = 1       # the largest value of sa_handler that is no function (SIG_IGN)
+    SA_DISPOSITION = 1       # the largest value of sa_handler that is not a function (SIG_IGN)
     OUR_CODE = -20000        # si_code of a signal from us: OUR_CODE minus the one that it is to have
     FILTER_INSNS = 10
 

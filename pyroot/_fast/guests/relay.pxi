@@ -5,8 +5,8 @@
 # births and deaths are sent the other way.  There the tracee is a stand-in (a Tracee in no table, with a Trace that says so), which waits
 # (ptrace_wait.pxi) take for any tracee.  Here, at the tracee, its Trace has a `far`, and its tracer is in no table.
 #
-# One that waits for an answer serves what it is asked meanwhile, and waits for RELAY_PATIENCE at most, so that no session can hang on
-# another.
+# One that waits for an answer serves what it is asked meanwhile, and waits for RELAY_PATIENCE at most, so that no session can hang because
+# of another.
 #
 # Decides: how a request travels, and what becomes of tracees when one of the two sessions ends.
 
@@ -56,7 +56,7 @@ cdef bint lets_go(uint64_t request) noexcept nogil:
             or request == PTRACE_SYSEMU_ or request == PTRACE_DETACH or request == PTRACE_LISTEN)
 
 cdef long relay_request(Tracee *t, uint64_t request, int pid) noexcept nogil:
-    """A request of a guest about a guest of another session.  1 << 40: it is none."""
+    """A request of a guest about a guest of another session.  1 << 40: it is not one."""
     cdef Trace *trace = standin_of(pid)
     cdef Link *link
     cdef RelayHead answer
@@ -119,7 +119,7 @@ cdef void relay_begin(int what, const Trace *trace) noexcept nogil:
         relay_out.head.waitable = trace.waitable
 
 cdef void relay_tell(int what, const Trace *trace) noexcept nogil:
-    """Send what has no more to say than whom it is about."""
+    """Send a message that says no more than whom it is about."""
     relay_begin(what, trace)
     relay_send(trace.far, &relay_out)
 
@@ -184,7 +184,7 @@ cdef long relay_exchange(Tracee *t, Link *link, RelayHead *answer) noexcept nogi
     return result
 
 cdef bint relay_answered(Link *link) noexcept nogil:
-    """Keep an answer for the request that waits for it; the stops of a new tracee may be right behind."""
+    """Keep an answer for the request that waits for it; the stops of a new tracee may follow at once."""
     cdef Await *a = relay.awaits
     while a != NULL and not (a.link == link and a.sequence == relay_in.head.sequence):
         a = a.outer

@@ -1,7 +1,7 @@
 # Links between the supervisors of two sessions of one root: what ptrace(2) across sessions travels by (relay.pxi).
 #
-# Supervisors find each other as for `trace -p` (tap.pxi): who asks listens at an abstract socket and sends SIGCONT with a value that names
-# it; the other comes to it, and both look who the other is.  A link is ended by the loop alone, when nobody can hold what goes with it.
+# Supervisors find each other as for `trace -p` (tap.pxi): the one that asks listens at an abstract socket and sends SIGCONT with a value
+# that names it; the other connects, and each looks who the other is.  Only the loop ends a link, when nobody can hold what goes with it.
 #
 # Decides: who may be at the other end, what a message looks like, and how the loop learns of one.
 
@@ -64,7 +64,7 @@ cdef enum:
     RELAY_STOP = 3           # the tracee is in a stop that its tracer is to see
     RELAY_DEAD = 4
     RELAY_BORN = 5           # a tracee's child that is traced, too
-    RELAY_FORGET = 6         # it is traced no more
+    RELAY_FORGET = 6         # it is no longer traced
     RELAY_LEAVE = 7          # to the tracee's session: the tracer is dead
     RELAY_LINKS = 16
     RELAY_MOST = 98304       # bytes of a message
@@ -88,7 +88,7 @@ cdef struct RelayHead:
     int64_t result
     uint64_t used[RUSAGE_WORDS]
 
-cdef struct RelayPart:       # a piece of the tracer's memory, in front of its bytes
+cdef struct RelayPart:       # a piece of the tracer's memory, before its bytes
     uint64_t address
     uint64_t size
 
@@ -105,7 +105,7 @@ cdef struct Await:           # a request under way
 
 cdef struct Relay:
     bint waiting             # there is something for relay_look
-    bint listens             # SIGIO of the kernel's is a link's
+    bint listens             # a SIGIO from the kernel means a link
     volatile uint32_t called  # the socket of somebody who asks
     int sequence, last_id
     Await *awaits            # the innermost
@@ -237,7 +237,7 @@ cdef bint relay_send(Link *link, RelayMessage *message) noexcept nogil:
     message.head.form = RELAY_FORM
     if not link.broken and pyroot_relay_send(link.fd, message, sizeof(RelayHead) + message.n) >= 0:
         return True
-    # who does not read, or is no more
+    # it does not read, or no longer exists
     relay_broken(link)
     return False
 

@@ -1,12 +1,12 @@
 # Guests of other sessions that have our root: in a chroot two shells see each other's processes, so they do here.
 #
 # The kernel tells who traces a process, and a supervisor's record (record.pxi) tells its view.  With that a process of another session is
-# described as a guest of ours would be (`peer_of` gives a tracee that is in no table), and the code that shows guests to each other
+# described as our own guest would be (`peer_of` gives a tracee that is in no table), and the code that shows guests to each other
 # shows it, too: its links and texts in /proc by its own session's view.  Nothing is taken on trust: the record is a file that the tracer
 # holds open itself, locked; program, directory and descriptors come from /proc.
 #
-# Decides: whom we take for a guest of another session, and that only sessions of one root and user see each other.  Whoever is neither a
-# guest of ours nor of such a session is outside: as another user's process looks to an ordinary user.
+# Decides: whom we take for a guest of another session, and that only sessions of one root and user see each other.  A process that is
+# neither our guest nor one of such a session is outside: as another user's process looks to an ordinary user.
 
 cdef enum:
     PEERS_MOST = 64
@@ -41,7 +41,7 @@ cdef inline bint is_peer(const Tracee *t) noexcept nogil:
     return t == &peer_guest.t
 
 cdef Tracee *peer_of(View *v, int tid, bint program) noexcept nogil:
-    """Describe a guest of another session of the root of ``v``, until the next is asked for; NULL: it is none."""
+    """Describe a guest of another session of the root of ``v``, until the next is asked for; NULL: it is not one."""
     cdef char text[4096]
     cdef Peer *p
     cdef Tracee *t = &peer_guest.t
@@ -67,7 +67,7 @@ cdef Tracee *peer_of(View *v, int tid, bint program) noexcept nogil:
     t.mm = &peer_guest.mm
     t.mm.refs = 1
     t.mm.arena = True
-    # where a guest of ours traces it
+    # where one of our guests traces it
     t.trace = standin_of(tid)
     if program:
         t.mm.exe = peer_program(t)

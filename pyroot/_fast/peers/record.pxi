@@ -1,12 +1,12 @@
-# The record of a session: what others may know of it.  A file in a directory of the user's own, which its supervisor holds open and locked.
+# The record of a session: what others may know of it.  A file in a directory of the user's, which its supervisor holds open and locked.
 #
-# The directory gives it a name that the supervisors of other sessions look up (peers.pxi); whoever wants all sessions finds the records
+# The directory gives it a name that the supervisors of other sessions look up (peers.pxi); a search for all sessions finds the records
 # among the open files in /proc (pyroot/look/sessions.py).  The lock says that the session lives, so what one that was killed has left
-# behind harms nobody and is swept by the next.  Where no such directory is to be had the record has no name (a memfd): the session is
-# alone then, and all else is as ever.  So it is inside another pyroot, which serves what is in it.
+# behind harms nobody and is swept by the next.  If no such directory is available the record has no name (a memfd): the session is
+# alone then, and all else is unchanged.  So it is inside another pyroot, which serves what is in it.
 #
 # Decides: where records lie, and which directory is fit for them: our own, closed to everybody else, no link.  What will be shared by the
-# sessions of one root later (ids, mounts) has its place in that directory, too, and in a record behind what is there now.
+# sessions of one root later (ids, mounts) has its place in that directory, too, and in a record after what is there now.
 
 cdef enum:
     VIEW_TEXT_MOST = 4194304    # bytes of a view's text, in a record or handed over (handed.pxi)
@@ -22,7 +22,7 @@ cdef extern from * nogil:
     #include <sys/file.h>
     #include <sys/stat.h>
     #include <unistd.h>
-    /* The directories that may hold records, in the order of preference; 0: there is no such. */
+    /* The directories that may hold records, in order of preference; 0: there is none. */
     static int pyroot_place(int which, char *to, int size) {
         unsigned int uid = (unsigned int)geteuid();
         const char *named = getenv(which == 0 ? "XDG_RUNTIME_DIR" : "TMPDIR");

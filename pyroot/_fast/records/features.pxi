@@ -83,7 +83,7 @@ cdef void features_end(Tracee *t) noexcept nogil:
             features.all[i].end(t)
 
 cdef bint features_line(Tracee *t, const char *line, int n, Text *out) noexcept nogil:
-    """Say whether a feature has written a line of its own for one of /proc/PID/status."""
+    """Say whether a feature has written its own line for one of /proc/PID/status."""
     cdef int i
     for i in range(PYROOT_FEATURES):
         if features.all[i].line != NULL and features.all[i].line(t, line, n, out) != 0:
@@ -91,7 +91,7 @@ cdef bint features_line(Tracee *t, const char *line, int n, Text *out) noexcept 
     return False
 
 cdef int features_call(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil:
-    """Give each feature that is on and has the call among its own a say; outcomes are R_* (edit/answer.pxi)."""
+    """Give each feature that is on and lists the call a say; outcomes are R_* (edit/answer.pxi)."""
     cdef int i
     for i in range(PYROOT_FEATURES):
         if row.features & features.calls & <uint32_t>1 << i and not t.answered:

@@ -26,7 +26,7 @@ cdef struct TracePlan:
 cdef struct Tracing:
     TracePlan plans[2][TRACE_NUMBERS]    # native, 32-bit
     sock_filter program[TRACE_PROGRAM]
-    int length               # of its own part, in front of the session's filter
+    int length               # of its own part, before the session's filter
     bint follow              # children are traced too
     bint watched             # somebody looks on: calls that last are shown when they begin
     bint times               # the sink wants the time that each call used

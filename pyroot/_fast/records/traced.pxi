@@ -16,7 +16,7 @@ cdef enum:
     STOP_GROUP = 6           # group-stop
     STOP_EXEC = 7            # PTRACE_EVENT_EXEC: really the loader's last call
     STOP_LEFT = 8            # the syscall-exit-stop of that exec: the same
-    STOP_STEP = 9            # the trap behind a call that was stepped over: really its syscall-exit-stop
+    STOP_STEP = 9            # the trap after a call that was stepped over: really its syscall-exit-stop
     # values of Trace.stopped
     RUNS = 0
     STOPPED = 1

@@ -1,4 +1,4 @@
-# What the supervisor knows of each tracee: one record a thread, shared records for address spaces and fs_structs (clone(2)).
+# What the supervisor knows of each tracee: one record per thread, shared records for address spaces and fs_structs (clone(2)).
 
 cdef struct Exe:             # the program of an address space and its copies
     int refs
@@ -49,7 +49,7 @@ cdef struct Fs:              # one fs_struct: root and cwd (the umask needs no r
 
 cdef struct ExecPlan:        # what the loader has to be told at the exec event
     loader_info info
-    char data[40000]         # directly behind info: its strings
+    char data[40000]         # directly after info: its strings
     int size                 # bytes of info and data
     bint compat              # a 32-bit program
     Exe *exe
@@ -88,7 +88,7 @@ cdef struct After:
     AfterDrop drop           # gives back what the data owns; NULL: it owns nothing
     AfterBirth birth         # runs where a child of the call begins, which gets a copy of the data; NULL: not
     int flags
-    uint64_t data[AFTER_WORDS]   # a struct of the handler's own
+    uint64_t data[AFTER_WORDS]   # the handler's own struct
 
 cdef struct Tracee:
     int tid, tgid
@@ -115,7 +115,7 @@ cdef struct Tracee:
     int copies               # what is told of descriptors of copies stops (copies.pxi)
     int own_filters          # that it was made to install besides the first
     bint filtered            # the guest has installed a seccomp filter of its own
-    bint unjudged            # such a guest is in the loader, behind an execve: its filter has no say
+    bint unjudged            # such a guest is in the loader, after an execve: its filter has no say
     # the call at hand
     uint64_t nr
     uint64_t args[6]

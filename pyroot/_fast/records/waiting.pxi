@@ -22,7 +22,7 @@ cdef int turn_of(int tid) noexcept nogil:
     return 0
 
 cdef int turn_take(int tid) noexcept nogil:
-    """Take a stop out of its turn: who asks serves it now; 0 if there is none."""
+    """Take a stop out of its turn: the caller serves it now; 0 if there is none."""
     cdef int i
     for i in range(turns.next, turns.count):
         if turns.queue[i].tid == tid and WIFSTOPPED(turns.queue[i].status):

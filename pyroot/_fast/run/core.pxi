@@ -53,7 +53,7 @@ cdef class Core:
         return 0
 
     def bind(self, bytes host, bytes guest, int flags=0):
-        """Show canonical ``host`` at canonical ``guest``; a later binding of one guest path wins.  Raises OSError."""
+        """Show canonical ``host`` at canonical ``guest``; of several bindings of one guest path the last wins.  Raises OSError."""
         cdef int before = self.view.n, result
         self._add(host, guest, flags)
         result = view_rebuild(&self.view) if self.view.n == before else view_append(&self.view)
@@ -163,7 +163,7 @@ cdef class Core:
             free(text)
 
     cdef View *_view_of(self, int tid) noexcept:
-        """Give the view of a guest, which a pyroot inside may have handed over; ours where it is none."""
+        """Return the view of a guest, which a pyroot inside may have handed over; ours if it is not a guest."""
         cdef Tracee *t = tracee_get(tid)
         return t.view if t != NULL and views.base == &self.view else &self.view
 

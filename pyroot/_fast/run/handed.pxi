@@ -1,9 +1,9 @@
-# A view that a pyroot among the guests hands over: its own supervisor would cost ten stops of ours for each of its own.
+# A view that a pyroot among the guests hands over: its own supervisor would cost ten of our stops for each of its own.
 #
 # The inner pyroot names its root and its bindings by paths of its own view.  Each is walked here as that guest's own paths are, so
-# that it can only name what the guest could open; what it then gets is what "mount --rbind" of these would give.  Its command enters the
-# view by itself, between fork and execve, and from then on is a guest like any other, with another view.  The inner pyroot waits for it
-# as for any child, and for the others by a descriptor that is closed when the last of them is gone.  What cannot be had is refused,
+# that it can only name what the guest could open; what it then gets is what "mount --rbind" of these would give.  Its command itself enters
+# the view, between fork and execve, and from then on is a guest like any other, with another view.  The inner pyroot waits for it
+# as for any child, and for the others by a descriptor that is closed when the last of them is gone.  What is not possible is refused,
 # and then the inner pyroot traces (handover.pxi has its side).
 #
 # The request is ptrace(PTRACE_VIEW, what, a, b), which no kernel knows.
@@ -68,7 +68,7 @@ cdef int handed_number(Handed *x, uint32_t *to) noexcept nogil:
     return 0
 
 cdef bint path_canonical(const char *p, int n) noexcept nogil:
-    """Say whether a text is a path in our form: "" for the root, else components, each behind a slash, none of them empty or dots."""
+    """Say whether a text is a path in our form: "" for the root, else components, each after a slash, none of them empty or dots."""
     cdef int i = 0, start
     while i < n:
         if p[i] != c'/':
@@ -122,7 +122,7 @@ cdef int handed_place(Tracee *t, const char *host, int n) noexcept nogil:
     fd = c_open(W1.h, O_PATH | O_CLOEXEC | O_NOFOLLOW)
     if fd < 0:
         return -errno
-    # somebody may have put a link into the way meanwhile
+    # somebody may have put a link into the path meanwhile
     W1.h[W1.placelen] = 0
     snprintf(link, sizeof(link), b"/proc/self/fd/%d", fd)
     got = c_readlink(link, text, PATHMAX - 1)
@@ -191,7 +191,7 @@ cdef void handed_cover(View *v, const char *guest, int n) noexcept nogil:
         memmove(&v.b[i], &v.b[i + 1], (v.n - i) * sizeof(Bind))
 
 cdef int handed_way(View *v, int i) noexcept nogil:
-    """Refuse a mount point whose way down is no path of its own: it leads through a link."""
+    """Refuse a mount point whose path leads through a link."""
     cdef char rel[PATHMAX]
     cdef int over, n = bind_name(v, i) - 1, error
     if n <= 0:

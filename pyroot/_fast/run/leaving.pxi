@@ -1,4 +1,4 @@
-# When the command has ended and others are left: they are waited for, and whoever sends a signal then wants them to end.
+# When the command has ended and others are left: they are waited for, and a signal then means that they are to end.
 #
 # There is nobody left to pass a signal on to, so the first one asks all of them to end (SIGTERM), kills them when the grace is over, and
 # the second one kills them at once.  The loop sits in a wait meanwhile; a timer interrupts it when something is due.  Here, too, is how the
@@ -60,7 +60,7 @@ cdef void leaving_prepare(double grace) noexcept nogil:
     leaving.grace = <uint64_t>(grace * 1e9)
 
 cdef bint leaving_signal(int sig, siginfo_t *info) noexcept nogil:
-    """Take a signal that comes behind the command's end, in a handler; False: it has not ended."""
+    """Take a signal that comes after the command's end, in a handler; False: it has not ended."""
     global errno, signals_waiting
     cdef int kept = errno
     if not session.main_done or session.bare:

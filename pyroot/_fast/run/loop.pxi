@@ -30,7 +30,7 @@ cdef int dispatch(Tracee *t) noexcept nogil:
 cdef inline int gone_or_answer(Tracee *t, int result) noexcept nogil:
     """Tell ESRCH of a dying process's /proc, which the guest is to see, from a guest that died: that one cannot be answered.
 
-    A call that is answered, or goes on as it is, has no end of ours: what a handler has prepared for one is not to run at another's.
+    A call that is answered, or goes on as it is, has no end that we see: what a handler has prepared for one must not run at another's.
     """
     if result == R_EXIT:
         return result
@@ -399,7 +399,7 @@ cdef void loader_refused(Tracee *t) noexcept nogil:
         pyroot_lose(error, -1, b"a call of the loader in a guest")
 
 cdef int session_lost() noexcept nogil:
-    """End all guests, and wait for them as far as that goes; the rest is PTRACE_O_EXITKILL's."""
+    """End all guests, and wait for them as far as possible; PTRACE_O_EXITKILL does the rest."""
     cdef int status = 0, tid
     if session.bare:
         # not ours to end: the kernel detaches them as this process ends

@@ -1,13 +1,13 @@
 # The net under the translator: guests run under a layer of Landlock (landlock(7)) that allows what their view shows.
 #
-# Nothing in the translator relies on it.  Where the translator is wrong all the same, the kernel lets guests open, make, remove and rename
-# nothing outside of the root and the bindings, and signal nobody but each other.  (stat, chdir, chmod, names of sockets and the like are
-# not Landlock's matter.)  It makes an open dearer, so it is asked for (--net).
+# Nothing in the translator relies on it.  If the translator is wrong, the kernel still lets guests open, make, remove and rename nothing
+# outside of the root and the bindings, and signal nobody but each other.  (Landlock does not cover stat, chdir, chmod, names of sockets and
+# the like.)  It makes an open more expensive, so it is optional (--net).
 #
 # The kernel shows a process under Landlock nothing of processes outside of its layer.  So the supervisor's /proc/PID/fd, by which
 # guests are given what has no path, is closed to them, and a *holder* stands in: a process inside the layer that shares the
 # supervisor's table of descriptors, has a copy of its memory and does nothing.  The first guest makes it, in its first moments, as
-# another child of the supervisor: so its layer is the guests' very own.
+# another child of the supervisor: so its layer is the guests' own.
 #
 # Decides: what the layer allows, and whose links guests are given.
 
@@ -138,14 +138,14 @@ cdef int net_begin(int pid) except -1:
     return 0
 
 cdef void net_gone(int pid) noexcept nogil:
-    """Somebody has ended: the holder, without whom guests cannot be served, or the last guest, behind whom it has to."""
+    """Somebody has ended: the holder, without whom guests cannot be served, or the last guest, after whom it has to."""
     if pid == net.holder:
         net.holder = 0
         if tracees.count > 0:
             net.lost = True
             kill_all()
     elif tracees.count == 0:
-        # (whoever dies first is not always the first that we hear of)
+        # (the first to die is not always the first that we hear of)
         net.lost |= pyroot_is_dead(net.holder)
         c_kill(net.holder, SIGKILL)
 

@@ -30,7 +30,7 @@ cdef int settings_read() except -1:
 
 cdef int _loader_install() except -2:
     """Make the loader executable for guests: a memfd (root: the installed file, for guests that change their uid)."""
-    # (beside this module: to import the package would cost more than to read the loader)
+    # (beside this module: importing the package would cost more than reading the loader)
     source = _os.path.join(_os.path.dirname(__file__), "guest", "loader-" + MACHINE.decode())
     encoded = _os.fsencode(source)
     encoded32 = encoded.removesuffix(MACHINE) + COMPAT_MACHINE + (b"-nested" if loader32_shift else b"")
@@ -50,7 +50,7 @@ cdef int _loader_install() except -2:
     return _loader_memfd(image, encoded)
 
 cdef int _code_keep(bytes image) except -1:
-    """Put the code that stays in guests behind the arena: the stubs, the gate if there is one, and nothing of the rest of the loader.
+    """Put the code that stays in guests after the arena: the stubs, the gate if there is one, and nothing of the rest of the loader.
 
     Guests map it shared, from a file that they may only read, so that they cannot change what is exempt from the filter.
     """

@@ -1,12 +1,12 @@
 # Signals that pyroot gets mean the command, and each reaches it exactly once.
 #
-# Whoever holds pyroot's pid (a shell, systemd, somebody with kill) means the command, whose pid it would be with chroot(1).  But the
-# command is a member of pyroot's process group: what the terminal or kill(2) gives the whole group it has got by itself.  No siginfo tells
-# whether a kill was for one process or for a group, so what the command has got, or is about to get, is compared.  The kernel walks
-# a group from its youngest member to its oldest, so the command has its own signal before we have ours.
+# Anyone who signals pyroot's pid (a shell, systemd, somebody with kill) means the command, whose pid it would be with chroot(1).  But
+# the command is a member of pyroot's process group: what the terminal or kill(2) sends to the whole group reaches it directly.  No
+# siginfo tells whether a kill was for one process or for a group, so what the command has got, or is about to get, is compared.  The
+# kernel walks a group from its youngest member to its oldest, so the command has its own signal before we have ours.
 #
-# Before the command is there, a signal ends the start: signals wait (scripts/pyroot.c, saved_mask_block), and those that are there
-# when it is about to be born are its end.
+# Before the command exists, a signal ends the start: signals wait (scripts/pyroot.c, saved_mask_block), and one that is pending
+# when the command is about to be born ends it.
 #
 # Decides: which signals are passed on, and as what.  Not decided here: what they mean once the command has ended.
 
@@ -59,7 +59,7 @@ cdef enum:
     SEEN_NESTED = 1000000000  # ... inside another pyroot
     SEEN_MOST = 8            # signals of each number that are remembered
 
-cdef struct Seen:            # a signal that the command has received by itself, not matched with one of ours yet
+cdef struct Seen:            # a signal that the command has received directly, not matched with one of ours yet
     uint64_t when            # 0: none
     int pid, uid, code
 
@@ -86,7 +86,7 @@ cdef inline bint is_fault(int sig) noexcept nogil:
     return sig == SIGSEGV or sig == SIGBUS or sig == SIGILL_ or sig == SIGFPE_ or sig == SIGTRAP or sig == SIGSYS_
 
 cdef inline bint is_of_terminal(int sig) noexcept nogil:
-    """Say whether a signal is one that the kernel sends to a process group by itself."""
+    """Say whether a signal is one that the kernel sends to a process group of its own accord."""
     return (sig == SIGINT or sig == SIGQUIT or sig == SIGTSTP or sig == SIGTTIN or sig == SIGTTOU or sig == SIGWINCH or sig == SIGHUP
             or sig == SIGCONT)
 
@@ -102,7 +102,7 @@ cdef bint means_command(int sig, siginfo_t *info) noexcept nogil:
             arrived.interrupted = True
         # a session leader is told of its terminal's end alone
         return (sig == SIGHUP or sig == SIGCONT) and c_getsid(0) == c_getpid()
-    # what the kernel has to say of this process itself is no matter of the command's
+    # what the kernel reports about this process itself does not concern the command
     return info.si_code <= 0 or not (is_fault(sig) or sig == SIGPIPE or sig == SIGXFSZ or sig == SIGXCPU_)
 
 cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
@@ -132,7 +132,7 @@ cdef void note_signal(int sig, siginfo_t *info, void *context) noexcept nogil:
         memcpy(&arrived.ring[last % ARRIVED_MOST], info, sizeof(Info))
         arrived.ring[last % ARRIVED_MOST].rest[11] = pyroot_now()
         arrived.last = last + 1
-        # the next one when the loop has looked at this: who sends without end would have us do nothing else
+        # the next one when the loop has looked at this: a sender without end would keep us from everything else
         arrived.blocked = True
         pyroot_block_others(context, SIGALRM if pyroot_tick_alarms() else SIGTICK)
         signals_waiting = 1
@@ -193,7 +193,7 @@ cdef bint has_waited(Info *info) noexcept nogil:
     return info.code < 0 or c_getpgid(session.main_tid) != c_getpgid(0) or pyroot_now() - info.rest[11] > WAIT_FOR
 
 cdef int signal_pass(Command *c, Info *info, bint of_guest) noexcept nogil:
-    """Pass a signal on unless the command gets it by itself; with its siginfo.  Returns 0 or -errno.
+    """Pass a signal on, with its siginfo, unless the command gets it directly.  Returns 0 or -errno.
 
     The kernel lets nobody else say that a signal comes from kill(2) or from itself: that is mended when it is delivered.
     """
@@ -216,7 +216,7 @@ cdef int signal_pass(Command *c, Info *info, bint of_guest) noexcept nogil:
     return -errno
 
 cdef bint command_has(Command *c, Info *info, uint64_t when) noexcept nogil:
-    """Say whether the command has got, or is about to get, this signal by itself; it came to us at ``when``."""
+    """Say whether the command has got, or is about to get, this signal directly; it came to us at ``when``."""
     cdef Seen *seen
     cdef int i
     if info.code < 0 or c_getpgid(c.tgid) != c_getpgid(c.pyroot):
@@ -229,7 +229,7 @@ cdef bint command_has(Command *c, Info *info, uint64_t when) noexcept nogil:
             seen.when = 0
             return True
     if c.ahead[info.signo] > 0 and info.signo < REAL_TIME and pyroot_now() - c.ahead_at[info.signo] < seen_for():
-        # the one that it is about to get has been compared: where that is still pending the kernel makes one of both
+        # the one that it is about to get has been compared: if that is still pending the kernel merges the two
         return False
     if command_stopped_by(c, info) or command_awaits(c, info.signo) or command_stopped_by(c, info):
         c.ahead[info.signo] += 1
@@ -403,14 +403,14 @@ cdef void take_signal(int sig, bint ignore) noexcept nogil:
         pyroot_take_whole(sig, sig)
 
 cdef bint ends_bare(int sig) noexcept nogil:
-    """Say whether a signal ends the tracing of processes that are no guests."""
+    """Say whether a signal ends the tracing of processes that are not guests."""
     return (sig == SIGINT or sig == SIGQUIT or sig == SIGTERM or sig == SIGHUP or sig == SIGUSR1 or sig == SIGUSR2 or sig == SIGCONT
             or sig == SIGTICK)
 
 cdef void take_signals() noexcept nogil:
-    """Take all signals that can be taken, but for the one that each death of a guest sends.
+    """Take all signals that can be taken, except the one that each death of a guest sends.
 
-    Who traces processes that are no guests takes what ends that, and does not stop: they would wait for it.
+    A pyroot that traces processes which are not guests takes what ends that, and does not stop: they would wait for it.
     """
     cdef int sig
     memset(&arrived, 0, sizeof(arrived))

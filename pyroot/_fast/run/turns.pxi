@@ -19,7 +19,7 @@ cdef inline int turn_wait(int *status, int options, uint64_t *used) noexcept nog
     return -errno if tid < 0 else tid
 
 cdef int turn_look(int *status, uint64_t *used) noexcept nogil:
-    """The same where every clock is refused: a signal that comes just before a wait would not end it, and nothing be done in time."""
+    """The same where every clock is refused: a signal that comes just before a wait would not end it, and nothing would be done in time."""
     cdef int i, tid
     global tick_waiting
     for i in range(LOOKS):
@@ -84,7 +84,7 @@ cdef inline bint turns_served() noexcept nogil:
     return turns.next >= turns.count
 
 cdef bint turn_is_over(Tracee *t, int status) noexcept nogil:
-    """Say whether a stop that has waited for its turn is no more: another thread's execve has ended its thread, and has its number now."""
+    """Say whether a stop that has waited for its turn is gone: another thread's execve has ended its thread, and has its number now."""
     cdef Info info
     if t.tid != t.tgid or t.mm == NULL or t.mm.refs == 1 or status >> 16 == PTRACE_EVENT_EXEC:
         return False

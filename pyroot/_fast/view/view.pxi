@@ -416,10 +416,10 @@ cdef bint moved_prefix(char **text, int *n, const char *old, int oldlen, const c
     return True
 
 cdef void view_hold_parents(View *v) noexcept nogil:
-    """Open the directories above deep mount points: ".." leads there even when the way down to them is closed later.
+    """Open the directories above deep mount points: ".." leads there even when the path down to them is closed later.
 
     Those of bound files are for calls that do not follow links: a descriptor's link is one.
-    Not for a view that a guest has handed over: its word for such a way is not to be trusted.
+    Not for a view that a guest has handed over: its word for such a path is not to be trusted.
     """
     cdef int i, n
     cdef char text[PATHMAX]

@@ -1,10 +1,10 @@
-# The translator: path_resolution(7) over a view.  Nobody else decides where a guest path lies.
+# The translator: path_resolution(7) over a view.  Nothing else decides where a guest path lies.
 #
-# A walk keeps two texts in step: the canonical guest path and the host path of the same place.  Most paths hold no link; for them
+# A walk keeps two texts in step: the canonical guest path and the host path of the same place.  Most paths hold no symbolic link; for them
 # one openat2(RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH) proves it (walk_fast).  Otherwise the walk goes component by component as the
-# kernel does, and tries the proof again behind each link.
+# kernel does, and tries the proof again after each link.
 cdef int walk_prepend(Walk *w, const char *text, int n) noexcept nogil:
-    """Put a link's text in front of the rest; a rest that is not empty starts with a slash."""
+    """Put a link's text before the rest; a rest that is not empty starts with a slash."""
     if n > w.tpos:
         return -ENAMETOOLONG
     w.tpos -= n
@@ -12,7 +12,7 @@ cdef int walk_prepend(Walk *w, const char *text, int n) noexcept nogil:
     return 0
 
 cdef int walk_follow(Walk *w, const char *comp, int n, c_stat *parent, c_stat *st, char *text) noexcept nogil:
-    """Follow the link comp in h: set the place or put its text in front of the rest."""
+    """Follow the link comp in h: set the place or put its text before the rest."""
     cdef int got, kind = MAGIC_NONE, pid = 0, result
     if w.resolve & RESOLVE_NO_SYMLINKS:
         return -ELOOP
@@ -21,7 +21,7 @@ cdef int walk_follow(Walk *w, const char *comp, int n, c_stat *parent, c_stat *s
     w.links += 1
     got = walk_readlink(w, comp, n, text)
     if got == -ENAMETOOLONG and is_proc(w.h, w.hlen):
-        # a magic link jumps all the same
+        # a magic link still jumps
         text[0] = 0
         got = 0
     if got < 0:
@@ -92,7 +92,7 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
         if result < 0:
             return result
     if w.resolve & RESOLVE_NO_XDEV and (bound or leads_off(w, comp, n, AT_SYMLINK_NOFOLLOW)):
-        # the slash behind a name to be made is noticed before the name is looked up
+        # the slash after a name to be made is noticed before the name is looked up
         return -EISDIR if final and comp[n] == c'/' and is_creating(w.mode) else walk_barred(w)
     if not bound:
         return 0
@@ -126,7 +126,7 @@ cdef inline bint is_creating(int mode) noexcept nogil:
     return mode == M_OCREAT or mode == M_OCREAT_NOFOLLOW or mode == M_CREATE
 
 cdef bint binding_closed(View *v, int bi) noexcept nogil:
-    """Say whether the guest has closed the way to a binding's host side through another binding."""
+    """Say whether the guest has closed the path to a binding's host side through another binding."""
     cdef c_stat st
     return v.ambiguous and fstatat(AT_FDCWD, v.b[bi].host, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == EACCES
 
@@ -349,7 +349,7 @@ cdef void walk_append(Walk *w, const char *text, int n) noexcept nogil:
     w.h[w.hlen] = 0
 
 cdef void walk_finish(Walk *w) noexcept nogil:
-    """Append what the guest wrote behind the last name: it decides the kernel's errors for "x/", "." and ".."."""
+    """Append what the guest wrote after the last name: it decides the kernel's errors for "x/", "." and ".."."""
     w.placelen = w.hlen
     if w.last == LAST_DOT:
         walk_append(w, b"/.", 2)
@@ -370,7 +370,7 @@ cdef void walk_finish(Walk *w) noexcept nogil:
             # rename compares the mounts first: stay on the guest's
             walk_append(w, b"/.", 2)
         else:
-            # the root's own text must not be taken for what is behind a descriptor that the walk went by
+            # the root's own text must not be taken for what follows a descriptor that the walk went by
             walk_drop_fd(w)
             w.hlen = 0
             walk_append(w, b"/", 1)

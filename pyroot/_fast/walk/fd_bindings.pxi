@@ -174,7 +174,7 @@ cdef void rights_read(Tracee *t, const c_msghdr *header, Rights *r) noexcept nog
         r.size = 0
 
 cdef int rights_next(Tracee *t, Rights *r) noexcept nogil:
-    """Return the next descriptor, -1 behind the last one."""
+    """Return the next descriptor, -1 after the last one."""
     cdef int kind[2]
     cdef int fd, head = 12 if t.compat else 16, unit = 4 if t.compat else 8
     cdef uint64_t size
@@ -239,7 +239,7 @@ cdef void rights_taken(Tracee *t, const c_msghdr *header) noexcept nogil:
         fd = rights_next(t, &r)
 
 cdef int sender_binding(Tracee *t, int fd, uint64_t file) noexcept nogil:
-    """Return the binding of a descriptor that has come from somewhere: its original's if that is still open, else of the last one sent."""
+    """Return the binding of a descriptor that was received: its original's if that is still open, else that of the last one sent."""
     cdef FdNote *e
     cdef SentNote *s
     cdef Tracee *owner

@@ -45,7 +45,7 @@ cdef bint bind_by_fd(Bind *b, const char *link, bint gone) noexcept nogil:
     return True
 
 cdef bint view_was(View *v, const char *host, int n, char *guest, int *guestlen) noexcept nogil:
-    """Map the text of something removed back by what bindings were called before they were: a text for the guest, nothing to go by."""
+    """Map the text of something removed back by the paths that bindings had before they were: a text for the guest, not to go by."""
     cdef int i, k
     for i in range(v.n):
         k = <int>strlen(v.b[i].was) if v.b[i].was != NULL else n + 1

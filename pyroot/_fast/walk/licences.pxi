@@ -9,7 +9,7 @@ cdef enum:
     MAY_STEP = 1             # one plain name is looked up by the kernel (relative.pxi)
     MAY_PASS = 2             # so are several, from the working directory, where a proof shows no link
     MAY_OPEN = 4             # an open needs no proof: the kernel meets no link, or comes back (opening.pxi)
-    MAY_PIN = 8              # a place may be named by a descriptor of ours (moving.pxi)
+    MAY_PIN = 8              # a place may be named by one of our descriptors (moving.pxi)
     MAY_LEAD = 16            # the call may be led through the gate (gate.pxi)
     MAY_ALL = 31
 
@@ -46,7 +46,7 @@ cdef uint32_t licences(Tracee *t, const pyroot_row *row) noexcept nogil:
     return may
 
 cdef bint loses_rights() noexcept nogil:
-    """Say whether access(2) sets capabilities of guests aside: without them our own descriptors, who has them too, are closed to it."""
+    """Say whether access(2) sets capabilities of guests aside: without them our own descriptors are closed to it, as we have them too."""
     global own_rights
     if own_rights < 0:
         own_rights = c_geteuid() != 0 and effective_caps(c_getpid()) != 0

@@ -34,7 +34,7 @@ cdef int climb_find(const c_stat *st) noexcept nogil:
     return i
 
 cdef bint climb_holds(int which) noexcept nogil:
-    """Go down the kept path of a level, link by link none, and see whether it still leads there."""
+    """Go down the kept path of a level, following no link, and see whether it still leads there."""
     cdef c_stat st
     cdef open_how how
     cdef char saved

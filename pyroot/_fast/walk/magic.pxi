@@ -38,7 +38,7 @@ cdef int proc_self(Walk *w, const char *comp, int n, char *to) noexcept nogil:
     return 0
 
 cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, char *text, int textlen, bint more) noexcept nogil:
-    """Follow fd/N and its like: the kernel jumps; only what lies behind a directory needs a place."""
+    """Follow fd/N and its like: the kernel jumps; only what follows a directory needs a place."""
     cdef c_stat a, b
     cdef int result, fd = -1
     cdef char link[PATHMAX]

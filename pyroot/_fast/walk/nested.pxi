@@ -1,9 +1,9 @@
-# chroot(2) inside: a root of its own for each fs_struct, below pyroot's.
+# chroot(2) inside: a separate root for each fs_struct, below pyroot's.
 #
-# The kernel's chroot is never called: the kernel gets host texts, which must keep their meaning.  A nested root is a descriptor of
-# ours, so that it follows renames and outlives a removal as the kernel's does; its guest path is looked up anew for each call of a
+# The kernel's chroot is never called: the kernel gets host texts, which must keep their meaning.  A nested root is one of our
+# descriptors, so that it follows renames and outlives a removal as the kernel's does; its guest path is looked up anew for each call of a
 # process that has one.  Guest paths stay those of pyroot's root everywhere else; only where a text goes back to the guest is the
-# part above the nested root taken off.  A process without a nested root pays one comparison a walk.
+# part above the nested root taken off.  A process without a nested root pays one comparison per walk.
 
 cdef struct CapHeader:
     uint32_t version
@@ -70,7 +70,7 @@ cdef int walk_to_nested(Walk *w, NestedRoot *r) noexcept nogil:
     cdef int result
     result = walk_to_guest(w, r.text, r.len) if r.plain else nested_look(w, r)
     if result == 0 and r.plain and not w.anchored and fstatat(AT_FDCWD, walk_text(w), &st, AT_SYMLINK_NOFOLLOW) < 0:
-        # the way down to it may be closed: walk from the descriptor then
+        # the path down to it may be closed: walk from the descriptor then
         return -errno
     if result == 0 and w.anchored and (w.dfd < 0 or r.plain) and w.bi >= 0:
         walk_drop_fd(w)
@@ -136,7 +136,7 @@ cdef int nested_text(Tracee *asking, char *text, int n) noexcept nogil:
 # -- the call
 
 cdef int chroot_open(Tracee *t, bint as_written) noexcept nogil:
-    """Open the place of W1; ``as_written``: from the cwd, since the way down from above may be closed to us."""
+    """Open the place of W1; ``as_written``: from the cwd, since the path down from above may be closed to us."""
     cdef char link[48]
     cdef int fd, base = AT_FDCWD
     cdef const char *text = W1.h

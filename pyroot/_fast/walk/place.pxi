@@ -42,14 +42,14 @@ cdef struct Walk:
     int rootlen
     int rootfd               # of an anchored walk: that start, -1 if not needed
     int64_t root_mount       # the mount it lies in (for RESOLVE_NO_XDEV)
-    bint want_text           # h is looked at behind the walk, also where the kernel is given the guest's own relative path
+    bint want_text           # h is looked at after the walk, also where the kernel is given the guest's own relative path
     bint want_file           # keep the descriptor of the proof in `file`
     bint want_directory      # the same of a directory
     bint trusts              # the call itself will meet no link unnoticed: no proof is needed (opening.pxi)
     bint unproven            # none was made
     int file                 # O_PATH descriptor of the place, -1 if none was kept
     # result
-    bint jumped              # a link of /proc took part: the way depends on who walks
+    bint jumped              # a link of /proc took part: the path depends on who walks
     bint root_known          # an absolute path or ".." has been met (for RESOLVE_NO_XDEV)
     bint pair                # one of two names of a call
     bint anchored            # go by descriptors: the absolute host texts lead through a directory that is closed to us
@@ -57,7 +57,7 @@ cdef struct Walk:
     int magic_bi
     int magic_glen           # how long its guest path is
     bint valid               # the walk ran to its end
-    bint held                # h leads through a descriptor of ours: it says nothing of the place
+    bint held                # h leads through one of our descriptors: it says nothing of the place
     bint linked              # (held) it ends at a link of /proc to a bound file (bound.pxi)
     bint directory           # the proof has found a directory at the end, not a link
     int missing              # trailing components that do not exist (only where the walk noticed)
@@ -69,7 +69,7 @@ cdef struct Walk:
     int base_hlen            # length of the host text of the start; -1 for an absolute path
     char *base               # its text
     int placelen             # length of h without what walk_finish appended
-    int namelen              # length of the last component, 0 if it is no name
+    int namelen              # length of the last component, 0 if it is not a name
 
 cdef bint have_openat2 = True
 cdef int effective = -1      # AT_EACCESS, or 0 where faccessat2(2) is refused (old containers); -1 not known yet
@@ -129,7 +129,7 @@ cdef inline void walk_drop_file(Walk *w) noexcept nogil:
         c_close(walk_take_file(w))
 
 cdef inline const char *walk_text(Walk *w) noexcept nogil:
-    """Return the host path of the place, which h has as nothing where it is the host's own root."""
+    """Return the host path of the place; in h that of the host's own root is empty."""
     if w.hlen > 0:
         return w.h
     return b"/"
@@ -275,9 +275,9 @@ cdef int walk_up_held(Walk *w, int n) noexcept nogil:
     return 0 if is_held_at(w) else -ENOENT
 
 cdef bint is_held_at(Walk *w) noexcept nogil:
-    """Say whether the held directory has the host path of the place still: moved by somebody, its ".." may lie anywhere.
+    """Say whether the held directory still has the host path of the place: if somebody has moved it, its ".." may lie anywhere.
 
-    Not of a path that is too long to be told, nor below a descriptor.
+    Not for a path that is too long to be told, nor below a descriptor.
     """
     cdef char link[48]
     cdef char text[PATHMAX]

@@ -1,4 +1,4 @@
-# The proof: one openat2(RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH) shows that a path holds no link, whatever its depth.
+# The proof: one openat2(RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH) shows that a path holds no symbolic link, whatever its depth.
 
 cdef bint has_dotdot(const char *p) noexcept nogil:
     while True:
@@ -42,7 +42,7 @@ cdef int prove(int fd, const char *rel, bint follow, bint any_kind, int *keep) n
         c_close(got)
     return 0
 
-# Where links were: paths there are not worth an open that is made again behind each.  A hint, which may be wrong either way.
+# Where links were: paths there are not worth an open that is made again after each.  A hint, which may be wrong either way.
 
 cdef enum:
     LINKS_SEEN = 512

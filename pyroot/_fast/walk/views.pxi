@@ -1,8 +1,8 @@
 # Several views in one session: the supervisor's own, and those that pyroots among its guests have handed to it (handed.pxi).
 #
 # Each tracee has one view; the walks use the view of the tracee that is stopped.  Views form a tree: the guests of a view see those of
-# the views inside it as fellows, as two supervisors would have it, and all others as processes outside.  What a view does not show is
-# told in the terms of the view around it.  A session without handed views pays one comparison a stop.
+# the views inside it as fellow guests, as two supervisors would have it, and all others as processes outside.  What a view does not show is
+# told in the terms of the view around it.  A session without handed views pays one comparison per stop.
 #
 # Decides: who belongs to which view, how long a view lives, and what a change of names means for all of them.
 

@@ -5,7 +5,7 @@ cdef enum:
     AT_NO_AUTOMOUNT_ = 0x800
 
 cdef inline int walk_barred(Walk *w) noexcept nogil:
-    """Return what a step gives that a RESOLVE_* flag forbids: with RESOLVE_CACHED the kernel only says that it would have to look again."""
+    """Return the error of a step that a RESOLVE_* flag forbids; with RESOLVE_CACHED the kernel only says that it has to look again."""
     return -EAGAIN if w.resolve & RESOLVE_CACHED else -EXDEV
 
 cdef int64_t mount_id(int dfd, const char *text, int flags) noexcept nogil:
@@ -23,7 +23,7 @@ cdef int64_t walk_mount(Walk *w) noexcept nogil:
     return mount_id(w.dfd, walk_rel(w), 0)
 
 cdef bint leads_off(Walk *w, const char *comp, int n, int flags) noexcept nogil:
-    """Say whether a name in the place is a way to another mount."""
+    """Say whether a name in the place leads to another mount."""
     cdef int64_t below
     cdef int keep = w.hlen
     if w.hlen + n + 2 >= BUF + PATHMAX:

@@ -1,4 +1,4 @@
-# Placement: a stop is three to five times dearer when tracer and tracee sit on different CPUs, and on an idle machine the
+# Placement: a stop costs three to five times as much when tracer and tracee sit on different CPUs, and on an idle machine the
 # scheduler puts them there.  So a tracee that stops often shares the tracer's CPU while it does, and is let go as soon as it
 # computes.  A new process is about to stop often (execve, ld.so), so it starts near, and so does its parent, whose affinity
 # the next child then has from birth.  A guest that asks for or sets its affinity is let go first: it never sees this.
@@ -12,12 +12,12 @@ cdef extern from * nogil:
     static int pyroot_mask_set(int tid, const unsigned long *mask) { return (int)syscall(SYS_sched_setaffinity, tid, 128, mask); }
     static int pyroot_cpu(void) { return sched_getcpu(); }
     /* The clock's signal is a real-time one: it does not hide one of the same number that somebody sends, and the alarm of a program that
-     * has become pyroot goes on. Where there is no such clock (RLIMIT_SIGPENDING) it is the alarm all the same. */
+     * has become pyroot goes on. Where there is no such clock (RLIMIT_SIGPENDING) the alarm serves instead. */
     static timer_t pyroot_clock;
     static int pyroot_clock_made; /* -1: it cannot be */
     static int pyroot_clock_of; /* the process: a child does not inherit it */
     static int pyroot_alarm_shared; /* leaving.pxi waits for that alarm */
-    static int pyroot_clockless; /* there is none at all: waits look now and then by themselves (turns.pxi) */
+    static int pyroot_clockless; /* there is none at all: waits look now and then on their own (turns.pxi) */
     static int pyroot_tick_alarms(void) { return pyroot_clock_made < 0; }
     static void pyroot_tick_make(void) {
         struct sigevent how = {0};

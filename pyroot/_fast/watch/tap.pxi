@@ -9,14 +9,14 @@
 # (pyroot/trace/tap.py).
 
 cdef enum:
-    TAP_MAGIC = 0x70726f74   # upper half of the value that comes with SIGCONT; the lower one names the socket of who asks
+    TAP_MAGIC = 0x70726f74   # upper half of the value that comes with SIGCONT; the lower one names the socket of the one who asks
     SI_QUEUE_ = -1
     SIGIO_ = 29
 
 cdef struct Tap:
     bint on
     int left                 # tracees that have PTRACE_O_TRACEEXIT because of it
-    bint listens             # SIGIO of the kernel's is a socket's
+    bint listens             # a SIGIO from the kernel means a socket
     bint waiting             # there is something for tap_look
     bint failed              # the sink raised
 
@@ -31,11 +31,11 @@ cdef void tap_wake() noexcept nogil:
 
 cdef void loop_woken() noexcept nogil:
     if not placement.settled:
-        # the tick was ours; what comes from here on has one of its own
+        # the tick was ours; what comes from here on has its own
         pyroot_tick(0)
 
 cdef bint tap_signal(int sig, siginfo_t *info) noexcept nogil:
-    """Take the signal of somebody who asks; it is nothing for the guests."""
+    """Take the signal of somebody who asks; it is not for the guests."""
     global tap_asked
     cdef uint64_t value = <uint64_t>info.si_ptr
     if sig != SIGCONT or info.si_code != SI_QUEUE_ or value >> 32 != TAP_MAGIC or session.bare:
@@ -86,7 +86,7 @@ cdef void tap_broken(object error) noexcept:
     try:
         _os.write(2, f"pyroot: the trace of a guest for another process has ended: {error!r}\n".encode(errors="backslashreplace"))
     except BaseException:
-        # nobody reads it, or there is no memory for it: the guests go on all the same
+        # nobody reads it, or there is no memory for it: the guests still go on
         return
 
 # -- who is looked at -----------------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def tap_traces():
 
 
 def tap_guest(int pid):
-    """Return the process among the guests that traces this one, 0 if none does, None if it is no guest of the session."""
+    """Return the process among the guests that traces this one, 0 if none does, None if it is not a guest of the session."""
     cdef Tracee *t = tracee_get(pid)
     if t == NULL or t.first_exec or t.state == T_ORPHAN:
         return None

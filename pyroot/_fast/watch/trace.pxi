@@ -84,7 +84,7 @@ cdef object trace_read(TraceRead *r, TracedCall call):
 # -- records ------------------------------------------------------------------------------------------------------------------
 
 cdef void trace_open_shown() noexcept with gil:
-    """Show the entry of the call whose end does not come by itself."""
+    """Show the entry of the call whose end is still to come."""
     cdef Tracee *t = tracing.open
     tracing.open = NULL
     if t == NULL or t.call == NULL or tracing.failed:
@@ -172,7 +172,7 @@ cdef void trace_over(Tracee *t, int64_t result) noexcept with gil:
     trace_drop(t)
 
 cdef void trace_event(str name, int tid, int number, object more) noexcept with gil:
-    """Record what is no call; ``number`` and ``more`` depend on the event (pyroot.trace.session.Sink)."""
+    """Record what is not a call; ``number`` and ``more`` depend on the event (pyroot.trace.session.Sink)."""
     if tracing.failed:
         return
     try:
@@ -212,7 +212,7 @@ cdef int trace_first(Tracee *t) noexcept nogil:
     return as_is(b"our own child, before its first exec")
 
 cdef void trace_end_of(Tracee *t, bint edited) noexcept nogil:
-    """The exit stop of a traced call; ``edited``: its result may be another one than the kernel has told."""
+    """The exit stop of a traced call; ``edited``: its result may differ from what the kernel has told."""
     cdef int64_t result = <int64_t>t.nr      # at an exit stop PTRACE_GET_SYSCALL_INFO has the result in this place
     if edited and reg_result(t, &result) < 0:
         return
@@ -315,7 +315,7 @@ cdef int trace_begin(object sink) except -1:
     return 0
 
 cdef void trace_filter() noexcept nogil:
-    """Complete the filter: the session's own part behind ours."""
+    """Complete the filter: the session's own part after ours."""
     cdef int i
     for i in range(tracing.length):
         filter_mark_set(&tracing.program[i], c_getpid(), views.base.features)

@@ -32,7 +32,7 @@ cdef int compat_follows(int n) noexcept nogil:
     return COMPAT_NR_chown if n == COMPAT_NR_lchown else COMPAT_NR_chown32 if n == COMPAT_NR_lchown32 else 0
 
 cdef int compat_links(int n, int *size) noexcept nogil:
-    """struct stat64, or one of its elders."""
+    """struct stat64, or one of its older forms."""
     size[0] = 2
     if n == COMPAT_NR_oldstat or n == COMPAT_NR_oldlstat:
         return 6

@@ -1,4 +1,4 @@
-# Requests of ptrace(2) that x86_64 has and other machines have not, or have by other numbers; what a guest that traces may ask for.
+# Requests of ptrace(2) that x86_64 has and other machines lack, or have under other numbers; what a guest that traces may ask for.
 
 cdef enum:
     PTRACE_GETREGS_ = 12

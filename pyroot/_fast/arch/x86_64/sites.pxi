@@ -19,7 +19,7 @@ cdef int site_form(Tracee *t, uint8_t *code) noexcept nogil:
         return -1
     between = 0 if gate_form(found + 1 + DETOUR_BETWEEN) == 0 else gate_form(found + 1)
     start = 1 + DETOUR_BETWEEN - between
-    # (behind a prefix it is a mov to %r8d)
+    # (after a prefix it is a mov to %r8d)
     if between < 0 or number_at(found + start + 1) != t.number or found[start - 1] & 0xf9 == 0x41:
         return -1
     memcpy(code, found + start, 16 - start)
@@ -36,7 +36,7 @@ cdef uint64_t gate_back(Tracee *t, uint64_t detour, uint64_t *number) noexcept n
     return detour + DETOUR_BACK + 4 + <int64_t><int32_t>number_at(code + DETOUR_BACK)
 
 cdef int gate_out(Tracee *t, Registers *regs, int place) noexcept nogil:
-    """Take a stopped tracee out of the gate; 1, or 0 if it is in none, -ESRCH."""
+    """Take a stopped tracee out of the gate; 1, 0 if it is not in the gate, or -ESRCH."""
     cdef user_regs_struct *cpu = &regs.cpu
     cdef gate_frame frame
     cdef uint64_t back, number = 0
@@ -75,7 +75,7 @@ cdef void gate_registers(user_regs_struct *cpu, const gate_frame *frame) noexcep
     cpu.eflags = frame.flags
 
 cdef int gate_before(Tracee *t, Registers *regs, uint64_t detour) noexcept nogil:
-    """Put the tracee in front of its site's `syscall`: the call has not been made."""
+    """Put the tracee before its site's `syscall`: the call has not been made."""
     cdef uint64_t number = 0
     cdef uint64_t back = gate_back(t, detour, &number)
     regs.cpu.rip = back
@@ -83,7 +83,7 @@ cdef int gate_before(Tracee *t, Registers *regs, uint64_t detour) noexcept nogil
     return gate_set(t, regs) if back != 0 else 0
 
 cdef int gate_resume(Tracee *t, Registers *regs, uint64_t detour, int place) noexcept nogil:
-    """Put a tracee that is in a detour in front of its site's `syscall`, or of what lies between the mov and that."""
+    """Put a tracee that is in a detour before its site's `syscall`, or before what lies between the mov and that."""
     cdef uint8_t between[DETOUR_BETWEEN]
     if place >= DETOUR_BETWEEN or mem_read(t.tid, detour, between, sizeof(between)) < 0 or between[0] == 0x90:
         return gate_before(t, regs, detour)

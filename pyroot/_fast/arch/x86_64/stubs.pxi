@@ -1,6 +1,6 @@
 # Return stubs of x86_64: one for each register of an argument, shared by all calls (pyroot/guest/stub-x86_64.S, loader.h).
 #
-# The kernel leaves two registers behind a call that nobody relies on, so a stub has one to go back through, and may lie anywhere.
+# After a call the kernel leaves two registers that nobody relies on, so a stub has one to go back through, and may lie anywhere.
 
 cdef inline bint ip_in_stub(uint64_t ip) noexcept nogil:
     return <uint64_t>LOADER_STUBS <= ip < <uint64_t>LOADER_STUBS + LOADER_STUBS_SIZE
