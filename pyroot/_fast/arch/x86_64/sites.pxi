@@ -89,8 +89,8 @@ cdef int gate_resume(Tracee *t, Registers *regs, uint64_t detour, int place) noe
         return gate_before(t, regs, detour)
     if gate_before(t, regs, detour) != 1:
         return 0
-    # (the first of them may be done twice, as long as the second is not done)
-    regs.cpu.rip -= DETOUR_BETWEEN
+    # (both have the same instructions there: those that are done are not done again)
+    regs.cpu.rip -= DETOUR_BETWEEN - place
     return gate_set(t, regs)
 
 cdef inline int gate_set(Tracee *t, Registers *regs) noexcept nogil:
