@@ -21,13 +21,13 @@ reached() {
     esac
 }
 
-# serve PORT|PATH COMMAND...: start a server in the background, its output in /work/server.log, and wait until it listens.
+# serve PORT|PATH COMMAND...: start a server in the background, its output in /here/server.log, and wait until it listens.
 serve() {
     local where=$1
     shift
-    "$@" >>/work/server.log 2>&1 &
+    "$@" >>/here/server.log 2>&1 &
     server=$!
-    until_true 20 reached "$where" || { cat /work/server.log; return 1; }
+    until_true 20 reached "$where" || { cat /here/server.log; return 1; }
 }
 
 # listening PORT|PATH: wait until something listens there.

@@ -17,7 +17,7 @@ SUITE = "bookworm"
 # The user whom sessions run as gets a home and a shell, and whatever started a server must not have left its files.
 HOOKS = (
     "chroot $1 usermod --home /home/user --shell /bin/bash nobody",
-    "mkdir -p $1/home/user $1/work $1/session",
+    "mkdir -p $1/home/user $1/here $1/session",
     "rm -rf $1/var/lib/apt/lists $1/var/cache/apt/archives $1/etc/resolv.conf",
     "mkdir -p $1/var/lib/apt/lists/partial $1/var/cache/apt/archives/partial",
     "printf '127.0.0.1 localhost programs\\n::1 localhost\\n' >$1/etc/hosts",

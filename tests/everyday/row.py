@@ -16,7 +16,7 @@ SECONDS = (r"\b\d+[.,]\d+(e-\d+)?( ?m?s| sec(onds?)?)?\b", "<seconds>")
 class Row:
     """One program and its session.
 
-    ``script`` is run by bash in /work, a binding, after the functions of ``library.sh``; its output, its status and the tree afterwards
+    ``script`` is run by bash in /here, a binding, after the functions of ``library.sh``; its output, its status and the tree afterwards
     are compared.  With a ``dialogue`` it runs on a terminal of 80 by 24: each pair is a pattern to wait for and what is then typed.
     ``changes`` are substitutions (pattern, replacement) made in the output and in small text files before they are compared.
     ``unread`` matches the paths of files whose contents are not compared, ``unlisted`` those that are not looked at.

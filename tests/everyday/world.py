@@ -1,7 +1,7 @@
 """Where a session runs: the Debian root with a writable layer over it, in name spaces of its own, entered by chroot(2) or by pyroot.
 
 Both sides get the same: processes, network (loopback alone), terminals and IPC that nobody else sees, the same bindings, the same ordinary
-user. What a session wrote is the layer and /work afterwards. When its first process is gone the kernel ends all others.
+user. What a session wrote is the layer and /here afterwards. When its first process is gone the kernel ends all others.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Outcome:
 
 
 class World:
-    """A directory with the layer, /work and the session's files, for one run of one row."""
+    """A directory with the layer, /here and the session's files, for one run of one row."""
 
     def __init__(self, side: str, root: str, row: Row) -> None:
         self.side, self.root, self.row = side, root, row
@@ -68,7 +68,7 @@ class World:
 
     def bindings(self) -> list[tuple[str, str]]:
         """Return the host's and the guest's name of what is bound."""
-        return [*((path, path) for path in BINDINGS), (f"{self.top}/work", "/work"), (f"{self.top}/session", "/session")]
+        return [*((path, path) for path in BINDINGS), (f"{self.top}/here", "/here"), (f"{self.top}/session", "/session")]
 
     def run(self) -> Outcome:
         """Run the session to its end, or to its time limit."""
@@ -101,7 +101,7 @@ class World:
         outcome.output += dialogue.text
         if text:
             outcome.status, outcome.left = json.loads(text)
-        outcome.tree = {**listing(f"{self.top}/layer", "", self.row), **listing(f"{self.top}/work", "/work", self.row)}
+        outcome.tree = {**listing(f"{self.top}/layer", "", self.row), **listing(f"{self.top}/here", "/here", self.row)}
         outcome.seconds = time.monotonic() - began
         return outcome
 
@@ -171,12 +171,12 @@ class World:
                 for host, guest in self.bindings():
                     sides.mount(host, inside(f"{self.top}/merged", guest), None, sides.MS_BIND | sides.MS_REC)
                 os.chroot(f"{self.top}/merged")
-                os.chdir("/work")
+                os.chdir("/here")
             else:
                 pyroot, more = helpers.pyroot_command()
                 words = [*pyroot, "--kill-on-exit", "-r", f"{self.top}/merged"]
                 words += [word for host, guest in self.bindings() for word in ("-b", f"{host}:{guest}")]
-                words += ["-w", "/work", *START]
+                words += ["-w", "/here", *START]
                 environment = {**more, **ENVIRONMENT}
                 os.chdir("/")
             if self.row.dialogue:

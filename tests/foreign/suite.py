@@ -23,7 +23,7 @@ BUILD_LIMIT = 7200.0
 class Suite:
     """One suite: where it comes from, how it is built, what is run of it, and how its results are read.
 
-    ``build`` and ``run`` are scripts of bash in /work, where the source is; ``run`` finds the names of the units in ``$units`` and writes
+    ``build`` and ``run`` are scripts of bash in /here, where the source is; ``run`` finds the names of the units in ``$units`` and writes
     lines that ``result`` matches, with the groups ``case`` and ``how``; ``start`` matches the line before a unit's results.
     """
 
@@ -77,14 +77,14 @@ def built(suite: Suite, root: str, results: str) -> str:
     world = World("real", root, Row(f"build-{suite.name}", suite.packages, suite.build, unlisted=".", limit=BUILD_LIMIT))
     try:
         if suite.source:
-            fetch(suite.source, f"{world.top}/work")
-            give(f"{world.top}/work")
+            fetch(suite.source, f"{world.top}/here")
+            give(f"{world.top}/here")
         outcome = world.run()
         with open(f"{results}/{suite.name}.build.log", "w", encoding="utf-8") as file:
             file.write(outcome.output)
         if outcome.status:
             raise Unavailable(f"{suite.name} was not built (status {outcome.status}; see {file.name})")
-        subprocess.run(["cp", "-a", f"{world.top}/work", f"{target}.new"], check=True)
+        subprocess.run(["cp", "-a", f"{world.top}/here", f"{target}.new"], check=True)
         os.rename(f"{target}.new", target)
     finally:
         world.close()
@@ -95,8 +95,8 @@ def run(suite: Suite, side: str, root: str, units: list[str], log: str) -> Outco
     """Run units of a suite on one side."""
     world = World(side, root, Row(suite.name, suite.packages, f"units='{' '.join(units)}'\n{suite.run}", unlisted=".", limit=suite.limit))
     try:
-        shutil.rmtree(f"{world.top}/work")
-        subprocess.run(["cp", "-a", built(suite, root, os.path.dirname(log)), f"{world.top}/work"], check=True)
+        shutil.rmtree(f"{world.top}/here")
+        subprocess.run(["cp", "-a", built(suite, root, os.path.dirname(log)), f"{world.top}/here"], check=True)
         ended = world.run()
     finally:
         world.close()

@@ -54,7 +54,7 @@ GO = Suite(
     "go", "", "golang-go gcc libc6-dev",
     build="GOFLAGS=-mod=mod go version",
     run=r"""
-export GOCACHE=/work/cache GOFLAGS=-count=1 GOTOOLCHAIN=local GO111MODULE=off
+export GOCACHE=/here/cache GOFLAGS=-count=1 GOTOOLCHAIN=local GO111MODULE=off
 for unit in $units; do
     echo "unit $unit"
     go test -short -v $unit 2>&1 | grep -E '^ *--- (PASS|FAIL): '

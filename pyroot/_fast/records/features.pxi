@@ -1,8 +1,8 @@
 # Features: what a session may have besides its view, one row of an ordered array each (pyroot/syscalls/features.py has the order).
 #
 # A feature is told of births, execs and ends of tracees, and may change what /proc says of them.  It may name calls that stop while it is
-# on, have a say in what becomes of these, and refuse places.  A hook that a feature does not have is NULL, and costs nothing: the
-# lists of those that have one are made when the session begins.
+# on, have a say in what becomes of these, and refuse places.  A hook that a feature does not have is NULL.
+# Which of those that are on look at calls or places is known when the session begins, so that a stop costs one test where none does.
 #
 # Decides: which hooks there are, and in what order they run: that of the array.
 

@@ -7,8 +7,9 @@
 
 cdef enum:
     TURNS_ALONE = 16         # stops between two looks while nobody has to wait
-    LOOKS = 10               # in 50 ms
-    LOOK = 5000              # µs
+    LOOK_FIRST = 20          # µs between two looks where there is no clock ...
+    LOOK_LAST = 5000         # ... and once nothing has been found for a while
+    LOOK_ALL = 50000         # µs: then it is time to see what is due
 
 cdef inline int turn_wait(int *status, int options, uint64_t *used) noexcept nogil:
     """Ask the kernel; return a tid, 0 if nothing is ready (WNOHANG), or -errno."""
@@ -20,13 +21,15 @@ cdef inline int turn_wait(int *status, int options, uint64_t *used) noexcept nog
 
 cdef int turn_look(int *status, uint64_t *used) noexcept nogil:
     """The same where every clock is refused: a signal that comes just before a wait would not end it, and nothing would be done in time."""
-    cdef int i, tid
+    cdef int tid, pause = LOOK_FIRST, waited = 0
     global tick_waiting
-    for i in range(LOOKS):
+    while waited < LOOK_ALL:
         tid = turn_wait(status, WNOHANG, used)
         if tid != 0 or signals_waiting:
             return tid if tid != 0 else -EINTR
-        c_usleep(LOOK)
+        c_usleep(pause)
+        waited += pause
+        pause = pause * 2 if pause * 2 < LOOK_LAST else LOOK_LAST
     tick_waiting = 1
     return -EINTR
 

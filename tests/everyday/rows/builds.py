@@ -40,8 +40,8 @@ printf '#!/bin/sh\n[ "$(./main)" = 42 ]\n' >check.sh; chmod +x check.sh; mkdir m
 autoreconf -i >/dev/null 2>&1; autoreconf -fi >/dev/null 2>&1; echo "status $?"
 mkdir b; cd b; ../configure -q --prefix=/usr; echo "status $?"
 make -s -j2 2>&1 | grep -v -e ar: -e '^$'; ./main; make -s check TESTS= | tail -1; cp ../check.sh .; make check | grep '^# '
-make -s install DESTDIR=/work/dest 2>&1 | grep -v libtool; find /work/dest | sort
-LD_LIBRARY_PATH=/work/dest/usr/lib /work/dest/usr/bin/main; make -s dist; tar -tzf twice-1.0.tar.gz | grep -c .; touch ../src/twice.h
+make -s install DESTDIR=/here/dest 2>&1 | grep -v libtool; find /here/dest | sort
+LD_LIBRARY_PATH=/here/dest/usr/lib /here/dest/usr/bin/main; make -s dist; tar -tzf twice-1.0.tar.gz | grep -c .; touch ../src/twice.h
 make -q; echo "stale $?"; make -s distclean; ls
 """, unread=r"\.(o|lo|la|so.*|gz|log|trs|cache.*)$|/autom4te\.cache/|/config\.(log|status)$|/\.libs/", limit=180),
     Row("cmake", "cmake ninja-build make gcc g++ libc6-dev", SOURCES + r"""
@@ -66,7 +66,7 @@ END
 echo 'at ${CMAKE_SOURCE_DIR}' >in.txt
 for g in Ninja 'Unix Makefiles'; do cmake -G "$g" -S . -B "b$g" -DCMAKE_INSTALL_PREFIX=/usr | grep -e files -e in -e written
 cmake --build "b$g" -j2 >/dev/null; echo "status $?"; "b$g/main"; (cd "b$g"; ctest -Q; ctest | grep passed)
-DESTDIR="/work/dest$g" cmake --install "b$g" >/dev/null; find "dest$g" -type f | sort; cat "b$g/out.txt"; touch src/twice.h
+DESTDIR="/here/dest$g" cmake --install "b$g" >/dev/null; find "dest$g" -type f | sort; cat "b$g/out.txt"; touch src/twice.h
 cmake --build "b$g" | grep -c Building; done
 ninja -C bNinja -t deps | grep -c '#deps'; cmake -S missing -B x 2>&1 | head -1
 echo 'message("script ${CMAKE_CURRENT_LIST_FILE}")' >s.cmake; cmake -P s.cmake
@@ -86,12 +86,12 @@ run_command('echo', 'x', check: true)
 END
 echo '#define AT "@AT@"' >in.h
 meson setup b --prefix=/usr | grep -e Build -e Source -e Compiler -e compiler -e targets; meson compile -C b >/dev/null; echo "status $?"
-b/main; meson test -C b | grep -e Ok -e Fail; DESTDIR=/work/dest meson install -C b --quiet; find dest | sort
+b/main; meson test -C b | grep -e Ok -e Fail; DESTDIR=/here/dest meson install -C b --quiet; find dest | sort
 dest/usr/bin/main 2>&1 | head -1; cat b/out.h b/gen.txt; touch src/twice.h; ninja -C b -n | tail -1
 meson introspect b --targets | python3 -c 'import json, sys; print(sorted(t["name"] for t in json.load(sys.stdin)))'
 meson configure b -Dbuildtype=release; ninja -C b >/dev/null; b/main; meson setup missing/x y 2>&1 | tail -1
 """, changes=((r"\d+\.\d+ ?s", "<seconds>"), (r"\d{4}-\d\d-\d\dT[\d:.]+", "<date>")),
-        unlisted=r"^/work/b/(meson-|\.ninja|\.p/|.*\.p/|compile_commands)|__pycache__|\.hgignore", unread=r"\.so|/main$|build\.ninja$",
+        unlisted=r"^/here/b/(meson-|\.ninja|\.p/|.*\.p/|compile_commands)|__pycache__|\.hgignore", unread=r"\.so|/main$|build\.ninja$",
         limit=180),
     Row("make", "make gcc libc6-dev", SOURCES + r"""
 cat >Makefile <<'END'
@@ -231,9 +231,9 @@ cargo build 2>&1 | grep -c Compiling; echo 'broken' >>twice/src/lib.rs; cargo bu
 cargo metadata --format-version 1 --no-deps |
 python3 -c 'import json, sys; print(sorted(p["name"] for p in json.load(sys.stdin)["packages"]))'
 cargo new -q --vcs none x 2>&1; ls x/src; cargo build --manifest-path missing/Cargo.toml 2>&1 | head -1; cargo clean -q; ls
-""", unlisted=r"^/work/target/|\.cargo", limit=300),
+""", unlisted=r"^/here/target/|\.cargo", limit=300),
     Row("go", "golang-go gcc libc6-dev", r"""
-export GOFLAGS=-mod=mod GOPROXY=off GOCACHE=/work/cache GOTELEMETRY=off; mkdir -p twice; printf 'module example.org/m\ngo 1.19\n' >go.mod
+export GOFLAGS=-mod=mod GOPROXY=off GOCACHE=/here/cache GOTELEMETRY=off; mkdir -p twice; printf 'module example.org/m\ngo 1.19\n' >go.mod
 cat >twice/twice.go <<'END'
 package twice
 func Twice(n int) int { return 2 * n }
@@ -252,7 +252,7 @@ func main() { wd, _ := os.Getwd(); exe, _ := os.Executable(); fmt.Println(twice.
 out, err := exec.Command("sh", "-c", "echo child; exit 3").Output(); fmt.Printf("%q %v\n", out, err); _, err = os.Create("/missing/x");
 fmt.Println(err); var g sync.WaitGroup; for n := 0; n < 50; n++ { g.Add(1); go func(n int) { defer g.Done();
 os.WriteFile(fmt.Sprintf("f%d", n%5), []byte("x"), 0644); os.ReadFile("/etc/hostname") }(n) }; g.Wait(); m, _ := filepath.Glob("f?");
-fmt.Println(m); l, _ := net.Listen("unix", "socket"); go func() { c, _ := net.Dial("unix", "/work/socket"); c.Write([]byte("hello"));
+fmt.Println(m); l, _ := net.Listen("unix", "socket"); go func() { c, _ := net.Dial("unix", "/here/socket"); c.Write([]byte("hello"));
 c.Close() }(); c, _ := l.Accept(); b, _ := io.ReadAll(c); fmt.Println(string(b)); l.Close(); n := 0;
 filepath.WalkDir("/etc", func(p string, d os.DirEntry, e error) error { n++; return nil }); fmt.Println(n > 50); os.Exit(5) }
 END
@@ -261,7 +261,7 @@ CGO_ENABLED=0 go build -o tool ./twice; rm socket; go run . | sed 's/go-build[0-
 go build ./nosuch; echo "status $?"; gofmt -l twice; go env GOMOD
 go install -o x . 2>&1 | head -1; printf 'package main\nfunc main() { x := 1 }\n' >b.go; go build b.go 2>&1 | tail -1; go clean -cache
 rm -rf cache
-""", unlisted=r"^/work/cache/|^/home/user/|^/tmp/", unread=r"/main$|/tool$", limit=300),
+""", unlisted=r"^/here/cache/|^/home/user/|^/tmp/", unread=r"/main$|/tool$", limit=300),
     Row("cython", "cython3 python3-dev gcc libc6-dev", r"""
 cat >m.pyx <<'END'
 def twice(int n):
@@ -276,12 +276,12 @@ cython3 -3 m.pyx; gcc -shared -fPIC $(python3-config --includes) -o m$(python3-c
 python3 -c 'import m; print(m.twice(21), m.same(), m.__file__)'
 cythonize -3 -i -j2 -b m.pyx >/dev/null 2>&1 || cythonize3 -3 -i m.pyx >/dev/null 2>&1; python3 -m unittest 2>&1 | tail -1
 cat >r.py <<'END'
-import pyximport; pyximport.install(build_dir="/work/built")
+import pyximport; pyximport.install(build_dir="/here/built")
 import n
 print(n.x())
 END
 printf 'def x():\n    return 42\n' >n.pyx; python3 r.py; printf 'def f(:\n' >bad.pyx; cython3 bad.pyx 2>&1 | grep -c Error
-""", unread=r"\.(so|o|pyc|c)$", unlisted=r"^/work/built/|__pycache__", limit=180),
+""", unread=r"\.(so|o|pyc|c)$", unlisted=r"^/here/built/|__pycache__", limit=180),
     Row("latex", "texlive-latex-base", r"""
 export SOURCE_DATE_EPOCH=1577836800 FORCE_SOURCE_DATE=1; cat >f.tex <<'END'
 \documentclass{article}
@@ -319,7 +319,7 @@ System.out.print(new String(p.getInputStream().readAllBytes())); System.out.prin
 Files.writeString(Path.of("d/e/f"), "text"); Files.createSymbolicLink(Path.of("l"), Path.of("d"));
 System.out.println(Path.of("l/e/../e").toRealPath()); try { new FileOutputStream("/missing/x");
 } catch (IOException e) { System.out.println(e.getMessage());
-} try (var w = Files.walk(Path.of("/work/d"))) { System.out.println(w.count()); }
+} try (var w = Files.walk(Path.of("/here/d"))) { System.out.println(w.count()); }
  var x = Executors.newFixedThreadPool(4); var f = new ArrayList<Future<Integer>>(); for (int n = 0; n < 40; n++) { int m = n;
  f.add(x.submit(() -> { Files.writeString(Path.of("d/" + m % 5), "x"); return m; })); } int s = 0; for (var g : f) s += g.get();
  x.shutdown(); System.out.println(s); var u = UnixDomainSocketAddress.of("socket");
@@ -328,7 +328,7 @@ System.out.println(Path.of("l/e/../e").toRealPath()); try { new FileOutputStream
  System.out.println(new String(b.array(), 0, b.position())); var ws = FileSystems.getDefault().newWatchService();
  Path.of("d").register(ws, StandardWatchEventKinds.ENTRY_CREATE); Files.createFile(Path.of("d/new"));
  System.out.println(ws.poll(5, TimeUnit.SECONDS).pollEvents().get(0).context());
- System.out.println(Files.getFileStore(Path.of("/work")).getTotalSpace() > 0);
+ System.out.println(Files.getFileStore(Path.of("/here")).getTotalSpace() > 0);
  try (var fc = FileChannel.open(Path.of("map"), StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
  fc.map(FileChannel.MapMode.READ_WRITE, 0, 4096).put(0, (byte) 65);
  } System.out.println(ProcessHandle.current().info().command().get()); System.exit(5); } }
@@ -378,7 +378,7 @@ use Test::More tests => 2; use_ok("Twice"); is(Twice::twice(21), 42);
 END
 find . -type f -printf '%%P\n' | sort >MANIFEST; find . -type f | sed 's/^..//' | sort >MANIFEST
 perl Makefile.PL; make -s; echo "status $?"; make -s test 2>&1 | grep -e Result -e ok
-perl -Mblib -MTwice -e 'print Twice::twice(4), "\n"' 2>&1; make -s install DESTDIR=/work/dest >/dev/null; find dest -type f | sort
+perl -Mblib -MTwice -e 'print Twice::twice(4), "\n"' 2>&1; make -s install DESTDIR=/here/dest >/dev/null; find dest -type f | sort
 make -s manifest 2>&1 | tail -1; make -s dist 2>&1 | tail -1; make -s clean; ls; h2xs -A -n New >/dev/null; find New | sort
 """, changes=((r"\d+\.\d+ (wallclock|usr|sys|cusr|csys)|\d+ wallclock", "<seconds>"),
         (r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w{3} .*", "<date>")),

@@ -32,8 +32,8 @@ END
 """, dialogue=((r"sqlite> ", ".mode csv\n"), (r"sqlite> ", ".import in.csv t\n"), (r"sqlite> ", ".shell echo from a child\n"),
                (r"sqlite> ", "select * from t where id > 1999;\n"), (r"sqlite> ", ".save saved\n"), (r"sqlite> ", ".quit\n"))),
     Row("postgresql", "postgresql", r"""
-export PATH=$PATH:$(echo /usr/lib/postgresql/*/bin) PGHOST=/work PGUSER=u PGDATA=/work/data
-initdb -U u -A trust --no-sync --locale=C.UTF-8 >initdb.log && echo made; echo "unix_socket_directories = '/work'" >>data/postgresql.conf
+export PATH=$PATH:$(echo /usr/lib/postgresql/*/bin) PGHOST=/here PGUSER=u PGDATA=/here/data
+initdb -U u -A trust --no-sync --locale=C.UTF-8 >initdb.log && echo made; echo "unix_socket_directories = '/here'" >>data/postgresql.conf
 echo 'fsync = off' >>data/postgresql.conf
 pg_ctl -w -s -l log start; echo "status $?"; createdb base
 psql -q base <<'END'
@@ -47,7 +47,7 @@ insert into t(name) values('name1'); begin; delete from t; rollback; select coun
 explain (costs off) select * from t where name='name3';
 END
 psql -qAt base -c "listen x" -c "notify x, 'payload'" -c 'select 1' | sed 's/PID [0-9]*/PID <n>/'
-psql -qAt base -c "copy (select 1) to program 'cat >/work/program.out'"; cat program.out
+psql -qAt base -c "copy (select 1) to program 'cat >/here/program.out'"; cat program.out
 (psql -qAt base -c 'begin; lock table t; select pg_sleep(0.3); commit' &
 psql -qAt base -c "set lock_timeout='10s'; update t set value=0 where id=1"
 wait)
@@ -56,36 +56,36 @@ for n in 1 2 3 4; do psql -qAt -h 127.0.0.1 base -c "insert into t(name) select 
 pg_ctl -s -m immediate stop; pg_ctl -w -s -l log start; psql -qAt base -c 'select count(*) from t'
 pgbench -q -i -s 1 base >/dev/null 2>&1; pgbench -n -c 4 -j 2 -t 20 base | grep -e processed -e failed
 psql -qAt base -c 'select 1'; until_true 10 sh -c '! pgrep -f "[p]ostgres: u base"'; pg_ctl -s -m fast stop; echo "status $?"
-ls -A /work | grep -v -e data -e log
+ls -A /here | grep -v -e data -e log
 grep -e FATAL -e PANIC log | grep -v 'starting up'
 sed -i '/restrict/d' dump
-""", unlisted=r"^/work/(data/|log|initdb\.log)", limit=180),
+""", unlisted=r"^/here/(data/|log|initdb\.log)", limit=180),
     Row("mariadb", "mariadb-server mariadb-client", r"""
-mariadb-install-db --no-defaults --datadir=/work/data --auth-root-authentication-method=normal --skip-test-db >install.log 2>&1
+mariadb-install-db --no-defaults --datadir=/here/data --auth-root-authentication-method=normal --skip-test-db >install.log 2>&1
 echo "made: $?"
-serve /work/socket mariadbd --no-defaults --datadir=/work/data --socket=/work/socket --bind-address=127.0.0.1 --port=3306 \
-    --pid-file=/work/pid --innodb-flush-log-at-trx-commit=2 --secure-file-priv=/work
-my() { mariadb --no-defaults -S /work/socket -u root "$@"; }
+serve /here/socket mariadbd --no-defaults --datadir=/here/data --socket=/here/socket --bind-address=127.0.0.1 --port=3306 \
+    --pid-file=/here/pid --innodb-flush-log-at-trx-commit=2 --secure-file-priv=/here
+my() { mariadb --no-defaults -S /here/socket -u root "$@"; }
 my <<'END'
 create database base; use base;
 create table t(id int auto_increment primary key, name varchar(20) unique, value decimal(10,2)) engine=innodb;
 create table a(x int) engine=aria;
 insert into t(name, value) select concat('name', seq), seq*1.5 from seq_1_to_1000; insert into a select seq from seq_1_to_100;
 select count(*), sum(value) from t;
-create procedure p() select 'from a procedure', count(*) from a; call p(); select id, name from t limit 3 into outfile '/work/out.txt';
+create procedure p() select 'from a procedure', count(*) from a; call p(); select id, name from t limit 3 into outfile '/here/out.txt';
 system wc -l out.txt
 END
 my base -e "insert into t(name) values('name1')"; echo "status $?"
-mariadb-dump --no-defaults -S /work/socket -u root --skip-comments base >dump; my -e 'create database other'; my other <dump
+mariadb-dump --no-defaults -S /here/socket -u root --skip-comments base >dump; my -e 'create database other'; my other <dump
 my other -NBe 'select count(*), max(name) from t; checksum table t'
 for n in 1 2 3 4
 do mariadb --no-defaults -h 127.0.0.1 --protocol=tcp -u root base -e "insert into t(name) select concat('child$n-', seq) from seq_1_to_50" &
 done
 wait $(jobs -p | grep -vx $server); my base -NBe 'select count(*) from t'
-mariadb-check --no-defaults -S /work/socket -u root base; my -NBe 'show processlist' | wc -l
-mariadb-admin --no-defaults -S /work/socket -u root shutdown; wait $server; echo "server ended with $?"
-grep -i -e error -e warning server.log | grep -v -i -e io_uring -e aio -e 'memory pressure' -e MAC | sed 's/.*\[/[/'; ls /work
-""", unlisted=r"^/work/(data/|install\.log|server\.log)", limit=180),
+mariadb-check --no-defaults -S /here/socket -u root base; my -NBe 'show processlist' | wc -l
+mariadb-admin --no-defaults -S /here/socket -u root shutdown; wait $server; echo "server ended with $?"
+grep -i -e error -e warning server.log | grep -v -i -e io_uring -e aio -e 'memory pressure' -e MAC | sed 's/.*\[/[/'; ls /here
+""", unlisted=r"^/here/(data/|install\.log|server\.log)", limit=180),
     Row("lmdb", "lmdb-utils", r"""
 mkdir base
 (printf 'VERSION=3\nformat=print\ntype=btree\nmapsize=10485760\nHEADER=END\n'; seq -w 500 | sed 's/.*/ key&\n value of &/'
@@ -145,14 +145,14 @@ END
 mkdir env; gcc -o t t.c -ldb-5.3 && db5.3_stat -e -h env >/dev/null 2>&1
 ./t; db5.3_dump -h env t.db | wc -l
 db5.3_verify -h env t.db; db5.3_recover -h env; db5.3_archive -h env -s
-""", unread=r"/base\.db$", unlisted=r"^/work/env/"),
+""", unread=r"/base\.db$", unlisted=r"^/here/env/"),
     Row("gdbm", "gdbmtool", r"""
 gdbmtool base.db
 gdbmtool -r base.db count; gdbmtool base.db store c 3; gdb_dump() { gdbm_dump base.db out && grep -v '^#' out; }; gdb_dump
 gdbm_load out copy.db 2>&1; gdbmtool -r copy.db fetch b; gdbmtool -r missing.db count; echo "status $?"
 """, dialogue=((r"gdbmtool> ", "store a 1\n"), (r"gdbmtool> ", "store b two\n"), (r"gdbmtool> ", "list\n"),
         (r"gdbmtool> ", "count\n"), (r"gdbmtool> ", "quit\n")),
-        changes=(STAMP,), unread=r"^/work/out$"),
+        changes=(STAMP,), unread=r"^/here/out$"),
     Row("tdb", "tdb-tools", r"""
 printf 'create base.tdb\ninsert a 1\ninsert b two\n' | tdbtool; tdbdump base.tdb
 printf 'transaction_start\nstore a three\ntransaction_commit\nshow a\nkeys\n' | tdbtool base.tdb; tdbbackup base.tdb

@@ -58,11 +58,11 @@ use strict; use threads; use Socket; use File::Temp 'tempdir'; use File::Find; u
 pipe(my $r, my $w); if (!fork) { print $w "child in $ENV{PWD}\n"; exit 3 } close $w; print <$r>; wait; print $? >> 8, "\n";
 print `echo shell \$0`; open(my $p, '|-', 'sort -n') or die; print $p "$_\n" for 3, 1, 2; close $p;
 my $s = IO::Socket::UNIX->new(Local => 'socket', Listen => 1) or die $!;
-if (!fork) { my $c = IO::Socket::UNIX->new('/work/socket') or die $!; print $c "hello\n"; exit } print $s->accept->getline; wait;
+if (!fork) { my $c = IO::Socket::UNIX->new('/here/socket') or die $!; print $c "hello\n"; exit } print $s->accept->getline; wait;
 print join(' ', map { threads->create(sub { $_[0] ** 2 }, $_)->join } 1 .. 4), "\n";
 my $d = tempdir(CLEANUP => 1, DIR => '.'); mkdir "$d/x"; symlink 'x', "$d/y"; my @f; find(sub { push @f, $_ }, $d); print scalar @f, "\n";
 local @ARGV = 'in'; local $^I = '.orig'; while (<>) { s/a/b/; print } print -s 'in', "\n";
-print join(' ', map { s{.*/}{}r } sort glob('/work/*.p[lm]')), "\n"; local $SIG{ALRM} = sub { print "alarm\n" }; alarm 1; sleep 5;
+print join(' ', map { s{.*/}{}r } sort glob('/here/*.p[lm]')), "\n"; local $SIG{ALRM} = sub { print "alarm\n" }; alarm 1; sleep 5;
 print "$0 $^X ", (stat $0)[7] == -s $0, "\n"; exec 'sh', '-c', 'echo $PPID >/dev/null; exit 5';
 END
 echo aaa >in; perl m.pl; echo "status $?"; cat in in.orig
@@ -72,7 +72,7 @@ perl -e 'require "./nosuch.pl"'; perldoc -V 2>&1 | head -1 | cut -c1-3
 printf 'my $x = 1;\n$x += 41;\nprint "$x\\n";\n' >m2.pl; perl -d m2.pl; perl -ne 'print if 2..3' m2.pl; perl -i -pe 's/41/42/' m2.pl
 perl m2.pl; prove -e 'sh -c' 'echo 1..1; echo ok 1' 2>&1 | tail -1
 """, dialogue=((r"DB<1> ", "n\n"), (r"DB<\d> ", "n\n"), (r"DB<\d> ", "p $x\n"), (r"DB<\d> ", "!! echo from a child\n"),
-        (r"DB<\d> ", "q\n")), unlisted=r"^/work/\w{10}(/|$)"),
+        (r"DB<\d> ", "q\n")), unlisted=r"^/here/\w{10}(/|$)"),
     Row("ruby", "ruby", r"""
 cat >m.rb <<'END'
 require 'fileutils'; require 'socket'; require 'tmpdir'; require 'open3'; require 'pty'; $stdout.sync = true
@@ -83,7 +83,7 @@ UNIXSocket.open('socket') { |c| c.puts 'hello'; puts c.gets }; t.join; p (1..4).
 Dir.mktmpdir(nil, '.') { |d| FileUtils.mkdir_p "#{d}/a/b"; FileUtils.cp_r '/etc/default', d; p Dir["#{d}/**/*"].size > 2 };
 IO.popen(%w[wc -c], 'r+') { |io| io << 'abc'; io.close_write; puts io.read.strip };
 PTY.spawn('tty >/dev/null && echo terminal') { |r, *| puts r.gets }; p File.realpath('/proc/self/exe') =~ /ruby/, __FILE__, __dir__;
-spawn('echo spawned >out', chdir: '/work'); Process.wait; trap('USR1') { puts 'signal' }; Process.kill :USR1, $$; sleep 0.1
+spawn('echo spawned >out', chdir: '/here'); Process.wait; trap('USR1') { puts 'signal' }; Process.kill :USR1, $$; sleep 0.1
 srv = TCPServer.new('127.0.0.1', 0); Thread.new { k = srv.accept; k.write k.gets; k.close }; s = TCPSocket.new('127.0.0.1', srv.addr[1]);
 s.puts 'tcp'; puts s.gets; begin; File.open('/missing/x', 'w'); rescue => e; puts e.message; end; exec 'sh', '-c', 'exit 5'
 END
@@ -94,8 +94,8 @@ cat >g.gemspec <<'END'
 Gem::Specification.new { |s|
   s.name = "g"; s.version = "1"; s.summary = "g"; s.authors = ["u"]; s.files = ["g.rb"]; s.require_paths = ["."] }
 END
-echo 'G = 42' >g.rb; gem build -q g.gemspec 2>/dev/null >/dev/null; ls *.gem; gem install -q --local --no-document -i /work/gems g-1.gem)
-GEM_PATH=/work/gems ruby -rg -e 'p G'; irb -f --nomultiline --nosingleline --nocolorize --prompt simple
+echo 'G = 42' >g.rb; gem build -q g.gemspec 2>/dev/null >/dev/null; ls *.gem; gem install -q --local --no-document -i /here/gems g-1.gem)
+GEM_PATH=/here/gems ruby -rg -e 'p G'; irb -f --nomultiline --nosingleline --nocolorize --prompt simple
 """, dialogue=((r">> ", "`echo from a child`\n"), (r">> ", "File.write('new', gets)\n"), (r"gets\)\n", "it\n"), (r">> ", "exit 3\n")),
         unread=r"\.gem$|/gems/specifications/|/gems/cache/", unlisted=r"\.irb_history|^/home/user/\.(local|cache|gem)", limit=120),
     Row("lua", "lua5.4", r"""
@@ -134,8 +134,8 @@ cat >m.php <<'END'
 $p = proc_open(['sort'], [['pipe', 'r'], ['pipe', 'w'], STDERR], $f, '/'); fwrite($f[0], "b\na\n"); fclose($f[0]);
 echo stream_get_contents($f[1]), proc_close($p), "\n"; mkdir('d/e', 0755, true); copy(__FILE__, 'd/e/c'); symlink('d', 'l');
 echo realpath('l/e'), ' ', implode(' ', glob('l/*')), "\n";
-echo @file_put_contents('/missing/x', 'x') === false ? error_get_last()['message'] : 'yes', "\n"; $t = tempnam('/work', 'tmp');
-unlink($t); $s = stream_socket_server('unix:///work/socket'); $c = stream_socket_client('unix:///work/socket');
+echo @file_put_contents('/missing/x', 'x') === false ? error_get_last()['message'] : 'yes', "\n"; $t = tempnam('/here', 'tmp');
+unlink($t); $s = stream_socket_server('unix:///here/socket'); $c = stream_socket_client('unix:///here/socket');
 fwrite(stream_socket_accept($s), "hello\n"); echo fgets($c); if (function_exists('pcntl_fork')) { if (!pcntl_fork()) { exit(4);
 } pcntl_wait($w); echo pcntl_wexitstatus($w), "\n";
 } foreach (new RecursiveIteratorIterator(new RecursiveDirectoryIterator('d', 4096)) as $x) echo $x, "\n";
@@ -144,7 +144,7 @@ flock($h = fopen('lock', 'w'), LOCK_EX); echo flock(fopen('lock', 'w'), LOCK_EX 
 END
 php m.php; echo "status $?"
 echo '<?php echo $_SERVER["REQUEST_URI"], " ", file_exists("m.php"), "\n"; file_put_contents("served", "1");' >index.php
-serve 8000 php -S 127.0.0.1:8000 -t /work; php -r 'echo file_get_contents("http://127.0.0.1:8000/x?y=1");'; stop; ls served; php -l m.php
+serve 8000 php -S 127.0.0.1:8000 -t /here; php -r 'echo file_get_contents("http://127.0.0.1:8000/x?y=1");'; stop; ls served; php -l m.php
 php nosuch.php; echo "status $?"; php -a
 """, dialogue=((r"php > ", "echo `echo from a child`;\n"), (r"php > ", "file_put_contents('new', readline('say: '));\n"),
         (r"\nsay: |2004hsay: ", "it\n"), (r"php > ", "exit\n")),
@@ -160,7 +160,7 @@ console.log(execSync('echo child in $PWD').toString().trim(), spawnSync('sh', ['
 const p = spawn('sort'); p.stdin.end('b\na\n'); for await (const d of p.stdout) process.stdout.write(d);
 fs.writeFileSync('child.cjs', 'process.on("message", m => { process.send(m * 2); process.disconnect() })'); const c = fork('child.cjs');
 c.send(21); console.log((await once(c, 'message'))[0]);
-const w = new Worker('require("worker_threads").parentPort.postMessage(require("fs").readdirSync("/work").length > 0)', {eval: true});
+const w = new Worker('require("worker_threads").parentPort.postMessage(require("fs").readdirSync("/here").length > 0)', {eval: true});
 console.log((await once(w, 'message'))[0]); fs.mkdirSync('d/e/f', {recursive: true}); fs.cpSync('d', 'g', {recursive: true});
 fs.symlinkSync('g', 'l'); console.log(fs.realpathSync('l/e'), fs.realpathSync.native('l/e'), fs.readdirSync('.').sort().join(' '));
 try { fs.openSync('/missing/x', 'w') } catch (e) { console.log(e.message) }
@@ -188,7 +188,7 @@ cat >m.scm <<'END'
 (display (read-line p)) (newline) (display (status:exit-val (close-pipe p))) (newline)) (let ((pid (primitive-fork))) (if (= pid 0)
 (primitive-exit 4) (begin (display (status:exit-val (cdr (waitpid pid)))) (newline)))) (display (par-map (lambda (n)
 (* n n)) '(1 2 3 4))) (newline) (with-output-to-file "out" (lambda () (write '(a "b")))) (display (call-with-input-file "out" read))
-(newline) (mkdir "d") (symlink "d" "l") (display (scandir "/work" (lambda (f) (string-prefix? "l" f)))) (display (canonicalize-path "l"))
+(newline) (mkdir "d") (symlink "d" "l") (display (scandir "/here" (lambda (f) (string-prefix? "l" f)))) (display (canonicalize-path "l"))
 (newline)
 (define (refused k . r) (strerror (system-error-errno (cons k r))))
 (display (catch 'system-error (lambda () (open-output-file "/missing/x")) refused)) (newline)
@@ -219,15 +219,15 @@ echo 'print_endline (String.concat " " (List.map string_of_int [1;2]));;' >s.ml;
 ocamlobjinfo m.cmi | head -2 | tail -1; TERM=dumb ocaml
 """, dialogue=((r"^# ", "6*7;;\n"), (r"^# ", "Sys.command \"echo from a child\";;\n"),
         (r"^# ", "let f = open_out \"new\" in output_string f (read_line ()); close_out f;;\n"), (r";;\n", "it\n"),
-        (r"^# ", "exit 3;;\n")), unread=r"^/work/(native|byte)$", limit=120),
+        (r"^# ", "exit 3;;\n")), unread=r"^/here/(native|byte)$", limit=120),
     Row("sbcl", "sbcl", r"""
 cat >m.lisp <<'END'
 (with-open-file (o "out" :direction :output)
 (print '(a "b") o)) (with-open-file (i "out") (print (read i)))
 (defvar *words* '("-c" "echo child in $PWD; exit 3"))
 (print (sb-ext:process-exit-code (sb-ext:run-program "/bin/sh" *words* :output *standard-output*)))
-(print (directory "/work/*.lisp")) (print (handler-case (open "/missing/x" :direction :output) (file-error () :no)))
-(ensure-directories-exist "/work/d/e/") (print (probe-file "d/e")) (print (sb-thread:join-thread (sb-thread:make-thread (lambda () 42))))
+(print (directory "/here/*.lisp")) (print (handler-case (open "/missing/x" :direction :output) (file-error () :no)))
+(ensure-directories-exist "/here/d/e/") (print (probe-file "d/e")) (print (sb-thread:join-thread (sb-thread:make-thread (lambda () 42))))
 (rename-file "out" "moved.txt") (print (truename "moved.txt")) (load (compile-file "f.lisp" :verbose nil :print nil)) (print (f 21))
 (terpri) (finish-output) (defun main () (format t "from an image ~a~%" (f 1)) (sb-ext:exit :code 6))
 (sb-ext:save-lisp-and-die "image" :executable t :toplevel #'main)
@@ -243,7 +243,7 @@ cat >m.erl <<'END'
 -module(m).
 -export([start/0]).
 start() -> io:format("~s~s", [os:cmd("echo child in $PWD"), os:cmd("echo $((6*7))")]), ok = file:write_file("out", <<"text\n">>), {ok,
-B} = file:read_file("/work/out"), io:format("~p ~p~n", [B, file:open("/missing/x", [write])]), {ok, L} = gen_tcp:listen(0, [{ip,
+B} = file:read_file("/here/out"), io:format("~p ~p~n", [B, file:open("/missing/x", [write])]), {ok, L} = gen_tcp:listen(0, [{ip,
 {127,0,0,1}}, {active, false}, {packet, line}]), {ok, P} = inet:port(L), spawn(fun() -> {ok, C} = gen_tcp:connect("127.0.0.1", P, []),
 gen_tcp:send(C, "hello\n") end), {ok, S} = gen_tcp:accept(L), io:format("~p~n", [gen_tcp:recv(S, 0)]), Self = self(),
 [spawn(fun() -> file:write_file(io_lib:format("f~p", [N]), <<>>), Self ! N end) || N <- lists:seq(1, 20)],

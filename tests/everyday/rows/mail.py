@@ -11,8 +11,8 @@ mkdir -p mail spool log
 cat >exim.conf <<'END'
 exim_user = nobody
 exim_group = nogroup
-spool_directory = /work/spool
-log_file_path = /work/log/%s
+spool_directory = /here/spool
+log_file_path = /here/log/%s
 daemon_smtp_ports = 2525
 local_interfaces = 127.0.0.1
 primary_hostname = here.example
@@ -29,31 +29,31 @@ all:
 begin transports
 file:
   driver = appendfile
-  file = /work/mail/box
+  file = /here/mail/box
   user = nobody
   group = nogroup
 begin retry
 * * F,1h,10m
 END
-exim4 -C /work/exim.conf -bV | head -n 1; exim4 -C /work/exim.conf -bt user@here.example
+exim4 -C /here/exim.conf -bV | head -n 1; exim4 -C /here/exim.conf -bt user@here.example
 printf '%s\r\n' 'EHLO x' 'MAIL FROM:<a@b>' 'RCPT TO:<user@here.example>' DATA 'Subject: one' '' body . QUIT |
-exim4 -C /work/exim.conf -odi -bs
+exim4 -C /here/exim.conf -odi -bs
 until_true 5 grep -q body mail/box; grep -E 'Subject|body' mail/box
-serve 2525 exim4 -C /work/exim.conf -bdf -odi
+serve 2525 exim4 -C /here/exim.conf -bdf -odi
 python3 - <<'END'
 import smtplib
 one = smtplib.SMTP("127.0.0.1", 2525, "client.example")
 print(one.ehlo()[0], one.sendmail("a@b", ["user@here.example", "two@here.example"], b"Subject: two\r\n\r\nsecond body\r\n"), one.quit())
 END
 until_true 10 grep 'second body' mail/box; grep -c Subject mail/box; stop
-""", ((r"\b\w{6}-\w{6,11}-\w{2,4}\b", "<id>"), *LOGGED), unread="/work/(log|mail|spool)/|server.log"),
+""", ((r"\b\w{6}-\w{6,11}-\w{2,4}\b", "<id>"), *LOGGED), unread="/here/(log|mail|spool)/|server.log"),
     Row("dovecot", "dovecot-imapd", r"""
 mkdir -p Maildir/new Maildir/cur Maildir/tmp base; printf 'Subject: hi\n\nbody\n' >Maildir/new/1.a.b
 cat >d.conf <<END
-base_dir = /work/base
-state_dir = /work/base
-mail_location = maildir:/work/Maildir
-log_path = /work/log
+base_dir = /here/base
+state_dir = /here/base
+mail_location = maildir:/here/Maildir
+log_path = /here/log
 protocols = imap
 default_login_user = nobody
 default_internal_user = nobody
@@ -67,7 +67,7 @@ passdb {
 }
 userdb {
   driver = static
-  args = uid=nobody gid=nogroup home=/work
+  args = uid=nobody gid=nogroup home=/here
 }
 service anvil {
   chroot =
@@ -86,7 +86,7 @@ service imap-login {
   }
 }
 END
-serve 1143 dovecot -F -c /work/d.conf
+serve 1143 dovecot -F -c /here/d.conf
 python3 - <<'END'
 import imaplib
 one = imaplib.IMAP4("127.0.0.1", 1143)
@@ -97,5 +97,5 @@ print(one.select("box"), one.search(None, "ALL"), one.logout())
 END
 doveadm -c d.conf mailbox list; doveadm -c d.conf stop; wait "$server"; echo "ended with $?"
 find Maildir -name cur -exec sh -c 'ls "$1" | wc -l' - {} \;
-""", LOGGED, unread="/work/(log|Maildir/.*)", unlisted="/work/base/|/work/Maildir/.*(cur|uidvalidity)"),
+""", LOGGED, unread="/here/(log|Maildir/.*)", unlisted="/here/base/|/here/Maildir/.*(cur|uidvalidity)"),
 )

@@ -19,7 +19,7 @@ chmod 755 "$1/DEBIAN/postinst"
 mkdir archive; build first 1.0; build second 2.0 'Depends: first'
 """
 # dpkg wants to be root, or to be told that it need not
-FORCED = "--force-not-root --force-bad-path --log=/work/dpkg.log"
+FORCED = "--force-not-root --force-bad-path --log=/here/dpkg.log"
 CACHES = r"/var/(cache|lib)/apt/|/var/log/|-old$|ldconfig/aux-cache|/var/cache/debconf"
 
 ROWS = (
@@ -35,40 +35,40 @@ dpkg-divert --version | head -n 1; echo x >/usr/share/thing
 dpkg-divert --add --rename --divert /usr/share/thing.real /usr/share/thing 2>&1; ls /usr/share/thing*
 dpkg-divert --list | grep thing
 dpkg-statoverride --list | head -n 2
-update-alternatives --altdir /work/alt --admindir /work/adm --log /work/log --install /work/link name /bin/true 10 2>&1 || mkdir alt adm
-update-alternatives --altdir /work/alt --admindir /work/adm --log /work/log --install /work/link name /bin/true 10 2>&1
+update-alternatives --altdir /here/alt --admindir /here/adm --log /here/log --install /here/link name /bin/true 10 2>&1 || mkdir alt adm
+update-alternatives --altdir /here/alt --admindir /here/adm --log /here/log --install /here/link name /bin/true 10 2>&1
 ls -l link alt | sed 's/ [A-Z][a-z][a-z] .*:.. / date /'; ./link; echo $?
-""", BUSY, unread="/work/log", unlisted=CACHES),
+""", BUSY, unread="/here/log", unlisted=CACHES),
     Row("apt", "apt apt-utils dpkg-dev", ARCHIVE + r"""
 (cd archive; apt-ftparchive packages . >Packages; apt-ftparchive release . >Release)
 mkdir -p lists/partial cache/partial
 cat >apt.conf <<END
-Dir::Etc::SourceList "/work/sources.list"; Dir::Etc::SourceParts "/nonexistent"; Dir::State::Lists "/work/lists";
-Dir::Cache "/work/cache"; Dir::Cache::archives "/work/cache";
-APT::Sandbox::User "nobody"; Dir::Log "/work"; DPkg::Options { "--force-not-root"; "--force-bad-path"; "--log=/work/dpkg.log"; };
+Dir::Etc::SourceList "/here/sources.list"; Dir::Etc::SourceParts "/nonexistent"; Dir::State::Lists "/here/lists";
+Dir::Cache "/here/cache"; Dir::Cache::archives "/here/cache";
+APT::Sandbox::User "nobody"; Dir::Log "/here"; DPkg::Options { "--force-not-root"; "--force-bad-path"; "--log=/here/dpkg.log"; };
 END
-export APT_CONFIG=/work/apt.conf
-echo 'deb [trusted=yes] copy:/work/archive ./' >sources.list
+export APT_CONFIG=/here/apt.conf
+echo 'deb [trusted=yes] copy:/here/archive ./' >sources.list
 apt-get -q update 2>&1; apt-cache policy second; apt-cache show first | head -n 2
 apt-get -q -s install second 2>&1; mkdir d; (cd d; apt-get -q download first 2>&1; ls)
 apt-get -q -y install second 2>&1; echo $?; dpkg -l first second | tail -n 2; apt-mark showauto first
 apt-get -q -y autoremove --purge second 2>&1; echo $?
 apt list --installed 2>/dev/null | wc -l
 """, (*BUSY, (r"Fetched .*", "Fetched"), (r"[\d,.]+ [kM]?B/s", ""),
-        (r"\d+ B in", "")), unread="status|deb$|/work/(cache|lists|term.log|history.log)|(Release|Packages)", unlisted=CACHES),
+        (r"\d+ B in", "")), unread="status|deb$|/here/(cache|lists|term.log|history.log)|(Release|Packages)", unlisted=CACHES),
     Row("apt-http", "apt apt-utils dpkg-dev", ARCHIVE + r"""
 (cd archive; apt-ftparchive packages . | gzip >Packages.gz; exec python3 -m http.server -b 127.0.0.1 8080 >/dev/null 2>&1) & web=$!
 listening 8080
 mkdir -p lists/partial cache/partial
 cat >apt.conf <<'END'
-Dir::Etc::SourceList "/work/sources.list"; Dir::Etc::SourceParts "/nonexistent"; Dir::State::Lists "/work/lists";
-Dir::Cache "/work/cache"; Dir::Cache::archives "/work/cache"; APT::Sandbox::User "nobody";
+Dir::Etc::SourceList "/here/sources.list"; Dir::Etc::SourceParts "/nonexistent"; Dir::State::Lists "/here/lists";
+Dir::Cache "/here/cache"; Dir::Cache::archives "/here/cache"; APT::Sandbox::User "nobody";
 END
-export APT_CONFIG=/work/apt.conf
+export APT_CONFIG=/here/apt.conf
 echo 'deb [trusted=yes] http://127.0.0.1:8080 ./' >sources.list
 apt-get -q update 2>&1 | grep -v Fetched; apt-get -q download first 2>&1 | grep -v Fetched; dpkg-deb -x first_1.0_all.deb x; find x
 kill $web; wait $web; echo "ended with $?"
-""", BUSY, unread="deb$|/work/(cache|lists)|gz$", unlisted=CACHES),
+""", BUSY, unread="deb$|/here/(cache|lists)|gz$", unlisted=CACHES),
     Row("dpkg-deb", "dpkg dpkg-dev", ARCHIVE + r"""
 mkdir out; dpkg-deb -R archive/first_1.0_all.deb out; find out | sort; ar t archive/first_1.0_all.deb
 dpkg-deb --fsys-tarfile archive/first_1.0_all.deb | tar t; sha256sum archive/*
@@ -88,7 +88,7 @@ tar tvf a.tar | awk '{print $1, $2, $NF}'; fakeroot -i save stat -c '%u:%g' d/a;
     Row("reprepro", "reprepro", ARCHIVE + r"""
 mkdir -p r/conf; printf 'Codename: c\nArchitectures: amd64\nComponents: main\n' >r/conf/distributions
 reprepro -b r includedeb c archive/first_1.0_all.deb 2>&1; reprepro -b r list c; reprepro -b r remove c first 2>&1; find r | sort
-""", BUSY, unread="/work/r/|deb$"),
+""", BUSY, unread="/here/r/|deb$"),
     Row("debhelper", "debhelper dpkg-dev fakeroot gcc libc6-dev make", r"""
 mkdir -p thing/debian/source; cd thing
 cat >debian/control <<'END'

@@ -24,13 +24,13 @@ cat text
 """),
     Row("vim-swap", "vim", r"""
 printf 'one\n' >text
-screen vim -u NONE -i /work/info text
+screen vim -u NONE -i /here/info text
 see one
 say 'ochanged'; keys Escape; say ':preserve'; keys Enter; see preserved
 ls -a | sort
 pid=$(pgrep -x vim); kill -9 $pid; gone $pid
 hang_up
-screen vim -u NONE -i /work/info -r text
+screen vim -u NONE -i /here/info -r text
 see 'Recovery completed'
 keys Enter; see changed
 say ':wq'; keys Enter
@@ -96,7 +96,7 @@ keys C-c
 finish
 """),
     Row("mc", "mc", TREE + r"""
-screen mc -b -u /work/t /work/t/sub
+screen mc -b -u /here/t /here/t/sub
 see 10Quit
 keys Down Down; shown | sed -n '2,8p' | cut -c1-12
 say 'echo from the subshell >made'; keys Enter
@@ -110,7 +110,7 @@ cat t/made; find t | sort
 export TMUX=
 printf 'set -g status-right ""\nset -g status-left "[#S] "\nset -g automatic-rename off\n' >conf
 printf '%s\n' '#!/bin/bash' "PS1='> ' exec bash --norc" >shell; chmod +x shell
-screen tmux -L inner -f /work/conf new-session -s in -n first /work/shell
+screen tmux -L inner -f /here/conf new-session -s in -n first /here/shell
 see '>'
 say 'echo $((6*7)) in $TERM'; keys Enter; see '42 in'
 keys C-b; say '%'; until_true 5 sh -c 'test $(tmux -L inner list-panes | wc -l) = 2'; see nobody@programs
@@ -121,8 +121,8 @@ tmux -L inner list-sessions -F '#S #{session_windows}'; inner=$(tmux -L inner di
 tmux -L inner kill-server; echo $?; gone $inner; until_true 10 sh -c '! pgrep -x bash -a | grep norc'
 """, ((r"/dev/pts/\d+", "<tty>"), (r"nobody@programs:\S*", "<prompt>"), *BUSY), unlisted="bash_history"),
     Row("screen", "screen", r"""
-mkdir -m 700 dir; export SCREENDIR=/work/dir
-screen "SCREENDIR=/work/dir /usr/bin/screen -S name bash --norc"
+mkdir -m 700 dir; export SCREENDIR=/here/dir
+screen "SCREENDIR=/here/dir /usr/bin/screen -S name bash --norc"
 see 'bash.*\$'
 say 'echo $((6*7)) in $WINDOW'; keys Enter; see '42 in 0'
 say 'tty >seen'; keys Enter; until_true 10 test -s seen
@@ -162,9 +162,9 @@ Date: Mon, 1 Jan 2024 00:00:00 +0000
 
 body two
 END
-printf '#!/bin/sh\ncat >/work/sent\n' >send; chmod +x send
-echo 'set folder=/work sendmail=/work/send use_from=no realname=x hostname=here from=me@here' >rc
-screen mutt -F /work/rc -f /work/box
+printf '#!/bin/sh\ncat >/here/sent\n' >send; chmod +x send
+echo 'set folder=/here sendmail=/here/send use_from=no realname=x hostname=here from=me@here' >rc
+screen mutt -F /here/rc -f /here/box
 see second
 shot
 keys Enter; see 'body'; say q; see second
@@ -174,21 +174,21 @@ say q; see 'Purge\|ended\|Move'; say y
 see 'ended with\|Move' ; shown | grep -q Move && say n
 finish
 grep -c ^From: box; echo hello | mutt -F rc -s subject x@y; grep -E '^(To|Subject|hello)' sent
-""", (*BUSY, (r"^Message-ID: .*|Message-ID: <[^>]*>", "<id>")), unread="/work/sent"),
+""", (*BUSY, (r"^Message-ID: .*|Message-ID: <[^>]*>", "<id>")), unread="/here/sent"),
     Row("ranger", "ranger", TREE + r"""
-screen ranger --clean /work/t
+screen ranger --clean /here/t
 see numbers
 keys j; see Classification # it throws away what is typed before
 say ':'; see '^:'; say 'mkdir made'; keys Enter; until_true 10 test -d t/made
 see made
-say ':'; see '^:'; say 'shell -s echo from ranger >t/out; echo $PWD >>/work/out'; keys Enter; until_true 10 test -s out
+say ':'; see '^:'; say 'shell -s echo from ranger >t/out; echo $PWD >>/here/out'; keys Enter; until_true 10 test -s out
 shown | grep -o -e made -e sub -e link | sort -u
 say q
 finish
 cat out
 """, BUSY, unlisted="pyc|/home/user|ranger-cache"),
     Row("nnn", "nnn", TREE + r"""
-screen nnn /work/t
+screen nnn /here/t
 see numbers
 keys Right; see file; say '!'; see '\$ *$'; say 'echo from nnn >made; pwd >>made; exit'; keys Enter; until_true 10 test -s t/sub/made
 shown | grep -o -e file -e made | sort -u
@@ -238,14 +238,14 @@ screen "whiptail --passwordbox 'Word?' 8 40 2>answer"; see Word; say secret; key
 """),
     Row("ncdu", "ncdu", TREE + r"""
 truncate -s 5M t/hole; head -c 3000000 /dev/zero >t/big
-screen ncdu --color off /work/t
+screen ncdu --color off /here/t
 see Total
 shot
 keys d; see 'delete'; keys Left Enter; until_true 10 test ! -e t/big
 say g; see Total; say q
 finish
-ncdu -o export /work/t 2>/dev/null; grep -o '"name":"[^"]*"' export | sort
-""", (*BUSY, (r"KiB|[\d.]+ ?[KMG]iB", "<size>")), unread="/work/export"),
+ncdu -o export /here/t 2>/dev/null; grep -o '"name":"[^"]*"' export | sort
+""", (*BUSY, (r"KiB|[\d.]+ ?[KMG]iB", "<size>")), unread="/here/export"),
     Row("joe", "joe", r"""
 printf 'one\n' >text
 screen joe -nobackups text
@@ -289,10 +289,10 @@ keys Down Enter; see 'f2'; shown | grep -o 'commit [123]' | sort -u; say Q
 finish
 """, BUSY, unlisted=r"\.git/|/home/user/.local"),
     Row("vifm", "vifm", TREE + r"""
-screen vifm --no-configs /work/t /work/t/sub
+screen vifm --no-configs /here/t /here/t/sub
 see numbers
 say ':mkdir made'; keys Enter; until_true 10 test -d t/made
-say ':!echo from vifm >/work/out'; keys Enter; until_true 10 test -s out; see 'Press\|made'; keys Enter; see made
+say ':!echo from vifm >/here/out'; keys Enter; until_true 10 test -s out; see 'Press\|made'; keys Enter; see made
 say ':qa'; keys Enter
 finish
 cat out
@@ -322,12 +322,12 @@ cat data
 """),
     Row("calcurse", "calcurse", r"""
 mkdir c; printf '[1] a thing to do\n' >c/todo; touch c/apts c/conf c/keys
-screen calcurse -D /work/c -q
+screen calcurse -D /here/c -q
 see 'thing to do'
 say Q; see 'ended\|Save\|quit'; shown | grep -q 'ended with' || say y
 finish
-calcurse -D /work/c -q -t
-""", BUSY, unlisted="/work/c/"),
+calcurse -D /here/c -q -t
+""", BUSY, unlisted="/here/c/"),
     Row("irssi", "irssi ngircd", r"""
 cat >irc.conf <<'END'
 [Global]
@@ -343,8 +343,8 @@ Ident = no
 PAM = no
 DNS = no
 END
-serve 6667 ngircd -n -f /work/irc.conf
-screen irssi --home=/work/irssi -c 127.0.0.1 -p 6667 -n me
+serve 6667 ngircd -n -f /here/irc.conf
+screen irssi --home=/here/irssi -c 127.0.0.1 -p 6667 -n me
 see 'welcome here'
 say '/join #room'; keys Enter; see 'has joined #room'
 (printf 'NICK you\r\nUSER you 0 * :you\r\n'; sleep 1; printf 'JOIN #room\r\nPRIVMSG #room :hello from nc\r\n'; sleep 1
@@ -355,5 +355,5 @@ say '/exec -o echo done by a child'; keys Enter; see 'done by a child'
 say '/quit'; keys Enter
 finish
 stop
-""", BUSY, unread="server.log", unlisted="/work/irssi"),
+""", BUSY, unread="server.log", unlisted="/here/irssi"),
 )

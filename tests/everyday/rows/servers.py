@@ -20,25 +20,25 @@ ROWS = (
     Row("nginx", "nginx-light curl", WEB + r"""
 mkdir -p tmp
 cat >nginx.conf <<END
-daemon off; pid /work/nginx.pid; error_log /work/error.log notice; worker_processes 2;
+daemon off; pid /here/nginx.pid; error_log /here/error.log notice; worker_processes 2;
 events { worker_connections 64; }
-http { access_log /work/access.log; client_body_temp_path /work/tmp/a; proxy_temp_path /work/tmp/b; fastcgi_temp_path /work/tmp/c;
-  uwsgi_temp_path /work/tmp/d; scgi_temp_path /work/tmp/e; sendfile on;
-  server { listen 127.0.0.1:8080; root /work/web; autoindex on; location /p/ { proxy_pass http://127.0.0.1:8080/; } } }
+http { access_log /here/access.log; client_body_temp_path /here/tmp/a; proxy_temp_path /here/tmp/b; fastcgi_temp_path /here/tmp/c;
+  uwsgi_temp_path /here/tmp/d; scgi_temp_path /here/tmp/e; sendfile on;
+  server { listen 127.0.0.1:8080; root /here/web; autoindex on; location /p/ { proxy_pass http://127.0.0.1:8080/; } } }
 END
-nginx -t -e /work/error.log -c /work/nginx.conf 2>&1
-serve 8080 nginx -e /work/error.log -c /work/nginx.conf
+nginx -t -e /here/error.log -c /here/nginx.conf 2>&1
+serve 8080 nginx -e /here/error.log -c /here/nginx.conf
 use
 curl -sS http://127.0.0.1:8080/p/sub/ | grep -o 'href="[^"]*"'
-nginx -e /work/error.log -c /work/nginx.conf -s reload
+nginx -e /here/error.log -c /here/nginx.conf -s reload
 curl -sS http://127.0.0.1:8080/link
-nginx -e /work/error.log -c /work/nginx.conf -s quit; wait "$server"; echo "ended with $?"
+nginx -e /here/error.log -c /here/nginx.conf -s quit; wait "$server"; echo "ended with $?"
 cut -d' ' -f6- access.log | sort
-""", LOGGED, unread="/work/error.log"),
+""", LOGGED, unread="/here/error.log"),
     Row("apache", "apache2 curl", WEB + r"""
 cat >httpd.conf <<END
-ServerRoot /work
-PidFile /work/httpd.pid
+ServerRoot /here
+PidFile /here/httpd.pid
 ServerName localhost
 Listen 127.0.0.1:8080
 LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
@@ -46,32 +46,32 @@ LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
 LoadModule alias_module /usr/lib/apache2/modules/mod_alias.so
 LoadModule cgid_module /usr/lib/apache2/modules/mod_cgid.so
-ScriptSock /work/cgisock
-DocumentRoot /work/web
+ScriptSock /here/cgisock
+DocumentRoot /here/web
 DirectoryIndex index.html
-ErrorLog /work/error.log
-ScriptAlias /cgi/ /work/cgi/
+ErrorLog /here/error.log
+ScriptAlias /cgi/ /here/cgi/
 StartServers 2
 END
 mkdir cgi
 printf '#!/bin/sh\necho Content-Type: text/plain; echo; echo "from a child: $(pwd) $REQUEST_METHOD $QUERY_STRING"\n' >cgi/one
 chmod +x cgi/one
-apache2 -f /work/httpd.conf -t 2>&1
-serve 8080 apache2 -f /work/httpd.conf -D FOREGROUND
+apache2 -f /here/httpd.conf -t 2>&1
+serve 8080 apache2 -f /here/httpd.conf -D FOREGROUND
 use
 curl -sS 'http://127.0.0.1:8080/cgi/one?a=b'
-apache2 -f /work/httpd.conf -k graceful; curl -sS http://127.0.0.1:8080/
+apache2 -f /here/httpd.conf -k graceful; curl -sS http://127.0.0.1:8080/
 stop WINCH
-""", LOGGED, unread="/work/error.log"),
+""", LOGGED, unread="/here/error.log"),
     Row("lighttpd", "lighttpd curl", WEB + r"""
 cat >l.conf <<END
-server.document-root = "/work/web"
+server.document-root = "/here/web"
 server.port = 8080
 server.bind = "127.0.0.1"
-server.pid-file = "/work/l.pid"
+server.pid-file = "/here/l.pid"
 server.modules = ( "mod_cgi", "mod_accesslog" )
-accesslog.filename = "/work/access.log"
-server.errorlog = "/work/error.log"
+accesslog.filename = "/here/access.log"
+server.errorlog = "/here/error.log"
 cgi.assign = ( ".cgi" => "/bin/sh" )
 index-file.names = ( "index.html" )
 END
@@ -81,10 +81,10 @@ serve 8080 lighttpd -D -f l.conf
 use
 curl -sS 'http://127.0.0.1:8080/a.cgi?x'
 stop INT
-""", LOGGED, unread="/work/(error|access).log"),
+""", LOGGED, unread="/here/(error|access).log"),
     Row("redis", "redis-server redis-tools", r"""
-serve 6379 redis-server --bind 127.0.0.1 --port 6379 --dir /work --save '' --appendonly no --unixsocket /work/r.sock
-redis-cli set a 1; redis-cli incr a; redis-cli -s /work/r.sock lpush l x y z; redis-cli lrange l 0 -1
+serve 6379 redis-server --bind 127.0.0.1 --port 6379 --dir /here --save '' --appendonly no --unixsocket /here/r.sock
+redis-cli set a 1; redis-cli incr a; redis-cli -s /here/r.sock lpush l x y z; redis-cli lrange l 0 -1
 seq 1000 | sed 's/.*/SET k& v&/' | redis-cli --pipe | tail -n 1
 redis-cli dbsize; redis-cli eval 'return redis.call("get", KEYS[1])' 1 k77
 redis-cli save; redis-cli bgsave; until_true 10 sh -c 'redis-cli info persistence | grep -q rdb_bgsave_in_progress:0'
@@ -107,8 +107,8 @@ mkdir -p -m 700 ~/.ssh; ssh-keygen -q -t ed25519 -N '' -f key; cp key.pub ~/.ssh
 cat >sshd_config <<END
 Port 2222
 ListenAddress 127.0.0.1
-HostKey /work/host
-PidFile /work/sshd.pid
+HostKey /here/host
+PidFile /here/sshd.pid
 UsePAM no
 StrictModes no
 Subsystem sftp internal-sftp
@@ -118,34 +118,34 @@ Host there
   HostName 127.0.0.1
   Port 2222
   User nobody
-  IdentityFile /work/key
+  IdentityFile /here/key
   StrictHostKeyChecking no
-  UserKnownHostsFile /work/known
+  UserKnownHostsFile /here/known
   LogLevel ERROR
 END
-serve 2222 /usr/sbin/sshd -D -e -f /work/sshd_config
+serve 2222 /usr/sbin/sshd -D -e -f /here/sshd_config
 s() { ssh -F ssh_config there "$@"; }
 s 'echo $USER $HOME; pwd; id; exit 3'; echo $?
-seq 200000 | s 'cat >/work/copied; wc -l </work/copied'
+seq 200000 | s 'cat >/here/copied; wc -l </here/copied'
 s -tt 'tty; stty size; echo $SSH_TTY' </dev/null | tr -d '\r'
-scp -q -F ssh_config there:/work/copied back; cmp copied back && echo same
+scp -q -F ssh_config there:/here/copied back; cmp copied back && echo same
 printf 'mkdir d\nput back d/x\nls -l d\nrename d/x d/y\nls d\n' >commands
 sftp -q -F ssh_config -b commands there 2>&1 | sed 's/ [A-Z][a-z][a-z] .*:.. / date /'
-rsync -a -e 'ssh -F ssh_config' /etc/apt/ there:/work/rsynced/; ls rsynced
+rsync -a -e 'ssh -F ssh_config' /etc/apt/ there:/here/rsynced/; ls rsynced
 ssh -F ssh_config -N -L 7000:127.0.0.1:2222 there & forward=$!; listening 7000
 nc -w 1 127.0.0.1 7000 </dev/null | cut -d- -f1,2; kill $forward; wait $forward
-eval "$(ssh-agent -s -a /work/agent)" >/dev/null; ssh-add -q key; ssh-add -l | cut -d' ' -f1,4-
+eval "$(ssh-agent -s -a /here/agent)" >/dev/null; ssh-add -q key; ssh-add -l | cut -d' ' -f1,4-
 agent=$SSH_AGENT_PID; ssh-agent -k; gone $agent
 stop
 """, (*LOGGED, ("/dev/pts/<n>", "<tty>"), (r"/tmp/ssh-\S+", "<socket>")), unread="key|host|known|server.log|authorized_keys"),
     Row("dbus", "dbus dbus-bin", r"""
 cat >bus.conf <<END
-<busconfig><type>session</type><listen>unix:path=/work/bus</listen><servicedir>/work/services</servicedir>
+<busconfig><type>session</type><listen>unix:path=/here/bus</listen><servicedir>/here/services</servicedir>
 <policy context="default"><allow send_destination="*"/><allow own="*"/><allow receive_sender="*"/></policy></busconfig>
 END
 mkdir services
-serve /work/bus dbus-daemon --config-file=/work/bus.conf --nofork
-export DBUS_SESSION_BUS_ADDRESS=unix:path=/work/bus
+serve /here/bus dbus-daemon --config-file=/here/bus.conf --nofork
+export DBUS_SESSION_BUS_ADDRESS=unix:path=/here/bus
 dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ListNames
 dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetConnectionUnixUser string:org.freedesktop.DBus
 dbus-send --session --print-reply --dest=no.such / no.such.Call; echo $?
@@ -165,13 +165,13 @@ listen-address=127.0.0.1
 bind-interfaces
 no-resolv
 no-hosts
-addn-hosts=/work/hosts
+addn-hosts=/here/hosts
 address=/wild.example/10.9.9.9
 txt-record=text.example,"some text"
-pid-file=/work/pid
+pid-file=/here/pid
 user=
 log-queries
-log-facility=/work/log
+log-facility=/here/log
 END
 dnsmasq --test -C dnsmasq.conf 2>&1
 serve 5353 dnsmasq -k -C dnsmasq.conf
@@ -180,16 +180,16 @@ d host.example; d a.b.wild.example; d text.example TXT; d -x 10.1.2.3; d none.ex
 printf '10.1.2.4 new.example\n' >>hosts; kill -HUP "$server"
 until_true 10 sh -c 'dig +short -p 5353 @127.0.0.1 new.example | grep 10.1.2.4'; d new.example
 stop
-""", LOGGED, unread="/work/log"),
+""", LOGGED, unread="/here/log"),
     Row("bind", "bind9 bind9-utils bind9-dnsutils", r"""
 mkdir -p dir
 cat >named.conf <<END
-options { directory "/work/dir"; listen-on port 5354 { 127.0.0.1; }; listen-on-v6 { none; }; pid-file "/work/pid";
-recursion no; session-keyfile "/work/session.key";
- managed-keys-directory "/work/dir"; dnssec-validation no; };
+options { directory "/here/dir"; listen-on port 5354 { 127.0.0.1; }; listen-on-v6 { none; }; pid-file "/here/pid";
+recursion no; session-keyfile "/here/session.key";
+ managed-keys-directory "/here/dir"; dnssec-validation no; };
 key "k" { algorithm hmac-sha256; secret "AAAAAAAAAAAAAAAAAAAAAA=="; };
 controls { inet 127.0.0.1 port 9953 allow { 127.0.0.1; } keys { "k"; }; };
-zone "example" { type master; file "/work/dir/example"; allow-update { 127.0.0.1; }; };
+zone "example" { type master; file "/here/dir/example"; allow-update { 127.0.0.1; }; };
 END
 cat >rndc.conf <<END
 key "k" { algorithm hmac-sha256; secret "AAAAAAAAAAAAAAAAAAAAAA=="; };
@@ -197,7 +197,7 @@ options { default-key "k"; default-server 127.0.0.1; default-port 9953; };
 END
 printf '$TTL 60\n@ IN SOA ns root 1 60 60 60 60\n  IN NS ns\nns IN A 127.0.0.1\nwww IN A 10.0.0.1\n' >dir/example
 named-checkconf named.conf; named-checkzone example dir/example
-serve 5354 named -g -c /work/named.conf -n 2; until_true 20 grep -q "all zones loaded" server.log
+serve 5354 named -g -c /here/named.conf -n 2; until_true 20 grep -q "all zones loaded" server.log
 until_true 20 grep -q " running" server.log
 d() { dig +short +tries=1 -p 5354 @127.0.0.1 "$@"; }
 d www.example; d example SOA
@@ -210,10 +210,10 @@ rndc -c rndc.conf stop; wait "$server"; echo "ended with $?"
 cat >u.conf <<END
 server:
   interface: 127.0.0.1@5355
-  directory: "/work"
+  directory: "/here"
   chroot: ""
   username: ""
-  pidfile: "/work/pid"
+  pidfile: "/here/pid"
   use-syslog: no
   do-ip6: no
   num-threads: 2
@@ -222,27 +222,27 @@ server:
   local-data: "a.example. A 10.0.0.7"
 remote-control:
   control-enable: yes
-  control-interface: /work/control
+  control-interface: /here/control
   control-use-cert: no
 END
 unbound-checkconf u.conf
 serve 5355 unbound -d -c u.conf
 for i in 1 2 3 4; do dig +short +tries=1 -p 5355 @127.0.0.1 a.example; done
 dig +tries=1 -p 5355 @127.0.0.1 b.example | grep status | cut -d, -f2
-unbound-control -c /work/u.conf local_data 'c.example. A 10.0.0.8'; dig +short +tries=1 -p 5355 @127.0.0.1 c.example
+unbound-control -c /here/u.conf local_data 'c.example. A 10.0.0.8'; dig +short +tries=1 -p 5355 @127.0.0.1 c.example
 unbound-control -c u.conf stop; wait "$server"; echo "ended with $?"
 """, LOGGED, unread="server.log"),
     Row("rsyncd", "rsync", r"""
 mkdir -p module/in; cp -r /etc/apt module/; ln -s apt module/link
-printf '[m]\npath=/work/module\nread only=no\nuse chroot=no\nlist=yes\nuid=nobody\ngid=nogroup\n' >r.conf
-serve 8730 rsync --daemon --no-detach --port 8730 --config=r.conf --log-file=/work/log
+printf '[m]\npath=/here/module\nread only=no\nuse chroot=no\nlist=yes\nuid=nobody\ngid=nogroup\n' >r.conf
+serve 8730 rsync --daemon --no-detach --port 8730 --config=r.conf --log-file=/here/log
 rsync --port=8730 localhost::
 rsync -a --port=8730 localhost::m/ copy/; diff -r module copy && echo same
 rsync -ai --delete --port=8730 --chmod=F600 /usr/share/perl5/Debconf/ localhost::m/in/ | sort; rm -r copy/apt
 seq 10000 >module/apt/big; rsync -aic --no-times --port=8730 localhost::m/ copy/ | sort | head -n 30
 rsync --port=8730 localhost::none 2>&1; echo $?
 stop
-""", LOGGED, unread="/work/log"),
+""", LOGGED, unread="/here/log"),
     Row("vsftpd", "vsftpd ftp lftp", r"""
 mkdir -p up; seq 5000 >up/file
 cat >v.conf <<END
@@ -251,30 +251,30 @@ listen_address=127.0.0.1
 listen_port=2121
 run_as_launching_user=YES
 anonymous_enable=YES
-anon_root=/work/up
+anon_root=/here/up
 anon_upload_enable=YES
 write_enable=YES
 anon_mkdir_write_enable=YES
 one_process_model=YES
 seccomp_sandbox=NO
 xferlog_enable=YES
-vsftpd_log_file=/work/log
+vsftpd_log_file=/here/log
 no_anon_password=YES
 ftp_username=nobody
 END
-serve 2121 vsftpd /work/v.conf
+serve 2121 vsftpd /here/v.conf
 lftp -c 'set net:timeout 5; set net:max-retries 1; open -p 2121 127.0.0.1; cls -1; get file -o got; mkdir d; cd d
   put got -o put; cls -1 -s; pwd' 2>&1
 echo $?
 cmp up/file got; curl -sS ftp://127.0.0.1:2121/file | tail -n 1
 stop
-""", LOGGED, unread="/work/log"),
+""", LOGGED, unread="/here/log"),
     Row("slapd", "slapd ldap-utils", r"""
 mkdir db
 cat >s.conf <<END
 include /etc/ldap/schema/core.schema
-pidfile /work/pid
-argsfile /work/args
+pidfile /here/pid
+argsfile /here/args
 modulepath /usr/lib/ldap
 moduleload back_mdb
 database mdb
@@ -282,11 +282,11 @@ maxsize 10485760
 suffix "dc=example"
 rootdn "cn=admin,dc=example"
 rootpw secret
-directory /work/db
+directory /here/db
 index objectClass eq
 END
 slaptest -u -f s.conf 2>&1
-serve 3890 /usr/sbin/slapd -d 0 -f /work/s.conf -h 'ldap://127.0.0.1:3890 ldapi://%2Fwork%2Fldapi'
+serve 3890 /usr/sbin/slapd -d 0 -f /here/s.conf -h 'ldap://127.0.0.1:3890 ldapi://%2Fwork%2Fldapi'
 printf 'dn: dc=example\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: x\n\n' >ldif
 for i in $(seq 20); do printf "dn: cn=p$i,dc=example\nobjectClass: person\ncn: p$i\nsn: s\n\n"; done >>ldif
 ldapadd -x -H ldap://127.0.0.1:3890 -D cn=admin,dc=example -w secret -f ldif | grep -c adding
@@ -297,7 +297,7 @@ stop INT
 slapcat -f s.conf | grep -c ^cn:
 """, LOGGED, unread="mdb|server.log"),
     Row("mosquitto", "mosquitto mosquitto-clients", r"""
-printf 'listener 1883 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location /work/\nuser nobody\n' >m.conf
+printf 'listener 1883 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location /here/\nuser nobody\n' >m.conf
 serve 1883 mosquitto -c m.conf
 mosquitto_sub -p 1883 -t 'a/#' -C 3 -v >got & sub=$!
 mosquitto_pub -p 1883 -t a/k -m retained -r -q 1
@@ -311,11 +311,11 @@ mkdir -p cache
 cat >q.conf <<END
 http_port 127.0.0.1:3128
 http_access allow all
-cache_dir ufs /work/cache 16 4 4
-pid_filename /work/squid.pid
-cache_log /work/cache.log
-access_log /work/access.log
-coredump_dir /work
+cache_dir ufs /here/cache 16 4 4
+pid_filename /here/squid.pid
+cache_log /here/cache.log
+access_log /here/access.log
+coredump_dir /here
 visible_hostname here
 pinger_enable off
 shutdown_lifetime 1 seconds
@@ -331,19 +331,19 @@ curl -sS -x 127.0.0.1:3128 -o /dev/null -w '%{http_code}\n' http://127.0.0.1:9/
 squid -f q.conf -k check; echo $?
 kill $web; stop
 awk '{print $4, $6, $7}' access.log
-""", LOGGED, unread="cache.log|access.log|server.log|swap.state", unlisted="/work/cache/.*/", limit=120),
+""", LOGGED, unread="cache.log|access.log|server.log|swap.state", unlisted="/here/cache/.*/", limit=120),
     Row("tinyproxy", "tinyproxy curl", WEB + r"""
-printf 'Port 8888\nListen 127.0.0.1\nTimeout 5\nLogFile "/work/log"\nPidFile "/work/pid"\nMaxClients 9\n' >t.conf
+printf 'Port 8888\nListen 127.0.0.1\nTimeout 5\nLogFile "/here/log"\nPidFile "/here/pid"\nMaxClients 9\n' >t.conf
 (cd web; exec python3 -m http.server -b 127.0.0.1 8080 >/dev/null 2>&1) & web=$!
 listening 8080
 serve 8888 tinyproxy -d -c t.conf
 curl -sS -x 127.0.0.1:8888 http://127.0.0.1:8080/; curl -sS -p -x 127.0.0.1:8888 http://127.0.0.1:8080/sub/numbers | sha256sum
 kill $web; stop
-""", LOGGED, unread="/work/(log|server.log)"),
+""", LOGGED, unread="/here/(log|server.log)"),
     Row("haproxy", "haproxy curl", WEB + r"""
 cat >h.conf <<END
 global
-  stats socket /work/stats mode 600 level admin
+  stats socket /here/stats mode 600 level admin
 defaults
   mode http
   timeout connect 5s
@@ -360,51 +360,51 @@ END
 listening 8080
 haproxy -c -f h.conf; serve 8081 haproxy -W -db -f h.conf
 curl -sS http://127.0.0.1:8081/; curl -sS http://127.0.0.1:8081/sub/numbers | sha256sum
-echo 'show stat' | nc -UN /work/stats | cut -d, -f1,2,18 | grep '^[bf],'
+echo 'show stat' | nc -UN /here/stats | cut -d, -f1,2,18 | grep '^[bf],'
 kill $web; stop
 """, LOGGED, unread="server.log"),
     Row("php-fpm", "php-fpm php-cli nginx-light curl", r"""
 mkdir -p www tmp
 echo '<?php echo "php ", 6*7, " ", getcwd(), " ", $_GET["a"] ?? "-", " ", trim(shell_exec("echo child")), "\n";
-  file_put_contents("/work/written", "x\n", FILE_APPEND|LOCK_EX);' >www/i.php
+  file_put_contents("/here/written", "x\n", FILE_APPEND|LOCK_EX);' >www/i.php
 cat >fpm.conf <<'END'
 [global]
-pid=/work/fpm.pid
-error_log=/work/fpm.log
+pid=/here/fpm.pid
+error_log=/here/fpm.log
 daemonize=no
 [www]
-listen=/work/fpm.sock
+listen=/here/fpm.sock
 pm=static
 pm.max_children=3
 END
 cat >n.conf <<END
-daemon off; pid /work/nginx.pid; error_log /work/error.log;
+daemon off; pid /here/nginx.pid; error_log /here/error.log;
 events {}
-http { access_log off; client_body_temp_path /work/tmp/a; proxy_temp_path /work/tmp/b; fastcgi_temp_path /work/tmp/c;
-uwsgi_temp_path /work/tmp/d; scgi_temp_path /work/tmp/e;
- server { listen 127.0.0.1:8080; root /work/www; location ~ php { include /etc/nginx/fastcgi_params;
-fastcgi_param SCRIPT_FILENAME /work/www/i.php; fastcgi_pass unix:/work/fpm.sock; } } }
+http { access_log off; client_body_temp_path /here/tmp/a; proxy_temp_path /here/tmp/b; fastcgi_temp_path /here/tmp/c;
+uwsgi_temp_path /here/tmp/d; scgi_temp_path /here/tmp/e;
+ server { listen 127.0.0.1:8080; root /here/www; location ~ php { include /etc/nginx/fastcgi_params;
+fastcgi_param SCRIPT_FILENAME /here/www/i.php; fastcgi_pass unix:/here/fpm.sock; } } }
 END
-serve /work/fpm.sock php-fpm8.2 -y /work/fpm.conf; fpm=$server
-serve 8080 nginx -e /work/error.log -c /work/n.conf
+serve /here/fpm.sock php-fpm8.2 -y /here/fpm.conf; fpm=$server
+serve 8080 nginx -e /here/error.log -c /here/n.conf
 for i in 1 2 3 4 5 6; do curl -sS "http://127.0.0.1:8080/i.php?a=$i"; done; wc -l <written
 stop QUIT; server=$fpm; stop QUIT
 """, LOGGED, unread=r"\.log"),
     Row("gunicorn", "gunicorn curl", r"""
 cat >app.py <<'END'
 import os, subprocess
-open("/work/loaded", "a").write("a worker heeds signals\n")
+open("/here/loaded", "a").write("a worker heeds signals\n")
 def app(environ, start):
     start("200 OK", [("Content-Type", "text/plain")])
     text = subprocess.check_output(["sh", "-c", "echo child of $0; pwd", environ["PATH_INFO"]])
     return [text, environ["wsgi.input"].read()]
 END
-serve /work/g.sock gunicorn -w 2 -b unix:/work/g.sock -b 127.0.0.1:8000 --pid /work/pid --log-file /work/log app:app
-curl -sS --unix-socket /work/g.sock http://x/path; seq 50000 | curl -sS --data-binary @- http://127.0.0.1:8000/post | sha256sum
+serve /here/g.sock gunicorn -w 2 -b unix:/here/g.sock -b 127.0.0.1:8000 --pid /here/pid --log-file /here/log app:app
+curl -sS --unix-socket /here/g.sock http://x/path; seq 50000 | curl -sS --data-binary @- http://127.0.0.1:8000/post | sha256sum
 all_loaded() { [ "$(wc -l <loaded)" = $1 ]; }
 until_true 20 all_loaded 2; kill -HUP "$server"; until_true 20 all_loaded 4; curl -sS http://127.0.0.1:8000/again
 stop
-""", LOGGED, unread="/work/(log|server.log)|pyc"),
+""", LOGGED, unread="/here/(log|server.log)|pyc"),
     Row("uwsgi", "uwsgi uwsgi-plugin-python3 curl", r"""
 cat >w.py <<'END'
 def application(e, s):
@@ -412,21 +412,21 @@ def application(e, s):
     return [b"uwsgi " + e["PATH_INFO"].encode() + b"\
 "]
 END
-serve 8001 uwsgi --plugin python3 --http-socket 127.0.0.1:8001 --wsgi-file w.py --master --processes 2 --die-on-term --pidfile /work/pid
+serve 8001 uwsgi --plugin python3 --http-socket 127.0.0.1:8001 --wsgi-file w.py --master --processes 2 --die-on-term --pidfile /here/pid
 for i in 1 2 3 4; do curl -sS http://127.0.0.1:8001/$i; done
 stop
 """, LOGGED, unread="server.log|pyc"),
     Row("distccd", "distcc gcc libc6-dev", r"""
 mkdir distcc
-serve 3632 distccd --daemon --no-detach --allow 127.0.0.1 --listen 127.0.0.1 --port 3632 --enable-tcp-insecure -j 2 --log-file=/work/log
+serve 3632 distccd --daemon --no-detach --allow 127.0.0.1 --listen 127.0.0.1 --port 3632 --enable-tcp-insecure -j 2 --log-file=/here/log
 printf '#include <stdio.h>\nint main(void) { puts("built far away"); return 0; }\n' >a.c
-export DISTCC_HOSTS=127.0.0.1 DISTCC_FALLBACK=0 DISTCC_DIR=/work/distcc PATH=/usr/lib/distcc:$PATH
+export DISTCC_HOSTS=127.0.0.1 DISTCC_FALLBACK=0 DISTCC_DIR=/here/distcc PATH=/usr/lib/distcc:$PATH
 distcc gcc -c a.c -o a.o; echo $?; gcc a.o -o a; ./a
 stop; grep -c 'COMPILE_OK' log
-""", LOGGED, unread="/work/log|/work/a$|/work/a.o", unlisted="/work/distcc/|/tmp/"),
+""", LOGGED, unread="/here/log|/here/a$|/here/a.o", unlisted="/here/distcc/|/tmp/"),
     Row("stunnel", "stunnel4 openssl socat", r"""
 openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 9 -subj /CN=localhost 2>/dev/null; cat key cert >both
-printf 'foreground=yes\npid=\n[s]\naccept=127.0.0.1:4433\nconnect=127.0.0.1:4000\ncert=/work/both\n' >s.conf
+printf 'foreground=yes\npid=\n[s]\naccept=127.0.0.1:4433\nconnect=127.0.0.1:4000\ncert=/here/both\n' >s.conf
 socat TCP-LISTEN:4000,bind=127.0.0.1,fork,reuseaddr EXEC:'/bin/sed -u s/^/back:/' & echo=$!
 listening 4000
 serve 4433 stunnel4 s.conf
@@ -435,9 +435,9 @@ echo three | timeout 10 openssl s_client -quiet -verify_quiet -connect 127.0.0.1
 kill $echo; wait $echo; stop
 """, LOGGED, unread="key|cert|both|server.log"),
     Row("socat", "socat iproute2", r"""
-socat UNIX-LISTEN:/work/s,fork EXEC:'/bin/cat',pty,raw,echo=0 & one=$!
+socat UNIX-LISTEN:/here/s,fork EXEC:'/bin/cat',pty,raw,echo=0 & one=$!
 until_true 5 test -S s
-seq 3 | socat -t 2 - UNIX-CONNECT:/work/s
+seq 3 | socat -t 2 - UNIX-CONNECT:/here/s
 socat TCP-LISTEN:4001,bind=127.0.0.1,fork,reuseaddr SYSTEM:'echo $(pwd) $SOCAT_PEERADDR; wc -c' & two=$!
 until_true 10 sh -c 'ss -Hltn | grep 127.0.0.1:4001' # and no look by a connection, whose child would find it closed
 head -c 100000 /dev/zero | socat -t 5 - TCP:127.0.0.1:4001
@@ -447,7 +447,7 @@ kill $one $two; wait; ls -l s | cut -c1
 cat >x.conf <<END
 defaults
 {
- log_type = FILE /work/log
+ log_type = FILE /here/log
 }
 service upper
 {
@@ -462,30 +462,30 @@ service upper
  server_args = a-z A-Z
 }
 END
-serve 7777 xinetd -dontfork -f /work/x.conf -pidfile /work/pid
+serve 7777 xinetd -dontfork -f /here/x.conf -pidfile /here/pid
 echo hello | nc -N 127.0.0.1 7777
 until_true 10 sh -c '! pgrep -x tr'
 stop
-""", LOGGED, unread="/work/(log|server.log)"),
+""", LOGGED, unread="/here/(log|server.log)"),
     Row("beanstalkd", "beanstalkd", r"""
-mkdir b; serve 11300 beanstalkd -l 127.0.0.1 -p 11300 -b /work/b
+mkdir b; serve 11300 beanstalkd -l 127.0.0.1 -p 11300 -b /here/b
 printf 'put 1 0 60 5\r\nhello\r\nreserve\r\ndelete 1\r\nput 1 0 60 3\r\nabc\r\nquit\r\n' | nc 127.0.0.1 11300
 stop
-serve 11300 beanstalkd -l 127.0.0.1 -p 11300 -b /work/b
+serve 11300 beanstalkd -l 127.0.0.1 -p 11300 -b /here/b
 printf 'peek 2\r\nquit\r\n' | nc 127.0.0.1 11300
 stop
-""", unread="/work/b/"),
+""", unread="/here/b/"),
     Row("cupsd", "cups-daemon cups-client", r"""
 mkdir -p root spool cache run
 cat >cups-files.conf <<END
-ServerRoot /work/root
-CacheDir /work/cache
-StateDir /work/run
-RequestRoot /work/spool
-TempDir /work/spool
-AccessLog /work/access
-ErrorLog /work/error
-PageLog /work/page
+ServerRoot /here/root
+CacheDir /here/cache
+StateDir /here/run
+RequestRoot /here/spool
+TempDir /here/spool
+AccessLog /here/access
+ErrorLog /here/error
+PageLog /here/page
 User nobody
 Group nogroup
 SystemGroup nogroup
@@ -506,11 +506,11 @@ Allow all
 </Limit>
 </Policy>
 END
-serve 6310 cupsd -f -c /work/cupsd.conf -s /work/cups-files.conf
+serve 6310 cupsd -f -c /here/cupsd.conf -s /here/cups-files.conf
 export CUPS_SERVER=127.0.0.1:6310
 lpstat -r; lpstat -a; lpstat -H
 lpadmin -p q -E -v file:/dev/null -m raw 2>&1; lpstat -p -d 2>&1
 echo text | lp -d q -t job 2>&1; until_true 10 sh -c '[ -z "$(lpstat)" ]'; lpstat -W completed -o | awk '{print $1, $2}'
 stop
-""", LOGGED, unread="/work/(access|error|page|root|cache|spool|run)", unlisted="/work/(cache|spool|run)/"),
+""", LOGGED, unread="/here/(access|error|page|root|cache|spool|run)", unlisted="/here/(cache|spool|run)/"),
 )

@@ -31,7 +31,7 @@ tar -xf one.tar -C x --keep-old-files tree/run; echo "status $?"
 dd if=/dev/urandom of=big bs=1k count=300 2>/dev/null; tar -M -L 200 -cf vol1 big; ls -l vol1 vol2 | wc -l; mkdir v; tar -M -xf vol1 -C v
 cmp big v/big && echo alike
 """, dialogue=((r"hit return: $", "n vol2\n"), (r"hit return: $", "\n"), (r"hit return: $", "n vol2\n"), (r"hit return: $", "\n")),
-        unread=r"^/work/(snap|big|vol\d|v/big|later\.tar|full\.tar|.*\.t(ar|gz))$"),
+        unread=r"^/here/(snap|big|vol\d|v/big|later\.tar|full\.tar|.*\.t(ar|gz))$"),
     Row("cpio", "cpio", TREE + r"""
 find tree | sort | cpio -o -H newc >one.cpio; cpio -itv <one.cpio | sort -k9; mkdir x; (cd x && cpio -idm <../one.cpio)
 find x/tree -type f -printf '%P %n %m %T@\n' | sort
@@ -61,14 +61,14 @@ port = 8873
 address = 127.0.0.1
 use chroot = no
 [module]
-path = /work
+path = /here
 read only = no
 pid file =
 END
 serve 8873 rsync --daemon --no-detach --config=conf; rsync rsync://127.0.0.1:8873/; rsync -a rsync://127.0.0.1:8873/module/tree/ d
 diff -r --no-dereference -x fifo tree d && echo alike; rsync -a conf rsync://127.0.0.1:8873/module/put; cmp conf put; stop
 rsync -a missing z; echo "status $?"; printf '#!/bin/sh\nshift\nexec "$@"\n' >here; chmod +x here
-rsync -az -e ./here tree/a host:/work/shell; find shell | sort
+rsync -az -e ./here tree/a host:/here/shell; find shell | sort
 rsync -a --inplace --partial --bwlimit=100000 tree/a/numbers part; cmp part tree/a/numbers
 rsync -rc --files-from=- tree f <<<$'run\na/numbers'; find f | sort
 """, changes=(STAMP, (r"rsync error.*", "rsync error"))),
@@ -107,12 +107,12 @@ seq 20 | awk 'BEGIN{OFS="-"} {s+=$1; a[$1%3]=a[$1%3] " " $1} END{print s, length
 for awk in gawk mawk; do
 seq 5 | $awk '{print $1 > "even" ($1%2); print $1 | "sort -rn"} END{close("sort -rn");
 while (("cat even0" | getline x) > 0) print "got " x; r=system("exit 3"); print r; print ENVIRON["HOME"], ARGV[0];
-while ((getline line < "/work/even1") > 0) n++; print n; printf "to stderr\n" > "/dev/stderr"; print "to out" > "/dev/stdout"}'
+while ((getline line < "/here/even1") > 0) n++; print n; printf "to stderr\n" > "/dev/stderr"; print "to out" > "/dev/stdout"}'
 done
 gawk 'BEGIN{c="bc"; for (i=1;i<4;i++) {print i "^" i |& c}; close(c, "to"); while ((c |& getline x) > 0) print x; close(c);
 print strftime("%Y", 0, 1); print PROCINFO["uid"]; s="/inet/tcp/8123/0/0"}'
 gawk -i inplace '{print NR, $0}' out; cat out
-gawk '@load "filefuncs"; BEGIN{print chdir("/"), stat("/work/out", d), d["size"], d["type"]; "pwd" | getline; print}'
+gawk '@load "filefuncs"; BEGIN{print chdir("/"), stat("/here/out", d), d["size"], d["type"]; "pwd" | getline; print}'
 serve 8123 gawk 'BEGIN{s="/inet/tcp/8123/0/0"; for (;;) {if ((s |& getline x) > 0 && x != "") {print "echo " x |& s}; close(s);
 if (x == "end") exit 5}}'
 gawk 'BEGIN{s="/inet/tcp/0/127.0.0.1/8123"; print "hello" |& s; s |& getline x; print x; close(s)}'
@@ -136,7 +136,7 @@ vim -es -u NONE -i NONE -c 'call writefile([getcwd(), getline(1), string(getpid(
 cat out
 cat >script <<'END'
 set backup
-set undofile undodir=/work
+set undofile undodir=/here
 %s/n/N/
 w
 q
@@ -206,7 +206,7 @@ dc -f f
 cat >f <<'END'
 define(`x', `<$1:$2>')x(a,b) include(`inc') syscmd(`echo child in $PWD')esyscmd(`id -u')sysval
 divert(1)late divert(0)early
-undivert(1)changequote([,])len([abc]) mkstemp([/work/tmpXXXXXX])
+undivert(1)changequote([,])len([abc]) mkstemp([/here/tmpXXXXXX])
 END
 echo 'included' >inc; m4 f | sed 's/tmp....../tmp/'; m4 -DX=1 -P <<<'m4_ifdef(`X'"'"',`yes'"'"')'; m4 missing; echo "status $?"
 m4 -F frozen f >/dev/null; ls frozen; m4 -R frozen <<<'x(1,2)'; rm tmp* frozen
@@ -235,7 +235,7 @@ x sup 2
 .EN
 END
 groff -man -t -e -Tutf8 x.1 | col -b; groff -man -t -Tps x.1 | grep -c '^%%'; mkdir -p man/man1; cp x.1 man/man1; gzip -n man/man1/x.1
-MANPATH=/work/man man -P cat x | col -b | head -6; mandb -q -u man; MANPATH=/work/man apropos page; MANPATH=/work/man man -w x
+MANPATH=/here/man man -P cat x | col -b | head -6; mandb -q -u man; MANPATH=/here/man apropos page; MANPATH=/here/man man -w x
 man -M man nosuch; echo "status $?"; groff -man missing; echo "status $?"; groff -T nodev x.1 2>&1 | head -1; lexgrog x.1
 """, unread=r"/index\.db$", unlisted=r"^/(home/user|var)/.*(man|cache)"),
     Row("gettext", "gettext", r"""
@@ -243,13 +243,13 @@ cat >m.c <<'END'
 #include <libintl.h>
 #include <locale.h>
 #include <stdio.h>
-int main(void) { setlocale(LC_ALL, ""); bindtextdomain("m", "/work/locale"); textdomain("m"); puts(gettext("hello"));
+int main(void) { setlocale(LC_ALL, ""); bindtextdomain("m", "/here/locale"); textdomain("m"); puts(gettext("hello"));
 printf(ngettext("%d file\n", "%d files\n", 2), 2); return 0; }
 END
 xgettext -o m.pot --keyword=ngettext:1,2 m.c; grep -c msgid m.pot; msginit -l de --no-translator -i m.pot -o de.po 2>/dev/null
 sed -i 's/^msgid "hello"/&/;/^msgid "hello"/{n;s/""/"hallo"/}' de.po; mkdir -p locale/de/LC_MESSAGES
 msgfmt -c --statistics -o locale/de/LC_MESSAGES/m.mo de.po; msgunfmt locale/de/LC_MESSAGES/m.mo | grep hallo
-TEXTDOMAIN=m TEXTDOMAINDIR=/work/locale LANGUAGE=de LC_ALL=C.UTF-8 gettext hello; echo; msgmerge -q -U de.po m.pot
+TEXTDOMAIN=m TEXTDOMAINDIR=/here/locale LANGUAGE=de LC_ALL=C.UTF-8 gettext hello; echo; msgmerge -q -U de.po m.pot
 msgexec -i de.po cat | head -2; echo '$USER is $HOME' | envsubst; msgfmt missing.po; echo "status $?"
 """, changes=(STAMP, (r"\d{4}-\d\d-\d\d \d\d:\d\d[+-]\d{4}", "<stamp>"))),
     Row("xml", "libxml2-utils xsltproc", r"""
@@ -265,7 +265,7 @@ cat >s.xsl <<'END'
 <xsl:value-of select="document('part.xml')"/></xsl:template></xsl:stylesheet>
 END
 xsltproc --noent s.xsl f.xml; echo; xmllint --shell f.xml; xmllint '<a>' ; echo "status $?"; echo '<a><b></a>' | xmllint -
-echo "status $?"; xmlcatalog --create --noout cat.xml; xmlcatalog --noout --add system x file:///work/a.dtd cat.xml; xmlcatalog cat.xml x
+echo "status $?"; xmlcatalog --create --noout cat.xml; xmlcatalog --noout --add system x file:///here/a.dtd cat.xml; xmlcatalog cat.xml x
 """, dialogue=((r"^/ > ", "ls\n"), (r"^/ > ", "cd a/b\n"), (r"^b > ", "pwd\n"), (r"^b > ", "save out.xml\n"), (r"^b > ", "quit\n"))),
     Row("dos2unix", "dos2unix file", r"""
 printf 'a\nb\n' >f; ln -s f l; unix2dos f; file f; dos2unix -n f g; cmp f g; dos2unix l; dos2unix -F l; file f; dos2unix missing
@@ -276,7 +276,7 @@ file -b --mime-type /bin/sh f u; file -L l; printf '#!/bin/sh\n' | file -; file 
 export PATH=$PATH:/sbin:/usr/sbin; rm tree/fifo
 mke2fs -q -t ext4 -d tree -U 00000000-0000-0000-0000-000000000001 -E hash_seed=00000000-0000-0000-0000-000000000001 fs.img 8M
 e2fsck -fn fs.img | tail -1 | cut -c1-30; debugfs -R 'ls -p /a' fs.img 2>/dev/null | cut -d/ -f6
-mkdir dumped; printf 'cd a\nwrite tree/run new\nrdump a/b /work/dumped\nquit\n' >cmds; debugfs -w -f cmds fs.img 2>&1 | grep -v '^debugfs'
+mkdir dumped; printf 'cd a\nwrite tree/run new\nrdump a/b /here/dumped\nquit\n' >cmds; debugfs -w -f cmds fs.img 2>&1 | grep -v '^debugfs'
 find dumped 2>/dev/null | sort; debugfs -w fs.img; tune2fs -L name fs.img >/dev/null
 dumpe2fs -h fs.img 2>/dev/null | grep -e name: -e 'Inode count'; resize2fs fs.img 12M 2>&1 | tail -2 | head -1 | cut -c1-30
 mksquashfs tree sq.img -quiet -no-progress -all-time 0 -mkfs-time 0 -processors 2; unsquashfs -q -n -d sq sq.img
@@ -288,20 +288,20 @@ mmd -i fat.img ::/D; mcopy -i fat.img tree/run ::/D; mtype -i fat.img ::/D/run; 
 cmp back tree/a/numbers; fsck.fat -n fat.img | tail -1
 """, dialogue=((r"debugfs:  ", "pwd\n"), (r"debugfs:  ", "cat /run\n"), (r"debugfs:  ", "quit\n")), changes=(STAMP,), unread=r"\.img$"),
     Row("gpg", "gnupg", r"""
-export GNUPGHOME=/work/gnupg; mkdir -m 700 gnupg
+export GNUPGHOME=/here/gnupg; mkdir -m 700 gnupg
 gpg --batch --passphrase '' --quick-gen-key 'U <u@example.org>' default default never 2>&1 | grep -c revocation; echo text >f
 gpg --batch -q --clearsign f; gpg -q --verify f.asc 2>&1 | grep Good; gpg --batch -q -r u@example.org --trust-model always -e f
 gpg --batch -q -d f.gpg; gpg --batch -q --passphrase secret --pinentry-mode loopback -c -o s.gpg f
 gpg --batch -q --passphrase wrong --pinentry-mode loopback -d s.gpg; echo "status $?"
 gpg --batch -q --passphrase secret --pinentry-mode loopback -d s.gpg
 gpg --export -a >key.asc; gpg --list-keys --with-colons | cut -d: -f1 | xargs; sed -i 's/text/other/' f.asc; gpg -q --verify f.asc
-echo "status $?"; gpg --edit-key u@example.org; mkdir -m 700 two; GNUPGHOME=/work/two gpg -q --import key.asc
-GNUPGHOME=/work/two gpg --list-keys --with-colons | grep -c ^pub; gpg --print-md sha256 f; gpgconf --kill all
-gpgconf --homedir /work/two --kill all; gpg-connect-agent 'keyinfo --list' /bye 2>/dev/null | wc -l; gpgconf --kill all
+echo "status $?"; gpg --edit-key u@example.org; mkdir -m 700 two; GNUPGHOME=/here/two gpg -q --import key.asc
+GNUPGHOME=/here/two gpg --list-keys --with-colons | grep -c ^pub; gpg --print-md sha256 f; gpgconf --kill all
+gpgconf --homedir /here/two --kill all; gpg-connect-agent 'keyinfo --list' /bye 2>/dev/null | wc -l; gpgconf --kill all
 until_true 10 sh -c '! pgrep gpg-agent'
 """, dialogue=((r"gpg> ", "uid 1\n"), (r"gpg> ", "quit\n")), changes=(STAMP, HASH, (r"\b[0-9A-F]{16,40}\b", "<key>"),
         (r"\w{3} +\d+ \w{3} +\d{4}.*|\w{3} \w{3} +\d+ .*", "<date>")),
-        unlisted=r"^/work/(gnupg|two)/|^/run/", unread=r"\.(gpg|asc)$", limit=120),
+        unlisted=r"^/here/(gnupg|two)/|^/run/", unread=r"\.(gpg|asc)$", limit=120),
     Row("openssl", "openssl", r"""
 openssl genrsa -out key.pem 2048 2>/dev/null
 openssl req -new -x509 -key key.pem -subj /CN=localhost -days 3650 -set_serial 1 -out cert.pem
@@ -336,5 +336,5 @@ sed 's/[1-9][0-9]*/some/'
 stop; openssl nosuch 2>&1 | head -1; openssl rand -hex 8 | wc -c
 """, dialogue=((r"Sign the certificate\? \[y/n\]:", "y\n"), (r"commit\? \[y/n\]", "y\n")),
         changes=((r"\w{3} +\d+ [\d:]+ \d{4} GMT", "<date>"), (r"[0-9a-f]{64}", "<sum>")),
-        unread=r"^/work/(.*\.(pem|csr)|sig|e|ca/.*|server\.log)$"),
+        unread=r"^/here/(.*\.(pem|csr)|sig|e|ca/.*|server\.log)$"),
 )

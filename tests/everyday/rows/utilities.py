@@ -20,7 +20,7 @@ cmp /bin/ls ls
 truncate -s 10M hole; echo end >>hole; cp --sparse=always hole hole2; cmp hole hole2; du -k hole2 | cut -f1
 cp /proc/mounts mounts; echo $?; cp /proc/self/status s; echo $?; cp -u one/* two/ ; cp missing x; echo $?
 cp -b hard soft; ls
-""", unread="/work/(mounts|s)$"),
+""", unread="/here/(mounts|s)$"),
     Row("mv", "coreutils", r"""
 mkdir -p a/b; echo x >a/b/f; mv a c; mv c /tmp/moved; mv /tmp/moved back; find back; mv -b back/b/f back/f; echo y >f
 mv -f f back/f; mv -n back/f back/b; mv back/none . ; echo $?; mv back back/b; echo $?; mv -T back other; ls -R
@@ -40,8 +40,8 @@ echo $?
 """),
     Row("stat", "coreutils", r"""
 echo x >f; chmod 2751 f
-stat -c '%A %a %h %U %G %s %F %n' f /etc /dev/null /dev/tty /proc /proc/self /sys / /bin /work
-stat -f -c '%T %s' / /work /proc /dev/shm; touch -d '2001-02-03 04:05:06.789' f; stat -c '%y %Y' f; touch -r f g
+stat -c '%A %a %h %U %G %s %F %n' f /etc /dev/null /dev/tty /proc /proc/self /sys / /bin /here
+stat -f -c '%T %s' / /here /proc /dev/shm; touch -d '2001-02-03 04:05:06.789' f; stat -c '%y %Y' f; touch -r f g
 stat -c %y g; stat -c %N /bin; test f -ot /etc && echo older; stat none; echo $?
 """, ((r"(dr-xr-xr-x 555) \d+", r"\1"),)),
     Row("chmod", "coreutils acl attr", r"""
@@ -62,7 +62,7 @@ find etc -empty | sort | head -n 5; find etc -perm -u+x -type f -delete -print |
 find / -xdev -type f -links +1 2>/dev/null | sort; find / -maxdepth 1 -printf '%P %y\n' | sort
 find /proc/self/ -maxdepth 1 -name 's*' | sort
 find . -samefile etc/hostname; find etc -fprintf list '%p\n'; wc -l <list; find etc -inum "$(stat -c %i etc/passwd)"; find none; echo $?
-""", unread="/work/etc/"),
+""", unread="/here/etc/"),
     Row("xargs", "findutils", r"""
 seq 100 | xargs -n 7 -P 4 sh -c 'echo $@ >>out.$$' x; cat out.* | tr ' ' '\n' | sort -n | sha256sum; rm out.*
 printf 'a b\0c\0' | xargs -0 -I{} touch 'file {}'; ls; seq 3 | xargs -I N sh -c 'exit N'; echo $?
@@ -71,8 +71,8 @@ echo x | xargs false; echo $?; echo x | xargs none; echo $?; find /usr/bin -prin
     Row("du-df", "coreutils", r"""
 mkdir -p d/e; head -c 100000 /dev/zero >d/e/f; ln d/e/f d/g; du -b --apparent-size d; du -sk d
 du -x / --max-depth=0 2>/dev/null | wc -l; du --exclude=e -b d
-df . | wc -l; df --output=target / /work /proc /dev/shm
-df -a --output=fstype,target | sort -u | grep -E ' (/|/proc|/work|/dev/shm)$'; sync -d d/e/f
+df . | wc -l; df --output=target / /here /proc /dev/shm
+df -a --output=fstype,target | sort -u | grep -E ' (/|/proc|/here|/dev/shm)$'; sync -d d/e/f
 truncate -s 1T big && ls -s big
 """),
     Row("text", "coreutils", r"""
@@ -107,8 +107,8 @@ ps aux | awk '{print $1, $11}' | grep sleep; kill 999999; echo $?
 (exec 5>held; exec sleep 300) & one=$!
 until_true 5 test -e held; until_true 5 pgrep -x sleep
 fuser held 2>/dev/null | wc -w; fuser -v held 2>&1 | tail -n 1 | awk '{print $1, $3, $4}'; fuser / 2>/dev/null | wc -w
-lsof -t held | wc -l; lsof -p $one -Fn | grep -E '^n(/work|/usr/bin/sleep)'; lsof -c sleep -a -d cwd -Fn | tail -n 1
-lsof +D /work -Fn | grep held
+lsof -t held | wc -l; lsof -p $one -Fn | grep -E '^n(/here|/usr/bin/sleep)'; lsof -c sleep -a -d cwd -Fn | tail -n 1
+lsof +D /here -Fn | grep held
 fuser -k -s held; wait $one; echo $?; fuser held; echo $?
 """, BUSY),
     Row("flock", "util-linux", r"""
@@ -117,8 +117,8 @@ for i in $(seq 20); do flock lock sh -c 'n=$(cat count 2>/dev/null || echo 0); e
 cat count; exec 9>lock2; flock -s 9; flock -x -w 0.1 lock2 true; echo $?; flock -u 9; flock -n lock2 echo free
 """),
     Row("util-linux", "util-linux bsdextrautils bsdutils uuid-runtime", r"""
-getopt -o ab: -l long: -- -a --long x -b y z; findmnt -n -o FSTYPE,TARGET /proc; findmnt -T /work/none -n -o TARGET
-findmnt -n -o TARGET /; mountpoint /proc /work /usr; rev <<<abc; column -t <<<$'a bb\nccc d'; hexdump -C <<<text
+getopt -o ab: -l long: -- -a --long x -b y z; findmnt -n -o FSTYPE,TARGET /proc; findmnt -T /here/none -n -o TARGET
+findmnt -n -o TARGET /; mountpoint /proc /here /usr; rev <<<abc; column -t <<<$'a bb\nccc d'; hexdump -C <<<text
 look --version | wc -l; cal 2 2024; uuidgen --sha1 -n @dns -N x; setsid -w sh -c 'ps -o sid= -p $$ | wc -w'
 prlimit -n --output=RESOURCE; taskset -p $$ | wc -l; ionice; nice -n 5 nice; chrt -p $$ | head -n 1 | cut -d: -f2
 renice -n 3 -p $$ | wc -l; whereis -b ls; mcookie | wc -c; namei /bin/sh; lsns -t uts -n 2>&1 | wc -l
@@ -136,8 +136,8 @@ cat <(echo process) <(echo substitution)
 bash --norc -c 'trap "echo term" TERM; trap "echo exit" EXIT; kill $$; (exit 7); echo $?; set -m
   sleep 5 & kill -STOP %1; jobs; kill -CONT %1; kill %1; wait %1; echo $?'
 bash -c 'kill -SEGV $$'; echo $?; ulimit -n; (ulimit -n 20; for i in $(seq 3 30); do eval "exec $i</dev/null" || break
-done) 2>&1 | tail -n 1; (cd /tmp && rmdir /work/none; pwd; cd -; pwd -P); mkdir gone; cd gone; rmdir ../gone; pwd
-/bin/pwd; ls; cd ..; pwd; CDPATH=/usr cd bin; echo ${BASH_SOURCE[0]:+x} $- $SHLVL; type ls; hash -r; PATH=/work; ls
+done) 2>&1 | tail -n 1; (cd /tmp && rmdir /here/none; pwd; cd -; pwd -P); mkdir gone; cd gone; rmdir ../gone; pwd
+/bin/pwd; ls; cd ..; pwd; CDPATH=/usr cd bin; echo ${BASH_SOURCE[0]:+x} $- $SHLVL; type ls; hash -r; PATH=/here; ls
 echo $?; /bin/echo *; shopt -s globstar; PATH=/bin; echo /etc/apt/**/; exec -c /usr/bin/env
 """, BUSY),
     Row("jobs", "bash", "PS1='\\$ ' exec bash --norc --noediting -i\n", BUSY, dialogue=(
@@ -172,10 +172,10 @@ busybox sh -c 'echo $((2+3)) >f; busybox cat f; busybox pwd; busybox find / -max
   busybox readlink -f /bin/sh; busybox df / | busybox wc -l; busybox wget -q http://127.0.0.1:1/; echo $?
   busybox mount | busybox wc -l; exec busybox id'
 echo $?; cp /bin/busybox b; ./b uname; ln -s b uname; ./uname
-""", BUSY, unread="/work/b$"),
+""", BUSY, unread="/here/b$"),
     Row("grep", "ripgrep", r"""
 mkdir -p d/e; seq 1000 >d/n; echo 'needle here' >d/e/f; ln -s ../n d/e/link; grep -rn needle d; grep -R 777 d
-grep -c 7 d/n; grep -l -e needle -r /work; rg --no-config -n --sort path needle d; rg --files d | sort; rg -c 99 d/n
+grep -c 7 d/n; grep -l -e needle -r /here; rg --no-config -n --sort path needle d; rg --files d | sort; rg -c 99 d/n
 grep -q none d/n; echo $?; grep x d; grep -P '^(\d)\1$' d/n; zgrep 5 <(seq 10 | gzip)
 """),
     Row("sed-awk", "sed gawk mawk", r"""
@@ -191,7 +191,7 @@ cp -r /etc/apt a; cp -r a b; echo new >b/new; rm -r b/trusted.gpg.d; mkdir b/tru
 sed s/50/fifty/ a/n >b/n; diff -ruN a b --no-dereference | grep -v -e '^---' -e '^+++' -e ^Binary | head -n 30
 diff -ru a b >p; (cd a; patch -p1 <../p | sort); cmp a/n b/n; (cd a; patch -R -p1 --dry-run <../p | sort)
 diff3 a/n b/n a/n; wdiff <(echo a b c) <(echo a x c); cmp a/n b/new; sdiff a/n b/n | tail -n 1
-""", (*BUSY,), unread="/work/p|gpg"),
+""", (*BUSY,), unread="/here/p|gpg"),
     Row("inotify", "inotify-tools entr", r"""
 mkdir d; inotifywait -q -m -r --format '%w%f %e' d >events & pid=$!
 established() { touch d/probe; grep -q probe events; }
@@ -199,7 +199,7 @@ until_true 10 established
 echo x >d/one; mv d/one d/two; rm d/two; mkdir d/sub; until_true 10 grep -q sub events; touch d/last; until_true 10 grep -q last events
 kill $pid; wait $pid; grep -v -e probe events
 echo d/last | entr -n -z cat d/last; echo $?; inotifywait -q -t 1 d/last; echo $?
-""", unread="/work/events"),
+""", unread="/here/events"),
     Row("at-time", "time coreutils", r"""
 /usr/bin/time -f 'status %x' sh -c 'exit 3'; timeout 0.2 sleep 9; echo $?
 timeout -s KILL 0.2 sh -c 'trap "" TERM; sleep 9'; echo $?; timeout --foreground 5 sh -c 'exit 6'; echo $?
@@ -208,7 +208,7 @@ date -d @0 -u +%F; sleep 0.01; TZ=Europe/Berlin date -d @0 +%R; date -r /etc/hos
 hostname; id; groups; whoami; logname 2>&1; tty; printenv HOME; chroot / true; echo $?; pathchk -p /a
 mktemp -u | wc -c; mktemp -d -p . | wc -c; echo a | tee >(cat >b) >/dev/null; until_true 5 test -s b
 cat b; yes | head -n 2; seq -s, 5; nohup none; echo $?; kill -0 $$; test -t 0; echo $?; sync; users; stty 2>&1
-""", (*BUSY,), unlisted=r"/work/tmp\."),
+""", (*BUSY,), unlisted=r"/here/tmp\."),
     Row("expect", "expect", r"""
 cat >e <<'END'
 set timeout 20
@@ -235,7 +235,7 @@ mkdir -p ~/.parallel; touch ~/.parallel/will-cite; parallel -k -j 3 'echo {} $PA
 seq 100 | parallel -j 4 --pipe -N 25 wc -l | sort; parallel --joblog log -j 2 'exit {}' ::: 0 1 2; echo $?
 awk 'NR > 1 {print $7}' log | sort; echo x | sponge f; cat f; ts </dev/null; pee cat 'wc -c' <<<y; chronic false
 echo $?; vidir --version 2>/dev/null | wc -l
-""", BUSY, unread="/work/log", unlisted="/home/user/.parallel|/tmp/"),
+""", BUSY, unread="/here/log", unlisted="/home/user/.parallel|/tmp/"),
     Row("network", "iproute2 curl wget netcat-openbsd iputils-ping", r"""
 echo served >file; python3 -m http.server -b 127.0.0.1 8080 >/dev/null 2>&1 & web=$!
 listening 8080
@@ -247,7 +247,7 @@ ss -Hltnp | grep -c python; ping -c 1 -q 127.0.0.1 | grep -c '1 received'; nc -l
 echo over | nc -N -U s; wait $!; cat heard; getent hosts localhost programs; ip link add d type dummy; echo $?
 kill $web; wait $web; curl -sS --unix-socket none http://x/; echo $?; nc -z 127.0.0.1 8080; echo $?
 wget -q http://no.such.name/; echo $?
-""", BUSY, unread="/work/m/|/work/d$"),
+""", BUSY, unread="/here/m/|/here/d$"),
     Row("strace", "strace ltrace gdb gcc libc6-dev", r"""
 cat >p.c <<'END'
 #include <stdio.h>
@@ -262,11 +262,11 @@ strace -e inject=openat:error=EPERM:when=3+ cat /etc/hostname 2>&1 | tail -n 1
 gdb -q -batch -ex 'break twice' -ex run -ex bt -ex 'print x' -ex finish -ex 'info inferiors' -ex continue ./p 2>&1 |
   grep -E '^#|^\$1|Value|exited|42'
 sleep 100 & pid=$!; strace -p $pid -o att & st=$!; until_true 10 grep -qs -E 'nanosleep|restart' att; kill $pid
-wait $pid $st; grep -c SIGTERM att; gdb -q -batch -ex 'info proc cwd' -ex detach -p $$ 2>&1 | grep -c "cwd = '/work'"
+wait $pid $st; grep -c SIGTERM att; gdb -q -batch -ex 'info proc cwd' -ex detach -p $$ 2>&1 | grep -c "cwd = '/here'"
 ltrace -e fopen ./p 2>&1 | grep -o 'fopen([^)]*)'
-""", (*BUSY, (r"0x[0-9a-f]+", "0x")), unread="/work/(t|c|att|p)$", limit=120),
+""", (*BUSY, (r"0x[0-9a-f]+", "0x")), unread="/here/(t|c|att|p)$", limit=120),
     Row("file-misc", "file tree pv bc dc xxd gettext-base", r"""
-printf '#!/bin/sh\n' >s; file -b s /bin/sh /etc/hostname /dev/null /work; file -bL /bin/sh | cut -d, -f1
+printf '#!/bin/sh\n' >s; file -b s /bin/sh /etc/hostname /dev/null /here; file -bL /bin/sh | cut -d, -f1
 tree -a /etc/apt; tree --du -J /etc/alternatives | wc -l; seq 1000 | pv -q | wc -l; echo 'scale=20; 4*a(1)' | bc -l
 dc -e '2 100 ^ p'; echo abc | xxd; xxd -r <<<'0: 6162 630a'; A=b envsubst <<<'$A x'; strings /bin/true | grep -c GNU
 rename -v 's/s/t/' s; ls

@@ -28,15 +28,15 @@ git commit -qm half; git commit -qam rest; git mv numbers figures; git commit -q
 git worktree add -q ../tree side; git -C ../tree status -sb; git worktree list
 git tag -a v1 -m one; git describe; git archive --format=tar v1 | tar -t
 git bisect start HEAD v1~4 >/dev/null; git bisect run sh -c '! grep -q last figures 2>/dev/null' | tail -3; git bisect reset 2>/dev/null
-git daemon --reuseaddr --listen=127.0.0.1 --port=9418 --export-all --base-path=/work --pid-file=/work/pid /work 2>/dev/null & listening 9418
+git daemon --reuseaddr --listen=127.0.0.1 --port=9418 --export-all --base-path=/here --pid-file=/here/pid /here 2>/dev/null & listening 9418
 git clone -q git://127.0.0.1/one ../two; git -C ../two log --oneline | wc -l; kill %1; wait
 git repack -qadf; git fsck --full; git count-objects -v | grep -v size; git gc -q --prune=now
 git clone -q --bare . ../bare.git; git push -q ../bare.git HEAD:refs/heads/pushed; git -C ../bare.git branch
 git blame -s figures | head -3
-git -c protocol.file.allow=always submodule --quiet add /work/bare.git sub; git submodule status; git -C ../two pull -q 2>&1 | tail -1
+git -c protocol.file.allow=always submodule --quiet add /here/bare.git sub; git submodule status; git -C ../two pull -q 2>&1 | tail -1
 git grep -n last
 """, dialogue=((r"this hunk.*\? ", "y\n"), (r"this hunk.*\? ", "n\n")),
-        unread=r"/(index|worktrees/tree/index|multi-pack-index)$", unlisted=r"^/work/pid$"),
+        unread=r"/(index|worktrees/tree/index|multi-pack-index)$", unlisted=r"^/here/pid$"),
     Row("mercurial", "mercurial", r"""
 printf '[ui]\nusername = u\nmerge = internal:merge\n[hooks]\ncommit = echo hook in $(pwd): $HG_NODE\n[extensions]\nrebase =\n' >~/.hgrc
 hg init one; cd one
@@ -48,16 +48,16 @@ hg merge side; hg resolve -l; hg revert -q -r side numbers; hg resolve -qm numbe
 hg log -G -T '{rev}:{node|short} {branch} {desc}\n'
 hg mv -q numbers figures; hg commit -q -m moved -d '4 0'; hg log -f -T '{rev} {desc}\n' figures; hg annotate figures | head -3
 hg tag -d '5 0' v1; hg archive ../archive; find ../archive -type f | sort
-hg serve -d -a 127.0.0.1 -p 8000 --pid-file /work/pid >/dev/null; listening 8000
-hg clone -q http://127.0.0.1:8000/ ../two; hg -R ../two log -T '{rev}\n' | wc -l; kill $(cat /work/pid); gone /work/pid
+hg serve -d -a 127.0.0.1 -p 8000 --pid-file /here/pid >/dev/null; listening 8000
+hg clone -q http://127.0.0.1:8000/ ../two; hg -R ../two log -T '{rev}\n' | wc -l; kill $(cat /here/pid); gone /here/pid
 cd ../two; echo more >>figures; hg commit -q -m more -d '6 0'; hg push -q ../one; hg -R ../one verify; hg -R ../one update
 hg bundle -qa ../bundle; hg incoming -q ../bundle
 hg rollback --config ui.rollback=true -q; hg status; hg strip --config extensions.strip= -q . ; hg shelve -q; hg unshelve -q; hg status
 """, unread=r"/\.hg/(dirstate|undo.*|cache/.*|wcache/.*|last-message.*)|\.hg/store/(fncache|undo.*|00changelog.*)$",
-        unlisted=r"^/work/pid$|/\.hg/(wcache|cache|undo)", limit=240),
+        unlisted=r"^/here/pid$|/\.hg/(wcache|cache|undo)", limit=240),
     Row("subversion", "subversion", r"""
-svnadmin create repository; R=file:///work/repository
-printf '#!/bin/sh\necho "hook in $PWD: $2" >>/work/hook.log\n' >repository/hooks/post-commit; chmod +x repository/hooks/post-commit
+svnadmin create repository; R=file:///here/repository
+printf '#!/bin/sh\necho "hook in $PWD: $2" >>/here/hook.log\n' >repository/hooks/post-commit; chmod +x repository/hooks/post-commit
 mkdir -p import/trunk import/branches; seq 40 >import/trunk/numbers; ln -s numbers import/trunk/link
 printf '#!/bin/sh\n' >import/trunk/run; chmod +x import/trunk/run
 svn import -q -m first import $R; svn checkout $R/trunk one; cd one; svn propset -q svn:keywords Rev numbers; svn commit -q -m keywords
@@ -68,7 +68,7 @@ svn status; svn resolve --accept theirs-full numbers; svn commit -q -m merged; s
 svn commit -q -m moved; svn update
 svn log -q; svn diff -r 2:4 | head -20; svn blame figures | head -3; svn proplist -v run
 printf '[general]\nanon-access = write\n' >../repository/conf/svnserve.conf
-serve 3690 svnserve -d --foreground --listen-host 127.0.0.1 -r /work; svn checkout -q svn://127.0.0.1/repository/trunk ../two; cd ../two
+serve 3690 svnserve -d --foreground --listen-host 127.0.0.1 -r /here; svn checkout -q svn://127.0.0.1/repository/trunk ../two; cd ../two
 echo more >>figures; svn commit -m more; svn list -R svn://127.0.0.1/repository; stop
 svnadmin verify -q ../repository; svnadmin dump -q ../repository | grep -c ^Node-path; cd ../one; svn update; svn cleanup
 svn export -q . ../out; find ../out | sort; cat ../hook.log
@@ -96,7 +96,7 @@ pkill -x fossil; until_true 20 sh -c "! pgrep -x fossil" # the server has left a
 fossil diff --from side --to trunk | head -12; fossil annotate figures | head -2; fossil sql "select count(*) from blob"; fossil extras
 """, changes=((r"\b[0-9a-f]{10,64}\b", "<hash>"), STAMP, (r"\d+\.\d+%|[\d,]+ bytes|\d+ms", "<n>"),
         (r"password is .*|server-id.*|project-id.*", "<id>")),
-        unread=r"^/work/(repository|clone|one/\.fslckout|two/\.fslckout)|/\.fossil$|/\.config/|server\.log"),
+        unread=r"^/here/(repository|clone|one/\.fslckout|two/\.fslckout)|/\.fossil$|/\.config/|server\.log"),
     Row("rcs", "rcs", r"""
 mkdir RCS; seq 5 >file; touch -d 2020-01-01 file
 ci -l -wu file
@@ -109,13 +109,13 @@ rcs -q -l file; ident /dev/null; rcsclean -n file; echo x >other; ci -u -wu -t-t
 rlog file | grep -v -e date -e '^---'
 """, dialogue=((r"^>> ", "what it is\n"), (r"^>> ", ".\n")), changes=(STAMP, (r"\d{4}\.\d\d\.\d\d\.\d\d\.\d\d\.\d\d", "<stamp>"))),
     Row("cvs", "cvs", r"""
-export CVSROOT=/work/repository CVS_RSH=false; cvs init; mkdir import; cd import; seq 40 >numbers; echo x >other
+export CVSROOT=/here/repository CVS_RSH=false; cvs init; mkdir import; cd import; seq 40 >numbers; echo x >other
 cvs import -m first project vendor start; cd ..
 cvs checkout -d one project; cd one; cvs tag -b side >/dev/null 2>&1; sed -i '3s/$/ main/' numbers; cvs commit -m main
 cvs -Q update -r side; sed -i '3s/$/ side/' numbers; cvs -Q commit -m side
 cvs -Q update -A; cvs update -j side; cvs diff -u | grep '^[-+]'; sed -i '/^[<>=]\{7\}/d' numbers; cvs commit -m merged
-CVSROOT=:fork:/work/repository cvs -Q checkout -d two project
-CVSROOT=:fork:/work/repository cvs -Q rlog -h project | grep -e head -e total
+CVSROOT=:fork:/here/repository cvs -Q checkout -d two project
+CVSROOT=:fork:/here/repository cvs -Q rlog -h project | grep -e head -e total
 cvs log numbers | grep -v -e date: -e '^---'; cvs annotate -r 1.1 other 2>&1 | tail -1; cvs status other; rm other; cvs remove other
 cvs commit -m gone; cd ..; cvs release -d two
 cvs export -D tomorrow -d out project; find out -type f | sort

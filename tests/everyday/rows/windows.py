@@ -7,7 +7,7 @@ from ..row import DATES, PIDS, SECONDS, TIMES, Row
 BUSY = (TIMES, DATES, SECONDS, PIDS)
 DISPLAY = r"""
 x_answers() { DISPLAY=:7 timeout 2 xdpyinfo; }
-Xvfb :7 -screen 0 800x600x24 -nolisten tcp -noreset >>/work/server.log 2>&1 & server=$!
+Xvfb :7 -screen 0 800x600x24 -nolisten tcp -noreset >>/here/server.log 2>&1 & server=$!
 until_true 30 x_answers
 export DISPLAY=:7
 """
@@ -26,11 +26,11 @@ ls /tmp/.X11-unix /tmp/.X*-lock
 xterm -T typed -e bash --norc & term=$!
 until_true 20 xdotool search --onlyvisible --name typed
 id=$(xdotool search --onlyvisible --name typed | tail -n 1)
-printf '%s\n' 'echo "$TERM $((6*7))" >/work/out; stty size >>/work/out; tty >>/work/out; exit' >commands
+printf '%s\n' 'echo "$TERM $((6*7))" >/here/out; stty size >>/here/out; tty >>/here/out; exit' >commands
 xdotool windowfocus --sync "$id"
 # the first letters may be lost before the focus has come
-typed_in() { xdotool type --delay 30 ' . /work/commands
-'; sleep 1; test -s /work/out; }
+typed_in() { xdotool type --delay 30 ' . /here/commands
+'; sleep 1; test -s /here/out; }
 until_true 20 typed_in
 gone $term; cat out
 stop
@@ -53,7 +53,7 @@ pkill xclip; pkill xsel; until_true 5 sh -c '! pgrep xclip && ! pgrep xsel'
 stop
 """, BUSY, unread=XLOG, unlisted="/home/user"),
     Row("zenity", X + "zenity dbus-x11", DISPLAY + r"""
-export XDG_RUNTIME_DIR=/work NO_AT_BRIDGE=1
+export XDG_RUNTIME_DIR=/here NO_AT_BRIDGE=1
 zenity --entry --title=asking --text=name >answer 2>err & one=$!
 until_true 30 xdotool search --name asking
 id=$(xdotool search --name asking | tail -n 1)
@@ -62,7 +62,7 @@ until_true 30 answered
 wait $one; echo $?; tr -d 'x\n' <answer | wc -c
 zenity --info --timeout=1 --text=x 2>/dev/null; echo $?
 stop
-""", BUSY, unread="server.log|err|answer", unlisted="/home/user|/work/(dconf|at-spi)", limit=120),
+""", BUSY, unread="server.log|err|answer", unlisted="/home/user|/here/(dconf|at-spi)", limit=120),
     Row("imagemagick", "imagemagick", r"""
 convert -size 60x40 gradient:red-blue -depth 8 a.ppm; convert a.ppm -rotate 90 b.png; identify b.png | cut -d' ' -f1-4
 convert b.png -resize 50% c.jpg
@@ -71,11 +71,11 @@ identify -format '%wx%h\n' m.ppm; convert a.ppm txt:- | sed -n 1,3p
 """, unread="png|jpg|ppm"),
     Row("dconf", "dconf-cli libglib2.0-bin dbus", r"""
 cat >session <<'END'
-export XDG_CONFIG_HOME=/work/config XDG_RUNTIME_DIR=/work
+export XDG_CONFIG_HOME=/here/config XDG_RUNTIME_DIR=/here
 gdbus call --session -d org.freedesktop.DBus -o / -m org.freedesktop.DBus.NameHasOwner org.freedesktop.DBus
 gdbus introspect --session -d org.freedesktop.DBus -o /org/freedesktop/DBus | grep -c method
 gio info -a standard::type,standard::size /etc/hostname; gio copy /etc/hostname copied; cat copied
-gio list /work | sort; gio trash none 2>&1; echo $?
+gio list /here | sort; gio trash none 2>&1; echo $?
 END
 dbus-run-session -- bash session
 until_true 10 sh -c '! pgrep dbus-daemon'
