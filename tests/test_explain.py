@@ -294,6 +294,7 @@ def test_text_without_header_is_a_script_for_the_shell(root: Root) -> None:
         ("ptrace is not permitted here: Operation not permitted", "ptrace_scope"),
         ("fork: Resource temporarily unavailable", "ulimit"),
         ("wait: Input/output error", "PYROOT_DEBUG"),
+        ("/a b/proc is a procfs that shows this process, and cannot be taken for /proc", "-b /proc:'/a b/proc'"),
     ],
 )
 def test_failure_of_the_core_hints_at_the_setting(monkeypatch: pytest.MonkeyPatch, text: str, word: str) -> None:

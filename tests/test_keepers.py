@@ -302,7 +302,9 @@ def test_proc_of_the_supervisor_is_as_of_another_user(
 
 # --- other mounts of /proc ------------------------------------------------------------------------------------------------------------
 
+#: What the machine has mounted elsewhere itself is of the PID name space around this one: out of sight.
 MOUNTED = """
+grep ' - proc ' /proc/self/mountinfo | cut -d ' ' -f 5 | grep -vx /proc | while read -r place; do mount -t tmpfs none "$place"; done
 mkdir -p "$1/p" "$1/sub" "$1/root" "$1/root/proc" "$1/root/p" "$1/root/sub" && mount -t proc proc "$1/p" &&
 mount -t proc proc "$1/root/proc" && mount --bind "/proc/$$/task" "$1/sub" || exit 77
 shift; exec "$@"
@@ -320,6 +322,15 @@ def mounted(guest_directory: str) -> Callable[[str], Result]:
             pytest.skip(f"no name spaces here: {result.stderr}")
         return result
     return call
+
+
+def test_a_procfs_of_the_pid_name_space_around_is_refused_with_a_hint_that_works(mounted: Callable[[str], Result]) -> None:
+    """It shows the supervisor by another number, so it cannot be taken for /proc."""
+    result = mounted("""D=$1; shift; exec unshare -pfm --mount-proc /bin/sh -c '
+D=$1; shift; "$@" -r / /bin/echo plain; echo $?; "$@" -r / -b "/proc:$D/p" -b "/proc:$D/root/proc" -b "/proc:$D/sub" /bin/echo covered' sh "$D" "$@" """)
+    assert (result.status, result.stdout) == (0, "125\ncovered\n"), result
+    assert "is a procfs that shows this process" in result.stderr
+    assert "hint: cover it with a binding, as in -b /proc:" in result.stderr
 
 
 def test_a_procfs_elsewhere_is_taken_for_proc(mounted: Callable[[str], Result]) -> None:
