@@ -335,7 +335,8 @@ def core_failure(error: Exception) -> PyrootError:
         hint = _REFUSED
     elif " is a procfs " in text:
         # (it shows this process by the number that it has in a PID name space around this one)
-        hint = f"cover it with a binding, as in -b /proc:{shell_word(text.split(' is a procfs ')[0])}, or choose a root that does not hold it"
+        place = shell_word(text.split(" is a procfs ")[0])
+        hint = f"cover it with a binding, as in -b /proc:{place}, or choose a root that does not hold it"
     elif text.startswith(("fork", "clone")):
         hint = "there may be too many processes, see ulimit -u"
     elif text.endswith(os.strerror(errno.EMFILE)):

@@ -327,7 +327,8 @@ def mounted(guest_directory: str) -> Callable[[str], Result]:
 def test_a_procfs_of_the_pid_name_space_around_is_refused_with_a_hint_that_works(mounted: Callable[[str], Result]) -> None:
     """It shows the supervisor by another number, so it cannot be taken for /proc."""
     result = mounted("""D=$1; shift; exec unshare -pfm --mount-proc /bin/sh -c '
-D=$1; shift; "$@" -r / /bin/echo plain; echo $?; "$@" -r / -b "/proc:$D/p" -b "/proc:$D/root/proc" -b "/proc:$D/sub" /bin/echo covered' sh "$D" "$@" """)
+D=$1; shift; "$@" -r / /bin/echo plain; echo $?
+"$@" -r / -b "/proc:$D/p" -b "/proc:$D/root/proc" -b "/proc:$D/sub" /bin/echo covered' sh "$D" "$@" """)
     assert (result.status, result.stdout) == (0, "125\ncovered\n"), result
     assert "is a procfs that shows this process" in result.stderr
     assert "hint: cover it with a binding, as in -b /proc:" in result.stderr
