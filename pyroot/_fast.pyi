@@ -121,7 +121,7 @@ def tap_begin(sink: object, pids: list[int]) -> list[list[int]]:
 def tap_end() -> None:
     """Tell the sink of ``tap_begin`` no more; a call that has begun is told before."""
 
-def can_share() -> bool:
+def can_share(places: tuple[bytes, bytes]) -> bool:
     """Say whether sessions of one root have a directory where they find each other."""
 
 def be_called(name: bytes) -> None:

@@ -37,6 +37,7 @@ class Config:
         "seccomp",
         "gate",
         "handover",
+        "places",
         "tmp_dirs",
         "trace",
     )
@@ -64,6 +65,7 @@ class Config:
         self.gate = True  # calls may be answered inside the guest
         self.handover = True  # a pyroot around this one may serve the command
         self.trace: "Sink | None" = None  # who is told of every call (pyroot.trace)
+        self.places = (b"", b"")  # that the user's sessions meet in, besides the usual ones: a runtime directory, one for temporary files
         self.tmp_dirs: list[bytes] = []  # where mount points for missing targets of bindings may be made
 
     def spell_root(self, value: str, shown: str) -> None:
@@ -89,6 +91,7 @@ def build(parsed: "Parsed") -> Config:
     config.gate = not environment.no_gate()
     config.handover = not environment.no_handover()
     config.tmp_dirs = environment.tmp_dirs()
+    config.places = environment.session_dirs()
     roots: list[tuple[str, str]] = []
     for option, spelling, value in parsed.settings:
         if option.metavar and not value:

@@ -1,8 +1,8 @@
 """The environment variables that pyroot reads, and what the guest gets of its own environment.
 
 Decides: the name of every variable that means something to pyroot, and what it says. No other module looks at the environment (a test
-holds that), except ``_start``, which the command `pyroot` talks to, and the compiled core, which asks for the directories in which
-sessions meet. What the variables mean to users is said in ``usage``. Not decided here: what follows from a switch.
+holds that), except ``_start``, which the command `pyroot` talks to. What the variables mean to users is said in ``usage``. Not decided
+here: what follows from a switch.
 
 Facts: PEP 538 for the variable that the interpreter adds to the environment.
 """
@@ -55,6 +55,11 @@ def named_tmp_dirs() -> list[bytes]:
 def tmp_dirs() -> list[bytes]:
     """Return where mount points for missing targets of bindings may be made."""
     return named_tmp_dirs() + _USUAL_TMP_DIRS
+
+
+def session_dirs() -> tuple[bytes, bytes]:
+    """Return where sessions of the user may meet: XDG_RUNTIME_DIR and TMPDIR, empty where they are not set."""
+    return os.environb.get(b"XDG_RUNTIME_DIR", b""), os.environb.get(b"TMPDIR", b"")
 
 
 # --- terminals and the user

@@ -154,13 +154,13 @@ def _without_finding(number: int) -> tuple[str, str]:
     return text_of(number), hints.get(number, "")
 
 
-def tell_if_alone() -> None:
+def tell_if_alone(places: tuple[bytes, bytes]) -> None:
     """Say that other sessions of this root will not be seen."""
     from pyroot import _fast
 
-    if not _fast.can_share():
-        places = "$XDG_RUNTIME_DIR/pyroot, $TMPDIR/pyroot-UID, /tmp/pyroot-UID"
-        note(1, f"no place for sessions to find each other, this one is alone: none of {places} is yours alone")
+    if not _fast.can_share(places):
+        tried = "$XDG_RUNTIME_DIR/pyroot, $TMPDIR/pyroot-UID, /tmp/pyroot-UID"
+        note(1, f"no place for sessions to find each other, this one is alone: none of {tried} is yours alone")
 
 
 def runs_i386() -> bool:

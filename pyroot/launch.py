@@ -269,7 +269,7 @@ def _execute(core: "Core", wanted: Run, program: bytes, argv: list[bytes]) -> in
     if verbosity() > 0:
         from pyroot import explain
 
-        explain.tell_if_alone()
+        explain.tell_if_alone(wanted.config.places)
         if not explain.runs_i386():
             note(1, "32-bit programs will give ENOEXEC: this pyroot was built by a compiler without -m32")
     try:

@@ -29,7 +29,7 @@ AS_IS = {
 
 CHANGED = {"finish_edit", "on_copy", "strict_kill"}
 OVER = {
-    "after_run", "answer", "answer_einval", "call_later", "low_end", "make_again", "on_call_stop", "special_exit",
+    "after_run", "answer", "answer_einval", "call_later", "low_end", "make_again", "on_call_stop", "ptrace_exit",
 }  # fmt: skip
 """Beside the ends of calls (edit/after.pxi), whose names begin with `end_`."""
 

@@ -38,7 +38,7 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeCore]]:
     module.Core = FakeCore  # type: ignore[attr-defined]
     module.CoreError = CoreError  # type: ignore[attr-defined]
     module.be_called = bytes.strip  # type: ignore[attr-defined]
-    module.can_share = lambda: True  # type: ignore[attr-defined]
+    module.can_share = lambda places: True  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pyroot._fast", module)
     FakeCore.outcomes, FakeCore.calls = [], []
     yield FakeCore

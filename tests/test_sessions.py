@@ -240,9 +240,9 @@ def test_directory_that_is_not_safe_is_not_used(root: Path, run_pyroot: Run, run
 def test_session_without_a_directory_says_that_it_is_alone(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], found: bool
 ) -> None:
-    monkeypatch.setattr(_fast, "can_share", lambda: found)
+    monkeypatch.setattr(_fast, "can_share", lambda places: found)
     monkeypatch.setattr(report, "_verbosity", 1)
-    explain.tell_if_alone()
+    explain.tell_if_alone((b"", b""))
     assert ("no place for sessions to find each other" in capfd.readouterr().err) != found
 
 

@@ -10,7 +10,7 @@ cdef void no_mkdir_begin(View *v, const char *text) noexcept nogil:
 cdef int no_mkdir_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     cdef int n = <int>strlen(no_mkdir_below)
     cdef c_stat st
-    if t.nr != NR_mkdir and t.nr != NR_mkdirat:
+    if t.call.nr != NR_mkdir and t.call.nr != NR_mkdirat:
         # (the other calls with such an effect)
         return 0
     if parent_stat(w, &st) < 0:

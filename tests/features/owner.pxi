@@ -11,11 +11,11 @@ cdef int owner_call(Tracee *t, const pyroot_row *row, int outcome) noexcept nogi
     """Look at the result of each call that tells of a file: the buffer comes after the path, or after the descriptor."""
     cdef OwnerEnd *e = <OwnerEnd *>after(t, end_owner, 0)
     cdef bint statx = strcmp(row.name, b"statx") == 0
-    e.at = t.args[4 if statx else row.path + 1 if row.path >= 0 else 1]
+    e.at = t.call.args[4 if statx else row.path + 1 if row.path >= 0 else 1]
     e.size = 4
     if statx:
         e.at += 20
-    elif not t.compat:
+    elif not t.call.compat:
         e.at += 28
     elif find_text(row.name, b"64") != NULL:
         e.at += 24

@@ -5,20 +5,20 @@ cdef enum:
 
 cdef inline uint64_t call_number(Tracee *t, uint64_t native, uint64_t compat) noexcept nogil:
     """Choose the number by which the ABI of the call at hand has a call."""
-    return compat if t.compat else native
+    return compat if t.call.compat else native
 
 cdef int reg_answer(Tracee *t, long result) noexcept nogil:
     """Skip the call and let it return ``result``."""
-    t.answered = True
+    t.call.answered = True
     stats.answered += 1
-    t.answer = result
+    t.call.answer = result
     return reg_skip(t, <uint64_t>result)
 
 cdef int filters_around = 0        # seccomp filters that were there before ours
 
 cdef inline uint64_t idle_number(Tracee *t) noexcept nogil:
     """Return the number of a call that does nothing: getpid(2), which no filter around us refuses (scripts/pyroot.c)."""
-    return compat_idle() if t.compat else native_idle()
+    return compat_idle() if t.call.compat else native_idle()
 
 cdef inline bint skips_late(Tracee *t) noexcept nogil:
     """Say whether a filter around us has still to see the call at hand: most refuse number -1, and with it the result."""
@@ -27,8 +27,8 @@ cdef inline bint skips_late(Tracee *t) noexcept nogil:
 cdef int reg_skip(Tracee *t, uint64_t result) noexcept nogil:
     """Skip the call with this in its result register: number -1 and the register preset, one stop in all."""
     if skips_late(t):
-        t.late = True
-        t.late_result = result
+        t.call.late = True
+        t.call.late_result = result
         return reg_set_nr(t, idle_number(t))
     if reg_set_nr(t, <uint64_t><int64_t>-1) < 0:
         return -ESRCH
@@ -55,7 +55,7 @@ cdef int reg_set_call(Tracee *t, uint64_t nr, const uint64_t *args, uint64_t ip)
     if reg_set_nr(t, nr) < 0:
         return -ESRCH
     for i in range(6):
-        if args[i] != t.args[i]:
+        if args[i] != t.call.args[i]:
             which |= 1 << i
     return reg_change(t, args, which, ip)
 
@@ -66,21 +66,21 @@ cdef int reg_load_call(Tracee *t, uint8_t *op) noexcept nogil:
     if c_ptrace(PTRACE_GET_SYSCALL_INFO, t.tid, <void *>sizeof(call_info), info) < 0:
         return -ESRCH
     op[0] = info.op
-    if t.late and info.op == INFO_EXIT:
-        t.late = False
-        if reg_set_result(t, t.late_result) < 0:
+    if t.call.late and info.op == INFO_EXIT:
+        t.call.late = False
+        if reg_set_result(t, t.call.late_result) < 0:
             return -ESRCH
-    t.nr = info.nr
-    t.ip = info.ip
-    t.sp = info.sp
-    t.mark = info.ret_data
-    memcpy(t.args, info.args, sizeof(info.args))
-    t.compat = info.arch == ARCH_COMPAT
-    memcpy(t.full, info.args, sizeof(info.args))
-    if t.compat:
+    t.call.nr = info.nr
+    t.call.ip = info.ip
+    t.call.sp = info.sp
+    t.call.mark = info.ret_data
+    memcpy(t.call.args, info.args, sizeof(info.args))
+    t.call.compat = info.arch == ARCH_COMPAT
+    memcpy(t.call.full, info.args, sizeof(info.args))
+    if t.call.compat:
         for i in range(6):
-            t.args[i] = <uint32_t>t.args[i]
-    return 0 if info.arch == ARCH_NATIVE or t.compat else -ENOSYS
+            t.call.args[i] = <uint32_t>t.call.args[i]
+    return 0 if info.arch == ARCH_NATIVE or t.call.compat else -ENOSYS
 
 cdef inline bint ip_in_text(uint64_t ip) noexcept nogil:
     """Say whether a call is the loader's; once that has left, nothing there makes calls."""
@@ -88,8 +88,8 @@ cdef inline bint ip_in_text(uint64_t ip) noexcept nogil:
 
 cdef int call_that_follows(Tracee *t) noexcept nogil:
     """Return the number of the call that does the same and follows links, 0 if there is none."""
-    return compat_follows(<int>t.number) if t.compat else native_follows(<int>t.number)
+    return compat_follows(<int>t.call.number) if t.call.compat else native_follows(<int>t.call.number)
 
 cdef int stat_links(Tracee *t, int *size) noexcept nogil:
     """Return where the structure that the call at hand writes has the number of links, and how large that is."""
-    return compat_links(<int>t.number, size) if t.compat else native_links(size)
+    return compat_links(<int>t.call.number, size) if t.call.compat else native_links(size)

@@ -30,13 +30,15 @@ cdef bint name_bound_file(Walk *w, const Bind *b) noexcept nogil:
 cdef int follow_instead(Tracee *t, const pyroot_row *row, bint follows) noexcept nogil:
     """The path of W1, in the edit already, ends at our link: let the call follow it; ``follows``: it does."""
     cdef int number
+    cdef uint64_t flags
     if follows:
         return 0
     if row.final == F_FLAG:
-        edit_value(row.flags, t.args[row.flags] & ~<uint64_t>row.bit if row.dflt == F_FOLLOW else t.args[row.flags] | <uint64_t>row.bit)
+        flags = t.call.args[row.flags]
+        edit_value(row.flags, flags & ~<uint64_t>row.bit if row.dflt == F_FOLLOW else flags | <uint64_t>row.bit)
         return 0
     number = call_that_follows(t)
     if number == 0 or t.filtered:
         return 0
-    t.direct = number
-    return 0 if t.compat else reg_set_nr(t, number)
+    t.call.direct = number
+    return 0 if t.call.compat else reg_set_nr(t, number)

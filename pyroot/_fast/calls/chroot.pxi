@@ -5,7 +5,7 @@ cdef int on_chroot(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int n, outcome
     if not may_chroot(t):
         return on_path(t, row)
-    n = mem_string(t.tid, t.args[0], path_buffer, PATHMAX)
+    n = mem_string(t.tid, t.call.args[0], path_buffer, PATHMAX)
     if n <= 0:
         return R_DEAD if n == -ESRCH else answer(t, n if n < 0 else -ENOENT)
     W1.resolve = 0

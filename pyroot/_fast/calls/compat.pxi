@@ -18,32 +18,32 @@ cdef int on_socketcall(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Treat a sub-call as the separate call that it stands for.  If it has to be rewritten, it is made as that call."""
     cdef uint32_t arguments[6]
     cdef int i, direct, count
-    cdef int nr = compat_socketcall(t.args[0], &direct, &count)
+    cdef int nr = compat_socketcall(t.call.args[0], &direct, &count)
     if nr < 0:
         return as_is(b"a sub-call without an address, or EINVAL")
-    if mem_read(t.tid, t.args[1], arguments, count * 4) < 0:
+    if mem_read(t.tid, t.call.args[1], arguments, count * 4) < 0:
         return fault_argument(t, 1)
     for i in range(6):
-        t.args[i] = arguments[i] if i < count else 0
-    t.nr = nr
-    t.direct = direct
+        t.call.args[i] = arguments[i] if i < count else 0
+    t.call.nr = nr
+    t.call.direct = direct
     row = &pyroot_rows[nr]
-    if nr == NR_sendto and t.args[4] == 0:
+    if nr == NR_sendto and t.call.args[4] == 0:
         return sock_as_is(t, row)
     return handlers[row.handler](t, row)
 
 # -- struct msghdr ------------------------------------------------------------------------------------------------------
 
 cdef inline int header_size(Tracee *t) noexcept nogil:
-    return COMPAT_HEADER if t.compat else <int>sizeof(c_msghdr)
+    return COMPAT_HEADER if t.call.compat else <int>sizeof(c_msghdr)
 
 cdef inline uint64_t message_at(Tracee *t, uint64_t vector, uint64_t i) noexcept nogil:
     """Return the address of a mmsghdr of a vector; its length lies right after its header."""
-    return vector + i * (32 if t.compat else 64)
+    return vector + i * (32 if t.call.compat else 64)
 
 cdef int header_read(Tracee *t, uint64_t pointer, c_msghdr *header) noexcept nogil:
     cdef uint32_t words[7]
-    if not t.compat:
+    if not t.call.compat:
         return <int>mem_read(t.tid, pointer, header, sizeof(c_msghdr))
     if mem_read(t.tid, pointer, words, COMPAT_HEADER) < 0:
         return -EFAULT
@@ -59,7 +59,7 @@ cdef int header_read(Tracee *t, uint64_t pointer, c_msghdr *header) noexcept nog
 cdef void header_pack(Tracee *t, const c_msghdr *header, char *to) noexcept nogil:
     """Write a header as the tracee's call wants it."""
     cdef uint32_t words[7]
-    if not t.compat:
+    if not t.call.compat:
         memcpy(to, header, sizeof(c_msghdr))
         return
     words[0] = <uint32_t><uint64_t>header.msg_name

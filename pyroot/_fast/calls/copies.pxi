@@ -32,18 +32,18 @@ cdef int copy_at(const char *link, char *to) noexcept nogil:
 cdef int on_copy(Tracee *t, const pyroot_row *row) noexcept nogil:
     """fstat, fstatfs, lseek from the end, fchmod: only in processes that may have a copy."""
     cdef char path[PATHMAX]
-    cdef int error, n = copy_behind(t, <int>t.args[0], path)
+    cdef int error, n = copy_behind(t, <int>t.call.args[0], path)
     if n == 0:
         return as_is(b"not of a copy")
-    if t.nr == NR_lseek:
+    if t.call.nr == NR_lseek:
         return answer(t, -EINVAL)
-    if t.nr == NR_fchmod:
+    if t.call.nr == NR_fchmod:
         return answer(t, -EPERM)
     edit_start()
     edit_bytes(0, path, n + 1)
-    t.direct = row.named
+    t.call.direct = row.named
     error = edit_commit(t)
-    if error == 0 and not t.compat:
+    if error == 0 and not t.call.compat:
         error = reg_set_nr(t, row.named)
     if error == -ESRCH:
         return R_DEAD
@@ -55,9 +55,9 @@ cdef bint copy_named(Tracee *t, const pyroot_row *row, int mode) noexcept nogil:
     cdef int n = 0
     if W1.valid and W1.magic and (mode == M_FOLLOW or W1.slash):
         n = copy_at(W1.h, path)
-    elif not W1.valid and row.final == F_FLAG and row.dirfd >= 0 and t.args[row.flags] & AT_EMPTY_PATH:
-        if t.args[row.path] == 0 or W1.givenlen == 0:
-            n = copy_behind(t, <int>t.args[row.dirfd], path)
+    elif not W1.valid and row.final == F_FLAG and row.dirfd >= 0 and t.call.args[row.flags] & AT_EMPTY_PATH:
+        if t.call.args[row.path] == 0 or W1.givenlen == 0:
+            n = copy_behind(t, <int>t.call.args[row.dirfd], path)
     if n == 0:
         return False
     memcpy(W1.h, path, n + 1)
@@ -77,17 +77,17 @@ cdef int copies_begin(Tracee *t) noexcept nogil:
     """The process may be about to get its first copy: have it install the filter instead of the call at hand, which is made again
     afterwards; -1: there is nothing to do."""
     cdef int i, result
-    if t.copies == COPIES_SEEN or (t.trace != NULL and t.trace.go >= GO_STEP):
+    if t.copies == COPIES_SEEN or (t.ptrace != NULL and t.ptrace.go >= GO_STEP):
         return -1
     if not session.seccomp or not has_arena(t):
         t.copies = COPIES_SEEN
         return -1
-    if t.call != NULL:
+    if t.record != NULL:
         trace_drop(t)
     # (what it has prepared is prepared again when it is made)
     after_drop(t)
     memcpy(guest_filter, copy_filter, sizeof(copy_filter))
-    t.direct = COMPAT_NR_seccomp
+    t.call.direct = COMPAT_NR_seccomp
     edit_start()
     edit_value(0, SECCOMP_FILTER_)
     edit_value(1, SECCOMP_FILTER_FLAG_SPEC_ALLOW | (FLAG_TSYNC_ if t.copies == COPIES_UNSEEN else 0))
@@ -95,7 +95,7 @@ cdef int copies_begin(Tracee *t) noexcept nogil:
     if result != R_EXIT:
         t.copies = COPIES_SEEN
         return result
-    return R_EXIT if t.compat or reg_set_nr(t, NR_seccomp) == 0 else R_DEAD
+    return R_EXIT if t.call.compat or reg_set_nr(t, NR_seccomp) == 0 else R_DEAD
 
 cdef void copies_seen(Tracee *t, bint all) noexcept nogil:
     """The filter is in place: in this thread, or in all of its process."""
@@ -126,13 +126,13 @@ cdef int end_copies(Tracee *t, After *a, int64_t result) noexcept nogil:
         t.copies = COPIES_ALONE if all else COPIES_SEEN
     if regs_get(t, &regs) < 0:
         return R_DEAD
-    regs_restore(&regs, t.frame, t.compat, False)
-    regs_repeat(&regs, t.frame[6])
+    regs_restore(&regs, t.call.frame, t.call.compat, False)
+    regs_repeat(&regs, t.call.frame[6])
     regs_no_call(&regs)
     if regs_set(t, &regs) < 0:
         return R_DEAD
-    if not t.special:
+    if not t.ptraces:
         return R_CONT
     # (its tracer has seen the beginning of the call)
-    t.again = t.trace != NULL and t.trace.go == GO_SYSCALL
+    t.again = t.ptrace != NULL and t.ptrace.go == GO_SYSCALL
     return R_EXIT

@@ -6,7 +6,7 @@ cdef int on_chdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     W1.resolve = 0
     edit_start()
     # always pinned: where later relative paths lead must not lie outside
-    outcome = pinned_walk(&W1, t, AT_FDCWD, t.args[0], M_FOLLOW, True)
+    outcome = pinned_walk(&W1, t, AT_FDCWD, t.call.args[0], M_FOLLOW, True)
     if outcome == -ESRCH:
         return R_DEAD
     error = features_judge(t, row, &W1) if W1.valid else 0
@@ -29,7 +29,7 @@ cdef int end_chdir(Tracee *t, After *a, int64_t result) noexcept nogil:
 
 cdef int on_fchdir(Tracee *t, const pyroot_row *row) noexcept nogil:
     fs_forget_cwd(t.fs)
-    if W1.v.ambiguous and walk_to_fd(&W1, t, <int>t.args[0]) == 0 and walk_binding(&W1) >= 0:
+    if W1.v.ambiguous and walk_to_fd(&W1, t, <int>t.call.args[0]) == 0 and walk_binding(&W1) >= 0:
         # (also of a removed directory: ".." leads from there, too)
         return cwd_will_be(t, walk_binding(&W1))
     return as_is(b"a descriptor was translated when it was opened")
@@ -65,9 +65,9 @@ cdef int on_getcwd(Tracee *t, const pyroot_row *row) noexcept nogil:
     (<char *>text)[n] = 0
     if n + 1 > PATHMAX:
         return answer(t, -ENAMETOOLONG)
-    if <uint64_t>(n + 1) > t.args[1]:
+    if <uint64_t>(n + 1) > t.call.args[1]:
         return answer(t, -ERANGE)
-    result = <int>mem_write(t.tid, t.args[0], text, n + 1)
+    result = <int>mem_write(t.tid, t.call.args[0], text, n + 1)
     return R_DEAD if result == -ESRCH else answer(t, result if result < 0 else n + 1)
 
 cdef int guest_text(const char *host, int n, int prefer, char *to) noexcept nogil:
@@ -253,8 +253,8 @@ cdef enum:
 
 cdef int answer_einval(Tracee *t) noexcept nogil:
     """Like answer(t, -EINVAL), with one register fewer to set: epoll_create1(2) fails with EINVAL for all but two values."""
-    cdef uint32_t first = <uint32_t>t.full[0]
-    if t.special or t.filtered or t.compat or session.tracing or not session.seccomp or first == 0 or first == EPOLL_CLOEXEC_:
+    cdef uint32_t first = <uint32_t>t.call.full[0]
+    if t.ptraces or t.filtered or t.call.compat or session.tracing or not session.seccomp or first == 0 or first == EPOLL_CLOEXEC_:
         return answer(t, -EINVAL)
     stats.answered += 1
     return R_DEAD if reg_set_nr(t, NR_epoll_create1) < 0 else R_CONT
@@ -263,12 +263,12 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int outcome, n, pid = 0, kind, size, error
     W1.resolve = 0
     edit_start()
-    size = <int>t.args[row.path + 2]
-    outcome = pinned_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], M_NOFOLLOW, False)
+    size = <int>t.call.args[row.path + 2]
+    outcome = pinned_walk(&W1, t, dir_argument(t, row.dirfd), t.call.args[row.path], M_NOFOLLOW, False)
     if row.dirfd >= 0 and outcome == TR_PASS and not W1.valid and W1.givenlen == 0 and size > 0:
-        n = link_of_fd(t, <int>t.args[0])
+        n = link_of_fd(t, <int>t.call.args[0])
         if n > 0:
-            return put_link(t, t.args[row.path + 1], n, size)
+            return put_link(t, t.call.args[row.path + 1], n, size)
     if outcome == -ESRCH:
         return R_DEAD
     if outcome == TR_TEXT and W1.valid and W1.isbind and W1.last == LAST_NORM and not W1.slash and not W1.v.b[W1.bi].flags & BIND_SELF:
@@ -289,7 +289,7 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
             if n < 0:
                 return answer(t, n)
             if n > 0:
-                return put_link(t, t.args[row.path + 1], n, size)
+                return put_link(t, t.call.args[row.path + 1], n, size)
     if outcome == TR_TEXT and W1.valid and W1.directory and not W1.slash:
         # realpath(3) asks this of every directory on its way
         return answer_einval(t)

@@ -168,7 +168,7 @@ cdef int argument_error(Tracee *t, uint64_t vector, int64_t limit, int64_t *tota
     cdef int n
     cdef uint64_t pointers[64]
     cdef char byte
-    cdef int i, count, width = 4 if t.compat else 8
+    cdef int i, count, width = 4 if t.call.compat else 8
     if vector == 0:
         return 0
     while True:
@@ -180,7 +180,7 @@ cdef int argument_error(Tracee *t, uint64_t vector, int64_t limit, int64_t *tota
             count = 1
         if mem_read(t.tid, vector, pointers, count * width) < 0:
             return -EFAULT
-        for i in range(count if t.compat else 0):
+        for i in range(count if t.call.compat else 0):
             # from the last to the first, in place
             pointers[count - 1 - i] = (<uint32_t *>pointers)[count - 1 - i]
         for i in range(count):
@@ -259,9 +259,9 @@ cdef char exec_name[PATHMAX + 64]
 
 cdef int exec_target(Tracee *t, const pyroot_row *row, bint *closing) noexcept nogil:
     """Find the file named by the call: chain.host, chain.guest and exec_name (AT_EXECFN); 1: the kernel must refuse it itself."""
-    cdef uint64_t flags = t.args[4] if t.nr == NR_execveat else 0
+    cdef uint64_t flags = t.call.args[4] if t.call.nr == NR_execveat else 0
     cdef int fd = dir_argument(t, row.dirfd), result
-    cdef int n = mem_string(t.tid, t.args[row.path], path_buffer, PATHMAX)
+    cdef int n = mem_string(t.tid, t.call.args[row.path], path_buffer, PATHMAX)
     cdef c_stat st
     closing[0] = False
     chain.by_fd = n == 0
@@ -314,15 +314,15 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     result = exec_target(t, row, &closing)
     if result == 1:
         return as_is(b"EINVAL, before it opens anything")
-    cdef bint check_only = t.nr == NR_execveat and t.args[4] & AT_EXECVE_CHECK_ != 0
+    cdef bint check_only = t.call.nr == NR_execveat and t.call.args[4] & AT_EXECVE_CHECK_ != 0
     cdef int vectors = row.path + 1
     if result == 0:
         result = exec_chain(t, exec_name, closing, check_only)
         if (result < 0 or check_only) and result != -ESRCH and chain.opened:
             limit = argument_limit(t)
-            error = argument_error(t, t.args[vectors], limit, &total)
+            error = argument_error(t, t.call.args[vectors], limit, &total)
             if error == 0:
-                error = argument_error(t, t.args[vectors + 1], limit, &total)
+                error = argument_error(t, t.call.args[vectors + 1], limit, &total)
             if error < 0:
                 result = error
     if result == 0 and check_only:
@@ -338,14 +338,14 @@ cdef int on_exec(Tracee *t, const pyroot_row *row) noexcept nogil:
     edit_start()
     path = plan_loader(t)
     edit_bytes(row.path, path, <int>strlen(path) + 1)
-    if t.nr == NR_execveat:
+    if t.call.nr == NR_execveat:
         edit_value(4, 0)
     return finish_edit(t)
 
 cdef int on_exec_event(Tracee *t) noexcept nogil:
     """The loader's image is in place: tell it what to load.  Returns 0 or -errno (the guest must not run on)."""
     cdef Mm *mm
-    cdef ExecPlan *plan = t.plan
+    cdef ExecPlan *plan = t.call.plan
     cdef int result
     if plan == NULL:
         return -EINVAL
@@ -364,10 +364,10 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     failed_drop(t)
     t.first_exec = False
     t.unjudged = t.filtered
-    if t.slot >= 0:
-        slot_free(t.slot)
-        t.slot = -1
+    if t.call.slot >= 0:
+        slot_free(t.call.slot)
+        t.call.slot = -1
     result = <int>mem_write(t.tid, LOADER32_INFO + loader32_shift if plan.compat else LOADER_INFO, &plan.info, plan.size)
     plan_free(plan)
-    t.plan = NULL
+    t.call.plan = NULL
     return result

@@ -4,10 +4,10 @@ cdef unsigned int file_hold(Tracee *t, int which) noexcept nogil:
     """Keep a file of the chain open until the loader is through; return what to tell it, 0 if there is none."""
     cdef int fd = chain.files[which]
     # (under a net the loader opens it itself, so that the kernel judges it)
-    if fd < 0 or t.hold[which] >= 0 or net.holder > 0:
+    if fd < 0 or t.call.hold[which] >= 0 or net.holder > 0:
         return 0
     chain.files[which] = -1
-    t.hold[which] = fd
+    t.call.hold[which] = fd
     return <unsigned int>fd
 
 cdef int plan_text(ExecPlan *plan, const char *text, int n, unsigned int *offset) noexcept nogil:
@@ -72,11 +72,11 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
         if fd < 0:
             plan_free(plan)
             return -errno
-        if t.hold[0] >= 0:
+        if t.call.hold[0] >= 0:
             # (the path to the file may have led through this one)
-            c_close(t.hold[0])
-        t.hold[0] = fd
-        snprintf(held, sizeof(held), b"/proc/%d/fd/%d", links_pid(), t.hold[0])
+            c_close(t.call.hold[0])
+        t.call.hold[0] = fd
+        snprintf(held, sizeof(held), b"/proc/%d/fd/%d", links_pid(), t.call.hold[0])
         if t.landlocked:
             result = landlock_program(t, chain.host, held, sizeof(held))
         program = held
@@ -108,7 +108,7 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     if result < 0:
         plan_free(plan)
         return result
-    t.plan = plan
+    t.call.plan = plan
     return 0
 
 cdef bint fd_closes_on_exec(Tracee *t, int fd) noexcept nogil:
@@ -141,7 +141,7 @@ cdef uint64_t octal(const char *p) noexcept nogil:
 cdef const char *plan_loader(Tracee *t) noexcept nogil:
     """Return the host path of the loader that the planned program needs."""
     cdef bint installed = t.landlocked and loader_installed[0] != 0
-    if t.plan.compat:
+    if t.call.plan.compat:
         return &loader32_source[0] if installed else &loader32_path[0]
     return &loader_installed[0] if installed else &loader_path[0]
 

@@ -26,7 +26,7 @@ cdef void failed_note(Tracee *t, const pyroot_row *row, int error) noexcept nogi
     cdef FailedExec *new
     cdef char cwd[BUF + 16]
     cdef bint found = chain.opened or (error != ENOENT and error != ENOTDIR)
-    cdef int n = mem_string(t.tid, t.args[row.path], path_buffer, PATHMAX)
+    cdef int n = mem_string(t.tid, t.call.args[row.path], path_buffer, PATHMAX)
     if n <= 0:
         return
     if old != NULL and strcmp(last_name(old.name), last_name(path_buffer)) == 0:

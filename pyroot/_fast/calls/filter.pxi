@@ -17,13 +17,13 @@ cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:
 
 cdef uint32_t filter_run(Tracee *t, const sock_filter *program) noexcept nogil:
     cdef uint8_t data[64]
-    cdef uint32_t a = 0, arch = ARCH_COMPAT if t.compat else ARCH_NATIVE, nr = <uint32_t>t.nr
+    cdef uint32_t a = 0, arch = ARCH_COMPAT if t.call.compat else ARCH_NATIVE, nr = <uint32_t>t.call.nr
     cdef int pc = 0
     cdef const sock_filter *f
     memcpy(data, &nr, 4)
     memcpy(data + 4, &arch, 4)
-    memcpy(data + 8, &t.ip, 8)
-    memcpy(data + 16, t.args, 48)
+    memcpy(data + 8, &t.call.ip, 8)
+    memcpy(data + 16, t.call.args, 48)
     while True:
         f = &program[pc]
         pc += 1

@@ -161,17 +161,17 @@ cdef long signal_all(Tracee *t, int group, int sig) noexcept nogil:
 
 cdef int on_kill(Tracee *t, const pyroot_row *row) noexcept nogil:
     """kill(2) of a group, or of everybody, with a signal that nobody can catch."""
-    cdef int target = <int>t.args[0], group = -target
+    cdef int target = <int>t.call.args[0], group = -target
     if target == -2147483648 or not could_harm(t, CAP_KILL_):
         return as_is(b"no group, or the kernel keeps the guest from signalling the supervisor")
     if target == -1:
-        return answer(t, signal_all(t, 0, <int>t.args[1]))
+        return answer(t, signal_all(t, 0, <int>t.call.args[1]))
     if target == 0:
         # (putting it into our group now comes too late)
         group = c_getpgid(t.tid)
     elif not keeper_in_group(t, group):
         return as_is(b"a group in which the supervisor is not")
-    return answer(t, signal_all(t, group, <int>t.args[1]) if group > 0 else -ESRCH)
+    return answer(t, signal_all(t, group, <int>t.call.args[1]) if group > 0 else -ESRCH)
 
 cdef bint is_meant(int pid, int about, int who) noexcept nogil:
     if about == ABOUT_GROUP:
@@ -183,7 +183,7 @@ cdef long set_all(Tracee *t, int about, int who) noexcept nogil:
     cdef Everybody e
     cdef Everybody threads
     cdef char where[40]
-    cdef int pid, tid, base = IOPRIO_AHEAD if t.nr == NR_ioprio_set else 0
+    cdef int pid, tid, base = IOPRIO_AHEAD if t.call.nr == NR_ioprio_set else 0
     cdef long result = -ESRCH, error
     if everybody_begin(&e) < 0 or everybody_begin(&threads) < 0:
         free(e.seen)
@@ -195,7 +195,7 @@ cdef long set_all(Tracee *t, int about, int who) noexcept nogil:
             threads.n = threads.next = 0
             tid = everybody(&threads, where)
             while tid > 0:
-                error = -errno if c_syscall(t.nr, base, tid, <int>t.args[2]) < 0 else 0
+                error = -errno if c_syscall(t.call.nr, base, tid, <int>t.call.args[2]) < 0 else 0
                 if error < 0 or result == -ESRCH:
                     result = error
                 tid = everybody(&threads, where)
@@ -206,7 +206,7 @@ cdef long set_all(Tracee *t, int about, int who) noexcept nogil:
 
 cdef int on_who(Tracee *t, const pyroot_row *row) noexcept nogil:
     """setpriority(2), ioprio_set(2): nobody could give the supervisor its priority back."""
-    cdef int about = <int>t.args[0] - (IOPRIO_AHEAD if t.nr == NR_ioprio_set else 0), who = <int>t.args[1]
+    cdef int about = <int>t.call.args[0] - (IOPRIO_AHEAD if t.call.nr == NR_ioprio_set else 0), who = <int>t.call.args[1]
     if not ABOUT_GROUP <= about <= ABOUT_USER or not could_harm(t, CAP_SYS_NICE_):
         return as_is(b"one process by its number, which the filter knows, or none that is beyond the guest's rights")
     if about == ABOUT_USER:
@@ -261,9 +261,9 @@ cdef int process_of(Tracee *t, int fd, bint by_proc) noexcept nogil:
 cdef int signal_found(Tracee *t, int pid) noexcept nogil:
     """Send what cannot be caught to the process that a descriptor meant when we looked (the kernel's order of errors)."""
     cdef Info info
-    cdef int error, sig = <int>t.args[1], fd = <int>c_syscall(SYS_pidfd_open, pid, 0)
-    if t.args[2] != 0:
-        error = mem_read(t.tid, t.args[2], &info, sizeof(info))
+    cdef int error, sig = <int>t.call.args[1], fd = <int>c_syscall(SYS_pidfd_open, pid, 0)
+    if t.call.args[2] != 0:
+        error = mem_read(t.tid, t.call.args[2], &info, sizeof(info))
         if error == 0 and info.signo != sig:
             error = -EINVAL
         elif error == 0 and pid != t.tgid and (info.code >= 0 or info.code == SI_TKILL):
@@ -278,14 +278,14 @@ cdef int signal_found(Tracee *t, int pid) noexcept nogil:
 
 cdef int on_pidfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     """pidfd_send_signal(2), process_madvise(2).  (process_mrelease(2) is for processes that are dying.)"""
-    cdef bint signals = t.nr == NR_pidfd_send_signal
-    cdef uint32_t flags = <uint32_t>t.args[3] if signals else 0
-    cdef int sig = <int>t.args[1], pid
-    if not signals and <int>t.args[3] == MADV_DONTFORK_:
+    cdef bint signals = t.call.nr == NR_pidfd_send_signal
+    cdef uint32_t flags = <uint32_t>t.call.args[3] if signals else 0
+    cdef int sig = <int>t.call.args[1], pid
+    if not signals and <int>t.call.args[3] == MADV_DONTFORK_:
         return on_advice(t, row)
-    if <int>t.args[0] < 0 or flags & ~PIDFD_SIGNAL_KNOWN or flags & (flags - 1):
+    if <int>t.call.args[0] < 0 or flags & ~PIDFD_SIGNAL_KNOWN or flags & (flags - 1):
         return as_is(b"no descriptor but the guest itself (PIDFD_SELF), or EINVAL")
-    pid = process_of(t, <int>t.args[0], signals)
+    pid = process_of(t, <int>t.call.args[0], signals)
     if flags & PIDFD_SIGNAL_GROUP_:
         if pid <= 0 or (sig != SIGKILL and sig != SIGSTOP) or not could_harm(t, CAP_KILL_):
             return as_is(b"a signal that the supervisor survives, or cannot get") if pid >= 0 else answer(t, pid)
@@ -303,9 +303,9 @@ cdef int on_pidfd(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef Tracee *owner
     cdef int result, pid
-    if <uint32_t>t.args[2] != 0:
+    if <uint32_t>t.call.args[2] != 0:
         return as_is(b"EINVAL, whatever the descriptors are")
-    pid = process_of(t, <int>t.args[0], False)
+    pid = process_of(t, <int>t.call.args[0], False)
     if pid <= 0:
         return answer(t, pid if pid < 0 else -ESRCH)
     owner = guest_of(t.view, pid)
@@ -319,7 +319,7 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
     result = copies_begin(t) if copies_made and owner != NULL else -1
     if result >= 0:
         return result
-    result = copy_of(t, owner, <int>t.args[1]) if owner != NULL else as_is(b"of a guest of another session")
+    result = copy_of(t, owner, <int>t.call.args[1]) if owner != NULL else as_is(b"of a guest of another session")
     if result == R_DEAD or not shares_table(t):
         return result
     return R_EXIT if hide_begin(t) else answer(t, -EPERM)

@@ -33,7 +33,7 @@ cdef bint kept_touched(Tracee *t, uint64_t address, uint64_t size) noexcept nogi
 
 cdef bint loader_moves(Tracee *t) noexcept nogil:
     """Say whether it is the loader that makes the call, on its way out: once in an address space."""
-    cdef uint64_t at = t.ip - LOADER_STUBS
+    cdef uint64_t at = t.call.ip - LOADER_STUBS
     if t.mm.kept or not LOADER_TRAMPOLINE <= at <= LOADER_LAST:
         return False
     t.mm.kept = at == LOADER_LAST
@@ -41,28 +41,28 @@ cdef bint loader_moves(Tracee *t) noexcept nogil:
 
 cdef int on_kept(Tracee *t, const pyroot_row *row) noexcept nogil:
     """mmap, munmap, mprotect, mremap, shmat: refused where they would change what stays."""
-    cdef uint64_t size = t.args[1]
+    cdef uint64_t size = t.call.args[1]
     cdef bint touched
-    if t.compat or loader_moves(t):
+    if t.call.compat or loader_moves(t):
         return as_is(b"of 32 bits, which cannot name such an address, or the loader's")
-    if t.nr == NR_mmap:
-        if t.args[3] & <uint64_t>(MAP_FIXED_ | MAP_FIXED_NOREPLACE_) != MAP_FIXED_:
+    if t.call.nr == NR_mmap:
+        if t.call.args[3] & <uint64_t>(MAP_FIXED_ | MAP_FIXED_NOREPLACE_) != MAP_FIXED_:
             return as_is(b"the kernel finds the room, and takes none that is taken")
-        if t.args[3] & MAP_HUGETLB_:
+        if t.call.args[3] & MAP_HUGETLB_:
             size = (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1)
-    if t.nr == NR_shmat:
-        touched = t.args[2] & SHM_REMAP_ and kept_touched(t, t.args[1], SEGMENT_MOST)
+    if t.call.nr == NR_shmat:
+        touched = t.call.args[2] & SHM_REMAP_ and kept_touched(t, t.call.args[1], SEGMENT_MOST)
     else:
-        touched = kept_touched(t, t.args[0], size if size > 0 else 1)
-    if t.nr == NR_mremap and t.args[3] & MREMAP_FIXED_:
-        touched = touched or kept_touched(t, t.args[4], t.args[2])
+        touched = kept_touched(t, t.call.args[0], size if size > 0 else 1)
+    if t.call.nr == NR_mremap and t.call.args[3] & MREMAP_FIXED_:
+        touched = touched or kept_touched(t, t.call.args[4], t.call.args[2])
     return answer(t, -EPERM) if touched else as_is(b"memory of the guest's own")
 
 cdef int on_advice(Tracee *t, const pyroot_row *row) noexcept nogil:
     """madvise, process_madvise: children have everything of ours that their parent has."""
-    if <int>t.args[row.flags] != MADV_DONTFORK_:
+    if <int>t.call.args[row.flags] != MADV_DONTFORK_:
         return as_is(b"other advice does us no harm")
-    if t.nr == NR_process_madvise:
+    if t.call.nr == NR_process_madvise:
         # no kernel before 6.13 knows it there, and what it is given lies in memory
         return answer(t, -EINVAL)
-    return answer(t, -EPERM) if kept_touched(t, t.args[0], t.args[1]) else as_is(b"memory of the guest's own")
+    return answer(t, -EPERM) if kept_touched(t, t.call.args[0], t.call.args[1]) else as_is(b"memory of the guest's own")

@@ -33,7 +33,7 @@ cdef void landlock_allow(int ruleset, const char *path) noexcept nogil:
 
 cdef int on_landlock(Tracee *t, const pyroot_row *row) noexcept nogil:
     """landlock_restrict_self(2)."""
-    cdef int i, k, ruleset = guest_socket(t, <int>t.args[0])
+    cdef int i, k, ruleset = guest_socket(t, <int>t.call.args[0])
     cdef Tracee *other
     if ruleset >= 0 and loader_installed[0] != 0:
         landlock_allow(ruleset, loader_installed)
@@ -42,7 +42,7 @@ cdef int on_landlock(Tracee *t, const pyroot_row *row) noexcept nogil:
         c_close(ruleset)
     t.landlocked = True
     gate_quit(t)
-    for i in range(TID_TOP if t.args[1] & LANDLOCK_TSYNC else 0):
+    for i in range(TID_TOP if t.call.args[1] & LANDLOCK_TSYNC else 0):
         for k in range(TID_LEAF if tracees.leaf[i] != NULL else 0):
             other = tracees.leaf[i][k]
             if other != NULL and other.tgid == t.tgid:

@@ -57,12 +57,12 @@ cdef struct LinksEnd:
     int links                # that bindings bring
 
 cdef void links_expect(Tracee *t, const pyroot_row *row, int dirfd, int outcome) noexcept nogil:
-    cdef bint by_fd = outcome == TR_PASS and row.flags >= 0 and t.args[row.flags] & AT_EMPTY_PATH and W1.givenlen <= 0
+    cdef bint by_fd = outcome == TR_PASS and row.flags >= 0 and t.call.args[row.flags] & AT_EMPTY_PATH and W1.givenlen <= 0
     cdef int found = links_brought(t, dirfd, by_fd)
     cdef LinksEnd *e
     if found > 0:
         e = <LinksEnd *>after(t, end_links, 0)
-        e.buffer, e.links = t.args[row.path + 1], found
+        e.buffer, e.links = t.call.args[row.path + 1], found
 
 cdef int end_links(Tracee *t, After *a, int64_t result) noexcept nogil:
     """Add them where the layout that the call wrote has the number (struct stat, or one of its older forms)."""

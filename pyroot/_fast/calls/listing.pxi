@@ -141,14 +141,14 @@ cdef int list_here(Tracee *t, const Listing *l, int64_t at, int64_t room) noexce
         list_types(l, used)
     if used == 0:
         used = list_tail(l, at if in_tail(l, at) else l.tail, <int>room)
-    error = <int>mem_write(t.tid, t.args[1], list_buffer, used) if used > 0 else 0
+    error = <int>mem_write(t.tid, t.call.args[1], list_buffer, used) if used > 0 else 0
     if error < 0:
         lseek(l.d, at, SEEK_SET)
     return error if error < 0 else used
 
 cdef int list_whole(Tracee *t, const Listing *l, int64_t at) noexcept nogil:
     """Give the guest what fits; if its buffer runs into a hole, what fits before the hole, as the kernel does."""
-    cdef int64_t room = <unsigned int>t.args[2]
+    cdef int64_t room = <unsigned int>t.call.args[2]
     cdef int result
     if room > 0x7fffffff:
         # negative for the kernel: nothing fits
@@ -157,7 +157,7 @@ cdef int list_whole(Tracee *t, const Listing *l, int64_t at) noexcept nogil:
         room = LIST_BUFFER
     result = list_here(t, l, at, room)
     while result == -EFAULT:
-        room = <int64_t>((t.args[1] + <uint64_t>room - 1) & ~<uint64_t>4095) - <int64_t>t.args[1]
+        room = <int64_t>((t.call.args[1] + <uint64_t>room - 1) & ~<uint64_t>4095) - <int64_t>t.call.args[1]
         if room <= 0:
             break
         result = list_here(t, l, at, room)
@@ -197,14 +197,14 @@ cdef int on_getdents(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef Listing l
     cdef int64_t at
     cdef int result
-    if not list_open(t, <int>t.args[0], &l):
+    if not list_open(t, <int>t.call.args[0], &l):
         return as_is(b"not a directory to which names of ours are added")
-    listing_set(&l, t.nr, t.compat)
+    listing_set(&l, t.call.nr, t.call.compat)
     at = lseek(l.d, 0, SEEK_CUR) if l.shared else 0
     if at < 0:
         c_close(l.d)
         return as_is(b"a descriptor that cannot be read")
-    if not l.shared or (t.compat and not in_tail(&l, at)):
+    if not l.shared or (t.call.compat and not in_tail(&l, at)):
         c_close(l.d)
         return list_at_end(t)
     result = list_whole(t, &l, at)
@@ -220,7 +220,7 @@ cdef struct ListEnd:
 cdef int list_at_end(Tracee *t) noexcept nogil:
     """Let the guest read the host's names itself first."""
     cdef ListEnd *e = <ListEnd *>after(t, end_list, 0)
-    e.fd, e.buffer, e.room, e.nr, e.compat = <int>t.args[0], t.args[1], <int>t.args[2], t.nr, t.compat
+    e.fd, e.buffer, e.room, e.nr, e.compat = <int>t.call.args[0], t.call.args[1], <int>t.call.args[2], t.call.nr, t.call.compat
     return R_EXIT
 
 cdef int64_t fd_position(Tracee *t, int fd) noexcept nogil:

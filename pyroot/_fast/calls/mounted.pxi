@@ -7,7 +7,7 @@
 cdef uint64_t UNIQUE_FROM = <uint64_t>1 << 31
 
 cdef int on_statx(Tracee *t, const pyroot_row *row) noexcept nogil:
-    return one_path(t, row, PATH_MOUNT if t.args[3] & (STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_) else PATH_STATX)
+    return one_path(t, row, PATH_MOUNT if t.call.args[3] & (STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_) else PATH_STATX)
 
 cdef int mount_place(Tracee *t, int dirfd, bint *top) noexcept nogil:
     """Return the binding that the place of the walk (of an empty path: the descriptor) lies in, -1 if none; is it the binding's top?"""
@@ -41,16 +41,16 @@ cdef struct StatxEnd:
 
 cdef void statx_expect(Tracee *t, int dirfd, int outcome, bint asks) noexcept nogil:
     cdef bint top = False
-    cdef bint by_fd = outcome == TR_PASS and t.args[2] & AT_EMPTY_PATH and W1.givenlen <= 0
+    cdef bint by_fd = outcome == TR_PASS and t.call.args[2] & AT_EMPTY_PATH and W1.givenlen <= 0
     cdef int bi = mount_place(t, dirfd, &top) if W1.valid or by_fd else -1
     cdef int links = links_brought(t, dirfd, by_fd) if W1.v.links else 0
     cdef StatxEnd *e
     if bi < 0 or not (top or asks or links > 0):
         return
     e = <StatxEnd *>after(t, end_statx, 0)
-    e.buffer, e.mask, e.bind, e.top, e.links = t.args[4], t.args[3], bi, top, <uint32_t>links
-    if t.args[3] & STATX_MNT_ID_UNIQUE_:
-        mount_asks(3, t.args[3] & ~<uint64_t>STATX_MNT_ID_UNIQUE_ | STATX_MNT_ID_)
+    e.buffer, e.mask, e.bind, e.top, e.links = t.call.args[4], t.call.args[3], bi, top, <uint32_t>links
+    if t.call.args[3] & STATX_MNT_ID_UNIQUE_:
+        mount_asks(3, t.call.args[3] & ~<uint64_t>STATX_MNT_ID_UNIQUE_ | STATX_MNT_ID_)
 
 cdef int end_statx(Tracee *t, After *a, int64_t result) noexcept nogil:
     cdef StatxEnd *e = <StatxEnd *>a.data
@@ -86,9 +86,9 @@ cdef void handle_expect(Tracee *t, int dirfd, int outcome) noexcept nogil:
     if bi < 0:
         return
     e = <HandleEnd *>after(t, end_handle, 0)
-    e.buffer, e.unique, e.bind = t.args[3], t.args[4] & AT_HANDLE_UNIQUE_ != 0, bi
+    e.buffer, e.unique, e.bind = t.call.args[3], t.call.args[4] & AT_HANDLE_UNIQUE_ != 0, bi
     if e.unique:
-        mount_asks(4, t.args[4] & ~<uint64_t>AT_HANDLE_UNIQUE_)
+        mount_asks(4, t.call.args[4] & ~<uint64_t>AT_HANDLE_UNIQUE_)
 
 cdef int end_handle(Tracee *t, After *a, int64_t result) noexcept nogil:
     """The number is given with a handle, and with the error that there is too little room for one."""

@@ -50,8 +50,8 @@ cdef void move_begins(Tracee *t) noexcept nogil:
     moved_again = moved_before != 0 and moved_at - moved_before < MOVE_WAITS
     moved_before = moved_at
     gate_moving(True)
-    if not t.moves:
-        t.moves = True
+    if not t.call.moves:
+        t.call.moves = True
         movers_change(1)
 
 cdef inline int walk_tries() noexcept nogil:
@@ -123,8 +123,8 @@ cdef int open_directory(char *host, int n) noexcept nogil:
 cdef int pin(Tracee *t, Walk *w, bint itself) noexcept nogil:
     """Hold what the walk has found (``itself``), or the directory that it lies in, and name the place by our descriptor."""
     cdef char link[48]
-    cdef int fd, n, cut = w.hlen if itself else w.placelen - w.namelen - 1, k = 0 if t.hold[0] < 0 else 1
-    if t.hold[k] >= 0:
+    cdef int fd, n, cut = w.hlen if itself else w.placelen - w.namelen - 1, k = 0 if t.call.hold[0] < 0 else 1
+    if t.call.hold[k] >= 0:
         return -ENOMEM
     if itself and w.file >= 0 and w.last == LAST_NORM:
         # the proof has found it already
@@ -144,6 +144,6 @@ cdef int pin(Tracee *t, Walk *w, bint itself) noexcept nogil:
     memcpy(w.h, link, n)
     w.hlen += n - cut
     w.placelen += n - cut
-    t.hold[k] = fd
+    t.call.hold[k] = fd
     w.held = True
     return 0

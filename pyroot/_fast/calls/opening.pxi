@@ -18,13 +18,12 @@ cdef int link_in_the_way(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
     """Return -ELOOP if trying again is of no use: the name is a link that is not followed (O_PATH opens it), or too many tries."""
     cdef c_stat st
     if not opening_again:
-        t.tries = 0
         return 0
-    t.tries += 1
+    t.call.tries += 1
     if not flags & O_PATH and (w.mode == M_NOFOLLOW or w.mode == M_OCREAT_NOFOLLOW):
         if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISLNK(st.st_mode):
             return -ELOOP
-    return -ELOOP if t.tries > OPEN_TRIES and prove(AT_FDCWD, w.v.b[w.bi].host, True, False, NULL) == 0 else 0
+    return -ELOOP if t.call.tries > OPEN_TRIES and prove(AT_FDCWD, w.v.b[w.bi].host, True, False, NULL) == 0 else 0
 
 cdef void how_of_open(open_how *how, uint64_t flags, uint64_t mode) noexcept nogil:
     """Make of the arguments of open(2) what the kernel makes of them (build_open_how in fs/open.c)."""
@@ -50,7 +49,6 @@ cdef int put_open(Tracee *t, Walk *w, open_how *how) noexcept nogil:
 cdef int open_way(Tracee *t, int dirfd, const open_how *given) noexcept nogil:
     """Make the call an openat2 of the guest's own relative path (path_buffer) that meets no link."""
     cdef open_how how = given[0]
-    t.tries = 0
     edit_bytes(1, path_buffer, <int>strlen(path_buffer) + 1)
     how.resolve = RESOLVE_NO_SYMLINKS
     edit_bytes(2, &how, sizeof(open_how))
@@ -60,15 +58,15 @@ cdef int open_way(Tracee *t, int dirfd, const open_how *given) noexcept nogil:
     return finish_edit(t)
 
 cdef int on_open(Tracee *t, const pyroot_row *row) noexcept nogil:
-    cdef uint64_t flags = <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.nr == NR_creat else t.args[row.flags]
+    cdef uint64_t flags = <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.call.nr == NR_creat else t.call.args[row.flags]
     cdef int dirfd = dir_argument(t, row.dirfd), outcome
     W1.resolve = 0
     edit_start()
     if uses_code(t):
         # openat2 knows no small files for 32-bit programs
-        outcome = pinned_walk(&W1, t, dirfd, t.args[row.path], open_mode(flags), False)
+        outcome = pinned_walk(&W1, t, dirfd, t.call.args[row.path], open_mode(flags), False)
     else:
-        outcome = open_walk(t, row, dirfd, t.args[row.path], flags)
+        outcome = open_walk(t, row, dirfd, t.call.args[row.path], flags)
     return open_common(t, row, flags, outcome)
 
 cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outcome) noexcept nogil:
@@ -77,7 +75,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     if outcome == -ESRCH:
         return R_DEAD
     note_writing(flags)
-    how_of_open(&opened, flags, t.args[row.flags + 1] if row.flags >= 0 else t.args[1])
+    how_of_open(&opened, flags, t.call.args[row.flags + 1] if row.flags >= 0 else t.call.args[1])
     if outcome == TR_WAY:
         return open_way(t, dir_argument(t, row.dirfd), &opened)
     if W1.valid:
@@ -176,7 +174,7 @@ cdef int how_read(Tracee *t, uint64_t pointer, uint64_t size, open_how *how) noe
 
 cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef open_how how
-    cdef int outcome, i = how_read(t, t.args[2], t.args[3], &how)
+    cdef int outcome, i = how_read(t, t.call.args[2], t.call.args[3], &how)
     if i == -EFAULT:
         return fault_argument(t, 2)
     if i < 0:
@@ -186,7 +184,7 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
     note_writing(how.flags)
     edit_start()
     W1.resolve = how.resolve
-    outcome = call_walk(&W1, t, <int>t.args[0], t.args[1], open_mode(how.flags))
+    outcome = call_walk(&W1, t, <int>t.call.args[0], t.call.args[1], open_mode(how.flags))
     if outcome == -ESRCH:
         return R_DEAD
     if how.resolve & RESOLVE_CACHED and (outcome == -ENOTDIR or outcome == -EACCES or outcome == -ENAMETOOLONG):

@@ -19,11 +19,11 @@ cdef void poison_prepare() noexcept nogil:
 cdef const char *poison_eacces() noexcept nogil:
     """Name a path below a removed directory without search permission; made when first needed."""
     cdef char name[64]
-    cdef const char *base = getenv(b"TMPDIR")
+    cdef const char *base = pyroot_named[1]
     if c_geteuid() == 0:
         return NULL
     if eacces_fd == -1:
-        if base == NULL or strlen(base) > 40:
+        if base[0] == 0 or strlen(base) > 40:
             base = b"/tmp"
         # (its mode from the start: chmod(2) may be refused)
         snprintf(name, sizeof(name), b"%s/pyroot-%d-%x", base, c_getpid(), <unsigned int>pyroot_now())
@@ -61,9 +61,9 @@ cdef int path_mode(const pyroot_row *row, Tracee *t) noexcept nogil:
     """Decide what happens to the last component, from the row and the call's flags."""
     cdef uint64_t flags
     if row.final == F_OPEN:
-        return open_mode(t.args[row.flags])
+        return open_mode(t.call.args[row.flags])
     if row.final == F_FLAG:
-        flags = t.args[row.flags]
+        flags = t.call.args[row.flags]
         if (row.dflt == F_FOLLOW) != ((flags & row.bit) != 0):
             return M_FOLLOW
         return M_NOFOLLOW
@@ -192,8 +192,8 @@ cdef int anchored_walk(Walk *w, Tracee *t, int dirfd, const char *path, int n, i
 cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
     """Name a place whose host text is too long for one call through a descriptor that is held until the call is over."""
     cdef char link[48]
-    cdef int n, k = 0 if t.hold[0] < 0 else 1
-    if w.dfd < 0 or w.hlen < w.doff or t.hold[k] >= 0:
+    cdef int n, k = 0 if t.call.hold[0] < 0 else 1
+    if w.dfd < 0 or w.hlen < w.doff or t.call.hold[k] >= 0:
         return -ENAMETOOLONG
     if w.isbind and w.bi >= 0 and w.doff == w.v.b[w.bi].hostlen and name_bound_file(w, &w.v.b[w.bi]):
         return TR_TEXT
@@ -209,7 +209,7 @@ cdef int walk_hold(Walk *w, Tracee *t) noexcept nogil:
         w.hlen += 1
     w.hlen += n - w.doff
     w.placelen += n - w.doff
-    t.hold[k] = w.dfd
+    t.call.hold[k] = w.dfd
     w.dfd = AT_FDCWD
     w.doff = 0
     w.held = True
@@ -240,7 +240,7 @@ cdef int put_path(Walk *w, int outcome, int arg) noexcept nogil:
     return 0
 
 cdef inline int dir_argument(Tracee *t, int which) noexcept nogil:
-    return <int>t.args[which] if which >= 0 else AT_FDCWD
+    return <int>t.call.args[which] if which >= 0 else AT_FDCWD
 
 cdef int on_path(Tracee *t, const pyroot_row *row) noexcept nogil:
     return one_path(t, row, PATH_ONLY)
@@ -252,15 +252,15 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
     if row.remove:
         note_change()
         note_removal()
-    elif mode == M_CREATE and (t.nr == NR_symlink or t.nr == NR_symlinkat):
+    elif mode == M_CREATE and (t.call.nr == NR_symlink or t.call.nr == NR_symlinkat):
         note_link(t)
     for tries in range(walk_tries() + 1):
         W1.resolve = 0
         edit_start()
         if what >= PATH_MOUNT:
-            outcome = call_walk(&W1, t, dirfd, t.args[row.path], mode)
+            outcome = call_walk(&W1, t, dirfd, t.call.args[row.path], mode)
         else:
-            outcome = name_walk(t, row, dirfd, t.args[row.path], mode, pins)
+            outcome = name_walk(t, row, dirfd, t.call.args[row.path], mode, pins)
         if outcome == -ESRCH:
             return R_DEAD
         if copies_made and outcome >= 0 and copy_named(t, row, mode):
@@ -354,10 +354,10 @@ cdef int name_busy(Walk *w, Tracee *t, const pyroot_row *row) noexcept nogil:
     """Answer for names that the rootfs need not have: making or removing a mount point, removing what leads to one."""
     cdef int error
     cdef c_stat st
-    cdef bint rmdir = row.remove == REMOVE_DIR or (row.remove == REMOVE_FLAG and t.args[row.flags] & AT_REMOVEDIR_)
+    cdef bint rmdir = row.remove == REMOVE_DIR or (row.remove == REMOVE_FLAG and t.call.args[row.flags] & AT_REMOVEDIR_)
     if rmdir and w.last == LAST_ROOT:
         return -EBUSY
-    if w.last != LAST_NORM or (row.remove == REMOVE_FLAG and t.args[row.flags] & ~<uint64_t>AT_REMOVEDIR_):
+    if w.last != LAST_NORM or (row.remove == REMOVE_FLAG and t.call.args[row.flags] & ~<uint64_t>AT_REMOVEDIR_):
         return 0
     if w.isbind and row.remove and w.slash and not rmdir:
         # a slash after a name to unlink decides before the permissions, the path there does not
@@ -397,14 +397,14 @@ cdef int end_removal(Tracee *t, After *a, int64_t result) noexcept nogil:
 
 cdef bint symlink_text_bad(Tracee *t) noexcept nogil:
     """A link's text is read before its name is looked up: an empty or unreadable one decides."""
-    return (t.nr == NR_symlink or t.nr == NR_symlinkat) and mem_string(t.tid, t.args[0], link_text, PATHMAX) <= 0
+    return (t.call.nr == NR_symlink or t.call.nr == NR_symlinkat) and mem_string(t.tid, t.call.args[0], link_text, PATHMAX) <= 0
 
 cdef bint node_type_bad(Tracee *t) noexcept nogil:
     """mknod refuses file types before it looks anything up."""
     cdef uint64_t kind
-    if t.nr != NR_mknod and t.nr != NR_mknodat:
+    if t.call.nr != NR_mknod and t.call.nr != NR_mknodat:
         return False
-    kind = t.args[2 if t.nr == NR_mknodat else 1] & 0o170000
+    kind = t.call.args[2 if t.call.nr == NR_mknodat else 1] & 0o170000
     return kind != 0 and kind != 0o100000 and kind != 0o020000 and kind != 0o060000 and kind != 0o010000 and kind != 0o140000
 
 cdef inline bint is_covered(Walk *w) noexcept nogil:
@@ -443,7 +443,7 @@ cdef bint is_host_side(Walk *w) noexcept nogil:
     return views_touched(w)
 
 cdef int on_open_tree(Tracee *t, const pyroot_row *row) noexcept nogil:
-    if t.args[2] & 1:
+    if t.call.args[2] & 1:
         return answer(t, -EPERM)
     return one_path(t, row, PATH_OPENS)
 
@@ -455,7 +455,7 @@ cdef int on_privileged(Tracee *t, const pyroot_row *row) noexcept nogil:
     if row.path < 0:
         return answer(t, -EPERM)
     W1.resolve = 0
-    outcome = call_walk(&W1, t, AT_FDCWD, t.args[row.path], path_mode(row, t))
+    outcome = call_walk(&W1, t, AT_FDCWD, t.call.args[row.path], path_mode(row, t))
     if outcome == -ESRCH:
         return R_DEAD
     return answer(t, outcome if outcome < 0 else -EPERM)

@@ -17,11 +17,11 @@ cdef int clone_refused(uint64_t flags) noexcept nogil:
 
 cdef int on_clone(Tracee *t, const pyroot_row *row) noexcept nogil:
     """The filter stops only what asks for a namespace of its own or for a child without a tracer."""
-    if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
-        return answer(t, clone_refused(t.args[0]))
-    memcpy(after(t, end_clone, AFTER_ANY), t.full, sizeof(t.full))
+    if t.call.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
+        return answer(t, clone_refused(t.call.args[0]))
+    memcpy(after(t, end_clone, AFTER_ANY), t.call.full, sizeof(t.call.full))
     after_last(t).birth = clone_begins
-    return R_EXIT if reg_set_arg(t, 0, t.args[0] & ~CLONE_UNTRACED_) == 0 else R_DEAD
+    return R_EXIT if reg_set_arg(t, 0, t.call.args[0] & ~CLONE_UNTRACED_) == 0 else R_DEAD
 
 cdef int end_clone(Tracee *t, After *a, int64_t result) noexcept nogil:
     restore_arguments(t, a.data, 3)
@@ -34,18 +34,17 @@ cdef void clone_begins(Tracee *t, After *a) noexcept nogil:
 cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint64_t flags
     cdef char copy[4096]
-    cdef int size = <int>t.args[1] if t.args[1] <= 4096 else 0
-    t.clone_flags = 0
+    cdef int size = <int>t.call.args[1] if t.call.args[1] <= 4096 else 0
     if size < 64:
         return as_is(b"EINVAL or E2BIG, whatever it holds")
-    if mem_read(t.tid, t.args[0], copy, size) < 0:
+    if mem_read(t.tid, t.call.args[0], copy, size) < 0:
         return fault_argument(t, 0)
     memcpy(&flags, copy, 8)
     if flags & (CLONE_NEWNS_ | CLONE_NEWUSER_):
         return answer(t, clone_refused(flags))
     if not has_arena(t):
         return answer(t, -ENOMEM)
-    t.clone_flags = flags
+    t.call.clone_flags = flags
     flags &= ~CLONE_UNTRACED_
     memcpy(copy, &flags, 8)
     edit_start()
@@ -55,23 +54,23 @@ cdef int on_clone3(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef bint clone_rewritten(Tracee *t) noexcept nogil:
     """Say whether the birth that the tracee reports is of a clone3 whose arguments lie in its slot."""
     cdef Registers regs
-    return (t.slot >= 0 and has_arena(t) and regs_get(t, &regs) == 0 and regs_number(&regs) == NR_clone3
-            and regs_first(&regs, t.compat) == edit_address(t, 0))
+    return (t.call.slot >= 0 and has_arena(t) and regs_get(t, &regs) == 0 and regs_number(&regs) == NR_clone3
+            and regs_first(&regs, t.call.compat) == edit_address(t, 0))
 
 cdef void clone3_inherit(Tracee *child, Tracee *parent) noexcept nogil:
     """The child of such a call begins where its parent made it: the slot is the parent's."""
     cdef uint64_t *data = <uint64_t *>after(child, NULL, 0)
     after_last(child).birth = clone3_begins
-    data[0] = parent.frame[0]
-    data[1] = parent.frame[7]
+    data[0] = parent.call.frame[0]
+    data[1] = parent.call.frame[7]
 
 cdef void clone3_begins(Tracee *t, After *a) noexcept nogil:
     reg_set_arg(t, 0, a.data[0])
     reg_set_ip(t, a.data[1])
 
 cdef int on_unshare(Tracee *t, const pyroot_row *row) noexcept nogil:
-    if t.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
-        return answer(t, -EINVAL if t.args[0] & ~UNSHARE_KNOWN else -EPERM)
+    if t.call.args[0] & (CLONE_NEWNS_ | CLONE_NEWUSER_):
+        return answer(t, -EINVAL if t.call.args[0] & ~UNSHARE_KNOWN else -EPERM)
     after(t, end_unshare, 0)
     return R_EXIT
 
@@ -104,9 +103,9 @@ cdef int on_setns(Tracee *t, const pyroot_row *row) noexcept nogil:
     """setns: it would leave the translated view, so it is never made; a descriptor that the kernel would refuse gets its errno."""
     cdef char link[48]
     cdef char text[PATHMAX]
-    cdef uint64_t flag, wanted = <uint32_t>t.args[1]
+    cdef uint64_t flag, wanted = <uint32_t>t.call.args[1]
     cdef ssize_t n
-    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, <int>t.args[0])
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, <int>t.call.args[0])
     n = c_readlink(link, text, PATHMAX - 1)
     if n < 0 and errno == ENOENT:
         return answer(t, -EBADF)
@@ -121,22 +120,22 @@ cdef enum:
 
 cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
     """PR_SET_DUMPABLE 0 would take the guest's memory from us: remember it, do not do it."""
-    if t.args[0] == PR_SET_SYSCALL_USER_DISPATCH_:
+    if t.call.args[0] == PR_SET_SYSCALL_USER_DISPATCH_:
         # it judges calls by the place that they come from
         gate_quit(t)
         return as_is(b"no path, and it does not keep calls from our filter")
-    if t.args[0] == PR_GET_SECCOMP or t.args[0] == PR_SET_SECCOMP:
+    if t.call.args[0] == PR_GET_SECCOMP or t.call.args[0] == PR_SET_SECCOMP:
         return on_prctl_seccomp(t)
-    if t.args[0] == PR_GET_DUMPABLE:
+    if t.call.args[0] == PR_GET_DUMPABLE:
         return answer(t, 0 if t.mm.undumpable else 1)
-    if t.args[1] > 1:
+    if t.call.args[1] > 1:
         return answer(t, -EINVAL)
-    t.mm.undumpable = t.args[1] == 0
+    t.mm.undumpable = t.call.args[1] == 0
     return answer(t, 0)
 
 cdef int on_guestpid(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Memory of processes outside is not for guests."""
-    cdef int pid = <int>t.args[0]
+    cdef int pid = <int>t.call.args[0]
     if fellow_of(t.view, pid, False) != NULL or pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
         return as_is(b"of a guest, or of nobody")
     return answer(t, -EPERM)

@@ -134,7 +134,7 @@ cdef int status_text(Tracee *t, const ProcFile *f, Text *out) noexcept nogil:
     cdef const char *p
     cdef const char *shown
     cdef char number[24]
-    cdef int n, filters = 0, error, tracer = t.trace.tracer if t.trace != NULL else 0
+    cdef int n, filters = 0, error, tracer = t.ptrace.tracer if t.ptrace != NULL else 0
     if tracer == 0:
         tracer = view_keeper(W1.v, t.view)
     memset(&host, 0, sizeof(host))
@@ -395,9 +395,9 @@ cdef int proc_text(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
     free(out.p)
     if fd < 0:
         return fd
-    if t.hold[1] >= 0:
-        c_close(t.hold[1])
-    t.hold[1] = fd
+    if t.call.hold[1] >= 0:
+        c_close(t.call.hold[1])
+    t.call.hold[1] = fd
     copies_known()
     w.hlen = snprintf(w.h, PATHMAX, b"/proc/%d/fd/%d", links_pid(), fd)
     w.placelen = w.hlen

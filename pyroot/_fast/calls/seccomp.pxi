@@ -167,7 +167,7 @@ cdef int filter_give(Tracee *t, int n, int how, AfterEnd end, int flags) noexcep
         return answer(t, -ENOMEM)
     program.filter = edit_address(t, at)
     program32.filter = <uint32_t>program.filter
-    if t.compat:
+    if t.call.compat:
         memcpy(edit.data, &program32, sizeof(program32))
     else:
         memcpy(edit.data, &program, sizeof(program))
@@ -201,12 +201,12 @@ cdef int filter_install(Tracee *t, uint64_t flags) noexcept nogil:
     cdef FilterProgram32 program32
     cdef int n
     gate_quit(t)
-    if t.compat:
-        if mem_read(t.tid, t.args[2], &program32, sizeof(program32)) < 0:
+    if t.call.compat:
+        if mem_read(t.tid, t.call.args[2], &program32, sizeof(program32)) < 0:
             return answer(t, -EFAULT)
         program.len = program32.len
         program.filter = program32.filter
-    elif mem_read(t.tid, t.args[2], &program, sizeof(program)) < 0:
+    elif mem_read(t.tid, t.call.args[2], &program, sizeof(program)) < 0:
         return answer(t, -EFAULT)
     n = <int>(program.len & 0xffff)
     if n == 0 or n > FILTER_MAX:
@@ -219,12 +219,12 @@ cdef int filter_install(Tracee *t, uint64_t flags) noexcept nogil:
     return filter_give(t, filter_edit(t, n), flags & FLAG_TSYNC_, end_seccomp, 0)
 
 cdef int on_seccomp(Tracee *t, const pyroot_row *row) noexcept nogil:
-    cdef uint32_t flags = <uint32_t>t.args[1], operation = <uint32_t>t.args[0]
+    cdef uint32_t flags = <uint32_t>t.call.args[1], operation = <uint32_t>t.call.args[0]
     if not session.seccomp:
         return answer(t, -ENOSYS)
     t.unjudged = False
     if operation == SECCOMP_STRICT_:
-        if flags != 0 or t.args[2] != 0:
+        if flags != 0 or t.call.args[2] != 0:
             return answer(t, -EINVAL)
         return filter_strict(t, 0, SECCOMP_FILTER_)
     if operation != SECCOMP_FILTER_:
@@ -237,12 +237,12 @@ cdef int on_seccomp(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 cdef int on_prctl_seccomp(Tracee *t) noexcept nogil:
     """PR_GET_SECCOMP tells of the guest's own filters, and of those around us; PR_SET_SECCOMP is the old form of seccomp(2)."""
-    if t.args[0] == PR_GET_SECCOMP:
+    if t.call.args[0] == PR_GET_SECCOMP:
         return answer(t, 2 if t.filtered or filters_around > 0 else 0)
     t.unjudged = False
-    if not session.seccomp or (t.args[1] != 1 and t.args[1] != 2):
+    if not session.seccomp or (t.call.args[1] != 1 and t.call.args[1] != 2):
         return answer(t, -EINVAL)
-    return filter_strict(t, 1, 2) if t.args[1] == 1 else filter_install(t, 0)
+    return filter_strict(t, 1, 2) if t.call.args[1] == 1 else filter_install(t, 0)
 
 cdef int end_seccomp(Tracee *t, After *a, int64_t result) noexcept nogil:
     """The filter is in place, with TSYNC in every thread of the process."""
@@ -262,29 +262,29 @@ cdef int end_seccomp(Tracee *t, After *a, int64_t result) noexcept nogil:
 
 cdef int on_filter_stop(Tracee *t) noexcept nogil:
     """A stop that a guest's filter made; GO_ON: our own filter's business."""
-    cdef bint stays = ip_in_stub(t.ip) or ip_in_code(t, t.ip)
-    if t.mark == filter_mark + MARK_EXEMPT:
+    cdef bint stays = ip_in_stub(t.call.ip) or ip_in_code(t, t.call.ip)
+    if t.call.mark == filter_mark + MARK_EXEMPT:
         if t.mm.loading:
             # the 32-bit loader: code_call knows it
             return GO_ON
         if t.unjudged:
             # the loader, up to the munmap by which it leaves
-            t.unjudged = not stays or LOADER_TRAMPOLINE <= t.ip - <uint64_t>LOADER_STUBS < LOADER_LAST
+            t.unjudged = not stays or LOADER_TRAMPOLINE <= t.call.ip - <uint64_t>LOADER_STUBS < LOADER_LAST
             return as_is(b"the loader's")
         return GO_ON if stays and slot_is_mine(t) else judge_again(t)
-    tracee_release_call(t)
-    if t.mark == filter_mark + MARK_STRICT:
+    call_release(t)
+    if t.call.mark == filter_mark + MARK_STRICT:
         return strict_kill(t)
     # RET_TRACE without a tracer
     return answer(t, -ENOSYS)
 
 cdef int judge_again(Tracee *t) noexcept nogil:
     """The guest's own code calls from a place that was ours in another program: let its filter judge, as from elsewhere."""
-    cdef uint64_t ip = t.ip
+    cdef uint64_t ip = t.call.ip
     cdef bint ours
-    t.ip = 0
+    t.call.ip = 0
     ours = call_is_ours(t)
-    t.ip = ip
+    t.call.ip = ip
     if ours:
         # it would run untranslated if it were allowed
         return answer(t, -ENOSYS)

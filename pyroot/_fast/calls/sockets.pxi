@@ -75,14 +75,14 @@ cdef int name_guest(const char *host, int n, int length, char *to) noexcept nogi
 
 cdef struct BindEnd:
     char *name               # that the socket is to have (owned)
-    int fd                   # of its directory: one of t.hold
+    int fd                   # of its directory: one of t.call.hold
 
 cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
     """Shorten a host path that does not fit a sockaddr: through one of our descriptors, which lives until the call is over."""
-    cdef int fd, n, k = 0 if t.hold[0] < 0 else 1
+    cdef int fd, n, k = 0 if t.call.hold[0] < 0 else 1
     cdef c_stat st
     cdef BindEnd *e
-    if t.hold[k] >= 0:
+    if t.call.hold[k] >= 0:
         return -ENAMETOOLONG
     if binding and w.last != LAST_NORM:
         return -EADDRINUSE if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0 else -errno
@@ -95,7 +95,7 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
         fd = c_open(w.h, O_PATH | O_CLOEXEC)
     if fd < 0:
         return -errno
-    t.hold[k] = fd
+    t.call.hold[k] = fd
     if binding and w.placelen - n > 80:
         # not even the name fits after the descriptor: bind a short name, give it the long one at the exit
         e = <BindEnd *>after(t, end_bind, 0)
@@ -204,26 +204,27 @@ cdef int sock_error(Tracee *t, int error) noexcept nogil:
     """Return what a call gets whose address leads nowhere: the descriptor comes first."""
     cdef char link[48]
     cdef char text[16]
-    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, <int>t.args[0])
+    snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, <int>t.call.args[0])
     if c_readlink(link, text, sizeof(text)) < 0:
         return -EBADF if errno == ENOENT else error
     return error if memcmp(text, b"socket:[", 8) == 0 else -ENOTSOCK
 
 cdef int sock_fault(Tracee *t, int arg) noexcept nogil:
     """The structure that an argument points to cannot be read: the kernel must not read it either."""
-    if t.compat and t.number == COMPAT_NR_socketcall:
+    if t.call.compat and t.call.number == COMPAT_NR_socketcall:
         return answer(t, sock_error(t, -EFAULT))
     return fault_argument(t, arg)
 
 cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef SockAddr sa
-    cdef int size = <int>t.args[row.flags], n = sock_translate(t, row, t.args[row.path], <uint32_t>size, row.final == F_CREATE, &sa)
+    cdef int size = <int>t.call.args[row.flags]
+    cdef int n = sock_translate(t, row, t.call.args[row.path], <uint32_t>size, row.final == F_CREATE, &sa)
     if n < 0:
         return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     if n == 0:
         return sock_as_is(t, row)
     edit_start()
-    if n <= size and t.direct == 0:
+    if n <= size and t.call.direct == 0:
         # a path ends at its first NUL: the guest's own length will do, and one register fewer is to be written
         memset(<char *>&sa + n, 0, size - n)
         edit_bytes(row.path, &sa, size)
@@ -234,17 +235,17 @@ cdef int on_sockin(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 cdef int sock_as_is(Tracee *t, const pyroot_row *row) noexcept nogil:
     """The length says that the address names nothing; that of a socketcall lies in memory, and goes into a register."""
-    if t.direct == 0:
+    if t.call.direct == 0:
         return as_is(b"the length, which lies in a register, says that there is no path")
     edit_start()
-    edit_value(row.flags, t.args[row.flags])
+    edit_value(row.flags, t.call.args[row.flags])
     return finish_edit(t)
 
 cdef int on_sendmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
     cdef SockAddr sa
     cdef int n, at
-    n = header_read(t, t.args[1], &header)
+    n = header_read(t, t.call.args[1], &header)
     if n < 0:
         return R_DEAD if n == -ESRCH else answer(t, sock_error(t, n))
     rights_sent(t, &header)
@@ -271,7 +272,7 @@ cdef struct SendEnd:
 cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Send the messages one by one with sendmsg: the kernel writes to their array, so a copy that nobody else can change will not do."""
     cdef c_msghdr header
-    cdef uint64_t i, count = t.args[2]
+    cdef uint64_t i, count = t.call.args[2]
     cdef SendEnd *e
     if count > 1024:
         count = 1024
@@ -280,17 +281,17 @@ cdef int on_sendmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     if not has_arena(t):
         return answer(t, -ENOMEM)
     for i in range(count):
-        if header_read(t, message_at(t, t.args[1], i), &header) < 0:
+        if header_read(t, message_at(t, t.call.args[1], i), &header) < 0:
             # (the messages before it go out)
             break
         rights_sent(t, &header)
     e = <SendEnd *>after(t, end_sendmmsg, AFTER_STAYS)
-    e.vector, e.count, e.flags = t.args[1], count, t.args[3]
+    e.vector, e.count, e.flags = t.call.args[1], count, t.call.args[3]
     i = send_next(t, e)
     if <int64_t>i < 0:
         return R_DEAD if <int64_t>i == -ESRCH else answer(t, sock_error(t, <int>i))
     i = finish_edit(t)
-    if i == R_EXIT and t.slot >= 0:
+    if i == R_EXIT and t.call.slot >= 0:
         if reg_set_nr(t, call_number(t, NR_sendmsg, COMPAT_NR_sendmsg)) < 0:
             return R_DEAD
     return <int>i
@@ -333,7 +334,7 @@ cdef int end_sendmmsg(Tracee *t, After *a, int64_t result) noexcept nogil:
             if result == 0:
                 slot = edit_address(t, 0)
                 if arena_shared(t):
-                    memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, edit.data, edit.len)
+                    memcpy(arena.map + slot_offset(t.call.slot) + SLOT_FRAME, edit.data, edit.len)
                 elif mem_write(t.tid, slot, edit.data, edit.len) < 0:
                     return R_DEAD
                 (<SendEnd *>after(t, end_sendmmsg, AFTER_STAYS))[0] = e[0]

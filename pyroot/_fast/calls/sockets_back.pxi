@@ -33,10 +33,10 @@ cdef int on_sockout(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef int size
     cdef NameEnd e
     memset(&e, 0, sizeof(e))
-    e.at = t.args[row.path]
-    e.size_at = t.args[row.flags]
-    e.fd = <int>t.args[0]
-    e.nr = <int>t.nr
+    e.at = t.call.args[row.path]
+    e.size_at = t.call.args[row.flags]
+    e.fd = <int>t.call.args[0]
+    e.nr = <int>t.call.nr
     if e.at == 0:
         return as_is(b"nobody wants the name")
     if mem_read(t.tid, e.size_at, &size, 4) < 0:
@@ -46,7 +46,7 @@ cdef int on_sockout(Tracee *t, const pyroot_row *row) noexcept nogil:
     e.size = size
     e.kept = <char *>calloc(1, KEEP)
     keep_bytes(t, &e, 0, e.at, size)
-    if t.nr == NR_recvfrom:
+    if t.call.nr == NR_recvfrom:
         peek_sender(t, &e, size)
     return name_at_end(t, end_name, &e)
 
@@ -171,7 +171,7 @@ cdef int on_recvmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef c_msghdr header
     cdef NameEnd e
     cdef int begun
-    if header_read(t, t.args[1], &header) < 0:
+    if header_read(t, t.call.args[1], &header) < 0:
         return sock_fault(t, 1)
     begun = copies_taken(t, &header)
     if begun >= 0:
@@ -179,8 +179,8 @@ cdef int on_recvmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     if header.msg_name == NULL and not takes_rights(t, &header):
         return as_is(b"neither a name nor descriptors can come back")
     memset(&e, 0, sizeof(e))
-    e.at = t.args[1]
-    e.fd = <int>t.args[0]
+    e.at = t.call.args[1]
+    e.fd = <int>t.call.args[0]
     e.size = <int>header.msg_namelen
     if header.msg_name != NULL:
         e.kept = <char *>calloc(1, KEEP)
@@ -215,15 +215,15 @@ cdef void header_back(Tracee *t, const NameEnd *e, int which, uint64_t pointer, 
     if now == 0:
         return
     put_address(t, e, which, <uint64_t>header.msg_name, room, &sa, now, header.msg_namelen)
-    mem_write(t.tid, pointer + (4 if t.compat else 8), &now, 4)
+    mem_write(t.tid, pointer + (4 if t.call.compat else 8), &now, 4)
 
 cdef int on_recvmmsg(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef NameEnd e
     cdef int outcome
     memset(&e, 0, sizeof(e))
-    e.at = t.args[1]
-    e.fd = <int>t.args[0]
-    e.size = 1024 if t.args[2] > 1024 else <int>t.args[2]
+    e.at = t.call.args[1]
+    e.fd = <int>t.call.args[0]
+    e.size = 1024 if t.call.args[2] > 1024 else <int>t.call.args[2]
     e.rooms = <unsigned int *>calloc(e.size + 1, sizeof(unsigned int))
     if e.rooms == NULL:
         return answer(t, -ENOMEM)

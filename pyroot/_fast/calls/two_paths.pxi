@@ -7,9 +7,9 @@ cdef int two_paths(Tracee *t, const pyroot_row *row, int mode1, int *r1, int *r2
     W1.resolve = W2.resolve = 0
     W1.pair = W2.pair = mode1 == M_CREATE
     W1.want_text = W2.want_text = True
-    r1[0] = call_walk(&W1, t, dir_argument(t, row.dirfd), t.args[row.path], mode1)
+    r1[0] = call_walk(&W1, t, dir_argument(t, row.dirfd), t.call.args[row.path], mode1)
     if r1[0] != -ESRCH:
-        r2[0] = call_walk(&W2, t, dir_argument(t, row.dirfd2), t.args[row.path2], M_CREATE)
+        r2[0] = call_walk(&W2, t, dir_argument(t, row.dirfd2), t.call.args[row.path2], M_CREATE)
     W1.pair = W2.pair = W1.want_text = W2.want_text = False
     return -ESRCH if r1[0] == -ESRCH or r2[0] == -ESRCH else 0
 
@@ -24,16 +24,23 @@ cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, bint last)
         return R_AGAIN
     r1, r2 = p1, p2
     edit_start()
-    error = features_judge(t, row, &W1) if W1.valid else 0
-    if error == 0 and W2.valid:
-        error = features_judge(t, row, &W2)
-    if error == 0:
-        error = put_path(&W1, r1, row.path)
+    error = put_path(&W1, r1, row.path)
     if error == 0:
         error = put_path(&W2, r2, row.path2)
     if error < 0:
         return answer(t, error)
     return finish_edit(t)
+
+ctypedef int (*PairRule)(Tracee *, const pyroot_row *) noexcept nogil
+
+cdef int judge_two(Tracee *t, const pyroot_row *row, PairRule mounts) noexcept nogil:
+    """Ask the rules of two places, as judge does those of one: 0, the -errno of the first, or 1: it is done, and nothing was to do."""
+    cdef int result = mounts(t, row) if W1.valid and W2.valid else 0
+    if result == 0 and features.judges != 0 and W1.valid:
+        result = features_judge(t, row, &W1)
+    if result == 0 and features.judges != 0 and W2.valid:
+        result = features_judge(t, row, &W2)
+    return result
 
 cdef void link_from_fd(Tracee *t, int fd) noexcept nogil:
     """linkat of a descriptor: find out which binding its file lies in."""
@@ -65,27 +72,36 @@ cdef int on_link(Tracee *t, const pyroot_row *row) noexcept nogil:
             break
     return result
 
+cdef inline bint links_descriptor(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Say whether it is the file of a descriptor that gets another name (AT_EMPTY_PATH)."""
+    return row.flags >= 0 and t.call.args[row.flags] & AT_EMPTY_PATH and W1.givenlen == 0
+
+cdef int link_rules(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """The kernel's rules about mounts, in its order: old must exist, new must not, then their mounts are compared."""
+    cdef c_stat st
+    cdef bint there = links_descriptor(t, row) and W1.magic
+    cdef int error
+    if row.flags >= 0 and t.call.args[row.flags] & ~<uint64_t>(AT_SYMLINK_FOLLOW_ | AT_EMPTY_PATH):
+        return 0
+    if W2.isbind and W2.last == LAST_NORM and not there and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
+        error = parent_stat(&W2, &st)
+        return error if error < 0 else -EEXIST
+    if link_crosses(&W1, &W2) and W2.last == LAST_NORM and not W2.slash:
+        if ((there or fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0) and parent_stat(&W2, &st) == 0
+                and fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT):
+            return -EXDEV
+    return 0
+
 cdef int link_once(Tracee *t, const pyroot_row *row, bint last) noexcept nogil:
     cdef int r1, r2, error, mode = M_NOFOLLOW if row.final == F_CREATE else path_mode(row, t)
-    cdef c_stat st
-    cdef bint by_fd = False
     if two_paths(t, row, mode, &r1, &r2) < 0:
         return R_DEAD
     if W1.valid and is_link(W1.h):
         note_link(t)
-    if row.flags >= 0 and t.args[row.flags] & AT_EMPTY_PATH and W2.valid and r1 == TR_PASS and not W1.valid and W1.givenlen == 0:
-        by_fd = True
-        link_from_fd(t, <int>t.args[row.dirfd])
-    if W1.valid and W2.valid and (row.flags < 0 or not t.args[row.flags] & ~<uint64_t>(AT_SYMLINK_FOLLOW_ | AT_EMPTY_PATH)):
-        if W2.isbind and W2.last == LAST_NORM and not by_fd and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
-            error = parent_stat(&W2, &st)
-            return answer(t, error if error < 0 else -EEXIST)
-        if link_crosses(&W1, &W2) and W2.last == LAST_NORM and not W2.slash:
-            # the kernel's order: old must exist, new must not, then the mounts are compared
-            if ((by_fd or fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0) and parent_stat(&W2, &st) == 0
-                    and fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT):
-                return answer(t, -EXDEV)
-    return commit_two(t, row, r1, r2, last)
+    if W2.valid and r1 == TR_PASS and not W1.valid and links_descriptor(t, row):
+        link_from_fd(t, <int>t.call.args[row.dirfd])
+    error = judge_two(t, row, link_rules)
+    return answer(t, error) if error < 0 else commit_two(t, row, r1, r2, last)
 
 cdef bint same_parent() noexcept nogil:
     cdef int n = W1.glen - W1.namelen
@@ -200,6 +216,40 @@ cdef int way_error(Tracee *t, Walk *w, int dirfd) noexcept nogil:
         snprintf(link, sizeof(link), b"/proc/%d/fd/%d/.", t.tid, dirfd)
     return -errno if fstatat(AT_FDCWD, link, &st, 0) < 0 else 0
 
+cdef int rename_rules(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """The kernel's rules about mounts and the root; 1: old and new are one and the same."""
+    cdef uint64_t flags = t.call.args[row.flags] if row.flags >= 0 else 0
+    cdef c_stat st
+    cdef int error
+    if not rename_flags(flags):
+        return 0
+    if W1.last == LAST_ROOT or W2.last == LAST_ROOT:
+        error = rename_root(t, row, flags & 1 != 0)
+        if error < 0:
+            return error
+    if W1.v.n <= 1 and views.first == NULL:
+        return 0
+    if W1.pbi != W2.pbi and W1.pbi >= 0 and W2.pbi >= 0 and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
+        return -EXDEV
+    if W1.last != LAST_NORM or W2.last != LAST_NORM or W1.pbi != W2.pbi:
+        return 0
+    if W1.isbind or W2.isbind or is_covered(&W1) or is_covered(&W2) or leads_to_binding(&W2):
+        return rename_busy(t, flags & 2 != 0, flags & 1 != 0)
+    return 0
+
+cdef inline bint rename_flags(uint64_t flags) noexcept nogil:
+    """Say whether renameat2 knows these flags together."""
+    return flags < 6 and flags != 3
+
+cdef bint rename_is_noted(bint exchange) noexcept nogil:
+    """Say whether bindings may have to follow what the rename moves."""
+    if not (W1.valid and W2.valid) or (W1.v.n <= 1 and views.first == NULL):
+        return False
+    if W1.last != LAST_NORM or W2.last != LAST_NORM or W1.pbi != W2.pbi:
+        return False
+    return (is_host_side(&W2) or leads_to_binding(&W1) or (exchange and leads_to_binding(&W2)) or W1.v.ambiguous
+            or views_touched(&W1) or views_touched(&W2))
+
 cdef int rename_root(Tracee *t, const pyroot_row *row, bint noreplace) noexcept nogil:
     """Answer for the root as a name: it is never looked up, so it need not be searchable.  0: let the kernel decide."""
     cdef int error
@@ -223,29 +273,18 @@ cdef int on_rename(Tracee *t, const pyroot_row *row) noexcept nogil:
     return result
 
 cdef int rename_once(Tracee *t, const pyroot_row *row, bint last) noexcept nogil:
-    cdef int r1, r2, error
-    cdef uint64_t flags = t.args[row.flags] if row.flags >= 0 else 0
-    cdef c_stat st
+    cdef int r1, r2, result
+    cdef uint64_t flags = t.call.args[row.flags] if row.flags >= 0 else 0
     if two_paths(t, row, M_CREATE, &r1, &r2) < 0:
         return R_DEAD
     note_change()
     if tracees.count > 1:
         note_move(t, flags)
-    if W1.valid and W2.valid and flags < 6 and flags != 3 and (W1.last == LAST_ROOT or W2.last == LAST_ROOT):
-        error = rename_root(t, row, flags & 1 != 0)
-        if error < 0:
-            return answer(t, error)
-    if W1.valid and W2.valid and flags < 6 and flags != 3 and (W1.v.n > 1 or views.first != NULL):
-        if W1.pbi != W2.pbi and W1.pbi >= 0 and W2.pbi >= 0 and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
-            return answer(t, -EXDEV)
-        if W1.last == LAST_NORM and W2.last == LAST_NORM and W1.pbi == W2.pbi:
-            if W1.isbind or W2.isbind or is_covered(&W1) or is_covered(&W2) or leads_to_binding(&W2):
-                error = rename_busy(t, flags & 2 != 0, flags & 1 != 0)
-                if error != 0:
-                    return answer(t, 0 if error > 0 else error)
-            if (is_host_side(&W2) or leads_to_binding(&W1) or (flags & 2 and leads_to_binding(&W2)) or W1.v.ambiguous
-                    or views_touched(&W1) or views_touched(&W2)):
-                keep_rename(t, flags & 2 != 0)
+    result = judge_two(t, row, rename_rules)
+    if result != 0:
+        return answer(t, 0 if result > 0 else result)
+    if rename_flags(flags) and rename_is_noted(flags & 2 != 0):
+        keep_rename(t, flags & 2 != 0)
     if W1.valid and W1.last == LAST_ROOT and not W2.valid and r1 == TR_TEXT:
         # the other one decides: it must not matter whether the root may be searched
         memcpy(W1.h, b"/", 2)

@@ -13,12 +13,12 @@ cdef enum:
 
 cdef void *after(Tracee *t, AfterEnd end, int flags) noexcept nogil:
     """Add an action to the call at hand; return its data, AFTER_WORDS * 8 bytes of zeros, which are copied where the action goes."""
-    cdef After *a = &t.after[t.afters]
-    if t.afters == AFTERS:
+    cdef After *a = &t.call.after[t.call.afters]
+    if t.call.afters == AFTERS:
         pyroot_lose(E2BIG, -1, b"actions after a call")
-        t.afters -= 1
+        t.call.afters -= 1
         a -= 1
-    t.afters += 1
+    t.call.afters += 1
     memset(a, 0, sizeof(After))
     a.end = end
     a.flags = flags
@@ -26,54 +26,54 @@ cdef void *after(Tracee *t, AfterEnd end, int flags) noexcept nogil:
 
 cdef inline After *after_last(Tracee *t) noexcept nogil:
     """Return the action that has just been added."""
-    return &t.after[t.afters - 1]
+    return &t.call.after[t.call.afters - 1]
 
 cdef After *after_find(Tracee *t, int flag) noexcept nogil:
     """Return the action of the call at hand that has a flag, or NULL."""
     cdef int i
-    for i in range(t.afters):
-        if t.after[i].flags & flag:
-            return &t.after[i]
+    for i in range(t.call.afters):
+        if t.call.after[i].flags & flag:
+            return &t.call.after[i]
     return NULL
 
 cdef inline bint after_waits(Tracee *t) noexcept nogil:
     """Say whether the end of the call at hand is waited for.  What a child has got from its parent's clone runs at its beginning."""
-    return t.afters > 0 and t.after[0].birth == NULL
+    return t.call.afters > 0 and t.call.after[0].birth == NULL
 
 cdef inline bint after_clones(const Tracee *t) noexcept nogil:
     """Say whether the call at hand is a clone(2) with an action that its child gets, too."""
-    return t.afters > 0 and t.after[0].birth != NULL
+    return t.call.afters > 0 and t.call.after[0].birth != NULL
 
 cdef inline void after_drop(Tracee *t) noexcept nogil:
     """The call at hand has no end."""
-    if t.afters > 0:
+    if t.call.afters > 0:
         after_drop_all(t)
 
 cdef void after_drop_all(Tracee *t) noexcept nogil:
-    while t.afters > 0:
-        t.afters -= 1
-        if t.after[t.afters].drop != NULL:
-            t.after[t.afters].drop(&t.after[t.afters])
+    while t.call.afters > 0:
+        t.call.afters -= 1
+        if t.call.after[t.call.afters].drop != NULL:
+            t.call.after[t.call.afters].drop(&t.call.after[t.call.afters])
 
 cdef int after_run(Tracee *t) noexcept nogil:
     """The call has ended: run its actions; return R_CONT, R_EXIT (one of them goes on with another call) or R_DEAD."""
     cdef After todo[AFTERS]
     cdef After *a
     cdef int64_t result = 0
-    cdef int i, n = t.afters, how, outcome = R_CONT
+    cdef int i, n = t.call.afters, how, outcome = R_CONT
     cdef bint again
     if reg_result(t, &result) < 0:
         after_drop(t)
         return R_DEAD
     # (-ERESTARTSYS to -ERESTART_RESTARTBLOCK)
     again = -516 <= result <= -512
-    memcpy(todo, t.after, n * sizeof(After))
-    t.afters = 0
+    memcpy(todo, t.call.after, n * sizeof(After))
+    t.call.afters = 0
     for i in range(n):
         a = &todo[n - 1 - i]
         if again and a.flags & AFTER_STAYS:
-            t.after[t.afters] = a[0]
-            t.afters += 1
+            t.call.after[t.call.afters] = a[0]
+            t.call.afters += 1
             continue
         if outcome != R_DEAD and (not again or a.flags & AFTER_ANY):
             how = a.end(t, a, result)
@@ -85,19 +85,19 @@ cdef int after_run(Tracee *t) noexcept nogil:
 cdef void after_inherit(Tracee *child, Tracee *parent) noexcept nogil:
     """Give a child what its parent's call has for it."""
     cdef int i
-    for i in range(parent.afters):
-        if parent.after[i].birth != NULL:
-            child.after[child.afters] = parent.after[i]
-            child.after[child.afters].drop = NULL
-            child.afters += 1
+    for i in range(parent.call.afters):
+        if parent.call.after[i].birth != NULL:
+            child.call.after[child.call.afters] = parent.call.after[i]
+            child.call.after[child.call.afters].drop = NULL
+            child.call.afters += 1
 
 cdef void after_birth(Tracee *t) noexcept nogil:
     """A child begins."""
     cdef int i
-    for i in range(t.afters):
-        if t.after[i].birth != NULL:
-            t.after[i].birth(t, &t.after[i])
-    t.afters = 0
+    for i in range(t.call.afters):
+        if t.call.after[i].birth != NULL:
+            t.call.after[i].birth(t, &t.call.after[i])
+    t.call.afters = 0
 
 cdef void restore_arguments(Tracee *t, const uint64_t *full, int n) noexcept nogil:
     """Put the guest's own first arguments back into their registers."""

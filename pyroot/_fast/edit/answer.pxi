@@ -45,19 +45,19 @@ cdef int finish_edit(Tracee *t) noexcept nogil:
     result = edit_commit(t)
     if result == -ESRCH:
         return R_DEAD
-    if result == -ENOMEM and not t.special:
+    if result == -ENOMEM and not t.ptraces:
         # no slot is left, and those that have them run: one of them will stop
         after_drop(t)
         return call_later(t)
     if result < 0:
         return answer(t, result)
-    return R_EXIT if t.afters > 0 else R_CONT
+    return R_EXIT if t.call.afters > 0 else R_CONT
 
 cdef int call_later(Tracee *t) noexcept nogil:
     """Let the tracee make its call again and again until it can be handled, which is not long."""
-    if reg_skip(t, t.number) < 0:
+    if reg_skip(t, t.call.number) < 0:
         return R_DEAD
-    return R_CONT if reg_set_ip(t, t.ip - SYSCALL_SIZE) == 0 else R_DEAD
+    return R_CONT if reg_set_ip(t, t.call.ip - SYSCALL_SIZE) == 0 else R_DEAD
 
 ctypedef int (*Handler)(Tracee *, const pyroot_row *) noexcept nogil
 cdef Handler handlers[H_COUNT]

@@ -128,9 +128,9 @@ cdef void slots_reclaim() noexcept nogil:
     for i in range(TID_TOP):
         for k in range(TID_LEAF if tracees.leaf[i] != NULL else 0):
             t = tracees.leaf[i][k]
-            if t != NULL and t.slot >= 0 and t.afters == 0 and waits_at(t.tid, &ip) and stub_place(t, ip) == STUB_NONE:
-                slot_free(t.slot)
-                t.slot = -1
+            if t != NULL and t.call.slot >= 0 and t.call.afters == 0 and waits_at(t.tid, &ip) and stub_place(t, ip) == STUB_NONE:
+                slot_free(t.call.slot)
+                t.call.slot = -1
 
 cdef bint waits_at(int tid, uint64_t *ip) noexcept nogil:
     """Find out where a task waits in a call; False: it runs, or nobody knows."""
@@ -250,14 +250,14 @@ cdef void edit_fault(int arg) noexcept nogil:
 
 cdef int edit_reserve(Tracee *t) noexcept nogil:
     """Take the slot for the edit; return 0 or -ENOMEM.  edit_address() is valid afterwards."""
-    if t.slot < 0:
-        t.slot = slot_take(edit.len + (CODE_MOST + 16 if uses_code(t) else 0))
-        if t.slot < 0:
+    if t.call.slot < 0:
+        t.call.slot = slot_take(edit.len + (CODE_MOST + 16 if uses_code(t) else 0))
+        if t.call.slot < 0:
             return -ENOMEM
     return 0
 
 cdef inline uint64_t edit_address(Tracee *t, int offset) noexcept nogil:
-    return arena_base(t) + slot_offset(t.slot) + SLOT_FRAME + offset
+    return arena_base(t) + slot_offset(t.call.slot) + SLOT_FRAME + offset
 
 cdef int edit_commit(Tracee *t) noexcept nogil:
     """Write the slot and point the registers at it, so that the call runs with the new arguments and returns through the stub.
@@ -275,13 +275,13 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
     if edit_reserve(t) < 0:
         return -ENOMEM
     for i in range(6):
-        edit.frame[i] = t.args[i]
+        edit.frame[i] = t.call.args[i]
     edit.frame[6] = 0
-    edit.frame[7] = t.ip
+    edit.frame[7] = t.call.ip
     stub_note(t)
     data = edit_address(t, 0)
     if arena_shared(t):
-        memcpy(arena.map + slot_offset(t.slot), edit.frame, SLOT_FRAME + edit.len)
+        memcpy(arena.map + slot_offset(t.call.slot), edit.frame, SLOT_FRAME + edit.len)
     elif mem_write(t.tid, data - SLOT_FRAME, edit.frame, SLOT_FRAME + edit.len) < 0:
         return -EFAULT
     if edit.opens:
@@ -290,7 +290,7 @@ cdef int edit_commit(Tracee *t) noexcept nogil:
         if edit.pointer[i]:
             k = edit.arg[i]
             break
-    memcpy(args, t.args, sizeof(args))
+    memcpy(args, t.call.args, sizeof(args))
     return reg_change(t, args, edit_arguments(args, data), stub_for(t, k))
 
 cdef unsigned int edit_arguments(uint64_t *args, uint64_t data) noexcept nogil:
@@ -305,30 +305,33 @@ cdef unsigned int edit_arguments(uint64_t *args, uint64_t data) noexcept nogil:
 cdef int commit_fault(Tracee *t) noexcept nogil:
     """Let the call run with an argument that points nowhere, and no slot to come back through; return what to do."""
     cdef uint64_t args[6]
-    if t.compat and runs_wide(t) != 0:
+    if t.call.compat and runs_wide(t) != 0:
         # (a program of 64 bits may have mapped the last page of 32)
         return answer(t, -EFAULT)
-    memcpy(after(t, end_fault, AFTER_ANY), t.full, sizeof(t.full))
-    memcpy(args, t.args, sizeof(args))
+    memcpy(after(t, end_fault, AFTER_ANY), t.call.full, sizeof(t.call.full))
+    memcpy(args, t.call.args, sizeof(args))
     return R_EXIT if reg_change(t, args, edit_arguments(args, 0), 0) == 0 else R_DEAD
 
 cdef int commit_open(Tracee *t, uint64_t data) noexcept nogil:
     """Point the registers at an openat2 of the slot's path and open_how."""
     cdef uint64_t args[6]
-    memcpy(args, t.args, sizeof(args))
+    memcpy(args, t.call.args, sizeof(args))
     edit_arguments(args, data)
     return reg_set_call(t, NR_openat2, args, stub_for_open(t))
 
-cdef void tracee_release_call(Tracee *t) noexcept nogil:
-    """Give back what the last call of the tracee held: it is over, or never will be."""
+cdef void call_release(Tracee *t) noexcept nogil:
+    """Give back what the last call of the tracee held: it is over, or never will be.  The next one begins with nothing of it."""
     hold_drop(t)
     after_drop(t)
-    if t.moves:
-        t.moves = False
+    if t.call.moves:
+        t.call.moves = False
         movers_change(-1)
-    if t.slot >= 0:
-        slot_free(t.slot)
-        t.slot = -1
-    if t.plan != NULL:
-        plan_free(t.plan)
-        t.plan = NULL
+    if t.call.slot >= 0:
+        slot_free(t.call.slot)
+        t.call.slot = -1
+    if t.call.plan != NULL:
+        plan_free(t.call.plan)
+        t.call.plan = NULL
+    t.call.direct = t.call.tries = 0
+    t.call.clone_flags = 0
+    t.call.answered = False

@@ -12,43 +12,43 @@ cdef enum:
 
 cdef inline void stub_note(Tracee *t) noexcept nogil:
     """Remember the call that is about to be rewritten."""
-    memcpy(t.frame, t.full, sizeof(t.full))
-    t.frame[6] = t.number
-    t.frame[7] = t.ip
+    memcpy(t.call.frame, t.call.full, sizeof(t.call.full))
+    t.call.frame[6] = t.call.number
+    t.call.frame[7] = t.call.ip
 
 cdef int stub_place(Tracee *t, uint64_t ip) noexcept nogil:
-    if t.slot < 0:
+    if t.call.slot < 0:
         return STUB_NONE
     if ip_in_stub(ip):
         return STUB_BEFORE if stub_is_before(ip) else STUB_BEHIND
-    if ip_in_code(t, ip) and slot_of(ip - t.mm.low) == t.slot:
-        return STUB_BEFORE if ip == t.mm.low + slot_offset(t.slot) else STUB_BEHIND
+    if ip_in_code(t, ip) and slot_of(ip - t.mm.low) == t.call.slot:
+        return STUB_BEFORE if ip == t.mm.low + slot_offset(t.call.slot) else STUB_BEHIND
     return STUB_NONE
 
 cdef bint slot_is_mine(Tracee *t) noexcept nogil:
     """Say whether the call at hand was issued by a stub, or by code, for the slot of the last rewritten call."""
     cdef int arg
-    if t.slot < 0:
+    if t.call.slot < 0:
         return False
-    if ip_in_code(t, t.ip):
-        return slot_of(t.ip - t.mm.low) == t.slot
-    arg = stub_pointer(t.ip)
-    return arg >= 0 and slot_at(t.args[arg]) == t.slot
+    if ip_in_code(t, t.call.ip):
+        return slot_of(t.call.ip - t.mm.low) == t.call.slot
+    arg = stub_pointer(t.call.ip)
+    return arg >= 0 and slot_at(t.call.args[arg]) == t.call.slot
 
 cdef int stub_again(Tracee *t) noexcept nogil:
     """A rewritten call is restarted where it was made, without a signal: make it the guest's own again and return -1, so that it
     is translated anew; or return what to do."""
     cdef unsigned int i, which = 0
-    set_opening_again(ip_in_stub(t.ip) and stub_opens(t.ip))
-    if after_find(t, AFTER_STAYS) != NULL and t.nr == call_number(t, NR_sendmsg, COMPAT_NR_sendmsg):
+    set_opening_again(ip_in_stub(t.call.ip) and stub_opens(t.call.ip))
+    if after_find(t, AFTER_STAYS) != NULL and t.call.nr == call_number(t, NR_sendmsg, COMPAT_NR_sendmsg):
         return R_EXIT
     for i in range(6):
-        if t.full[i] != t.frame[i]:
+        if t.call.full[i] != t.call.frame[i]:
             which |= 1 << i
-        t.full[i] = t.frame[i]
-        t.args[i] = <uint32_t>t.frame[i] if t.compat else t.frame[i]
-    if t.nr != t.frame[6] and reg_set_nr(t, t.frame[6]) < 0:
+        t.call.full[i] = t.call.frame[i]
+        t.call.args[i] = <uint32_t>t.call.frame[i] if t.call.compat else t.call.frame[i]
+    if t.call.nr != t.call.frame[6] and reg_set_nr(t, t.call.frame[6]) < 0:
         return R_DEAD
-    t.nr = t.frame[6]
-    t.ip = t.frame[7]
-    return R_DEAD if reg_change(t, t.frame, which, t.ip) < 0 else -1
+    t.call.nr = t.call.frame[6]
+    t.call.ip = t.call.frame[7]
+    return R_DEAD if reg_change(t, t.call.frame, which, t.call.ip) < 0 else -1

@@ -153,11 +153,11 @@ cdef void gate_hit(Tracee *t, const pyroot_row *row) noexcept nogil:
         g = t.mm.gate = <GateMm *>calloc(1, sizeof(GateMm))
         if g == NULL:
             return
-    seen = &g.seen[t.ip * GATE_MIX >> 60 << 1]
-    if seen[0] & ~GATE_REFUSED != t.ip:
-        if seen[1] & ~GATE_REFUSED != t.ip:
+    seen = &g.seen[t.call.ip * GATE_MIX >> 60 << 1]
+    if seen[0] & ~GATE_REFUSED != t.call.ip:
+        if seen[1] & ~GATE_REFUSED != t.call.ip:
             seen[1] = seen[0]
-            seen[0] = t.ip
+            seen[0] = t.call.ip
             gate_learn(t, g)
             if not hot_sites[site_key(t) >> 6] >> (site_key(t) & 63) & 1:
                 return
@@ -171,7 +171,7 @@ cdef void gate_hit(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 cdef inline uint64_t site_key(Tracee *t) noexcept nogil:
     """Tell sites apart, in any process, by their places in their pages."""
-    return t.ip & 0xfff
+    return t.call.ip & 0xfff
 
 cdef void gate_learn(Tracee *t, GateMm *g) noexcept nogil:
     """Remember a site of an ELF interpreter, or of a program without one: there the loader changes it from the next exec on."""
@@ -186,7 +186,7 @@ cdef void gate_learn(Tracee *t, GateMm *g) noexcept nogil:
         return
     known.tries += 1
     between = site_form(t, code)
-    site = t.ip - SITE_SIZE - (g.page + DETOURS_SIZE)
+    site = t.call.ip - SITE_SIZE - (g.page + DETOURS_SIZE)
     if site >= GATE_CODE:
         return
     for i in range(known.n):
@@ -240,7 +240,7 @@ cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
     cdef int i, between = site_form(t, code)
     if between < 0 or g.count >= GATE_SITES or not gate_ready(t, g):
         return
-    site = t.ip - SITE_SIZE - between
+    site = t.call.ip - SITE_SIZE - between
     at = g.page + DETOUR_FIRST + <uint64_t>g.count * DETOUR_SIZE
     if at - site + GATE_REACH > 2 * GATE_REACH:
         return

@@ -39,7 +39,7 @@ cdef bint gate_fault(Tracee *t, int sig) noexcept nogil:
 
 cdef bint stub_will_repeat(Tracee *t, uint64_t ip, int64_t result) noexcept nogil:
     """Say whether the stub is about to make an open again, because it has met a link.  A tracer is shown the call as it ended."""
-    return result == -ELOOP and not t.special and stub_open_fresh(ip)
+    return result == -ELOOP and not t.ptraces and stub_open_fresh(ip)
 
 cdef int stub_leave(Tracee *t) noexcept nogil:
     """The tracee stops in a stub for a signal, or for a tracer: put the guest's own registers back; 0 or -ESRCH."""
@@ -49,7 +49,7 @@ cdef int stub_leave(Tracee *t) noexcept nogil:
     cdef int place = gate_leave(t)
     if place != 0:
         return 0 if place > 0 else place
-    if t.slot < 0:
+    if t.call.slot < 0:
         return 0
     if reg_ip(t, &ip) < 0:
         return -ESRCH
@@ -60,16 +60,16 @@ cdef int stub_leave(Tracee *t) noexcept nogil:
         return -ESRCH
     if place == STUB_BEHIND and stub_will_repeat(t, ip, regs_result(&regs)):
         place = STUB_BEFORE
-    regs_restore(&regs, t.frame, t.compat, place == STUB_BEHIND)
+    regs_restore(&regs, t.call.frame, t.call.compat, place == STUB_BEHIND)
     stays = after_find(t, AFTER_STAYS)
     if stays != NULL and stays.data[0] > 0:
         # some of it is done (messages that are out): that much it is
         regs_return(&regs, stays.data[0])
     elif place == STUB_BEFORE:
-        regs_repeat(&regs, t.frame[6])
+        regs_repeat(&regs, t.call.frame[6])
     else:
         # the kernel restarts the call by this number, and a tracer takes it for the call's
-        regs_renumber(&regs, t.frame[6])
+        regs_renumber(&regs, t.call.frame[6])
     if stays != NULL:
         after_drop(t)
     return regs_set(t, &regs)

@@ -51,7 +51,7 @@ cdef int low_inject(Tracee *t, int call) noexcept nogil:
     cdef uint64_t args[6]
     memset(args, 0, sizeof(args))
     if call == NR_openat:
-        args[0], args[1], args[2] = <uint64_t>AT_FDCWD, LOADER_ARENA + slot_offset(t.slot) + SLOT_FRAME, O_RDONLY | O_CLOEXEC
+        args[0], args[1], args[2] = <uint64_t>AT_FDCWD, LOADER_ARENA + slot_offset(t.call.slot) + SLOT_FRAME, O_RDONLY | O_CLOEXEC
     elif call == NR_close:
         args[0] = t.injected.fd
     elif call == NR_mseal:
@@ -75,9 +75,9 @@ cdef int low_begin(Tracee *t) noexcept nogil:
         # another thread is at it
         return call_later(t)
     address = low_room(t.tid)
-    if arena_shared(t) and t.slot < 0:
-        t.slot = slot_take(sizeof(arena.path))
-    if address == 0 or (arena_shared(t) and t.slot < 0):
+    if arena_shared(t) and t.call.slot < 0:
+        t.call.slot = slot_take(sizeof(arena.path))
+    if address == 0 or (arena_shared(t) and t.call.slot < 0):
         return answer(t, -ENOMEM)
     t.injected = <Injection *>calloc(1, sizeof(Injection))
     if t.injected == NULL:
@@ -90,7 +90,7 @@ cdef int low_begin(Tracee *t) noexcept nogil:
     c_ptrace(PTRACE_GETSIGMASK_, t.tid, <void *>8, &t.injected.blocked)
     c_ptrace(PTRACE_SETSIGMASK_, t.tid, <void *>8, &every)
     if arena_shared(t):
-        memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, arena.path, sizeof(arena.path))
+        memcpy(arena.map + slot_offset(t.call.slot) + SLOT_FRAME, arena.path, sizeof(arena.path))
     return R_EXIT if low_inject(t, NR_openat if arena_shared(t) else NR_mmap) == 0 else R_DEAD
 
 cdef int low_end(Tracee *t, int64_t result) noexcept nogil:

@@ -17,28 +17,28 @@ cdef inline long ptrace_real(long request, Tracee *t, uint64_t addr, void *data)
 
 cdef int ptrace_request(Tracee *t) noexcept nogil:
     cdef long result
-    cdef uint64_t request = t.args[0]
-    cdef int pid = <int>t.args[1]
+    cdef uint64_t request = t.call.args[0]
+    cdef int pid = <int>t.call.args[1]
     if request == PTRACE_NESTING:
         result = nesting + 1
-    elif t.compat and request != PTRACE_TRACEME:
+    elif t.call.compat and request != PTRACE_TRACEME:
         # a tracer that is a 32-bit program: its structures are others
         result = -EPERM
     elif request == PTRACE_TRACEME:
-        result = trace_me(t)
+        result = ptrace_me(t)
     else:
         note_blocked(t)
-        result = trace_request(t, guest_of(t.view, pid), request, pid)
+        result = ptrace_perform(t, guest_of(t.view, pid), request, pid)
     return answer(t, result)
 
-cdef long trace_me(Tracee *t) noexcept nogil:
+cdef long ptrace_me(Tracee *t) noexcept nogil:
     cdef Tracee *parent = guest_of(t.view, t.parent)
     cdef Tracee *leader
-    if t.trace != NULL:
+    if t.ptrace != NULL:
         return -EPERM
     if parent == NULL or parent.tgid != t.parent_tgid:
         parent = guest_of(t.view, t.parent_tgid)
-    if parent == NULL or not parent.mm.arena or not may_trace(parent, t) or trace_link(t, parent, False, 0) == NULL:
+    if parent == NULL or not parent.mm.arena or not may_trace(parent, t) or ptrace_link(t, parent, False, 0) == NULL:
         return -EPERM
     become_tracer(parent, NULL)
     leader = tracee_get(parent.tgid)
@@ -46,8 +46,8 @@ cdef long trace_me(Tracee *t) noexcept nogil:
         leader.chld_blocked = True
     return 0
 
-cdef long trace_request(Tracee *t, Tracee *target, uint64_t request, int pid) noexcept nogil:
-    cdef Trace *trace
+cdef long ptrace_perform(Tracee *t, Tracee *target, uint64_t request, int pid) noexcept nogil:
+    cdef Ptrace *trace
     cdef long result
     if target == NULL:
         result = relay_request(t, request, pid)
@@ -58,15 +58,15 @@ cdef long trace_request(Tracee *t, Tracee *target, uint64_t request, int pid) no
             return -ESRCH
         return -EPERM if request == PTRACE_ATTACH or request == PTRACE_SEIZE else -ESRCH
     if request == PTRACE_ATTACH or request == PTRACE_SEIZE:
-        return trace_attach(t, target, request == PTRACE_SEIZE, t.args[2], t.args[3])
-    trace = target.trace
+        return ptrace_attach(t, target, request == PTRACE_SEIZE, t.call.args[2], t.call.args[3])
+    trace = target.ptrace
     if trace == NULL or trace.tracer != t.tid or trace.far != NULL:
         return -ESRCH
-    return trace_ask(t, target, request)
+    return ptrace_ask(t, target, request)
 
-cdef long trace_ask(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
+cdef long ptrace_ask(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
     """A request of the tracer."""
-    cdef Trace *trace = target.trace
+    cdef Ptrace *trace = target.ptrace
     if request == PTRACE_KILL:
         c_kill(target.tid, SIGKILL)
         return 0
@@ -81,7 +81,7 @@ cdef long trace_ask(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
         return 0
     if trace.stopped != STOPPED:
         return -ESRCH
-    return trace_data(t, target, request)
+    return ptrace_data(t, target, request)
 
 # -- the beginning ------------------------------------------------------------------------------------------------------------
 
@@ -102,16 +102,16 @@ cdef bint may_trace(Tracee *t, Tracee *target) noexcept nogil:
             return may_trace_all(t)
     return True
 
-cdef long trace_attach(Tracee *t, Tracee *target, bint seize, uint64_t addr, uint64_t options) noexcept nogil:
-    cdef Trace *trace
+cdef long ptrace_attach(Tracee *t, Tracee *target, bint seize, uint64_t addr, uint64_t options) noexcept nogil:
+    cdef Ptrace *trace
     if seize:
         if addr != 0 or options & ~<uint64_t>GUEST_OPTIONS:
             return -EIO
         if options & O_SUSPEND_SECCOMP_:
             return -EPERM
-    if target.tgid == t.tgid or not may_trace(t, target) or target.trace != NULL or target.first_exec:
+    if target.tgid == t.tgid or not may_trace(t, target) or target.ptrace != NULL or target.first_exec:
         return -EPERM
-    trace = trace_link(target, t, seize, options if seize else 0)
+    trace = ptrace_link(target, t, seize, options if seize else 0)
     if trace == NULL:
         return -ENOMEM
     if t != &relay_tracer:
@@ -145,9 +145,9 @@ cdef void attach_stopped(Tracee *t, Tracee *target) noexcept nogil:
 
 # -- requests about a stopped tracee ---------------------------------------------------------------------------------------------
 
-cdef long trace_data(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
-    """Answer a request that moves data; everything else is trace_control's."""
-    cdef uint64_t addr = t.args[2], data = t.args[3], word = 0
+cdef long ptrace_data(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
+    """Answer a request that moves data; everything else is ptrace_control's."""
+    cdef uint64_t addr = t.call.args[2], data = t.call.args[3], word = 0
     cdef bint takes = False
     cdef int size = machine_request(request, &takes), word_kind = machine_word(request, data)
     cdef long result
@@ -162,38 +162,38 @@ cdef long trace_data(Tracee *t, Tracee *target, uint64_t request) noexcept nogil
         result = ptrace_real(request, target, addr, ptrace_buffer)
         return result if result < 0 or takes else give(t, data, ptrace_buffer, size)
     if request == PTRACE_GETREGSET_ or request == PTRACE_SETREGSET_:
-        return trace_regset(t, target, request)
+        return ptrace_regset(t, target, request)
     if word_kind == WORD_GIVEN:
         return ptrace_real(request, target, addr, <void *>data)
     if word_kind == WORD_ASKED:
         result = ptrace_real(request, target, <uint64_t>&word, <void *>data)
         return result if result < 0 else give(t, addr, &word, 8)
-    return trace_signals(t, target, request)
+    return ptrace_signals(t, target, request)
 
 cdef long give(Tracee *t, uint64_t to, const void *what, size_t n) noexcept nogil:
     return -EFAULT if tracer_write(t, to, what, n) < 0 else 0
 
-cdef long trace_regset(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
+cdef long ptrace_regset(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
     cdef iovec theirs, ours
     cdef long result
-    if tracer_read(t, t.args[3], &theirs, sizeof(theirs)) < 0:
+    if tracer_read(t, t.call.args[3], &theirs, sizeof(theirs)) < 0:
         return -EFAULT
     ours.iov_base = ptrace_buffer
     ours.iov_len = theirs.iov_len if theirs.iov_len < REGSET_MOST else REGSET_MOST
     if request == PTRACE_SETREGSET_ and tracer_read(t, <uint64_t>theirs.iov_base, ptrace_buffer, ours.iov_len) < 0:
         return -EFAULT
-    result = ptrace_real(request, target, t.args[2], &ours)
+    result = ptrace_real(request, target, t.call.args[2], &ours)
     if result < 0:
         return result
     if request == PTRACE_GETREGSET_ and tracer_write(t, <uint64_t>theirs.iov_base, ptrace_buffer, ours.iov_len) < 0:
         return -EFAULT
     # iov_len is the second word
-    return give(t, t.args[3] + 8, &ours.iov_len, 8)
+    return give(t, t.call.args[3] + 8, &ours.iov_len, 8)
 
-cdef long trace_signals(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
+cdef long ptrace_signals(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
     """Requests about signals and about the stop."""
-    cdef uint64_t addr = t.args[2], data = t.args[3], mask = 0
-    cdef Trace *trace = target.trace
+    cdef uint64_t addr = t.call.args[2], data = t.call.args[3], mask = 0
+    cdef Ptrace *trace = target.ptrace
     cdef Info info
     cdef long result
     if request == PTRACE_GETSIGINFO or request == PTRACE_SETSIGINFO:
@@ -213,7 +213,7 @@ cdef long trace_signals(Tracee *t, Tracee *target, uint64_t request) noexcept no
                 return result
         return give(t, data, &info, sizeof(info))
     if request == PTRACE_PEEKSIGINFO_:
-        return trace_pending(t, target)
+        return ptrace_pending(t, target)
     if request == PTRACE_GETSIGMASK_ or request == PTRACE_SETSIGMASK_:
         if addr != 8:
             return -EINVAL
@@ -224,7 +224,7 @@ cdef long trace_signals(Tracee *t, Tracee *target, uint64_t request) noexcept no
     if request == PTRACE_GETEVENTMSG:
         return give(t, data, &trace.message, 8)
     if request == PTRACE_GET_SYSCALL_INFO:
-        return trace_call_info(t, target)
+        return ptrace_call_info(t, target)
     if request == PTRACE_GET_RSEQ_CONFIGURATION_:
         result = ptrace_real(request, target, addr if addr < 4096 else 4096, ptrace_buffer)
         if result > 0 and tracer_write(t, data, ptrace_buffer, <size_t>result if <uint64_t>result < addr else addr) < 0:
@@ -232,14 +232,14 @@ cdef long trace_signals(Tracee *t, Tracee *target, uint64_t request) noexcept no
         return result
     if request == PTRACE_SECCOMP_GET_FILTER_ or request == PTRACE_SECCOMP_GET_METADATA_:
         return -EACCES
-    return trace_control(t, target, request)
+    return ptrace_control(t, target, request)
 
-cdef long trace_pending(Tracee *t, Tracee *target) noexcept nogil:
+cdef long ptrace_pending(Tracee *t, Tracee *target) noexcept nogil:
     """PTRACE_PEEKSIGINFO: pending signals."""
     cdef PeekArguments how
     cdef int total = 0, want
     cdef long got
-    if tracer_read(t, t.args[2], &how, sizeof(how)) < 0:
+    if tracer_read(t, t.call.args[2], &how, sizeof(how)) < 0:
         return -EFAULT
     if how.flags & ~<uint32_t>1 or how.nr < 0:
         return -EINVAL
@@ -249,17 +249,17 @@ cdef long trace_pending(Tracee *t, Tracee *target) noexcept nogil:
         got = ptrace_real(PTRACE_PEEKSIGINFO_, target, <uint64_t>&how, ptrace_buffer)
         if got <= 0:
             return got if total == 0 else total
-        if tracer_write(t, t.args[3] + <uint64_t>total * 128, ptrace_buffer, got * 128) < 0:
+        if tracer_write(t, t.call.args[3] + <uint64_t>total * 128, ptrace_buffer, got * 128) < 0:
             return -EFAULT if total == 0 else total
         total += <int>got
         how.off += got
     return total
 
-cdef long trace_call_info(Tracee *t, Tracee *target) noexcept nogil:
+cdef long ptrace_call_info(Tracee *t, Tracee *target) noexcept nogil:
     """PTRACE_GET_SYSCALL_INFO: ours is in the same stop, except where the loader or a step stands in."""
     cdef pyroot_syscall_info info
-    cdef uint64_t size = t.args[2]
-    cdef int kind = target.trace.kind
+    cdef uint64_t size = t.call.args[2]
+    cdef int kind = target.ptrace.kind
     cdef long result
     memset(&info, 0, sizeof(info))
     result = ptrace_real(PTRACE_GET_SYSCALL_INFO, target, sizeof(info), &info)
@@ -268,15 +268,15 @@ cdef long trace_call_info(Tracee *t, Tracee *target) noexcept nogil:
     if kind == STOP_EXEC or kind == STOP_STEP:
         info.op = INFO_NONE
         result = 24
-    if tracer_write(t, t.args[3], &info, <size_t>result if <uint64_t>result < size else size) < 0:
+    if tracer_write(t, t.call.args[3], &info, <size_t>result if <uint64_t>result < size else size) < 0:
         return -EFAULT
     return result
 
 # -- requests that let it go -------------------------------------------------------------------------------------------------------
 
-cdef long trace_control(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
-    cdef uint64_t data = t.args[3]
-    cdef Trace *trace = target.trace
+cdef long ptrace_control(Tracee *t, Tracee *target, uint64_t request) noexcept nogil:
+    cdef uint64_t data = t.call.args[3]
+    cdef Ptrace *trace = target.ptrace
     cdef int go = -1
     if request == PTRACE_SETOPTIONS:
         if data & ~<uint64_t>GUEST_OPTIONS:
@@ -306,7 +306,7 @@ cdef long trace_control(Tracee *t, Tracee *target, uint64_t request) noexcept no
     if data > 64:
         return -EIO
     if request == PTRACE_DETACH:
-        trace_end(target, <int>data)
+        ptrace_end(target, <int>data)
         return 0
     trace.go = go
     trace.over = False

@@ -27,9 +27,9 @@ cdef void zombie_append(Zombie *zombie) noexcept nogil:
     zombie.next = NULL
     link[0] = zombie
 
-cdef void special_gone(Tracee *t, int status) noexcept nogil:
+cdef void ptrace_gone(Tracee *t, int status) noexcept nogil:
     """A guest that traced or was traced is dead."""
-    cdef Trace *trace = t.trace
+    cdef Ptrace *trace = t.ptrace
     waiter_remove(t)
     if trace != NULL:
         # the death of a child comes to its parent from the kernel
@@ -39,7 +39,7 @@ cdef void special_gone(Tracee *t, int status) noexcept nogil:
             zombie_make(t, status)
         else:
             waiters_ask_again(trace.tracer_tgid)
-        trace_unlink(t)
+        ptrace_unlink(t)
     if t.tracer:
         tracer_gone(t.tid)
 
@@ -53,7 +53,7 @@ cdef void waiters_ask_again(int tgid) noexcept nogil:
             kick(t)
 
 cdef void zombie_make(Tracee *t, int status) noexcept nogil:
-    cdef Trace *trace = t.trace
+    cdef Ptrace *trace = t.ptrace
     cdef Zombie *zombie
     if tracee_get(trace.tracer) == NULL:
         return
@@ -77,16 +77,16 @@ cdef void zombie_make(Tracee *t, int status) noexcept nogil:
     zombie_append(zombie)
     tracer_notify(trace.tracer, t.tid, trace.uid, zombie.report.code, zombie.report.value)
 
-cdef void trace_let_go(Trace *trace, bint waitable) noexcept nogil:
+cdef void ptrace_let_go(Ptrace *trace, bint waitable) noexcept nogil:
     """The tracer is dead; ``waitable``: it has not heard of the stop that the tracee is in."""
     if trace.options & PTRACE_O_EXITKILL:
         c_kill(trace.t.tid, SIGKILL)
-    trace_end(trace.t, trace.code if trace.kind == STOP_SIGNAL and waitable else 0)
+    ptrace_end(trace.t, trace.code if trace.kind == STOP_SIGNAL and waitable else 0)
 
 cdef void tracer_gone(int tid) noexcept nogil:
     """Let go, or kill, what a dead thread traced."""
-    cdef Trace *trace = traces.first
-    cdef Trace *next
+    cdef Ptrace *trace = traces.first
+    cdef Ptrace *next
     cdef Zombie *zombie
     cdef Zombie **link = &waiters.zombies
     while trace != NULL:
@@ -94,7 +94,7 @@ cdef void tracer_gone(int tid) noexcept nogil:
         if trace.tracer == tid and trace.standin:
             standin_leave(trace)
         elif trace.tracer == tid:
-            trace_let_go(trace, trace.waitable)
+            ptrace_let_go(trace, trace.waitable)
         trace = next
     while link[0] != NULL:
         zombie = link[0]

@@ -7,16 +7,16 @@
 cdef inline bint ip_in_loader(uint64_t ip) noexcept nogil:
     return <uint64_t>LOADER_STUBS + LOADER_TRAMPOLINE <= ip < <uint64_t>LOADER_END and not in_gate(ip)
 
-cdef void special_exec(Tracee *t, int old) noexcept nogil:
+cdef void ptrace_exec(Tracee *t, int old) noexcept nogil:
     """The kernel's exec is over and the loader knows what to do."""
     cdef Tracee *leader = t
     leader.chld_caught = leader.chld_nostop = False
     t.again = False
-    if t.trace == NULL:
+    if t.ptrace == NULL:
         resume(t, 0, False)
         return
-    t.trace.message = old
-    loader_hide(t, <int>t.trace.nr)
+    t.ptrace.message = old
+    loader_hide(t, <int>t.ptrace.nr)
 
 cdef void loader_hide(Tracee *t, int nr) noexcept nogil:
     """Run the loader to its end before anything is shown."""
@@ -37,7 +37,7 @@ cdef void loader_caught(Tracee *t, int sig) noexcept nogil:
     else:
         signal_queue(t.tgid, t.tid, sig, info.code, info.pid, info.uid, info.status)
     loader_hide(t, <int>NR_execve)
-    t.trace.message = 0
+    t.ptrace.message = 0
     t.again = True
 
 cdef void loader_stop(Tracee *t, int sig, int event) noexcept nogil:
@@ -88,26 +88,26 @@ cdef void loader_end(Tracee *t, uint64_t sp, int word) noexcept nogil:
     if t.late_stop:
         t.late_stop = False
         signal_queue(t.tgid, t.tid, SIGSTOP, SI_KERNEL_, 0, 0, 0)
-    if t.trace != NULL and t.trace.interrupt:
+    if t.ptrace != NULL and t.ptrace.interrupt:
         c_ptrace(PTRACE_INTERRUPT, t.tid, NULL, NULL)
-    if caught or t.trace == NULL:
+    if caught or t.ptrace == NULL:
         reg_set_result(t, 0)
         resume(t, 0, False)
-    elif not special_event(t, PTRACE_EVENT_EXEC, t.trace.message):
+    elif not ptrace_event(t, PTRACE_EVENT_EXEC, t.ptrace.message):
         loader_left(t)
     else:
-        t.trace.kind = STOP_EXEC
+        t.ptrace.kind = STOP_EXEC
 
 cdef void loader_left(Tracee *t) noexcept nogil:
     """After the exec event: the exec's own syscall-exit-stop."""
     reg_set_result(t, 0)
-    if t.trace != NULL and t.trace.go == GO_SYSCALL:
+    if t.ptrace != NULL and t.ptrace.go == GO_SYSCALL:
         present_call(t, STOP_LEFT)
     else:
         loader_done(t, 0)
 
 cdef void loader_done(Tracee *t, int sig) noexcept nogil:
     """Let the new program run; a tracer without PTRACE_O_TRACEEXEC gets the old-fashioned SIGTRAP."""
-    if t.trace != NULL and not t.trace.seized and not t.trace.options & PTRACE_O_TRACEEXEC:
-        signal_queue(t.tgid, t.tid, SIGTRAP, SI_USER, t.tgid, t.trace.uid, 0)
+    if t.ptrace != NULL and not t.ptrace.seized and not t.ptrace.options & PTRACE_O_TRACEEXEC:
+        signal_queue(t.tgid, t.tid, SIGTRAP, SI_USER, t.tgid, t.ptrace.uid, 0)
     resume(t, sig, False)

@@ -79,7 +79,7 @@ cdef int signal_mend(Tracee *t, int sig) noexcept nogil:
         c_ptrace(PTRACE_SETSIGINFO, t.tid, NULL, &info)
     elif sig == SIGCHLD and CLD_TRAPPED_ <= info.code <= CLD_CONTINUED_:
         child = tracee_get(info.pid)
-        if child != NULL and child.trace != NULL and child.trace.tracer_tgid == t.tgid:
+        if child != NULL and child.ptrace != NULL and child.ptrace.tracer_tgid == t.tgid:
             return 0
     return sig
 
@@ -111,7 +111,8 @@ cdef int on_sigaction(Tracee *t, const pyroot_row *row) noexcept nogil:
     """A tracer says what it does with SIGCHLD."""
     cdef uint64_t action[2]
     cdef Tracee *leader = tracee_get(t.tgid)
-    if leader != NULL and t.tracer and t.args[0] == SIGCHLD and t.args[1] != 0 and mem_read(t.tid, t.args[1], action, 16) == 0:
+    cdef bint tells = t.tracer and t.call.args[0] == SIGCHLD and t.call.args[1] != 0
+    if leader != NULL and tells and mem_read(t.tid, t.call.args[1], action, 16) == 0:
         leader.chld_caught = action[0] > SA_DISPOSITION
         leader.chld_nostop = action[1] & SA_NOCLDSTOP_ != 0
     return as_is(b"no path: it has been noted")
@@ -134,7 +135,7 @@ cdef void become_tracer(Tracee *t, Tracee *here) noexcept nogil:
             other = tracees.leaf[i][k]
             if other == NULL or other.tgid != tgid:
                 continue
-            other.tracer = other.special = True
+            other.tracer = other.ptraces = True
             other.stepping = INJECT
             if other != here:
                 kick(other)
@@ -150,7 +151,7 @@ cdef bint inject(Tracee *t) noexcept nogil:
     if not t.mm.arena or status_field(t.tid, b"Seccomp_filters:\t") > filters_around + 1 + t.own_filters:
         # a filter of its own may forbid what we are about to do
         return False
-    tracee_release_call(t)
+    call_release(t)
     edit_start()
     edit.len = 16 + FILTER_INSNS * sizeof(sock_filter)
     if edit_reserve(t) < 0:
@@ -171,11 +172,11 @@ cdef bint inject(Tracee *t) noexcept nogil:
     insn(&f[8], 0x06, 0, 0, FILTER_TRACE | filter_mark)
     insn(&f[9], 0x06, 0, 0, 0x7fff0000)
     if arena_shared(t):
-        memcpy(arena.map + slot_offset(t.slot) + SLOT_FRAME, edit.data, edit.len)
+        memcpy(arena.map + slot_offset(t.call.slot) + SLOT_FRAME, edit.data, edit.len)
     elif mem_write(t.tid, at, edit.data, edit.len) < 0:
         return False
-    memcpy(t.wait_args, t.args, sizeof(t.wait_args))
-    t.wait_nr = t.nr
+    memcpy(t.wait_args, t.call.args, sizeof(t.wait_args))
+    t.wait_nr = t.call.nr
     t.injecting = True
     reg_set_nr(t, NR_seccomp)
     reg_set_arg(t, 0, SECCOMP_SET_MODE_FILTER)
@@ -206,10 +207,10 @@ cdef void inject_done(Tracee *t) noexcept nogil:
 
 cdef int make_again(Tracee *t) noexcept nogil:
     """At a syscall-exit-stop: have the call ``wait_nr`` made once more."""
-    t.again = t.stepping == STEP_ALL or (t.trace != NULL and t.trace.go == GO_SYSCALL)
+    t.again = t.stepping == STEP_ALL or (t.ptrace != NULL and t.ptrace.go == GO_SYSCALL)
     if reg_set_result(t, t.wait_nr) < 0 or reg_set_nr(t, t.wait_nr) < 0:
         return R_DEAD
-    return R_CONT if reg_set_ip(t, t.ip - SYSCALL_SIZE) == 0 else R_DEAD
+    return R_CONT if reg_set_ip(t, t.call.ip - SYSCALL_SIZE) == 0 else R_DEAD
 
 # -- waits ------------------------------------------------------------------------------------------------------------------------
 
@@ -263,7 +264,7 @@ cdef inline bint wait_wants(Tracee *t, const Wait *w, int tracer, int tracer_tgi
 
 cdef bint wait_candidates(Tracee *t, const Wait *w) noexcept nogil:
     """Say whether a tracee of a guest could ever be what the wait waits for."""
-    cdef Trace *trace = traces.first
+    cdef Ptrace *trace = traces.first
     while trace != NULL:
         if wait_wants(t, w, trace.tracer, trace.tracer_tgid, trace.t.tid, trace.pgid):
             return True
@@ -272,7 +273,7 @@ cdef bint wait_candidates(Tracee *t, const Wait *w) noexcept nogil:
 
 cdef bint wait_find(Tracee *t, const Wait *w, Report *r) noexcept nogil:
     """Find what the wait returns now, and take it unless WNOWAIT."""
-    cdef Trace *trace = traces.first
+    cdef Ptrace *trace = traces.first
     cdef Zombie *zombie = waiters.zombies
     cdef Zombie *before = NULL
     while trace != NULL:
@@ -286,8 +287,8 @@ cdef bint wait_find(Tracee *t, const Wait *w, Report *r) noexcept nogil:
             if not w.options & WAIT_NOWAIT:
                 trace.waitable = False
                 # the next wait begins with the others
-                trace_take(trace)
-                trace_append(trace)
+                ptrace_take(trace)
+                ptrace_append(trace)
             return True
         trace = trace.next
     while zombie != NULL and w.options & WAIT_EXITED:
@@ -327,19 +328,19 @@ cdef int on_wait(Tracee *t, const pyroot_row *row) noexcept nogil:
     """wait4 and waitid in a process that traces (or in a descendant of one, which is none of our business)."""
     cdef Wait w
     cdef Report r
-    if not t.tracer or not wait_parse(t, t.nr, t.args, &w):
+    if not t.tracer or not wait_parse(t, t.call.nr, t.call.args, &w):
         return as_is(b"of a guest that traces nobody, or EINVAL")
     if wait_find(t, &w, &r):
         t.standin = False
-        return answer(t, wait_write(t, t.args, &w, &r))
+        return answer(t, wait_write(t, t.call.args, &w, &r))
     if (t.standin or w.options & WAIT_NOHANG) and not wait_candidates(t, &w):
         t.standin = False
         return as_is(b"none of its tracees has anything to tell")
     note_blocked(t)
     if waiter_add(t) < 0:
         return answer(t, -ENOMEM)
-    memcpy(after(t, end_wait, AFTER_ANY), t.args, sizeof(t.args))
-    t.wait_nr = t.nr
+    memcpy(after(t, end_wait, AFTER_ANY), t.call.args, sizeof(t.call.args))
+    t.wait_nr = t.call.nr
     if t.standin and wait_standin(t) < 0:
         return R_DEAD
     return R_EXIT
@@ -389,7 +390,7 @@ cdef int end_wait(Tracee *t, After *a, int64_t result) noexcept nogil:
         return R_CONT
     wait_read(t, a.data, &w, pid, &r)
     child = tracee_get(r.tid)
-    if r.code >= CLD_TRAPPED_ and child != NULL and child.trace != NULL and child.trace.tracer_tgid == t.tgid:
+    if r.code >= CLD_TRAPPED_ and child != NULL and child.ptrace != NULL and child.ptrace.tracer_tgid == t.tgid:
         # the stop of a tracee is not seen a second time, as that of a child
         return make_again(t)
     if r.tid > 0 and r.code < CLD_TRAPPED_ and zombie_swap(t, &w, &r):

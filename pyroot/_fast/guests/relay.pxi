@@ -2,8 +2,8 @@
 #
 # A task has one tracer, so the supervisor of the tracee does what the tracer asks for, as among its own guests, and the supervisor of the
 # tracer stands between: it sends requests, with the memory that they read, and writes into the tracer's memory what comes back.  Stops,
-# births and deaths are sent the other way.  There the tracee is a stand-in (a Tracee in no table, with a Trace that says so), which waits
-# (ptrace_wait.pxi) take for any tracee.  Here, at the tracee, its Trace has a `far`, and its tracer is in no table.
+# births and deaths are sent the other way.  There the tracee is a stand-in (a Tracee in no table, with a Ptrace that says so), which waits
+# (ptrace_wait.pxi) take for any tracee.  Here, at the tracee, its Ptrace has a `far`, and its tracer is in no table.
 #
 # One that waits for an answer serves what it is asked meanwhile, and waits for RELAY_PATIENCE at most, so that no session can hang because
 # of another.
@@ -12,22 +12,22 @@
 
 # -- the tracer's side -----------------------------------------------------------------------------------------------------------
 
-cdef Trace *standin_numbered(Link *link, int id) noexcept nogil:
-    cdef Trace *trace = traces.first
+cdef Ptrace *standin_numbered(Link *link, int id) noexcept nogil:
+    cdef Ptrace *trace = traces.first
     while trace != NULL and not (trace.standin and trace.far == link and trace.far_id == id):
         trace = trace.next
     return trace
 
-cdef Trace *standin_new(Link *link, const RelayHead *head) noexcept nogil:
+cdef Ptrace *standin_new(Link *link, const RelayHead *head) noexcept nogil:
     cdef Tracee *t = <Tracee *>calloc(1, sizeof(Tracee))
-    cdef Trace *trace = <Trace *>calloc(1, sizeof(Trace))
+    cdef Ptrace *trace = <Ptrace *>calloc(1, sizeof(Ptrace))
     if t == NULL or trace == NULL:
         free(t)
         free(trace)
         return NULL
     t.tid = head.pid
     t.tgid = head.tgid
-    t.trace = trace
+    t.ptrace = trace
     trace.t = t
     trace.tracer = head.tracer
     trace.tracer_tgid = head.tracer_tgid
@@ -37,16 +37,16 @@ cdef Trace *standin_new(Link *link, const RelayHead *head) noexcept nogil:
     trace.far = link
     trace.far_id = head.id
     trace.standin = True
-    trace_append(trace)
+    ptrace_append(trace)
     return trace
 
-cdef void standin_free(Trace *trace) noexcept nogil:
+cdef void standin_free(Ptrace *trace) noexcept nogil:
     cdef Tracee *t = trace.t
-    trace_take(trace)
+    ptrace_take(trace)
     free(trace)
     free(t)
 
-cdef void standin_leave(Trace *trace) noexcept nogil:
+cdef void standin_leave(Ptrace *trace) noexcept nogil:
     """The tracer is dead."""
     relay_tell(RELAY_LEAVE, trace)
     standin_free(trace)
@@ -57,7 +57,7 @@ cdef bint lets_go(uint64_t request) noexcept nogil:
 
 cdef long relay_request(Tracee *t, uint64_t request, int pid) noexcept nogil:
     """A request of a guest about a guest of another session.  1 << 40: it is not one."""
-    cdef Trace *trace = standin_of(pid)
+    cdef Ptrace *trace = standin_of(pid)
     cdef Link *link
     cdef RelayHead answer
     cdef bint waitable, attaches = request == PTRACE_ATTACH or request == PTRACE_SEIZE
@@ -80,7 +80,7 @@ cdef long relay_request(Tracee *t, uint64_t request, int pid) noexcept nogil:
     relay_out.head.pid = pid
     relay_out.head.tracer = t.tid
     relay_out.head.tracer_tgid = t.tgid
-    memcpy(relay_out.head.args, t.args, sizeof(t.args))
+    memcpy(relay_out.head.args, t.call.args, sizeof(t.call.args))
     relay_inputs(t, request)
     if trace != NULL and lets_go(request):
         # its next stop may be told before the answer
@@ -103,7 +103,7 @@ cdef long relay_request(Tracee *t, uint64_t request, int pid) noexcept nogil:
 cdef enum:
     RELAY_NONE = 1048576     # no result of a request
 
-cdef void relay_begin(int what, const Trace *trace) noexcept nogil:
+cdef void relay_begin(int what, const Ptrace *trace) noexcept nogil:
     memset(&relay_out.head, 0, sizeof(RelayHead))
     relay_out.n = 0
     relay_out.head.what = what
@@ -118,14 +118,14 @@ cdef void relay_begin(int what, const Trace *trace) noexcept nogil:
         relay_out.head.seized = trace.seized
         relay_out.head.waitable = trace.waitable
 
-cdef void relay_tell(int what, const Trace *trace) noexcept nogil:
+cdef void relay_tell(int what, const Ptrace *trace) noexcept nogil:
     """Send a message that says no more than whom it is about."""
     relay_begin(what, trace)
     relay_send(trace.far, &relay_out)
 
 cdef void relay_inputs(Tracee *t, uint64_t request) noexcept nogil:
     """Put the memory into the message that a request reads."""
-    cdef uint64_t addr = t.args[2], data = t.args[3]
+    cdef uint64_t addr = t.call.args[2], data = t.call.args[3]
     cdef iovec vector
     cdef bint takes = False
     cdef int size = machine_request(request, &takes)
@@ -250,7 +250,7 @@ cdef ssize_t tracer_write(Tracee *t, uint64_t address, const void *bytes, size_t
 cdef void relay_handle(Link *link) noexcept nogil:
     """Do what the message in ``relay_in`` says."""
     cdef RelayHead head
-    cdef Trace *trace
+    cdef Ptrace *trace
     memcpy(&head, &relay_in.head, sizeof(head))
     if head.what == RELAY_ASK:
         relay_serve(link, &head)
@@ -261,7 +261,7 @@ cdef void relay_handle(Link *link) noexcept nogil:
             trace = trace.next
         if trace != NULL:
             trace.far = NULL
-            trace_let_go(trace, head.waitable)
+            ptrace_let_go(trace, head.waitable)
         return
     if head.what == RELAY_BORN:
         if tracee_get(head.tracer) != NULL:
@@ -303,16 +303,16 @@ cdef void relay_serve(Link *link, const RelayHead *head) noexcept nogil:
     t.tid = head.tracer
     t.tgid = head.tracer_tgid
     t.view = views.base
-    memcpy(t.args, head.args, sizeof(t.args))
+    memcpy(t.call.args, head.args, sizeof(t.call.args))
     relay_begin(RELAY_ANSWER, NULL)
     if target != NULL and target.state != T_ORPHAN:
         view_use(target.view)
         if request == PTRACE_ATTACH or request == PTRACE_SEIZE:
-            result = trace_attach(t, target, request == PTRACE_SEIZE, t.args[2], t.args[3])
+            result = ptrace_attach(t, target, request == PTRACE_SEIZE, t.call.args[2], t.call.args[3])
             if result == 0:
-                relay_number(target.trace, link)
-        elif target.trace != NULL and target.trace.far == link:
-            result = trace_ask(t, target, request)
+                relay_number(target.ptrace, link)
+        elif target.ptrace != NULL and target.ptrace.far == link:
+            result = ptrace_ask(t, target, request)
     if lets_go(request):
         # it has gone on, and may have had something to say
         relay_begin(RELAY_ANSWER, NULL)
@@ -320,14 +320,14 @@ cdef void relay_serve(Link *link, const RelayHead *head) noexcept nogil:
     relay_out.head.result = result
     relay_send(link, &relay_out)
 
-cdef void relay_number(Trace *trace, Link *link) noexcept nogil:
+cdef void relay_number(Ptrace *trace, Link *link) noexcept nogil:
     """The tracer of a tracee is in another session; the answer tells it which tracee that is."""
     relay.last_id += 1
     trace.far = link
     trace.far_id = relay.last_id
     relay_begin(RELAY_ANSWER, trace)
 
-cdef void relay_stop(Trace *trace, int why, int status) noexcept nogil:
+cdef void relay_stop(Ptrace *trace, int why, int status) noexcept nogil:
     """Tell the tracer's session of a stop."""
     relay_begin(RELAY_STOP, trace)
     relay_out.head.code = trace.code
@@ -336,20 +336,20 @@ cdef void relay_stop(Trace *trace, int why, int status) noexcept nogil:
     memcpy(relay_out.head.used, trace.used, sizeof(trace.used))
     relay_send(trace.far, &relay_out)
 
-cdef void relay_dead(Trace *trace, int status) noexcept nogil:
+cdef void relay_dead(Ptrace *trace, int status) noexcept nogil:
     relay_begin(RELAY_DEAD, trace)
     relay_out.head.status = status
     memcpy(relay_out.head.used, traces.used, sizeof(traces.used))
     relay_send(trace.far, &relay_out)
 
-cdef void relay_inherit(Tracee *child, Trace *trace) noexcept nogil:
+cdef void relay_inherit(Tracee *child, Ptrace *trace) noexcept nogil:
     """A tracee's child has its tracer, too."""
     memset(&relay_tracer, 0, sizeof(Tracee))
     relay_tracer.tid = trace.tracer
     relay_tracer.tgid = trace.tracer_tgid
-    if trace_link(child, &relay_tracer, trace.seized, trace.options) == NULL:
+    if ptrace_link(child, &relay_tracer, trace.seized, trace.options) == NULL:
         return
-    child.trace.inherited = True
-    relay_number(child.trace, trace.far)
+    child.ptrace.inherited = True
+    relay_number(child.ptrace, trace.far)
     relay_out.head.what = RELAY_BORN
     relay_send(trace.far, &relay_out)

@@ -78,7 +78,7 @@ cdef struct Link:            # to the supervisor of another session
 
 cdef struct RelayHead:
     int form, what, sequence
-    int id                   # of the Trace, as the tracee's session numbers it
+    int id                   # of the Ptrace, as the tracee's session numbers it
     int pid, tgid            # of the tracee
     int tracer, tracer_tgid
     int uid, pgid
@@ -134,7 +134,7 @@ cdef void relay_look() noexcept nogil:
     for i in range(RELAY_LINKS):
         while relay.links[i].pid != 0 and relay_receive(&relay.links[i]):
             relay_handle(&relay.links[i])
-        # nobody may hold a Trace that goes with it
+        # nobody may hold a Ptrace that goes with it
         if relay.links[i].broken and relay.awaits == NULL:
             relay_lost(&relay.links[i])
 
@@ -248,8 +248,8 @@ cdef void relay_broken(Link *link) noexcept nogil:
 
 cdef void relay_lost(Link *link) noexcept nogil:
     """The other session is over: its tracers are dead, or its tracees are."""
-    cdef Trace *trace = traces.first
-    cdef Trace *next
+    cdef Ptrace *trace = traces.first
+    cdef Ptrace *next
     c_close(link.fd)
     link.pid = 0
     link.broken = False
@@ -260,5 +260,5 @@ cdef void relay_lost(Link *link) noexcept nogil:
             standin_free(trace)
         elif trace.far == link:
             trace.far = NULL
-            trace_let_go(trace, trace.waitable)
+            ptrace_let_go(trace, trace.waitable)
         trace = next

@@ -60,7 +60,7 @@ cdef Tracee *peer_of(View *v, int tid, bint program) noexcept nogil:
     t.tgid = number_after(text, b"Tgid:\t")
     t.view = &p.view
     t.state = T_LIVE
-    t.slot = t.hold[0] = t.hold[1] = -1
+    t.call.slot = t.call.hold[0] = t.call.hold[1] = -1
     t.fs = &peer_guest.fs
     t.fs.refs = 1
     t.fs.cwd = t.fs.bind = -1
@@ -68,7 +68,7 @@ cdef Tracee *peer_of(View *v, int tid, bint program) noexcept nogil:
     t.mm.refs = 1
     t.mm.arena = True
     # where one of our guests traces it
-    t.trace = standin_of(tid)
+    t.ptrace = standin_of(tid)
     if program:
         t.mm.exe = peer_program(t)
     return t

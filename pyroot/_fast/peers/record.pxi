@@ -22,13 +22,15 @@ cdef extern from * nogil:
     #include <sys/file.h>
     #include <sys/stat.h>
     #include <unistd.h>
+    /* XDG_RUNTIME_DIR and TMPDIR, empty where they are not set. */
+    static char pyroot_named[2][4096];
     /* The directories that may hold records, in order of preference; 0: there is none. */
     static int pyroot_place(int which, char *to, int size) {
         unsigned int uid = (unsigned int)geteuid();
-        const char *named = getenv(which == 0 ? "XDG_RUNTIME_DIR" : "TMPDIR");
-        int n = which == 0 ? named ? snprintf(to, size, "%s/pyroot", named) : 0
+        const char *named = pyroot_named[which != 0];
+        int n = which == 0 ? named[0] ? snprintf(to, size, "%s/pyroot", named) : 0
               : which == 1 ? snprintf(to, size, "/run/user/%u/pyroot", uid)
-              : which == 2 ? named ? snprintf(to, size, "%s/pyroot-%u", named, uid) : 0
+              : which == 2 ? named[0] ? snprintf(to, size, "%s/pyroot-%u", named, uid) : 0
               : which == 3 ? snprintf(to, size, "/tmp/pyroot-%u", uid) : -1;
         return n < 0 ? -1 : n >= size || (n > 0 && to[0] != '/') ? 0 : n;
     }
@@ -93,6 +95,7 @@ cdef extern from * nogil:
         return ftruncate(fd, 0) < 0 || pwrite(fd, text, size, 0) != (ssize_t)size ? -1 : 0;
     }
     """
+    char pyroot_named[2][4096]
     int pyroot_place(int, char *, int)
     int pyroot_place_open(const char *, int)
     int pyroot_is_alive(int)
@@ -111,6 +114,15 @@ cdef struct Record:
 
 cdef Record record
 record.fd = record.dir = -1
+
+cdef int name_places(tuple places) except -1:
+    """Say which directories the environment names for records (pyroot.environment.session_dirs); one that is too long does not count."""
+    cdef bytes place
+    cdef int i
+    for i, place in enumerate(places):
+        memset(pyroot_named[i], 0, PATHMAX)
+        memcpy(pyroot_named[i], <const char *>place, len(place) if len(place) < PATHMAX else 0)
+    return 0
 
 cdef void record_begin(View *v) noexcept nogil:
     """Make the record."""
@@ -179,10 +191,11 @@ cdef void record_end() noexcept nogil:
     record.fd = record.dir = -1
 
 
-def can_share():
-    """Say whether there is a directory that records may lie in."""
+def can_share(tuple places):
+    """Say whether there is a directory that records may lie in; ``places`` as in Config."""
     cdef char place[PATHMAX]
     cdef int which = 0, n = 0, dir
+    name_places(places)
     while n >= 0:
         n = pyroot_place(which, place, sizeof(place))
         which += 1

@@ -94,7 +94,7 @@ cdef int features_call(Tracee *t, const pyroot_row *row, int outcome) noexcept n
     """Give each feature that is on and lists the call a say; outcomes are R_* (edit/answer.pxi)."""
     cdef int i
     for i in range(PYROOT_FEATURES):
-        if row.features & features.calls & <uint32_t>1 << i and not t.answered:
+        if row.features & features.calls & <uint32_t>1 << i and not t.call.answered:
             outcome = features.all[i].call(t, row, outcome)
     return outcome
 

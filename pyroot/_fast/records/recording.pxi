@@ -38,8 +38,8 @@ cdef Tracing tracing
 
 cdef void trace_drop(Tracee *t) noexcept with gil:
     """Forget the record of a call."""
-    if t.call != NULL:
-        Py_DECREF(<object>t.call)
-        t.call = NULL
+    if t.record != NULL:
+        Py_DECREF(<object>t.record)
+        t.record = NULL
     if tracing.open == t:
         tracing.open = NULL

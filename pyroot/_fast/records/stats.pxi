@@ -66,6 +66,6 @@ cdef void stats_woken(int tid, int status) noexcept nogil:
 
 cdef void stats_call(Tracee *t) noexcept nogil:
     """A call is about to be looked up."""
-    if t.nr < STATS_CALLS:
-        stats.current = &stats.calls[t.compat][t.nr]
+    if t.call.nr < STATS_CALLS:
+        stats.current = &stats.calls[t.call.compat][t.call.nr]
         stats.current.count += 1

@@ -17,7 +17,7 @@ cdef enum:
     STOP_EXEC = 7            # PTRACE_EVENT_EXEC: really the loader's last call
     STOP_LEFT = 8            # the syscall-exit-stop of that exec: the same
     STOP_STEP = 9            # the trap after a call that was stepped over: really its syscall-exit-stop
-    # values of Trace.stopped
+    # values of Ptrace.stopped
     RUNS = 0
     STOPPED = 1
     LISTENS = 2
@@ -62,10 +62,10 @@ cdef struct Info:            # siginfo_t, the layouts of kill and SIGCHLD
 
 cdef struct Link             # to another session (relay_links.pxi)
 
-cdef struct Trace:           # one guest traces another
+cdef struct Ptrace:           # one guest traces another
     Tracee *t
-    Trace *next
-    Trace *prev
+    Ptrace *next
+    Ptrace *prev
     int tracer, tracer_tgid  # thread and process
     bint seized
     uint64_t options
@@ -92,8 +92,8 @@ cdef struct Trace:           # one guest traces another
     uint64_t used[RUSAGE_WORDS]
 
 cdef struct Traces:
-    Trace *first
-    Trace *last
+    Ptrace *first
+    Ptrace *last
     uint64_t used[RUSAGE_WORDS]    # of the last wait status
 
 cdef Traces traces
@@ -102,23 +102,23 @@ cdef bint may_trace_all(Tracee *t) noexcept nogil:
     return status_bits(t.tid, b"CapEff:\t") >> CAP_SYS_PTRACE_ & 1
 
 cdef bint stopped_for_tracer(Tracee *t) noexcept nogil:
-    return t.trace != NULL and t.trace.stopped == STOPPED
+    return t.ptrace != NULL and t.ptrace.stopped == STOPPED
 
 cdef inline bint call_of_tracer(Tracee *t) noexcept nogil:
     """Say whether the call at hand is one that the filter of tracers stops (ptrace_wait.pxi)."""
-    return t.nr == NR_wait4 or t.nr == NR_waitid or (t.nr == NR_rt_sigaction and t.args[0] == SIGCHLD)
+    return t.call.nr == NR_wait4 or t.call.nr == NR_waitid or (t.call.nr == NR_rt_sigaction and t.call.args[0] == SIGCHLD)
 
 cdef void kick(Tracee *t) noexcept nogil:
     """Make a guest stop, without its tracer's knowledge."""
-    if t.trace != NULL and t.trace.interrupt:
+    if t.ptrace != NULL and t.ptrace.interrupt:
         # it is about to stop
         return
     t.kicked = True
     c_ptrace(PTRACE_INTERRUPT, t.tid, NULL, NULL)
 
-cdef Trace *standin_of(int pid) noexcept nogil:
-    """Return the Trace of a tracee in another session."""
-    cdef Trace *trace = traces.first
+cdef Ptrace *standin_of(int pid) noexcept nogil:
+    """Return the Ptrace of a tracee in another session."""
+    cdef Ptrace *trace = traces.first
     while trace != NULL and not (trace.standin and trace.t.tid == pid):
         trace = trace.next
     return trace

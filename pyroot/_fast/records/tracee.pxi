@@ -6,7 +6,7 @@ cdef struct Exe:             # the program of an address space and its copies
     char *host
     char *guest
     int bind                 # that it was found through, -1 if nobody knows
-cdef struct Trace           # the guest that traces it (traced.pxi)
+cdef struct Ptrace           # the guest that traces it (traced.pxi)
 
 cdef enum:
     GATE_SEEN = 32
@@ -90,20 +90,40 @@ cdef struct After:
     int flags
     uint64_t data[AFTER_WORDS]   # the handler's own struct
 
+cdef struct Call:            # the call at hand of a tracee
+    # what its stop tells (reg_load_call)
+    uint64_t nr
+    uint64_t args[6]
+    uint64_t ip, sp
+    bint compat              # by a number of the 32-bit ABI; args are its 32 bits, nr is the native one once the row is known
+    uint64_t full[6]         # the whole registers of the arguments
+    uint64_t number          # as the guest has it, also where nr is another's
+    unsigned int mark        # of a seccomp stop: what the filter returned with it
+    bint late                # it has become another one, whose result is not wanted: at its end comes late_result (reg_skip)
+    uint64_t late_result
+    # what its handlers make of it, until it has ended (call_release)
+    int slot                 # arena slot of its copies, -1 none
+    uint64_t frame[8]        # with a slot: the guest's own registers, at 6 its number, at 7 where it goes on
+    int hold[2]              # descriptors that it needs, -1 none
+    int direct               # number of the call to make in its place, of a socketcall or one that follows a link, 0 none
+    int tries                # how often its stub has made the same open again
+    uint64_t clone_flags     # of a clone3
+    ExecPlan *plan           # of an execve
+    bint moves               # it may be moving a directory or a link (moving.pxi)
+    bint answered            # it was skipped, with a result of ours
+    int64_t answer           # that result
+    int afters               # what is to be done at its end: so many of ``after`` (after.pxi)
+    After after[AFTERS]
+
 cdef struct Tracee:
     int tid, tgid
     View *view               # what it sees (views.pxi)
     int state
     Mm *mm
     Fs *fs
-    ExecPlan *plan
+    Call call
+    void *record             # of the call at hand, for whoever looks on (trace.pxi), owned
     FailedExec *failed       # NULL: none, or nobody asked
-    int slot                 # arena slot of the last rewritten call, -1 none
-    uint64_t frame[8]        # of that call: the guest's own registers, at 6 its number, at 7 where it goes on
-    int hold[2]              # descriptors that the call in progress needs, -1 none
-    int afters               # what is to be done at the end of the call: so many of ``after`` (after.pxi)
-    After after[AFTERS]
-    uint64_t clone_flags     # of the clone3 in progress
     bint near, far           # shares the tracer's CPU; never may (placement.pxi)
     int stops                # since the last look
     uint64_t switches        # stops in all: the kernel counts each as a context switch
@@ -116,31 +136,15 @@ cdef struct Tracee:
     int own_filters          # that it was made to install besides the first
     bint filtered            # the guest has installed a seccomp filter of its own
     bint unjudged            # such a guest is in the loader, after an execve: its filter has no say
-    # the call at hand
-    uint64_t nr
-    uint64_t args[6]
-    uint64_t ip, sp
-    bint compat              # by a number of the 32-bit ABI; args are its 32 bits, nr is the native one once the row is known
-    uint64_t full[6]         # the whole registers of the arguments
-    uint64_t number          # as the guest has it, also where nr is another's
-    int direct               # number of the call to make in the place of a socketcall, 0 none
     Injection *injected
-    unsigned int mark        # of a seccomp stop: what the filter returned with it
     bint landlocked          # it may be under rules of its own (landlock.pxi)
-    bint moves               # its last call may be moving a directory or a link (moving.pxi)
-    int tries                # how often its stub has made the same open again
-    bint answered            # it was skipped, with a result of ours
-    int64_t answer           # that result
-    bint late                # the call has become another one, whose result is not wanted: at its end comes late_result (reg_skip)
-    uint64_t late_result
-    void *call               # its record while it lasts (trace.pxi), owned
     bint silent              # of a traced session: its calls are nobody's business
     bint exits               # its end stops (PTRACE_O_TRACEEXIT), for somebody who looks on (tap.pxi)
     bint shares              # another task has the same table of descriptors, or had it once
     int parent, parent_tgid  # the thread that made it, and that one's process
     # ptrace(2) among guests: all of it zero for those that neither trace nor are traced
-    bint special             # one of the following has ever been set: its stops go through ptrace.pxi
-    Trace *trace             # the guest that traces it
+    bint ptraces             # one of the following has ever been set: its stops go through ptrace.pxi
+    Ptrace *ptrace           # the guest that traces it
     bint tracer              # it, or another thread of its process, has traced: its waits are ours
     int stepping             # its calls stop at their entries (ptrace_wait.pxi)
     bint injecting           # the call in progress is one of ours
@@ -185,8 +189,8 @@ cdef Tracee *tracee_new(int tid) noexcept nogil:
         return NULL
     t.tid = t.tgid = tid
     t.view = views.base
-    t.slot = -1
-    t.hold[0] = t.hold[1] = -1
+    t.call.slot = -1
+    t.call.hold[0] = t.call.hold[1] = -1
     tracees.leaf[tid // TID_LEAF][tid % TID_LEAF] = t
     tracees.count += 1
     return t
@@ -264,9 +268,9 @@ cdef void hold_drop(Tracee *t) noexcept nogil:
     """Close the descriptors that the call needed."""
     cdef int i
     for i in range(2):
-        if t.hold[i] >= 0:
-            c_close(t.hold[i])
-            t.hold[i] = -1
+        if t.call.hold[i] >= 0:
+            c_close(t.call.hold[i])
+            t.call.hold[i] = -1
 
 cdef int movers = 0          # tracees with ``moves``
 

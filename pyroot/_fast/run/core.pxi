@@ -224,6 +224,7 @@ cdef class Core:
             self.explainer, self.leaver, self.grace, self.net, self.front = run.explainer, run.leaver, config.grace, config.net, run.front
             self.features = run.features
             session.no_gate = not config.gate
+            name_places(config.places)
             nesting_prepare()
             if (nesting and config.handover and not self.net and trace is None
                     and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp)):

@@ -2,7 +2,7 @@
 
 cdef void tracee_free(Tracee *t) noexcept nogil:
     features_end(t)
-    tracee_release_call(t)
+    call_release(t)
     free(t.injected)
     mm_drop(t.mm)
     fs_drop(t.fs)

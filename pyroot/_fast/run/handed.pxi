@@ -29,21 +29,21 @@ cdef struct Handed:          # the text, as far as it has been read
     char *end
 
 cdef int on_ptrace(Tracee *t, const pyroot_row *row) noexcept nogil:
-    return on_view_request(t) if t.args[0] == PTRACE_VIEW else ptrace_request(t)
+    return on_view_request(t) if t.call.args[0] == PTRACE_VIEW else ptrace_request(t)
 
 cdef int on_view_request(Tracee *t) noexcept nogil:
-    cdef uint64_t what = t.args[1]
+    cdef uint64_t what = t.call.args[1]
     cdef View *v
     cdef Tracee *other
     if what == VIEW_HAND:
         return answer(t, view_hand(t))
     if what == VIEW_ENTER:
         return view_enter_request(t)
-    v = view_handed(<int>t.args[2], t.tgid)
+    v = view_handed(<int>t.call.args[2], t.tgid)
     if v == NULL:
         return answer(t, -ESRCH)
     if what == VIEW_HAS:
-        other = tracee_get(<int>t.args[3])
+        other = tracee_get(<int>t.call.args[3])
         return answer(t, other != NULL and view_within(other.view, v))
     if what == VIEW_ASK:
         ask_to_end(v)
@@ -248,10 +248,10 @@ cdef long view_hand(Tracee *t) noexcept nogil:
     """Make a view of the guest's text; return its number or -errno."""
     cdef Handed x
     cdef View *v
-    cdef uint32_t size = <uint32_t>(t.args[3] >> 32)
+    cdef uint32_t size = <uint32_t>(t.call.args[3] >> 32)
     cdef char *text
     cdef long result
-    if t.compat or t.fs.root != NULL or not t.mm.arena or t.filtered or views.count >= VIEWS_MOST:
+    if t.call.compat or t.fs.root != NULL or not t.mm.arena or t.filtered or views.count >= VIEWS_MOST:
         # (its own filter may forbid that we install one)
         return -EOPNOTSUPP
     if size > VIEW_TEXT_MOST:
@@ -266,12 +266,12 @@ cdef long view_hand(Tracee *t) noexcept nogil:
     x.end = text + size
     v.parent = t.view
     v.life = -1
-    result = mem_read(t.tid, t.args[2], text, size)
+    result = mem_read(t.tid, t.call.args[2], text, size)
     if result == 0:
         result = handed_read(v, t, &x)
     free(text)
     if result == 0:
-        v.life = guest_socket(t, <int><uint32_t>t.args[3])
+        v.life = guest_socket(t, <int><uint32_t>t.call.args[3])
         result = -EBADF if v.life < 0 else 0
     if result < 0:
         view_free(v)
@@ -291,7 +291,7 @@ cdef long view_hand(Tracee *t) noexcept nogil:
 
 cdef int view_enter_request(Tracee *t) noexcept nogil:
     """The child that is to become the command: it has the view from now on, for its own calls too."""
-    cdef View *v = view_handed(<int>t.args[2], t.parent_tgid)
+    cdef View *v = view_handed(<int>t.call.args[2], t.parent_tgid)
     cdef View *before = t.view
     if v == NULL or v.ended or v.parent != t.view or t.tid != t.tgid or t.mm.refs > 1 or t.fs.refs > 1 or t.fs.root != NULL:
         return answer(t, -EPERM)

@@ -6,23 +6,22 @@
 cdef int dispatch(Tracee *t) noexcept nogil:
     cdef const pyroot_row *row
     cdef int result
-    t.number = t.nr
+    t.call.number = t.call.nr
     if stats.on:
         stats_call(t)
-    if t.nr > <uint64_t>PYROOT_LAST_CALL or (t.compat and t.nr > <uint64_t>COMPAT_LAST_CALL):
+    if t.call.nr > <uint64_t>PYROOT_LAST_CALL or (t.call.compat and t.call.nr > <uint64_t>COMPAT_LAST_CALL):
         return answer(t, -ENOSYS)
-    if t.compat:
+    if t.call.compat:
         if t.mm.low == 0:
             return low_begin(t)
-        row = &compat_rows[t.nr]
-        t.nr = row.like
-        t.direct = 0
+        row = &compat_rows[t.call.nr]
+        t.call.nr = row.like
     else:
-        row = &pyroot_rows[t.nr]
+        row = &pyroot_rows[t.call.nr]
     if row.handler == H_NONE or handlers[row.handler] == NULL:
         # stopped without a row: never pass it on
         return answer(t, -ENOSYS)
-    if gate != NULL and not t.compat and row.gate:
+    if gate != NULL and not t.call.compat and row.gate:
         gate_hit(t, row)
     result = gone_or_answer(t, handlers[row.handler](t, row))
     return features_call(t, row, result) if row.features & features.calls and result != R_DEAD else result
@@ -44,20 +43,19 @@ cdef int on_call(Tracee *t, int arch) noexcept nogil:
         return R_DEAD if arch == -ESRCH else answer(t, arch)
     if t.first_exec:
         return trace_first(t) if session.tracing else as_is(b"our own child, before its first exec")
-    if t.compat or t.mm.low != 0:
+    if t.call.compat or t.mm.low != 0:
         result = code_call(t)
         if result >= 0:
             return result
     set_opening_again(False)
-    if ip_in_stub(t.ip) and slot_is_mine(t):
+    if ip_in_stub(t.call.ip) and slot_is_mine(t):
         result = stub_again(t)
         if result >= 0:
             return result
-    if ip_in_text(t.ip):
+    if ip_in_text(t.call.ip):
         # (it still needs what its exec holds)
         return as_is(b"the loader's")
-    tracee_release_call(t)
-    t.answered = False
+    call_release(t)
     return trace_call(t) if session.judging else dispatch(t)
 
 cdef void on_call_stop(Tracee *t) noexcept nogil:
@@ -72,13 +70,13 @@ cdef void on_call_stop(Tracee *t) noexcept nogil:
         result = low_step(t, op)
     elif op == INFO_EXIT:
         stats.exits += 1
-        edited = t.afters > 0
+        edited = t.call.afters > 0
         result = after_run(t) if edited else R_CONT
-        if t.call != NULL and result == R_CONT:
+        if t.record != NULL and result == R_CONT:
             trace_end_of(t, edited)
     elif op == INFO_ENTRY and session.seccomp:
         result = tap_entry(t)
-    elif op == INFO_SECCOMP and t.mark != filter_mark:
+    elif op == INFO_SECCOMP and t.call.mark != filter_mark:
         result = on_filter_stop(t)
         if result == GO_ON:
             result = on_call(t, arch)
@@ -97,7 +95,7 @@ cdef void on_signal(Tracee *t, int sig) noexcept nogil:
     stub_leave(t)
     if t.injected != NULL and low_end(t, 0) == R_DEAD:
         return
-    resume(t, sig, t.call != NULL or after_waits(t))
+    resume(t, sig, t.record != NULL or after_waits(t))
 
 cdef void adopt(Tracee *child, Tracee *parent, uint64_t flags) noexcept nogil:
     """Give a new tracee its records as clone(2) shares or copies them."""
@@ -138,7 +136,7 @@ cdef uint64_t clone_flags_of(Tracee *t) noexcept nogil:
     nr = regs_number(&regs)
     if nr == NR_clone3:
         # one number for both ABIs; the others have no number in common
-        return t.clone_flags
+        return t.call.clone_flags
     if nr == NR_vfork or nr == COMPAT_NR_vfork:
         return CLONE_VM_ | CLONE_VFORK_
     if nr == NR_clone:
@@ -166,29 +164,29 @@ cdef void on_birth(Tracee *parent, int event) noexcept nogil:
     flags = clone_flags_of(parent)
     adopt(child, parent, flags)
     features_birth(child, parent, event, flags)
-    if parent.afters > 0:
+    if parent.call.afters > 0:
         after_inherit(child, parent)
-    elif parent.slot >= 0 and clone_rewritten(parent):
+    elif parent.call.slot >= 0 and clone_rewritten(parent):
         clone3_inherit(child, parent)
-    if child.afters > 0:
-        child.compat = parent.compat
+    if child.call.afters > 0:
+        child.call.compat = parent.call.compat
     if waiting:
         tracees.orphans -= 1
         start_child(child)
     else:
         child.state = T_NEW
     failed_drop(parent)
-    if parent.trace != NULL:
+    if parent.ptrace != NULL:
         # (a pyroot inside finds by them whether it has rewritten the call)
         stub_leave(parent)
-    if not (parent.special and special_event(parent, event, tid)):
-        resume(parent, 0, parent.call != NULL or parent.afters > 0)
+    if not (parent.ptraces and ptrace_event(parent, event, tid)):
+        resume(parent, 0, parent.record != NULL or parent.call.afters > 0)
 
 cdef void start_child(Tracee *t) noexcept nogil:
     t.state = T_LIVE
-    if t.afters > 0:
+    if t.call.afters > 0:
         after_birth(t)
-    if t.trace != NULL:
+    if t.ptrace != NULL:
         first_stop(t)
     else:
         resume(t, 0, False)
@@ -218,12 +216,12 @@ cdef void on_exec_stop(int tid) noexcept nogil:
     t.state = T_LIVE
     after_drop(t)
     features_exec(t, <int>old)
-    if t.call != NULL:
+    if t.record != NULL:
         trace_exit(t, 0)
     if not session.bare and on_exec_event(t) < 0:
         c_kill(tid, SIGKILL)
-    if t.special:
-        special_exec(t, <int>old)
+    if t.ptraces:
+        ptrace_exec(t, <int>old)
     else:
         resume(t, 0, False)
 
@@ -246,7 +244,7 @@ cdef void on_stop_event(Tracee *t, int sig) noexcept nogil:
     if tap_sees(t):
         # a rewritten call is made again by the guest's own instruction, with its own arguments
         stub_leave(t)
-    resume(t, 0, t.call != NULL or after_waits(t))
+    resume(t, 0, t.record != NULL or after_waits(t))
 
 cdef void on_stop(int tid, int status) noexcept nogil:
     cdef int sig = WSTOPSIG(status), event = status >> 16
@@ -272,8 +270,8 @@ cdef void on_stop(int tid, int status) noexcept nogil:
         note_delivery(t, sig)
     if t.view != W1.v:
         view_use(t.view)
-    if t.special:
-        special_stop(t, sig, event)
+    if t.ptraces:
+        ptrace_stop(t, sig, event)
     elif event == PTRACE_EVENT_SECCOMP or (event == 0 and sig == (SIGTRAP | 0x80)):
         on_call_stop(t)
     elif event == PTRACE_EVENT_FORK or event == PTRACE_EVENT_VFORK or event == PTRACE_EVENT_CLONE:
@@ -334,8 +332,8 @@ cdef void on_gone(int tid, int status) noexcept nogil:
     if t != NULL:
         if session.tracing:
             trace_gone(t, status)
-        if t.special:
-            special_gone(t, status)
+        if t.ptraces:
+            ptrace_gone(t, status)
         if explaining and t.view == views.base:
             failed_tell(t, status, is_main)
         tracee_free(t)

@@ -245,7 +245,7 @@ cdef bint command_ignores(Command *c, int sig) noexcept nogil:
     cdef char text[4096]
     cdef char *state
     cdef Tracee *t = tracee_get(c.tgid)
-    if not (sig == SIGURG_ or sig == SIGWINCH or sig == SIGCONT) or session.tracing or t == NULL or t.trace != NULL:
+    if not (sig == SIGURG_ or sig == SIGWINCH or sig == SIGCONT) or session.tracing or t == NULL or t.ptrace != NULL:
         return False
     if status_read(c.tgid, text, sizeof(text)) < 0 or has_signal(text, b"SigBlk:\t", sig) or has_signal(text, b"SigCgt:\t", sig):
         return False
@@ -332,10 +332,10 @@ cdef void command_gets(Command *c, Tracee *t, int sig) noexcept nogil:
     seen.code = info.code
 
 cdef int view_pass(Tracee *t, View *v) noexcept nogil:
-    """A pyroot among the guests, whose view is here, has got a signal: t.args[3] is its siginfo."""
+    """A pyroot among the guests, whose view is here, has got a signal: t.call.args[3] is its siginfo."""
     cdef Info info
     cdef Tracee *sender
-    cdef int result = mem_read(t.tid, t.args[3], &info, sizeof(info))
+    cdef int result = mem_read(t.tid, t.call.args[3], &info, sizeof(info))
     if result < 0:
         return result
     if v.command == NULL or not 0 < info.signo < SIGNALS_MOST:

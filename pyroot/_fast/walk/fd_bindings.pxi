@@ -160,7 +160,7 @@ cdef int copy_of(Tracee *t, Tracee *owner, int fd) noexcept nogil:
 
 cdef int on_dup(Tracee *t, const pyroot_row *row) noexcept nogil:
     """dup, dup2, dup3, and the commands of fcntl that the filter stops."""
-    return copy_of(t, t, <int>t.args[0])
+    return copy_of(t, t, <int>t.call.args[0])
 
 # -- descriptors in messages
 
@@ -176,7 +176,7 @@ cdef void rights_read(Tracee *t, const c_msghdr *header, Rights *r) noexcept nog
 cdef int rights_next(Tracee *t, Rights *r) noexcept nogil:
     """Return the next descriptor, -1 after the last one."""
     cdef int kind[2]
-    cdef int fd, head = 12 if t.compat else 16, unit = 4 if t.compat else 8
+    cdef int fd, head = 12 if t.call.compat else 16, unit = 4 if t.call.compat else 8
     cdef uint64_t size
     while r.left == 0:
         if r.size - r.next < head:

@@ -26,7 +26,7 @@ cdef uint32_t licences(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.fs != NULL and t.fs.root != NULL:
         # names begin elsewhere
         may &= ~<uint32_t>(MAY_STEP | MAY_OPEN | MAY_LEAD)
-    if t.special or t.filtered:
+    if t.ptraces or t.filtered:
         # somebody would see the first try
         may &= ~<uint32_t>(MAY_OPEN | MAY_LEAD)
     if session.judging or not session.seccomp:

@@ -259,12 +259,12 @@ cdef void placement_inherit(Tracee *child, Tracee *parent, int event, uint64_t f
 
 cdef int on_affinity(Tracee *t, const pyroot_row *row) noexcept nogil:
     """sched_getaffinity, sched_setaffinity: the guest's own masks are what it sees and what it sets."""
-    cdef Tracee *target = t if t.args[0] == 0 else tracee_get(<int>t.args[0])
-    if t.nr == NR_sched_setaffinity and is_keeper(t, <int>t.args[0]):
+    cdef Tracee *target = t if t.call.args[0] == 0 else tracee_get(<int>t.call.args[0])
+    if t.call.nr == NR_sched_setaffinity and is_keeper(t, <int>t.call.args[0]):
         return answer(t, -EPERM)
     if target != NULL:
         placement_release(target)
-        if t.nr == NR_sched_setaffinity:
+        if t.call.nr == NR_sched_setaffinity:
             target.far = True
         target.stops = 0
     return as_is(b"not about the supervisor")

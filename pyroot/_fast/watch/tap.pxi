@@ -109,8 +109,8 @@ cdef inline uint64_t options_of(Tracee *t) noexcept nogil:
     cdef uint64_t options = <uint64_t>TRACE_OPTIONS
     if t.exits:
         options |= PTRACE_O_TRACEEXIT
-    if t.trace != NULL:
-        options |= t.trace.options & (PTRACE_O_TRACEEXIT | PTRACE_O_TRACEVFORKDONE)
+    if t.ptrace != NULL:
+        options |= t.ptrace.options & (PTRACE_O_TRACEEXIT | PTRACE_O_TRACEVFORKDONE)
     return options
 
 cdef void tap_settle() noexcept nogil:
@@ -133,7 +133,7 @@ cdef void feature_tap(Feature *f) noexcept nogil:
 
 cdef int tap_entry(Tracee *t) noexcept nogil:
     """The syscall-enter-stop of a tracee in a session with a filter, which decides later: at its own stop."""
-    if not tap_sees(t) or t.first_exec or t.mm.loading or ip_in_code(t, t.ip) or ip_in_text(t.ip):
+    if not tap_sees(t) or t.first_exec or t.mm.loading or ip_in_code(t, t.call.ip) or ip_in_text(t.call.ip):
         # not looked at any more; the loader; a call that is made once more
         return as_is(b"the filter has not been asked yet")
     trace_entry(t)
@@ -142,10 +142,10 @@ cdef int tap_entry(Tracee *t) noexcept nogil:
 cdef void tap_start(Tracee *t) noexcept nogil:
     """Look at a tracee: it has to stop once, to go on in the other way."""
     t.silent = False
-    if t.state != T_LIVE or (t.trace != NULL and t.trace.stopped != RUNS):
+    if t.state != T_LIVE or (t.ptrace != NULL and t.ptrace.stopped != RUNS):
         # it is stopped, and goes on in the other way
         return
-    if t.special:
+    if t.ptraces:
         kick(t)
     else:
         c_ptrace(PTRACE_INTERRUPT, t.tid, NULL, NULL)
@@ -160,7 +160,7 @@ cdef void tap_stop() noexcept nogil:
     for i in range(TID_TOP):
         for k in range(TID_LEAF if tracees.leaf[i] != NULL else 0):
             t = tracees.leaf[i][k]
-            if t != NULL and t.call != NULL:
+            if t != NULL and t.record != NULL:
                 trace_drop(t)
     tap_settle()
     trace_forget()
@@ -203,7 +203,7 @@ def tap_guest(int pid):
     cdef Tracee *t = tracee_get(pid)
     if t == NULL or t.first_exec or t.state == T_ORPHAN:
         return None
-    return 0 if t.trace == NULL else t.trace.tracer_tgid
+    return 0 if t.ptrace == NULL else t.ptrace.tracer_tgid
 
 
 def tap_begin(object sink, list pids):

@@ -87,10 +87,10 @@ cdef void trace_open_shown() noexcept with gil:
     """Show the entry of the call whose end is still to come."""
     cdef Tracee *t = tracing.open
     tracing.open = NULL
-    if t == NULL or t.call == NULL or tracing.failed:
+    if t == NULL or t.record == NULL or tracing.failed:
         return
     try:
-        trace_sink.begin(<TracedCall>t.call)
+        trace_sink.begin(<TracedCall>t.record)
     except BaseException as error:
         trace_fail(error)
 
@@ -101,20 +101,20 @@ cdef inline void trace_turn(Tracee *t) noexcept nogil:
 
 cdef bint trace_entry(Tracee *t) noexcept nogil:
     """Make the record of the call at hand, if it is to be traced."""
-    cdef uint64_t nr = t.nr
-    if t.compat and nr == COMPAT_NR_socketcall and 0 < t.args[0] <= 20:
-        nr = SOCKETCALLS + t.args[0]
-    if t.silent or tracing.failed or nr >= TRACE_NUMBERS or not tracing.plans[t.compat][nr].selected:
+    cdef uint64_t nr = t.call.nr
+    if t.call.compat and nr == COMPAT_NR_socketcall and 0 < t.call.args[0] <= 20:
+        nr = SOCKETCALLS + t.call.args[0]
+    if t.silent or tracing.failed or nr >= TRACE_NUMBERS or not tracing.plans[t.call.compat][nr].selected:
         return False
-    if <uint64_t>LOADER_STUBS <= t.ip < <uint64_t>LOADER_END:
+    if <uint64_t>LOADER_STUBS <= t.call.ip < <uint64_t>LOADER_END:
         # the loader's last call
         return False
-    if t.call != NULL and opening_again:
+    if t.record != NULL and opening_again:
         # its stub makes it once more
         return True
     trace_turn(t)
     trace_make(t, <int>nr)
-    return t.call != NULL
+    return t.record != NULL
 
 cdef int trace_socket_words(int call) noexcept nogil:
     """Return how many arguments a sub-call of socketcall(2) has (net/socket.c, nargs)."""
@@ -122,24 +122,24 @@ cdef int trace_socket_words(int call) noexcept nogil:
     return counts[call]
 
 cdef void trace_make(Tracee *t, int nr) noexcept with gil:
-    cdef TracePlan *plan = &tracing.plans[t.compat][nr]
+    cdef TracePlan *plan = &tracing.plans[t.call.compat][nr]
     cdef TracedCall call
     cdef uint32_t words[6]
     trace_drop(t)
     try:
         call = TracedCall.__new__(TracedCall)
-        call.tid, call.nr, call.compat, call.ip, call.sp = t.tid, nr, t.compat, t.ip, t.sp
-        call.args = (t.args[0], t.args[1], t.args[2], t.args[3], t.args[4], t.args[5])
+        call.tid, call.nr, call.compat, call.ip, call.sp = t.tid, nr, t.call.compat, t.call.ip, t.call.sp
+        call.args = (t.call.args[0], t.call.args[1], t.call.args[2], t.call.args[3], t.call.args[4], t.call.args[5])
         if nr > SOCKETCALLS:
             # its arguments lie in memory
             memset(words, 0, sizeof(words))
-            mem_read(t.tid, t.args[1], words, 4 * trace_socket_words(nr - SOCKETCALLS))
+            mem_read(t.tid, t.call.args[1], words, 4 * trace_socket_words(nr - SOCKETCALLS))
             call.args = (words[0], words[1], words[2], words[3], words[4], words[5])
         call.begin = trace_now()
         call.used = used_now() if tracing.times else 0
         call.ins = () if plan.n_in == 0 else tuple([trace_read(&plan.reads_in[i], call) for i in range(plan.n_in)])
         Py_INCREF(call)
-        t.call = <void *>call
+        t.record = <void *>call
         tracing.open = t
         if plan.early:
             trace_sink.read(call)
@@ -154,7 +154,7 @@ cdef void trace_exit(Tracee *t, int64_t result) noexcept nogil:
     trace_over(t, result)
 
 cdef void trace_over(Tracee *t, int64_t result) noexcept with gil:
-    cdef TracedCall call = <TracedCall>t.call
+    cdef TracedCall call = <TracedCall>t.record
     cdef TracePlan *plan = &tracing.plans[call.compat][call.nr]
     if not tracing.failed:
         try:
@@ -185,10 +185,9 @@ cdef int trace_call(Tracee *t) noexcept nogil:
     cdef bint recorded = session.tracing and trace_entry(t)
     cdef uint32_t verdict
     cdef int result
-    t.answered = False
     if session.bare:
         return as_is(b"no session: only looked at (trace -p)")
-    if t.nr == <uint64_t><int64_t>-1:
+    if t.call.nr == <uint64_t><int64_t>-1:
         result = as_is(b"no call any more")
     else:
         verdict = filter_verdict(t)
@@ -200,23 +199,23 @@ cdef int trace_call(Tracee *t) noexcept nogil:
             result = dispatch(t)
     if not recorded or result == R_DEAD:
         return result
-    if t.answered and not t.special:
-        trace_exit(t, t.answer)
+    if t.call.answered and not t.ptraces:
+        trace_exit(t, t.call.answer)
         return result
     return R_EXIT
 
 cdef int trace_first(Tracee *t) noexcept nogil:
     """The call by which the first tracee becomes the guest."""
-    if t.nr == NR_execve and not t.compat and trace_entry(t):
+    if t.call.nr == NR_execve and not t.call.compat and trace_entry(t):
         return R_EXIT
     return as_is(b"our own child, before its first exec")
 
 cdef void trace_end_of(Tracee *t, bint edited) noexcept nogil:
     """The exit stop of a traced call; ``edited``: its result may differ from what the kernel has told."""
-    cdef int64_t result = <int64_t>t.nr      # at an exit stop PTRACE_GET_SYSCALL_INFO has the result in this place
+    cdef int64_t result = <int64_t>t.call.nr      # at an exit stop PTRACE_GET_SYSCALL_INFO has the result in this place
     if edited and reg_result(t, &result) < 0:
         return
-    if not stub_will_repeat(t, t.ip, result):
+    if not stub_will_repeat(t, t.call.ip, result):
         trace_exit(t, result)
 
 cdef void trace_signal(Tracee *t, int sig, str name) noexcept nogil:
@@ -248,7 +247,7 @@ cdef void trace_leaving(Tracee *t) noexcept nogil:
     if not t.silent and not t.first_exec:
         trace_turn(t)
         with gil:
-            trace_event("leaving", t.tid, 0, <TracedCall>t.call if t.call != NULL else None)
+            trace_event("leaving", t.tid, 0, <TracedCall>t.record if t.record != NULL else None)
     trace_drop(t)
 
 cdef void trace_gone(Tracee *t, int status) noexcept nogil:
@@ -339,7 +338,7 @@ cdef int trace_finish() except -1:
     return 0
 
 cdef void trace_end_tracee(Tracee *t) noexcept nogil:
-    if t.call != NULL:
+    if t.record != NULL:
         trace_drop(t)
 
 cdef void feature_trace(Feature *f) noexcept nogil:

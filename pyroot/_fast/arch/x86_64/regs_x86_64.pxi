@@ -55,7 +55,7 @@ cdef inline int reg_set_result(Tracee *t, uint64_t value) noexcept nogil:
     return reg_poke(t, PYROOT_REG_RESULT, value)
 
 cdef inline int reg_set_arg(Tracee *t, int i, uint64_t value) noexcept nogil:
-    return reg_poke(t, pyroot_reg_arg[t.compat][i], value)
+    return reg_poke(t, pyroot_reg_arg[t.call.compat][i], value)
 
 cdef int reg_change(Tracee *t, const uint64_t *args, unsigned int which, uint64_t ip) noexcept nogil:
     """Change those arguments of the call at hand whose bits are in ``which``, and where it returns to, unless that is 0."""
@@ -137,8 +137,8 @@ cdef int call_inject(Tracee *t, const Registers *saved, uint64_t nr, const uint6
     cpu.orig_rax = <unsigned long>-1
     if skips_late(t):
         cpu.orig_rax = idle_number(t)
-        t.late = True
-        t.late_result = nr
+        t.call.late = True
+        t.call.late_result = nr
     cpu.cs = USER64_CS
     cpu.rip = <uint64_t>LOADER_STUBS
     cpu.rax = nr

@@ -15,12 +15,12 @@ cdef int site_form(Tracee *t, uint8_t *code) noexcept nogil:
     """Read the site of the call at hand; return what gate_form says of it, or -1 if its number is another one."""
     cdef uint8_t found[SITE_ROOM]
     cdef int between, start
-    if mem_read(t.tid, t.ip - 16, found, 16) < 0 or found[14] != 0x0f or found[15] != 0x05:
+    if mem_read(t.tid, t.call.ip - 16, found, 16) < 0 or found[14] != 0x0f or found[15] != 0x05:
         return -1
     between = 0 if gate_form(found + 1 + DETOUR_BETWEEN) == 0 else gate_form(found + 1)
     start = 1 + DETOUR_BETWEEN - between
     # (after a prefix it is a mov to %r8d)
-    if between < 0 or number_at(found + start + 1) != t.number or found[start - 1] & 0xf9 == 0x41:
+    if between < 0 or number_at(found + start + 1) != t.call.number or found[start - 1] & 0xf9 == 0x41:
         return -1
     memcpy(code, found + start, 16 - start)
     return between
