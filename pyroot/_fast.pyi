@@ -14,8 +14,12 @@ class Core:
     def bind(self, host: bytes, guest: bytes, flags: int = 0) -> None:
         """Show canonical ``host`` at canonical ``guest`` (which need not exist); the later of two for one guest path wins.
 
-        ``flags`` 1: glue, a directory made only to lead to other bindings; it is not listed as a mount.  Raises OSError.
+        ``flags`` 1: glue, a directory made only to lead to other bindings; it is not listed as a mount; 16: nothing below it may be
+        changed.  Raises OSError.
         """
+
+    def mark_root(self, flags: int) -> None:
+        """Give the root some of these flags."""
 
     def bindings(self) -> list[tuple[bytes, bytes, int]]:
         """Return (host, guest, flags) of each binding, the root first."""

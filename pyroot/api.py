@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 
-from pyroot.options import OPTIONS, QUESTION, RECOMMENDED, ROOT
+from pyroot.options import FIELDS, RECOMMENDED, ROOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-KEYWORDS = {option.field: option for option in OPTIONS if option.kind is not QUESTION}
+KEYWORDS = FIELDS
 
 
 def command_line(args: Sequence[StrPath], **keywords: Any) -> list[str]:
     """Return the command line of a pyroot process that runs ``args``.
 
     ``rootfs`` is the host directory that becomes the root, with ``recommended`` together with the usual host paths
-    (-R). ``binds`` are arguments of -b, ``HOST[:GUEST][!]``. Every other keyword is the option of its name (``cwd``: a directory of the
+    (-R). ``binds`` are arguments of -b, ``HOST[:GUEST[:OPTIONS]]``. Every other keyword is the option of its name (``cwd``: a directory of the
     guest); None stands for an option that is not given.
     """
     if isinstance(args, (str, bytes)):

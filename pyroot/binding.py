@@ -1,6 +1,6 @@
 """Which host path appears at which guest path.
 
-Decides: what kinds of things can appear there, the grammar of ``HOST[:GUEST][!]``, how a preset in bind/ is found and
+Decides: what kinds of things can appear there, the grammar of ``HOST[:GUEST[:OPTIONS]][!]``, how a preset in bind/ is found and
 read, in which order bindings are handed to the core, and which of them needs glue. Not decided here: where a guest path
 is on the host (the core), how glue is made (``glue``).
 
@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from pyroot.glue import Glue
 
 GLUE_FLAG = 1  # tells the core that a binding is only there to hold others
+READONLY_FLAG = 16  # ... and that nothing below it may be changed
 
 _MAX_PASSES = 4
 _MAX_LINKS = 40  # as the kernel
 
-# What other tools (docker, podman, bwrap, fstab) take after a second colon. The first two mean nothing else after the first one, too.
-_OPTIONS = (b"ro", b"rw", b"z", b"Z", b"U", b"O", b"cached", b"delegated", b"consistent", b"copy", b"nocopy", b"bind", b"rbind",
-            b"private", b"rprivate", b"shared", b"rshared", b"slave", b"rslave", b"exec", b"noexec", b"dev", b"nodev", b"suid",
-            b"nosuid", b"idmap", b"readonly", b"norecurse")  # fmt: skip
+# What may follow GUEST, separated by commas: what it sets. "!" is proot's word for nofollow.
+OPTIONS = {b"ro": ("readonly", True), b"rw": ("readonly", False), b"try": ("optional", True), b"nofollow": ("follow", False)}
+
+# What other tools (docker, podman, fstab) take there, too.
+_FOREIGN = (b"z", b"Z", b"U", b"O", b"cached", b"delegated", b"consistent", b"copy", b"nocopy", b"bind", b"rbind", b"private",
+            b"rprivate", b"shared", b"rshared", b"slave", b"rslave", b"exec", b"noexec", b"dev", b"nodev", b"suid", b"nosuid",
+            b"idmap", b"readonly", b"norecurse")  # fmt: skip
 
 
 class Place:
@@ -71,7 +75,17 @@ class Tree(Place):
 class Binding(Place):
     """A file or directory of the host (-b, -R)."""
 
-    __slots__ = ()
+    __slots__ = ("readonly", "optional")
+
+    def __init__(self, host: bytes, guest: bytes, follow: bool = True, shown: str = "", readonly: bool = False, optional: bool = False) -> None:
+        super().__init__(host, guest, follow, shown)
+        self.readonly = readonly  # nothing below it may be changed
+        self.optional = optional  # it is left out if the host has no such path
+
+    @property
+    def flags(self) -> int:  # type: ignore[override]
+        """Return what the core is told besides."""
+        return READONLY_FLAG if self.readonly else 0
 
     def prepare(self) -> bool:
         """Make the host side canonical; False if a preset names a path that this host does not have.
@@ -84,7 +98,7 @@ class Binding(Place):
         try:
             self.host = os.path.realpath(self.host, strict=True)
         except OSError as error:
-            if not self.shown:
+            if not self.shown or (self.optional and error.errno in (errno.ENOENT, errno.ENOTDIR)):
                 return False
             raise PyrootError(
                 f"{self.shown}: {os.fsdecode(self.host)} on the host: {text_of(error.errno or 0)}",
@@ -97,7 +111,23 @@ class Binding(Place):
 
     def describe(self, guest: bytes) -> str:
         """Say what is bound where."""
-        return f"{os.fsdecode(self.host)} is bound at {os.fsdecode(guest)}"
+        return f"{os.fsdecode(self.host)} is bound at {os.fsdecode(guest)}{', read-only' if self.readonly else ''}"
+
+
+class ReadonlyRoot(Place):
+    """The root, in which nothing may be changed then (--read-only)."""
+
+    __slots__ = ()
+
+    flags = READONLY_FLAG
+
+    def __init__(self) -> None:
+        super().__init__(b"/", b"/")
+
+    def enter(self, core: "Core", guest: bytes) -> None:
+        """Tell the core."""
+        core.mark_root(self.flags)
+        note(1, "the root is read-only")
 
 
 def absolute(path: bytes, host_cwd: bytes | None, shown: str) -> bytes:
@@ -139,36 +169,41 @@ def _fields(text: bytes) -> tuple[list[bytes], bool]:
     return parts, follow
 
 
-def _refuse_option(text: bytes, what: str) -> None:
-    """Refuse ``HOST:GUEST:ro``: as a path it would be ``GUEST:ro``, which nobody means, and it could be written to."""
-    last = _fields(text)[0][1:]
-    words = last[-1].split(b",") if last else []
-    known = _OPTIONS if len(last) > 1 else _OPTIONS[:2]
-    if not words or any(word not in known for word in words):
-        return
-    option = os.fsdecode(last[-1])
-    if b"ro" in words:
-        hint = "the guest may write what you may write: take that right away on the host (chmod a-w), or bind a copy"
-    else:
-        hint = "leave it out: what is bound is the host's own file, with its rights"
-    name = f"\\:{option}" if len(last) > 1 else f"./{option}"
-    raise PyrootError(f"{what}: a binding has no option {option}", f"{hint}; as the end of a guest path it is written {name}")
+def _options(fields: list[bytes], what: str) -> dict[str, bool]:
+    """Take the options of a binding off its fields: what they set; refuse those that other tools have there.
+
+    What is no list of options is the end of a guest path with a colon in it.
+    """
+    words = fields[-1].split(b",") if len(fields) > 1 else []
+    if len(fields) == 2 and words and all(word in OPTIONS for word in words):
+        text = os.fsdecode(fields[1])
+        raise PyrootError(f"{what}: {text} is where the guest path belongs", f"HOST::{text}, or ./{text} for a path of that name")
+    if len(fields) < 3 or any(word not in OPTIONS and word not in _FOREIGN for word in words):
+        return {}
+    if foreign := [os.fsdecode(word) for word in words if word not in OPTIONS]:
+        raise PyrootError(
+            f"{what}: a binding has no option {foreign[0]}",
+            f"leave it out: what is bound is the host's own file, with its rights; as the end of a guest path it is written \\:{foreign[0]}",
+        )
+    fields.pop()
+    return dict(OPTIONS[word] for word in words)
 
 
 def parse(text: bytes, host_cwd: bytes | None, shown: str = "") -> Binding:
-    """Read one binding; relative sides are relative to ``host_cwd``. Raises PyrootError if a side is empty."""
-    host, guest, follow = split(text)
+    """Read one binding; relative sides are relative to ``host_cwd``. Raises PyrootError if a side is empty or an option unknown."""
+    fields, follow = _fields(text)
     what = shown or os.fsdecode(text)
-    if b":" in text:
-        _refuse_option(text, what)
-    if not host or guest == b"":
+    given = {"follow": follow, **_options(fields, what)}
+    host, guest = fields[0], b":".join(fields[1:])
+    if len(fields) == 1 or (guest == b"" and len(given) > 1):
+        guest = host
+    if not host or not guest:
         side = "guest" if host else "host"
         raise PyrootError(f"{what}: the {side} path is empty", "a binding is HOST or HOST:GUEST")
-    if guest is None:
-        guest = host
     if not guest.startswith(b"/"):
         guest = os.path.normpath(absolute(guest, host_cwd, what))
-    return Binding(absolute(host, host_cwd, what), guest, follow, shown)
+    given["follow"] = given["follow"] and follow
+    return Binding(absolute(host, host_cwd, what), guest, shown=shown, **given)
 
 
 def preset_path(name: str) -> str:
@@ -312,7 +347,9 @@ def _place(core: "Core", binding: Place, glue: "Glue | LazyGlue") -> bytes:
         note(1, f"{os.fsdecode(binding.guest)} is not bound: {why}")
         return b""
     if guest == b"/":
-        if binding.shown:
+        if isinstance(binding, ReadonlyRoot):
+            binding.enter(core, guest)
+        elif binding.shown:
             raise PyrootError(f"{binding.shown}: a binding cannot be the root itself", "-r DIR chooses the root")
         return b""
     if host_below == binding.host and not binding.shown:

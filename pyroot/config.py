@@ -9,7 +9,7 @@ import os
 
 from pyroot import binding, environment
 from pyroot.errors import PyrootError, shell_word, text_of
-from pyroot.options import OPTIONS, QUESTION, RECOMMENDED, ROOT
+from pyroot.options import FIELDS, RECOMMENDED, ROOT
 from pyroot.report import note, set_verbosity
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyroot.options import Parsed
     from pyroot.trace.session import Sink
 
-_BY_OPTIONS = tuple((option.field, option.kind.empty) for option in OPTIONS if option.kind is not QUESTION)
+_BY_OPTIONS = tuple((field, option.kind.empty) for field, option in FIELDS.items())
 
 
 class Config:
@@ -45,6 +45,7 @@ class Config:
     rootfs: bytes  # canonical host path of a directory
     recommended: bool  # with the usual host paths
     binds: list[binding.Binding]  # the -b options in order
+    read_only: bool  # the root
     cwd: bytes | None  # the guest path of -w, absolute
     kill_on_exit: bool
     detach_daemons: bool
@@ -74,12 +75,12 @@ class Config:
         if b".." not in self.rootfs_spelled.split(b"/"):
             self.rootfs_spelled = os.path.normpath(self.rootfs_spelled)
 
-    def bindings(self) -> list[binding.Binding]:
+    def bindings(self) -> list[binding.Place]:
         """Return the usual bindings of -R, then the user's own: those win if both name the same path."""
-        usual: list[binding.Binding] = []
+        usual: list[binding.Place] = [binding.ReadonlyRoot()] if self.read_only else []
         if self.recommended:
             variables = {b"HOME": environment.home(), b"ROOTFS": self.rootfs_spelled}
-            usual = binding.read_preset(binding.preset_path("recommended"), variables)
+            usual += binding.read_preset(binding.preset_path("recommended"), variables)
         return [*usual, *self.binds]
 
 

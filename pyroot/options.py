@@ -47,6 +47,18 @@ def _binding(spelling: str, value: str, here: bytes | None) -> binding.Binding:
     return binding.parse(os.fsencode(value), here, f"{spelling} {value}")
 
 
+def _readonly(spelling: str, value: str, here: bytes | None) -> binding.Binding:
+    read = _binding(spelling, value, here)
+    read.readonly = True
+    return read
+
+
+def _tried(spelling: str, value: str, here: bytes | None) -> binding.Binding:
+    read = _binding(spelling, value, here)
+    read.optional = True
+    return read
+
+
 def _place(spelling: str, value: str, here: bytes | None) -> bytes:
     return binding.absolute(os.fsencode(value), here, f"{spelling} {value}")
 
@@ -81,6 +93,8 @@ FLAG = Kind(_given, False, "bool")
 ROOT = Kind(_as_it_is, b"/", "StrPath")
 RECOMMENDED = Kind(_as_it_is, False, "bool")  # a root, too; of all roots the last one counts (`config`)
 BINDS = Kind(_binding, (), "Iterable[StrPath]")
+READONLY_BINDS = Kind(_readonly, (), "")
+TRIED_BINDS = Kind(_tried, (), "")
 PLACE = Kind(_place, None, "StrPath | None")
 SECONDS = Kind(seconds, 5.0, "float | None")
 LEVEL = Kind(_level, 0, "int")
@@ -146,7 +160,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         ("-b", "--bind", "-m", "--mount"),
-        "HOST[:GUEST][!]",
+        "HOST[:GUEST[:OPTIONS]]",
         "binds",
         BINDS,
         GROUP_VIEW,
@@ -156,8 +170,36 @@ OPTIONS: tuple[Option, ...] = (
         "directory. When the last component of GUEST is a symbolic link the binding appears at its target, unless the "
         "argument ends in !. The order of bindings does not matter, the deepest one decides; of two at the same path "
         "the last one counts. In a name, \\: stands for a colon, \\! for a final exclamation mark, \\\\ for a "
-        "backslash. No options may follow a second colon (:ro is an error). A file may cover a directory, and "
-        "a directory a file.",
+        "backslash. OPTIONS are separated by commas: ro (nothing below it may be changed: EROFS), rw, try (no error if "
+        "HOST does not exist), nofollow (as !). HOST::ro is short for HOST:HOST:ro. A file may cover a directory, and a directory a file.",
+    ),
+    Option(
+        ("--ro-bind",),
+        "HOST[:GUEST]",
+        "binds",
+        READONLY_BINDS,
+        GROUP_VIEW,
+        "the same, read-only",
+        "Short for -b HOST:GUEST:ro. Who tries to change something below GUEST gets EROFS, as below a read-only mount. It "
+        "guards against mistakes: the guest has the rights of the user all the same.",
+    ),
+    Option(
+        ("--bind-try",),
+        "HOST[:GUEST]",
+        "binds",
+        TRIED_BINDS,
+        GROUP_VIEW,
+        "the same, if the host has HOST",
+        "Short for -b HOST:GUEST:try.",
+    ),
+    Option(
+        ("--read-only",),
+        "",
+        "read_only",
+        FLAG,
+        GROUP_VIEW,
+        "let the guest change nothing in the root",
+        "It gets EROFS there, but not below bindings, which are writable unless they are read-only themselves.",
     ),
     Option(
         ("-w", "--pwd", "--cwd"),
@@ -267,6 +309,13 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),
     ("report", "[-- COMMAND]", "collect what a helper needs to diagnose a problem", "pyroot.look.report"),
 )
+
+#: The row of each field: its first one, if several spellings with values of different kinds fill it.
+FIELDS: "dict[str, Option]" = {}
+for _row in OPTIONS:
+    if _row.kind is not QUESTION:
+        FIELDS.setdefault(_row.field, _row)
+
 
 class Grammar:
     """The engine: rows by their spellings, and how a word is split by them. Other tables are subclasses, with words of their own."""

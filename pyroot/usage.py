@@ -8,7 +8,7 @@ files, and a test compares these with what is computed here.
 import textwrap
 
 from pyroot import __version__
-from pyroot.options import OPTIONS, QUESTION, VERBS, Option
+from pyroot.options import FIELDS, OPTIONS, VERBS, Option
 
 SYNOPSIS = ("pyroot [OPTION ...] [--] [COMMAND [ARGUMENT ...]]", "pyroot VERB ...")
 SUMMARY = "chroot and bind mounts for an ordinary user"
@@ -184,7 +184,7 @@ class Popen(subprocess.Popen[Any]):
 
 def api_stub() -> str:
     """Return the stub of ``api``: each row that sets a field is a keyword."""
-    rows = [option for option in OPTIONS if option.kind is not QUESTION]
+    rows = FIELDS.values()
     # the run decides which values optional keywords have if they are not given
     own = [f"    {row.field}: {row.kind.keyword}{' = ...' if 'None' not in row.kind.keyword else ' = None'},\n" for row in rows]
     return _STUB.format(own="".join(own), inner="".join(f"    {line}" for line in own))

@@ -15,6 +15,7 @@
 
 /* flags of calls, asm/fcntl.h and linux/fcntl.h */
 #define O_WRONLY            01
+#define W_OK                2
 #define O_DIRECTORY         0200000
 #define O_NOFOLLOW          0400000
 #define O_PATH              010000000

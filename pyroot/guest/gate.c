@@ -186,6 +186,11 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
     return GATE_MAKE;
 }
 
+static inline int asks_access(u64 number)
+{
+    return number == SYS_access || number == SYS_faccessat || number == SYS_faccessat2;
+}
+
 /* Take a path out of the guest's memory, where another thread may change it; 0: not for us. */
 static inline int copy_path(char *to, u64 pointer)
 {
@@ -226,6 +231,8 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
     if (call.final == F_FLAG && flags & ~(u64)AT_HARMLESS)
         return GATE_DECLINE;
     if (frame->call == SYS_statx && frame->regs[3] & STATX_MOUNTS)
+        return GATE_DECLINE;
+    if (view->readonly && asks_access(frame->call) && frame->regs[call.path + 1] & W_OK)
         return GATE_DECLINE;
     frame->dirfd = call.dirfd >= 0 ? (int)frame->regs[call.dirfd] : AT_FDCWD;
     if (view->ambiguous && *path != '/')

@@ -82,6 +82,8 @@ struct gate_view {
     unsigned int bound;                     /* there are mount points */
     unsigned int protects;                  /* links in sticky directories are not followed by everybody (proc(5): protected_symlinks) */
     unsigned int links;                     /* so many of the following are valid */
+    unsigned int readonly;                  /* some binding may not be written to: who asks for that is told elsewhere */
+    unsigned int reserved;
     unsigned int ambiguous;                 /* some directory is shown twice: opens are noted, the start of a relative path is unclear */
     unsigned int bindings;                  /* so many are told in full; of the others only the bits are known */
     unsigned long long proc_dev;            /* device of /proc */

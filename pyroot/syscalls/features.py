@@ -18,6 +18,8 @@ class Feature(NamedTuple):
     """Names of calls, of either ABI, that stop while it is on, whatever becomes of them otherwise."""
     effects: str = ""
     """The same of all calls that have such an effect on a place (``table.EFFECTS``): what a binding that may not be written to asks for."""
+    asked: str = ""
+    """Names of calls whose place it judges where they stop without it, but only if they ask for writing: to read they keep their short cuts."""
     part: bool = False
     """It is a part of its own: ``_fast/features/NAME.pxi``."""
 
@@ -25,6 +27,8 @@ class Feature(NamedTuple):
 FEATURES: tuple[Feature, ...] = (
     Feature("listing"),
     Feature("noting"),
+    Feature("readonly", calls="truncate truncate64 statfs statfs64 fstatfs fstatfs64", effects="name rights",
+            asked="open openat openat2 creat access faccessat faccessat2", part=True),
     Feature("gate"),
     Feature("tap"),
     Feature("placement"),
@@ -41,6 +45,11 @@ KINDS = {"listing": "listing", "noting": "noting", "duplicates": "noting"}
 def bit(name: str) -> int:
     """Return the number of a feature's bit."""
     return [feature.name for feature in FEATURES].index(name)
+
+
+def asked(call: str) -> list[str]:
+    """Return the features that are asked about a call if it is for writing."""
+    return [feature.name for feature in FEATURES if call in feature.asked.split()]
 
 
 def stopping(call: str, effect: str = "") -> list[str]:

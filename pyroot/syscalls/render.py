@@ -21,7 +21,7 @@ _FIELDS = (
     ("const char *", "name"), ("unsigned char ", "handler"), ("signed char ", "path, dirfd, path2, dirfd2"), ("unsigned char ", "final"),
     ("signed char ", "flags"), ("unsigned char ", "dflt, remove"), ("unsigned int ", "bit"), ("int ", "refuse"),
     ("unsigned short ", "like"), ("unsigned char ", "gate"), ("unsigned short ", "named"), ("unsigned int ", "features"),
-    ("unsigned char ", "effect"),
+    ("unsigned int ", "asked"), ("unsigned char ", "effect"),
 )  # fmt: skip
 _TABLES = (("pyroot_rows", "PYROOT_LAST_CALL", X86_64), ("pyroot_rows_i386", "PYROOT_LAST_CALL_I386", I386))
 _FILTERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -76,6 +76,10 @@ def _features(row: Row) -> int:
     names = features.stopping(row.name, row.effect)
     if row.when is not None and row.when[0] in features.KINDS:
         names.append(features.KINDS[row.when[0]])
+    return _bits(names)
+
+
+def _bits(names: list[str]) -> int:
     return sum(1 << features.bit(name) for name in names)
 
 
@@ -84,7 +88,7 @@ def _row_initialiser(abi: Abi, row: Row) -> str:
         f"    [{abi.numbers[row.name]}] = {{\"{row.name}\", H_{row.handler.upper()}, {row.path}, {row.dirfd}, {row.path2}, "
         f"{row.dirfd2}, F_{row.final.upper()}, {row.flags}, F_{row.default.upper()}, REMOVE_{row.remove.upper() or 'NONE'}, {row.bit:#x}, "
         f"{row.refuse}, {X86_64.numbers.get(row.like, 0)}, {int(row.gate)}, {abi.numbers.get(row.named, 0)}, {_features(row):#x}, "
-        f"E_{row.effect.upper()}}},"
+        f"{_bits(features.asked(row.name)):#x}, E_{row.effect.upper()}}},"
     )
 
 

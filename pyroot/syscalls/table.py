@@ -242,7 +242,8 @@ ROWS: list[Row] = [
 
 #: What calls without a row do to what their descriptor is of.
 BY_DESCRIPTOR = {
-    **dict.fromkeys(("ftruncate", "fallocate"), "write"), **dict.fromkeys(("fchown", "fsetxattr", "fremovexattr"), "rights"),
+    **dict.fromkeys(("ftruncate", "ftruncate64", "fallocate"), "write"),
+    **dict.fromkeys(("fchown", "fchown32", "fsetxattr", "fremovexattr"), "rights"),
 }  # fmt: skip
 
 #: Calls that were examined and need nothing: no path goes in or comes out, and none of them leaves the translated view.

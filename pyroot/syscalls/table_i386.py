@@ -22,8 +22,8 @@ ROWS_I386: list[Row] = [
     Row("lstat64", "stat", path=0, final="nofollow", like="lstat"),
     _at("fstatat64", 3, handler="stat", like="newfstatat"),
     Row("statfs64", path=0, like="statfs"),
-    Row("truncate64", path=0, like="truncate"),
-    _at("utimensat_time64", 3, like="utimensat"),
+    Row("truncate64", path=0, like="truncate", effect="write"),
+    _at("utimensat_time64", 3, like="utimensat", effect="rights"),
     # -- copies of descriptors
     Row("fcntl64", "dup", when=("duplicates", 1, 0), like="fcntl"),
     Row("oldfstat", "copy", when=("copies", -1, 0), like="fstat", named="oldstat"),
@@ -31,8 +31,8 @@ ROWS_I386: list[Row] = [
     Row("fstatfs64", "copy", when=("copies", -1, 0), like="fstatfs", named="statfs64"),
     Row("_llseek", "copy", when=("copies", 4, 2), like="lseek"),
     # -- owners: chown and lchown have 16-bit ids here
-    Row("chown32", path=0, like="chown"),
-    Row("lchown32", path=0, final="nofollow", like="lchown"),
+    Row("chown32", path=0, remove="rights", like="chown"),
+    Row("lchown32", path=0, final="nofollow", remove="rights", like="lchown"),
     # -- arguments in other places
     Row("fanotify_mark", dirfd=4, path=5, final="flag", flags=1, bit=4, note="the mask takes two registers"),
     Row("umount", "privileged", path=0, like="umount2"),

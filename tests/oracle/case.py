@@ -39,6 +39,7 @@ class Binding:
     host: str
     guest: str
     is_directory: bool = True
+    readonly: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Case:
     nested: bool = False  # the program may call chroot(2)
     whole: bool = False  # the root is that of the machine: pyroot runs inside, without -r
     mounts: list[Mount] = field(default_factory=list)
+    readonly: bool = False  # the root
 
     def interpreter_arguments(self) -> list[str]:
         """Return the interpreter's options: which names and numbers it must leave out."""

@@ -14,6 +14,7 @@ No file may be executed but not read: the supervisor, an ordinary user too, cann
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from .case import ORDINARY_ID, UNMADE, Binding, Case, Entry, Mount
 from .program import ProgramGenerator
@@ -241,11 +242,25 @@ def permitted(target: str, bindings: list[Binding]) -> bool:
     return not any(b.guest.startswith(target + "/") or b.guest == target for b in bindings)
 
 
-def generate(seed: int, operations: int, wild: bool = False, nested: bool = False, whole: bool = False, mounts: bool = False) -> Case:
+def make_readonly(case: Case) -> None:
+    """Let some bindings, and sometimes the root, be read-only."""
+    rng = random.Random(f"readonly of {case.seed}")
+    case.readonly = not (case.whole or case.mounts) and rng.random() < 0.2
+    # (the real side has to make mount points that are not there)
+    made = [b.guest for b in case.bindings if b.guest.rpartition("/")[2].startswith(UNMADE)]
+    case.bindings = [
+        b if b.host.startswith("/") or any(guest.startswith(b.guest + "/") for guest in made) else replace(b, readonly=rng.random() < 0.6)
+        for b in case.bindings
+    ]
+
+
+def generate(
+    seed: int, operations: int, wild: bool = False, nested: bool = False, whole: bool = False, mounts: bool = False, readonly: bool = False,
+) -> Case:
     """Return the case of one seed with about ``operations`` operations.
 
     ``wild``: sources may be moved by the guest; ``nested``: the guest may call chroot(2); ``whole``: the root is the machine's;
-    ``mounts``: the machine has something mounted in it.
+    ``mounts``: the machine has something mounted in it; ``readonly``: bindings may be read-only.
     """
     rng = random.Random(seed)
     tree = TreeGenerator(rng, whole)
@@ -275,6 +290,8 @@ def generate(seed: int, operations: int, wild: bool = False, nested: bool = Fals
         case.mounts = random_mounts(seed, tree, bindings)
         inner = ("..", "f", "a", "a/..", "l", "n", "m", ".")
         names += [f"{guest}/{name}" for mount in case.mounts for guest in places_of(bindings, mount.place) for name in inner]
+    if readonly:
+        make_readonly(case)
     case.program = ProgramGenerator(rng, tree.kinds, bindings, names, nested).build(operations)
     return case
 

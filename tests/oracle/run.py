@@ -27,7 +27,7 @@ from .generate import generate
 RESULT = re.compile(r"= -(\d+)")
 CONTEXT = 6
 #: what the generator is told after the seed and the number of operations
-GENERATOR_FLAGS = ("wild", "nested", "whole", "mounts")
+GENERATOR_FLAGS = ("wild", "nested", "whole", "mounts", "readonly")
 DEEP = ("/" + "D" * 245) * 13
 
 
@@ -189,7 +189,8 @@ def chosen_cases(oracle: Oracle, options: argparse.Namespace) -> Iterator[Case]:
             yield generate(int(seed), int(ops), *(name in flags for name in GENERATOR_FLAGS))
     else:
         for seed in options.seeds:
-            case = generate(seed, options.ops, options.wild, options.nested, options.whole, options.mounts)
+            case = generate(seed, options.ops, options.wild, options.nested, options.whole, options.mounts,
+                            options.readonly)
             if options.program:
                 with open(options.program, encoding="latin-1") as file:
                     case.program = file.read().splitlines()
@@ -245,6 +246,7 @@ def main() -> int:
     parser.add_argument("--wild", action="store_true", help="let guests move and lock away the sources of bindings")
     parser.add_argument("--nested", action="store_true", help="let guests call chroot(2): both sides have CAP_SYS_CHROOT")
     parser.add_argument("--whole", action="store_true", help="the root is the machine's own: pyroot runs inside, without -r")
+    parser.add_argument("--readonly", action="store_true", help="let some bindings, and sometimes the root, be read-only")
     parser.add_argument("--mounts", action="store_true", help="let the machine have mounts of its own in root and bindings")
     parser.add_argument("--exhaustive", action="store_true", help="all sequences of two calls out of forty, instead of seeds")
     parser.add_argument("--program", default="", help="a file of operations, instead of those of the seed")

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import os
 import signal
+import struct
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
+AT_EMPTY_PATH = 0x1000
+MOUNT_ATTR_RDONLY = 1
+SYS_MOUNT_SETATTR = 442
 SYS_OPEN_TREE = 428
 SYS_MOVE_MOUNT = 429
 OPEN_TREE_CLONE = 1
@@ -116,6 +120,13 @@ def copy_of_tree(path: str) -> int:
     return int(handle)
 
 
+def make_readonly(handle: int, path: str = "") -> None:
+    """Let nothing be changed below a mount: that of a path, or of a descriptor, then nor below what is mounted there."""
+    flags = 0 if path else AT_EMPTY_PATH | AT_RECURSIVE
+    attributes = struct.pack("4Q", MOUNT_ATTR_RDONLY, 0, 0, 0)
+    checked(libc.syscall(SYS_MOUNT_SETATTR, handle, os.fsencode(path), flags, attributes, len(attributes)), f"mount_setattr {path}")
+
+
 def bind_mounts(base: str, bindings: list[Binding]) -> None:
     """Make the bindings, outer ones first, each with the machine's own mounts below its source, and none of the other bindings."""
     sources = [copy_of_tree(os.path.join(base, b.host)) for b in bindings]
@@ -127,6 +138,8 @@ def bind_mounts(base: str, bindings: list[Binding]) -> None:
             else:
                 os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
             os.chown(target, ORDINARY_ID, ORDINARY_ID)
+        if binding.readonly:
+            make_readonly(source)
         checked(libc.syscall(SYS_MOVE_MOUNT, source, b"", AT_FDCWD, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH), f"mount {target}")
         os.close(source)
 
@@ -173,6 +186,8 @@ def run_real(case: Case, base: str) -> list[str]:
         own = [b for b in case.bindings if case.whole and b.host.startswith("/")]
         bind_mounts(base, own)
         bind_mounts(base, [b for b in case.bindings if b not in own])
+        if case.readonly:
+            make_readonly(AT_FDCWD, f"{base}/root")
         make_topmost(f"{base}/root")
         drop_rights(case.nested)
 
@@ -183,7 +198,7 @@ def binding_words(case: Case, base: str, option: str) -> list[str]:
     """Return the bindings as command-line words."""
     words: list[str] = []
     for binding in case.bindings:
-        words += [option, f"{os.path.join(base, binding.host)}:{binding.guest}"]
+        words += [option, f"{os.path.join(base, binding.host)}:{binding.guest}{':ro' if binding.readonly else ''}"]
     return words
 
 
@@ -192,7 +207,7 @@ def run_pyroot(case: Case, base: str) -> list[str]:
     if case.whole:
         return run_inside(case, base)
     command, environment = pyroot_command()
-    command += ["-r", f"{base}/root", *binding_words(case, base, "-b"), "-w", "/"]
+    command += ["-r", f"{base}/root", *(["--read-only"] if case.readonly else []), *binding_words(case, base, "-b"), "-w", "/"]
     command += ["/ops", *case.interpreter_arguments()]
     return run_program(command, "\n".join(case.program), lambda: drop_rights(case.nested), {**environment, **pyroot_environment()})
 
@@ -207,7 +222,7 @@ def run_inside(case: Case, base: str) -> list[str]:
     words = ["-w", "/"]
     for binding in case.bindings:
         if not binding.host.startswith("/"):
-            words += ["-b", f"{binding.host.removeprefix('root') or '/'}:{binding.guest}"]
+            words += ["-b", f"{binding.host.removeprefix('root') or '/'}:{binding.guest}{':ro' if binding.readonly else ''}"]
 
     def prepare() -> None:
         private_mounts()

@@ -93,3 +93,7 @@ cdef int call_that_follows(Tracee *t) noexcept nogil:
 cdef int stat_links(Tracee *t, int *size) noexcept nogil:
     """Return where the structure that the call at hand writes has the number of links, and how large that is."""
     return compat_links(<int>t.call.number, size) if t.call.compat else native_links(size)
+
+cdef inline int statfs_flags(Tracee *t) noexcept nogil:
+    """Return where a struct statfs that the call at hand writes has the flags of the mount, -1 if it writes none."""
+    return compat_statfs(<int>t.call.number) if t.call.compat else native_statfs(<int>t.call.number)

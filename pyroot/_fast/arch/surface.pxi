@@ -70,6 +70,7 @@
 #     idle                   the number of a call that does nothing
 #     follows                the number of the call that does the same and follows links, 0 if there is none
 #     links                  where the struct stat that a call writes has the number of links
+#     statfs                 ... and where a struct statfs has the flags of the mount, -1 if the call writes none
 #     elf                    whether a program for this e_machine is one of its own
 #
 # The second ABI provides besides

@@ -34,6 +34,9 @@ cdef int on_copy(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef char path[PATHMAX]
     cdef int error, n = copy_behind(t, <int>t.call.args[0], path)
     if n == 0:
+        error = judge_descriptor(t, row, <int>t.call.args[0], False) if row.effect != E_LOOK else 0
+        if error < 0:
+            return answer(t, error)
         return as_is(b"not of a copy")
     if t.call.nr == NR_lseek:
         return answer(t, -EINVAL)

@@ -111,32 +111,8 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     t.call.plan = plan
     return 0
 
-cdef bint fd_closes_on_exec(Tracee *t, int fd) noexcept nogil:
-    cdef char name[64]
-    cdef char text[256]
-    cdef char *p
-    cdef int file
-    cdef ssize_t n
-    snprintf(name, sizeof(name), b"/proc/%d/fdinfo/%d", t.tid, fd)
-    file = c_open(name, O_RDONLY | O_CLOEXEC)
-    if file < 0:
-        return False
-    n = c_read(file, text, sizeof(text) - 1)
-    c_close(file)
-    if n <= 0:
-        return False
-    text[n] = 0
-    p = find_text(text, b"flags:")
-    return p != NULL and octal(p + 6) & O_CLOEXEC != 0
-
-cdef uint64_t octal(const char *p) noexcept nogil:
-    cdef uint64_t value = 0
-    while p[0] == c' ' or p[0] == c'\t':
-        p += 1
-    while c'0' <= p[0] <= c'7':
-        value = value * 8 + <uint64_t>(p[0] - c'0')
-        p += 1
-    return value
+cdef inline bint fd_closes_on_exec(Tracee *t, int fd) noexcept nogil:
+    return fd_flags(t, fd) & O_CLOEXEC != 0
 
 cdef const char *plan_loader(Tracee *t) noexcept nogil:
     """Return the host path of the loader that the planned program needs."""

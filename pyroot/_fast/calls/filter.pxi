@@ -1,6 +1,9 @@
 # The filter, run in software where the kernel does not run it, and what is put into it when the session begins.
 
 cdef int on_featured(Tracee *t, const pyroot_row *row) noexcept nogil:
+    cdef int error = judge_descriptor(t, row, <int>t.call.args[0], False) if row.effect != E_LOOK else 0
+    if error < 0:
+        return answer(t, error)
     return as_is(b"only a feature wants to see it (features.pxi)")
 
 cdef uint32_t filter_verdict(Tracee *t) noexcept nogil:

@@ -81,6 +81,7 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     if W1.valid:
         if made_on_mount(&W1):
             return answer(t, made_errno(&W1, flags))
+        W1.opens = flags
         error = features_judge(t, row, &W1)
         if error < 0:
             return answer(t, error)
@@ -192,6 +193,7 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         return answer(t, -ENAMETOOLONG if W1.givenlen < 0 else -EAGAIN)
     if W1.valid and made_on_mount(&W1):
         return answer(t, made_errno(&W1, how.flags))
+    W1.opens = how.flags
     i = features_judge(t, row, &W1) if W1.valid else 0
     if i < 0:
         return answer(t, i)

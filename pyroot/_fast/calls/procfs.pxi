@@ -37,6 +37,7 @@ cdef struct Mounts:
     const Bind *bind         # looked for: in this binding
     int wanted               # ... the guest's number of this mount of the host
     int found
+    bint readonly            # what is being listed is shown by a read-only binding
     NestedRoot *root         # the nested root of the process that the table is of, NULL: pyroot's
     Text *to
 
@@ -206,6 +207,7 @@ cdef void mount_write(
     """
     cdef char ids[40]
     cdef const char *rest
+    cdef const char *options
     if m.text == NULL:
         return
     if x.root != NULL:
@@ -227,6 +229,11 @@ cdef void mount_write(
         text_add(x.to, b"/", 1)
     text_escaped(x.to, guest, n, MOUNT_ESCAPES)
     rest = m.point + m.pointlen
+    n = field(m.text, m.len, 5 if x.kind == K_MOUNTINFO else 3, &options) if x.readonly and x.kind != K_MOUNTSTATS else 0
+    if n >= 2 and memcmp(options, b"rw", 2) == 0:
+        text_add(x.to, rest, options - rest)
+        text_add(x.to, b"ro", 2)
+        rest = options + 2
     text_add(x.to, rest, m.text + m.len - rest)
     text_add(x.to, b"\n", 1)
 
@@ -290,6 +297,7 @@ cdef int mounts_list(View *v, int kind, Mounts *x) noexcept nogil:
             continue
         number = guest_parent(x, bind.guest, bind.guestlen) if b > 0 else ROOT_NUMBER - 1
         listed(x, bind.guest, bind.guestlen)
+        x.readonly = bind.flags & BIND_READONLY != 0
         mount_write(x, m, bind.guest, bind.guestlen, bind.host + m.n, bind.hostlen - m.n, x.last, number)
         number = x.last
         mount_found(x, bind, m, number)

@@ -33,13 +33,18 @@ cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, bint last)
 
 ctypedef int (*PairRule)(Tracee *, const pyroot_row *) noexcept nogil
 
-cdef int judge_two(Tracee *t, const pyroot_row *row, PairRule mounts) noexcept nogil:
-    """Ask the rules of two places, as judge does those of one: 0, the -errno of the first, or 1: it is done, and nothing was to do."""
-    cdef int result = mounts(t, row) if W1.valid and W2.valid else 0
+cdef int judge_two(Tracee *t, const pyroot_row *row, PairRule first, PairRule then) noexcept nogil:
+    """Ask the rules of two places, as judge does those of one: 0, the -errno of the first, or 1: it is done, and nothing was to do.
+
+    The rules about mounts come before those of features, or after them, as the kernel has it.
+    """
+    cdef int result = first(t, row) if first != NULL and W1.valid and W2.valid else 0
     if result == 0 and features.judges != 0 and W1.valid:
         result = features_judge(t, row, &W1)
     if result == 0 and features.judges != 0 and W2.valid:
         result = features_judge(t, row, &W2)
+    if result == 0 and W1.valid and W2.valid:
+        result = then(t, row)
     return result
 
 cdef void link_from_fd(Tracee *t, int fd) noexcept nogil:
@@ -100,7 +105,7 @@ cdef int link_once(Tracee *t, const pyroot_row *row, bint last) noexcept nogil:
         note_link(t)
     if W2.valid and r1 == TR_PASS and not W1.valid and links_descriptor(t, row):
         link_from_fd(t, <int>t.call.args[row.dirfd])
-    error = judge_two(t, row, link_rules)
+    error = judge_two(t, row, NULL, link_rules)
     return answer(t, error) if error < 0 else commit_two(t, row, r1, r2, last)
 
 cdef bint same_parent() noexcept nogil:
@@ -216,8 +221,8 @@ cdef int way_error(Tracee *t, Walk *w, int dirfd) noexcept nogil:
         snprintf(link, sizeof(link), b"/proc/%d/fd/%d/.", t.tid, dirfd)
     return -errno if fstatat(AT_FDCWD, link, &st, 0) < 0 else 0
 
-cdef int rename_rules(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """The kernel's rules about mounts and the root; 1: old and new are one and the same."""
+cdef int rename_mounts(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """The root is no name that can be given or taken away; nothing goes from one mount to another."""
     cdef uint64_t flags = t.call.args[row.flags] if row.flags >= 0 else 0
     cdef c_stat st
     cdef int error
@@ -231,6 +236,13 @@ cdef int rename_rules(Tracee *t, const pyroot_row *row) noexcept nogil:
         return 0
     if W1.pbi != W2.pbi and W1.pbi >= 0 and W2.pbi >= 0 and parent_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0:
         return -EXDEV
+    return 0
+
+cdef int rename_places(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Nor is a mount point, or what leads to one; 1: old and new are one and the same."""
+    cdef uint64_t flags = t.call.args[row.flags] if row.flags >= 0 else 0
+    if not rename_flags(flags) or (W1.v.n <= 1 and views.first == NULL):
+        return 0
     if W1.last != LAST_NORM or W2.last != LAST_NORM or W1.pbi != W2.pbi:
         return 0
     if W1.isbind or W2.isbind or is_covered(&W1) or is_covered(&W2) or leads_to_binding(&W2):
@@ -280,7 +292,7 @@ cdef int rename_once(Tracee *t, const pyroot_row *row, bint last) noexcept nogil
     note_change()
     if tracees.count > 1:
         note_move(t, flags)
-    result = judge_two(t, row, rename_rules)
+    result = judge_two(t, row, rename_mounts, rename_places)
     if result != 0:
         return answer(t, 0 if result > 0 else result)
     if rename_flags(flags) and rename_is_noted(flags & 2 != 0):

@@ -57,6 +57,7 @@ cdef void gate_prepare(View *v, const char *text) noexcept nogil:
         gate_mark(gate.names, GATE_NAMES, hash_more(FNV, b"proc", 4))
         gate.bound = 1
     gate.ambiguous = v.ambiguous
+    gate.readonly = v.features & FEATURE_READONLY != 0
     gate.root_alone = not v.ambiguous or is_alone(v, 0)
     gate.protects = protected_symlinks
     gate.proc_dev = proc_dev

@@ -99,6 +99,16 @@ cdef ssize_t mem_write(int tid, uint64_t addr, const void *source, size_t n) noe
 cdef enum:
     SHORT_STRING = 256
 
+cdef bint mem_there(int tid, uint64_t addr, size_t n) noexcept nogil:
+    """Say whether so many bytes can be read: one of each page is."""
+    cdef uint8_t byte
+    cdef size_t at = 0
+    while at < n:
+        if mem_read(tid, addr + at, &byte, 1) < 0:
+            return False
+        at += 4096 - ((addr + at) & 4095)
+    return True
+
 cdef int mem_string(int tid, uint64_t addr, char *to, int limit) noexcept nogil:
     """Read a string of at most limit - 1 bytes; return its length, -EFAULT, -ENAMETOOLONG or -ESRCH.
 

@@ -16,6 +16,7 @@ cdef extern from "tables.h" nogil:
         unsigned char gate
         unsigned short named
         unsigned int features
+        unsigned int asked
         unsigned char effect
     const pyroot_row *pyroot_rows
     const sock_filter *pyroot_filter
@@ -24,7 +25,7 @@ cdef extern from "tables.h" nogil:
     enum:
         PYROOT_LAST_CALL, PYROOT_SUPERVISOR_MARK, PYROOT_HOLDER_MARK, PYROOT_STOP_MARK, PYROOT_PASS_MARK, PYROOT_SEALING_MARK
         PYROOT_FILTER_LENGTH, PYROOT_VIEW_FILTER_LENGTH, PYROOT_COPY_FILTER_LENGTH, PYROOT_FEATURES, FEATURE_LISTING, FEATURE_NOTING
-        FEATURE_GATE, FEATURE_TAP, FEATURE_PLACEMENT, FEATURE_TRACE, FEATURE_PTRACE, FEATURE_FAILED
+        FEATURE_READONLY, FEATURE_GATE, FEATURE_TAP, FEATURE_PLACEMENT, FEATURE_TRACE, FEATURE_PTRACE, FEATURE_FAILED
     enum:
         H_NONE, H_REFUSE, H_ADVICE, H_AFFINITY, H_CHDIR, H_CHROOT, H_CLONE, H_CLONE3, H_COPY, H_DUP, H_EXEC, H_FCHDIR, H_FEATURED
         H_GETCWD, H_GETDENTS, H_GUESTPID, H_HANDLE, H_KEPT, H_KILL, H_LANDLOCK, H_LINK, H_OPEN, H_OPEN_TREE, H_OPENAT2, H_PATH, H_PIDFD

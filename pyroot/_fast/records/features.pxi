@@ -29,7 +29,7 @@ cdef struct Features:
     Feature all[PYROOT_FEATURES]
     const char *name[PYROOT_FEATURES]
     const char *text[PYROOT_FEATURES]    # what those are switched on with that the user chooses; NULL: they are not
-    uint32_t calls, judges   # those on that have such hooks, a bit each
+    uint32_t calls, judges   # those that may be on in some view and have such hooks, a bit each
 
 cdef Features features
 
@@ -40,12 +40,17 @@ cdef void features_begin(View *v) noexcept nogil:
     for i in range(PYROOT_FEATURES):
         if features.all[i].begin != NULL:
             features.all[i].begin(v, features.text[i])
-        if features.text[i] == NULL:
-            continue
-        v.features |= <uint32_t>1 << i
-        if features.all[i].call != NULL:
+        if features.text[i] != NULL:
+            v.features |= <uint32_t>1 << i
+    features_serve(v)
+
+cdef void features_serve(const View *v) noexcept nogil:
+    """Let the hooks of a view's features run from now on."""
+    cdef int i
+    for i in range(PYROOT_FEATURES):
+        if v.features >> i & 1 and features.all[i].call != NULL:
             features.calls |= <uint32_t>1 << i
-        if features.all[i].judge != NULL:
+        if v.features >> i & 1 and features.all[i].judge != NULL:
             features.judges |= <uint32_t>1 << i
 
 cdef int feature_named(const char *name) noexcept nogil:
@@ -102,7 +107,7 @@ cdef int features_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogi
     """Ask them of a place; 0, or the -errno of the first that refuses it."""
     cdef int i, error
     for i in range(PYROOT_FEATURES):
-        if row.features & features.judges & <uint32_t>1 << i:
+        if (row.features | row.asked) & features.judges & <uint32_t>1 << i:
             error = features.all[i].judge(t, row, w)
             if error < 0:
                 return error

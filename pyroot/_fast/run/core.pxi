@@ -60,6 +60,10 @@ cdef class Core:
         if result < 0:
             raise MemoryError
 
+    def mark_root(self, int flags):
+        """Give the root these flags of a binding besides its own."""
+        self.view.b[0].flags |= flags
+
     def bindings(self):
         """Return (host, guest, flags) of every binding, the root first."""
         cdef int i

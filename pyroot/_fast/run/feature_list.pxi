@@ -2,21 +2,24 @@
 #
 # The features, in their order.
 
+include "../features/readonly.pxi"
 cdef void features_fill() noexcept nogil:
     memset(features.all, 0, sizeof(features.all))
     features.name[0] = b"listing"
     feature_listing(&features.all[0])
     features.name[1] = b"noting"
     feature_noting(&features.all[1])
-    features.name[2] = b"gate"
-    feature_gate(&features.all[2])
-    features.name[3] = b"tap"
-    feature_tap(&features.all[3])
-    features.name[4] = b"placement"
-    feature_placement(&features.all[4])
-    features.name[5] = b"trace"
-    feature_trace(&features.all[5])
-    features.name[6] = b"ptrace"
-    feature_ptrace(&features.all[6])
-    features.name[7] = b"failed"
-    feature_failed(&features.all[7])
+    features.name[2] = b"readonly"
+    feature_readonly(&features.all[2])
+    features.name[3] = b"gate"
+    feature_gate(&features.all[3])
+    features.name[4] = b"tap"
+    feature_tap(&features.all[4])
+    features.name[5] = b"placement"
+    feature_placement(&features.all[5])
+    features.name[6] = b"trace"
+    feature_trace(&features.all[6])
+    features.name[7] = b"ptrace"
+    feature_ptrace(&features.all[7])
+    features.name[8] = b"failed"
+    feature_failed(&features.all[8])

@@ -96,7 +96,7 @@ cdef int handed_binding(Handed *x, uint32_t *flags, const char **guest, int *gue
     guestlen[0] = <int>g
     hostlen[0] = <int>h
     x.at += g + h
-    if flags[0] & ~<uint32_t>(BIND_GLUE | BIND_STANDS_IN) or not path_canonical(guest[0], g) or not path_canonical(host[0], h):
+    if flags[0] & ~<uint32_t>(BIND_GLUE | BIND_STANDS_IN | BIND_READONLY) or not path_canonical(guest[0], g) or not path_canonical(host[0], h):
         return -EINVAL
     return 0
 
@@ -144,6 +144,8 @@ cdef int handed_bind(View *v, Tracee *t, uint32_t flags, const char *guest, int 
         # the kernel would follow it: a link of /proc leads anywhere
         c_close(fd)
         return -EOPNOTSUPP
+    # (what may not be written to in the view around may not be in this one)
+    flags |= around.b[W1.bi].flags & BIND_READONLY
     if c_fstat(fd, &st) < 0 or view_bind(v, W1.h, W1.placelen, guest, guestlen, flags, fd, S_ISDIR(st.st_mode)) < 0:
         c_close(fd)
         return -ENOMEM
@@ -242,6 +244,8 @@ cdef int handed_read(View *v, Tracee *t, Handed *x) noexcept nogil:
     v.features = FEATURE_NOTING if v.ambiguous else 0
     if not (views.base.features | t.stops_for) & FEATURE_LISTING and view_needs_listing(v):
         v.features |= FEATURE_LISTING
+    readonly_begin(v, NULL)
+    features_serve(v)
     return 0
 
 cdef long view_hand(Tracee *t) noexcept nogil:
@@ -308,7 +312,7 @@ cdef int view_enter_request(Tracee *t) noexcept nogil:
         view_left(before)
     t.fs.bind = -1
     fd_forget(t.tgid)
-    t.stops_for |= v.features & FEATURE_LISTING
+    t.stops_for |= v.features & (FEATURE_LISTING | FEATURE_READONLY)
     return view_filter(t, v) if session.seccomp else answer(t, 0)
 
 cdef int view_filter(Tracee *t, View *v) noexcept nogil:

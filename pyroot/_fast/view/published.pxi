@@ -23,7 +23,7 @@ cdef extern from "gate.h" nogil:
     struct gate_top:
         unsigned long long dev, ino
     struct gate_view:
-        unsigned int moves, on, moving, prefix_len, bound, protects, links, ambiguous, bindings
+        unsigned int moves, on, moving, prefix_len, bound, protects, links, readonly, ambiguous, bindings
         unsigned long long proc_dev, copy_dev
         gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]

@@ -9,6 +9,7 @@ cdef enum:
     BIND_GLUE = 1
     BIND_STANDS_IN = 2   # /proc, over another mount of it
     BIND_SELF = 8        # below /proc/self: a link to what is there for the process that asks
+    BIND_READONLY = 16   # nothing below it may be changed (features/readonly.pxi)
     BIND_BELOW = 4       # came with the binding above it, from the view around
     NAME_WORDS = 64
 

@@ -67,6 +67,34 @@ cdef void fd_remember(int tgid, int fd, uint64_t file, int bind) noexcept nogil:
     e.file = file
     e.bind = bind
 
+cdef uint64_t fd_flags(Tracee *t, int fd) noexcept nogil:
+    """Return the O_* flags of a guest's descriptor, as fdinfo tells them; 0 if it is none."""
+    cdef char name[64]
+    cdef char text[256]
+    cdef char *p
+    cdef int file
+    cdef ssize_t n
+    snprintf(name, sizeof(name), b"/proc/%d/fdinfo/%d", t.tid, fd)
+    file = c_open(name, O_RDONLY | O_CLOEXEC)
+    if file < 0:
+        return 0
+    n = c_read(file, text, sizeof(text) - 1)
+    c_close(file)
+    if n <= 0:
+        return 0
+    text[n] = 0
+    p = find_text(text, b"flags:")
+    return octal(p + 6) if p != NULL else 0
+
+cdef uint64_t octal(const char *p) noexcept nogil:
+    cdef uint64_t value = 0
+    while p[0] == c' ' or p[0] == c'\t':
+        p += 1
+    while c'0' <= p[0] <= c'7':
+        value = value * 8 + <uint64_t>(p[0] - c'0')
+        p += 1
+    return value
+
 cdef int fd_binding(View *v, Tracee *t, int fd) noexcept nogil:
     """Return the binding that this descriptor came through, -1 if nobody knows; a duplicate is like its original."""
     cdef uint64_t file

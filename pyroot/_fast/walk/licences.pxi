@@ -38,12 +38,19 @@ cdef uint32_t licences(Tracee *t, const pyroot_row *row) noexcept nogil:
         may &= ~<uint32_t>MAY_LEAD
     if t.landlocked or loses_rights() or not arena_shared(t):
         may &= ~<uint32_t>MAY_PIN
-    if row != NULL and row.features & features.judges:
+    if row != NULL and (row.features & features.judges or (row.asked & features.judges and asks_writing(t, row))):
         # a feature wants to see the place
         may &= ~<uint32_t>(MAY_STEP | MAY_PASS | MAY_OPEN)
     if row != NULL and row.features & views.base.features:
         may &= ~<uint32_t>MAY_LEAD
     return may
+
+cdef bint asks_writing(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Say whether an open, or access(2), is for more than reading."""
+    if row.effect != E_OPEN:
+        return t.call.args[row.path + 1] & W_OK != 0
+    # (of creat, and of openat2, whose flags nobody has read yet, always)
+    return row.flags < 0 or t.call.args[row.flags] & <uint64_t>(O_ACCMODE | O_CREAT | O_TRUNC | O_TMPFILE_) != 0
 
 cdef bint loses_rights() noexcept nogil:
     """Say whether access(2) sets capabilities of guests aside: without them our own descriptors are closed to it, as we have them too."""

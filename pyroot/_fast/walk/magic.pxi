@@ -65,11 +65,26 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, char *text
     w.hlen = result
     return 0
 
+cdef bint is_nameless(Walk *w, const char *comp, int n, const char *text, int textlen) noexcept nogil:
+    """Say whether a magic link is that of a memfd, or of other memory: it looks like the path of a removed file, of another device."""
+    cdef char path[PATHMAX]
+    cdef c_stat file, parent
+    cdef int k = textlen
+    if w.hlen + n + 2 >= PATHMAX or textlen < 11 or memcmp(text + textlen - 10, b" (deleted)", 10) != 0:
+        return False
+    snprintf(path, PATHMAX, b"%s/%.*s", w.h, n, comp)
+    if fstatat(AT_FDCWD, path, &file, 0) < 0:
+        return False
+    while text[k - 1] != c'/':
+        k -= 1
+    snprintf(path, PATHMAX, b"%.*s", k, text)
+    return fstatat(AT_FDCWD, path, &parent, 0) == 0 and parent.st_dev != file.st_dev
+
 cdef int walk_magic_end(Walk *w, const char *comp, int n, char *text, int textlen, int prefer) noexcept nogil:
     """End the walk at a magic link: the kernel follows it itself."""
     w.magic = True
     w.magic_bi = -1
-    if text[0] == c'/':
+    if text[0] == c'/' and not is_nameless(w, comp, n, text, textlen):
         w.magic_bi = view_from_host(w.v, text, textlen, prefer, w.base, &w.magic_glen)
     w.base_hlen = -1
     return walk_push(w, comp, n)

@@ -38,6 +38,7 @@ cdef struct Walk:
     int links
     int mode
     uint64_t resolve         # RESOLVE_* of openat2
+    uint64_t opens           # flags of an open, for whoever judges it
     char *rootg              # start of a RESOLVE_IN_ROOT or RESOLVE_BENEATH walk
     int rootlen
     int rootfd               # of an anchored walk: that start, -1 if not needed

@@ -31,6 +31,11 @@ cdef int compat_follows(int n) noexcept nogil:
         return COMPAT_NR_oldstat
     return COMPAT_NR_chown if n == COMPAT_NR_lchown else COMPAT_NR_chown32 if n == COMPAT_NR_lchown32 else 0
 
+cdef inline int compat_statfs(int n) noexcept nogil:
+    if n == COMPAT_NR_statfs64 or n == COMPAT_NR_fstatfs64:
+        return 64
+    return 44 if n == COMPAT_NR_statfs or n == COMPAT_NR_fstatfs else -1
+
 cdef int compat_links(int n, int *size) noexcept nogil:
     """struct stat64, or one of its older forms."""
     size[0] = 2

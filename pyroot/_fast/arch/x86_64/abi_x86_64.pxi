@@ -42,6 +42,9 @@ cdef inline int native_links(int *size) noexcept nogil:
     size[0] = 8
     return 16
 
+cdef inline int native_statfs(int n) noexcept nogil:
+    return 80 if n == NR_statfs or n == NR_fstatfs else -1
+
 cdef inline bint native_elf(int machine) noexcept nogil:
     return machine == EM_X86_64_
 
