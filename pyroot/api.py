@@ -28,8 +28,8 @@ def command_line(args: Sequence[StrPath], **keywords: Any) -> list[str]:
     """Return the command line of a pyroot process that runs ``args``.
 
     ``rootfs`` is the host directory that becomes the root, with ``recommended`` together with the usual host paths
-    (-R). ``binds`` are arguments of -b, ``HOST[:GUEST[:OPTIONS]]``. Every other keyword is the option of its name (``cwd``: a directory of the
-    guest); None stands for an option that is not given.
+    (-R). ``binds`` are arguments of -b, ``HOST[:GUEST[:OPTIONS]]``. Every other keyword is the option of its name (``cwd``: a
+    directory of the guest); None stands for an option that is not given.
     """
     if isinstance(args, (str, bytes)):
         raise TypeError("args must be a sequence of words, not one string")

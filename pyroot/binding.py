@@ -77,7 +77,9 @@ class Binding(Place):
 
     __slots__ = ("readonly", "optional")
 
-    def __init__(self, host: bytes, guest: bytes, follow: bool = True, shown: str = "", readonly: bool = False, optional: bool = False) -> None:
+    def __init__(
+        self, host: bytes, guest: bytes, follow: bool = True, shown: str = "", readonly: bool = False, optional: bool = False
+    ) -> None:
         super().__init__(host, guest, follow, shown)
         self.readonly = readonly  # nothing below it may be changed
         self.optional = optional  # it is left out if the host has no such path
@@ -183,7 +185,7 @@ def _options(fields: list[bytes], what: str) -> dict[str, bool]:
     if foreign := [os.fsdecode(word) for word in words if word not in OPTIONS]:
         raise PyrootError(
             f"{what}: a binding has no option {foreign[0]}",
-            f"leave it out: what is bound is the host's own file, with its rights; as the end of a guest path it is written \\:{foreign[0]}",
+            f"leave it out: what is bound is the host's own file; as the end of a guest path it is written \\:{foreign[0]}",
         )
     fields.pop()
     return dict(OPTIONS[word] for word in words)

@@ -43,8 +43,14 @@ def stripped(text: str) -> str:
 
 
 def parts() -> list[str]:
-    """Return the parts of the core, ``wing/part`` or ``wing/folder/part``, in their order."""
-    return re.findall(r'^include "_fast/((?:\w+/)+\w+)\.pxi"$', (CORE / "_fast.pyx").read_text("utf-8"), re.MULTILINE)
+    """Return the parts of the core, ``wing/part`` or ``wing/folder/part``, in their order.
+
+    Those of features are included by a generated part of the topmost wing: they stand below that wing.
+    """
+    found = re.findall(r'^include "_fast/((?:\w+/)+\w+)\.pxi"$', (CORE / "_fast.pyx").read_text("utf-8"), re.MULTILINE)
+    own = re.findall(r'^include "\.\./(features/\w+)\.pxi"$', (CORE / "_fast/run/feature_list.pxi").read_text("utf-8"), re.MULTILINE)
+    top = next(i for i, part in enumerate(found) if part.startswith("run/"))
+    return [*found[:top], *own, *found[top:]]
 
 
 def definitions(text: str) -> list[list[str]]:

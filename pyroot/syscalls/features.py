@@ -19,7 +19,7 @@ class Feature(NamedTuple):
     effects: str = ""
     """The same of all calls that have such an effect on a place (``table.EFFECTS``): what a binding that may not be written to asks for."""
     asked: str = ""
-    """Names of calls whose place it judges where they stop without it, but only if they ask for writing: to read they keep their short cuts."""
+    """Names of calls whose place it judges where they stop without it, but only if they ask for writing: those that read lose nothing."""
     part: bool = False
     """It is a part of its own: ``_fast/features/NAME.pxi``."""
 
@@ -38,7 +38,7 @@ FEATURES: tuple[Feature, ...] = (
 )
 """Their order is that of their bits: at most 32."""
 
-KINDS = {"listing": "listing", "noting": "noting", "duplicates": "noting"}
+KINDS = {"listing": "listing", "noting": "noting", "duplicates": "noting", "setflags": "readonly"}
 """Which feature a row with such a ``when`` stops for."""
 
 

@@ -44,14 +44,17 @@ SIGKILL, SIGSTOP = 9, 19
 F_SETSIG, DEADLY = 10, (4, 5, 7, 8, SIGKILL, 11, SIGSTOP, 31)
 #: Commands of fcntl(2) that make a descriptor: F_DUPFD, F_DUPFD_CLOEXEC.
 DUPLICATES = (0, 1030)
+#: Requests of ioctl(2) that change a file's attributes: FS_IOC_SETFLAGS, of both ABIs, and FS_IOC_FSSETXATTR.
+SETFLAGS = (0x40086602, 0x40046602, 0x401C5820)
 #: Options of prctl(2) that stop: PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_SECCOMP, PR_SET_SECCOMP, PR_SET_SYSCALL_USER_DISPATCH.
 PRCTL = (3, 4, 21, 22, 59)
 
 Insn = tuple[int, int, int, int]
 NOTING: Insn = (RET, 0, 0, PASS_MARK | features.bit("noting"))
+CHANGING: Insn = (RET, 0, 0, PASS_MARK | features.bit("readonly"))
 SEALING: Insn = (RET, 0, 0, SEALING_MARK)
 #: Leaves that begin like this are placed after the search.
-MARKED = (NOTING, SEALING)
+MARKED = (NOTING, CHANGING, SEALING)
 ALLOW: list[Insn] = [(RET, 0, 0, RET_ALLOW)]
 #: Stops if neither the loader nor the gate makes the call.
 EXEMPT: list[Insn] = [
@@ -88,6 +91,8 @@ def _conditional(row: Row) -> list[Insn]:
     low = OFF_ARGS + 8 * argument
     if kind == "listing":
         return [(RET, 0, 0, STOP_MARK | features.bit("listing")), *ALLOW]
+    if kind == "setflags":
+        return [CHANGING, (LD, 0, 0, low), *((JEQ, len(SETFLAGS) - i, 0, k) for i, k in enumerate(SETFLAGS)), *ALLOW, (RET, 0, 0, hit)]
     if kind == "noting":
         return [NOTING, (RET, 0, 0, hit)]
     if kind == "duplicates":
@@ -153,8 +158,14 @@ def _leaf(name: str, row: Row | None, loader_by_ip: bool) -> list[Insn]:
     leaf = _plain_leaf(row, loader_by_ip)
     if leaf == [(RET, 0, 0, RET_TRACE)]:
         return leaf
-    stopping = features.stopping(name, row.effect if row is not None else "")
-    return [*((RET, 0, 0, STOP_MARK | features.bit(feature)) for feature in stopping), *leaf]
+    return [*_marks(name, row), *leaf]
+
+
+def _marks(name: str, row: Row | None) -> list[Insn]:
+    """Return where the features are named that a call stops for, whatever its arguments are."""
+    effect = "" if row is None else row.effect
+    some = features.KINDS.get(row.when[0]) if row is not None and row.when is not None else None
+    return [(RET, 0, 0, STOP_MARK | features.bit(feature)) for feature in features.stopping(name, effect) if feature != some]
 
 
 def _plain_leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
@@ -165,6 +176,9 @@ def _plain_leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
         return ALLOW
     if row.when is not None:
         return _conditional(row)
+    if row.handler == "featured":
+        # no business of ours while no feature is on that wants to see it
+        return ALLOW
     if row.refuse:
         return [(RET, 0, 0, RET_ERRNO | row.refuse)]
     if (row.loader or row.gate) and loader_by_ip:
@@ -203,6 +217,9 @@ def _added_runs(abi: Abi, kinds: tuple[str, ...]) -> list[tuple[int, list[Insn]]
     for name, row in abi.rows.items():
         if row.when is not None and row.when[0] in kinds:
             leaves[abi.numbers[name]] = leaf(name, row, abi.loader_by_ip)
+        elif kinds != COPY_KINDS and _plain_leaf(row, abi.loader_by_ip) != [(RET, 0, 0, RET_TRACE)]:
+            # features that this view has and those around have not
+            leaves[abi.numbers[name]] = [*_marks(name, row), *ALLOW]
     return _merged(leaves)
 
 

@@ -150,6 +150,7 @@ ROWS: list[Row] = [
     *(Row(n, path=0, final="nofollow", remove="rights") for n in ("lsetxattr", "lremovexattr")),
     *(_at(n, 2) for n in ("getxattrat", "listxattrat")),
     *(_at(n, 2, remove="rights") for n in ("setxattrat", "removexattrat")),
+    Row("ioctl", "featured", when=("setflags", 1, 0), effect="rights", note="FS_IOC_SETFLAGS and its like, where a binding is read-only"),
     # -- names
     Row("mkdir", path=0, final="create"),
     Row("mkdirat", dirfd=0, path=1, final="create"),
@@ -249,7 +250,7 @@ BY_DESCRIPTOR = {
 #: Calls that were examined and need nothing: no path goes in or comes out, and none of them leaves the translated view.
 REVIEWED: frozenset[str] = frozenset(
     """
-    read write close poll brk rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64
+    read write close poll brk rt_sigprocmask rt_sigreturn pread64 pwrite64
     readv writev pipe select sched_yield msync mincore shmget shmctl pause nanosleep getitimer
     alarm setitimer getpid sendfile socket shutdown listen socketpair setsockopt getsockopt fork vfork exit uname semget
     semop semctl shmdt msgget msgsnd msgrcv msgctl flock fsync fdatasync ftruncate fchown umask

@@ -67,6 +67,11 @@ FORMS = (
     # the file system of the temporary directory instead of tmpfs
     Form("disk", 1, 20, ("--disk",)),
     Form("whole disk", 1, 20, ("--whole", "--disk")),
+    # some bindings are read-only, and sometimes the root
+    Form("read-only", 3, 60, ("--readonly",)),
+    Form("whole read-only", 1, 30, ("--whole", "--readonly", "--mounts")),
+    Form("read-only i386", 1, 30, ("--m32", "--readonly")),
+    Form("read-only, no filter", 1, 30, ("--readonly",), (("PYROOT_NO_SECCOMP", "1"),)),
     # guests may move the sources of bindings
     Form("wild", 1, 30, ("--wild",)),
 )

@@ -9,7 +9,7 @@
 # Decides: which calls change something, and what each of them says before EROFS.
 
 cdef enum:
-    TIME_NOW = (1 << 30) - 1 # UTIME_NOW
+    TIME_NOW = (1 << 30) - 1     # UTIME_NOW
     TIME_OMIT = (1 << 30) - 2    # UTIME_OMIT
     XATTR_NAME = 255
     XATTR_VALUE = 65536
@@ -128,6 +128,8 @@ cdef bint rights_change(Tracee *t, const pyroot_row *row) noexcept nogil:
         return False
     if row.like == NR_utime or row.like == NR_utimes or row.like == NR_futimesat or row.like == NR_utimensat:
         return times_change(t, row)
+    if row.like == NR_ioctl:
+        return mem_there(t.tid, t.call.args[2], 4)
     if find_text(row.name, b"xattr") != NULL:
         return xattr_changes(t, row)
     return True if row.like != NR_file_setattr else t.call.args[3] >= 24

@@ -96,7 +96,9 @@ cdef int handed_binding(Handed *x, uint32_t *flags, const char **guest, int *gue
     guestlen[0] = <int>g
     hostlen[0] = <int>h
     x.at += g + h
-    if flags[0] & ~<uint32_t>(BIND_GLUE | BIND_STANDS_IN | BIND_READONLY) or not path_canonical(guest[0], g) or not path_canonical(host[0], h):
+    if flags[0] & ~<uint32_t>(BIND_GLUE | BIND_STANDS_IN | BIND_READONLY):
+        return -EINVAL
+    if not path_canonical(guest[0], g) or not path_canonical(host[0], h):
         return -EINVAL
     return 0
 
