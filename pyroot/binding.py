@@ -1,8 +1,8 @@
 """Which host path appears at which guest path.
 
-Decides: what kinds of things can appear there, the grammar of ``HOST[:GUEST[:OPTIONS]][!]``, how a preset in bind/ is found and
-read, in which order bindings are handed to the core, and which of them needs glue. Not decided here: where a guest path
-is on the host (the core), how glue is made (``glue``).
+Decides: what kinds of things can appear there, the grammar of ``HOST[:GUEST[:OPTIONS]][!]``, in which order bindings are handed to the
+core, and which of them needs glue. Not decided here: lists of bindings in files (``presets``), where a guest path is on the host (the
+core), how glue is made (``glue``).
 
 Facts: proot 5.4's manual and behaviour (all symbolic links of HOST are resolved, GUEST's last component is followed unless
 the argument ends in !, the deepest GUEST wins on lookup), path_resolution(7).
@@ -56,6 +56,9 @@ class Place:
     def describe(self, guest: bytes) -> str:
         """Say what is at the canonical path ``guest``; empty for what is not worth a line."""
         return ""
+
+    def provide(self, glue: "Glue | LazyGlue") -> None:
+        """Make what ``host`` is to be, if it is made for the session."""
 
     def enter(self, core: "Core", guest: bytes) -> None:
         """Hand it to the core, at the canonical path ``guest``."""
@@ -114,6 +117,24 @@ class Binding(Place):
     def describe(self, guest: bytes) -> str:
         """Say what is bound where."""
         return f"{os.fsdecode(self.host)} is bound at {os.fsdecode(guest)}{', read-only' if self.readonly else ''}"
+
+
+class Tmpfs(Place):
+    """An empty directory that lasts as long as the session (--tmpfs)."""
+
+    __slots__ = ("mode",)
+
+    def __init__(self, guest: bytes, shown: str, mode: int = 0o1777) -> None:
+        super().__init__(b"", guest, shown=shown)
+        self.mode = mode
+
+    def provide(self, glue: "Glue | LazyGlue") -> None:
+        """Make it, in memory if the machine offers that."""
+        self.host = glue.new_room(self.mode)
+
+    def describe(self, guest: bytes) -> str:
+        """Say where it is."""
+        return f"{os.fsdecode(guest)} is empty at first, and removed with the session"
 
 
 class ReadonlyRoot(Place):
@@ -208,54 +229,16 @@ def parse(text: bytes, host_cwd: bytes | None, shown: str = "") -> Binding:
     return Binding(absolute(host, host_cwd, what), guest, shown=shown, **given)
 
 
-def preset_path(name: str) -> str:
-    """Return where the preset ``name`` is: in the installed package, otherwise next to it in a source tree."""
-    package = os.path.dirname(os.path.abspath(__file__))
-    for directory in (os.path.join(package, "bind"), os.path.join(os.path.dirname(package), "bind")):
-        path = os.path.join(directory, name + ".bind")
-        if os.path.isfile(path):
-            return path
-    raise PyrootError(f"the list bind/{name}.bind is missing", "this installation of pyroot is not complete")
-
-
-def read_preset(path: str, variables: dict[bytes, bytes]) -> list[Binding]:
-    """Read the bindings of a preset file.
-
-    A line is an argument of -b with absolute paths, then optionally white space, ``#`` and why it is there. It may
-    begin with one of ``variables`` (``$HOME``); the line is left out if that variable is not an absolute path.
-    """
-    with open(path, "rb") as file:
-        lines = file.read().splitlines()
-    found: list[Binding] = []
-    for line in lines:
-        text = _without_comment(line)
-        if text.startswith(b"$"):
-            name = text[1:].partition(b"/")[0].partition(b":")[0]
-            value = variables.get(name, b"")
-            if not value.startswith(b"/"):
-                continue
-            text = value.replace(b"\\", b"\\\\").replace(b":", b"\\:") + text[1 + len(name) :]
-        if text:
-            found.append(parse(text, None))
-    return found
-
-
-def _without_comment(line: bytes) -> bytes:
-    for mark in (b" #", b"\t#"):
-        line = line.partition(mark)[0]
-    line = line.strip()
-    return b"" if line.startswith(b"#") else line
-
-
 class LazyGlue:
-    """The glue of one session, which is loaded when it is first needed: most runs need none."""
+    """The glue and the rooms of one session, which are loaded when they are first needed: most runs need none."""
 
-    __slots__ = ("_rootfs", "_tmp_dirs", "_made")
+    __slots__ = ("_rootfs", "_tmp_dirs", "_made", "_rooms")
 
     def __init__(self, rootfs: bytes, tmp_dirs: list[bytes]) -> None:
         self._rootfs = rootfs
         self._tmp_dirs = tmp_dirs
         self._made: "Glue | None" = None
+        self._rooms: "Glue | None" = None
 
     def owns(self, host_path: bytes) -> bool:
         """Tell whether the canonical ``host_path`` is in one of its trees."""
@@ -268,6 +251,14 @@ class LazyGlue:
 
             self._made = Glue(self._rootfs, self._tmp_dirs)
         return self._made.new_tree()
+
+    def new_room(self, mode: int) -> bytes:
+        """Make an empty directory that guests may write to, and return its host path."""
+        if self._rooms is None:
+            from pyroot.glue import Glue, memory_dirs
+
+            self._rooms = Glue(self._rootfs, [*memory_dirs(), *self._tmp_dirs])
+        return self._rooms.new_room(mode)
 
     def add(self, host_path: bytes, is_directory: bool) -> None:
         """Make a mount point in an existing tree."""
@@ -283,6 +274,8 @@ class LazyGlue:
         """Remove what was made."""
         if self._made is not None:
             self._made.remove()
+        if self._rooms is not None:
+            self._rooms.remove()
 
 
 def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: "Sequence[Place]", glue: "Glue | LazyGlue") -> "Core":
@@ -339,6 +332,7 @@ def _in_order(placed: list[tuple[int, bytes]]) -> bool:
 
 def _place(core: "Core", binding: Place, glue: "Glue | LazyGlue") -> bytes:
     """Hand one binding to the core; return its canonical guest path, empty if a preset's line does not fit the guest."""
+    binding.provide(glue)
     try:
         guest, host_below, missing = _look_up(core, binding)
     except OSError as error:

@@ -44,7 +44,7 @@ class Config:
 
     rootfs: bytes  # canonical host path of a directory
     recommended: bool  # with the usual host paths
-    binds: list[binding.Binding]  # the -b options in order
+    binds: list[binding.Place]  # the -b options, and their like, in order
     read_only: bool  # the root
     cwd: bytes | None  # the guest path of -w, absolute
     kill_on_exit: bool
@@ -79,8 +79,9 @@ class Config:
         """Return the usual bindings of -R, then the user's own: those win if both name the same path."""
         usual: list[binding.Place] = [binding.ReadonlyRoot()] if self.read_only else []
         if self.recommended:
-            variables = {b"HOME": environment.home(), b"ROOTFS": self.rootfs_spelled}
-            usual += binding.read_preset(binding.preset_path("recommended"), variables)
+            from pyroot import presets
+
+            usual += presets.recommended(self.rootfs_spelled)
         return [*usual, *self.binds]
 
 
@@ -101,7 +102,8 @@ def build(parsed: "Parsed") -> Config:
             roots.append((spelling, value))
             config.recommended = config.recommended or option.kind is RECOMMENDED
         elif option.kind.empty == ():
-            getattr(config, option.field).append(option.kind.read(spelling, value, config.host_cwd))
+            read = option.kind.read(spelling, value, config.host_cwd)
+            getattr(config, option.field).extend(read if isinstance(read, list) else [read])
         else:
             setattr(config, option.field, option.kind.read(spelling, value, config.host_cwd))
     if config.detach_daemons and config.kill_on_exit:

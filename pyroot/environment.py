@@ -57,6 +57,11 @@ def tmp_dirs() -> list[bytes]:
     return named_tmp_dirs() + _USUAL_TMP_DIRS
 
 
+def config_dir() -> str:
+    """Return where the user's own lists are: XDG_CONFIG_HOME, or .config at home."""
+    return os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.environ.get("HOME") or "/", ".config")
+
+
 def session_dirs() -> tuple[bytes, bytes]:
     """Return where sessions of the user may meet: XDG_RUNTIME_DIR and TMPDIR, empty where they are not set."""
     return os.environb.get(b"XDG_RUNTIME_DIR", b""), os.environb.get(b"TMPDIR", b"")

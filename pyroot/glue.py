@@ -1,7 +1,7 @@
-"""Mount points for targets of bindings whose parent directories do not exist in the guest.
+"""Mount points for targets of bindings whose parent directories do not exist in the guest, and directories of a session's own (--tmpfs).
 
-Decides: where such a mount point is made, how it is named, and when it is removed. Not decided here: which binding needs one
-(``binding``) and how a guest sees it (the core, which is told that it is glue).
+Decides: where such a mount point, or such a directory, is made, how it is named, and when it is removed. Not decided here: which binding
+needs one (``binding``) and how a guest sees it (the core, which is told that it is glue).
 
 The root of the guest is never written to. A binding at /a/b/c in a root without /a gets a tree of empty directories
 in a temporary directory of the host, outside the root; the tree is bound at /a and the binding itself inside it. The
@@ -26,14 +26,14 @@ _FILE_MODE = 0o444
 class Glue:
     """The trees of one session; nothing is made before the first tree is asked for."""
 
-    __slots__ = ("_rootfs", "_tmp_dirs", "_top", "_lock", "_trees")
+    __slots__ = ("_rootfs", "_tmp_dirs", "_top", "_lock", "_trees", "_rooms")
 
     def __init__(self, rootfs: bytes, tmp_dirs: list[bytes]) -> None:
         self._rootfs = rootfs
         self._tmp_dirs = tmp_dirs
         self._top = b""
         self._lock = -1
-        self._trees = 0
+        self._trees = self._rooms = 0
 
     def owns(self, host_path: bytes) -> bool:
         """Tell whether the canonical ``host_path`` is in one of these trees."""
@@ -47,6 +47,15 @@ class Glue:
         tree = b"%s/%d" % (self._top, self._trees)
         _make_directory(tree, 0o755)
         return tree
+
+    def new_room(self, mode: int) -> bytes:
+        """Make an empty directory that guests may write to, and return its host path."""
+        if not self._top:
+            self._make_top()
+        self._rooms += 1
+        room = b"%s/room%d" % (self._top, self._rooms)
+        _make_directory(room, mode)
+        return room
 
     def add(self, host_path: bytes, is_directory: bool) -> None:
         """Make ``host_path`` in one of these trees with the directories above it, as an empty directory or file."""
@@ -73,7 +82,7 @@ class Glue:
         if self._top:
             _remove_tree(self._top)
             os.close(self._lock)
-            self._top, self._lock, self._trees = b"", -1, 0
+            self._top, self._lock, self._trees, self._rooms = b"", -1, 0, 0
 
     def _make_top(self) -> None:
         reasons: list[str] = []
@@ -90,8 +99,15 @@ class Glue:
                 reasons.append(f"{os.fsdecode(tmp_dir)}: {os.strerror(error.errno or 0)}")
         raise PyrootError(
             f"no directory for temporary files ({'; '.join(reasons)})",
-            "a binding whose parent directory is missing needs one: set PYROOT_TMP_DIR to one outside the root",
+            "--tmpfs, or a binding whose parent directory is missing, needs one: set PYROOT_TMP_DIR to one outside the root",
         )
+
+
+def memory_dirs() -> list[bytes]:
+    """Return the directories in memory that this user may have."""
+    from pyroot import environment
+
+    return [path for path in (environment.session_dirs()[0], b"/dev/shm") if path.startswith(b"/")]  # noqa: S108
 
 
 def place_in(tmp_dir: bytes, rootfs: bytes) -> bytes:

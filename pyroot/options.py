@@ -43,8 +43,30 @@ class Kind:
         self.keyword = keyword
 
 
+def _bindings(spelling: str, value: str, here: bytes | None) -> list[binding.Binding]:
+    if not value.startswith("@"):
+        return [_binding(spelling, value, here)]
+    from pyroot import presets
+
+    return presets.of_option(os.fsencode(value), here, f"{spelling} {value}")
+
+
 def _binding(spelling: str, value: str, here: bytes | None) -> binding.Binding:
     return binding.parse(os.fsencode(value), here, f"{spelling} {value}")
+
+
+def _tmpfs(spelling: str, value: str, here: bytes | None) -> binding.Tmpfs:
+    shown = f"{spelling} {value}"
+    guest, _, given = value.partition(":")
+    mode = 0o1777
+    for word in filter(None, given.split(",")):
+        name, _, number = word.partition("=")
+        if name != "mode" or not number or number.strip("01234567") or len(number) > 4:
+            raise PyrootError(f"{shown}: there is no option {word}", "mode=0700 is one; a size cannot be limited")
+        mode = int(number, 8)
+    if not guest:
+        raise PyrootError(f"{shown}: the guest path is empty", "--tmpfs /tmp")
+    return binding.Tmpfs(os.path.normpath(binding.absolute(os.fsencode(guest), here, shown)), shown, mode)
 
 
 def _readonly(spelling: str, value: str, here: bytes | None) -> binding.Binding:
@@ -92,8 +114,9 @@ def _given(_spelling: str, _value: str, _here: bytes | None) -> bool:
 FLAG = Kind(_given, False, "bool")
 ROOT = Kind(_as_it_is, b"/", "StrPath")
 RECOMMENDED = Kind(_as_it_is, False, "bool")  # a root, too; of all roots the last one counts (`config`)
-BINDS = Kind(_binding, (), "Iterable[StrPath]")
+BINDS = Kind(_bindings, (), "Iterable[StrPath]")
 READONLY_BINDS = Kind(_readonly, (), "")
+TMPFS = Kind(_tmpfs, (), "")
 TRIED_BINDS = Kind(_tried, (), "")
 PLACE = Kind(_place, None, "StrPath | None")
 SECONDS = Kind(seconds, 5.0, "float | None")
@@ -171,7 +194,9 @@ OPTIONS: tuple[Option, ...] = (
         "argument ends in !. The order of bindings does not matter, the deepest one decides; of two at the same path "
         "the last one counts. In a name, \\: stands for a colon, \\! for a final exclamation mark, \\\\ for a "
         "backslash. OPTIONS are separated by commas: ro (nothing below it may be changed: EROFS), rw, try (no error if "
-        "HOST does not exist), nofollow (as !). HOST::ro is short for HOST:HOST:ro. A file may cover a directory, and a directory a file.",
+        "HOST does not exist), nofollow (as !). HOST::ro is short for HOST:HOST:ro. A file may cover a directory, and a directory a file. "
+        "@NAME stands for the bindings that the file pyroot/NAME.bind in XDG_CONFIG_HOME lists, @./FILE for those of FILE: one in each "
+        "line, with # comments, $VARIABLES and @NAME lines for other lists.",
     ),
     Option(
         ("--ro-bind",),
@@ -191,6 +216,16 @@ OPTIONS: tuple[Option, ...] = (
         GROUP_VIEW,
         "the same, if the host has HOST",
         "Short for -b HOST:GUEST:try.",
+    ),
+    Option(
+        ("--tmpfs",),
+        "GUEST[:mode=MODE]",
+        "binds",
+        TMPFS,
+        GROUP_VIEW,
+        "show an empty directory, removed at the end",
+        "It lies in memory, in XDG_RUNTIME_DIR or /dev/shm, if the machine offers that, else where temporary files are. What a "
+        "session that was killed has left is removed by the next one that makes such a directory. MODE is octal, 1777 without it.",
     ),
     Option(
         ("--read-only",),
@@ -304,6 +339,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("snapshot", "ROOTFS", "record every file of a root", "pyroot.manifest.snapshot"),
     ("diff", "A B", "say what differs between roots or their snapshots", "pyroot.manifest.diff"),
     ("checklist", "ROOTFS", "record a root that works, for doctor --against", "pyroot.manifest.checklist"),
+    ("bindings", "[OPTION ...]", "list what a run would show where", "pyroot.verbs.bindings"),
     ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
     ("kill", "[OPTION ...] PID ...", "end sessions and processes that ps lists", "pyroot.look.kill"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),

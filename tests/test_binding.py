@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pyroot import binding, glue, report
+from pyroot import binding, glue, presets, report
 from pyroot import path as reference
 from pyroot.binding import Binding
 from pyroot.errors import PyrootError
@@ -178,7 +178,7 @@ def test_options_of_other_tools_are_refused_wherever_a_binding_is_given(tmp_path
         verb.main(["-b", text, str(tmp_path)])
     (tmp_path / "x.bind").write_text(f"{text}  # not to be had\n")
     with pytest.raises(PyrootError, match="a binding has no option Z"):
-        binding.read_preset(str(tmp_path / "x.bind"), {})
+        presets.read_own(str(tmp_path / "x.bind"), {})
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_relative_path_without_working_directory_is_refused() -> None:
 
 
 def test_recommended_is_the_list_of_proot() -> None:
-    found = binding.read_preset(binding.preset_path("recommended"), {b"HOME": b"/h", b"ROOTFS": b"/r"})
+    found = presets.read_own(presets.own_path("recommended"), {b"HOME": b"/h", b"ROOTFS": b"/r"})
     etc = "host.conf hosts hosts.equiv mtab netgroup networks passwd group nsswitch.conf resolv.conf localtime"
     expected = [f"/etc/{name}" for name in etc.split()]
     expected += ["/dev", "/sys", "/proc", "/tmp", "/run", "/var/run/dbus/system_bus_socket", "/h", "/r"]
@@ -220,7 +220,7 @@ def test_preset_file_grammar(tmp_path: Path) -> None:
         "# nothing\n\n  # indented\n/a   # why\n/b:/c!\t# tab\n/d#e\n"
         "$HOME/x:/y  # below\n$HOME\n$NONE/x\n$EMPTY\n$REL/x\n/z \\\\#\n"
     )
-    found = binding.read_preset(str(file), {b"HOME": rb"/h:o\m", b"EMPTY": b"", b"REL": b"rel"})
+    found = presets.read_own(str(file), {b"HOME": rb"/h:o\m", b"EMPTY": b"", b"REL": b"rel"})
     assert [(line.host, line.guest, line.follow) for line in found] == [
         (b"/a", b"/a", True),
         (b"/b", b"/c", False),
@@ -231,17 +231,60 @@ def test_preset_file_grammar(tmp_path: Path) -> None:
     ]
 
 
-def test_missing_preset_is_an_error_of_the_installation() -> None:
-    with pytest.raises(PyrootError, match=r"bind/nope\.bind is missing"):
-        binding.preset_path("nope")
+def test_missing_preset_is_an_error_of_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presets, "own_path", lambda name: "")
+    with pytest.raises(PyrootError, match=r"bind/recommended\.bind is missing"):
+        presets.recommended(b"/")
+
+
+def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
+    """Write lists of the user's own."""
+    (tmp_path / "pyroot").mkdir(exist_ok=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name, text in texts.items():
+        (tmp_path / f"pyroot/{name}.bind").write_text(text)
+
+
+def test_a_list_of_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA", "/da:ta")
+    lists(tmp_path, monkeypatch, mine="# mine\n$DATA/x:/x:ro   # why\n\n@more\n/a$$b\n", more="${DATA}:/more\nhere:/here:try\n")
+    found = presets.of_option(b"@mine", b"/cwd", "-b @mine")
+    assert [(one.host, one.guest, one.readonly, one.optional) for one in found] == [
+        (b"/da:ta/x", b"/x", True, False), (b"/da:ta", b"/more", False, False),
+        (os.fsencode(tmp_path) + b"/pyroot/here", b"/here", False, True), (b"/a$b", b"/a$b", False, False)]  # fmt: skip
+    by_path = presets.of_option(b"@./mine.bind", os.fsencode(tmp_path / "pyroot"), "-b @./mine.bind")
+    assert [one.host for one in by_path] == [one.host for one in found]
+    assert presets.of_option(b"@recommended", b"/cwd", "-b")[0].host == b"/etc/host.conf"
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ("$NOT_SET/x", r"mine\.bind, line 1: \$NOT_SET is not set", r"\$\$"),
+        ("\n@mine", r"mine\.bind includes itself", r"mine\.bind"),
+        ("@other", r"mine\.bind, line 1: there is no list other", r"other\.bind would be one"),
+        ("@./none", r"none: no such file", "HOST:GUEST"),
+        ("/a:/b:Z", "a binding has no option Z", "leave it out"),
+        ("@", "no list is named", "@NAME"),
+        ("/a:", r"mine\.bind, line 1: the guest path is empty", "HOST"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_said_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str, hint: str
+) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    lists(tmp_path, monkeypatch, mine=text)
+    with pytest.raises(PyrootError, match=f"(?i){says}") as caught:
+        presets.of_option(b"@mine", b"/cwd", "-b @mine")
+    assert re.search(hint, caught.value.hint)
 
 
 def test_preset_of_an_installed_package_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = tmp_path / "pyroot/bind"
     installed.mkdir(parents=True)
     (installed / "recommended.bind").write_text("/proc\n")
-    monkeypatch.setattr(binding, "__file__", str(tmp_path / "pyroot/binding.py"))
-    assert binding.preset_path("recommended") == str(installed / "recommended.bind")
+    monkeypatch.setattr(presets, "__file__", str(tmp_path / "pyroot/presets.py"))
+    assert presets.own_path("recommended") == str(installed / "recommended.bind")
 
 
 def test_preset_line_that_does_not_fit_is_left_out(place: Place, capfd: pytest.CaptureFixture[str]) -> None:

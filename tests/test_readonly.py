@@ -1,4 +1,4 @@
-"""Read-only bindings: what no random program of the oracle reaches (``--readonly`` there), and what users type."""
+"""Read-only bindings and directories of a session: what no random program of the oracle reaches, and what users type."""
 
 from __future__ import annotations
 
@@ -173,3 +173,32 @@ def test_what_is_tried_may_be_missing(run_pyroot: Run, ground: str) -> None:
     done = run_pyroot(["-r", f"{ground}/root", "--ro-bind", f"{ground}/none:/mnt", "/bin/true"])
     assert done.status == 125
     assert "no such file" in done.stderr.lower()
+
+
+def test_directory_of_the_session_is_empty_writable_and_removed(run_pyroot: Run, ground: str) -> None:
+    words = ["-r", f"{ground}/root", "--tmpfs", "/tmp", "--tmpfs", "/a/b:mode=0700", "-b", f"{ground}/other:/tmp/o"]
+    script = ("stat -c %a /tmp /a/b; ls /tmp; echo x > /tmp/x && mkdir -m 0 /tmp/closed && echo y > /a/b/y"
+              "; mv /tmp/x /tmp/y && ls /tmp /a/b")
+    for _ in range(2):
+        done = run_pyroot([*words, "/bin/sh", "-c", script])
+        assert done.stdout == "1777\n700\no\n/a/b:\ny\n\n/tmp:\nclosed\no\ny\n", done.stderr
+    assert sorted(os.listdir(f"{ground}/root/tmp")) == ["k"]
+    assert not os.path.exists(f"{ground}/root/a")
+
+
+def test_nothing_of_such_a_directory_is_left(run_pyroot: Run, ground: str) -> None:
+    rooms = f"{ground}/rooms"
+    os.mkdir(rooms)
+    give(rooms)
+    words = ["-r", f"{ground}/root", "--tmpfs", "/tmp", "/bin/sh", "-c", "mkdir /tmp/d; echo x > /tmp/d/x; chmod 0 /tmp/d; ls /tmp"]
+    assert run_pyroot(words, environment={"XDG_RUNTIME_DIR": rooms}).stdout == "d\n"
+    assert os.listdir(rooms) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [("/tmp:size=1m", "no option size=1m"), ("/tmp:mode=9", "no option mode=9"), (":mode=1", "is empty")]
+)
+def test_what_such_a_directory_cannot_have_is_said(run_pyroot: Run, ground: str, value: str, says: str) -> None:
+    done = run_pyroot(["-r", f"{ground}/root", "--tmpfs", value, "/bin/true"])
+    assert done.status == 125
+    assert says in done.stderr

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pyroot import binding, environment
+from pyroot import environment, presets
 from pyroot.config import Config
 from pyroot.doctor import checks
 from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
@@ -152,7 +152,8 @@ def _make_view(root: bytes, names: list[str], words: Words) -> View:
     config.recommended = "recommended" in words.flags
     config.tmp_dirs = environment.tmp_dirs()
     try:
-        config.binds = [binding.parse(os.fsencode(text), config.host_cwd, f"-b {text}") for text in words.values.get("bind", [])]
+        for text in words.values.get("bind", []):
+            config.binds += presets.of_option(os.fsencode(text), config.host_cwd, f"-b {text}")
         rooted = view_of_run(config)
     except PyrootError as error:
         raise PyrootError(f"doctor: {error.message}", error.hint, error.exit_code) from error

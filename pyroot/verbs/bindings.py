@@ -1,0 +1,54 @@
+"""``pyroot bindings``: the table of what a run would show where."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pyroot import config, options
+from pyroot.binding import GLUE_FLAG, READONLY_FLAG, LazyGlue, build_view
+from pyroot.errors import no_core
+from pyroot.verbs.output import json_text, put, safe
+
+if TYPE_CHECKING:
+    from pyroot._fast import Core
+
+HELP = """usage: pyroot bindings [--json] [OPTION ...]
+
+List what a run with these options would show: the root, then each binding, by its guest path.
+
+  --json   the same as JSON: a list of objects with guest, host and readonly
+
+Each OPTION is one of a run: -r, -R, -b, --ro-bind, --tmpfs, --read-only ... Nothing is started.
+"""
+
+
+def table(core: Core) -> list[tuple[bytes, bytes, bool]]:
+    """Return (guest, host, read-only) of the root and of each binding, by guest path."""
+    root, *rest = core.bindings()
+    found = [(guest, host, bool(flags & READONLY_FLAG)) for host, guest, flags in (root, *rest) if not flags & GLUE_FLAG]
+    return sorted(found)
+
+
+def main(argv: list[str]) -> int:
+    """Print the table. Raises PyrootError if the run would."""
+    if "-h" in argv or "--help" in argv:
+        put(HELP)
+        return 0
+    as_json = "--json" in argv
+    wanted = config.build(options.parse([word for word in argv if word != "--json"]))
+    try:
+        from pyroot._fast import Core
+    except ImportError as error:
+        raise no_core(error) from error
+    glue = LazyGlue(wanted.rootfs, wanted.tmp_dirs)
+    try:
+        rows = table(build_view(Core, wanted.rootfs, wanted.bindings(), glue))
+    finally:
+        glue.remove()
+    if as_json:
+        put(json_text([{"guest": os.fsdecode(guest), "host": os.fsdecode(host), "readonly": readonly} for guest, host, readonly in rows]))
+        return 0
+    width = max(len(safe(guest)) for guest, _host, _readonly in rows)
+    put("".join(f"{safe(guest):{width}}  {'ro' if readonly else 'rw'}  {safe(host)}\n" for guest, host, readonly in rows))
+    return 0
