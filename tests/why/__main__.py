@@ -1,6 +1,6 @@
 """`python -m tests.why [ROW ...]`: play the corpus and print the scores.
 
---part open|held|all chooses the part; --commit HASH is the commit that brought the corpus (`part` in tests/why/table.py);
+--part open|held|all chooses the part (`held_out` in tests/why/table.py); of the part that is held out only the figures are shown;
 --answers shows what a plain trace sees instead: whether the command fails, and whether the right call is among the failed ones;
 -v shows every row that is not right. PYROOT_CMD names the pyroot.
 """
@@ -46,14 +46,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.why")
     parser.add_argument("rows", nargs="*")
     parser.add_argument("--part", choices=("open", "held", "all"), default="all")
-    parser.add_argument("--commit", default="")
     parser.add_argument("--answers", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("-v", "--verbose", action="store_true")
     words = parser.parse_args()
     rows = [row for row in ROWS if not words.rows or row.name in words.rows]
     if words.part != "all":
-        rows = [row for row in rows if held_out(row.name, words.commit) == (words.part == "held")]
+        rows = [row for row in rows if held_out(row.name) == (words.part == "held")]
     try:
         with ThreadPoolExecutor(words.jobs) as pool:
             return _answers(rows, pool) if words.answers else _scores(rows, pool, words.verbose)
@@ -76,7 +75,7 @@ def _scores(rows: list[Row], pool: ThreadPoolExecutor, verbose: bool) -> int:
             print(f"skipped  {row.name}: {played}")
             continue
         counts[played.verdict] += 1
-        if played.verdict != play.RIGHT:
+        if played.verdict != play.RIGHT and (verbose or not held_out(row.name)):
             print(f"{played.verdict:8} {row.name}")
             if verbose:
                 print(

@@ -46,7 +46,7 @@ ROWS = (
         r"different file systems|another file system",
         "echo > f",
     ),
-    Row("ln-directory", "ln d e", NONE, "", "mkdir d"),
+    Row("ln-directory", "ln d e", r"linkat?\(.*EPERM", r"director", "mkdir d"),
     Row("chown-to-root", "chown root f", r"chown\w*\(.*EPERM", r"root", "echo > f", wrong="chmod"),
     Row("chmod-of-others", "chmod 600 /etc/passwd", r"chmod\w*\(.*EPERM", r"owner 0|belongs to", wrong="chmod u"),
     Row("chgrp-root", "chgrp root f", r"chown\w*\(.*EPERM", r"root|group", "echo > f"),
