@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pyroot.trace.history import Event, History
     from pyroot.trace.why import Answer
 
+Told = dict[str, str | bool | list[str]]
+
 _WIDTH = 200  # of a call's line
 
 
@@ -77,6 +79,8 @@ def _order(one: Finding) -> tuple[int, int]:
 
 
 def _ended(status: int) -> str:
+    if status < 0:
+        return "still runs"
     return f"was ended by {signal_name(status - 128)}" if 128 < status <= 192 else f"ended with status {status}"
 
 
@@ -96,10 +100,10 @@ def call_line(call: Event, width: int = _WIDTH) -> str:
     return line if len(line) < width else f"{call.words[: width - 60]}...{ending}"
 
 
-def facts(answer: Answer, history: History, config: Config) -> dict[str, str | bool | list[str]]:
+def facts(answer: Answer, history: History, config: Config, doctor: bool) -> Told:
     """Give what there is to say, by name."""
     core, call = history.core, answer.call
-    told: dict[str, str | bool | list[str]] = {"ended": f"{_who(history, history.first)} {_ended(answer.status)}"}
+    told: Told = {"ended": f"{_who(history, history.first)} {_ended(answer.status)}"}
     if answer.message:
         told["message"] = answer.message
     if call is None:
@@ -114,13 +118,13 @@ def facts(answer: Answer, history: History, config: Config) -> dict[str, str | b
         told["host path"] = os.fsdecode(reasons.host_path(core, call.path))
     if answer.searched:
         told["searched"] = [os.fsdecode(path) for path in answer.searched]
-    told |= _cause(answer, history, config, call)
+    told |= _cause(answer, history, config, call, doctor)
     if answer.others:
         told["others"] = [_with_reason(core, config, other) for other in answer.others]
     return told
 
 
-def _cause(answer: Answer, history: History, config: Config, call: Event) -> dict[str, str]:
+def _cause(answer: Answer, history: History, config: Config, call: Event, doctor: bool) -> dict[str, str]:
     """Give cause, doctor's finding and fix."""
     told: dict[str, str] = {}
     why, hint = reason(history.core, config, call)
@@ -129,7 +133,7 @@ def _cause(answer: Answer, history: History, config: Config, call: Event) -> dic
     if why:
         told["cause"] = why
     process = history.processes.get(answer.chain[-1]) if answer.chain else None
-    one = finding(history.core, config, answer, process.program if process else b"")
+    one = finding(history.core, config, answer, process.program if process else b"") if doctor else None
     if one is not None:
         place = f"{os.fsdecode(one.path)}: " if one.path else ""
         told["doctor"] = f"{one.severity} {one.code}: {place}{one.what}"
@@ -157,9 +161,8 @@ def _with_reason(core: Core, config: Config, call: Event) -> str:
 _ROWS = ("message", "call", "others", "process", "guest path", "host path", "searched", "cause", "doctor", "fix")
 
 
-def text(answer: Answer, history: History, config: Config) -> str:
+def text(answer: Answer, told: Told) -> str:
     """Write the lines that matter."""
-    told = facts(answer, history, config)
     lines = [f"pyroot: why: {told['ended']}"]
     for name in _ROWS:
         value = told.get(name)
@@ -176,9 +179,8 @@ def text(answer: Answer, history: History, config: Config) -> str:
     return "".join(report.printable(line) + "\n" for line in lines)
 
 
-def as_json(answer: Answer, history: History, config: Config) -> str:
+def as_json(answer: Answer, told: Told) -> str:
     """Write the same as one JSON object."""
     import json
 
-    told = facts(answer, history, config)
     return json.dumps({"status": answer.status, **told}) + "\n"

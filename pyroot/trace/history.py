@@ -99,8 +99,12 @@ class History(Sink):
     def start(self, core: Core, program: bytes) -> None:
         """Learn the view, and where the command's messages go."""
         super().start(core, program)
-        self.core = core
+        self.prepare(core)
         self.outputs = tuple(os.fsencode(os.readlink(f"/proc/self/fd/{fd}")) for fd in (2, 1) if os.path.lexists(f"/proc/self/fd/{fd}"))
+
+    def prepare(self, core: Core) -> None:
+        """Take the view, and say what is to be read early, when the rows are made."""
+        self.core = core
         for row in self.rows.values():
             # a write is known only before the call, and a path before others can change it
             row.plan.early = row.plan.early or row.name in _WRITES

@@ -63,7 +63,7 @@ _SUITING = {
     errno.ENOENT: rf"not found|no such|n[o']t exist|missing|locate|{_OPEN}(find|open|load|access|read|stat|cd)|not a git|no .*(found|file)",
     errno.ENOTDIR: rf"not a directory|{_OPEN}(open|access|create)|not found",
     errno.EACCES: rf"denied|permitted|allowed|permission|forbidden|privilege|root|read-?only|"
-    rf"{_OPEN}(open|creat|writ|read|access|load|lock|sav[ei]|add)|closed",
+    rf"{_OPEN}(open|creat|writ|read|access|load|lock|save|saving|add)|closed",
     errno.EROFS: rf"read-?only|{_OPEN}(open|creat|writ|lock)",
     errno.EEXIST: r"exist|already|lock|overwrit",
     errno.EADDRINUSE: r"in use|already|bind|listen",

@@ -65,12 +65,13 @@ def run(words: TraceWords, config: Config) -> int:
     return status
 
 
-def explained(history: History, status: int, config: Config, as_json: bool) -> str:
-    """Give what there is to say about a run."""
+def explained(history: History, status: int, config: Config, as_json: bool, doctor: bool = True) -> str:
+    """Give what there is to say about a run, or about a process that still runs (a negative status)."""
     from pyroot.trace import cause
 
     answer = Search(history).answer(status)
-    return cause.as_json(answer, history, config) if as_json else cause.text(answer, history, config)
+    told = cause.facts(answer, history, config, doctor)
+    return cause.as_json(answer, told) if as_json else cause.text(answer, told)
 
 
 class Target:
