@@ -120,7 +120,7 @@ def parse(argv: list[str]) -> TraceWords:
             del left[0]
         elif left[0] == "-v" and not (left[1:] and left[1].lstrip("+-").isdigit()):
             # (pyroot's own -v has a number)
-            raise PyrootError("trace: -v: strace's option is not supported", "structures are always written as strace writes them without it")
+            raise PyrootError("trace: -v: strace's option is not supported", "structures are written as strace does without it")
         elif left[0].startswith("-r") and _is_root(words, left):
             words.plain.settings.append(RUN.take(left))
         else:

@@ -109,6 +109,8 @@ def _missing(core: Core, config: Config, call: Event, paths: list[bytes]) -> Rea
     for path in paths:
         making = path == paths[-1] and (call.name in _MAKING or call.name.startswith("rename") or "O_CREAT" in call.words)
         why, at = _first_missing(core, path, making)
+        if call.name in ("chdir", "chroot") or "O_DIRECTORY" in call.words:
+            why = why.replace("the file ", "the directory ", 1)
         if why:
             return why, _from_host(config, at) or _server(call, at, path)
     path = paths[-1]

@@ -106,7 +106,7 @@ def _quote(number: int) -> re.Pattern[str]:
     name = errno.errorcode.get(number, "")
     texts = "|".join(re.escape(one) for one in (os.strerror(number).lower(), *_OTHER_WORDS.get(number, ())))
     named = rf"|(?<![a-z]){name.lower()}(?![a-z])" if name else ""
-    return re.compile(rf"{texts}{named}|\berrno[ =:]{{1,2}}-?{number}\b|\(os error {number}\)|\({number}: ")
+    return re.compile(rf"{texts}{named}|\berrno[ =]{{1,2}}{number}\b|\berrno: -?{number}\b|\(os error {number}\)|\({number}: ")
 
 
 def quotes(number: int, message: str) -> bool:
@@ -126,12 +126,19 @@ def suits(number: int, message: str) -> bool:
     return pattern is not None and re.search(pattern, message) is not None
 
 
+def looks_for_file(message: str) -> bool:
+    """Say whether a message, in lower case, tells that something could not be found or read."""
+    return re.search(rf"{_OPEN}(find|open|load|access|read|stat|start)", message) is not None
+
+
 def rank(text: str) -> int:
     """Say how much a line tells of a failure."""
     if not text.strip() or _HELP.search(text):
         return HELP
-    if quoted(text.lower()):
-        return QUOTING
+    numbers = quoted(text.lower())
+    if numbers:
+        # a pipe breaks because its reader has ended, which has its own reason
+        return PLAIN if numbers == {errno.EPIPE} else QUOTING
     if _RELAY.search(text):
         return PLAIN
     return FAILING if _FAILING.search(text) else PLAIN

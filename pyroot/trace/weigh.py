@@ -52,7 +52,7 @@ _IDLE = re.compile(
     rb"/etc/suid-debug|_distutils|python3\d*\.zip$|pybuilddir|/\.local/|/\.config/|/\.cache/|/\.(curl|net|wget|inputr|psql|sqlite|"
     rb"bash|term)\w*|"
     rb"/terminfo|/run/systemd/userdb|io\.systemd|/dev/tty$|/etc/localtime|/oom_score_adj|/sys/fs/cgroup|/sys/kernel/mm|openssl\.cnf|"
-    rb"/nsswitch\.conf$|dont-synthesize|/passwd\.cache|/site-packages|/dist-packages|sitecustomize|/lib-dynload|\._pth$"
+    rb"/nsswitch\.conf$|dont-synthesize|/passwd\.cache|/site-packages|/dist-packages|sitecustomize|/lib-dynload|\._pth$|/__init__\.|\.(abi3|cpython-[^/]*)\.so$"
 )
 _COMMON = frozenset(
     "config error errors file files data cache lib bin etc usr var tmp home root run log src test tests main init index name info "
@@ -92,6 +92,8 @@ class Weight:
             return all(one.named < WHOLE or one.event.path == self.event.path for one in others)
         if self.told < 2 or _other_path(self, message):
             return False
+        if self.named == NAME:
+            return all(one.named < NAME or one.event.path == self.event.path for one in others)
         mine = (self.event.name, self.event.path)
         return all(one.told < 2 or (one.event.name, one.event.path) == mine for one in others)
 
@@ -242,4 +244,4 @@ class Scale:
 
 def _evidence(refused: bool, named: int, told: int) -> bool:
     """Say whether a message gives any reason to think of a call."""
-    return told > 0 or named > 0 if refused else named >= NAME or told == 2 or named > 0 and told > 0
+    return told > 0 or named > 0 if refused else named == WHOLE or told == 2 or named > 0 and told > 0

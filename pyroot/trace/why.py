@@ -174,9 +174,21 @@ class Search:
                 self._choose(weighed, answer, last.text.lower(), sure=line is None)
                 answer.message = answer.message or last.text
                 return
-        if line is None or line.rank < speech.FAILING and line.target in self.history.outputs[1:]:
+        if line is not None and line.rank >= speech.FAILING:
+            self._choose(self._just_before(line), answer, "", sure=False)
+            return
+        if line is None or line.target != self.history.outputs[0]:
             weighed = [one for one in self._weighed("", self.history.first, end, failed | {self.history.first}) if self._suits_silence(one)]
             self._choose(weighed, answer, "", sure=False)
+
+    def _just_before(self, line: Line) -> list[Weight]:
+        """Give what was missing right before a message that speaks of something missing, without a name."""
+        for at in range(line.begun - 1, -1, -1):
+            event = self.events[at]
+            if event.kind == "call" and event.process == line.process and event.path:
+                fits = event.error in MISSES and speech.looks_for_file(line.text.lower()) and not idle(event)
+                return [Weight(event, at, 0, 1, 1)] if fits and not self.scale.satisfied(event, at) else []
+        return []
 
     def _unheard(self, line: Line) -> bool:
         """Say whether nobody outside the session reads a line."""
