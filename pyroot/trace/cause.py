@@ -15,6 +15,7 @@ from pyroot.doctor.registry import NOTE, ROOT, SEVERITIES, Finding
 from pyroot.reading.view import View
 from pyroot.trace import reasons, reasons_other
 from pyroot.trace.names import signal_name
+from pyroot.trace.text import error_name
 
 if TYPE_CHECKING:
     from pyroot._fast import Core
@@ -91,9 +92,9 @@ def _who(history: History, process: int) -> str:
 
 def call_line(call: Event, width: int = _WIDTH) -> str:
     """Write a call and its result."""
-    name = errno.errorcode.get(call.error, str(call.error))
+    name = error_name(call.error)
     if call.later:
-        ending = f" = -1 {errno.errorcode.get(call.later, call.later)}, later {name} ({os.strerror(call.error)})"
+        ending = f" = -1 {error_name(call.later)}, later {name} ({os.strerror(call.error)})"
     else:
         ending = f" = -1 {name} ({os.strerror(call.error)})"
     line = call.words + ending

@@ -57,6 +57,8 @@ def of(core: Core, config: Config, call: Event) -> Reason:
     paths = [path for path in call.paths or (call.path,) if path.startswith(b"/")]
     if call.error in (errno.ENOSPC, errno.EDQUOT):
         return _full(core, call.path), ""
+    if call.name == "getcwd" and call.error == errno.ENOENT:
+        return "the working directory has been removed", "change to a directory that is there"
     if not paths:
         return "", ""
     if call.error in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
@@ -104,8 +106,6 @@ def parents(path: bytes) -> list[bytes]:
 
 def _missing(core: Core, config: Config, call: Event, paths: list[bytes]) -> Reason:
     """Name the first component of the paths that is missing."""
-    if call.name == "getcwd":
-        return "the working directory has been removed", "change to a directory that is there"
     for path in paths:
         making = path == paths[-1] and (call.name in _MAKING or call.name.startswith("rename") or "O_CREAT" in call.words)
         why, at = _first_missing(core, path, making)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyroot.trace.history import Event
 
 _TOGETHER = 16  # lines at the end of a process's words that belong to one failure
+_LAST = 400  # lines to one place that are looked at
 QUOTING, FAILING, PLAIN, HELP = 3, 2, 1, 0
 
 _HELP = re.compile(
@@ -29,10 +30,12 @@ _HELP = re.compile(
     r"^\s*file \".*\", line \d|^\s+at |"
     r"^traceback|^\s*\^|^\s*~|^\s*(raise|return|with|self|import|await|exec)\b|^\s*\(?use |^\s*(errno|code|syscall|path|dest|"
     r"spawnargs|address|port):|"
-    r"--help|try .*help| for help\b|more information|^\s*node\.js v|^npm (err!|error) (code|errno|syscall|path|dest)\b|"
+    r"--help|try .*help| for help\b|more information|^\s*node\.js v|^(code|errno|syscall|path|dest) \S+$|^npm run$|"
     r"this is (related to|probably)|^\s*[#$>] |^during handling|^the above exception|\bissue a command\b|log of this run",
     re.IGNORECASE,
 )
+#: What some programs put before every line that they write to standard error.
+_PREFIX = re.compile(r"^npm (err!|error)\s*", re.IGNORECASE)
 #: A process repeats that another one has failed.
 _RELAY = re.compile(
     r"\*\*\* .*(error \d+|\w)$|exit(ed)?( with)?( exit)? (status|code)|returned? (a )?(non-?zero|error|exit)|previous errors|"
@@ -57,14 +60,14 @@ _OTHER_WORDS = {
     errno.EADDRINUSE: ("address in use", "address already in use"), errno.ECONNREFUSED: ("connection refused",),
 }  # fmt: skip
 #: Words that suit an errno without quoting it.
+_VERBS = r"(find|open|load|access|read|stat|cd|chang|enter|creat|writ|lock|save|saving|add|mov|remov|delet|mak|bind|execut|run|start|link)"
 _OPEN = r"(cannot|can't|could ?n[o']t|couldn't|unable to|failed to|failure|failed|error|not) ?(\w+ ){0,3}"
 _CONNECTION = r"connect|unreachable|refused|resolv|lookup|name server|host|network|timed? ?out|server|agent|bus\b"
 _SUITING = {
-    errno.ENOENT: rf"not found|no such|n[o']t exist|missing|locate|{_OPEN}(find|open|load|access|read|stat|cd)|not a git|no .*(found|file)",
-    errno.ENOTDIR: rf"not a directory|{_OPEN}(open|access|create)|not found",
-    errno.EACCES: rf"denied|permitted|allowed|permission|forbidden|privilege|root|read-?only|"
-    rf"{_OPEN}(open|creat|writ|read|access|load|lock|save|saving|add)|closed",
-    errno.EROFS: rf"read-?only|{_OPEN}(open|creat|writ|lock)",
+    errno.ENOENT: rf"not found|no such|n[o']t exist|missing|locate|{_OPEN}{_VERBS}|not a git|no .*(found|file)",
+    errno.ENOTDIR: rf"not a directory|{_OPEN}{_VERBS}|not found",
+    errno.EACCES: rf"denied|permitted|allowed|permission|forbidden|privilege|root|read-?only|{_OPEN}{_VERBS}|closed",
+    errno.EROFS: rf"read-?only|{_OPEN}{_VERBS}",
     errno.EEXIST: r"exist|already|lock|overwrit",
     errno.EADDRINUSE: r"in use|already|bind|listen",
     errno.EADDRNOTAVAIL: r"bind|assign|address",
@@ -74,7 +77,7 @@ _SUITING = {
     errno.ENOSPC: rf"space|full|quota|i/o error|write error|{_OPEN}writ",
     errno.EMFILE: rf"too many|descriptor|{_OPEN}(open|creat)",
     errno.EFBIG: r"large|size|limit",
-    errno.EBUSY: "busy|in use", errno.ETXTBSY: "busy|in use", errno.EINVAL: "invalid", errno.ENOTTY: r"terminal|\btty",
+    errno.EBUSY: "busy|in use", errno.ETXTBSY: "busy|in use", errno.EINVAL: "invalid|itself", errno.ENOTTY: r"terminal|\btty",
     errno.ELOOP: "link|loop",
     errno.EISDIR: "director", errno.ENOTEMPTY: "not empty", errno.EXDEV: "device|file system", errno.ENOEXEC: "exec|format",
     errno.ESRCH: "no such process|no process", errno.EPIPE: "pipe|closed|reset", errno.EOPNOTSUPP: "support",
@@ -93,7 +96,12 @@ class Line:
     target: bytes
     begun: int
     at: int
-    rank: int = PLAIN
+    raw: str = ""
+
+    @functools.cached_property
+    def rank(self) -> int:
+        """Say how much the line tells of a failure."""
+        return rank(self.raw)
 
 
 def words_of(data: bytes) -> str:
@@ -115,8 +123,15 @@ def quotes(number: int, message: str) -> bool:
 
 
 @functools.cache
+def _any_quote() -> re.Pattern[str]:
+    return re.compile("|".join(_quote(number).pattern for number in errno.errorcode if number < 134))
+
+
+@functools.lru_cache(1000)
 def quoted(message: str) -> frozenset[int]:
     """Give every errno that a message quotes."""
+    if not _any_quote().search(message):
+        return frozenset()
     return frozenset(number for number in errno.errorcode if number < 134 and quotes(number, message))
 
 
@@ -131,8 +146,14 @@ def looks_for_file(message: str) -> bool:
     return re.search(rf"{_OPEN}(find|open|load|access|read|stat|start)", message) is not None
 
 
+def without_prefix(text: str) -> str:
+    """Leave out what a program puts before every line."""
+    return _PREFIX.sub("", text)
+
+
 def rank(text: str) -> int:
     """Say how much a line tells of a failure."""
+    text = without_prefix(text)
     if not text.strip() or _HELP.search(text):
         return HELP
     numbers = quoted(text.lower())
@@ -164,8 +185,8 @@ def lines(events: list[Event]) -> list[Line]:
             if piece.endswith((b"\n", b"\r")):
                 del open_ends[key]
     for line in found:
-        raw = texts[id(line)].decode("utf-8", "replace").rstrip()
-        line.text, line.rank = " ".join(raw.split()), rank(raw)
+        line.raw = texts[id(line)].decode("utf-8", "replace").rstrip()
+        line.text = " ".join(line.raw.split())
     return sorted((line for line in found if line.text), key=lambda line: line.at)
 
 
@@ -174,10 +195,16 @@ def message(said: Iterable[Line], outputs: tuple[bytes, ...]) -> Line | None:
     said = list(said)
     for least in (FAILING, PLAIN):
         for target in outputs:
-            heard = [line for line in said if line.target == target and line.rank >= least]
+            heard = [line for line in [line for line in said if line.target == target][-_LAST:] if line.rank >= least]
             if heard:
                 return _of_last_speaker(heard)
     return None
+
+
+def besides(said: Iterable[Line], line: Line) -> list[Line]:
+    """Give what the same process said of the failure before a line, the last first."""
+    own = [one for one in said if (one.process, one.target) == (line.process, line.target) and one.at <= line.at and one is not line]
+    return [one for one in reversed(own[-_TOGETHER:]) if one.rank >= FAILING]
 
 
 def _of_last_speaker(heard: list[Line]) -> Line:

@@ -52,7 +52,7 @@ _IDLE = re.compile(
     rb"/etc/suid-debug|_distutils|python3\d*\.zip$|pybuilddir|/\.local/|/\.config/|/\.cache/|/\.(curl|net|wget|inputr|psql|sqlite|"
     rb"bash|term)\w*|"
     rb"/terminfo|/run/systemd/userdb|io\.systemd|/dev/tty$|/etc/localtime|/oom_score_adj|/sys/fs/cgroup|/sys/kernel/mm|openssl\.cnf|"
-    rb"/nsswitch\.conf$|dont-synthesize|/passwd\.cache|/site-packages|/dist-packages|sitecustomize|/lib-dynload|\._pth$|/__init__\.|\.(abi3|cpython-[^/]*)\.so$"
+    rb"/nsswitch\.conf$|dont-synthesize|/passwd\.cache|/site-packages|/dist-packages|sitecustomize|/lib-dynload|\._pth$|/__init__\.|/Modules/Setup|/python3[\d.]*/os\.pyc?$|\.(abi3|cpython-[^/]*)\.so$"
 )
 _COMMON = frozenset(
     "config error errors file files data cache lib bin etc usr var tmp home root run log src test tests main init index name info "
@@ -65,6 +65,7 @@ _COMMON = frozenset(
 RESOLVING = re.compile(r"resol|name or service|bad address|getaddrinfo|name server|unknown host|\bdns\b|lookup|eai_again|enotfound")
 _NAME_FILES = (b"/etc/resolv.conf", b"/etc/hosts", b"/etc/nsswitch.conf")
 _NAME_SERVICE = "htons(53)"
+_SEARCHING = ("access", "faccessat", "faccessat2", "stat", "lstat", "newfstatat", "statx", "execve", "readlink")
 _PATHLIKE = re.compile(r"(?<![\w:/])/[\w.-]+/[\w.-]|['\"‘`][\w./-]+['\"’]")
 #: Calls that do what a command is for, rather than look first or put right.
 _DOING = frozenset(
@@ -173,7 +174,7 @@ class Scale:
         resolving = event.path in _NAME_FILES and event.error in MISSES and self._resolves(event, message)
         if not self._counts(event, at, named, told) and not resolving:
             return None
-        refused = event.error not in MISSES or event.name == "connect"
+        refused = event.error not in MISSES or event.name in ("connect", "getcwd")
         if message and not resolving and not _evidence(refused, named, told):
             return None
         score = (0, 2, 5, 8)[named] + (0, 2, 6)[told] + 2 * refused + self._near(event.process, writer) + (event.name in _DOING)
@@ -189,6 +190,7 @@ class Scale:
 
     def _without_speaker(self, message: str) -> str:
         """Leave out the name of the program that speaks, and what stands before a relative path."""
+        message = speech.without_prefix(message)
         first, colon, rest = message.partition(": ")
         if colon and os.path.basename(first) in self.programs:
             message = rest
@@ -207,6 +209,8 @@ class Scale:
         if event.error in _ORDINARY and told < 2 and not (told and event.name in _MEANT.get(event.error, ())):
             return False
         if named < WHOLE and idle(event):
+            return False
+        if named < WHOLE and event.error not in MISSES and self._found_elsewhere(event, at):
             return False
         if event.error in MISSES and self.satisfied(event, at):
             return named == WHOLE and told == 2 and event.name not in ("execve", "access", "readlink")
@@ -231,6 +235,13 @@ class Scale:
             if other == process:
                 return True
         return False
+
+    def _found_elsewhere(self, event: Event, at: int) -> bool:
+        """Say whether a search went on in other directories, and found the name there."""
+        if event.name not in _SEARCHING or not event.path:
+            return False
+        found = self.last_name.get((event.process, event.name, os.path.basename(event.path)), -1)
+        return found > at and self.last_success.get((event.process, event.path), -1) <= at
 
     def satisfied(self, event: Event, at: int) -> bool:
         """Say whether what a call looked for was found afterwards, under the same name in another directory or by another attempt."""

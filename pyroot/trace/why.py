@@ -23,7 +23,7 @@ from pyroot.trace.choice import outfile_of
 from pyroot.trace.ends import Ends, names_command
 from pyroot.trace.history import Event, History
 from pyroot.trace.speech import Line, words_of
-from pyroot.trace.weigh import MISSES, Scale, Weight, idle
+from pyroot.trace.weigh import MISSES, NAME, Scale, Weight, idle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +36,7 @@ _FAR = 5  # relays that are followed
 _LEAST = 6  # letters that two texts must share to count as the same words
 _CLOSE = 3  # less than the best: still one of the most likely
 _OTHERS = 2
+_LAST = 400  # lines to nobody that are looked at
 _KILLED = re.compile(r"terminated|killed|segmentation fault|aborted|core dumped|signal|bus error|illegal instruction|hangup", re.IGNORECASE)
 
 
@@ -121,11 +122,15 @@ class Search:
                 answer.chain.append(self.events[at].process)
             writer, end = self.events[at].process, max(at, line.begun) + 1
             self._choose(self._weighed(line.text, writer, end), answer, line.text.lower())
+            if answer.call is None:
+                self._said_before(line, answer)
         answer.killed = self._killed(answer)
         if answer.call is None and answer.killed is None:
             self._without_message(line, end, answer)
         if answer.call is None:
             answer.chain = []
+            if line is not None and line.rank < speech.FAILING and line.target != self.history.outputs[0]:
+                answer.message = ""  # what the command is for, not what went wrong
         return answer
 
     def _weighed(self, message: str, writer: int, end: int, processes: set[int] | None = None) -> list[Weight]:
@@ -158,14 +163,23 @@ class Search:
                     names.add(name)
             answer.others = list(told.values())[1 : 1 + _OTHERS]
 
+    def _said_before(self, line: Line, answer: Answer) -> None:
+        """Try what the same process said before: the last line may only say what was given up."""
+        for other in speech.besides(self.lines, line):
+            weighed = self._weighed(other.text, other.process, other.at + 1)
+            if weighed and (weighed[0].named >= NAME or weighed[0].event.error not in MISSES):
+                answer.message = other.text
+                self._choose(weighed, answer, other.text.lower())
+                return
+
     # -- where the message says nothing about a call
 
     def _without_message(self, line: Line | None, end: int, answer: Answer) -> None:
         """Look at what was said to nobody, and then at what is refused to a command that does not speak."""
         failed = self._failed(end)
         speakers = failed | {self.history.first}
-        before = [one for one in self.lines if one.at < end and one.process in speakers]
-        hidden = [one for one in before if one.rank >= speech.FAILING and self._unheard(one)]
+        unheard = [one for one in self.lines if one.at < end and one.process in speakers and self._unheard(one)]
+        hidden = [one for one in unheard[-_LAST:] if one.rank >= speech.FAILING]
         if hidden:
             last = hidden[-1]
             weighed = self._weighed(last.text, last.process, last.at + 1)
