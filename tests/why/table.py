@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 
-from tests.why import files, network, processes, programs, roots
+from tests.why import files, later, network, processes, programs, roots
 from tests.why.row import Row
 
 #: The commit that brought the corpus.
 COMMIT = "1f2316e97c0b6671f5dcd66741aa48148ca70be5"
-ROWS: tuple[Row, ...] = files.ROWS + processes.ROWS + network.ROWS + programs.ROWS + roots.ROWS
+ROWS: tuple[Row, ...] = files.ROWS + processes.ROWS + network.ROWS + programs.ROWS + roots.ROWS + later.ROWS
 
 
 def held_out(name: str, commit: str = COMMIT) -> bool:
