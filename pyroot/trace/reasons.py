@@ -114,6 +114,8 @@ def _missing(core: Core, config: Config, call: Event, paths: list[bytes]) -> Rea
         if why:
             return why, _from_host(config, at) or _server(call, at, path)
     path = paths[-1]
+    if call.error == errno.ENOTDIR and not os.path.isdir(host_path(core, path)):
+        return f"{shown(path)} is not a directory", ""
     if _made_since(host_path(core, path), call.time):
         return f"{shown(path)} is there now: it was made afterwards", ""
     return "", ""

@@ -60,7 +60,7 @@ _OTHER_WORDS = {
     errno.EADDRINUSE: ("address in use", "address already in use"), errno.ECONNREFUSED: ("connection refused",),
 }  # fmt: skip
 #: Words that suit an errno without quoting it.
-_VERBS = r"(find|open|load|access|read|stat|cd|chang|enter|creat|writ|lock|save|saving|add|mov|remov|delet|mak|bind|execut|run|start|link)"
+_VERBS = r"(find|open|load|access|read|stat|cd|chang|enter|creat|writ|lock|save|saving|add|mov|remov|dele[t]|mak|bind|exec|run|start|link)"
 _OPEN = r"(cannot|can't|could ?n[o']t|couldn't|unable to|failed to|failure|failed|error|not) ?(\w+ ){0,3}"
 _CONNECTION = r"connect|unreachable|refused|resolv|lookup|name server|host|network|timed? ?out|server|agent|bus\b"
 _SUITING = {

@@ -13,7 +13,7 @@ ROWS = (
     Row(
         "later-mkdir-parents",
         "mkdir -p f/x",
-        r"mkdir\(.*(ENOTDIR|EEXIST)|stat\w*\(.*ENOTDIR",
+        r"(mkdir|chdir)\(.*(ENOTDIR|EEXIST)|stat\w*\(.*ENOTDIR",
         r"/f is (not a directory|there already)",
         "echo > f",
     ),
@@ -79,7 +79,8 @@ ROWS = (
         f"{PY} \"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).bind(('127.0.0.1', $PORT))\"",
         r"bind\(.*EADDRINUSE",
         r"port $PORT is in use",
-        f"{PY} \"import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('127.0.0.1', $PORT)); open('up', 'w'); time.sleep(99)\" & await up",
+        f"{PY} \"import socket as k, time; s = k.socket(type=k.SOCK_DGRAM); "
+        f"s.bind(('127.0.0.1', $PORT)); open('up', 'w'); time.sleep(9)\" & await up",
     ),
     Row(
         "later-python-chmod",
