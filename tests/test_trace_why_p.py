@@ -32,13 +32,14 @@ class Looked:
         pid = self.shell.pid
         if inside:
             helpers.wait_until(lambda: guests_of(pid) != [], what="guest")
-            time.sleep(0.3)
             pid = guests_of(pid)[0]
+            # (it is a guest when the loader has ended and the shell waits for its line)
+            helpers.wait_until(lambda: Path(f"/proc/{pid}/syscall").read_text().startswith("0 0x0 "), what="shell")
         self.tracer = helpers.start([*words, "trace", "--why", *options, "-p", str(pid)], environment=environment)
         if not inside:
             helpers.wait_until(lambda: status_of(pid, "TracerPid") != "0" or self.tracer.poll() is not None, what="attached")
         else:
-            time.sleep(1)
+            time.sleep(2)
 
     def tell(self) -> None:
         """Give the shell its line."""
