@@ -71,11 +71,13 @@ def not_found(core: "Core", config: "Config", name: bytes, path: bytes) -> Pyroo
 
 def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str:
     """Say what to do about a name that no directory of ``path`` has."""
-    if hint := _misplaced_hint(config):
-        return hint
     shown = os.fsdecode(name)
     root = os.fsdecode(config.rootfs_spelled)
     searched = path.split(b":")
+    brought = any(os.access(directory + b"/" + name, os.X_OK) for directory in searched if directory) and config.rootfs != b"/"
+    # an option of pyroot's after a program that this machine has is likely to be the program's own
+    if not brought and (hint := _misplaced_hint(config)):
+        return hint
     for directory in USUAL_PATH.split(b":"):
         if directory not in searched and _exists(core, directory + b"/" + name):
             place = os.fsdecode(directory)
@@ -85,7 +87,7 @@ def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str
         return f"did you mean {' or '.join(near)}?" if near else "is the name spelled right, and is the program installed?"
     if not any(_exists(core, directory) for directory in (b"/bin", b"/usr/bin", b"/sbin")):
         return f"the root {root} has neither /bin nor /usr/bin; pyroot new DIR makes a small root"
-    if any(os.access(directory + b"/" + name, os.X_OK) for directory in searched if directory):
+    if brought:
         return f"pyroot copy {shell_word(root)} {shell_word(shown)} copies this machine's {shown} there, with all that it needs"
     near = near_names(shown, (os.fsdecode(entry) for directory in searched for entry in _names_in(core, directory)))
     if near:

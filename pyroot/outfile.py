@@ -51,6 +51,36 @@ class Outfile:
         if self._here is not None:
             os.fchdir(self._here)
 
+    def check(self) -> None:
+        """Find out, before there is anything to write, whether FILE can be written to. Raises PyrootError.
+
+        Nothing is made, and no FIFO is opened: its reader would take the closing for the end.
+        """
+        try:
+            own, directory, last = self._walk(self.name)
+            try:
+                if own >= 0:
+                    os.close(own)
+                elif self._there():
+                    self._may(self.name, self._here)
+                elif directory >= 0 and last:
+                    self._may(".", directory)
+                else:
+                    os.close(os.open(self.name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=self._here))
+            finally:
+                if directory >= 0:
+                    os.close(directory)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    @staticmethod
+    def _may(name: str, directory: int | None) -> None:
+        """Raise OSError if what is there may not be written to."""
+        if name != "." and stat.S_ISDIR(os.stat(name, dir_fd=directory).st_mode):
+            raise IsADirectoryError(errno.EISDIR, "")
+        if not os.access(name, os.W_OK, dir_fd=directory, effective_ids=True):
+            raise PermissionError(errno.EACCES, "")
+
     def open(self, append: bool = False, suffix: str = "") -> int:
         """Open FILE, or the file with `suffix` after its name, for lines that come one by one. Raises PyrootError."""
         name = self.name + suffix

@@ -270,6 +270,11 @@ def test_options_behind_a_command_that_is_not_found(root: Root) -> None:
     assert "options go before the command: -r " in not_found(root, ["foo", "-r", "x"], "/bin").hint
 
 
+def test_option_of_a_program_that_only_this_machine_has(root: Root) -> None:
+    program = next(path for path in ("/bin/cat", "/usr/bin/cat") if os.access(path, os.X_OK))
+    assert "pyroot copy" in not_found(root, ["cat", "--version"], os.path.dirname(program)).hint
+
+
 def test_empty_name(root: Root) -> None:
     assert not_found(root, [""], "/bin").exit_code == 127
 

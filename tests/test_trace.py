@@ -309,6 +309,7 @@ def test_command_of_another_root_may_stand_behind_r(run_pyroot: Callable[..., Re
         (["-o"], "the value FILE is missing"),
         (["--trce=open", "true"], "unknown option"),
         (["-I", "1", "true"], "strace's option is not supported"),
+        (["-v", "true"], "strace's option is not supported"),
         ([], "no command given"),
         (["nonexistent-command"], "not found in the guest's PATH"),
     ],

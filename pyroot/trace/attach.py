@@ -15,6 +15,7 @@ from pyroot.config import Config
 from pyroot.errors import PyrootError
 from pyroot.trace.choice import Choice, choose, ends_of
 from pyroot.trace.ends import Ends
+from pyroot.trace.history import History
 from pyroot.trace.options import TraceWords
 from pyroot.trace.output import Output
 from pyroot.trace.places import Places
@@ -25,11 +26,11 @@ _ONE_TRACER = "a process has one tracer: end the other one first"
 
 def run(words: TraceWords, config: Config) -> int:
     """Trace the processes of -p until they end, or until a signal ends this command. Raises PyrootError."""
-    if config.command or "why" in words.counts:
-        what = "--why looks at a command" if "why" in words.counts else "takes no command"
-        raise PyrootError(f"trace: -p: {what}", "trace either processes that run or a command")
+    if config.command:
+        raise PyrootError("trace: -p: takes no command", "trace either processes that run or a command")
     plain, guests = _sorted([value for text in words.values["attach"] for value in text.replace(",", " ").split()])
     choice = choose(words)
+    choice.why = "why" in words.counts
     sources = len(guests) + bool(plain)
     choice.form["several"] = sources > 1
     every = sum(map(len, guests.values())) + len(plain)
@@ -80,11 +81,13 @@ def _by_ourselves(choice: Choice, ends: Ends, pids: list[int]) -> None:
     """Be the tracer of plain processes. Raises PyrootError."""
     from pyroot._fast import Core, CoreError
 
-    sink = choice.sink(Output(choice.format(), ends))
+    sink = choice.watcher(ends) if choice.why else choice.sink(Output(choice.format(), ends))
     core = Core(b"/")
     sink.context.peek, sink.context.peek_string, sink.context.started = core.peek, core.peek_string, True
     sink.context.places = Places(None, True)
     sink.make_rows()
+    if isinstance(sink, History):
+        sink.prepare(core)
     sink.given = {pid: _threads(pid, choice.follow) for pid in pids}
     try:
         core.attach([tid for threads in sink.given.values() for tid in threads], sink)

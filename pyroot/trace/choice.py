@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyroot.errors import PyrootError
 from pyroot.outfile import Outfile
@@ -20,6 +20,9 @@ from pyroot.trace.options import TraceWords
 from pyroot.trace.output import Format, Output
 from pyroot.trace.session import TraceSink
 from pyroot.trace.summary import Summary
+
+if TYPE_CHECKING:
+    from pyroot.trace.watching import Watcher
 
 _KEYS = {"t": "trace", "trace": "trace", "status": "status", "signal": "signal", "signals": "signal", "s": "signal"}
 
@@ -43,6 +46,7 @@ class Choice:
     births_told: bool = True
     exits_told: bool = True
     json: bool = False
+    why: bool = False  # why processes fail, and no lines
 
     def sink(self, output: Output) -> TraceSink:
         """Make the sink. Raises PyrootError."""
@@ -54,6 +58,12 @@ class Choice:
         sink.attach_told, sink.exits_told = self.births_told, self.exits_told
         sink.choose()
         return sink
+
+    def watcher(self, ends: Ends) -> Watcher:
+        """Make the sink that says why processes fail."""
+        from pyroot.trace.watching import Watcher
+
+        return Watcher(ends, self.json, self.follow)
 
     def _class(self) -> type[TraceSink]:
         if not self.json:

@@ -1,22 +1,28 @@
-"""What `--why` remembers about a run: failed calls, what was written and read, births and exits.
+"""What `--why` remembers about a run: failed calls, what was written and read, births, signals and exits.
 
-Decides: which calls are kept, and which parts of each. Not decided here: which of them is to blame (`why`).
+Decides: which calls are kept, and which parts of each; that an errno which is told later (SO_ERROR after EINPROGRESS) belongs to the call
+that it is about; and what has to be looked at while the call fails, because it may be over afterwards (`circumstances`). Not decided here:
+which of them is to blame (`why`).
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import struct
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pyroot.trace import select
+from pyroot.trace import circumstances, select
 from pyroot.trace.decode import Context, failed
 from pyroot.trace.session import Sink
 from pyroot.trace.text import signed
 
 if TYPE_CHECKING:
     from pyroot._fast import Core, TracedCall
+    from pyroot.trace.decode import Row
 
 MOST = 100_000  # events; the oldest go first
 _BYTES = 4096  # of one write or read
@@ -27,17 +33,24 @@ AT_FDCWD = -100
 _WRITES = {"write": "buf", "pwrite64": "buf", "sendto": "buf", "writev": "iov", "pwritev": "iov", "sendmsg": "msg"}
 _READS = {"read": "buf", "recvfrom": "buf", "readv": "iov", "recvmsg": "msg"}
 _OTHERS = (
-    "ftruncate fallocate fsync fdatasync copy_file_range sendfile splice mmap fork vfork clone clone3 setuid setgid setgroups kill "
-    "socket bind listen connect accept accept4 ioctl flock fcntl"
+    "ftruncate fallocate fsync fdatasync sync_file_range msync close copy_file_range sendfile splice lseek ioctl flock fcntl dup dup2 dup3 "
+    "mmap mprotect mremap mlock mlockall memfd_create fork vfork clone clone3 kill tkill tgkill pidfd_send_signal "
+    "setuid setgid setreuid setregid setresuid setresgid setgroups capset setrlimit prlimit64 setpriority sched_setscheduler "
+    "sched_setaffinity unshare setns sethostname setdomainname clock_settime settimeofday syslog ptrace pipe pipe2 socketpair "
+    "epoll_create1 eventfd2 inotify_init1 inotify_add_watch shmget semget msgget io_uring_setup bpf perf_event_open"
 ).split()
+_SO_ERROR = (1, 4)  # SOL_SOCKET and the option
+_SUN_PATH = re.compile(r'sun_path="([^"\\]+)"')
+_PENDING = (errno.EINPROGRESS, errno.EAGAIN)
 
 
 @dataclass
 class Event:
     """One thing that happened, in the order of `History.events`.
 
-    `kind` is call (a failure, or the success of a search), write, read or exit, or empty for a write that has not succeeded; `path` the
-    guest path that it is about; `data` what was written or read; `target` what the descriptor stands for; `error` an errno.
+    `kind` is call (a failure, or the success of a search), write, read, signal or exit, or empty for a write that has not succeeded; `path`
+    the guest path that it is about, `paths` all that it names, `spelled` as the program wrote them; `data` what was written or read;
+    `target` what the descriptor stands for; `error` an errno; `later` the errno of the call itself if `error` was told afterwards.
     """
 
     kind: str
@@ -49,6 +62,12 @@ class Event:
     data: bytes = b""
     target: bytes = b""
     status: int = 0
+    paths: tuple[bytes, ...] = ()
+    spelled: tuple[bytes, ...] = ()
+    later: int = 0
+    time: int = 0  # ns since 1970
+    around: str = ""  # what was so while the call failed
+    address: str = ""  # that the socket was to be connected to
 
 
 @dataclass
@@ -57,7 +76,8 @@ class Process:
 
     parent: int
     program: bytes = b""
-    status: int | None = None
+    status: int | None = None  # as waitpid(2) gives it
+    arguments: str = ""
     children: list[int] = field(default_factory=list)
 
 
@@ -74,12 +94,17 @@ class History(Sink):
         self.first = 0
         self.outputs: tuple[bytes, ...] = ()  # what descriptors 2 and 1 of the command refer to
         self.pending: dict[int, Event] = {}
+        self.connecting: dict[tuple[int, int], Event] = {}  # by process and descriptor
 
     def start(self, core: Core, program: bytes) -> None:
         """Learn the view, and where the command's messages go."""
         super().start(core, program)
-        self.core = core
+        self.prepare(core)
         self.outputs = tuple(os.fsencode(os.readlink(f"/proc/self/fd/{fd}")) for fd in (2, 1) if os.path.lexists(f"/proc/self/fd/{fd}"))
+
+    def prepare(self, core: Core) -> None:
+        """Take the view, and say what is to be read early, when the rows are made."""
+        self.core = core
         for row in self.rows.values():
             # a write is known only before the call, and a path before others can change it
             row.plan.early = row.plan.early or row.name in _WRITES
@@ -123,24 +148,77 @@ class History(Sink):
             if call.result > 0 and (not target.startswith(b"/") or target.startswith(b"/dev/")):
                 self.events.append(Event("read", process, row.name, data=self._data(call, _READS[row.name], call.result), target=target))
             return
-        if row.name in ("connect", "sendto") and not bad and "htons(53)" in (words := row.joined(call)):
-            self.events.append(Event("call", process, row.name, words=words))
-            return
-        if event is not None and not bad:
+        if event is not None and not bad and row.name != "sendto":
             event.kind = "write"
             return
-        path = self._path(row.path_arguments, call) if row.path_arguments else b""
+        if row.name == "getsockopt" and not bad:
+            self._told_later(process, call)
+            return
+        if row.name in ("connect", "sendto") and not bad:
+            self._sent(process, call, row.joined(call), event)
+            return
+        self._keep(process, row, call, bad, event)
+
+    def _keep(self, process: int, row: Row, call: TracedCall, bad: bool, event: Event | None) -> None:
+        """Keep a failure, or the success of a call that names a path."""
+        spelled, paths = self._paths(row.path_arguments, call) if row.path_arguments else ((), ())
+        path = paths[-1] if paths else b""
         if not bad and not path:
             return
         target = event.target if event is not None else self._target(call) if bad and row.fd_arguments else b""
-        event = Event("call", process, row.name, path or self._guest(target), target=target)
+        one = Event("call", process, row.name, path or self._guest(target), target=target, paths=paths, spelled=spelled, time=call.end)
         if bad:
-            event.error = -call.result
-            event.words = f"{row.name}({row.joined(call)})"
-        self.events.append(event)
+            one.error = -call.result
+            one.words = f"{row.name}({row.joined(call)})"
+            fd = signed(call.args[row.fd_arguments[0]]) if row.fd_arguments else -1
+            self._name_socket(one, call.tid)
+            if row.name == "connect":
+                one.address = one.words
+                if one.error in _PENDING:
+                    self.connecting[process, fd] = one
+            elif (process, fd) in self.connecting:
+                one.address = self.connecting[process, fd].words
+            one.around = circumstances.of(one, call.tid, fd)
+        self.events.append(one)
+
+    def _name_socket(self, one: Event, tid: int) -> None:
+        """Give a call about a socket of AF_UNIX the path of its address."""
+        found = _SUN_PATH.search(one.words) if one.name in ("connect", "bind", "sendto") else None
+        if found is None or self.context.places is None:
+            return
+        name = found[1].encode()
+        base = b"" if name.startswith(b"/") else self.context.places.path_of_cwd(tid) + b"/"
+        one.path, one.spelled = os.path.normpath(base + name), (name,)
+        one.paths = (one.path,)
+
+    def _sent(self, process: int, call: TracedCall, words: str, event: Event | None) -> None:
+        """Keep what went to a name server, and where a socket is connected to."""
+        name = "connect" if event is None else "sendto"
+        if event is not None:
+            event.kind = "write"
+        one = Event("call", process, name, words=f"{name}({words})", address=f"{name}({words})")
+        if name == "connect":
+            self.connecting[process, signed(call.args[0])] = one
+        if "htons(53)" in words:
+            self.events.append(one)
+
+    def _told_later(self, process: int, call: TracedCall) -> None:
+        """Take the errno that a socket has for the call that began to connect it."""
+        begun = self.connecting.get((process, signed(call.args[0])))
+        if begun is None or (signed(call.args[1]), signed(call.args[2])) != _SO_ERROR or begun.error not in _PENDING:
+            return
+        data = self.context.peek(call.tid, call.args[3], 4)
+        number = struct.unpack("<i", data)[0] if data else 0
+        if number:
+            words, target = begun.words, begun.target
+            self.events.append(
+                Event("call", process, "connect", begun.path, number, words, target=target, paths=begun.paths, spelled=begun.spelled,
+                      later=begun.error, time=call.end, address=begun.address)
+            )  # fmt: skip
+        begun.error = 0
 
     def event(self, name: str, tid: int, number: int, more: object, now: int) -> None:
-        """Keep births and exits."""
+        """Keep births, signals and exits."""
         if name == "birth":
             assert isinstance(more, int)
             parent = self.process_of(number)
@@ -150,6 +228,8 @@ class History(Sink):
                 self.threads[tid] = tid
                 self.processes[tid] = Process(parent, self.processes[parent].program)
                 self.processes[parent].children.append(tid)
+        elif name == "signal":
+            self.events.append(Event("signal", self.process_of(tid), status=number, data=more if isinstance(more, bytes) else b""))
         elif name == "gone" and self.threads.get(tid) == tid:
             self.processes[tid].status = number
             self.events.append(Event("exit", tid, status=number))
@@ -160,7 +240,8 @@ class History(Sink):
         known = self.processes[process]
         # the first one is the supervisor's own, and names the loader
         known.program = call.ins[0] or b"" if known.program or process != self.first else self.context.program
-        self.events.append(Event("call", process, "execve", path=known.program))
+        known.arguments = self.rows[call.compat, call.nr].joined(call)
+        self.events.append(Event("call", process, "execve", path=known.program, paths=(known.program,)))
 
     def _target(self, call: TracedCall) -> bytes:
         row = self.rows[call.compat, call.nr]
@@ -175,22 +256,23 @@ class History(Sink):
             return host
         return self.core.detranslate(host) or host
 
-    def _path(self, arguments: list[int], call: TracedCall) -> bytes:
-        """Give the absolute guest path that a call names, the last one if it names two."""
+    def _paths(self, arguments: list[int], call: TracedCall) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """Give the paths that a call names, as they are spelled and as absolute guest paths."""
         row, places = self.rows[call.compat, call.nr], self.context.places
         assert places is not None
-        best = b""
+        spelled, paths = [], []
         for at in arguments:
             data = self.context.peek_string(call.tid, call.args[at], 4096)
             if not data:
                 continue
+            spelled.append(data)
             if not data.startswith(b"/"):
                 directory = row.directory_of(at)
                 fd = signed(call.args[directory]) if directory is not None else AT_FDCWD
                 base = places.path_of_cwd(call.tid) if fd == AT_FDCWD else places.path_of_fd(call.tid, fd)
                 data = base.rstrip(b"/") + b"/" + data
-            best = data
-        return os.path.normpath(best) if best else b""
+            paths.append(os.path.normpath(data))
+        return tuple(spelled), tuple(paths)
 
     def _data(self, call: TracedCall, how: str, result: int | None) -> bytes:
         """Read what a call writes, or what it has read."""

@@ -118,6 +118,9 @@ def parse(argv: list[str]) -> TraceWords:
         if name == "--decode-fds" and answer in _FDS:
             words.counts["fds"] = _FDS[answer]
             del left[0]
+        elif left[0] == "-v" and not (left[1:] and left[1].lstrip("+-").isdigit()):
+            # (pyroot's own -v has a number)
+            raise PyrootError("trace: -v: strace's option is not supported", "structures are written as strace does without it")
         elif left[0].startswith("-r") and _is_root(words, left):
             words.plain.settings.append(RUN.take(left))
         else:

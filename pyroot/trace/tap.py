@@ -26,6 +26,7 @@ from pyroot.trace.output import Output
 
 if TYPE_CHECKING:
     from pyroot.trace.session import TraceSink
+    from pyroot.trace.watching import Watcher
 
 _STRING_MOST = 1 << 20
 _PATIENCE = 1.0  # s at the end of the session, for a slow reader
@@ -57,7 +58,7 @@ class Door:
         self.link: Link | None = None
         self.asker = 0
         self.request = b""
-        self.sink: TraceSink | None = None
+        self.sink: TraceSink | Watcher | None = None
         self.over = False  # everything is said, some of it is still to be sent
 
     # -- what the core calls
@@ -160,7 +161,7 @@ class Door:
         choice = Choice.from_words(request["choice"])
         choice.strings = min(choice.strings, _STRING_MOST)
         ends = FarEnds(self.link, choice.format().separate, request["buffered"] is True, request["shown"] is True)
-        sink = choice.sink(Output(choice.format(), ends))
+        sink = choice.watcher(ends) if choice.why else choice.sink(Output(choice.format(), ends))
         sink.start(self.core, b"")
         sink.context.started = True
         mine = [pid for pid in pids if self._serves(pid)]

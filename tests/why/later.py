@@ -1,0 +1,188 @@
+"""Rows that were written when the others had been seen, and scored before anything was changed for them: a second part held out."""
+
+from __future__ import annotations
+
+from tests.why.row import NONE, Row
+
+CLOSED = "mkdir ro; echo x > ro/f; chmod 555 ro"
+PY = "python3 -IS -c"
+
+ROWS = (
+    Row("later-ln-closed", "ln -s x ro/l", r"symlink\w*\(.*EACCES", r"/ro may not be written", CLOSED),
+    Row("later-cp-recursive", "cp -r d e", r"open.*EACCES", r"/d/x may not be read", "mkdir d; echo > d/x; chmod 000 d/x"),
+    Row(
+        "later-mkdir-parents",
+        "mkdir -p f/x",
+        r"(mkdir|chdir)\(.*(ENOTDIR|EEXIST)|stat\w*\(.*ENOTDIR",
+        r"/f is (not a directory|there already)",
+        "echo > f",
+    ),
+    Row("later-head-directory", "head -n 1 d", r"read\(.*EISDIR", r"is a directory", "mkdir d"),
+    Row("later-rmdir-file", "rmdir f", r"rmdir\(.*ENOTDIR", r"/f is not a directory", "echo > f"),
+    Row(
+        "later-touch-of-root",
+        "touch /etc/passwd",
+        r"(open|utimensat)\w*\(.*(EACCES|EPERM)",
+        r"/etc/passwd (may not be written|belongs)",
+        wrong="chmod",
+    ),
+    Row("later-comm-missing", "comm f none", r"open.*none.*ENOENT", r"none is not there", "echo > f"),
+    Row("later-join-empty", "join --nosuch", NONE),
+    Row("later-factor", "factor x", NONE),
+    Row("later-date-bad", "date -d nonsense", NONE),
+    Row("later-tail-closed", "tail f", r"open.*EACCES", r"/f may not be read", "echo > f; chmod 000 f"),
+    Row("later-env-chdir", "env -C nodir true", r"chdir\(.*nodir.*ENOENT", r"nodir is not there"),
+    Row("later-cat-two", "cat f none.a", r"open.*none\.a.*ENOENT", r"none.a is not there", "echo > f"),
+    Row("later-sh-exec", "sh -c 'exec ./none'", r"execve\(.*none.*ENOENT", r"none"),
+    Row("later-sh-append", "sh -c 'echo x >> /etc/hosts'", r"open.*EACCES", r"/etc/hosts may not be written", wrong="chmod"),
+    Row(
+        "later-sh-retry",
+        "sh -c 'for i in 1 2; do cat state 2>/dev/null && exit 0; done; echo \"giving up: no state\" >&2; exit 1'",
+        r"open.*state.*ENOENT",
+        r"state is not there",
+        silent=True,
+    ),
+    Row("later-bash-array", "bash -c 'declare -r x=1; x=2'", NONE, needs="bash"),
+    Row("later-bash-function", "bash -c 'f() { return 4; }; f'", NONE, needs="bash"),
+    Row(
+        "later-python-listdir",
+        "python3 -c 'import os; os.listdir(\"/root\")'",
+        r"open.*/root.*EACCES",
+        r"/root may not be read",
+        wrong="chmod",
+    ),
+    Row(
+        "later-python-replace", 'python3 -c \'import os; os.replace("ro/f", "g")\'', r"rename\(.*EACCES", r"/ro may not be written", CLOSED
+    ),
+    Row("later-python-json-file", "python3 -c 'import json; json.load(open(\"f\"))'", NONE, "", "echo '{' > f"),
+    Row(
+        "later-python-logging",
+        "python3 -c 'import logging; logging.FileHandler(\"log/app.log\")'",
+        r"open.*app\.log.*ENOENT",
+        r"/log is not there",
+    ),
+    Row(
+        "later-python-config",
+        "python3 -c 'import configparser as c; c.ConfigParser().read_file(open(\"app.ini\"))'",
+        r"open.*app\.ini.*ENOENT",
+        r"app.ini is not there",
+    ),
+    Row("later-python-type", "python3 -c '1 + \"\"'", NONE),
+    Row(
+        "later-python-timeout",
+        f"{PY} \"import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); s.settimeout(0.2); s.accept()\"",
+        NONE,
+        silent=True,
+    ),
+    Row(
+        "later-python-udp-in-use",
+        f"{PY} \"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).bind(('127.0.0.1', $PORT))\"",
+        r"bind\(.*EADDRINUSE",
+        r"port $PORT is in use",
+        f"{PY} \"import socket as k, time; s = k.socket(type=k.SOCK_DGRAM); "
+        f"s.bind(('127.0.0.1', $PORT)); open('up', 'w'); time.sleep(9)\" & await up",
+    ),
+    Row(
+        "later-python-chmod",
+        "python3 -c 'import os; os.chmod(\"/etc/hosts\", 0o777)'",
+        r"chmod\w*\(.*EPERM",
+        r"belongs to another user",
+        wrong="chmod u",
+    ),
+    Row("later-python-exec", 'python3 -c \'import os; os.execv("./f", ["f"])\'', r"execve\(.*EACCES", r"x bit", "echo exit > f"),
+    Row(
+        "later-perl-connect",
+        'perl -MIO::Socket::INET -e \'IO::Socket::INET->new("127.0.0.1:$PORT") or die "no connection: $!"\'',
+        r"connect\(.*(ECONNREFUSED|EINPROGRESS)",
+        r"nobody listens",
+        needs="perl",
+    ),
+    Row(
+        "later-perl-unlink",
+        'perl -e \'unlink("ro/f") or die "ro/f: $!"\'',
+        r"unlink\w*\(.*EACCES",
+        r"/ro may not be written",
+        CLOSED,
+        needs="perl",
+    ),
+    Row(
+        "later-make-include",
+        "make",
+        r"open.*rules\.mk.*ENOENT",
+        r"rules.mk is not there",
+        "echo 'include rules.mk' > Makefile",
+        needs="make",
+    ),
+    Row(
+        "later-make-touch",
+        "make out/x",
+        r"(open|utimensat)\w*\(.*ENOENT",
+        r"/out is not there",
+        "printf 'out/x:\\n\\ttouch out/x\\n' > Makefile",
+        needs="make",
+    ),
+    Row("later-git-branch", "git branch x", NONE, "", "git init -q .", needs="git", silent=True),
+    Row(
+        "later-git-add-missing",
+        "git add none.c",
+        r"stat\w*\(.*none\.c.*ENOENT",
+        r"none.c is not there",
+        "git init -q .",
+        needs="git",
+        silent=True,
+    ),
+    Row("later-git-closed", "git init -q ro/x", r"mkdir\(.*EACCES", r"/ro may not be written", CLOSED, needs="git"),
+    Row("later-curl-config", "curl -K none.rc http://127.0.0.1:$PORT/", r"open.*none\.rc.*ENOENT", r"none.rc is not there", needs="curl"),
+    Row(
+        "later-curl-upload",
+        "curl -sS -T none.bin http://127.0.0.1:$PORT/",
+        r"open.*none\.bin.*ENOENT",
+        r"none.bin is not there",
+        "listen $PORT",
+        needs="curl",
+    ),
+    Row(
+        "later-ssh-identity",
+        "ssh-keygen -y -f none.key",
+        r"(open|stat)\w*\(.*none\.key.*ENOENT",
+        r"none.key is not there",
+        needs="ssh-keygen",
+    ),
+    Row(
+        "later-scp-refused",
+        "scp -P $PORT -F /dev/null f 127.0.0.1:/tmp/x",
+        r"connect\(.*(ECONNREFUSED|EINPROGRESS)",
+        r"nobody listens",
+        "echo > f",
+        needs="scp",
+    ),
+    Row(
+        "later-node-import",
+        "node x.mjs",
+        r"\(.*other\.mjs.*ENOENT",
+        r"other.mjs is not there",
+        "echo 'import \"./other.mjs\"' > x.mjs",
+        needs="node",
+    ),
+    Row(
+        "later-node-unlink",
+        'node -e \'require("fs").unlinkSync("ro/f")\'',
+        r"unlink\(.*EACCES",
+        r"/ro may not be written",
+        CLOSED,
+        needs="node",
+    ),
+    Row("later-ruby-directory", "ruby -e 'Dir.mkdir(\"d\")'", r"mkdir\(.*EEXIST", r"/d is there already", "mkdir d", needs="ruby"),
+    Row("later-zip-missing", "tar -tzf none.tgz", r"open.*none\.tgz.*ENOENT", r"none.tgz is not there", needs="tar"),
+    Row(
+        "later-psql-file", "psql -h 127.0.0.1 -p $PORT -f x.sql", r"connect\(.*(ECONNREFUSED|EINPROGRESS)", r"nobody listens", needs="psql"
+    ),
+    Row(
+        "later-root-sh-script",
+        "/srv/run",
+        r"open.*/srv/data.*ENOENT",
+        r"/srv/data is not there",
+        "mkdir -p R/srv; printf '#!/bin/sh\\ncat /srv/data/x\\n' > R/srv/run; chmod +x R/srv/run",
+        root="sh cat",
+    ),
+)
