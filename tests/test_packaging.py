@@ -41,7 +41,7 @@ def output(*words: str | Path, env: dict[str, str] | None = None, cwd: str | Pat
 
 def test_the_version_is_written_in_one_place() -> None:
     try:
-        installed = importlib.metadata.version("pyroot")
+        installed = importlib.metadata.version("pyroot-chroot")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("pyroot is not installed for this interpreter")
     assert installed == pyroot.__version__
@@ -154,7 +154,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(PROJECT / name, source / name, ignore=skipped)
     offline = ["--no-deps", "--no-index", "--no-build-isolation"]
     output(sys.executable, "-m", "pip", "wheel", "-q", *offline, "-w", base, source)
-    [path] = base.glob("pyroot-*.whl")
+    [path] = base.glob("pyroot_chroot-*.whl")
     return Path(path)
 
 

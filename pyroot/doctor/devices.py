@@ -46,6 +46,7 @@ def dev_empty(view: View) -> Iterator[Finding]:
     ERROR,
     "/dev/null, zero, random, urandom in a /dev that is not empty",
     "shell scripts redirect to /dev/null, and libraries read /dev/urandom",
+    beside=True,
 )
 def dev_missing(view: View) -> Iterator[Finding]:
     """Find missing nodes that every program may rely on."""
@@ -69,6 +70,7 @@ def dev_incomplete(view: View) -> Iterator[Finding]:
     ERROR,
     "type and number of /dev/null and similar devices",
     "a plain file in place of a device fills up, and returns what was written to it",
+    beside=True,
 )
 def dev_wrong(view: View) -> Iterator[Finding]:
     """Find something else in place of a device."""
@@ -83,7 +85,25 @@ def dev_wrong(view: View) -> Iterator[Finding]:
             yield Finding(here, f"is device {os.major(status.st_rdev)}:{os.minor(status.st_rdev)}, not {major}:{minor}", _run(view))
 
 
-@check("dev-rights", ERROR, "the mode of /dev/null and similar devices, and nodev on their file system", "opening it gives EACCES")
+@check(
+    "pty-missing",
+    WARNING,
+    "the file system of /dev/pts, if /dev/ptmx is there",
+    "script, ssh, tmux and expect get no terminal: the kernel makes them in a mounted devpts only",
+)
+def pty_missing(view: View) -> Iterator[Finding]:
+    """Find a /dev/ptmx whose terminals have no place."""
+    if (view.stat(b"/dev/ptmx") or view.link(b"/dev/ptmx")) and view.is_directory(b"/dev/pts") and view.stat(b"/dev/pts/ptmx") is None:
+        yield Finding(b"/dev/pts", "is an ordinary directory, not a devpts", f"{_run(view)}, or with -b /dev/pts -b /dev/ptmx")
+
+
+@check(
+    "dev-rights",
+    ERROR,
+    "the mode of /dev/null and similar devices, and nodev on their file system",
+    "opening it gives EACCES",
+    beside=True,
+)
 def dev_rights(view: View) -> Iterator[Finding]:
     """Find nodes that cannot be opened."""
     for name, (major, minor) in NODES.items():

@@ -93,6 +93,7 @@ class WriteFile(_Text):
 
     def do(self, root: bytes) -> None:
         """Write it; a dangling symbolic link is removed first, since it is what is being fixed."""
+        Installer(root, verb="doctor").directory(os.path.dirname(self.path) or b"/")
         place = _place(root, self.path)
         if os.path.islink(place) and Rooted(root).find(self.path) is None:
             os.unlink(place)
@@ -128,10 +129,44 @@ class Link(Step):
 
     def do(self, root: bytes) -> None:
         """Make it; anything but a symbolic link in its place is an error."""
+        Installer(root, verb="doctor").directory(os.path.dirname(self.path) or b"/")
         place = _place(root, self.path)
         if os.path.islink(place):
             os.unlink(place)
         os.symlink(self.text, place)
+
+
+@dataclass(frozen=True)
+class Relink(Link):
+    """Make a symbolic link again of a file whose whole content is the text of the link."""
+
+    LINE = "ln -sfn {0.target} {0.shown} (in place of the text)"
+
+    def do(self, root: bytes) -> None:
+        """Make it beside the file, and put it in the file's place if that still says the same."""
+        place = _place(root, self.path)
+        with open(place, "rb") as file:
+            if os.path.islink(place) or file.read(4096).rstrip(b"\r\n") != self.text:
+                return
+        aside = place + b".pyroot-new"
+        os.symlink(self.text, aside)
+        try:
+            os.rename(aside, place)
+        except OSError:
+            os.unlink(aside)
+            raise
+
+
+@dataclass(frozen=True)
+class UnixLines(Step):
+    """Take the carriage returns from the ends of the lines of a text file."""
+
+    LINE = "sed -i 's/\\r$//' {0.shown}"
+
+    def do(self, root: bytes) -> None:
+        """Rewrite it."""
+        real = Rooted(root).trace(self.path).real
+        Installer(root, verb="doctor").rewrite(real, Rooted(root).read(real).replace(b"\r\n", b"\n"))
 
 
 @dataclass(frozen=True)
@@ -144,7 +179,7 @@ class Copy(Step):
         """Copy it, with everything that a program or library needs."""
         from pyroot.doctor.copy import copy_into
 
-        copy_into(root, [self.path])
+        copy_into(root, [self.path], verb="doctor")
 
 
 @dataclass(frozen=True)
