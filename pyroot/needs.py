@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from typing import TYPE_CHECKING
 
 from pyroot import environment
 from pyroot.elf.closure import LIBRARY, Closure
@@ -21,6 +20,7 @@ from pyroot.reading.door import view_of
 from pyroot.reading.host import host_library
 from pyroot.reading.view import View
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot._fast import Core
     from pyroot.config import Config

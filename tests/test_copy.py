@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
-
 from pyroot.doctor import copy
 from pyroot.doctor.tree import tree_of
 from pyroot.elf import ElfError, Rooted, read_elf

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
-
 from pyroot.doctor import registry, verb
 from pyroot.doctor.registry import Finding
 from pyroot.elf import Rooted

@@ -6,16 +6,15 @@ differs is `pyroot.manifest.compare`'s to say.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod, Copy, Link, LoaderIndex, MakeDirectory, Step, WriteFile
 from pyroot.manifest.compare import CHANGED, GONE, NEW, Change, folded, told
 from pyroot.manifest.entry import DIRECTORY, FILE, LINK, Entry
+from pyroot.plain import replace
 from pyroot.reading.view import View
 
 # What programs write while a root is used.
@@ -62,9 +61,15 @@ def _holds(path: bytes, entry: Entry) -> bool:
     """Tell whether this host has the file that a list means, by its content."""
     try:
         with open(path, "rb") as file:
-            return bool(entry.sha256) and hashlib.sha256(file.read()).hexdigest() == entry.sha256
+            return bool(entry.sha256) and _sha256(file.read()) == entry.sha256
     except OSError:
         return False
+
+
+def _sha256(content: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
 
 
 def towards(view: View, findings: list[Finding]) -> list[Finding]:
@@ -95,7 +100,7 @@ def _leads_there(view: View, step: Step, entries: dict[bytes, Entry]) -> bool:
     if isinstance(step, Link):
         return entry.type == LINK and entry.target == step.text
     if isinstance(step, WriteFile):
-        return entry.type == FILE and entry.sha256 == hashlib.sha256(step.content).hexdigest()
+        return entry.type == FILE and entry.sha256 == _sha256(step.content)
     if isinstance(step, Copy):
         real = os.path.realpath(step.path)
         return entry.type == FILE and _holds(real, entry) or entry.type == LINK and os.path.islink(step.path)

@@ -7,18 +7,17 @@ whose guests would have root's rights, and where pyroot itself cannot run. What 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from dataclasses import dataclass
 
 from pyroot.errors import EXIT_FAILURE
+from pyroot.plain import record
 from pyroot.reading.view import View
 
 LIMIT = 10.0  # seconds for one program
 _CALM = {b"PYTHONDONTWRITEBYTECODE": b"1", b"TERM": b"dumb", b"GIT_CONFIG_NOSYSTEM": b"1"}  # nothing is to be written into the root
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Answer:
     """How a program ended: its status, and the last line that says something on each stream."""
 
@@ -45,6 +44,8 @@ def ask(view: View, program: bytes, *words: str) -> Answer | None:
 
 
 def _ask(options: list[str], program: bytes, words: tuple[str, ...], variables: dict[bytes, bytes]) -> Answer | None:
+    import subprocess
+
     import pyroot
 
     starter = os.path.join(os.path.dirname(os.path.abspath(pyroot.__file__)), "_start.py")

@@ -51,7 +51,10 @@ def copy_of(view: View, path: bytes) -> tuple[str, tuple[Step, ...]]:
 
 def in_broken_directory(view: View, path: bytes) -> bool:
     """Tell whether a path is in a directory that a finding about merged-/usr already names."""
-    return any(path.startswith(directory + b"/") for directory in broken_directories(view))
+    broken = broken_directories(view)
+    end = view.dead_end(path) + b"/" if path.startswith(b"/") else b""  # a link on the way may lead into one
+    ends = {directory: view.dead_end(directory) + b"/" for directory in broken}
+    return any(path.startswith(directory + b"/") or end and end.startswith((directory + b"/", ends[directory])) for directory in broken)
 
 
 def damage_of(view: View, item: Item) -> str:

@@ -6,19 +6,19 @@ Decides: the layout of all that, and what an action is. What is copied is decide
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from pyroot import environment
 from pyroot.doctor.tree import tree_of
 from pyroot.elf.closure import STANDARD_PATH, Item
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import PyrootError
+from pyroot.plain import record
 from pyroot.rootfs.runtimes import PART, RUNTIME
 from pyroot.rootfs.work import Left
 from pyroot.verbs.output import colour, json_text, put, safe
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Action:
     """What becomes of one item: "copy", "same" (already there) or "kept" (the root's own stays)."""
 

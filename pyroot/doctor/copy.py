@@ -44,7 +44,7 @@ from pyroot.rootfs.skeleton import add_loader_index
 from pyroot.rootfs.work import Left, add_work
 from pyroot.verbs.near import near_names
 from pyroot.verbs.output import json_text, put, safe
-from pyroot.verbs.roots import require_elftools, root_directory
+from pyroot.verbs.roots import root_directory
 from pyroot.verbs.words import Verb, flag, value
 
 COPY = Verb(
@@ -111,7 +111,6 @@ def main(argv: list[str]) -> int:
     if "help" in words.flags:
         put(COPY.usage())
         return 0
-    require_elftools("copy")
     source = Rooted(root_directory("copy", words.values["from"][-1])) if "from" in words.values else Rooted("/")
     if "tree" in words.flags:
         return print_trees(source, words.rest, "json" in words.flags)

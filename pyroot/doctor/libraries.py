@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pyroot.doctor.chain import candidates, copy_of, damage_of, grouped, readable, wanted_by
 from pyroot.doctor.registry import ERROR, WARNING, Finding, check
@@ -18,6 +17,7 @@ from pyroot.elf.closure import LIBRARY, Item
 from pyroot.elf.ldcache import parse_cache
 from pyroot.elf.reader import Elf, identity_of, read_head
 from pyroot.elf.search import CONF, BadLibrary, MuslSearch
+from pyroot.plain import replace
 from pyroot.reading.host import host_library
 from pyroot.reading.view import View, shown_names
 

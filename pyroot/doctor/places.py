@@ -106,8 +106,12 @@ def merged_usr(view: View) -> Iterator[Finding]:
     """Find top-level directories that do not lead into /usr although their siblings do."""
     for path, what in broken_directories(view).items():
         target = b"usr" + path
-        steps: tuple[Step, ...] = (Link(path, target),) if view.is_directory(b"/" + target) else ()
-        yield Finding(path, what, f"ln -sfn {shlex.quote(os.fsdecode(target))} {view.outside(path)}", steps)
+        steps: tuple[Step, ...] = (Link(path, target),)
+        mend = f"ln -sfn {shlex.quote(os.fsdecode(target))} {view.outside(path)}"
+        if not view.is_directory(b"/" + target):  # what was in it is brought as far as programs ask for it
+            steps = (MakeDirectory(b"/" + target), *(steps if view.link(path) != target else ()))
+            mend = f"mkdir {view.outside(b'/' + target)}, and bring what was in it (--fix brings the loader)"
+        yield Finding(path, what, mend, steps)
 
 
 @check(

@@ -239,11 +239,15 @@ def elf_interpreter(view: View) -> Iterator[Finding]:
         if in_broken_directory(view, path) or damage_of(view, items[0]) or view.is_file(path) and not readable(view, path):
             continue
         mend, steps = copy_of(view, path)
-        for prefix in (b"/usr", b""):
-            if view.is_file(prefix + path) and prefix:
-                text = b"usr" + os.path.dirname(path)
-                if view.find(os.path.dirname(path)) is None and view.link(os.path.dirname(path)) is None:
-                    mend, steps = f"link {os.fsdecode(os.path.dirname(path))} to {os.fsdecode(text)}", (Link(os.path.dirname(path), text),)
+        directory = os.path.dirname(path)
+        own = [place for place in candidates(view, os.path.basename(path)) if view.find(place)]
+        if view.is_file(b"/usr" + path) and view.find(directory) is None and view.link(directory) is None:
+            mend, steps = f"link {os.fsdecode(directory)} to {os.fsdecode(b'usr' + directory)}", (Link(directory, b"usr" + directory),)
+        elif own and view.stat(path) is None:
+            # The root's own loader under another name: this host's may not go with the root's C library.
+            text = os.path.relpath(own[0], directory) if view.find(directory) is None else own[0]
+            step = Link(path, text)
+            mend, steps = f"ln -sfn {step.target} {view.outside(path)}", (step,)
         yield Finding(path, f"{items[0].problem}; needed by {wanted_by(view, items)}", mend or "install the C library in the root", steps)
 
 

@@ -8,9 +8,10 @@ one row. The whole table is `checks`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from pyroot.plain import field, record
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot.doctor.steps import Step
     from pyroot.reading.view import View
@@ -24,7 +25,7 @@ ROOT = "root"
 HOST = "host"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Finding:
     """One thing that is wrong: what, where (guest path, empty for the host), and how to fix it.
 
@@ -40,7 +41,7 @@ class Finding:
     why: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Check:
     """One row: code, severity, what it looks at, why it matters, and the function that looks.
 

@@ -20,7 +20,7 @@ from pyroot.doctor.steps import Copy, Step
 from pyroot.elf.closure import ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, Item
 from pyroot.elf.search import BadLibrary
 from pyroot.reading.host import host_library
-from pyroot.reading.view import View, shown_names
+from pyroot.reading.view import PROGRAM_DIRECTORIES, View, shown_names
 from pyroot.rootfs import runtimes
 
 # name of the program, and the words that it is asked with: what ends well and quickly, and reads its library
@@ -48,12 +48,14 @@ def _programs(view: View) -> Iterator[Item]:
     broken |= {one.path for item in view.closure.items if item.missing for one in view.closure.programs_over(item)}
     wanted = {name if b"/" in name else os.path.basename(name) for name in view.commands}
     seen: set[bytes] = set()
+    traces = [view.find(directory + b"/" + name) for directory in PROGRAM_DIRECTORIES for name in _USUAL]
+    usual = {trace.real for trace in traces if trace is not None}
     for item in view.closure.items:
         if item.why not in (PROGRAM, SCRIPT_INTERPRETER, ENV_PROGRAM) or item.trace is None or item.path in broken:
             continue
         asked = item.path in wanted or os.path.basename(item.path) in wanted or item.why != PROGRAM
         if not view.commands:
-            asked = os.path.basename(item.path) in _USUAL
+            asked = item.trace.real in usual  # each file is in the closure once, under whichever name came first
         if asked and item.trace.real not in seen:
             seen.add(item.trace.real)
             yield item

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
 
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import shell_word
+from pyroot.plain import record
 from pyroot.rootfs.install import Installer
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
-@dataclass(frozen=True)
+
+@record(frozen=True)
 class Step(ABC):
     """One change of what is at `path`. `LINE` is its line, as str.format takes it with the step as argument 0."""
 
@@ -38,7 +41,7 @@ class Step(ABC):
         return shell_word(os.fsdecode(self.path))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Chmod(Step):
     """Add or set mode bits of a file or directory."""
 
@@ -55,7 +58,7 @@ class Chmod(Step):
             os.close(fd)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class MakeDirectory(Step):
     """Make a directory with its parents."""
 
@@ -67,7 +70,7 @@ class MakeDirectory(Step):
         Installer(root, verb="doctor").directory(self.path, self.mode)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Text(Step):
     """A step that writes text."""
 
@@ -85,7 +88,7 @@ class _Text(Step):
         return os.fsdecode(self.content.rstrip()).replace("\n", " | ")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WriteFile(_Text):
     """Write a small text file that is missing."""
 
@@ -100,7 +103,7 @@ class WriteFile(_Text):
         Installer(root, verb="doctor").rewrite(_real(root, self.path), self.content)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class AddLines(_Text):
     """Add lines at the end of a text file."""
 
@@ -115,7 +118,7 @@ class AddLines(_Text):
         Installer(root, verb="doctor").rewrite(_real(root, self.path), old + glue + self.content)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Link(Step):
     """Make a symbolic link where there is nothing or a dangling one."""
 
@@ -136,7 +139,7 @@ class Link(Step):
         os.symlink(self.text, place)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Relink(Link):
     """Make a symbolic link again of a file whose whole content is the text of the link."""
 
@@ -157,7 +160,7 @@ class Relink(Link):
             raise
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class UnixLines(Step):
     """Take the carriage returns from the ends of the lines of a text file."""
 
@@ -169,7 +172,7 @@ class UnixLines(Step):
         Installer(root, verb="doctor").rewrite(real, Rooted(root).read(real).replace(b"\r\n", b"\n"))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Copy(Step):
     """Copy a file of this host, and for a program everything that it needs, to the same path in the root."""
 
@@ -182,7 +185,7 @@ class Copy(Step):
         copy_into(root, [self.path], verb="doctor")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LoaderIndex(Step):
     """Complete ld.so.cache with the libraries that programs of the root need."""
 

@@ -7,7 +7,6 @@ The checks are rows of `registry`; what a fix does is in `steps`.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from pyroot import binding, environment
 from pyroot.config import Config
@@ -20,8 +19,12 @@ from pyroot.errors import EXIT_FAILURE, PyrootError, shell_word, text_of
 from pyroot.reading.door import view_of_run
 from pyroot.reading.view import View
 from pyroot.verbs.output import Progress, colour, json_text, put, safe
-from pyroot.verbs.roots import require_elftools, root_directory
+from pyroot.verbs.roots import root_directory
 from pyroot.verbs.words import Verb, Words, flag, value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DOCTOR = Verb(
     "doctor",
@@ -84,7 +87,6 @@ def main(argv: list[str]) -> int:
     names = words.values.get("root", [])[-1:] + words.rest
     if not names:
         raise PyrootError("doctor: no root file system given", "say which: pyroot doctor ROOTFS [COMMAND...]")
-    require_elftools("doctor")
     root = root_directory("doctor", names[0], names[1:])
     if "fix" in words.flags and "dry-run" not in words.flags and os.path.samefile(root, "/"):
         raise PyrootError(f"doctor: {names[0]}: is the root of this host, which --fix leaves alone", "leave --fix out, or add --dry-run")

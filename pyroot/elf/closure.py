@@ -14,7 +14,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 
 from pyroot import environment
 from pyroot.elf.ldcache import CacheEntry
@@ -31,6 +30,7 @@ from pyroot.elf.search import (
     plain_path,
     search_for,
 )
+from pyroot.plain import field, record, replace
 
 PROGRAM = "program"
 SCRIPT_INTERPRETER = "#! interpreter"
@@ -46,7 +46,7 @@ _SCRIPT_HEAD = 256  # BINPRM_BUF_SIZE: the kernel reads no more of the first lin
 _MAX_SCRIPTS = 5    # nested interpreters that are scripts themselves, as many as the kernel follows
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Item:
     """One file that belongs to the closure.
 
@@ -86,7 +86,7 @@ def closure(
     return work.items
 
 
-@dataclass
+@record
 class Index:
     """What an ld.so.cache, and the ld.so.conf next to it, must contain for the closure's libraries to be found."""
 

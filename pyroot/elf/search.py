@@ -14,12 +14,12 @@ import errno
 import os
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 
 from pyroot.elf import processor as cpu
 from pyroot.elf.ldcache import CacheEntry, conf_directories, parse_cache
 from pyroot.elf.reader import DF_1_NODEFLIB, EM_386, EM_AARCH64, EM_X86_64, Elf, Identity, identity_of, read_head
 from pyroot.elf.rooted import Rooted
+from pyroot.plain import field, record
 
 RPATH = "RPATH"
 RUNPATH = "RUNPATH"
@@ -49,7 +49,7 @@ class BadLibrary(Exception):
     """The search met a file that makes the real loader give up."""
 
 
-@dataclass
+@record
 class Loaded:
     """One object in a process image: what it is, where from, and who asked for it first."""
 
@@ -61,7 +61,7 @@ class Loaded:
     names: set[bytes] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Found:
     """Where a library is, and what led there; `entry` is the cache's line if that did."""
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from pyroot.plain import record
 
 _DT_HASH = 4
 _DT_STRTAB = 5
@@ -31,7 +32,7 @@ _VER_FLG_WEAK = 2
 _MAX_RECORDS = 10000  # a damaged file must not cause an endless loop
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Versions:
     """Pairs of library name and version that a file asks for, the versions that it offers, its symbol names, its size."""
 
@@ -45,7 +46,7 @@ class Versions:
         return b"\0" + symbol + b"\0" in self.names
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Symbols:
     """The names that a file must get from others (weak ones are left out), those that it has, and whether all are bound at once."""
 
@@ -87,8 +88,8 @@ def _symbols(data: bytes) -> Symbols:
     count = _count(data, order, wide, loads, tags)
     wanted: list[bytes] = []
     given: list[bytes] = []
-    for record in form.iter_unpack(data[at + form.size : at + form.size * count]):
-        name, info, section = (record[0], record[1], record[3]) if wide else (record[0], record[3], record[5])
+    for symbol in form.iter_unpack(data[at + form.size : at + form.size * count]):
+        name, info, section = (symbol[0], symbol[1], symbol[3]) if wide else (symbol[0], symbol[3], symbol[5])
         text = data[strings + name : data.index(b"\0", strings + name)]
         if section:
             given.append(text)

@@ -11,13 +11,13 @@ import os
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from pyroot import environment
 from pyroot.elf.closure import Closure, Item
 from pyroot.elf.rooted import Rooted, Trace
 from pyroot.elf.versions import Symbols, Versions, read_symbols, read_versions
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot.manifest.compare import Change
     from pyroot.manifest.entry import Entry

@@ -14,17 +14,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from pyroot import report
 from pyroot.elf.closure import ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, Closure, Item
 from pyroot.errors import PyrootError, shell_word, text_of
+from pyroot.plain import record
 from pyroot.rootfs import skeleton
 from pyroot.rootfs.install import Installer, write_failure
 from pyroot.rootfs.plan import choose
 from pyroot.rootfs.work import Left
 from pyroot.verbs.output import put
-from pyroot.verbs.roots import require_elftools
 from pyroot.verbs.words import Verb, flag
 
 NEW = Verb(
@@ -69,7 +68,6 @@ def main(argv: list[str]) -> int:
         raise PyrootError("new: no directory given", "say where: pyroot new DIR [PROGRAM...]")
     if "verbose" in words.counts:
         report.set_verbosity(report.verbosity() + words.counts["verbose"])
-    require_elftools("new")
     if "list" in words.flags:
         _print_list(*choose(programs))
         return 0
@@ -85,7 +83,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Target:
     """Where the root goes: its canonical path, and whether a directory is there already."""
 

@@ -7,13 +7,12 @@ manual, git(1), "Installing and Configuring Modules" of glibc's iconv.
 
 from __future__ import annotations
 
-import filecmp
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from pyroot.elf.rooted import Rooted
+from pyroot.plain import field, record
 
 PYTHON = "Python"
 PERL = "Perl"
@@ -38,7 +37,7 @@ GIT_TOOLS = (b"sh", b"basename", b"sed", b"uname", b"cat", b"rm", b"tr")  # of t
 _TEMPLATES = b"/usr/share/git-core/templates"
 
 
-@dataclass
+@record
 class Library:
     """Where an interpreter's library is (nothing: it is not there), what was looked for, and whether the file itself names the place."""
 
@@ -123,6 +122,8 @@ def _holds_core(rooted: Rooted, path: bytes) -> bool:
 
 def same_file(one: bytes, two: bytes) -> bool:
     """Tell whether two host paths hold the same content."""
+    import filecmp
+
     try:
         return os.path.samefile(one, two) or filecmp.cmp(one, two, shallow=False)
     except OSError:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pyroot.elf.closure import DATA, ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, Closure
 from pyroot.elf.reader import read_head
 from pyroot.elf.rooted import Rooted
+from pyroot.plain import record
 from pyroot.rootfs import runtimes
 from pyroot.rootfs.runtimes import PART, RUNTIME
 
@@ -22,7 +22,7 @@ _BUNDLES = (b"/etc/ssl/certs/ca-certificates.crt", b"/etc/pki/tls/certs/ca-bundl
 _SHELLS = (b"sh", b"bash", b"dash")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Left:
     """Something that is not copied: its path, what it is, and the program that it belongs to."""
 

@@ -1,6 +1,6 @@
-"""The root that a verb is told to work on, and what the verbs that examine programs need.
+"""The root that a verb is told to work on.
 
-Decides: what is said about a root that cannot be listed, and about a missing pyelftools.
+Decides: what is said about a root that cannot be listed.
 """
 
 from __future__ import annotations
@@ -8,17 +8,6 @@ from __future__ import annotations
 import os
 
 from pyroot.errors import PyrootError, shell_word, text_of
-
-
-def require_elftools(verb: str) -> None:
-    """Refuse to work without the package that reads ELF files."""
-    try:
-        import elftools  # noqa: F401
-    except ImportError:
-        raise PyrootError(
-            f"{verb}: the Python package pyelftools is not installed",
-            "install it: pip install pyelftools, or the Debian package python3-pyelftools",
-        ) from None
 
 
 def root_directory(verb: str, name: str, others: list[str] | None = None) -> bytes:
