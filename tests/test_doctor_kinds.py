@@ -398,3 +398,61 @@ def test_fix_with_a_list_mends_towards_the_list(root: Path, tmp_path: Path, capf
     assert "pyroot copy /lib" not in out
     assert not tinfo.exists()
     assert "left     library-missing: libtinfo.so.6" in out
+
+
+# --- programs are asked
+
+
+@pytest.fixture
+def asked_root(sound: Path, guest_directory: str) -> Path:
+    """Give a root that the ordinary user can enter, whose shell can be replaced."""
+    top = Path(guest_directory, "root")
+    subprocess.run(["cp", "-a", "--reflink=auto", str(sound), str(top)], check=True)
+    give(top)
+    return top
+
+
+@needs_gcc
+def test_a_shell_that_fails_is_asked_and_told(asked_root: Path, run_pyroot: Callable[..., helpers.Result]) -> None:
+    done = run_pyroot(["doctor", "-v", asked_root])
+    assert (done.status, done.stderr) == (0, "")
+    assert "does what it is asked (" in done.stdout
+    shell = inside(asked_root, "/bin/sh")
+    shell.unlink()
+    compile_program(shell, "int main(void) { return 3; }\n", "-static")
+    shell.chmod(0o755)
+    done = run_pyroot(["doctor", asked_root, "sh"])
+    assert done.status == 1
+    assert "program-fails" in done.stdout
+    done = run_pyroot(["doctor", "--no-run", asked_root, "sh"])
+    assert "program-fails" not in done.stdout
+
+
+@needs_gcc
+@pytest.mark.timeout(120)
+def test_a_program_that_does_not_end_is_told_and_ended(asked_root: Path, run_pyroot: Callable[..., helpers.Result]) -> None:
+    shell = inside(asked_root, "/bin/sh")
+    shell.unlink()
+    compile_program(shell, "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n", "-static")
+    shell.chmod(0o755)
+    done = run_pyroot(["doctor", asked_root, "sh"])
+    assert "it was asked and did not end" in done.stdout
+    assert not any(str(asked_root) in command for command in running())
+
+
+def running() -> list[str]:
+    """List the command lines of all processes but this one."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                found.append(Path(f"/proc/{name}/cmdline").read_text().replace("\0", " "))
+            except (OSError, UnicodeDecodeError):
+                continue
+    return found
+
+
+def test_asking_writes_nothing_into_the_root(asked_root: Path, run_pyroot: Callable[..., helpers.Result]) -> None:
+    before = digest(asked_root)
+    run_pyroot(["doctor", asked_root])
+    assert digest(asked_root) == before

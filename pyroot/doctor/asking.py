@@ -7,6 +7,7 @@ whose guests would have root's rights, and where pyroot itself cannot run. What 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 from pyroot.errors import EXIT_FAILURE
@@ -40,7 +41,17 @@ def ask(view: View, program: bytes, *words: str) -> Answer | None:
         variables = {name: value for name, value in view.environment.items() if not name.startswith(b"PYTHON")}
         view.answers[key] = _ask([*view.run_words, *lent], program, words, variables)
     known = view.answers[key]
-    return known if isinstance(known, Answer) else None
+    assert known is None or isinstance(known, Answer)
+    return known
+
+
+def worked(view: View) -> list[tuple[bytes, str]]:
+    """List the programs that did what they were asked, with the words."""
+    found = []
+    for (program, words), answer in view.answers.items():
+        if isinstance(answer, Answer) and answer.status == 0:
+            found.append((program, shlex.join([os.fsdecode(program), *words])))
+    return found
 
 
 def _ask(options: list[str], program: bytes, words: tuple[str, ...], variables: dict[bytes, bytes]) -> Answer | None:

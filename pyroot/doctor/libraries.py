@@ -172,6 +172,8 @@ def symbol_missing(view: View) -> Iterator[Finding]:
     for program, objects in view.closure.images.items():
         if program in incomplete or len(objects) < 3 and not objects[0].elf.needed:
             continue
+        if any(_cut_off(view, one.real) for one in objects):
+            continue  # told as that
         given: set[bytes] | None = None
         for one in objects:
             if one.real in good or one is not objects[0] and not view.symbols(one.real).at_once:
@@ -188,6 +190,14 @@ def symbol_missing(view: View) -> Iterator[Finding]:
         libraries = shown_names([needed.name for needed in view.closure.images[programs[0]][0].elf.needed])
         what = f"undefined symbol {os.fsdecode(symbol)}: no library that it loads has it ({libraries}){who}"
         yield Finding(path, what, "take program and library from one system: install the program in the root by its own means")
+
+
+def _cut_off(view: View, real: bytes) -> bool:
+    """Tell whether a file ends before its last segment does."""
+    try:
+        return os.stat(view.rooted.host(real)).st_size < view.versions(real).ends
+    except OSError:
+        return True
 
 
 @check(

@@ -12,6 +12,7 @@ from pyroot import binding, environment
 from pyroot.config import Config
 from pyroot.doctor import checks
 from pyroot.doctor.against import towards
+from pyroot.doctor.asking import worked
 from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
 from pyroot.doctor.steps import Step
 from pyroot.elf.rooted import Rooted
@@ -107,6 +108,9 @@ def main(argv: list[str]) -> int:
     if "json" in words.flags:
         put(json_text(as_json(view, findings, done)))
     else:
+        if "verbose" in words.flags and "quiet" not in words.flags:
+            for program, line in worked(view):
+                put(f"well     {safe(program)}: does what it is asked ({safe(line)})\n")
         _print(findings, words.flags, names[0])
     return int(any(finding.severity == ERROR for finding in findings))
 

@@ -67,7 +67,7 @@ class View:
         self.groups = {os.getegid(), *os.getgroups()} if uid is None else {uid}
         self.environment = environment.variables()
         self.run_words: list[str] | None = None  # the options of a run that shows this view; None: no guest is to be started
-        self.answers: dict[object, object] = {}  # what programs of the root have said (`pyroot.doctor.asking`)
+        self.answers: dict[tuple[bytes, tuple[str, ...]], object] = {}  # what programs of the root have said (`pyroot.doctor.asking`)
         self._closure: Closure | None = None
         self._versions: dict[bytes, Versions] = {}
         self._symbols: dict[bytes, Symbols] = {}
