@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -37,7 +38,13 @@ CORE_PARTS = sorted(glob("pyroot/_fast/**/*.pxi", recursive=True)) + ["pyroot/_f
 GUEST_HEADERS = sorted(glob("pyroot/guest/*.h"))
 COMMAND = "scripts/pyroot.c"  # becomes `pyroot`
 SECOND_HALF = "scripts/pyroot-start"  # what it starts
-MAN_PAGE = "docs/man/pyroot.1"
+# What other programs read, and where they look for it below the prefix.
+SHARED = {
+    "share/man/man1": "docs/man/pyroot.1",
+    "share/bash-completion/completions": "docs/completion/pyroot",
+    "share/zsh/site-functions": "docs/completion/_pyroot",
+    "share/fish/vendor_completions.d": "docs/completion/pyroot.fish",
+}
 
 
 def enabled(name: str) -> bool:
@@ -95,6 +102,8 @@ def core() -> Extension:
     flags = ["-O2", "-fno-strict-aliasing"]
     link: list[str] = []
     macros: list[tuple[str, str | None]] = []
+    if not os.environ.get("PYROOT_SANITIZE") and not enabled("PYROOT_LINETRACE"):
+        link += ["-Wl,--strip-all"]  # the symbols are four fifths of the file, and only a debugger reads them
     if sanitizers := os.environ.get("PYROOT_SANITIZE"):
         flags += [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer", "-g"]
         link += [f"-fsanitize={sanitizers}"]
@@ -208,6 +217,11 @@ class BuildPackage(build_py):
         return outputs if self.editable_mode else outputs + [target for _source, target in self.presets()]
 
 
+def long_description() -> str:
+    """Give the README without links to files of the tree, which lead nowhere in a package index."""
+    return re.sub(r"\[([^\]]+)\]\((?!https?://)[^)]+\)", r"\1", Path("README.md").read_text("utf-8"))
+
+
 if int(setuptools.__version__.split(".")[0]) < OLDEST_SETUPTOOLS:
     stop(
         f"setuptools {setuptools.__version__} is too old to read pyproject.toml",
@@ -215,10 +229,12 @@ if int(setuptools.__version__.split(".")[0]) < OLDEST_SETUPTOOLS:
     )
 
 setup(
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
     ext_modules=[core()],
     scripts=[SECOND_HALF],
     options={"build_scripts": {"executable": "python"}},  # `#!python`, which the installer replaces, in editable installs too
     package_dir={"": "."},  # with this an editable install is a plain path entry, not an import hook
-    data_files=[("share/man/man1", [MAN_PAGE])] if os.path.exists(MAN_PAGE) else [],
+    data_files=[(place, [source]) for place, source in SHARED.items() if os.path.exists(source)],
     cmdclass={"build_ext": BuildCompiled, "build_py": BuildPackage, "build_scripts": BuildCommand},
 )

@@ -265,7 +265,7 @@ def save(result: dict[str, Any], text: str) -> None:
     try:
         print(f"benchmarks: {', '.join(plot.draw(result, stem))}", file=sys.stderr)
     except ImportError:
-        print("benchmarks: no plots without matplotlib: pip install 'pyroot[plots]'", file=sys.stderr)
+        print("benchmarks: no plots without matplotlib: pip install matplotlib", file=sys.stderr)
 
 
 def save_bounds(path: str) -> int:

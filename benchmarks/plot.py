@@ -1,4 +1,4 @@
-"""Bars of the ratios, as SVG: needs matplotlib (``pip install pyroot[plots]``), which nothing else here does."""
+"""Bars of the ratios, as SVG: needs matplotlib (``pip install matplotlib``), which nothing else does."""
 
 from __future__ import annotations
 

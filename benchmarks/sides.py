@@ -117,14 +117,14 @@ def refuse_source_tree(pyroot: str, python: str) -> None:
     """Raise SetupError unless the pyroot package of ``python`` lies where installers put packages."""
     where = output_of([python, "-I", "-c", "import pyroot; print(pyroot.__file__)"])
     if not where:
-        raise SetupError(f"{pyroot}: {python} has no package pyroot", "make bench, or: pip install dist/pyroot-*.whl")
+        raise SetupError(f"{pyroot}: {python} has no package pyroot", "make bench, or: pip install dist/pyroot_chroot-*.whl")
     homes = output_of(
         [python, "-I", "-c", "import site, sysconfig; print(sysconfig.get_path('platlib'), *site.getsitepackages())"]
     ).split()
     if not any(where.startswith(home + "/") for home in homes):
         raise SetupError(
             f"{os.path.dirname(where)} is a source tree or an editable install: its start is not what users get",
-            "measure an installed wheel: make bench, or pip install dist/pyroot-*.whl without -e",
+            "measure an installed wheel: make bench, or pip install dist/pyroot_chroot-*.whl without -e",
         )
 
 
@@ -132,7 +132,7 @@ def find_pyroot(given: str | None) -> tuple[str, str]:
     """Return the pyroot command to measure and the Python that it belongs to.  Raises SetupError."""
     command = given or shutil.which("pyroot", path=os.path.dirname(sys.executable)) or shutil.which("pyroot")
     if command is None:
-        raise SetupError("no pyroot command found", "make bench, or: pip install dist/pyroot-*.whl")
+        raise SetupError("no pyroot command found", "make bench, or: pip install dist/pyroot_chroot-*.whl")
     command = os.path.abspath(command)
     beside = os.path.join(os.path.dirname(command), "python3")
     python = beside if os.path.exists(beside) else sys.executable

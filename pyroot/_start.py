@@ -3,7 +3,7 @@
 Decides what is on the module path of a started command and how the process ends; what the command does is `cli`'s.
 Run as a script (`python -IS .../_start.py`) it does without `site`, which takes a third of a bare interpreter's start,
 and of which a run needs nothing: only pyroot's own package. Verbs that import a dependency get `site` at that moment, from
-the finder below, because a dependency may be installed elsewhere than pyroot itself (a system-wide pyelftools next to a pyroot in
+the finder below, because a dependency may be installed elsewhere than pyroot itself (a system-wide python-ptrace next to a pyroot in
 /usr/local).
 """
 

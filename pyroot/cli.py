@@ -17,7 +17,7 @@ from pyroot.errors import EXIT_FAILURE, EXIT_SIGNAL_BASE, PyrootError, text_of
 _SIGINT = 2
 interrupted = False  # a ^C has ended what was asked for
 _REFUSED = (errno.EPERM, errno.ENOSYS)
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,8 +34,8 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_SIGNAL_BASE + _SIGINT
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _NO_ROOM or isinstance(error, MemoryError):
-            why = str(error) or "out of memory"
-            report.failure(PyrootError(f"cannot go on: {why}", "a limit is too low for pyroot itself: see ulimit -a"))
+            why = text_of(error.errno or 0) if isinstance(error, OSError) else "out of memory"
+            report.failure(PyrootError(f"cannot go on: {why}", _limit(why)))
             _show_traceback(error)
             return EXIT_FAILURE
         if isinstance(error, OSError) and error.errno in _REFUSED:
@@ -99,6 +99,17 @@ def _answer(option: options.Option, spelling: str) -> int:
     except OSError as error:
         raise PyrootError(f"standard output: {text_of(error.errno or 0)}") from error
     return 0
+
+
+def _limit(why: str) -> str:
+    general = "a limit is too low for pyroot itself: see ulimit -a"
+    try:
+        from pyroot.explain import limit_hint
+
+        return limit_hint(why) or general
+    except (ImportError, OSError, MemoryError):  # the limit itself keeps a module from being read
+        letter = {text_of(errno.EMFILE): "n", text_of(errno.EAGAIN): "u", "out of memory": "v", text_of(errno.ENOMEM): "v"}.get(why)
+        return f"a limit is too low for pyroot itself: ulimit -{letter}" if letter else general
 
 
 def _show_traceback(error: BaseException) -> None:

@@ -133,16 +133,37 @@ def _set_root(config: Config, roots: list[tuple[str, str]]) -> None:
         config.rootfs = os.path.realpath(config.rootfs_spelled, strict=True)
         is_directory = os.path.isdir(config.rootfs)
     except OSError as error:
-        raise PyrootError(f"{shown}: {text_of(error.errno or 0)}", _root_hint(value, error)) from None
+        raise PyrootError(f"{shown}: {text_of(error.errno or 0)}", _root_hint(spelling, value, error)) from None
     if not is_directory:
-        raise PyrootError(f"{shown}: not a directory", "the root is a directory that holds bin, etc, usr and so on")
+        raise PyrootError(f"{shown}: not a directory", file_hint(value))
     if not os.access(config.rootfs, os.X_OK):
-        raise PyrootError(f"{shown}: permission denied", "the root must be a directory that you may enter")
+        raise PyrootError(f"{shown}: permission denied", closed_hint(config.rootfs, value))
 
 
-def _root_hint(value: str, error: OSError) -> str:
+def file_hint(value: str) -> str:
+    """Say what to do with a file in the place of a root."""
+    if ".tar" in value or value.endswith((".tgz", ".txz", ".tbz")):
+        return f"unpack it first: mkdir ROOT && tar -xf {shell_word(value)} -C ROOT"
+    return "the root is a directory that holds bin, etc, usr and so on"
+
+
+def closed_hint(path: bytes, value: str) -> str:
+    """Say what to do with a root that may not be entered."""
+    status = os.stat(path)
+    if status.st_uid == os.geteuid():
+        return f"chmod u+rwx {shell_word(value)}: it is yours, and its mode is {status.st_mode & 0o7777:04o}"
+    return "the root must be a directory that you may enter"
+
+
+def _root_hint(spelling: str, value: str, error: OSError) -> str:
+    from pyroot.options import RUN
+    from pyroot.verbs.near import nearest
+
     if value.startswith("-"):
         return "the word after the option is taken as the directory; was it left out?"
     if not isinstance(error, FileNotFoundError):
         return "the root is a directory that you may enter"
+    meant = nearest(f"-{spelling}{value}", RUN.by_name) if len(spelling) == 2 else ""
+    if meant:
+        return f"did you mean {meant}? A long option begins with two dashes"
     return f"pyroot new {shell_word(value)} makes a small root there out of this machine's programs"

@@ -74,25 +74,47 @@ def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str
     shown = os.fsdecode(name)
     root = os.fsdecode(config.rootfs_spelled)
     searched = path.split(b":")
-    brought = any(os.access(directory + b"/" + name, os.X_OK) for directory in searched if directory) and config.rootfs != b"/"
-    # an option of pyroot's after a program that this machine has is likely to be the program's own
-    if not brought and (hint := _misplaced_hint(config)):
-        return hint
     for directory in USUAL_PATH.split(b":"):
         if directory not in searched and _exists(core, directory + b"/" + name):
             place = os.fsdecode(directory)
             return f"the root {root} has {place}/{shown}: add {place} to PATH or give the full path"
     if config.rootfs == b"/":
+        from pyroot.verbs.near import of_first_word
+
+        words = [os.fsdecode(word) for word in config.command]
+        verbs = [verb[0] for verb in options.VERBS]
+        if hint := of_first_word(words, verbs) or _as_root_hint(config, os.getcwdb()) or _misplaced_hint(config):
+            return hint
         near = near_names(shown, (os.fsdecode(entry) for directory in searched for entry in _names_in(core, directory)))
         return f"did you mean {' or '.join(near)}?" if near else "is the name spelled right, and is the program installed?"
     if not any(_exists(core, directory) for directory in (b"/bin", b"/usr/bin", b"/sbin")):
-        return f"the root {root} has neither /bin nor /usr/bin; pyroot new DIR makes a small root"
-    if brought:
+        return no_root_hint(config.rootfs, root)
+    # an option of pyroot's after a program that this machine has is likely to be the program's own
+    here = any(os.access(directory + b"/" + name, os.X_OK) for directory in searched if directory)
+    if hint := "" if here else _misplaced_hint(config):
+        return hint
+    if here:
         return f"pyroot copy {shell_word(root)} {shell_word(shown)} copies this machine's {shown} there, with all that it needs"
     near = near_names(shown, (os.fsdecode(entry) for directory in searched for entry in _names_in(core, directory)))
     if near:
         return f"did you mean {' or '.join(near)}?"
+    if name in (verb[0].encode() for verb in options.VERBS):
+        return f"a verb is the very first word: pyroot {shown} {shell_word(root)}"
     return f"the root {root} has no such program: install it there"
+
+
+def no_root_hint(host: bytes, root: str) -> str:
+    """Say what to do about a directory that does not look like a root: it is empty, or holds the root one level below."""
+    try:
+        names = sorted(os.listdir(host))
+    except OSError:
+        names = []
+    if not names:
+        return f"the directory {root} is empty: pyroot new {shell_word(root)} fills it with a shell and the usual tools"
+    inner = [name for name in names if any(os.path.isdir(os.path.join(host, name, part)) for part in (b"bin", b"usr/bin"))]
+    if len(inner) == 1:
+        return f"did you mean {shell_word(root.rstrip('/') + '/' + os.fsdecode(inner[0]))}? {root} itself has neither bin nor usr/bin"
+    return f"the root {root} has neither /bin nor /usr/bin; pyroot new DIR makes a small root"
 
 
 def _names_in(core: "Core", guest_directory: bytes) -> list[bytes]:
@@ -107,6 +129,15 @@ def _misplaced_hint(config: "Config") -> str:
     if not word:
         return ""
     return f"options go before the command: {word} after it belongs to the command"
+
+
+def _as_root_hint(config: "Config", cwd: bytes) -> str:
+    """Say how a directory in the place of the command is used as a root, if no root was given."""
+    word = config.command[0] if config.command else b""
+    if config.rootfs != b"/" or not word or not os.path.isdir(os.path.join(cwd, word)):
+        return ""
+    rest = " ".join(shell_word(os.fsdecode(one)) for one in config.command[1:3]) or "COMMAND"
+    return f"pyroot -r {shell_word(os.fsdecode(word))} {rest} runs it with this directory as its root"
 
 
 def _exists(core: "Core", guest_path: bytes) -> bool:
@@ -141,6 +172,10 @@ def exec_failure(core: "Core", config: "Config", program: bytes, cwd: bytes, err
     named = [os.fsdecode(program)] + [f"its {link.role} {os.fsdecode(link.guest)}" for link in links[1:]]
     if len(links) == 1 and number in (errno.ENOENT, errno.ENOTDIR):
         hint = _misplaced_hint(config) or hint
+        if config.rootfs != b"/" and not any(_exists(core, directory) for directory in (b"/bin", b"/usr/bin")) and not config.command:
+            hint = no_root_hint(config.rootfs, os.fsdecode(config.rootfs_spelled))
+    if len(links) == 1 and (shown := _as_root_hint(config, cwd)):
+        hint = shown
     return PyrootError(f"{': '.join(named)}: {reason}", hint, exec_exit_code(number))
 
 
@@ -340,12 +375,26 @@ def core_failure(error: Exception) -> PyrootError:
         place = shell_word(text.split(" is a procfs ")[0])
         hint = f"cover it with a binding, as in -b /proc:{place}, or choose a root that does not hold it"
     elif text.startswith(("fork", "clone")):
-        hint = "there may be too many processes, see ulimit -u"
-    elif text.endswith(os.strerror(errno.EMFILE)):
-        hint = "the limit on open files is too low, see ulimit -n"
-    elif text.endswith(os.strerror(errno.ENOMEM)):
-        hint = "the limit on memory is too low, see ulimit -v"
+        hint = limit_hint(os.strerror(errno.EAGAIN))
+    elif hint_of_limit := limit_hint(text):
+        hint = hint_of_limit
     return PyrootError(text, hint)
+
+
+def limit_hint(text: str) -> str:
+    """Name the limit that a message speaks of at its end, with its value; empty if it speaks of none."""
+    import resource
+
+    for number, what, letter, name in (
+        (errno.EMFILE, "open files", "n", resource.RLIMIT_NOFILE),
+        (errno.ENOMEM, "memory", "v", resource.RLIMIT_AS),
+        (errno.EAGAIN, "processes", "u", resource.RLIMIT_NPROC),
+    ):
+        if text.lower().endswith(os.strerror(number).lower()) or number == errno.ENOMEM and text == "out of memory":
+            limit = resource.getrlimit(name)[0]
+            value = "none" if limit == resource.RLIM_INFINITY else str(limit // 1024 if letter == "v" else limit)
+            return f"the limit on {what} is too low: ulimit -{letter} is {value}"
+    return ""
 
 
 def is_request(error: Exception) -> bool:

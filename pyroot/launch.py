@@ -119,7 +119,7 @@ def _explained(core: "Core", config: "Config", code: int, cwd: bytes) -> int:
     """Say which library was missing if the command ended as ld.so ends a program that lacks one; return the exit code."""
     if code != EXIT_NOT_FOUND or verbosity() < 0:
         return code
-    name = config.command[0] if config.command else LOGIN_SHELL
+    name = config.command[0] if config.command else login_shell(core)
     for program in candidates(name, environment.path(DEFAULT_PATH)):
         try:
             guest = core.resolve(program, cwd)[0]
@@ -228,11 +228,36 @@ def candidates(name: bytes, path: bytes) -> list[bytes]:
     return [directory.rstrip(b"/") + b"/" + name if directory else name for directory in path.split(b":")]
 
 
+def login_shell(core: "Core") -> bytes:
+    """Return the user's shell as the guest's /etc/passwd names it, if the guest has it; otherwise /bin/sh."""
+    try:
+        fd = os.open(core.resolve(b"/etc/passwd")[1], os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # it may be a FIFO
+    except OSError:
+        return LOGIN_SHELL
+    try:
+        lines = os.read(fd, 1 << 20).split(b"\n")
+    except OSError:
+        return LOGIN_SHELL
+    finally:
+        os.close(fd)
+    own = str(os.getuid()).encode()
+    for parts in (line.split(b":") for line in lines):
+        if len(parts) > 6 and parts[2] == own:
+            shell = parts[6].strip()
+            try:
+                host = core.resolve(shell)[1] if shell.startswith(b"/") else b""
+            except OSError:
+                return LOGIN_SHELL
+            refuses = shell.endswith((b"/nologin", b"/false", b"/true"))
+            return shell if host and not refuses and os.path.isfile(host) and os.access(host, os.X_OK) else LOGIN_SHELL
+    return LOGIN_SHELL
+
+
 def _start(core: "Core", wanted: Run) -> int:
     """Start the command; return its raw wait status."""
     config, cwd = wanted.config, wanted.cwd
-    argv = config.command or [b"-" + os.path.basename(LOGIN_SHELL)]
-    name = config.command[0] if config.command else LOGIN_SHELL
+    name = config.command[0] if config.command else login_shell(core)
+    argv = config.command or [b"-" + os.path.basename(name)]
     path = environment.path(DEFAULT_PATH)
     failed: tuple[bytes, OSError] | None = None
     for program in candidates(name, path):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING
+import stat
 
 from pyroot import environment
 from pyroot.elf.closure import LIBRARY, Closure
@@ -20,6 +20,7 @@ from pyroot.reading.door import view_of
 from pyroot.reading.host import host_library
 from pyroot.reading.view import View
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot._fast import Core
     from pyroot.config import Config
@@ -53,9 +54,12 @@ def with_libraries(core: Core, program: bytes, reason: str, hint: str, interpret
 
 def copy_hint(root: str, names: list[bytes], program: Elf | None) -> str:
     """Give the command that copies interpreters and libraries of this host, empty if this host does not have them all."""
-    if root == "/" or not all(host_library(name, program) for name in names):
+    found = [host_library(name, program) for name in names]
+    if root == "/" or not all(found):
         return ""
-    words = " ".join(shlex.quote(os.fsdecode(name)) for name in names)
+    # a bare name stands for the library of this machine's own programs, which is of no use to one of 32 bits
+    plain = [name if b"/" in name or host_library(name) == one else one for name, one in zip(names, found, strict=True)]
+    words = " ".join(shlex.quote(os.fsdecode(name)) for name in plain if name)
     return f"pyroot copy {shlex.quote(root)} {words} brings this machine's"
 
 
@@ -67,6 +71,13 @@ def after_exit(core: Core, config: Config, program: bytes) -> PyrootError | None
     if not missing:
         return None
     first = missing[0]
+    if first.place:
+        where = view.outside(first.place)
+        status = view.stat(first.place)
+        mode = f" (mode {stat.S_IMODE(status.st_mode):04o})" if status else ""
+        text = f"{os.fsdecode(program)}: its library {os.fsdecode(first.path)}: you may not read {os.fsdecode(first.place)}{mode}"
+        return PyrootError(text, f"chmod +r {where}, if it is yours" if status else f"pyroot doctor {shlex.quote(view.spelled)} tells more",
+                           EXIT_NOT_FOUND)  # fmt: skip
     chain = [os.fsdecode(one.path) for one in view.closure.programs_over(first)]
     text = ": ".join([os.fsdecode(program)] + [f"its library {path}" for path in reversed(chain[:-1])])
     root = os.fsdecode(config.rootfs_spelled)

@@ -89,7 +89,9 @@ def _level(spelling: str, value: str, _here: bytes | None) -> int:
     try:
         return int(value, 10)
     except ValueError:
-        raise PyrootError(f"{spelling} {value}: not a number", f"{spelling} 1 says more, {spelling} -1 less") from None
+        from pyroot.verbs.near import of_level
+
+        raise PyrootError(f"{spelling} {value}: not a number", of_level(spelling, value)) from None
 
 
 def seconds(spelling: str, value: str, _here: bytes | None = None) -> float:
@@ -344,6 +346,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("kill", "[OPTION ...] PID ...", "end sessions and processes that ps lists", "pyroot.look.kill"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),
     ("report", "[-- COMMAND]", "collect what a helper needs to diagnose a problem", "pyroot.look.report"),
+    ("help", "[VERB]", "say what a verb does, with its options and examples", "pyroot.verbs.help"),
 )
 
 #: The row of each field: its first one, if several spellings with values of different kinds fill it.
@@ -372,7 +375,7 @@ class Grammar:
         option, name, value = self._split(word)
         if not option.metavar and value is not None:
             if word.startswith("--"):
-                raise self.refused(f"{word}: {name} takes no value")
+                raise self.refused(f"{word}: {name} takes no value", option.help and f"{name}: {option.help}".replace("\n", " "))
             if not self.letters or value.startswith("-"):
                 raise self.unknown(word, word)
             left.insert(0, f"-{value}")
@@ -417,7 +420,7 @@ class Grammar:
         """Return the error for an unknown option."""
         from pyroot.verbs import near
 
-        instead = near.of_proot(word, name)
+        instead = near.of_others(word, name)
         if instead:
             return self.refused(*instead)
         meant = near.nearest(name, self.by_name)
@@ -463,10 +466,19 @@ def parse(words: list[str]) -> Parsed:
 
 
 def misplaced(command: list[str]) -> str:
-    """Return the first word after the command's name that is spelled like one of pyroot's options, or the empty string."""
-    for word in command[1:]:
+    """Return the first word after the command's name that can only be one of pyroot's options, or the empty string.
+
+    A spelling that many programs have counts if what follows it is what the option takes: a directory, or a path.
+    """
+    for number, word in enumerate(command[1:], 2):
         if word == "--":
             break
-        if word.partition("=")[0] in RUN.by_name:
+        option = RUN.by_name.get(word.partition("=")[0])
+        if option is None or option.kind is QUESTION or option.kind is LEVEL:
+            continue
+        following = command[number] if number < len(command) else ""
+        if word.startswith("--") and option.kind is not PLACE or option.kind is RECOMMENDED and not following:
+            return word
+        if option.metavar and ("/" in following or following and os.path.isdir(following)):
             return word
     return ""

@@ -1,10 +1,11 @@
 """What -h, --help, -V and the man page say, and how the keywords of `api` are typed.
 
 Decides: the sections, their order, and how they are laid out on a terminal and in man(7) markup. Not decided here:
-the rows about options and verbs, which come from ``options``. ``docs/man/generate.py`` writes ``man_page()`` and ``api_stub()`` to
-files, and a test compares these with what is computed here.
+the rows about options and verbs, which come from ``options`` and the verbs' modules, nor how wide a terminal is (``verbs.layout``).
+``docs/man/generate.py`` writes ``man_page()``, ``api_stub()`` and what ``verbs.completion`` computes to files, and a test compares.
 """
 
+import re
 import textwrap
 
 from pyroot import __version__
@@ -15,8 +16,9 @@ SUMMARY = "chroot and bind mounts for an ordinary user"
 
 DESCRIPTION = (
     "pyroot runs COMMAND, and everything that it starts, with another root directory: what chroot and bind mounts do, "
-    "but without privilege, without a mount and without a user namespace. Without a COMMAND it starts /bin/sh as a "
-    "login shell. COMMAND is looked up in the PATH of the environment, as the guest sees it.",
+    "but without privilege, without a mount and without a user namespace. Without a COMMAND it starts the shell that the "
+    "guest's /etc/passwd names for you, or /bin/sh, as a login shell. COMMAND is looked up in the PATH of the "
+    "environment, as the guest sees it.",
     "The first non-option argument starts the command; everything after it is left alone. A short option takes its "
     "value attached or as the next word, a long one after = or as the next word. -- ends the options.",
     "A VERB is recognised only as the very first word: pyroot -- new runs a guest program called new.",
@@ -48,15 +50,31 @@ EXAMPLES = (
     ("pyroot -r ./rootfs -b /proc -b ~/src:/src -w /src make", "build a directory of the host inside the root"),
     ("pyroot -b ./my.conf:/etc/app.conf app", "run one program with another file in place of its own, in the host's root"),
 )
-SEE_ALSO = "chroot(1), mount(8), proot(1), ptrace(2), path_resolution(7)"
+SEE_ALSO = "chroot(1), proot(1), strace(1), ptrace(2), path_resolution(7), mount(8)"
+RELEASED = "2026-11-30"
 
-_WIDTH = 100
 _COLUMN = 28
 
 
 def version() -> str:
     """Return what -V prints."""
     return f"pyroot {__version__}\nLicence GPL-2.0-or-later; there is no warranty, as far as the law permits.\n"
+
+
+def grammar_of(name: str, module: str) -> "tuple[str, tuple[Option, ...]]":
+    """Return the first paragraph of a verb's help and the rows of its options."""
+    from importlib import import_module
+
+    from pyroot.verbs.words import Verb
+
+    place = import_module(module)
+    if name == "trace":
+        from pyroot.trace.options import OPTIONS as rows
+
+        return "Show the system calls of a command and its children, as strace does, with the guest's paths.", rows
+    homes = [place, import_module(place.main.__module__)]
+    verb = next(one for home in homes for one in vars(home).values() if isinstance(one, Verb) and one.name == name)
+    return verb.head.partition("\n\n")[2].strip(), verb.rows
 
 
 def groups() -> list[tuple[str, list[Option]]]:
@@ -68,12 +86,9 @@ def groups() -> list[tuple[str, list[Option]]]:
 
 
 def _entry(name: str, text: str) -> str:
-    lines = textwrap.wrap(text, _WIDTH - _COLUMN, break_on_hyphens=False)
-    head = f"  {name}"
-    if len(head) + 2 > _COLUMN:
-        return "\n".join([head] + [" " * _COLUMN + line for line in lines]) + "\n"
-    first = head.ljust(_COLUMN) + lines[0]
-    return "\n".join([first] + [" " * _COLUMN + line for line in lines[1:]]) + "\n"
+    from pyroot.verbs.layout import entry
+
+    return entry(name, text, _COLUMN)
 
 
 def short() -> str:
@@ -87,15 +102,19 @@ def short() -> str:
     lines.append("             126: COMMAND cannot be executed; 127: not found.\n")
     lines.append("\nVerbs:\n")
     lines += [_entry(f"{name} {arguments}", text) for name, arguments, text, _module in VERBS]
+    lines.append("\nExamples:\n")
+    lines += [f"  {line}\n      {text}\n" for line, text in EXAMPLES]
     return "".join(lines)
 
 
 def full() -> str:
-    """Return everything that the man page says, for a terminal."""
+    """Return what the man page says about a plain run, for a terminal."""
+    from pyroot.verbs.layout import width
+
     parts = [f"pyroot {__version__}: {SUMMARY}\n\n"]
     parts += [f"  {line}\n" for line in SYNOPSIS]
     for paragraph in DESCRIPTION:
-        parts.append("\n" + textwrap.fill(paragraph, _WIDTH, break_on_hyphens=False, break_long_words=False) + "\n")
+        parts.append("\n" + textwrap.fill(paragraph, width(), break_on_hyphens=False, break_long_words=False) + "\n")
     for group, rows in groups():
         parts.append(f"\n{group}:\n")
         parts += [_entry(option.term, f"{_sentence(option.help)} {option.detail}") for option in rows]
@@ -122,33 +141,68 @@ def _sentence(text: str) -> str:
 
 def roff(text: str) -> str:
     """Escape ``text`` for man(7): backslashes, hyphens and a control character at the beginning of a line."""
-    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("~", "\\(ti")
+    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("~", "\\(ti").replace("^", "\\(ha")
     return "\\&" + escaped if escaped.startswith((".", "'")) else escaped
 
 
+def _text(text: str) -> str:
+    """Give text in man(7) markup as mandoc likes it: each sentence on lines of its own, none of them long."""
+    lines: list[str] = []
+    for sentence in re.split(r"(?<=[.!?]) (?=[A-Z0-9(\-])", text):
+        lines += textwrap.wrap(roff(sentence), 78, break_on_hyphens=False, break_long_words=False)
+    return "\n".join("\\&" + line if line.startswith((".", "'")) else line for line in lines)
+
+
 def man_page() -> str:
-    """Return the man page in man(7) markup."""
+    """Return the man page in man(7) markup: a plain run, then each verb with its options and examples."""
     parts = [
-        '.\\" Generated by docs/man/generate.py from pyroot/options.py and pyroot/usage.py; do not edit.\n',
-        f'.TH PYROOT 1 "" "pyroot {__version__}" "User Commands"\n',
+        '.\\" Generated by docs/man/generate.py from the option tables and pyroot/usage.py; do not edit.\n',
+        f'.TH PYROOT 1 {RELEASED} "pyroot {__version__}" "User Commands"\n',
         f".SH NAME\npyroot \\- {roff(SUMMARY)}\n",
         ".SH SYNOPSIS\n",
-        *(f".B {roff(line)}\n.br\n" for line in SYNOPSIS),
+        ".br\n".join(f".B {roff(line)}\n" for line in SYNOPSIS),
         ".SH DESCRIPTION\n",
-        "\n.PP\n".join(roff(paragraph) for paragraph in DESCRIPTION) + "\n",
+        "\n.PP\n".join(_text(paragraph) for paragraph in DESCRIPTION) + "\n",
         ".SH OPTIONS\n",
     ]
     for group, rows in groups():
         parts.append(f".SS {roff(group)}\n")
-        for option in rows:
-            names = ", ".join(f"\\fB{roff(name)}\\fR" for name in option.names)
-            metavar = f" \\fI{roff(option.metavar)}\\fR" if option.metavar else ""
-            parts.append(f".TP\n{names}{metavar}\n{roff(_sentence(option.help))}\n{roff(option.detail)}\n")
-    for title, entries in _lists():
+        parts += [_man_option(option) for option in rows]
+    parts += [".SH VERBS\n", *(_man_verb(name, arguments, text, module) for name, arguments, text, module in VERBS)]
+    for title, entries in _lists()[1:]:
         parts.append(f".SH {title.upper()}\n")
         for name, text in entries:
-            parts.append(f".TP\n.B {roff(name)}\n{roff(_sentence(text))}\n")
-    parts.append(f".SH SEE ALSO\n{roff(SEE_ALSO)}\n")
+            parts.append(f".TP\n.B {roff(name)}\n{_text(_sentence(text))}\n")
+    parts.append(f".SH SEE ALSO\n{', '.join(_reference(one) for one in SEE_ALSO.split(', '))}\n")
+    return "".join(parts)
+
+
+def _reference(text: str) -> str:
+    name, _bracket, section = text.partition("(")
+    return f"\\fB{roff(name)}\\fR({section}"
+
+
+def _man_option(option: Option) -> str:
+    names = ", ".join(f"\\fB{roff(name)}\\fR" for name in option.names)
+    space = "" if option.metavar[:1] in ("", "[") else " "
+    metavar = f"{space}\\fI{roff(option.metavar)}\\fR" if option.metavar else ""
+    detail = f"{_text(option.detail)}\n" if option.detail else ""
+    return f".TP\n{names}{metavar}\n{_text(_sentence(option.help.replace(chr(10), ' ')))}\n{detail}"
+
+
+def _man_verb(name: str, arguments: str, text: str, module: str) -> str:
+    from pyroot.verbs.layout import EXAMPLES as OF_VERBS
+
+    head, rows = grammar_of(name, module)
+    parts = [f".SS pyroot {roff(name)} {roff(arguments)}".rstrip() + "\n", f"{_text(_sentence(text))}\n"]
+    for paragraph in head.split("\n\n"):
+        if paragraph.startswith("  "):
+            parts.append(f".PP\n.nf\n{chr(10).join(roff(line) for line in paragraph.splitlines())}\n.fi\n")
+        else:
+            parts.append(f".PP\n{_text(' '.join(line.strip() for line in paragraph.splitlines()))}\n")
+    parts += [_man_option(option) for option in rows if option.help]
+    for line, what in OF_VERBS.get(name, ()):
+        parts.append(f".TP\n\\fIExample:\\fR \\fB{roff(line)}\\fR\n{_text(_sentence(what))}\n")
     return "".join(parts)
 
 

@@ -252,7 +252,12 @@ DEFECTS = (
     Defect("damaged passwd", "account-damaged", lines("etc/passwd", lambda text: text + "broken:x:12\n")),
     Defect("no user 0", "no-root-account", lines("etc/passwd", lambda text: re.sub("(?m)^root:.*\n", "", text)), True, "warning"),
     Defect("no nsswitch.conf", "nsswitch-missing", remove("etc/nsswitch.conf"), True, "warning"),
-    Defect("nss module missing", "nss-module", lines("etc/nsswitch.conf", lambda text: re.sub("(?m)^passwd:.*", "passwd: compat", text))),
+    Defect(
+        "nss module missing",
+        "nss-module",
+        lines("etc/nsswitch.conf", lambda text: re.sub("(?m)^passwd:.*", "passwd: compat", text)),
+        True,
+    ),
     Defect("hosts without service", "nsswitch-empty", lines("etc/nsswitch.conf", lambda text: re.sub("(?m)^hosts:.*", "hosts:", text))),
     Defect("no hosts", "hosts-missing", remove("etc/hosts"), True, "warning"),
     Defect("hosts without localhost", "hosts-missing", lines("etc/hosts", lambda text: "# localhost\n"), True, "warning"),

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
-
 from tests import helpers
 from tests.helpers import Result
 from tests.rootfs_fixtures import static_busybox

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
-
 from pyroot.doctor import checks, host, verb
 from pyroot.doctor.registry import HOST, Finding
 from pyroot.elf import Rooted

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
-
 from pyroot import environment
 from pyroot.doctor import checks, registry, verb
 from pyroot.doctor.registry import Finding

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
-
 from pyroot.elf import ElfError, Rooted, read_elf
 from pyroot.elf.closure import env_command
 from pyroot.elf.ldcache import CacheEntry, build_cache, compare_names, conf_directories, parse_cache

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
-
 from pyroot.elf import Closure, ElfError, Item, Rooted, closure, read_elf
 from pyroot.elf.closure import ELF_INTERPRETER, ENV_PROGRAM, LIBRARY, PROGRAM, SCRIPT_INTERPRETER
 from pyroot.elf.processor import levels, this_processor

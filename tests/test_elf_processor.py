@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
-
 from pyroot.elf import Rooted, processor
 from pyroot.elf.ldcache import CacheEntry
 from pyroot.elf.processor import Processor

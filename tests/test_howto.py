@@ -185,7 +185,6 @@ def test_binding_kind(tree: Copy) -> None:
 
 def test_check(tree: Copy) -> None:
     """It is listed in its place, found, and mended."""
-    pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
     tree.put("pyroot/doctor/accounts.py", blocks("add-a-check")["pyroot/doctor/accounts.py"][0])
     lines = tree.pyroot("doctor", "--list").stdout.splitlines()
     codes = [line.split("`")[1] for line in lines if line.startswith("| `")]

@@ -53,7 +53,7 @@ def is_generated(path: Path) -> bool:
 def run_tool(module: str, *words: str, start: str = "") -> None:
     """Run a linter of this interpreter over the project; fail with what it says. ``start``: its module, if another."""
     if importlib.util.find_spec(module) is None:
-        pytest.skip(f"{module} is not installed (pip install 'pyroot[test]')")
+        pytest.skip(f"{module} is not installed (pip install '.[test]' in the source tree)")
     beside = os.path.dirname(sys.executable)  # where linters find each other
     found = subprocess.run(
         [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", "-m", start or module, *words],

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("elftools", reason="pyelftools is not installed (Debian: python3-pyelftools)")
-
 from pyroot import report
 from pyroot.elf import Rooted
 from pyroot.elf.ldcache import conf_directories, parse_cache

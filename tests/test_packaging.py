@@ -41,7 +41,7 @@ def output(*words: str | Path, env: dict[str, str] | None = None, cwd: str | Pat
 
 def test_the_version_is_written_in_one_place() -> None:
     try:
-        installed = importlib.metadata.version("pyroot")
+        installed = importlib.metadata.version("pyroot-chroot")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("pyroot is not installed for this interpreter")
     assert installed == pyroot.__version__
@@ -86,7 +86,7 @@ def test_command_finds_its_package(how: str, tmp_path: Path) -> None:
 def test_command_ignores_python_settings_of_the_user(tmp_path: Path) -> None:
     """PYTHON* variables and files in the current directory are for the guest's programs, not for pyroot."""
     (tmp_path / "pyroot").mkdir()
-    for name in ("pyroot/__init__.py", "errno.py", "elftools.py"):
+    for name in ("pyroot/__init__.py", "errno.py", "ptrace.py"):
         (tmp_path / name).write_text("raise SystemExit(99)\n")
     settings = {"PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "errno.py"), "PYTHONSAFEPATH": "1"}
     assert pyroot.__version__ in output(COMMAND, "-V", env=settings, cwd=tmp_path)
@@ -126,7 +126,7 @@ def test_dependencies_are_found_without_site_at_the_start() -> None:
         "del sys.path[0]\n"
         "sys.meta_path.append(pyroot._start.SiteOnDemand())\n"
         "assert 'site' not in sys.modules\n"
-        "import elftools\n"
+        "import ptrace\n"
         "assert 'site' in sys.modules\n"
         "try:\n"
         "    import a_module_that_nobody_has\n"
@@ -154,7 +154,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(PROJECT / name, source / name, ignore=skipped)
     offline = ["--no-deps", "--no-index", "--no-build-isolation"]
     output(sys.executable, "-m", "pip", "wheel", "-q", *offline, "-w", base, source)
-    [path] = base.glob("pyroot-*.whl")
+    [path] = base.glob("pyroot_chroot-*.whl")
     return Path(path)
 
 

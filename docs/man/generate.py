@@ -1,13 +1,26 @@
-"""Write docs/man/pyroot.1 and pyroot/api.pyi from the option table: ``python docs/man/generate.py``."""
+"""Write the man page, pyroot/api.pyi and the completions from the option tables: ``python docs/man/generate.py``."""
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
+import pyroot._fast  # noqa: E402
+
+if not hasattr(pyroot._fast, "Core"):  # a tree without the compiled core: the tables need its names only
+    core = ModuleType("pyroot._fast")
+    core.__getattr__ = lambda name: type(name, (Exception,), {})  # type: ignore[method-assign]
+    sys.modules["pyroot._fast"] = core
+
 from pyroot.usage import api_stub, man_page  # noqa: E402
+from pyroot.verbs.completion import FILES  # noqa: E402
 
 if __name__ == "__main__":
     (HERE / "pyroot.1").write_text(man_page(), encoding="utf-8")
     (HERE.parent.parent / "pyroot/api.pyi").write_text(api_stub(), encoding="utf-8")
+    folder = HERE.parent / "completion"
+    folder.mkdir(exist_ok=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text(), encoding="utf-8")

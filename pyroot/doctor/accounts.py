@@ -5,15 +5,22 @@ Decides: which account files a root needs and what a minimal one says. Source: p
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 
+from pyroot.doctor.chain import copy_of
+from pyroot.doctor.layout import broken_directories
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
-from pyroot.doctor.steps import AddLines, WriteFile
+from pyroot.doctor.settings import lost_link
+from pyroot.doctor.steps import AddLines, MakeDirectory, UnixLines, WriteFile
+from pyroot.reading.host import host_library
 from pyroot.reading.view import View
 
 _NSSWITCH = b"passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
+_DATABASES = (b"passwd", b"group", b"hosts")
 _ESSENTIAL_MODULES = (b"files", b"dns", b"compat")
 
 
@@ -32,36 +39,46 @@ def _group(view: View) -> bytes:
 
 
 def _records(view: View, path: bytes, fields: int, numbers: tuple[int, ...]) -> tuple[list[list[bytes]], list[int]]:
-    """Split an account file into good records, and the numbers of bad lines."""
+    """Split an account file into the records that the C library reads, and the numbers of the lines that it does not.
+
+    glibc wants the fields up to the last number, and takes what is left out after that as empty; musl wants them all.
+    """
+    least = fields if _musl_only(view) else numbers[-1] + 1
     good: list[list[bytes]] = []
     bad: list[int] = []
     for number, line in enumerate((view.read(path) or b"").splitlines(), 1):
+        line = line.lstrip(b" \t") if least < fields else line
         if not line.strip() or line.startswith((b"#", b"+", b"-")):
             continue
         parts = line.split(b":")
-        if len(parts) != fields or not parts[0] or not all(parts[at].isdigit() for at in numbers):
+        if len(parts) < least or not parts[0] or not all(parts[at].isdigit() for at in numbers):
             bad.append(number)
         else:
             good.append(parts)
     return good, bad
 
 
-def _users(view: View) -> list[list[bytes]]:
-    """List the good records of passwd(5)."""
+def _musl_only(view: View) -> bool:
+    images = [objects[0].elf for objects in view.closure.images.values() if objects and objects[0].elf.interp]
+    return bool(images) and all(os.path.basename(elf.interp or b"").startswith(b"ld-musl-") for elf in images)
+
+
+def users(view: View) -> list[list[bytes]]:
+    """List the records of passwd(5) that the C library reads."""
     return _records(view, b"/etc/passwd", 7, (2, 3))[0]
 
 
-@check("passwd-missing", ERROR, "/etc/passwd", "without it whoami, ssh, git and sudo do not know who you are")
+@check("passwd-missing", ERROR, "/etc/passwd", "without it whoami, ssh, git and sudo do not know who you are", beside=True)
 def passwd_missing(view: View) -> Iterator[Finding]:
     """Find a root without users."""
-    if not view.is_file(b"/etc/passwd"):
+    if not view.is_file(b"/etc/passwd") and not view.closed(b"/etc/passwd"):
         yield Finding(b"/etc/passwd", "is missing", "-R shows the host's", (WriteFile(b"/etc/passwd", _passwd(view)),))
 
 
-@check("group-missing", ERROR, "/etc/group", "without it id and ls show numbers, and install -g and chgrp fail")
+@check("group-missing", ERROR, "/etc/group", "without it id and ls show numbers, and install -g and chgrp fail", beside=True)
 def group_missing(view: View) -> Iterator[Finding]:
     """Find a root without groups."""
-    if not view.is_file(b"/etc/group"):
+    if not view.is_file(b"/etc/group") and not view.closed(b"/etc/group"):
         yield Finding(b"/etc/group", "is missing", "-R shows the host's", (WriteFile(b"/etc/group", _group(view)),))
 
 
@@ -70,21 +87,27 @@ def group_missing(view: View) -> Iterator[Finding]:
     ERROR,
     "the fields of each line in /etc/passwd and /etc/group",
     "the C library stops at a line, or skips it, and the account is gone",
+    beside=True,
 )
 def account_damaged(view: View) -> Iterator[Finding]:
     """Find lines that are not records."""
     for path, fields, numbers in ((b"/etc/passwd", 7, (2, 3)), (b"/etc/group", 4, (2,))):
+        if b"\r\n" in (view.read(path) or b""):
+            what = "its lines end in CR LF: the last field of each, as the shell, has a character more"
+            yield Finding(path, what, f"sed -i 's/\\r$//' {view.outside(path)}", (UnixLines(path),))
+            continue
         _good, bad = _records(view, path, fields, numbers)
         if bad:
             lines = ", ".join(map(str, bad[:5]))
-            yield Finding(path, f"line {lines}: not {fields} fields with numbers where they belong", "correct the line")
+            least = fields if _musl_only(view) else numbers[-1] + 1
+            yield Finding(path, f"line {lines}: not {least} fields or more, with numbers where they belong", "correct the line")
 
 
 @check("no-root-account", WARNING, "user 0 in /etc/passwd", "files of the system belong to user 0, and programs ask for the name")
 def no_root_account(view: View) -> Iterator[Finding]:
     """Find a passwd without root."""
-    users = _users(view)
-    if view.is_file(b"/etc/passwd") and not any(int(parts[2]) == 0 for parts in users):
+    known = users(view)
+    if view.read(b"/etc/passwd") is not None and not view.closed(b"/etc/passwd") and not any(int(parts[2]) == 0 for parts in known):
         line = b"root:x:0:0:root:/root:" + _shell(view) + b"\n"
         yield Finding(b"/etc/passwd", "has no user 0", "add root", (AddLines(b"/etc/passwd", line),))
 
@@ -92,8 +115,8 @@ def no_root_account(view: View) -> Iterator[Finding]:
 @check("no-own-account", NOTE, "your own user id in /etc/passwd", "programs say that you do not exist; -R shows the host's file")
 def no_own_account(view: View) -> Iterator[Finding]:
     """Find a passwd that does not know the user."""
-    users = _users(view)
-    if users and not any(int(parts[2]) == view.uid for parts in users):
+    known = users(view)
+    if known and not any(int(parts[2]) == view.uid for parts in known):
         line = b"user%d:x:%d:%d::/:%s\n" % (view.uid, view.uid, os.getegid(), _shell(view))
         yield Finding(
             b"/etc/passwd", f"has no user {view.uid}, which is you", "add a line, or run with -R", (AddLines(b"/etc/passwd", line),)
@@ -108,14 +131,74 @@ def no_own_account(view: View) -> Iterator[Finding]:
 )
 def shell_missing(view: View) -> Iterator[Finding]:
     """Find shells that are named and do not exist."""
-    from pyroot.doctor.layout import broken_directories
-
-    users = _users(view)
-    shells = {b"/bin/sh"} | {parts[6] for parts in users if int(parts[2]) in (0, view.uid) and parts[6]}
-    for shell in sorted(shells):
+    for shell in _shells(view):
         below = any(shell.startswith(directory + b"/") for directory in broken_directories(view))
-        if not view.is_file(shell) and not below and not shell.endswith((b"/nologin", b"/false")):
-            yield Finding(shell, "is missing", "pyroot copy, or another shell in /etc/passwd")
+        if view.is_file(shell) or below or view.problem(shell) == errno.EACCES:
+            continue
+        link = view.link(shell)
+        what = f"is a link to {os.fsdecode(link)}, which is not there" if link is not None else "is missing"
+        mend, steps = copy_of(view, shell)
+        if not mend:
+            mend = "bring a shell" if shell == b"/bin/sh" else "bring it, or name another shell in /etc/passwd"
+        # A link in its place is mended by what it leads to, and a root for one program needs no shell; only /bin/sh is missed by all.
+        steps = () if link is not None or shell != b"/bin/sh" else steps
+        yield Finding(shell, what, mend, steps, severity=NOTE if view.bare or view.commands else WARNING)
+
+
+@check(
+    "shell-damaged",
+    ERROR,
+    "what /bin/sh and the login shells are",
+    "the kernel takes ELF files and texts that begin with #! only, and refuses all else with ENOEXEC",
+)
+def shell_damaged(view: View) -> Iterator[Finding]:
+    """Find shells that are there and are no programs."""
+    done: set[bytes] = set()
+    for shell in _shells(view):
+        trace, status = view.find(shell), view.stat(shell)
+        if trace is None or status is None or trace.real in done:
+            continue
+        done.add(trace.real)
+        severity = ERROR if not view.commands or shell in view.commands or os.path.basename(shell) in view.commands else WARNING
+        if not stat.S_ISREG(status.st_mode):
+            yield Finding(shell, "is not a file", f"rm -r {view.outside(trace.real)}, and bring a shell", severity=severity)
+            continue
+        head = view.read(shell)
+        if head is None or head.startswith((b"\x7fELF", b"#!")) or lost_link(view, trace.real):
+            continue
+        shown = os.fsdecode(head[:24].splitlines()[0]) if head.strip() else ""
+        what = f"is a text and no program; it begins with {shown!r}" if shown else "is empty"
+        mend, _steps = copy_of(view, shell)
+        yield Finding(shell, what, f"rm {view.outside(trace.real)}" + (f" && {mend}" if mend else ", and bring a shell"), severity=severity)
+
+
+def _shells(view: View) -> list[bytes]:
+    """List /bin/sh and the shells of root and of the user, in their order; what is there to refuse a login is left out."""
+    named = {parts[6].rstrip(b"\r") for parts in users(view) if len(parts) > 6 and int(parts[2]) in (0, view.uid)}
+    return [one for one in sorted({b"/bin/sh"} | named) if one.startswith(b"/") and not one.endswith((b"/nologin", b"/false"))]
+
+
+@check(
+    "home-missing",
+    WARNING,
+    "your home directory, as the root's /etc/passwd names it",
+    "shells start in /, and programs cannot keep settings",
+)
+def home_missing(view: View) -> Iterator[Finding]:
+    """Find an account of the user whose home directory is not there."""
+    for parts in users(view):
+        home = parts[5] if len(parts) > 5 else b""
+        if int(parts[2]) != view.uid or not home.startswith(b"/") or home in (b"/", b"/nonexistent"):
+            continue
+        status = view.stat(home)
+        if status is None and view.problem(home) != errno.EACCES and view.link(home) is None:
+            yield Finding(home, "is missing", "-R shows the host's; or make it", (MakeDirectory(home, 0o755),))
+        elif status is not None and not stat.S_ISDIR(status.st_mode):
+            yield Finding(home, "is not a directory", f"rm {view.outside(home)} && mkdir {view.outside(home)}")
+        return
+    home = view.environment.get(b"HOME", b"")
+    if home.startswith(b"/") and home != b"/" and view.stat(home) is None and view.run_words is not None:
+        yield Finding(home, "HOME names it, and it is not in the root", "-R shows the host's", severity=NOTE)
 
 
 @check(
@@ -126,8 +209,8 @@ def shell_missing(view: View) -> Iterator[Finding]:
 )
 def shadow_missing(view: View) -> Iterator[Finding]:
     """Find a passwd that points at a shadow file that does not exist."""
-    users = _users(view)
-    if any(parts[1] == b"x" for parts in users) and view.stat(b"/etc/shadow") is None:
+    known = users(view)
+    if any(parts[1] == b"x" for parts in known) and view.stat(b"/etc/shadow") is None:
         yield Finding(b"/etc/shadow", "is missing", "nothing to do unless a program asks for passwords")
 
 
@@ -144,7 +227,7 @@ def has_glibc(view: View) -> bool:
 )
 def nsswitch_missing(view: View) -> Iterator[Finding]:
     """Find a glibc without its name service switch."""
-    if has_glibc(view) and not view.is_file(b"/etc/nsswitch.conf"):
+    if has_glibc(view) and not view.is_file(b"/etc/nsswitch.conf") and not view.closed(b"/etc/nsswitch.conf"):
         steps = (WriteFile(b"/etc/nsswitch.conf", _NSSWITCH),)
         yield Finding(b"/etc/nsswitch.conf", "is missing", "write passwd, group: files; hosts: files dns", steps)
 
@@ -172,11 +255,12 @@ def _module_missing(view: View, service: bytes) -> bool:
 @check(
     "nss-module",
     ERROR,
-    "libnss_*.so.2 for files, dns and compat in /etc/nsswitch.conf",
+    "libnss_*.so.2 for files, dns and compat in /etc/nsswitch.conf, and for databases that have no other service",
     "glibc leaves out a service whose module is missing: the names are not found",
+    beside=True,
 )
 def nss_module(view: View) -> Iterator[Finding]:
-    """Find a basic service without its module."""
+    """Find a service that names depend on without its module."""
     yield from _modules(view, True)
 
 
@@ -196,19 +280,33 @@ def _modules(view: View, essential: bool) -> Iterator[Finding]:
     if not has_glibc(view):
         return
     for database, services in _services(view):
-        for service in services:
-            if service in done or not re.fullmatch(rb"[A-Za-z0-9_+-]+", service) or (service in _ESSENTIAL_MODULES) != essential:
+        named = [service for service in services if re.fullmatch(rb"[A-Za-z0-9_+-]+", service)]
+        missing = [service for service in named if _module_missing(view, service)]
+        alone = bool(named) and missing == named and database in _DATABASES
+        for service in missing:
+            if service in done or (alone or service in _ESSENTIAL_MODULES) != essential:
                 continue
             done.add(service)
-            if _module_missing(view, service):
-                what = f"{os.fsdecode(database)}: {os.fsdecode(service)} needs libnss_{os.fsdecode(service)}.so.2, which is not there"
-                yield Finding(b"/etc/nsswitch.conf", what, f"install the module, or take {os.fsdecode(service)} out of the line")
+            shown, name = os.fsdecode(database), os.fsdecode(service)
+            what = f"{shown}: {name} needs libnss_{name}.so.2, which is not there"
+            if alone:
+                what += f", and {shown} has no other service"
+            mend, steps = copy_of(view, host_library(b"libnss_" + service + b".so.2") or b"")
+            other = f"write {shown}: files" if alone else f"take {name} out of the line"
+            mend = mend or f"install the module, or {other}"
+            yield Finding(b"/etc/nsswitch.conf", what, mend, steps if essential else ())
 
 
-@check("nsswitch-empty", ERROR, "passwd, group and hosts in /etc/nsswitch.conf", "a database with no service at all finds nothing")
+@check(
+    "nsswitch-empty",
+    ERROR,
+    "passwd, group and hosts in /etc/nsswitch.conf",
+    "a database with no service at all finds nothing",
+    beside=True,
+)
 def nsswitch_empty(view: View) -> Iterator[Finding]:
     """Find databases that are switched off."""
     if has_glibc(view):
         for database, services in _services(view):
-            if database in (b"passwd", b"group", b"hosts") and not services:
+            if database in _DATABASES and not services:
                 yield Finding(b"/etc/nsswitch.conf", f"{os.fsdecode(database)}: names no service", f"{os.fsdecode(database)}: files")

@@ -11,9 +11,10 @@ import stat
 from collections.abc import Iterator
 
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
-from pyroot.doctor.steps import Chmod, Link, MakeDirectory, Step
+from pyroot.doctor.steps import Chmod, Copy, Link, LoaderIndex, MakeDirectory, Step, WriteFile
 from pyroot.manifest.compare import CHANGED, GONE, NEW, Change, folded, told
-from pyroot.manifest.entry import DIRECTORY, LINK, Entry
+from pyroot.manifest.entry import DIRECTORY, FILE, LINK, Entry
+from pyroot.plain import replace
 from pyroot.reading.view import View
 
 # What programs write while a root is used.
@@ -43,6 +44,8 @@ def list_missing(view: View) -> Iterator[Finding]:
             steps = (MakeDirectory(one.path, entry.mode),)
         elif entry.type == LINK and entry.target is not None:
             steps = (Link(one.path, entry.target),)
+        elif entry.type == FILE and view.rooted.root and _holds(one.path, entry):
+            steps = (Copy(one.path),)
         mend = f"install {one.package} again" if one.package else "bring it back"
         what = f"is no longer there: {_kind(entry)}{_of(one)}{more}"
         yield Finding(one.path, what, mend, steps, severity=_severity(one.path, ERROR))
@@ -52,6 +55,56 @@ def _kind(entry: Entry) -> str:
     if entry.type == LINK and entry.target is not None:
         return f"link to {os.fsdecode(entry.target)}"
     return {DIRECTORY: "directory"}.get(entry.type, entry.type)
+
+
+def _holds(path: bytes, entry: Entry) -> bool:
+    """Tell whether this host has the file that a list means, by its content."""
+    try:
+        with open(path, "rb") as file:
+            return bool(entry.sha256) and _sha256(file.read()) == entry.sha256
+    except OSError:
+        return False
+
+
+def _sha256(content: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def towards(view: View, findings: list[Finding]) -> list[Finding]:
+    """Leave out the steps that lead away from the list: what the root had when it worked counts, not what this host has."""
+    if view.expected is None:
+        return findings
+    entries = {one.path: one for one in view.expected}
+    found: list[Finding] = []
+    for one in findings:
+        steps = tuple(step for step in one.steps if one.code.startswith("list-") or _leads_there(view, step, entries))
+        if steps != one.steps:
+            entry = entries.get(one.steps[0].path)
+            whose = f" of {entry.package}" if entry is not None and entry.package else ""
+            one = replace(one, steps=steps, mend=f"bring back what the list has{whose}; this host's is another" if entry else one.mend)
+        found.append(one)
+    return found
+
+
+def _leads_there(view: View, step: Step, entries: dict[bytes, Entry]) -> bool:
+    trace = view.find(step.path)
+    entry = entries.get(step.path) or (entries.get(trace.real) if trace else None)
+    if isinstance(step, LoaderIndex):
+        return True
+    if entry is None:
+        return False
+    if isinstance(step, Chmod | MakeDirectory):
+        return entry.mode == step.mode and (entry.type == DIRECTORY or not isinstance(step, MakeDirectory))
+    if isinstance(step, Link):
+        return entry.type == LINK and entry.target == step.text
+    if isinstance(step, WriteFile):
+        return entry.type == FILE and entry.sha256 == _sha256(step.content)
+    if isinstance(step, Copy):
+        real = os.path.realpath(step.path)
+        return entry.type == FILE and _holds(real, entry) or entry.type == LINK and os.path.islink(step.path)
+    return False
 
 
 @check("list-rights", ERROR, "with --against: modes and owners", "users who could use it while the root worked may not be able to now")

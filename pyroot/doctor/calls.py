@@ -11,9 +11,9 @@ import ctypes
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pyroot.doctor.registry import ERROR, HOST, NOTE, WARNING, Finding, check
+from pyroot.plain import record
 from pyroot.reading.view import View
 from pyroot.syscalls.numbers_x86_64 import NUMBERS
 
@@ -24,7 +24,7 @@ _OPEN = "docker run --security-opt seccomp=unconfined, or a profile that allows 
 _TRACE = "docker run --cap-add SYS_PTRACE"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Call:
     """One row: the call's name for users, its number and arguments, what is missed without it, and which Linux introduced it."""
 

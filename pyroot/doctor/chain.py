@@ -44,14 +44,17 @@ def wanted_by(view: View, items: list[Item]) -> str:
 
 def copy_of(view: View, path: bytes) -> tuple[str, tuple[Step, ...]]:
     """Give the command and the step that copy a file of this host, if it has one there."""
-    if view.rooted.root and os.path.isfile(path) and os.access(path, os.R_OK):
+    if view.rooted.root and path and os.path.isfile(path) and os.access(path, os.R_OK):
         return f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(path))}", (Copy(path),)
     return "", ()
 
 
 def in_broken_directory(view: View, path: bytes) -> bool:
     """Tell whether a path is in a directory that a finding about merged-/usr already names."""
-    return any(path.startswith(directory + b"/") for directory in broken_directories(view))
+    broken = broken_directories(view)
+    end = view.dead_end(path) + b"/" if path.startswith(b"/") else b""  # a link on the way may lead into one
+    ends = {directory: view.dead_end(directory) + b"/" for directory in broken}
+    return any(path.startswith(directory + b"/") or end and end.startswith((directory + b"/", ends[directory])) for directory in broken)
 
 
 def damage_of(view: View, item: Item) -> str:
@@ -88,6 +91,7 @@ def candidates(view: View, name: bytes) -> list[bytes]:
     """List the paths at which a loader of this root looks for a library and where a file of that name exists."""
     if b"/" in name:
         return [name] if view.is_file(name) else []
+    places = [item.place for item in view.closure.items if item.place and item.path == name]
     directories: list[bytes] = []
     for objects in view.closure.images.values():
         search = view.closure.search_of(objects[0].elf)
@@ -100,4 +104,5 @@ def candidates(view: View, name: bytes) -> list[bytes]:
     except ValueError:
         entries = []
     directories += [os.path.dirname(entry.path) for entry in entries if entry.name == name]
-    return [path for path in (one + b"/" + name for one in dict.fromkeys(directories)) if view.is_file(path)]
+    found = [path for path in (one + b"/" + name for one in dict.fromkeys(directories)) if view.is_file(path)]
+    return list(dict.fromkeys(places + found))

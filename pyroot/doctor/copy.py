@@ -13,10 +13,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pyroot import environment, report
-from pyroot.doctor.tree import tree_of
+from pyroot.doctor.copied import Action, as_json, left_as_json, lines_of, print_trees
 from pyroot.elf.closure import (
     ELF_INTERPRETER,
     ENV_PROGRAM,
@@ -40,10 +39,12 @@ from pyroot.reading.view import View
 from pyroot.rootfs.install import Installer, write_failure
 from pyroot.rootfs.new import Ended, signals_raised
 from pyroot.rootfs.plan import GLIBC_HELPER, NSS_MODULE, nss_modules
+from pyroot.rootfs.runtimes import PART, RUNTIME
 from pyroot.rootfs.skeleton import add_loader_index
+from pyroot.rootfs.work import Left, add_work
 from pyroot.verbs.near import near_names
-from pyroot.verbs.output import colour, json_text, put, safe
-from pyroot.verbs.roots import require_elftools, root_directory
+from pyroot.verbs.output import json_text, put, safe
+from pyroot.verbs.roots import root_directory
 from pyroot.verbs.words import Verb, flag, value
 
 COPY = Verb(
@@ -51,8 +52,10 @@ COPY = Verb(
     """\
 usage: pyroot copy [OPTION...] ROOTFS PROGRAM...
 
-Copy programs of this host into ROOTFS, each to the same path, with the interpreters,
-libraries and modules that they need. Symbolic links, modes and times are kept.
+Copy programs of this host into ROOTFS, each to the same path, with the interpreters and
+libraries that they need, and with what they work with: the standard library of Python
+or Perl, git's commands, a compiler's parts, character sets, certificates. Symbolic links,
+modes and times are kept. What is left behind is named.
 
 A PROGRAM is a name, looked up in PATH, a library's name (libz.so.1), or a path; a plain
 file or a directory is copied as data. What the root has already stays as it is.
@@ -64,6 +67,7 @@ file or a directory is copied as data. What the root has already stays as it is.
             "only print what each program needs, as a tree (no ROOTFS needed\n"
             "with --from or a program of this host: pyroot copy --tree PROGRAM)",
         ),
+        flag("--headers", "with a compiler: also headers, and what ld adds to each program"),
         flag("--dry-run", "only print what would be copied, and why"),
         flag("--json", "print what was copied as JSON"),
         flag("-q, --quiet", "do not print what was copied"),
@@ -73,6 +77,7 @@ file or a directory is copied as data. What the root has already stays as it is.
 )
 CHARACTER_SETS = "character set"
 _LIBRARY_KINDS = (LIBRARY, PLAIN_LIBRARY, ELF_INTERPRETER, NSS_MODULE, GLIBC_HELPER, CHARACTER_SETS)
+_KEPT_KINDS = (*_LIBRARY_KINDS, RUNTIME, PART)
 _NAME_CALLS = (
     b"getpwnam",
     b"getpwuid",
@@ -100,35 +105,26 @@ _NAME_CALLS = (
 _ICONV_MODULES = ("UTF-16.so", "UTF-32.so", "UTF-7.so", "ISO8859-1.so", "ISO8859-15.so", "CP1252.so", "UNICODE.so", "libISOIR165.so")
 
 
-@dataclass(frozen=True)
-class Action:
-    """What becomes of one item: "copy", "same" (already there) or "kept" (the root's own stays)."""
-
-    item: Item
-    kind: str
-    place: bytes  # guest path
-
-
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
     words = COPY.read(argv)
     if "help" in words.flags:
         put(COPY.usage())
         return 0
-    require_elftools("copy")
     source = Rooted(root_directory("copy", words.values["from"][-1])) if "from" in words.values else Rooted("/")
     if "tree" in words.flags:
-        return _print_trees(source, words.rest)
+        return print_trees(source, words.rest, "json" in words.flags)
     if not words.rest:
         raise PyrootError("copy: no root file system given", "say which: pyroot copy ROOTFS PROGRAM...")
     if len(words.rest) == 1:
         raise PyrootError("copy: no program given", f"say what to copy: pyroot copy {shell_word(words.rest[0])} PROGRAM...")
-    root = root_directory("copy", words.rest[0])
+    root = root_directory("copy", words.rest[0], words.rest[1:])
     if os.path.samefile(root, source.root or b"/"):
         raise PyrootError(f"copy: {words.rest[0]}: is the root to copy from", "name another directory")
     if os.path.samefile(root, "/"):
         raise PyrootError(f"copy: {words.rest[0]}: is the root of this host", "name another directory")
-    closure = collect(source, [os.fsencode(name) for name in words.rest[1:]], Rooted(root))
+    left: list[Left] = []
+    closure = collect(source, [os.fsencode(name) for name in words.rest[1:]], Rooted(root), left, "headers" in words.flags)
     actions = plan(closure, root)
     if "dry-run" not in words.flags:
         try:
@@ -137,20 +133,19 @@ def main(argv: list[str]) -> int:
         except Ended as end:
             os.kill(os.getpid(), end.number)
             return 128 + end.number
-    if "json" not in words.flags and "quiet" not in words.flags:
-        for action in actions:
-            if action.kind != "same" or "verbose" in words.flags or report.verbosity() > 0:
-                put(_line(action))
     if "json" in words.flags:
-        put(json_text([_as_json(action) for action in actions]))
+        put(json_text([*map(as_json, actions), *map(left_as_json, left)]))
+    elif "quiet" not in words.flags:
+        put("".join(lines_of(actions, "verbose" in words.flags or report.verbosity() > 0)))
+        put("".join(f"left {safe(one.path)}: {one.what}, for {safe(one.program)}\n" for one in left))
     return 0
 
 
-def copy_into(root: bytes, programs: list[bytes], source: Rooted | None = None) -> list[Action]:
+def copy_into(root: bytes, programs: list[bytes], source: Rooted | None = None, verb: str = "copy") -> list[Action]:
     """Copy programs or data with everything that they need into the root; give what was done. Raises PyrootError."""
     closure = collect(source or Rooted("/"), programs, Rooted(root))
     actions = plan(closure, root)
-    perform(closure, actions, root)
+    perform(closure, actions, root, verb)
     return actions
 
 
@@ -174,8 +169,13 @@ class Additions(Closure):
         return super().add_program(program, why, needed_by, depth)
 
 
-def collect(source: Rooted, names: list[bytes], target: Rooted | None = None) -> Closure:
-    """Collect programs, libraries and data of the source, and what they need. Raises PyrootError for what is missing."""
+def collect(
+    source: Rooted, names: list[bytes], target: Rooted | None = None, left: list[Left] | None = None, headers: bool = False
+) -> Closure:
+    """Collect programs, libraries and data of the source, and what they need; what is not brought is added to `left`.
+
+    Raises PyrootError for what is missing.
+    """
     path = STANDARD_PATH
     if not source.root:
         path = environment.path() + b":" + STANDARD_PATH
@@ -185,6 +185,9 @@ def collect(source: Rooted, names: list[bytes], target: Rooted | None = None) ->
     for item in closure.items:
         if item.missing:
             raise _missing(closure, item)
+    found = add_work(closure, target, headers)
+    if left is not None:
+        left += found
     _add_modules(closure, target)
     return closure
 
@@ -296,7 +299,7 @@ def plan(closure: Closure, root: bytes) -> list[Action]:
     actions = [Action(item, _fate(closure, target, item), item.path) for item in closure.items if item.trace is not None]
     news = {action.item.path for action in actions if action.kind == "copy"}
     for action in actions:
-        if action.kind == "kept" and action.item.why != CHARACTER_SETS:
+        if action.kind == "kept" and action.item.why in _LIBRARY_KINDS and action.item.why != CHARACTER_SETS:
             _require_versions(closure, target, action.item, news)
     return actions
 
@@ -312,7 +315,7 @@ def _fate(closure: Closure, target: Rooted, item: Item) -> str:
     place = target.host(other.real)
     if os.path.isdir(here) and os.path.isdir(place) or _same(here, place):
         return "same" if there else "copy"
-    if there is None or item.why not in _LIBRARY_KINDS:
+    if there is None or item.why not in _KEPT_KINDS:
         raise PyrootError(
             f"copy: {os.fsdecode(item.path if there else real)}: the root has another file there",
             "nothing was copied: take that file away first, or leave it as it is",
@@ -356,15 +359,16 @@ def _require_versions(closure: Closure, target: Rooted, item: Item, news: set[by
                     )
 
 
-def perform(closure: Closure, actions: Iterable[Action], root: bytes) -> Installer:
+def perform(closure: Closure, actions: Iterable[Action], root: bytes, verb: str = "copy") -> Installer:
     """Copy what is to be copied; a failure takes back what was made."""
-    installer = Installer(root, closure.rooted, "copy")
+    installer = Installer(root, closure.rooted, verb)
     try:
         for action in actions:
             if action.kind == "copy":
                 installer.add(action.item.path)
         if any(action.kind == "copy" for action in actions):
-            _add_top_links(installer, closure.rooted, Rooted(root))
+            if not installer.own_layout:
+                _add_top_links(installer, closure.rooted, Rooted(root))
             add_loader_index(installer, closure)
             _require_complete(root, actions)
     except OSError as error:
@@ -443,41 +447,3 @@ def _entries(rooted: Rooted, directory: bytes, name: bytes, search: GlibcSearch)
     own = search_for(rooted, elf.identity, b"") if not elf.identity.fits(search.identity) else search
     place = directory + b"/" + soname if rooted.find(directory + b"/" + soname) else path
     return own.cache_entries(soname, Found(place, DEFAULT)) if isinstance(own, GlibcSearch) else []
-
-
-# --- output -----------------------------------------------------------------------------------------------------------
-
-
-def _line(action: Action) -> str:
-    item = action.item
-    word = {"copy": "copy", "same": "has ", "kept": "keep"}[action.kind]
-    link = f" -> {safe(item.trace.real)}" if item.trace and item.trace.real != item.path else ""
-    who = f" for {safe(item.needed_by)}" if item.needed_by else ""
-    how = f" (by {item.how})" if item.how else ""
-    return f"{colour('fix', word) if action.kind == 'copy' else word} {safe(item.path)}{link}: {item.why}{who}{how}\n"
-
-
-def _as_json(action: Action) -> dict[str, object]:
-    item = action.item
-    return {
-        "path": safe(item.path),
-        "real": safe(item.trace.real) if item.trace else None,
-        "action": action.kind,
-        "why": item.why,
-        "needed_by": safe(item.needed_by) if item.needed_by else None,
-        "how": item.how,
-    }
-
-
-def _print_trees(source: Rooted, names: list[str]) -> int:
-    if not names:
-        raise PyrootError("copy: --tree: no program given", "say which: pyroot copy --tree PROGRAM...")
-    path = STANDARD_PATH if source.root else environment.path() + b":" + STANDARD_PATH
-    if len(names) > 1 and os.path.isdir(names[0]):
-        names = names[1:]  # the root that they would be copied to
-    status = 0
-    for name in names:
-        text, complete = tree_of(source, os.fsencode(name), path)
-        put(text)
-        status |= not complete
-    return int(status)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod
-from pyroot.reading.view import View
+from pyroot.reading.view import View, shown_names
 
 NODES = {
     b"null": (1, 3),
@@ -34,31 +34,37 @@ def _run(view: View) -> str:
     return f"run it with pyroot -R {shlex.quote(view.spelled)}, or with -b /dev"
 
 
-@check("dev-empty", WARNING, "whether /dev is empty", "shells and most programs open /dev/null, /dev/tty or /dev/urandom")
+@check("dev-empty", WARNING, "whether /dev has any device in it", "shells and most programs open /dev/null, /dev/tty or /dev/urandom")
 def dev_empty(view: View) -> Iterator[Finding]:
-    """Find a /dev that is left to be bound."""
-    if not view.list(b"/dev"):
-        yield Finding(b"/dev", "is empty" if view.is_directory(b"/dev") else "is missing", _run(view))
+    """Find a /dev that is left to be bound: one without a single device, as a root has that a user has unpacked."""
+    if not _has_devices(view):
+        what = "is missing" if not view.is_directory(b"/dev") else "has no devices in it" if view.list(b"/dev") else "is empty"
+        yield Finding(b"/dev", what, _run(view))
+
+
+def _has_devices(view: View) -> bool:
+    return any(view.stat(b"/dev/" + name) is not None for name in NODES)
 
 
 @check(
     "dev-missing",
     ERROR,
-    "/dev/null, zero, random, urandom in a /dev that is not empty",
+    "/dev/null, zero, random, urandom in a /dev that has other devices",
     "shell scripts redirect to /dev/null, and libraries read /dev/urandom",
+    beside=True,
 )
 def dev_missing(view: View) -> Iterator[Finding]:
-    """Find missing nodes that every program may rely on."""
-    if view.list(b"/dev"):
-        for name in _ESSENTIAL:
-            if view.stat(b"/dev/" + name) is None:
-                yield Finding(b"/dev/" + name, "is missing", _run(view))
+    """Find missing nodes that every program may rely on, in one finding."""
+    names = [b"/dev/" + name for name in _ESSENTIAL if view.stat(b"/dev/" + name) is None]
+    if names and _has_devices(view):
+        more = f", and so {'is' if len(names) == 2 else 'are'} {shown_names(names[1:])}" if len(names) > 1 else ""
+        yield Finding(names[0], f"is missing{more}", _run(view))
 
 
-@check("dev-incomplete", WARNING, "the other usual names in a /dev that is not empty", "terminals, shared memory and /dev/fd need them")
+@check("dev-incomplete", WARNING, "the other usual names in a /dev that has devices", "terminals, shared memory and /dev/fd need them")
 def dev_incomplete(view: View) -> Iterator[Finding]:
     """Find missing names that some programs use; a link to /proc/self/fd counts as there even if /proc is missing."""
-    if view.list(b"/dev"):
+    if _has_devices(view):
         names = [name for name in _OTHERS if view.stat(b"/dev/" + name) is None and view.link(b"/dev/" + name) is None]
         if names:
             yield Finding(b"/dev", f"lacks {', '.join(map(os.fsdecode, names))}", _run(view))
@@ -69,6 +75,7 @@ def dev_incomplete(view: View) -> Iterator[Finding]:
     ERROR,
     "type and number of /dev/null and similar devices",
     "a plain file in place of a device fills up, and returns what was written to it",
+    beside=True,
 )
 def dev_wrong(view: View) -> Iterator[Finding]:
     """Find something else in place of a device."""
@@ -83,7 +90,25 @@ def dev_wrong(view: View) -> Iterator[Finding]:
             yield Finding(here, f"is device {os.major(status.st_rdev)}:{os.minor(status.st_rdev)}, not {major}:{minor}", _run(view))
 
 
-@check("dev-rights", ERROR, "the mode of /dev/null and similar devices, and nodev on their file system", "opening it gives EACCES")
+@check(
+    "pty-missing",
+    WARNING,
+    "the file system of /dev/pts, if /dev/ptmx is there",
+    "script, ssh, tmux and expect get no terminal: the kernel makes them in a mounted devpts only",
+)
+def pty_missing(view: View) -> Iterator[Finding]:
+    """Find a /dev/ptmx whose terminals have no place."""
+    if (view.stat(b"/dev/ptmx") or view.link(b"/dev/ptmx")) and view.is_directory(b"/dev/pts") and view.stat(b"/dev/pts/ptmx") is None:
+        yield Finding(b"/dev/pts", "is an ordinary directory, not a devpts", f"{_run(view)}, or with -b /dev/pts -b /dev/ptmx")
+
+
+@check(
+    "dev-rights",
+    ERROR,
+    "the mode of /dev/null and similar devices, and nodev on their file system",
+    "opening it gives EACCES",
+    beside=True,
+)
 def dev_rights(view: View) -> Iterator[Finding]:
     """Find nodes that cannot be opened."""
     for name, (major, minor) in NODES.items():

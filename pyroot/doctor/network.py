@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 
 from pyroot.doctor.registry import NOTE, WARNING, Finding, check
@@ -23,6 +24,7 @@ _CERTIFICATES = (
     b"/etc/ssl/ca-bundle.pem",
     b"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 )
+_CERTIFICATE_DIRECTORIES = (b"/etc/ssl/certs", b"/usr/lib/ssl/certs", b"/etc/pki/tls/certs", b"/etc/openssl/certs")
 _TLS = (b"libssl.so", b"libgnutls.so", b"libnss3.so", b"libmbedtls.so")
 _TERMINFO = (b"/etc/terminfo", b"/lib/terminfo", b"/usr/share/terminfo", b"/usr/lib/terminfo")
 
@@ -31,29 +33,86 @@ _TERMINFO = (b"/etc/terminfo", b"/lib/terminfo", b"/usr/share/terminfo", b"/usr/
 def hosts_missing(view: View) -> Iterator[Finding]:
     """Find a root that does not know localhost."""
     text = view.read(b"/etc/hosts")
+    if view.closed(b"/etc/hosts"):
+        return
     if text is None:
         yield Finding(b"/etc/hosts", "is missing", "-R shows the host's", (WriteFile(b"/etc/hosts", _HOSTS),))
     elif b"localhost" not in re.sub(rb"#[^\n]*", b"", text).split():
         yield Finding(b"/etc/hosts", "does not name localhost", "add 127.0.0.1 localhost", (AddLines(b"/etc/hosts", _HOSTS),))
 
 
-@check("resolv-missing", WARNING, "/etc/resolv.conf and the target of its link", "without a name server host names are not found")
+@check(
+    "resolv-missing",
+    WARNING,
+    "/etc/resolv.conf, the target of its link, and whether a name server on this machine that it names answers",
+    "without a name server host names are not found",
+)
 def resolv_missing(view: View) -> Iterator[Finding]:
-    """Find a root without name servers; the file is often a link into /run."""
-    link = view.link(b"/etc/resolv.conf")
-    text = view.read(b"/etc/resolv.conf")
-    if text is not None and (not text.strip() or b"nameserver" in text):
+    """Find a root without name servers that can be used; the file is often a link into /run."""
+    path = b"/etc/resolv.conf"
+    link, text = view.link(path), view.read(path)
+    if view.closed(path):
+        return
+    mend = "run with -R, or with -b /etc/resolv.conf"
+    if text is not None:
+        what = _unusable(text)
+        if what:
+            yield Finding(path, what, mend)
         return
     steps: tuple[WriteFile, ...] = ()
     try:
         with open("/etc/resolv.conf", "rb") as file:
             content = file.read()
-        if content and text is None and view.rooted.root:
-            steps = (WriteFile(b"/etc/resolv.conf", content),)
+        if view.rooted.root and not _unusable(content):
+            steps = (WriteFile(path, content),)
     except OSError:
         pass
-    what = "names no name server" if text is not None else f"is a link to {os.fsdecode(link)}, which is not there" if link else "is missing"
-    yield Finding(b"/etc/resolv.conf", what, "run with -R, or with -b /etc/resolv.conf", steps)
+    if view.stat(path) is not None:
+        what, steps = "is not a file", ()
+    else:
+        what = f"is a link to {os.fsdecode(link)}, which is not there" if link else "is missing"
+    yield Finding(path, what, mend, steps)
+
+
+def _unusable(text: bytes) -> str:
+    """Say why no name server of a resolv.conf can be used; empty if one may. Without a line for one, glibc and musl ask 127.0.0.1."""
+    lines = [line.split() for line in text.splitlines()]
+    named = [os.fsdecode(words[1]) for words in lines if len(words) > 1 and words[0] == b"nameserver"]
+    families = {name: _family(name) for name in named}
+    servers = [name for name in named if families[name]][:3]
+    if named and not servers:
+        return f"names no address of a name server ({', '.join(named[:3])})"
+    if any(not name.startswith("127.") and name != "::1" for name in servers):
+        return ""  # somewhere in the network: nobody is asked on behalf of a root that is only looked at
+    if any(_answers(name) for name in servers or ["127.0.0.1"]):
+        return ""
+    return f"names {', '.join(servers)} only, where nobody answers" if servers else "names no name server"
+
+
+def _family(name: str) -> int:
+    import _socket  # `socket` itself is a fifth of the cost of a small root
+
+    for family in (_socket.AF_INET, _socket.AF_INET6):
+        try:
+            _socket.inet_pton(family, name.partition("%")[0])
+        except OSError:
+            continue
+        return int(family)
+    return 0
+
+
+def _answers(name: str) -> bool:
+    """Ask a name server of this machine for the root of all names; no answer within a moment is one, too."""
+    import socket
+
+    try:
+        with socket.socket(_family(name), socket.SOCK_DGRAM) as own:
+            own.settimeout(0.3)
+            own.connect((name, 53))
+            own.send(b"\x70\x79\1\0\0\1\0\0\0\0\0\0\0\0\2\0\1")
+            return bool(own.recv(512))
+    except OSError:
+        return False
 
 
 @check("services-missing", NOTE, "/etc/services and /etc/protocols", "programs that look up a port by name (getservbyname) do not find it")
@@ -69,22 +128,46 @@ def services_missing(view: View) -> Iterator[Finding]:
     "certificates-missing", WARNING, "CA certificates, if a TLS library is in use", "every https connection fails with an unknown issuer"
 )
 def certificates_missing(view: View) -> Iterator[Finding]:
-    """Find TLS programs without certificates to check with."""
+    """Find TLS programs without certificates to check with: neither a file of them nor a directory of hashed names."""
     users = [item for item in view.closure.items if os.path.basename(item.path).startswith(_TLS)]
-    if users and not any(view.is_file(path) for path in _CERTIFICATES):
-        wanter = os.fsdecode(users[0].needed_by or users[0].path)
-        own = next((path for path in _CERTIFICATES if os.path.isfile(path)), None)
-        mend = f"run with -b {shell_word(os.fsdecode(own))}" if own else "install ca-certificates in the root"
-        yield Finding(_CERTIFICATES[0], f"no CA certificates; {wanter} uses TLS", mend)
+    if not users or any(_has_certificate(view, path) for path in _CERTIFICATES):
+        return
+    for directory in _CERTIFICATE_DIRECTORIES:
+        if any(re.fullmatch(rb"[0-9a-f]{8}\.[0-9]+", name) and view.is_file(directory + b"/" + name) for name in view.list(directory)):
+            return
+    wanter = os.fsdecode(users[0].needed_by or users[0].path)
+    own = next((path for path in _CERTIFICATES if os.path.isfile(path) and os.path.getsize(path)), None)
+    path = next((path for path in _CERTIFICATES if view.stat(path) is not None or view.link(path) is not None), _CERTIFICATES[0])
+    link = view.link(path)
+    if view.closed(path):
+        return
+    what = "no CA certificates"
+    if view.is_file(path):
+        what = "has no certificate in it" if view.read(path) else "is empty"
+    elif link is not None:
+        what = f"is a link to {os.fsdecode(link)}, which is not there"
+    mend = f"run with -b {shell_word(os.fsdecode(own))}" if own else "install ca-certificates in the root"
+    steps = (Copy(own),) if own and view.rooted.root and view.stat(own) is None and view.link(own) is None else ()
+    yield Finding(path, f"{what}; {wanter} uses TLS", mend, steps)
+
+
+def _has_certificate(view: View, path: bytes) -> bool:
+    text = view.read(path)
+    return text is not None and b"-----BEGIN " in text
 
 
 @check("localtime", NOTE, "/etc/localtime and where it leads", "times are shown in UTC")
 def localtime(view: View) -> Iterator[Finding]:
-    """Find a time zone whose link is dangling."""
-    link = view.link(b"/etc/localtime")
-    if view.stat(b"/etc/localtime") is None:
+    """Find a time zone whose link is dangling, or that is none."""
+    link, status = view.link(b"/etc/localtime"), view.stat(b"/etc/localtime")
+    if status is None:
         what = f"is a link to {os.fsdecode(link)}, which is not there" if link else "is missing"
         yield Finding(b"/etc/localtime", what, "-R shows the host's; or install tzdata")
+    elif not stat.S_ISREG(status.st_mode):
+        mend = f"rm -r {view.outside(b'/etc/localtime')}, and install tzdata; a mount that found nothing has made it"
+        yield Finding(b"/etc/localtime", "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a file", mend, severity=WARNING)
+    elif not view.closed(b"/etc/localtime") and not (view.read(b"/etc/localtime") or b"").startswith(b"TZif"):
+        yield Finding(b"/etc/localtime", "is not a time zone (tzfile(5))", "install tzdata", severity=WARNING)
 
 
 @check(
@@ -128,7 +211,9 @@ def terminfo_missing(view: View) -> Iterator[Finding]:
         return
     source = next((path for path in (base + b"/" + short for base in _TERMINFO) if os.path.isfile(path)), b"")
     path = source or b"/usr/share/terminfo/" + short
-    yield Finding(path, f"terminal {os.fsdecode(term)} is not described", "TERM=xterm, or copy it", (Copy(path),) if source else ())
+    steps = (Copy(path),) if source and view.rooted.root else ()
+    mend = f"pyroot copy {shell_word(view.spelled)} {shell_word(os.fsdecode(path))}" if steps else "TERM=xterm, or describe it in the root"
+    yield Finding(path, f"terminal {os.fsdecode(term)} is not described", mend, steps)
 
 
 @check(

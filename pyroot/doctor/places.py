@@ -39,7 +39,7 @@ _WAYS = (
 _LINK_PLACES = (b"/etc", b"/lib", b"/lib64", b"/usr/lib", b"/usr/lib64", b"/usr/lib/x86_64-linux-gnu", b"/etc/alternatives")
 
 
-@check("tmp-missing", ERROR, "/tmp and /var/tmp", "mktemp, compilers, editors and here-documents write there")
+@check("tmp-missing", ERROR, "/tmp and /var/tmp", "mktemp, compilers, editors and here-documents write there", beside=True)
 def tmp_missing(view: View) -> Iterator[Finding]:
     """Find a root without a directory for temporary files."""
     for path in (b"/tmp", b"/var/tmp"):
@@ -52,7 +52,7 @@ def tmp_missing(view: View) -> Iterator[Finding]:
             yield Finding(path, f"is a link to {os.fsdecode(view.link(path) or b'')}, which is not there", "make its target")
 
 
-@check("tmp-rights", ERROR, "the mode of /tmp, /var/tmp and /dev/shm", "programs that cannot write there give up with EACCES")
+@check("tmp-rights", ERROR, "the mode of /tmp, /var/tmp and /dev/shm", "programs that cannot write there give up with EACCES", beside=True)
 def tmp_rights(view: View) -> Iterator[Finding]:
     """Find directories for temporary files that the user cannot write to."""
     for path in (b"/tmp", b"/var/tmp", b"/dev/shm"):
@@ -82,7 +82,13 @@ def run_missing(view: View) -> Iterator[Finding]:
 )
 def directory_closed(view: View) -> Iterator[Finding]:
     """Find directories of the system that the user cannot enter or list."""
-    for path, trace, status in view.each(_WAYS, stat.S_ISDIR):
+    ways = list(_WAYS)
+    for item in view.closure.items:
+        at = os.path.dirname(item.place or item.path)  # where a library is, or was looked for
+        while at.startswith(b"/") and at not in (b"/", *ways):
+            ways.append(at)
+            at = os.path.dirname(at)
+    for path, trace, status in view.each(ways, stat.S_ISDIR):
         mode = stat.S_IMODE(status.st_mode)
         open_to_us = mode & 0o555 if view.uid == 0 else view.may(status, os.R_OK | os.X_OK)
         if not open_to_us or (view.uid == 0 and not mode & 0o111):
@@ -100,8 +106,12 @@ def merged_usr(view: View) -> Iterator[Finding]:
     """Find top-level directories that do not lead into /usr although their siblings do."""
     for path, what in broken_directories(view).items():
         target = b"usr" + path
-        steps: tuple[Step, ...] = (Link(path, target),) if view.is_directory(b"/" + target) else ()
-        yield Finding(path, what, f"ln -sfn {shlex.quote(os.fsdecode(target))} {view.outside(path)}", steps)
+        steps: tuple[Step, ...] = (Link(path, target),)
+        mend = f"ln -sfn {shlex.quote(os.fsdecode(target))} {view.outside(path)}"
+        if not view.is_directory(b"/" + target):  # what was in it is brought as far as programs ask for it
+            steps = (MakeDirectory(b"/" + target), *(steps if view.link(path) != target else ()))
+            mend = f"mkdir {view.outside(b'/' + target)}, and bring what was in it (--fix brings the loader)"
+        yield Finding(path, what, mend, steps)
 
 
 @check(
@@ -125,6 +135,7 @@ def merged_usr_mixed(view: View) -> Iterator[Finding]:
     ERROR,
     "symbolic links whose text is a host path into this root",
     "inside, a link starts at the root's own /, where the host path does not exist",
+    beside=True,
 )
 def link_to_host(view: View) -> Iterator[Finding]:
     """Find symbolic links that were made from outside with the host's path of the root in them."""

@@ -16,20 +16,50 @@ from pyroot.doctor.chain import candidates, copy_of, damage_of, foreign_programs
 from pyroot.doctor.layout import broken_directories
 from pyroot.doctor.registry import ERROR, NOTE, Finding, check
 from pyroot.doctor.steps import Chmod, Link
-from pyroot.elf.closure import ELF_INTERPRETER, ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER
+from pyroot.elf.closure import ELF_INTERPRETER, ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, is_executable
 from pyroot.elf.reader import read_head
 from pyroot.reading.view import PROGRAM_DIRECTORIES, View, shown_names
 from pyroot.verbs.near import near_names
 
+_MOST_FILES = 5000
+
 # --- the program itself -----------------------------------------------------------------------------------------------
 
 
-@check("no-programs", ERROR, "/usr/bin, /bin, /usr/sbin, /sbin", "a directory without programs is not a root file system")
+@check(
+    "no-programs",
+    ERROR,
+    "/usr/bin, /bin, /usr/sbin, /sbin, then all of the root",
+    "a directory without programs is not a root file system",
+)
 def no_programs(view: View) -> Iterator[Finding]:
-    """Find a root with no program directory, or with empty ones."""
-    if not any(True for _entry in view.program_files()) and not broken_directories(view):
-        quoted = shlex.quote(view.spelled)
-        yield Finding(b"/", "there is no program in /bin, /usr/bin, /sbin or /usr/sbin", f"pyroot new --add {quoted}")
+    """Find a root with no program directory, or with empty ones, and no program elsewhere."""
+    if view.commands or broken_directories(view) or any(True for _entry in view.program_files()):
+        return
+    if any(view.is_file(top) for top in (b"/bin", b"/usr/bin")):
+        return  # a link that became a text: told as such
+    own = _first_program(view)
+    quoted = shlex.quote(view.spelled)
+    what = "there is no program in /bin, /usr/bin, /sbin or /usr/sbin"
+    if own:
+        yield Finding(own, f"is a program; {what}", f"pyroot doctor {quoted} {shlex.quote(os.fsdecode(own))} examines it", severity=NOTE)
+    elif not any(view.closed(directory) for directory in PROGRAM_DIRECTORIES):
+        yield Finding(b"/", what, f"pyroot new --add {quoted}")
+
+
+def _first_program(view: View) -> bytes:
+    """Find a program anywhere in a small root; a large tree is not searched to its end."""
+    looked = 0
+    for base, directories, names in os.walk(view.rooted.root or b"/"):
+        directories.sort()
+        for name in sorted(names):
+            looked += 1
+            path = base[len(view.rooted.root) :].rstrip(b"/") + b"/" + name
+            if looked > _MOST_FILES:
+                return b""
+            if is_executable(view.rooted, path) and _is_program(view, path):
+                return path
+    return b""
 
 
 @check("command-missing", ERROR, "each COMMAND, by path or in the usual directories", "a command that is not there gives status 127")
@@ -95,6 +125,7 @@ def not_readable(view: View) -> Iterator[Finding]:
     for item in view.closure.items:
         if item.missing:
             files += [item.path] if item.path.startswith(b"/") else candidates(view, item.path)
+            files += [item.place] if item.place else []
     for path, trace, status in view.each(files, stat.S_ISREG):
         if view.may(status, os.R_OK) or status.st_mode & 0o6000:
             continue
@@ -208,11 +239,15 @@ def elf_interpreter(view: View) -> Iterator[Finding]:
         if in_broken_directory(view, path) or damage_of(view, items[0]) or view.is_file(path) and not readable(view, path):
             continue
         mend, steps = copy_of(view, path)
-        for prefix in (b"/usr", b""):
-            if view.is_file(prefix + path) and prefix:
-                text = b"usr" + os.path.dirname(path)
-                if view.find(os.path.dirname(path)) is None and view.link(os.path.dirname(path)) is None:
-                    mend, steps = f"link {os.fsdecode(os.path.dirname(path))} to {os.fsdecode(text)}", (Link(os.path.dirname(path), text),)
+        directory = os.path.dirname(path)
+        own = [place for place in candidates(view, os.path.basename(path)) if view.find(place)]
+        if view.is_file(b"/usr" + path) and view.find(directory) is None and view.link(directory) is None:
+            mend, steps = f"link {os.fsdecode(directory)} to {os.fsdecode(b'usr' + directory)}", (Link(directory, b"usr" + directory),)
+        elif own and view.stat(path) is None:
+            # The root's own loader under another name: this host's may not go with the root's C library.
+            text = os.path.relpath(own[0], directory) if view.find(directory) is None else own[0]
+            step = Link(path, text)
+            mend, steps = f"ln -sfn {step.target} {view.outside(path)}", (step,)
         yield Finding(path, f"{items[0].problem}; needed by {wanted_by(view, items)}", mend or "install the C library in the root", steps)
 
 

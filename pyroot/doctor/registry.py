@@ -1,15 +1,17 @@
 """What a check is: one row of the table, and what it gives back.
 
-Decides: what a row holds. The checks themselves are in `programs`, `libraries`, `devices`, `accounts`, `places`, `network`,
-`against`, `host` and `calls`; each is one function under one row. The whole table is `checks`.
+Decides: what a row holds, and how severe a finding is for the commands that the user names. The checks themselves are in `programs`,
+`libraries`, `runtimes`, `devices`, `accounts`, `settings`, `places`, `network`, `against`, `host` and `calls`; each is one function under
+one row. The whole table is `checks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from pyroot.plain import field, record
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot.doctor.steps import Step
     from pyroot.reading.view import View
@@ -23,7 +25,7 @@ ROOT = "root"
 HOST = "host"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Finding:
     """One thing that is wrong: what, where (guest path, empty for the host), and how to fix it.
 
@@ -39,9 +41,13 @@ class Finding:
     why: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Check:
-    """One row: code, severity, what it looks at, why it matters, and the function that looks."""
+    """One row: code, severity, what it looks at, why it matters, and the function that looks.
+
+    What a row with `beside` finds keeps some programs from working and others not: if the user names the commands that matter, or
+    the root is one for single programs, it is a warning.
+    """
 
     code: str
     severity: str
@@ -49,13 +55,17 @@ class Check:
     why: str
     part: str
     function: Callable[[View], Iterable[Finding]] = field(compare=False)
+    beside: bool = False
 
     def run(self, view: View) -> list[Finding]:
         """Look, and give the findings with this row's code, severity and sentence."""
         return [
-            Finding(one.path, one.what, one.mend, one.steps, self.code, one.severity or self.severity, self.why)
-            for one in self.function(view)
+            Finding(one.path, one.what, one.mend, one.steps, self.code, self._severity(view, one), self.why) for one in self.function(view)
         ]
+
+    def _severity(self, view: View, one: Finding) -> str:
+        severity = one.severity or self.severity
+        return WARNING if self.beside and severity == ERROR and (view.commands or view.bare) else severity
 
 
 CHECKS: list[Check] = []
@@ -63,11 +73,13 @@ CHECKS: list[Check] = []
 Function = Callable[["View"], Iterable[Finding]]
 
 
-def check(code: str, severity: str, looks_at: str, why: str, part: str = ROOT) -> Callable[[Function], Function]:
+def check(
+    code: str, severity: str, looks_at: str, why: str, part: str = ROOT, beside: bool = False
+) -> Callable[[Function], Function]:
     """Add a function to the table."""
 
     def enter(function: Function) -> Function:
-        CHECKS.append(Check(code, severity, looks_at, why, part, function))
+        CHECKS.append(Check(code, severity, looks_at, why, part, function, beside))
         return function
 
     return enter

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
 
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import shell_word
+from pyroot.plain import record
 from pyroot.rootfs.install import Installer
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
-@dataclass(frozen=True)
+
+@record(frozen=True)
 class Step(ABC):
     """One change of what is at `path`. `LINE` is its line, as str.format takes it with the step as argument 0."""
 
@@ -38,7 +41,7 @@ class Step(ABC):
         return shell_word(os.fsdecode(self.path))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Chmod(Step):
     """Add or set mode bits of a file or directory."""
 
@@ -55,7 +58,7 @@ class Chmod(Step):
             os.close(fd)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class MakeDirectory(Step):
     """Make a directory with its parents."""
 
@@ -67,7 +70,7 @@ class MakeDirectory(Step):
         Installer(root, verb="doctor").directory(self.path, self.mode)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Text(Step):
     """A step that writes text."""
 
@@ -85,7 +88,7 @@ class _Text(Step):
         return os.fsdecode(self.content.rstrip()).replace("\n", " | ")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WriteFile(_Text):
     """Write a small text file that is missing."""
 
@@ -93,13 +96,14 @@ class WriteFile(_Text):
 
     def do(self, root: bytes) -> None:
         """Write it; a dangling symbolic link is removed first, since it is what is being fixed."""
+        Installer(root, verb="doctor").directory(os.path.dirname(self.path) or b"/")
         place = _place(root, self.path)
         if os.path.islink(place) and Rooted(root).find(self.path) is None:
             os.unlink(place)
         Installer(root, verb="doctor").rewrite(_real(root, self.path), self.content)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class AddLines(_Text):
     """Add lines at the end of a text file."""
 
@@ -114,7 +118,7 @@ class AddLines(_Text):
         Installer(root, verb="doctor").rewrite(_real(root, self.path), old + glue + self.content)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Link(Step):
     """Make a symbolic link where there is nothing or a dangling one."""
 
@@ -128,13 +132,47 @@ class Link(Step):
 
     def do(self, root: bytes) -> None:
         """Make it; anything but a symbolic link in its place is an error."""
+        Installer(root, verb="doctor").directory(os.path.dirname(self.path) or b"/")
         place = _place(root, self.path)
         if os.path.islink(place):
             os.unlink(place)
         os.symlink(self.text, place)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
+class Relink(Link):
+    """Make a symbolic link again of a file whose whole content is the text of the link."""
+
+    LINE = "ln -sfn {0.target} {0.shown} (in place of the text)"
+
+    def do(self, root: bytes) -> None:
+        """Make it beside the file, and put it in the file's place if that still says the same."""
+        place = _place(root, self.path)
+        with open(place, "rb") as file:
+            if os.path.islink(place) or file.read(4096).rstrip(b"\r\n") != self.text:
+                return
+        aside = place + b".pyroot-new"
+        os.symlink(self.text, aside)
+        try:
+            os.rename(aside, place)
+        except OSError:
+            os.unlink(aside)
+            raise
+
+
+@record(frozen=True)
+class UnixLines(Step):
+    """Take the carriage returns from the ends of the lines of a text file."""
+
+    LINE = "sed -i 's/\\r$//' {0.shown}"
+
+    def do(self, root: bytes) -> None:
+        """Rewrite it."""
+        real = Rooted(root).trace(self.path).real
+        Installer(root, verb="doctor").rewrite(real, Rooted(root).read(real).replace(b"\r\n", b"\n"))
+
+
+@record(frozen=True)
 class Copy(Step):
     """Copy a file of this host, and for a program everything that it needs, to the same path in the root."""
 
@@ -144,10 +182,10 @@ class Copy(Step):
         """Copy it, with everything that a program or library needs."""
         from pyroot.doctor.copy import copy_into
 
-        copy_into(root, [self.path])
+        copy_into(root, [self.path], verb="doctor")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LoaderIndex(Step):
     """Complete ld.so.cache with the libraries that programs of the root need."""
 

@@ -13,25 +13,35 @@ from pyroot.elf.rooted import Rooted
 from pyroot.elf.search import Loaded
 from pyroot.verbs.output import safe
 
+Tree = list[dict[str, object]]
 
-def tree_of(source: Rooted, program: bytes, search_path: bytes) -> tuple[str, bool]:
-    """Give the tree of a program, by path or name, and whether nothing is missing. A script's tree is its chain."""
+
+def tree_of(source: Rooted, program: bytes, search_path: bytes) -> tuple[str, bool, Tree]:
+    """Give the tree of a program, by path or name, whether nothing is missing, and the tree as plain values.
+
+    A script's tree is its chain.
+    """
     closure = Closure(source, search_path)
     if b"/" in program and not program.startswith(b"/"):
         program = os.path.normpath((b"/" if source.root else os.getcwdb() + b"/") + program)
     closure.add_program(program)
     lines: list[str] = []
+    trees: Tree = []
+    missing = [item for item in closure.items if item.missing]
     for path, objects in closure.images.items():
         item = next(item for item in closure.items if item.path == path)
         if item.needed_by is not None:
             lines.append(f"{safe(item.needed_by)} ({item.why} => {safe(path)})")
         interp = objects[0].elf.interp
-        lines.append(f"{safe(path)} (interpreter => {safe(interp) if interp else None})")
-        lines += Branches(objects).lines
-    missing = [item for item in closure.items if item.missing]
+        kind = f"interpreter => {safe(interp)}" if interp else "library" if objects[0].elf.needed else "static"
+        lines.append(f"{safe(path)} ({kind})")
+        branches = Branches(objects)
+        lines += branches.lines
+        trees.append({"path": safe(path), "interpreter": safe(interp) if interp else None, "needs": branches.tree})
     if not closure.images:
         lines += [f"{safe(item.path)} ({item.why}): {item.problem or 'needs no library'}" for item in closure.items]
-    return "".join(line + "\n" for line in lines), not missing
+        trees += [{"path": safe(item.path), "interpreter": None, "needs": [], "problem": item.problem or None} for item in closure.items]
+    return "".join(line + "\n" for line in lines), not missing, trees
 
 
 class Branches:
@@ -40,6 +50,7 @@ class Branches:
     def __init__(self, objects: list[Loaded]) -> None:
         """Draw the needs of the first object."""
         self.lines: list[str] = []
+        self.tree: Tree = []
         self._by_name = {name: one for one in reversed(objects) for name in one.names}
         main = objects[0]
         needs = [needed.name for needed in main.elf.needed]
@@ -49,13 +60,15 @@ class Branches:
             self._by_name.setdefault(os.path.basename(main.elf.interp), objects[min(1, len(objects) - 1)])
         self._above: list[bytes] = []
         for name in needs:
-            self._draw(name, 1)
+            self._draw(name, 1, self.tree)
 
-    def _draw(self, name: bytes, depth: int) -> None:
+    def _draw(self, name: bytes, depth: int, tree: Tree) -> None:
         self._above.append(name)
         found = self._by_name.get(name)
         indent = "    " * depth
-        self.lines.append(f"{indent}{safe(name)} => {safe(found.path) if found else None}")
+        self.lines.append(f"{indent}{safe(name)} => {safe(found.path) if found else 'not found'}")
+        inner: Tree = []
+        tree.append({"name": safe(name), "path": safe(found.path) if found else None, "needs": inner})
         below: list[bytes] = []
         for needed in found.elf.needed if found else ():
             if needed.name in self._above:
@@ -64,5 +77,5 @@ class Branches:
                 self._shown.add(needed.name)
                 below.append(needed.name)
         for one in below:
-            self._draw(one, depth + 1)
+            self._draw(one, depth + 1, inner)
         self._above.pop()

@@ -7,11 +7,12 @@ The checks are rows of `registry`; what a fix does is in `steps`.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from pyroot import environment, presets
 from pyroot.config import Config
 from pyroot.doctor import checks
+from pyroot.doctor.against import towards
+from pyroot.doctor.asking import worked
 from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
 from pyroot.doctor.steps import Step
 from pyroot.elf.rooted import Rooted
@@ -19,8 +20,12 @@ from pyroot.errors import EXIT_FAILURE, PyrootError, shell_word, text_of
 from pyroot.reading.door import view_of_run
 from pyroot.reading.view import View
 from pyroot.verbs.output import Progress, colour, json_text, put, safe
-from pyroot.verbs.roots import require_elftools, root_directory
+from pyroot.verbs.roots import root_directory
 from pyroot.verbs.words import Verb, Words, flag, value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DOCTOR = Verb(
     "doctor",
@@ -42,6 +47,10 @@ every program in the usual directories. Exit status: 1 if there is an error, 0 i
         ),
         flag("--fix", "fix what can be fixed safely; every step is shown first"),
         flag("--dry-run", "with --fix: only show the steps"),
+        flag(
+            "--no-run",
+            "start nothing of the root; without it shells and interpreters are\nasked to do nothing, for ten seconds each at most",
+        ),
         flag("--json", "print the findings as JSON"),
         flag("--list", "print the table of checks"),
         flag("-q, --quiet", "errors only"),
@@ -63,6 +72,7 @@ Exit status: 1 if there is an error, 0 if not.
     ),
     21,
 )
+_ROUNDS = 8  # of looking and mending: more than the longest chain of things that hide each other
 _SAME_CODE = 8  # findings of one code that are printed without -v
 
 
@@ -78,20 +88,29 @@ def main(argv: list[str]) -> int:
     names = words.values.get("root", [])[-1:] + words.rest
     if not names:
         raise PyrootError("doctor: no root file system given", "say which: pyroot doctor ROOTFS [COMMAND...]")
-    require_elftools("doctor")
-    root = root_directory("doctor", names[0])
+    root = root_directory("doctor", names[0], names[1:])
     if "fix" in words.flags and "dry-run" not in words.flags and os.path.samefile(root, "/"):
         raise PyrootError(f"doctor: {names[0]}: is the root of this host, which --fix leaves alone", "leave --fix out, or add --dry-run")
     known = _known_list(words.values.get("against", []))
     view, findings = _look(root, names, words, known)
     done: list[tuple[Step, str]] = []
     if "fix" in words.flags or "dry-run" in words.flags:
-        done = mend(root, findings, "dry-run" in words.flags, "json" in words.flags)
-        if done and "dry-run" not in words.flags:
+        only_show, quiet = "dry-run" in words.flags, "json" in words.flags
+        for _round in range(_ROUNDS):
+            news = mend(root, findings, only_show, quiet, [step for step, _problem in done])
+            done += news
+            if only_show or not news:
+                break
+            # what was mended may show what it has hidden
             view, findings = _look(root, names, words, known)
+        if not only_show and not quiet:
+            _say_what_is_left(findings, done)
     if "json" in words.flags:
         put(json_text(as_json(view, findings, done)))
     else:
+        if "verbose" in words.flags and "quiet" not in words.flags:
+            for program, line in worked(view):
+                put(f"well     {safe(program)}: does what it is asked ({safe(line)})\n")
         _print(findings, words.flags, names[0])
     return int(any(finding.severity == ERROR for finding in findings))
 
@@ -118,7 +137,8 @@ def _look(root: bytes, names: list[str], words: Words, known: dict[str, Any] | N
         return view, examine(view)
     view.expected = known["entries"]
     old = {(one.get("code"), one.get("path"), one.get("what")) for one in known["findings"]}
-    return view, [one for one in examine(view) if (one.code, safe(one.path), safe(one.what)) not in old]
+    found = [one for one in examine(view) if (one.code, safe(one.path), safe(one.what)) not in old]
+    return view, towards(view, found)
 
 
 def check_main(argv: list[str]) -> int:
@@ -157,7 +177,11 @@ def _make_view(root: bytes, names: list[str], words: Words) -> View:
         rooted = view_of_run(config)
     except PyrootError as error:
         raise PyrootError(f"doctor: {error.message}", error.hint, error.exit_code) from error
-    return View(rooted, names[0], [os.fsencode(name) for name in names[1:]])
+    view = View(rooted, names[0], [os.fsencode(name) for name in names[1:]])
+    if "no-run" not in words.flags and view.rooted.root:
+        view.run_words = ["-R" if config.recommended else "-r", os.fsdecode(config.rootfs_spelled)]
+        view.run_words += [word for text in words.values.get("bind", []) for word in ("-b", text)]
+    return view
 
 
 def examine(view: View) -> list[Finding]:
@@ -177,14 +201,29 @@ def examine(view: View) -> list[Finding]:
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def mend(root: bytes, findings: list[Finding], only_show: bool, quiet: bool = False) -> list[tuple[Step, str]]:
-    """Do the steps of the findings, each shown first. Give the steps, and for each what went wrong, if anything."""
+def _say_what_is_left(findings: list[Finding], done: list[tuple[Step, str]]) -> None:
+    """Say what --fix could not mend, before the report that names it."""
+    left = [one for one in findings if one.severity == ERROR]
+    tried = {step for step, _problem in done}
+    for one in left:
+        helped_not = any(step in tried for step in one.steps)
+        why = "its step did not help" if helped_not else "no step is safe enough: do it by hand"
+        put(f"left     {one.code}: {safe(one.path)}: {why}\n")
+
+
+def mend(
+    root: bytes, findings: list[Finding], only_show: bool, quiet: bool = False, before: list[Step] | None = None
+) -> list[tuple[Step, str]]:
+    """Do the steps of the findings, each shown first and none that was done before.
+
+    Give the steps, and for each what went wrong, if anything.
+    """
     done: list[tuple[Step, str]] = []
     for finding in findings:
         if finding.severity == NOTE:
             continue
         for step in finding.steps:
-            if step in [known for known, _problem in done]:
+            if step in [known for known, _problem in done] or step in (before or []):
                 continue
             problem = ""
             if not quiet:

@@ -14,7 +14,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 
 from pyroot import environment
 from pyroot.elf.ldcache import CacheEntry
@@ -31,6 +30,7 @@ from pyroot.elf.search import (
     plain_path,
     search_for,
 )
+from pyroot.plain import field, record, replace
 
 PROGRAM = "program"
 SCRIPT_INTERPRETER = "#! interpreter"
@@ -46,13 +46,14 @@ _SCRIPT_HEAD = 256  # BINPRM_BUF_SIZE: the kernel reads no more of the first lin
 _MAX_SCRIPTS = 5    # nested interpreters that are scripts themselves, as many as the kernel follows
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Item:
     """One file that belongs to the closure.
 
     `path` is the path inside the root as the loader spells it; `why` one of this module's words; `needed_by` the path
     of the file that asked for it; `how` what led the search there. `trace` holds its canonical path and the links
-    on the way. A missing file has `problem` set and no `trace`; its `path` is then the name that was asked for.
+    on the way. A missing file has `problem` set and no `trace`; its `path` is then the name that was asked for, and
+    `place` the path of a file of that name that may not be read.
     """
 
     path: bytes
@@ -61,6 +62,7 @@ class Item:
     how: str = ""
     trace: Trace | None = None
     problem: str = ""
+    place: bytes = b""
 
     @property
     def missing(self) -> bool:
@@ -84,7 +86,7 @@ def closure(
     return work.items
 
 
-@dataclass
+@record
 class Index:
     """What an ld.so.cache, and the ld.so.conf next to it, must contain for the closure's libraries to be found."""
 
@@ -120,6 +122,7 @@ class Closure:
         self.items: list[Item] = []
         self.indexes: dict[bytes, Index] = {}
         self.images: dict[bytes, list[Loaded]] = {}  # what each ELF program has in its process, in load order
+        self.library_path: tuple[bytes, ...] = ()  # the directories of an LD_LIBRARY_PATH, for whoever speaks of a run
         self._search_path = os.fsencode(search_path)
         self._by_path: dict[bytes, Item] = {}
         self._elves: dict[bytes, Elf | str] = {}
@@ -189,6 +192,20 @@ class Closure:
                 added = added or loaded is not None
         return added
 
+    def add_optional(self, program: bytes, why: str, needed_by: bytes) -> bool:
+        """Add a program or library that others can do without; one that lacks something is left out. Tell whether it is there."""
+        before, indexes = len(self.items), {place: index.copy() for place, index in self.indexes.items()}
+        item = self.add_program(program, why, needed_by)
+        news = self.items[before:]
+        if not item.missing and not any(one.missing for one in news):
+            return True
+        del self.items[before:]
+        for one in news:
+            self._by_path.pop(one.path, None)
+        self.images.pop(program, None)
+        self.indexes = indexes
+        return False
+
     def programs_over(self, item: Item) -> list[Item]:
         """List what asked for an item, what asked for that, and so on up to a program."""
         chain: list[Item] = []
@@ -229,10 +246,8 @@ class Closure:
         objects = [main]
         if elf.interp is not None:
             interpreter = self._add_interpreter(program, elf.interp, elf)
-            if interpreter is None:
-                self.images[program] = objects
-                return
-            objects.append(interpreter)
+            # One that is missing does not hide the libraries that are missing as well.
+            objects += [interpreter] if interpreter is not None else []
             if isinstance(search, MuslSearch) and search.path_file:
                 self.add_data(search.path_file, "search path of musl", elf.interp)
         self.images[program] = objects
@@ -257,12 +272,13 @@ class Closure:
     def _breadth_first(self, objects: list[Loaded], search: Search) -> None:
         """Load what the objects need, and what that needs; `objects` grows as the image of the process would."""
         main = objects[0]
+        absent = os.path.basename(main.elf.interp or b"") if len(objects) == 1 else b""  # told already
         at = 0
         while at < len(objects):
             wanter = objects[at]
             at += 1
             for needed in wanter.elf.needed:
-                if search.is_self(needed.name):
+                if search.is_self(needed.name) or needed.name == absent:
                     continue
                 known = next((one for one in objects if needed.name in one.names), None)
                 if known is not None:
@@ -291,8 +307,11 @@ class Closure:
             found, problem = None, str(error)
         trace = self.rooted.find(found.path) if found else None
         if found is None or trace is None:
+            place = search.refused.get(os.path.basename(name), b"")
+            if place and problem.startswith("not found"):
+                problem = f"{os.fsdecode(place)} may not be read"
             if not optional:
-                self._add_missing(name, why, wanter.path, problem)
+                self._add_missing(name, why, wanter.path, problem, place)
             return None
         elf = self._elf(trace.real)
         if isinstance(elf, str):
@@ -315,6 +334,7 @@ class Closure:
         key = interpreter, elf.identity.bits, elf.identity.machine
         if key not in self._searches:
             self._searches[key] = search_for(self.rooted, elf.identity, interpreter)
+            self._searches[key].library_path = self.library_path
         return self._searches[key]
 
     def _elf(self, real: bytes) -> Elf | str:
@@ -333,8 +353,8 @@ class Closure:
             self.items.append(self._by_path[path])
         return self._by_path[path]
 
-    def _add_missing(self, path: bytes, why: str, needed_by: bytes | None, problem: str) -> Item:
-        item = Item(path, why, needed_by, problem=problem)
+    def _add_missing(self, path: bytes, why: str, needed_by: bytes | None, problem: str, place: bytes = b"") -> Item:
+        item = Item(path, why, needed_by, problem=problem, place=place)
         if item not in self.items:
             self.items.append(item)
         return item

@@ -8,14 +8,13 @@ has understood it without that table since 2.2.
 """
 from __future__ import annotations
 
-import glob
 import os
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cmp_to_key
 
 from pyroot.elf.rooted import Rooted
+from pyroot.plain import record
 
 _OLD_MAGIC = b"ld.so-1.7.0\0"
 _MAGIC = b"glibc-ld.so.cache1.1"
@@ -27,7 +26,7 @@ _EXTENSION_MAGIC = 0xEAA42174
 _TAG_HWCAPS = 1
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CacheEntry:
     """One line of the cache: a library name and where the library is.
 
@@ -200,5 +199,7 @@ def _glob(rooted: Rooted, pattern: bytes) -> list[bytes]:
     trace = rooted.find(directory or b"/")
     if trace is None:
         return []
+    import glob
+
     base = glob.escape(rooted.host(trace.real))
     return sorted(directory + b"/" + os.path.basename(path) for path in glob.glob(base + b"/" + last))

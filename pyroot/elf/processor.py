@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
 
 from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, Identity
+from pyroot.plain import record
 
 # Where CPUID reports a feature: its leaf, the register (eax, ebx, ecx, edx), the bit.
 _BITS = {
@@ -37,7 +37,7 @@ _XEON_PHI = {"AVX512CD", "AVX512ER", "AVX512PF"}
 _AVX512_1 = {"AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL"}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Processor:
     """What a loader asks of a processor: whether Intel made it, and which features can be used."""
 

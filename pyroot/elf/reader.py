@@ -10,8 +10,8 @@ import mmap
 import os
 import stat
 import struct
-from dataclasses import dataclass
-from typing import Any
+
+from pyroot.plain import record
 
 ET_EXEC = 2
 ET_DYN = 3
@@ -27,6 +27,7 @@ MACHINES = {
 
 DF_1_NODEFLIB = 0x800
 
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NULL = 0
 _DT_NEEDED = 1
 _DT_STRTAB = 5
@@ -43,7 +44,7 @@ class ElfError(Exception):
     """A file that is not an ELF file, or one that no loader would accept."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Identity:
     """The part of the header that decides whether a file fits a program."""
 
@@ -60,7 +61,7 @@ class Identity:
         return f"{self.bits}-bit {MACHINES.get(self.machine, f'machine {self.machine}')}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Needed:
     """One library that a file asks for; `optional` for DT_AUXILIARY."""
 
@@ -68,7 +69,7 @@ class Needed:
     optional: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Elf:
     """What the loaders see of one file; texts are bytes exactly as the file has them."""
 
@@ -109,7 +110,7 @@ def read_elf(path: str | bytes) -> Elf:
     fd = _open_regular(path)
     try:
         try:
-            data = mmap.mmap(fd, 0, access=mmap.ACCESS_COPY)
+            data = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
         except ValueError:
             raise ElfError("the file is empty") from None
     finally:
@@ -118,7 +119,6 @@ def read_elf(path: str | bytes) -> Elf:
         identity = identity_of(data[:20])
         if identity is None:
             raise ElfError("not an ELF file")
-        _hide_sections(data, identity)
         try:
             return _read(data, identity)
         except (ElfError, MemoryError):
@@ -133,34 +133,32 @@ def _open_regular(path: str | bytes) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
-def _hide_sections(data: mmap.mmap, identity: Identity) -> None:
-    """Clear the section header fields in a private copy: no loader reads them, and they may be nonsense."""
-    offset, length, counts = (0x28, 8, 0x3C) if identity.bits == 64 else (0x20, 4, 0x30)
-    if len(data) < counts + 4:
-        raise ElfError("the file is too short for an ELF header")
-    data[offset:offset + length] = bytes(length)
-    data[counts:counts + 4] = bytes(4)
-
-
 def _read(data: mmap.mmap, identity: Identity) -> Elf:
-    from elftools.elf.elffile import ELFFile
-
     interp: bytes | None = None
     dynamic: bytes | None = None
     loads: list[tuple[int, int, int]] = []
-    stream: Any = data
-    elf: Any = ELFFile(stream)
-    for segment in elf.iter_segments():
-        kind = segment["p_type"]
-        if kind == "PT_INTERP" and interp is None:
-            interp = segment.data().split(b"\0", 1)[0]
-        elif kind == "PT_DYNAMIC" and dynamic is None:
-            dynamic = segment.data()
-        elif kind == "PT_LOAD":
-            loads.append((segment["p_vaddr"], segment["p_filesz"], segment["p_offset"]))
+    for kind, offset, address, size in segments(data, identity):
+        if kind == _PT_INTERP and interp is None:
+            interp = data[offset : offset + size].split(b"\0", 1)[0]
+        elif kind == _PT_DYNAMIC and dynamic is None:
+            dynamic = data[offset : offset + size]
+        elif kind == _PT_LOAD:
+            loads.append((address, size, offset))
     if dynamic is None:
         return Elf(identity, interp=interp)
     return _decode_dynamic(data, identity, interp, dynamic, loads)
+
+
+def segments(data: mmap.mmap, identity: Identity) -> list[tuple[int, int, int, int]]:
+    """List the program headers: kind, place in the file, address, size in the file. Raises struct.error for a file that is cut off."""
+    order, wide = "<" if identity.little else ">", identity.bits == 64
+    if len(data) < (64 if wide else 52):
+        raise ElfError("the file is too short for an ELF header")
+    at, size, count = struct.unpack_from(order + ("32xQ14xHH" if wide else "28xI10xHH"), data)
+    form = struct.Struct(order + ("I4xQQ8xQ" if wide else "III4xI"))
+    if count and size < (56 if wide else 32):
+        raise ElfError("damaged ELF file: program headers of a wrong size")
+    return [form.unpack_from(data, at + size * number) for number in range(count)]
 
 
 def _decode_dynamic(

@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+
+from pyroot.plain import record
 
 MAX_LINKS = 40
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Trace:
     """How one path was followed: its end, and the symbolic links passed, in order.
 

@@ -4,23 +4,26 @@ Decides: which file a DT_NEEDED name means. Does not decide in which order files
 ld.so(8), ldd(1), glibc's and musl's documented search order, and the ld.so file itself: its default directories and
 the path of its cache are compiled in, so they are read from there (Debian's multiarch directories, for example).
 
-What depends on the processor is in `processor`. Left out on purpose: LD_LIBRARY_PATH, LD_PRELOAD and /etc/ld.so.preload
-(they belong to a run, not to a program); relative and empty RPATH elements, whose meaning changes with the working directory.
+What depends on the processor is in `processor`. LD_LIBRARY_PATH counts only if a caller gives it, since it belongs to a run and
+not to a program. Left out on purpose: LD_PRELOAD and /etc/ld.so.preload; relative and empty RPATH elements, whose meaning changes
+with the working directory.
 """
 from __future__ import annotations
 
+import errno
 import os
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 
 from pyroot.elf import processor as cpu
 from pyroot.elf.ldcache import CacheEntry, conf_directories, parse_cache
 from pyroot.elf.reader import DF_1_NODEFLIB, EM_386, EM_AARCH64, EM_X86_64, Elf, Identity, identity_of, read_head
 from pyroot.elf.rooted import Rooted
+from pyroot.plain import field, record
 
 RPATH = "RPATH"
 RUNPATH = "RUNPATH"
+LIBRARY_PATH = "LD_LIBRARY_PATH"
 CACHE = "ld.so.cache"
 CONF = "ld.so.conf"
 DEFAULT = "default directory"
@@ -33,6 +36,11 @@ _STANDARD_LOADERS = {
 }
 _CACHE_FLAGS = {(64, EM_X86_64): 0x303, (32, EM_X86_64): 0x803, (32, EM_386): 0x003, (64, EM_AARCH64): 0xA03}
 _FALLBACK_DIRECTORIES = (b"/lib64", b"/usr/lib64", b"/lib", b"/usr/lib")
+# Where the libraries of an interpreter that is missing may be, in addition: nothing is to be called missing that is there.
+_MULTIARCH = {
+    (64, EM_X86_64): b"x86_64-linux-gnu", (32, EM_X86_64): b"x86_64-linux-gnux32",
+    (32, EM_386): b"i386-linux-gnu", (64, EM_AARCH64): b"aarch64-linux-gnu",
+}
 _MUSL_DEFAULT = (b"/lib", b"/usr/local/lib", b"/usr/lib")
 _MUSL_RESERVED = (b"c.", b"pthread.", b"rt.", b"m.", b"dl.", b"util.", b"xnet.")
 
@@ -41,7 +49,7 @@ class BadLibrary(Exception):
     """The search met a file that makes the real loader give up."""
 
 
-@dataclass
+@record
 class Loaded:
     """One object in a process image: what it is, where from, and who asked for it first."""
 
@@ -53,7 +61,7 @@ class Loaded:
     names: set[bytes] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Found:
     """Where a library is, and what led there; `entry` is the cache's line if that did."""
 
@@ -78,6 +86,8 @@ class Search(ABC):
         """Serve programs of one class and machine inside `rooted`."""
         self.rooted = rooted
         self.identity = identity
+        self.refused: dict[bytes, bytes] = {}  # names that were found and may not be read, with the first such path
+        self.library_path: tuple[bytes, ...] = ()  # the directories of LD_LIBRARY_PATH
 
     @abstractmethod
     def find(self, name: bytes, wanter: Loaded, main: Loaded) -> Found | None:
@@ -89,12 +99,11 @@ class Search(ABC):
 
     def _accepts(self, path: bytes) -> bool:
         """Tell whether a candidate exists and fits; one for another machine is skipped, as by ld.so."""
-        trace = self.rooted.find(path)
-        if trace is None:
-            return False
         try:
-            head = read_head(self.rooted.host(trace.real))
-        except OSError:
+            head = read_head(self.rooted.host(self.rooted.trace(path).real))
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                self.refused.setdefault(os.path.basename(path), path)
             return False
         identity = identity_of(head)
         if identity is None:
@@ -119,7 +128,7 @@ class GlibcSearch(Search):
             image = rooted.read(interpreter)
         except OSError:
             image = b""
-        self.system_directories = _system_directories(image)
+        self.system_directories = _system_directories(image) if image else _likely_directories(identity)
         place = re.search(rb"\0(/[\x21-\x7e]*/ld\.so\.cache)\0", image)
         self.cache_path = place[1] if place else b"/etc/ld.so.cache"
         self.conf_path = self.cache_path[:-len(b".cache")] + b".conf"
@@ -152,7 +161,8 @@ class GlibcSearch(Search):
                 found = self._in_path(name, loaded.elf.rpath, loaded.origin, RPATH)
                 if found:
                     return found
-        found = self._in_path(name, wanter.elf.runpath, wanter.origin, RUNPATH)
+        found = self._in_directories(name, self.library_path, LIBRARY_PATH) if self.library_path else None
+        found = found or self._in_path(name, wanter.elf.runpath, wanter.origin, RUNPATH)
         return found or self._everywhere(name, bool(wanter.elf.flags_1 & DF_1_NODEFLIB))
 
     def cache_entries(self, name: bytes, found: Found) -> list[CacheEntry]:
@@ -276,6 +286,9 @@ class MuslSearch(Search):
         """Find a library: DT_RUNPATH or DT_RPATH up the chain of loaders, then the path file's directories."""
         if b"/" in name:
             return Found(name, BY_PATH) if name.startswith(b"/") and self._accepts(name) else None
+        found = self._first(name, self.library_path, LIBRARY_PATH)
+        if found:
+            return found
         step: Loaded | None = wanter
         while step is not None:
             kind, path = (RPATH, step.elf.rpath) if step.elf.runpath is None else (RUNPATH, step.elf.runpath)
@@ -294,7 +307,7 @@ class MuslSearch(Search):
             path = directory.rstrip(b"/") + b"/" + name
             if self.rooted.find(path) is not None:
                 if not self._accepts(path):
-                    raise BadLibrary(f"{os.fsdecode(path)} is for another machine, or unreadable")
+                    raise BadLibrary(f"{os.fsdecode(path)} {'may not be read' if name in self.refused else 'is for another machine'}")
                 return Found(path, how)
         return None
 
@@ -332,6 +345,14 @@ def _system_directories(image: bytes) -> tuple[bytes, ...]:
         if any(b"/lib" in part for part in parts):
             return tuple(part.rstrip(b"/") for part in parts)
     return _FALLBACK_DIRECTORIES
+
+
+def _likely_directories(identity: Identity) -> tuple[bytes, ...]:
+    """Give the directories in which an interpreter that is missing would look on the usual systems."""
+    triple = _MULTIARCH.get((identity.bits, identity.machine))
+    own = (b"/lib/" + triple, b"/usr/lib/" + triple) if triple else ()
+    other = (b"/lib32", b"/usr/lib32") if identity.bits == 32 else ()
+    return (*own, *other, *_FALLBACK_DIRECTORIES)
 
 
 def _lib_token(directories: tuple[bytes, ...]) -> bytes:

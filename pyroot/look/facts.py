@@ -24,7 +24,6 @@ def versions() -> dict[str, str]:
         "core": _core(),
         "Python": f"{platform.python_implementation()} {platform.python_version()} ({'64' if sys.maxsize > 1 << 32 else '32'} bit)",
         "C library": " ".join(platform.libc_ver()).strip() or "unknown",
-        "pyelftools": _elftools(),
         "kernel": f"{platform.release()} {platform.version()}",
         "machine": platform.machine(),
         "system": _distribution(),
@@ -37,14 +36,6 @@ def _core() -> str:
     except ImportError as error:
         return f"cannot be loaded: {error}"
     return ", ".join(f"{name}: {'yes' if there else 'no'}" for name, there in _fast.self_check().items())
-
-
-def _elftools() -> str:
-    try:
-        import elftools
-    except ImportError:
-        return "not installed"
-    return str(getattr(elftools, "__version__", "installed"))
 
 
 def _distribution() -> str:

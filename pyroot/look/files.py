@@ -30,6 +30,8 @@ Exit status: 0 if something is listed, 1 if nothing is.
 """,
     (
         value("-p", "PID[,PID...]", "only these: processes, or whole sessions by their supervisor's number", "pid", also=("--pid",)),
+        value("-u", "USER[,USER...]", "only processes of these users, by name or number; ^USER: all but these", "user"),
+        flag("-a", "with -p and -u, PATH and -i: all of them at once, not one of them", "every"),
         value("+D", "DIR", "only what is in DIR or below it", "below"),
         value("-i", "[ADDRESS]", "only Internet sockets: [46][tcp|udp][@ADDRESS][:PORT[-PORT]]", "internet"),
         flag("-m, --mapped", "files that are only mapped, too (with PATH and +D they always are)"),
@@ -85,13 +87,20 @@ def main(argv: list[str]) -> int:
         return 0
     paths, below = ([os.fsencode(path) for path in found] for found in (words.rest, words.values.get("below", [])))
     internet = [wanted(text) for text in words.values.get("internet", [])]
-    choice = _Choice(paths, below, internet, "mapped" in words.flags, "host" in words.flags)
+    every = "every" in words.flags
+    choice = _Choice(paths, below, internet, "mapped" in words.flags, "host" in words.flags, every)
+    users = [name for text in words.values.get("user", []) for name in text.split(",") if name]
+    pids = numbers("files", words.values.get("pid", []))
+    sessions = find() if users and not every else chosen(find(), pids)
     tables = Tables()
     listed: list[dict[str, object]] = []
     head = f"{'COMMAND':<15} {'PID':>7} {'USER':<10} {'FD':>5} {'TYPE':<7} {'SIZE/OFF':>9} {'NODE':>9} NAME"
-    for session in chosen(find(), numbers("files", words.values.get("pid", []))):
+    named = {status.pid for session in chosen(find(), pids) for status in session.members} if pids else set()
+    for session in sessions:
         wanted_files = choice.in_session(session)
         for status in session.members:
+            if users and not _of_users(users, status.uid) and (every or status.pid not in named):
+                continue
             for one in open_files(session, status, tables, choice.mapped):
                 if not wanted_files(one):
                     continue
@@ -104,14 +113,24 @@ def main(argv: list[str]) -> int:
     return 0 if listed else 1
 
 
+def _of_users(users: list[str], uid: int) -> bool:
+    """Tell whether a user is among the names and numbers of -u; one with ^ is left out."""
+    own = (str(uid), user_of(uid))
+    if any(name.startswith("^") and name[1:] in own for name in users):
+        return False
+    wanted_users = [name for name in users if not name.startswith("^")]
+    return not wanted_users or any(name in own for name in wanted_users)
+
+
 class _Choice:
     """What the user asks for. Paths mean something different in each session."""
 
-    def __init__(self, paths: list[bytes], below: list[bytes], internet: list[Wanted], everything: bool, host: bool) -> None:
+    def __init__(self, paths: list[bytes], below: list[bytes], internet: list[Wanted], everything: bool, host: bool, every: bool) -> None:
         self.paths = [os.path.abspath(path) if host else b"/" + path.lstrip(b"/") for path in paths]
         self.below = [os.path.realpath(path) if host else b"/" + path.strip(b"/") for path in below]
         self.internet = internet
         self.host = host
+        self.every = every
         self.mapped = everything or bool(paths or below)
 
     def in_session(self, session: Session) -> _Match:
@@ -145,14 +164,16 @@ class _Match:
 
     def __call__(self, one: Open) -> bool:
         choice = self.choice
-        if not (choice.paths or choice.below or choice.internet):
-            return True
-        if one.socket is not None and any(wish.matches(one.socket) for wish in choice.internet):
-            return True
         name = one.host if choice.host else one.path if one.inside else b""
-        if choice.paths and (one.file in self.files or name.removesuffix(b" (deleted)") in choice.paths):
-            return True
-        return name.startswith(b"/") and any(name == directory or name.startswith(directory + b"/") for directory in self.below)
+        asked: list[bool] = []
+        if choice.internet:
+            asked.append(one.socket is not None and any(wish.matches(one.socket) for wish in choice.internet))
+        if choice.paths:
+            asked.append(one.file in self.files or name.removesuffix(b" (deleted)") in choice.paths)
+        if choice.below:
+            inside = any(name == directory or name.startswith(directory + b"/") for directory in self.below)
+            asked.append(name.startswith(b"/") and inside)
+        return not asked or (all(asked) if choice.every else any(asked))
 
 
 def open_files(session: Session, status: proc.Status, tables: Tables, mapped: bool) -> Iterator[Open]:

@@ -13,7 +13,7 @@ from pyroot.manifest.snapshot import scanned, tell_problems
 from pyroot.manifest.text import as_json
 from pyroot.reading.view import View
 from pyroot.verbs.output import deliver, json_text, put
-from pyroot.verbs.roots import one_root, require_elftools, root_directory
+from pyroot.verbs.roots import one_root, root_directory
 from pyroot.verbs.words import OUTPUT, Verb, flag
 
 CHECKLIST = Verb(
@@ -38,7 +38,6 @@ def main(argv: list[str]) -> int:
     if "help" in words.flags:
         put(CHECKLIST.usage())
         return 0
-    require_elftools("checklist")
     name = one_root("checklist", words.rest)
     root = root_directory("checklist", name)
     view = View(Rooted(root), name)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from pyroot.manifest.entry import DIRECTORY, Entry, order
+from pyroot.plain import record
 from pyroot.report import printable
 
 GONE, NEW, CHANGED = "gone", "new", "changed"
@@ -33,7 +33,7 @@ FACTS: dict[str, Callable[[Entry], str | None]] = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Change:
     """One path that differs: gone, new, or changed in some facts (name, before, after)."""
 

@@ -5,13 +5,13 @@ Decides: which facts a snapshot has and what they are called. Times are not amon
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from pyroot.plain import field, record
 
 FORMAT = "pyroot snapshot 1"
 FILE, DIRECTORY, LINK, FIFO, SOCKET, CHARACTER, BLOCK = "file", "dir", "link", "fifo", "socket", "char", "block"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Entry:
     """A file at a canonical guest path. What cannot be read is named in `problem` (an errno's name), and is then missing here."""
 

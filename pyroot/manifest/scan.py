@@ -12,11 +12,11 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from pyroot.elf.rooted import Rooted
 from pyroot.manifest.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, SOCKET, Entry
 from pyroot.manifest.owners import owners_of
+from pyroot.plain import replace
 
 _TYPES = {
     stat.S_IFREG: FILE,

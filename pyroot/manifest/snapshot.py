@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
 
 from pyroot import report
 from pyroot.errors import PyrootError, text_of
@@ -18,6 +17,10 @@ from pyroot.manifest.text import as_json, as_text, read
 from pyroot.verbs.output import Progress, deliver, json_text, put
 from pyroot.verbs.roots import one_root, root_directory
 from pyroot.verbs.words import OUTPUT, Verb, flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SNAPSHOT = Verb(
     "snapshot",

@@ -12,10 +12,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from pyroot.errors import PyrootError
 from pyroot.manifest.entry import DIRECTORY, FORMAT, Entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _HEAD = f"#mtree\n# {FORMAT}\n"
 _PLAIN = set(range(0x21, 0x7F)) - set(b"\\#=")

@@ -6,13 +6,12 @@ its bindings in its order, its symbolic links, its mount points for bindings tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pyroot.binding import GLUE_FLAG, LazyGlue, build_view
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import no_core
 from pyroot.reading.view import Bound
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot._fast import Core
     from pyroot.config import Config

@@ -1,7 +1,7 @@
 """What the checks look at: a root directory as a run would show it, and the user who looks.
 
 Decides: how a guest path is read here, with the bindings that the user names, and which rights count. Not decided here:
-what is wrong. Nothing is run and nothing is changed.
+what is wrong. Nothing is changed, and nothing is run from here (`pyroot.doctor.asking` may, with the words of `run_words`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import os
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from pyroot import environment
 from pyroot.elf.closure import Closure, Item
 from pyroot.elf.rooted import Rooted, Trace
-from pyroot.elf.versions import Versions, read_versions
+from pyroot.elf.versions import Symbols, Versions, read_symbols, read_versions
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot.manifest.compare import Change
     from pyroot.manifest.entry import Entry
@@ -66,8 +66,12 @@ class View:
         self.uid = os.geteuid() if uid is None else uid
         self.groups = {os.getegid(), *os.getgroups()} if uid is None else {uid}
         self.environment = environment.variables()
+        self.run_words: list[str] | None = None  # the options of a run that shows this view; None: no guest is to be started
+        self.answers: dict[tuple[bytes, tuple[str, ...]], object] = {}  # what programs of the root have said (`pyroot.doctor.asking`)
         self._closure: Closure | None = None
         self._versions: dict[bytes, Versions] = {}
+        self._symbols: dict[bytes, Symbols] = {}
+        self._bare: bool | None = None
         self.progress: Callable[[str], None] = lambda text: None
         self.expected: Sequence[Entry] | None = None  # of a list that the root is checked against
         self._differences: Sequence[Change] | None = None
@@ -129,6 +133,13 @@ class View:
         except OSError:
             return None
 
+    def closed(self, path: bytes) -> bool:
+        """Tell whether a path leads to a file or directory that is there and that the user may not read."""
+        status = self.stat(path)
+        if status is None:
+            return self.problem(path) == errno.EACCES
+        return not self.may(status, os.R_OK)
+
     def list(self, path: bytes) -> list[bytes]:
         """List the names in a directory, sorted; nothing if there is none or it cannot be read."""
         trace = self.rooted.find(path)
@@ -179,6 +190,8 @@ class View:
         """Give the closure of the commands, or of every program in the usual directories."""
         if self._closure is None:
             self._closure = Closure(self.rooted, b":".join(reversed(PROGRAM_DIRECTORIES)))
+            named = self.environment.get(b"LD_LIBRARY_PATH", b"").replace(b";", b":").split(b":")
+            self._closure.library_path = tuple(one for one in named if one.startswith(b"/"))
             for number, program in enumerate(self.commands or self._programs()):
                 self.progress(f"programs: {number + 1} {os.fsdecode(program)}")
                 self._closure.add_program(program)
@@ -205,6 +218,14 @@ class View:
                 yield path
 
     @property
+    def bare(self) -> bool:
+        """Tell whether this is a root without a shell and without programs in the usual directories: one for single programs."""
+        if self._bare is None:
+            shell = self.stat(b"/bin/sh") or self.link(b"/bin/sh")
+            self._bare = not shell and not any(True for _entry in self.program_files())
+        return self._bare
+
+    @property
     def differences(self) -> Sequence[Change]:
         """List what differs from the list that the root is checked against; nothing without a list."""
         if self._differences is None:
@@ -224,6 +245,20 @@ class View:
             except OSError:
                 self._versions[real] = Versions()
         return self._versions[real]
+
+    def symbols(self, real: bytes) -> Symbols:
+        """Read the dynamic symbols of a file of the root, once."""
+        if real not in self._symbols:
+            try:
+                self._symbols[real] = read_symbols(self.rooted.host(real))
+            except OSError:
+                self._symbols[real] = Symbols()
+        return self._symbols[real]
+
+    def uses(self, *calls: bytes) -> bool:
+        """Tell whether something in the closure, apart from the C library itself, names one of these functions."""
+        files = {one.real for objects in self.closure.images.values() for one in objects if b"libc.so.6" not in one.names}
+        return any(self.versions(real).uses(call) for real in files for call in calls)
 
     def lacking_versions(self) -> Iterator[tuple[bytes, str]]:
         """List libraries that lack a version that a program or another library requires, with what is to be said about them."""

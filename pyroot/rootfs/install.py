@@ -5,7 +5,8 @@ decide what is put in. An existing object is kept: the same one is accepted, a d
 
 Symbolic links in a path are made again with their own text: `/bin` -> `usr/bin`, then `/usr/bin/awk` ->
 `/etc/alternatives/awk`, and so on. If the root has a directory where the host has a link (a root that is not
-merged-/usr, filled from a host that is), the file goes into that directory.
+merged-/usr, filled from a host that is), the file goes into that directory. A root that has a layout of its own gets no
+top-level link of the host's (`own_layout`): a directory is made there instead.
 """
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from pyroot.errors import PyrootError, text_of
 
 _FICLONE = 0x40049409
 _CHUNK = 1 << 20
+_TOP_LINKS = (b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32")
 _MODE = 0o1777  # set-uid and set-gid bits would give the caller's rights to the guest's users, or none
 
 
@@ -28,6 +30,7 @@ class Installer:
         """Fill the existing directory `root` (canonical) from `source`, by default this host."""
         self.root = root
         self.verb = verb
+        self.own_layout = own_layout(root, verb)
         self.bytes_copied = 0
         self.files_copied = 0
         self._source = source or Rooted("/")
@@ -131,6 +134,8 @@ class Installer:
         try:
             return os.readlink(place) == text
         except FileNotFoundError:
+            if there in _TOP_LINKS and self.own_layout:
+                return False
             os.symlink(text, place)
         except OSError as error:
             if error.errno != errno.EINVAL:
@@ -213,6 +218,17 @@ class Installer:
     @property
     def _owner(self) -> str:
         return "the other root's" if self._source.root else "this host's"
+
+
+def own_layout(root: bytes, verb: str) -> bool:
+    """Tell whether a root has a layout in which top-level links into /usr have no place: directories there, or for the doctor neither.
+
+    What is filled on request may take over this host's layout if it has none; what is mended keeps what it has.
+    """
+    there = [root + name for name in _TOP_LINKS if os.path.lexists(root + name)]
+    if any(os.path.islink(place) for place in there):
+        return False
+    return bool(there) or verb == "doctor"
 
 
 def write_failure(error: OSError, root: bytes, shown: bytes, verb: str = "new") -> PyrootError:

@@ -14,16 +14,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from pyroot import report
 from pyroot.elf.closure import ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, Closure, Item
 from pyroot.errors import PyrootError, shell_word, text_of
+from pyroot.plain import record
 from pyroot.rootfs import skeleton
 from pyroot.rootfs.install import Installer, write_failure
 from pyroot.rootfs.plan import choose
+from pyroot.rootfs.work import Left
 from pyroot.verbs.output import put
-from pyroot.verbs.roots import require_elftools
 from pyroot.verbs.words import Verb, flag
 
 NEW = Verb(
@@ -35,8 +35,9 @@ Make a root file system in DIR out of this host's own programs, with the librari
 interpreters that they need. Without PROGRAM: a shell and the usual small tools.
 
 A PROGRAM is a name, looked up in PATH, or a path, which is the same in the root.
-DIR is created, or an empty directory is used. What programs open only while they
-run (the modules of Python or Perl, plug-ins, data) is not copied.
+DIR is created, or an empty directory is used. The standard libraries of Python and Perl,
+git's commands and a compiler's parts come with their programs; what else a program opens
+while it runs (installed packages, plug-ins, data) does not, and is named.
 """,
     (
         flag("--add", "add to an existing root; files that are there are kept"),
@@ -67,23 +68,22 @@ def main(argv: list[str]) -> int:
         raise PyrootError("new: no directory given", "say where: pyroot new DIR [PROGRAM...]")
     if "verbose" in words.counts:
         report.set_verbosity(report.verbosity() + words.counts["verbose"])
-    require_elftools("new")
     if "list" in words.flags:
-        _print_list(choose(programs))
+        _print_list(*choose(programs))
         return 0
     target = _target(directory, "add" in words.flags)
-    closure = choose(programs)
+    closure, left = choose(programs)
     try:
         with signals_raised():
             installer = _make(target, closure)
     except Ended as end:
         os.kill(os.getpid(), end.number)
         return 128 + end.number
-    _summary(directory, closure, installer)
+    _summary(directory, closure, installer, left)
     return 0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Target:
     """Where the root goes: its canonical path, and whether a directory is there already."""
 
@@ -176,12 +176,14 @@ def _describe(item: Item) -> str:
     return text + (f" (by {item.how})" if item.how else "")
 
 
-def _print_list(closure: Closure) -> None:
+def _print_list(closure: Closure, left: list[Left]) -> None:
     for item in closure.items:
         sys.stdout.write(report.printable(_describe(item)) + "\n")
+    for one in left:
+        sys.stdout.write(report.printable(f"not copied: {os.fsdecode(one.path)}: {one.what}, for {os.fsdecode(one.program)}") + "\n")
 
 
-def _summary(directory: bytes, closure: Closure, installer: Installer) -> None:
+def _summary(directory: bytes, closure: Closure, installer: Installer, left: list[Left]) -> None:
     """Say in one line what was made, to a person at a terminal or if asked with -v."""
     if not os.isatty(2) and report.verbosity() < 1:
         return
@@ -190,6 +192,8 @@ def _summary(directory: bytes, closure: Closure, installer: Installer) -> None:
     report.note(
         0, f"new: {os.fsdecode(directory)}: {len(programs)} programs, {installer.files_copied} files copied, {size}"
     )
+    for one in left:
+        report.note(0, f"new: not copied: {os.fsdecode(one.path)}: {one.what}, for {os.fsdecode(one.program)}")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from pyroot.elf.closure import (
 )
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import PyrootError
+from pyroot.rootfs.work import Left, add_work
 
 NSS_MODULE = "name service module"
 GLIBC_HELPER = "library that glibc loads at run time"
@@ -47,8 +48,8 @@ _TERMINFO_DIRECTORIES = (b"/etc/terminfo", b"/lib/terminfo", b"/usr/share/termin
 _C_LOCALE = b"/usr/lib/locale/C.utf8"  # an archive of other locales is hundreds of MB on some hosts
 
 
-def choose(programs: Sequence[bytes]) -> Closure:
-    """Collect the programs, or the default ones for an empty list, and everything that they need, from the host.
+def choose(programs: Sequence[bytes]) -> tuple[Closure, list[Left]]:
+    """Collect the programs, or the default ones for an empty list, and everything that they need, from the host; and what is left.
 
     Raises PyrootError for the first thing that is missing.
     """
@@ -69,8 +70,9 @@ def choose(programs: Sequence[bytes]) -> Closure:
     for item in closure.items:
         if item.missing:
             raise _missing(closure, item)
+    left = add_work(closure)
     _add_extras(closure)
-    return closure
+    return closure, left
 
 
 def _absolute(program: bytes) -> bytes:

@@ -1,39 +1,118 @@
 """What an unknown word may have been meant to be.
 
-Decides: which known names are similar to an unknown one, and what to do instead of the options of proot that are not supported.
+Decides: which known names are similar to an unknown one, and what to do instead of the options and words of other tools.
 Imported if something has failed, by a run too.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
-# What proot (and its Termux fork) takes and pyroot does not: all spellings, what to do instead.
-PROOT_HAS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("-q", "--qemu"), "use a root made for this machine; programs for other processors do not run"),
-    (("--mixed-mode",), "it belongs to --qemu, which is not supported either"),
-    (("-0", "--root-id"), "programs in the guest run under your own user id"),
-    (("-i", "--change-id"), "programs in the guest run under your own user id"),
-    (("-S",), "-R binds the usual host paths, without pretending to be root"),
-    (("-k", "--kernel-release"), "programs in the guest see the real kernel release"),
-    (("-p", "--port"), "let the program in the guest use another port"),
-    (("-n", "--netcoop"), "let the program in the guest use another port"),
-    (("-l", "--link2symlink"), "hard links in the guest are real hard links"),
-    (("-H",), "nothing is added to directories of the guest, so nothing needs hiding"),
-    (("-L",), "lstat in the guest gives the size of the symbolic link itself"),
-    (("--sysvipc",), "System V IPC of the guest is that of the host"),
-    (("--ashmem-memfd",), "it is only useful on Android"),
-    (("-P",), "pyroot itself can be imported in Python"),
-)
+from pyroot.errors import shell_word
+
+# One table of options that other tools have and pyroot does not: all spellings, whose they are, what to do instead. A row of an
+# option table with the same spelling counts before this table is asked, so an option that comes later needs no change here.
+HINTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("-q", "--qemu"), "proot", "use a root made for this machine; programs for other processors do not run"),
+    (("--mixed-mode",), "proot", "it belongs to --qemu, which is not supported either"),
+    (("-0", "--root-id"), "proot", "programs in the guest run under your own user id"),
+    (("-i", "--change-id"), "proot", "programs in the guest run under your own user id"),
+    (("-S",), "proot", "-R binds the usual host paths, without pretending to be root"),
+    (("-k", "--kernel-release"), "proot", "programs in the guest see the real kernel release"),
+    (("-p", "--port"), "proot", "let the program in the guest use another port"),
+    (("-n", "--netcoop"), "proot", "let the program in the guest use another port"),
+    (("-l", "--link2symlink"), "proot", "hard links in the guest are real hard links"),
+    (("-H",), "proot", "nothing is added to directories of the guest, so nothing needs hiding"),
+    (("-L",), "proot", "lstat in the guest gives the size of the symbolic link itself"),
+    (("--sysvipc",), "proot", "System V IPC of the guest is that of the host"),
+    (("--ashmem-memfd",), "proot", "it is only useful on Android"),
+    (("-P",), "proot", "pyroot itself can be imported in Python"),
+    (("--rm",), "docker", "leave it out: a run leaves nothing behind but what the command writes into the root"),
+    (("-it", "-ti", "-t", "--interactive", "--tty"), "docker", "leave it out: the command has your terminal"),
+    (("-e", "--env"), "docker", "the guest has your variables; others by env: pyroot -r DIR env NAME=VALUE COMMAND"),
+    (("--env-file",), "docker", "let a shell read the file first: set -a; . FILE; pyroot -r DIR COMMAND"),
+    (("--volume", "--volumes-from"), "docker", "-b HOST:GUEST shows a host file or directory in the guest"),
+    (("--workdir",), "docker", "-w DIR starts the command in the guest directory DIR"),
+    (("-u", "--user", "--userns"), "docker", "the command runs as you: your user id inside and outside"),
+    (("-d", "--detach"), "docker", "--detach-daemons returns when the command ends and lets the rest run on"),
+    (("--name", "--hostname", "--label", "--pull", "--platform"), "docker", "leave it out: a root is a directory, not an image"),
+    (("--entrypoint",), "docker", "name the program as the command: pyroot -r DIR PROGRAM"),
+    (("--network", "--publish", "--expose", "--dns", "--add-host"), "docker", "leave it out: the guest has the network of this machine"),
+    (("--privileged", "--cap-add", "--cap-drop", "--security-opt"), "docker", "leave it out: the guest has the rights that you have"),
+    (("--read-only", "--tmpfs"), "docker", "not supported: what the command may write is decided by the files' own rights"),
+    (("--memory", "--cpus", "--shm-size", "--ulimit"), "docker", "limits are the shell's: ulimit before pyroot"),
+    (("--init", "--restart"), "docker", "leave it out: pyroot waits for what the command leaves running"),
+    (("--userspec", "--groups"), "chroot", "the command runs as you: your user id and groups inside and outside"),
+    (("--skip-chdir",), "chroot", "-w DIR starts the command in the guest directory DIR"),
+    (("--ro-bind", "--ro-bind-try", "--bind-ro"), "bubblewrap", "-b HOST:GUEST; it is as writable as the host file itself"),
+    (("--bind-try", "--dev-bind", "--dev-bind-try", "--symlink"), "bubblewrap", "-b HOST:GUEST shows a host path in the guest"),
+    (("--proc", "--dev", "--sysfs"), "bubblewrap", "-b /proc, -b /dev, -b /sys, or -R DIR for all that programs usually need"),
+    (("--chdir",), "bubblewrap", "-w DIR starts the command in the guest directory DIR"),
+    (("--die-with-parent", "--as-pid-1", "--new-session"), "bubblewrap", "--kill-on-exit ends all processes when the command ends"),
+    (("--setenv", "--unsetenv", "--clearenv"), "bubblewrap", "by env in the guest: pyroot -r DIR env -u NAME NAME=VALUE COMMAND"),
+    (
+        ("--unshare-all", "--unshare-user", "--unshare-pid", "--unshare-net", "--share-net", "--unshare-ipc", "--unshare-uts"),
+        "bubblewrap",
+        "leave it out: pyroot needs no name spaces and makes none",
+    ),
+    (("-D", "--directory"), "systemd-nspawn", "-r DIR makes DIR the root of the guest"),
+    (("-a", "--boot", "--machine"), "systemd-nspawn", "leave it out: pyroot runs a command, not a system"),
+    (("-B",), "apptainer", "-b HOST:GUEST shows a host file or directory in the guest"),
+    (("--containall", "--cleanenv", "--fakeroot", "--nv", "--no-home"), "apptainer", "leave it out: only -b and -R show host paths"),
+    (("-f", "--follow-forks", "-o", "--trace", "-c", "-y", "-s", "-T"), "strace", "pyroot trace -r DIR COMMAND shows the system calls"),
+)  # fmt: skip
+PROOT_HAS = tuple((names, instead) for names, whose, instead in HINTS if whose == "proot")
+
+# First words that other tools have, and users try: what is meant.
+WORDS = {
+    **dict.fromkeys(("run", "exec", "shell", "enter", "login", "start", "chroot", "sh"), "pyroot -r {root} {command}"),
+    **dict.fromkeys(("list", "ls-sessions", "sessions", "top"), "pyroot ps lists what runs"),
+    **dict.fromkeys(("stop", "rm", "remove"), "pyroot kill PID ends what pyroot ps lists; a root is a directory: rm -r removes it"),
+    **dict.fromkeys(("pull", "import", "load", "install", "create", "init", "build", "bootstrap"),
+                    "a root is a directory: pyroot new DIR makes a small one, and tar -xf unpacks another"),
+    "strace": "pyroot trace -r {root} {command}",
+    "version": "pyroot -V prints the version",
+}  # fmt: skip
 
 
-def of_proot(word: str, name: str) -> tuple[str, str] | None:
-    """Return what to say about an option of proot, and what to do instead; None for a word that proot does not know either."""
-    known = (name,) if word.startswith("--") else (name, word[:2])
-    for names, instead in PROOT_HAS:
-        if any(one in names for one in known):
-            return f"{word}: proot's option {'/'.join(names)} is not supported", instead
+_SHELLS = ("shell", "enter", "login", "start", "chroot")
+
+
+def of_others(word: str, name: str) -> tuple[str, str] | None:
+    """Return what to say about an option of another tool, and what to do instead; None for a word that none of them has."""
+    known = (name,) if word.startswith("--") else (word, name)
+    for whole in known:
+        for names, whose, instead in HINTS:
+            if whole in names:
+                shown = "/".join(names) if whose == "proot" else whole
+                return f"{word}: {whose}'s option {shown} is not supported", instead
     return None
+
+
+def of_first_word(words: list[str], verbs: Iterable[str]) -> str:
+    """Say what a first word that is no command may have been: a verb with a slip, or what other tools call a run; empty if neither."""
+    word, rest = words[0], words[1:]
+    if word in verbs:
+        return f"a verb is the very first word: pyroot {' '.join([word, *rest][:3])}"
+    if word in WORDS:
+        root = next((one for one in rest if os.path.isdir(one)), "DIR")
+        command = " ".join(one for one in rest if one != root and not one.startswith("-"))
+        if not command and word in _SHELLS:
+            return f"pyroot -r {shell_word(root)} starts a shell in it"
+        text = WORDS[word].format(root=shell_word(root), command=command or "COMMAND")
+        return f"{text} runs it" if text.startswith("pyroot -r") else text
+    near = near_names(word, verbs, 1)
+    return f"did you mean pyroot {' '.join([near[0], *rest][:3])}?" if near and "/" not in word else ""
+
+
+def of_level(spelling: str, value: str) -> str:
+    """Say what a value of -v that is no number was meant to be: a volume of docker's, or nothing at all, as strace has it."""
+    if ":" in value or "/" in value:
+        return f"-b {shell_word(value)} shows a host directory in the guest; {spelling} takes a number"
+    if value.strip("v") == "":
+        return f"{spelling} takes a number: {spelling} 2"
+    return f"{spelling} takes a number, unlike strace's: {spelling} 1 says more, {spelling} -1 less"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -42,7 +121,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     if len(name) < 4:
         return ""
-    found = difflib.get_close_matches(name, [one for one in known if one.startswith("--")], 1)
+    found = difflib.get_close_matches(name, [one for one in known if one.startswith("--")], 1, 0.75)
     return found[0] if found else ""
 
 

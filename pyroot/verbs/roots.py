@@ -1,33 +1,35 @@
-"""The root that a verb is told to work on, and what the verbs that examine programs need.
+"""The root that a verb is told to work on.
 
-Decides: what is said about a root that cannot be listed, and about a missing pyelftools.
+Decides: what is said about a root that cannot be listed.
 """
 
 from __future__ import annotations
 
 import os
 
-from pyroot.errors import PyrootError, text_of
+from pyroot.errors import PyrootError, shell_word, text_of
 
 
-def require_elftools(verb: str) -> None:
-    """Refuse to work without the package that reads ELF files."""
-    try:
-        import elftools  # noqa: F401
-    except ImportError:
-        raise PyrootError(
-            f"{verb}: the Python package pyelftools is not installed",
-            "install it: pip install pyelftools, or the Debian package python3-pyelftools",
-        ) from None
+def root_directory(verb: str, name: str, others: list[str] | None = None) -> bytes:
+    """Give the canonical path of the root that the user names; `others` are the words after it. Raises PyrootError."""
+    from pyroot.config import closed_hint, file_hint
 
-
-def root_directory(verb: str, name: str) -> bytes:
-    """Give the canonical path of the root that the user names. Raises PyrootError."""
     path = os.path.realpath(os.fsencode(name))
     try:
         os.listdir(path)
     except OSError as error:
-        hint = "pyroot new DIR makes a small root" if isinstance(error, FileNotFoundError) else "name the directory that holds the root"
+        swapped = [word for word in others or [] if os.path.isdir(word)]
+        if swapped and not os.path.isdir(path):
+            rest = " ".join(map(shell_word, [name, *[word for word in others or [] if word != swapped[0]]]))
+            hint = f"the root comes first: pyroot {verb} {shell_word(swapped[0])} {rest}"
+        elif isinstance(error, FileNotFoundError):
+            hint = f"pyroot new {shell_word(name)} makes a small root there"
+        elif isinstance(error, NotADirectoryError):
+            hint = file_hint(name)
+        elif isinstance(error, PermissionError) and os.path.isdir(path):
+            hint = closed_hint(path, name)
+        else:
+            hint = "name the directory that holds the root"
         raise PyrootError(f"{verb}: {name}: {text_of(error.errno or 0)}", hint) from None
     return path
 

@@ -7,7 +7,7 @@ the engine that reads by it are those of a plain run (`options`).
 from __future__ import annotations
 
 from pyroot.errors import PyrootError
-from pyroot.options import FLAG, TEXT, Grammar, Option
+from pyroot.options import FLAG, RUN, TEXT, Grammar, Option
 
 
 def flag(names: str, help: str = "", field: str = "", also: tuple[str, ...] = ()) -> Option:
@@ -66,13 +66,15 @@ class Verb(Grammar):
 
     def usage(self) -> str:
         """Give the help."""
+        from pyroot.verbs.layout import examples, fitted
+
         lines: list[str] = []
         for option in self.rows:
             first, *more = option.help.split("\n")
             if first:
                 lines.append(f"  {option.term}".ljust(self.column) + first)
                 lines += [" " * self.column + line for line in more]
-        return f"{self.head}\n" + "\n".join(lines) + "\n" + (f"\n{self.foot}" if self.foot else "")
+        return fitted(f"{self.head}\n" + "\n".join(lines) + "\n" + (f"\n{self.foot}" if self.foot else "")) + examples(self.name)
 
     def read(self, argv: list[str]) -> Words:
         """Read the words after the verb's name. Raises PyrootError for an option that is unknown or lacks its value."""
@@ -96,5 +98,13 @@ class Verb(Grammar):
         return self.refused(f"{name}: the value is missing")
 
     def unknown(self, word: str, name: str) -> PyrootError:
-        """Return the error for an unknown option."""
+        """Return the error for an unknown option: one of a plain run, one that is spelled nearly so, or neither."""
+        from pyroot.verbs.near import nearest
+
+        plain = RUN.by_name.get(name)
+        meant = nearest(name, self.by_name)
+        if meant:
+            return self.refused(f"unknown option {word}", f"did you mean {meant}? {self.more}")
+        if plain is not None:
+            return self.refused(f"unknown option {word}", f"{name} is an option of a plain run: {plain.help}; {self.more}")
         return self.refused(f"unknown option {word}")
