@@ -9,18 +9,22 @@ from pyroot import config, options
 from pyroot.binding import GLUE_FLAG, READONLY_FLAG, LazyGlue, build_view
 from pyroot.errors import no_core
 from pyroot.verbs.output import json_text, put, safe
+from pyroot.verbs.words import HELP, Verb, flag
 
 if TYPE_CHECKING:
     from pyroot._fast import Core
 
-HELP = """usage: pyroot bindings [--json] [OPTION ...]
+VERB = Verb(
+    "bindings",
+    """\
+usage: pyroot bindings [--json] [OPTION ...]
 
-List what a run with these options would show: the root, then each binding, by its guest path.
-
-  --json   the same as JSON: a list of objects with guest, host and readonly
-
-Each OPTION is one of a run: -r, -R, -b, --ro-bind, --tmpfs, --read-only ... Nothing is started.
-"""
+List what a run with these options would show: the root, then each binding, by its guest path. Nothing is started.
+""",
+    (flag("--json", "the same as JSON: a list of objects with guest, host and readonly", "json"),),
+    10,
+    "Each OPTION is one of a run: -r, -R, -b, --ro-bind, --tmpfs, --read-only ...\n",
+)
 
 
 def table(core: Core) -> list[tuple[bytes, bytes, bool]]:
@@ -32,8 +36,8 @@ def table(core: Core) -> list[tuple[bytes, bytes, bool]]:
 
 def main(argv: list[str]) -> int:
     """Print the table. Raises PyrootError if the run would."""
-    if "-h" in argv or "--help" in argv:
-        put(HELP)
+    if any(name in argv for name in HELP.names + HELP.also):
+        put(VERB.usage())
         return 0
     as_json = "--json" in argv
     wanted = config.build(options.parse([word for word in argv if word != "--json"]))

@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "snapshot": (("pyroot snapshot ./rootfs -o before", "record every file of a root"),),
     "diff": (("pyroot diff before ./rootfs", "what has changed since"),),
     "checklist": (("pyroot checklist ./rootfs -o list", "record a root that works"),),
+    "bindings": (("pyroot bindings -R ./rootfs -b /data:/mnt:ro", "what a run with these options would show"),),
     "ps": (("pyroot ps", "sessions and their processes"), ("pyroot ps --json", "the same for programs")),
     "kill": (("pyroot kill 1234", "end a session or a process that ps lists"),),
     "files": (
