@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pyroot.errors import PyrootError
-from pyroot.outfile import Outfile
 from pyroot.trace import select
 from pyroot.trace.decode import Context
-from pyroot.trace.ends import Ends, names_command
+from pyroot.trace.ends import Ends, names_command, outfile_of
 from pyroot.trace.options import TraceWords
 from pyroot.trace.output import Format, Output
 from pyroot.trace.session import TraceSink
@@ -171,8 +170,3 @@ def _format(words: TraceWords) -> Format:
 def ends_of(words: TraceWords, choice: Choice) -> Ends:
     """Open what -o names. Raises PyrootError."""
     return Ends(outfile_of(words), "append" in words.counts, choice.format().separate)
-
-
-def outfile_of(words: TraceWords) -> Outfile | None:
-    """Give what -o names, None without one. Raises PyrootError."""
-    return Outfile("trace", words.last("output", "")) if "output" in words.values else None

@@ -14,6 +14,7 @@ from pyroot.errors import PyrootError, text_of
 from pyroot.outfile import Outfile, write_all
 
 if TYPE_CHECKING:
+    from pyroot.trace.options import TraceWords
     from pyroot.trace.summary import Summary
 
 _ROOM = 1 << 16  # bytes that are buffered for a file
@@ -119,3 +120,8 @@ class Ends:
         if self._ended >= 0 and self.main is not None:
             os.close(self.main.fd)
             os.read(self._ended, 1)
+
+
+def outfile_of(words: TraceWords) -> Outfile | None:
+    """Give what -o names, None without one. Raises PyrootError."""
+    return Outfile("trace", words.last("output", "")) if "output" in words.values else None

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 from pyroot import launch, report
 from pyroot.trace import speech
-from pyroot.trace.choice import outfile_of
-from pyroot.trace.ends import Ends, names_command
+from pyroot.trace.ends import Ends, names_command, outfile_of
 from pyroot.trace.history import Event, History
 from pyroot.trace.speech import Line, words_of
 from pyroot.trace.weigh import MISSES, NAME, Scale, Weight, idle
