@@ -8,7 +8,8 @@ files, and a test compares these with what is computed here.
 import textwrap
 
 from pyroot import __version__
-from pyroot.options import OPTIONS, QUESTION, VERBS, Option
+from pyroot.option_kinds import QUESTION
+from pyroot.options import OPTIONS, VERBS, Option
 
 SYNOPSIS = ("pyroot [OPTION ...] [--] [COMMAND [ARGUMENT ...]]", "pyroot VERB ...")
 SUMMARY = "chroot and bind mounts for an ordinary user"

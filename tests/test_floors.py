@@ -42,9 +42,18 @@ def stripped(text: str) -> str:
     return re.sub(r"#.*", "", text)
 
 
+def included(path: str, pattern: str) -> list[str]:
+    """Return the parts that a file of the core includes, by the names that match."""
+    return re.findall(rf'^include "{pattern}\.pxi"$', (CORE / path).read_text("utf-8"), re.MULTILINE)
+
+
 def parts() -> list[str]:
-    """Return the parts of the core, ``wing/part`` or ``wing/folder/part``, in their order."""
-    return re.findall(r'^include "_fast/((?:\w+/)+\w+)\.pxi"$', (CORE / "_fast.pyx").read_text("utf-8"), re.MULTILINE)
+    """Return the parts of the core, ``wing/part`` or ``wing/folder/part``, in their order; features are a wing below the run."""
+    found = included("_fast.pyx", r"_fast/((?:\w+/)+\w+)")
+    first = next(i for i, part in enumerate(found) if part.startswith("run/"))
+    for feature in included("_fast/run/feature_list.pxi", r"\.\./(features/\w+)"):
+        found[first:first] = [f"features/{part}" for part in included(f"_fast/{feature}.pxi", r"(\w+/\w+)")] + [feature]
+    return found
 
 
 def definitions(text: str) -> list[list[str]]:

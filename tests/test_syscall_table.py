@@ -84,7 +84,7 @@ def test_every_call_of_i386_is_decided_once() -> None:
     assert len(own) == len(set(own))
     assert set(own) <= set(numbers)
     assert set(filters.I386.rows) | REVIEWED_I386 >= set(numbers)
-    assert not set(filters.I386.rows) & REVIEWED_I386
+    assert not {name for name, row in filters.I386.rows.items() if row.handler != "featured"} & REVIEWED_I386
     assert len(set(numbers.values())) == len(numbers)
     assert all(row.like in NUMBERS for row in filters.I386.rows.values() if not row.refuse)
 

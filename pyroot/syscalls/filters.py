@@ -61,6 +61,11 @@ EXEMPT: list[Insn] = [
 ]
 
 
+def _like(name: str) -> str:
+    """Return the call of x86_64 that a call without a row of its own is like: i386 has several of some."""
+    return {"olduname": "uname", "oldolduname": "uname", "nice": "setpriority"}.get(name, name.removesuffix("32"))
+
+
 class Abi:
     """Describe one way of making system calls: its numbers, the rows of the calls that need one, the names of the others."""
 
@@ -71,7 +76,7 @@ class Abi:
             effect = BY_DESCRIPTOR.get(name, "look")
             if name in reviewed and features.stopping(name, effect):
                 # only for their sake
-                self.rows[name] = Row(name, "featured", effect=effect)
+                self.rows[name] = Row(name, "featured", effect=effect, like=_like(name))
         self.last = max(table.values())
 
 
@@ -153,8 +158,13 @@ def _leaf(name: str, row: Row | None, loader_by_ip: bool) -> list[Insn]:
     leaf = _plain_leaf(row, loader_by_ip)
     if leaf == [(RET, 0, 0, RET_TRACE)]:
         return leaf
-    stopping = features.stopping(name, row.effect if row is not None else "")
-    return [*((RET, 0, 0, STOP_MARK | features.bit(feature)) for feature in stopping), *leaf]
+    stopping: list[Insn] = [(RET, 0, 0, STOP_MARK | features.bit(feature))
+                            for feature in features.stopping(name, row.effect if row is not None else "")]
+    if stopping and row is not None and row.refuse and row.when is not None:
+        # what is refused stays refused: a feature sees what would pass
+        passing: list[Insn] = [(JA, 0, 0, len(leaf) - 1 - i) if insn == (RET, 0, 0, RET_ALLOW) else insn for i, insn in enumerate(leaf)]
+        return [*passing, *stopping, *ALLOW]
+    return [*stopping, *leaf]
 
 
 def _plain_leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:

@@ -12,10 +12,6 @@ from collections.abc import Iterable
 PROOT_HAS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-q", "--qemu"), "use a root made for this machine; programs for other processors do not run"),
     (("--mixed-mode",), "it belongs to --qemu, which is not supported either"),
-    (("-0", "--root-id"), "programs in the guest run under your own user id"),
-    (("-i", "--change-id"), "programs in the guest run under your own user id"),
-    (("-S",), "-R binds the usual host paths, without pretending to be root"),
-    (("-k", "--kernel-release"), "programs in the guest see the real kernel release"),
     (("-p", "--port"), "let the program in the guest use another port"),
     (("-n", "--netcoop"), "let the program in the guest use another port"),
     (("-l", "--link2symlink"), "hard links in the guest are real hard links"),

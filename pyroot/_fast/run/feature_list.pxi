@@ -2,6 +2,8 @@
 #
 # The features, in their order.
 
+include "../features/ids.pxi"
+include "../features/uts.pxi"
 cdef void features_fill() noexcept nogil:
     memset(features.all, 0, sizeof(features.all))
     features.name[0] = b"listing"
@@ -20,3 +22,7 @@ cdef void features_fill() noexcept nogil:
     feature_ptrace(&features.all[6])
     features.name[7] = b"failed"
     feature_failed(&features.all[7])
+    features.name[8] = b"ids"
+    feature_ids(&features.all[8])
+    features.name[9] = b"uts"
+    feature_uts(&features.all[9])
