@@ -23,7 +23,7 @@ NO_ID = 0xFFFFFFFF
 _MOST = 1 << 20  # bytes of a passwd or group that are read
 
 # What each way to choose a user changes of the environment, unless --keep-env is given. "sbin": a PATH without one of these directories
-# gets them, if the user is 0; "passwd": HOME, USER, LOGNAME and SHELL are those of the guest's passwd. docs/DIFFERENCES.md shows it.
+# gets them, if the user is 0; "passwd": HOME, USER, LOGNAME and SHELL are those of the guest's passwd. docs/ROOT.md shows it.
 VARIABLES = {
     "root_id": ("sbin",),
     "su": ("sbin",),
@@ -172,8 +172,8 @@ def _parts(accounts: Accounts, shown: str, value: str) -> tuple[Account | None, 
 
 
 def _userspec(accounts: Accounts, shown: str, value: str) -> Identity:
-    """--userspec: what is not given stays root's, as for chroot(1) started by root."""
-    account, uid, gid = _parts(accounts, shown, value)
+    """--userspec: what is not given stays root's, as for chroot(1) started by root; a colon without a group means nothing."""
+    account, uid, gid = _parts(accounts, shown, value.removesuffix(":"))
     if uid is None:
         return Identity(0, gid or 0, [0], "userspec")
     # (chroot looks the name up by the number)

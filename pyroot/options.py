@@ -196,7 +196,7 @@ OPTIONS: tuple[Option, ...] = (
         FLAG,
         GROUP_USER,
         "leave the environment as it is",
-        "Without it -0, -i, -S and -u change some variables; docs/DIFFERENCES.md has a table.",
+        "Without it -0, -i, -S and -u change some variables; docs/ROOT.md has a table.",
     ),
     Option(
         ("-k", "--kernel-release"),
