@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from tests.oracle import sides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.helpers import Result
 
@@ -137,14 +137,13 @@ def test_passwd_that_is_no_file_has_no_names(tmp_path: Path) -> None:
 @pytest.fixture
 def accounts(busybox_root: str) -> Iterator[str]:
     """Put those names into the root of busybox."""
-    kept = {name: open(f"{busybox_root}/etc/{name}", encoding="ascii").read() for name in ("passwd", "group")}
-    for name, text in (("passwd", PASSWD), ("group", GROUP)):
-        with open(f"{busybox_root}/etc/{name}", "w", encoding="ascii") as file:
-            file.write(text)
+    places = {Path(busybox_root, "etc", name): text for name, text in (("passwd", PASSWD), ("group", GROUP))}
+    kept = {path: path.read_text("ascii") for path in places}
+    for path, text in places.items():
+        path.write_text(text, "ascii")
     yield busybox_root
-    for name, text in kept.items():
-        with open(f"{busybox_root}/etc/{name}", "w", encoding="ascii") as file:
-            file.write(text)
+    for path, text in kept.items():
+        path.write_text(text, "ascii")
 
 
 CHROOT = ["--userspec=500:500", "--userspec=ann", "--userspec=ann:", "--userspec=31000", "--userspec=ann:adm", "--userspec=:adm",

@@ -177,6 +177,7 @@ def test_filter_treats_every_number_as_its_row_says(abi: filters.Abi) -> None:
     for number in range(max(names) + 40):
         name = names.get(number, "")
         row = rows.get(name)
+        row = None if row is not None and row.handler == "featured" else row
         expected = NOT_THERE if not name else ALLOW if row is None else filters.RET_ERRNO | row.refuse if row.refuse else TRACE
         if row is not None and row.when:
             kind, argument, value = row.when
@@ -210,6 +211,21 @@ def test_filter_treats_every_number_as_its_row_says(abi: filters.Abi) -> None:
         assert verdict(number, ip=filters.LOADER_GATE - 1, arch=arch) == verdict(number, arch=arch), name
         assert verdict(number, ip=filters.LOADER_TEXT, arch=arch) == (ALLOW if loader else verdict(number, arch=arch)), name
         assert verdict(number, ip=filters.LOADER_TEXT_END, arch=arch) == verdict(number, arch=arch), name
+
+
+@pytest.mark.parametrize("abi", [filters.X86_64, filters.I386], ids=["x86_64", "i386"])
+@pytest.mark.parametrize("feature", [feature for feature in features.FEATURES if feature.calls], ids=lambda feature: feature.name)
+def test_calls_of_a_feature_stop_while_it_is_on_and_only_then(abi: filters.Abi, feature: features.Feature) -> None:
+    """What is refused stays refused: a feature sees what would pass."""
+    for name in set(feature.calls.split()) & set(abi.numbers):
+        number, row = abi.numbers[name], abi.rows[name]
+        on = 1 << features.bit(feature.name)
+        if row.handler == "featured":
+            assert verdict(number, arch=abi.arch) == ALLOW, name
+        assert verdict(number, 1 << 20, arch=abi.arch, on=on) == TRACE, name
+        if row.refuse and row.when and row.when[0] in ("supervisor", "kill"):
+            for mark in (filters.SUPERVISOR_MARK, filters.HOLDER_MARK):
+                assert verdict(number, mark, arch=abi.arch, on=on) == filters.RET_ERRNO | row.refuse, name
 
 
 @pytest.mark.parametrize("abi", [filters.X86_64, filters.I386], ids=["x86_64", "i386"])

@@ -168,7 +168,8 @@ def _leaf(name: str, row: Row | None, loader_by_ip: bool) -> list[Insn]:
 
 
 def _plain_leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
-    if row is None:
+    if row is None or (row.handler == "featured" and row.when is None):
+        # (that row is there for a feature, which has its mark)
         return ALLOW
     if row.when is not None and row.when[0] == "kept" and not loader_by_ip:
         # (addresses of 32 bits do not reach there)
