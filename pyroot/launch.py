@@ -81,7 +81,7 @@ def run(config: "Config") -> int:
             note(1, "no net: nothing lies outside of /" if config.rootfs == b"/" else "Landlock allows root and bindings only")
         close_outside_directories(core)
         wanted = Run(config, variables, cwd)
-        wanted.features = features
+        wanted.features.update(features)
         wanted.path = changed.get(b"PATH", wanted.path)
         if verbosity() > 0:
             from pyroot import inside
