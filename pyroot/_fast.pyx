@@ -18,6 +18,7 @@ include "_fast/view/published.pxi"
 
 # records: What is known: of each tracee, of the session, of its features.
 include "_fast/records/tracee.pxi"
+include "_fast/records/cred.pxi"
 include "_fast/records/features.pxi"
 include "_fast/records/session.pxi"
 include "_fast/records/stats.pxi"

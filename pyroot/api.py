@@ -12,7 +12,8 @@ import os
 import subprocess
 import sys
 
-from pyroot.options import FIELDS, RECOMMENDED, ROOT
+from pyroot.option_kinds import ROOTS
+from pyroot.options import FIELDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ def command_line(args: Sequence[StrPath], **keywords: Any) -> list[str]:
     for field in keywords:
         if field not in KEYWORDS:
             raise TypeError(f"unexpected keyword argument {field!r}")
-    root = KEYWORDS["recommended" if keywords.get("recommended") else "rootfs"]
+    root = KEYWORDS["recommended" if keywords.get("recommended") else "su" if keywords.get("su") else "rootfs"]
     words = [root.names[0], os.fsdecode(keywords.get("rootfs", "/"))]
     for field, option in KEYWORDS.items():
         value, empty = keywords.get(field), option.kind.empty
-        if option.kind is ROOT or option.kind is RECOMMENDED or value is None or value == empty:
+        if option.kind in ROOTS or value is None or value == empty:
             continue
         if not option.metavar:
             words += option.names[:1] if value else ()

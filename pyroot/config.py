@@ -9,7 +9,8 @@ import os
 
 from pyroot import binding, environment
 from pyroot.errors import PyrootError, shell_word, text_of
-from pyroot.options import FIELDS, RECOMMENDED, ROOT
+from pyroot.option_kinds import HERE, IDENTITIES, NAMES, PLACE, RECOMMENDED, ROOTS, SUPER
+from pyroot.options import FIELDS
 from pyroot.report import note, set_verbosity
 
 TYPE_CHECKING = False
@@ -31,6 +32,7 @@ class Config:
     __slots__ = (
         *(field for field, _empty in _BY_OPTIONS),
         "rootfs_spelled",
+        "identity",
         "host_cwd",
         "command",
         "behind",
@@ -47,6 +49,16 @@ class Config:
     binds: list[binding.Place]  # the -b options, and their like, in order
     read_only: bool  # the root
     cwd: bytes | None  # the guest path of -w, absolute
+    skip_chdir: bool  # no -w counts
+    su: bool  # with what a root user needs of the host
+    root_id: bool
+    change_id: str | None
+    userspec: str | None
+    user: str | None
+    groups: str | None
+    keep_env: bool
+    kernel_release: list[str] | None  # the fields of uname(2); empty ones are the kernel's
+    hostname: str | None
     kill_on_exit: bool
     detach_daemons: bool
     grace: float  # seconds from TERM to KILL, for what the command left running
@@ -59,6 +71,7 @@ class Config:
             setattr(self, field, [] if empty == () else empty)
         self.rootfs = rootfs
         self.rootfs_spelled = rootfs  # the same as the user wrote it, made absolute
+        self.identity: tuple[str, str, str] | None = None  # the option that says who the command is: field, as it was written, value
         self.host_cwd: bytes | None = None  # None if the current directory was removed
         self.command: list[bytes] = command or []  # empty: a login shell
         self.behind: "Behind | None" = None  # who is to be told when the command ends, if the caller waits for another process
@@ -76,12 +89,12 @@ class Config:
             self.rootfs_spelled = os.path.normpath(self.rootfs_spelled)
 
     def bindings(self) -> list[binding.Place]:
-        """Return the usual bindings of -R, then the user's own: those win if both name the same path."""
+        """Return the usual bindings of -R or -S, then the user's own: those win if both name the same path."""
         usual: list[binding.Place] = [binding.ReadonlyRoot()] if self.read_only else []
-        if self.recommended:
+        if self.recommended or self.su:
             from pyroot import presets
 
-            usual += presets.recommended(self.rootfs_spelled)
+            usual += presets.usual("recommended" if self.recommended else "su", self.rootfs_spelled)
         return [*usual, *self.binds]
 
 
@@ -96,22 +109,33 @@ def build(parsed: "Parsed") -> Config:
     config.places = environment.session_dirs()
     roots: list[tuple[str, str]] = []
     for option, spelling, value in parsed.settings:
-        if option.metavar and not value:
+        if option.metavar and not value and option.kind is not NAMES:
             raise PyrootError(f"{spelling}: the value {option.metavar} is empty", option.help)
-        if option.kind is ROOT or option.kind is RECOMMENDED:
+        if option.kind in IDENTITIES:
+            config.identity = (option.field, _shown(spelling, value), value)
+        if option.kind in ROOTS:
             roots.append((spelling, value))
             config.recommended = config.recommended or option.kind is RECOMMENDED
+            config.su = config.su or option.kind is SUPER
         elif option.kind.empty == ():
             read = option.kind.read(spelling, value, config.host_cwd)
             getattr(config, option.field).extend(read if isinstance(read, list) else [read])
         else:
             setattr(config, option.field, option.kind.read(spelling, value, config.host_cwd))
+            if option.kind is HERE:
+                config.cwd = None
+            elif option.kind is PLACE:
+                config.skip_chdir = False
     if config.detach_daemons and config.kill_on_exit:
         raise PyrootError("--kill-on-exit, --detach-daemons: one ends the remaining processes, the other lets them run", "keep one of them")
     config.net = config.net and not environment.no_landlock()
     set_verbosity(config.verbose)
     _set_root(config, roots)
     return config
+
+
+def _shown(spelling: str, value: str) -> str:
+    return f"{spelling}={value}" if spelling.startswith("--") else f"{spelling} {value}"
 
 
 def _current_directory() -> bytes | None:

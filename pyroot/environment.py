@@ -152,8 +152,8 @@ def _given_environment() -> list[bytes] | None:
         return None
 
 
-def of_guest(cwd: bytes) -> list[bytes]:
-    """Return this process's environment with PWD set to ``cwd``.
+def of_guest(cwd: bytes, changed: dict[bytes, bytes] | None = None) -> list[bytes]:
+    """Return this process's environment with PWD set to ``cwd``, and the variables of ``changed``.
 
     If the command `pyroot` has started this process, it is taken from the kernel, in its order and with entries that are not
     variables. Otherwise it is what Python has, which verbs change; a Python started in the C locale puts an LC_CTYPE of
@@ -166,8 +166,11 @@ def of_guest(cwd: bytes) -> list[bytes]:
             variables.pop(b"LC_CTYPE", None)
             variables.update((b"LC_CTYPE", entry[9:]) for entry in entries if entry.startswith(b"LC_CTYPE="))
         entries = [name + b"=" + value for name, value in variables.items()]
-    own = b"PWD=" + cwd
-    places = [i for i, entry in enumerate(entries) if entry.startswith(b"PWD=")]
-    for i in places:
-        entries[i] = own
-    return entries if places else [*entries, own]
+    for name, value in {b"PWD": cwd, **(changed or {})}.items():
+        own = name + b"=" + value
+        places = [i for i, entry in enumerate(entries) if entry.startswith(name + b"=")]
+        for i in places:
+            entries[i] = own
+        if not places:
+            entries.append(own)
+    return entries

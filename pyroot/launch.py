@@ -37,7 +37,7 @@ class Run:
     The core reads its switches from ``config``: a new one is a row of ``options`` and the line in the core that obeys it.
     """
 
-    __slots__ = ("config", "variables", "cwd", "program", "argv", "features", "leaver", "explainer")
+    __slots__ = ("config", "variables", "cwd", "program", "argv", "path", "features", "leaver", "explainer")
 
     def __init__(self, config: "Config", variables: list[bytes], cwd: bytes) -> None:
         self.config = config
@@ -45,6 +45,7 @@ class Run:
         self.cwd = cwd  # canonical, of the guest
         self.program = b""  # of the guest
         self.argv: list[bytes] = []
+        self.path = environment.path(DEFAULT_PATH)  # where the program is looked for
         self.features: dict[bytes, bytes] = {}  # what is on in addition to what every session has, with its text (syscalls/features.py)
         self.leaver: "Callable[[bool, int, list[int]], bool] | None" = None  # see _fast.pyi
         self.explainer: "Callable[[int, bytes, bytes | None, int, bytes, bytes], object] | None" = None  # see _fast.pyi
@@ -73,12 +74,15 @@ def run(config: "Config") -> int:
         cwd = _working_directory(core, config)
         # The core looks up a relative program, and a relative #! interpreter, from this process's working directory.
         os.chdir(core.resolve(cwd)[1])
-        variables = environment.of_guest(cwd)
+        changed, features = _asked(core, config)
+        variables = environment.of_guest(cwd, changed)
         note(1, f"root {os.fsdecode(config.rootfs)}, working directory {os.fsdecode(cwd)}")
         if config.net:
             note(1, "no net: nothing lies outside of /" if config.rootfs == b"/" else "Landlock allows root and bindings only")
         close_outside_directories(core)
         wanted = Run(config, variables, cwd)
+        wanted.features.update(features)
+        wanted.path = changed.get(b"PATH", wanted.path)
         if verbosity() > 0:
             from pyroot import inside
 
@@ -97,7 +101,7 @@ def run(config: "Config") -> int:
 
             if interrupted():  # a shell has to see that, otherwise its script goes on
                 raise KeyboardInterrupt
-        return _explained(core, config, code, cwd)
+        return _explained(core, config, code, cwd, wanted.path)
     finally:
         glue.remove()
 
@@ -115,12 +119,31 @@ def _leave(config: "Config", first: bool, status: int, left: list[int]) -> bool:
     return True
 
 
-def _explained(core: "Core", config: "Config", code: int, cwd: bytes) -> int:
+def _asked(core: "Core", config: "Config") -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+    """Return which variables of the command are not the caller's, and the features that options switch on, with their texts."""
+    changed: dict[bytes, bytes] = {}
+    features: dict[bytes, bytes] = {}
+    if config.identity is not None or config.groups is not None:
+        from pyroot import identity
+
+        who = identity.of_run(core, config)
+        changed = identity.variables(who, config.keep_env)
+        if who is not None:
+            features = {b"ids": who.text(), b"uts": b""}
+            note(1, f"user {who.uid}, group {who.gid}, groups {','.join(map(str, who.groups)) or 'none'}")
+    if config.kernel_release is not None or config.hostname is not None:
+        from pyroot import uts
+
+        features[b"uts"] = uts.text(config)
+    return changed, features
+
+
+def _explained(core: "Core", config: "Config", code: int, cwd: bytes, path: bytes) -> int:
     """Say which library was missing if the command ended as ld.so ends a program that lacks one; return the exit code."""
     if code != EXIT_NOT_FOUND or verbosity() < 0:
         return code
     name = config.command[0] if config.command else login_shell(core)
-    for program in candidates(name, environment.path(DEFAULT_PATH)):
+    for program in candidates(name, path):
         try:
             guest = core.resolve(program, cwd)[0]
         except OSError:
@@ -258,7 +281,7 @@ def _start(core: "Core", wanted: Run) -> int:
     config, cwd = wanted.config, wanted.cwd
     name = config.command[0] if config.command else login_shell(core)
     argv = config.command or [b"-" + os.path.basename(name)]
-    path = environment.path(DEFAULT_PATH)
+    path = wanted.path
     failed: tuple[bytes, OSError] | None = None
     for program in candidates(name, path):
         try:

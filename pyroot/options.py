@@ -1,8 +1,8 @@
 """The table of options and verbs, and the engine that reads words by such a table.
 
-Decides: what a row holds, every spelling of every option of a run, how its value is read, what -h says about it, and where the
-options end and the command begins. Not decided here: which options go together and what follows from them (``config``), how the
-help and the man page are laid out (``usage``), what an unknown word may have meant (``verbs.near``).
+Decides: what a row holds, every spelling of every option of a run, what -h says about it, and where the options end
+and the command begins. Not decided here: how a value is read (``option_kinds``), which options go together and what follows from
+them (``config``), how the help and the man page are laid out (``usage``), what an unknown word may have meant (``verbs.near``).
 
 One row is the whole truth about an option: the parser, the fields of ``Config``, ``-h``, ``--help``, ``docs/man/pyroot.1`` and the
 keywords of ``api`` are computed from it. The verbs' rows are of the same class and read by the same engine (``verbs.words``,
@@ -12,119 +12,34 @@ takes its value attached or separate, a long one with ``=`` or a space, and ``--
 Grammar: ``pyroot VERB ...`` if the very first word is a verb, otherwise ``pyroot [OPTION ...] [--] [COMMAND ...]``.
 """
 
-import os
-
-from pyroot import binding
 from pyroot.errors import PyrootError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from pyroot.option_kinds import (
+    BINDS,
+    FLAG,
+    HERE,
+    IDENTITY,
+    IDENTITY_NAMES,
+    IDENTITY_NUMBERS,
+    LEVEL,
+    NAME,
+    NAMES,
+    PLACE,
+    QUESTION,
+    READONLY_BINDS,
+    RECOMMENDED,
+    RELEASE,
+    ROOT,
+    SECONDS,
+    SUPER,
+    TMPFS,
+    TRIED_BINDS,
+    Kind,
+)
 
 GROUP_VIEW = "What the guest sees"
 GROUP_RUN = "How the command runs"
+GROUP_USER = "Who the command is"
 GROUP_ABOUT = "About pyroot"
-
-_LONGEST = 1e6  # s
-
-
-class Kind:
-    """What the value of an option is: how it is read, the field's value without it, and the type of the keyword in Python.
-
-    ``read`` takes the spelling used, the value and the current directory, and raises PyrootError. A field whose ``empty`` is a
-    tuple collects what is read, any other holds what was read last.
-    """
-
-    __slots__ = ("read", "empty", "keyword")
-
-    def __init__(self, read: "Callable[[str, str, bytes | None], object]", empty: object, keyword: str) -> None:
-        self.read = read
-        self.empty = empty
-        self.keyword = keyword
-
-
-def _bindings(spelling: str, value: str, here: bytes | None) -> list[binding.Binding]:
-    if not value.startswith("@"):
-        return [_binding(spelling, value, here)]
-    from pyroot import presets
-
-    return presets.of_option(os.fsencode(value), here, f"{spelling} {value}")
-
-
-def _binding(spelling: str, value: str, here: bytes | None) -> binding.Binding:
-    return binding.parse(os.fsencode(value), here, f"{spelling} {value}")
-
-
-def _tmpfs(spelling: str, value: str, here: bytes | None) -> binding.Tmpfs:
-    shown = f"{spelling} {value}"
-    guest, _, given = value.partition(":")
-    mode = 0o1777
-    for word in filter(None, given.split(",")):
-        name, _, number = word.partition("=")
-        if name != "mode" or not number or number.strip("01234567") or len(number) > 4:
-            raise PyrootError(f"{shown}: there is no option {word}", "mode=0700 is one; a size cannot be limited")
-        mode = int(number, 8)
-    if not guest:
-        raise PyrootError(f"{shown}: the guest path is empty", "--tmpfs /tmp")
-    return binding.Tmpfs(os.path.normpath(binding.absolute(os.fsencode(guest), here, shown)), shown, mode)
-
-
-def _readonly(spelling: str, value: str, here: bytes | None) -> binding.Binding:
-    read = _binding(spelling, value, here)
-    read.readonly = True
-    return read
-
-
-def _tried(spelling: str, value: str, here: bytes | None) -> binding.Binding:
-    read = _binding(spelling, value, here)
-    read.optional = True
-    return read
-
-
-def _place(spelling: str, value: str, here: bytes | None) -> bytes:
-    return binding.absolute(os.fsencode(value), here, f"{spelling} {value}")
-
-
-def _level(spelling: str, value: str, _here: bytes | None) -> int:
-    try:
-        return int(value, 10)
-    except ValueError:
-        from pyroot.verbs.near import of_level
-
-        raise PyrootError(f"{spelling} {value}: not a number", of_level(spelling, value)) from None
-
-
-def seconds(spelling: str, value: str, _here: bytes | None = None) -> float:
-    """Read a time in seconds; raise PyrootError for anything else."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= _LONGEST:  # "nan" is neither
-        raise PyrootError(f"{spelling} {value}: not a time in seconds", f"{spelling} 5 waits for five seconds, {spelling} 0 for none")
-    return number
-
-
-def _as_it_is(_spelling: str, value: str, _here: bytes | None) -> str:
-    return value
-
-
-def _given(_spelling: str, _value: str, _here: bytes | None) -> bool:
-    return True
-
-
-FLAG = Kind(_given, False, "bool")
-ROOT = Kind(_as_it_is, b"/", "StrPath")
-RECOMMENDED = Kind(_as_it_is, False, "bool")  # a root, too; of all roots the last one counts (`config`)
-BINDS = Kind(_bindings, (), "Iterable[StrPath]")
-READONLY_BINDS = Kind(_readonly, (), "")
-TMPFS = Kind(_tmpfs, (), "")
-TRIED_BINDS = Kind(_tried, (), "")
-PLACE = Kind(_place, None, "StrPath | None")
-SECONDS = Kind(seconds, 5.0, "float | None")
-LEVEL = Kind(_level, 0, "int")
-TEXT = Kind(_as_it_is, (), "")  # of verbs, which read it themselves
-QUESTION = Kind(_as_it_is, None, "")  # sets no field: the question is answered instead of a run
 
 
 class Option:
@@ -182,6 +97,16 @@ OPTIONS: tuple[Option, ...] = (
         "Adds the paths that most programs expect to share with the host: /dev, /proc, /sys, /tmp, /run, the home "
         "directory, DIR itself at its own path, and the files in /etc about users and the network. The list is "
         "bind/recommended.bind; a path that the host does not have is left out.",
+    ),
+    Option(
+        ("-S",),
+        "DIR",
+        "su",
+        SUPER,
+        GROUP_VIEW,
+        "like -0 -r DIR, and bind what root needs",
+        "The bindings are those of -R without the host's users and groups, so that package managers of the guest do not touch these. The "
+        "list is bind/su.bind. If -r, -R and -S are given together, the last one says what the root is; the bindings of each stay.",
     ),
     Option(
         ("-b", "--bind", "-m", "--mount"),
@@ -247,6 +172,95 @@ OPTIONS: tuple[Option, ...] = (
         "start the command in the guest directory DIR",
         "A relative DIR is relative to the current directory. It is an error if the guest has no such directory. Without "
         "this option the command starts in the current directory if the guest has it, otherwise in /.",
+    ),
+    Option(
+        ("--skip-chdir",),
+        "",
+        "skip_chdir",
+        HERE,
+        GROUP_RUN,
+        "start the command where pyroot was started",
+        "That is what happens without -w: the current directory, if the guest has it. A -w before it does not count.",
+    ),
+    Option(
+        ("-0", "--root-id"),
+        "",
+        "root_id",
+        IDENTITY,
+        GROUP_USER,
+        "be the root user in the guest",
+        "The command has the ids 0 and all capabilities, as far as the guests of this run are concerned: they may change their ids, "
+        "execute set-user-ID programs, signal and trace each other as the kernel would let them; a program that gives root up does not get "
+        "it back. Outside nothing changes: files and processes of others are as closed as they were. A PATH without an sbin directory "
+        "gets /usr/local/sbin, /usr/sbin and /sbin. Of -0, -i, -S, --userspec and -u the last one counts.",
+    ),
+    Option(
+        ("-i", "--change-id"),
+        "UID:GID",
+        "change_id",
+        IDENTITY_NUMBERS,
+        GROUP_USER,
+        "be this user and group in the guest",
+        "Your own files are shown as theirs. Without UID 0 the command has no capabilities.",
+    ),
+    Option(
+        ("--userspec",),
+        "USER[:GROUP]",
+        "userspec",
+        IDENTITY_NAMES,
+        GROUP_USER,
+        "be this user, as chroot --userspec",
+        "USER and GROUP are names in the guest's /etc/passwd and /etc/group, or numbers, of which those with a + are never names. The "
+        "command has the groups of USER. The environment stays as it is.",
+    ),
+    Option(
+        ("--groups",),
+        "GROUP[,GROUP...]",
+        "groups",
+        NAMES,
+        GROUP_USER,
+        "be in these groups, as chroot --groups",
+        "Names in the guest's /etc/group, or numbers; an empty list is none. Without another option about users the command is root.",
+    ),
+    Option(
+        ("-u", "--user"),
+        "USER[:GROUP]",
+        "user",
+        IDENTITY_NAMES,
+        GROUP_USER,
+        "be this user, as docker run -u",
+        "As --userspec, but HOME, USER, LOGNAME and SHELL are those of the guest's /etc/passwd, a USER that is only a number has "
+        "group 0, and a GROUP that is given is the only one.",
+    ),
+    Option(
+        ("--keep-env",),
+        "",
+        "keep_env",
+        FLAG,
+        GROUP_USER,
+        "leave the environment as it is",
+        "Without it -0, -i, -S and -u change some variables; docs/ROOT.md has a table.",
+    ),
+    Option(
+        ("-k", "--kernel-release"),
+        "RELEASE",
+        "kernel_release",
+        RELEASE,
+        GROUP_USER,
+        "tell this kernel release by uname(2)",
+        "RELEASE may have the six fields of uname(2), each after a backslash and the last one followed by one: "
+        "\\sysname\\nodename\\release\\version\\machine\\domainname\\; an empty one stays the kernel's. Only what is told "
+        "changes: the calls that the kernel has, what it says in /proc, and the processor's capabilities (proot's seventh field) are "
+        "what they are.",
+    ),
+    Option(
+        ("--hostname",),
+        "NAME",
+        "hostname",
+        NAME,
+        GROUP_USER,
+        "tell this host name by uname(2)",
+        "It wins over the one of -k. The root user of the guest may set another one, which all processes of the run share.",
     ),
     Option(
         ("--kill-on-exit",),

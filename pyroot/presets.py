@@ -39,11 +39,11 @@ def own_path(name: str) -> str:
     return ""
 
 
-def recommended(rootfs: bytes) -> "list[Binding]":
-    """Return the usual bindings of -R. Raises PyrootError if the list is missing."""
-    path = own_path("recommended")
+def usual(name: str, rootfs: bytes) -> "list[Binding]":
+    """Return the bindings that -R or -S adds. Raises PyrootError if the list is missing."""
+    path = own_path(name)
     if not path:
-        raise PyrootError("the list bind/recommended.bind is missing", "this installation of pyroot is not complete")
+        raise PyrootError(f"the list bind/{name}.bind is missing", "this installation of pyroot is not complete")
     return read_own(path, {b"HOME": environment.home(), b"ROOTFS": rootfs})
 
 

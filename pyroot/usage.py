@@ -35,7 +35,7 @@ EXIT_STATUS = (
 ENVIRONMENT = (
     ("PATH", "where COMMAND is looked up, in the guest"),
     ("HOME", "bound by -R"),
-    ("PWD", "is set to the working directory in the guest; all other variables are passed on as they are"),
+    ("PWD", "is set to the working directory in the guest; other variables are passed on, but for those that -0, -i, -S and -u change"),
     ("PYROOT_NO_SECCOMP, PROOT_NO_SECCOMP", "if not empty: no seccomp filter; every system call stops, which is much slower"),
     ("PYROOT_NO_GATE", "if not empty: no call is answered inside the guest; each call that names a path stops, which is slower"),
     ("PYROOT_NO_LANDLOCK", "if not empty: --net does nothing"),

@@ -15,7 +15,7 @@ from tests.helpers import PROJECT
 AS_IS = {
     # memory, processes and rights: no path, and the supervisor is out of reach
     "on_kept": 3, "on_advice": 2, "on_kill": 2, "on_who": 3, "on_pidfd": 4, "on_pidfd_getfd": 2, "on_guestpid": 1, "on_affinity": 1,
-    "on_clone3": 1, "on_prctl": 1, "on_seccomp": 1, "on_landlock": 1, "on_privileged": 1, "on_sigaction": 1, "on_wait": 2,
+    "on_clone3": 1, "on_prctl": 2, "on_seccomp": 1, "on_landlock": 1, "on_privileged": 1, "on_sigaction": 1, "on_wait": 2,
     # descriptors, which were translated when they were opened
     "on_fchdir": 1, "on_copy": 1, "copy_of": 3, "on_getdents": 2, "on_getcwd": 1,
     # sockets: no address

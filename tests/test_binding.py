@@ -234,7 +234,7 @@ def test_preset_file_grammar(tmp_path: Path) -> None:
 def test_missing_preset_is_an_error_of_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presets, "own_path", lambda name: "")
     with pytest.raises(PyrootError, match=r"bind/recommended\.bind is missing"):
-        presets.recommended(b"/")
+        presets.usual("recommended", b"/")
 
 
 def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:

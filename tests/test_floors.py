@@ -42,15 +42,18 @@ def stripped(text: str) -> str:
     return re.sub(r"#.*", "", text)
 
 
-def parts() -> list[str]:
-    """Return the parts of the core, ``wing/part`` or ``wing/folder/part``, in their order.
+def included(path: str, pattern: str) -> list[str]:
+    """Return the parts that a file of the core includes, by the names that match."""
+    return re.findall(rf'^include "{pattern}\.pxi"$', (CORE / path).read_text("utf-8"), re.MULTILINE)
 
-    Those of features are included by a generated part of the topmost wing: they stand below that wing.
-    """
-    found = re.findall(r'^include "_fast/((?:\w+/)+\w+)\.pxi"$', (CORE / "_fast.pyx").read_text("utf-8"), re.MULTILINE)
-    own = re.findall(r'^include "\.\./(features/\w+)\.pxi"$', (CORE / "_fast/run/feature_list.pxi").read_text("utf-8"), re.MULTILINE)
-    top = next(i for i, part in enumerate(found) if part.startswith("run/"))
-    return [*found[:top], *own, *found[top:]]
+
+def parts() -> list[str]:
+    """Return the parts of the core, ``wing/part`` or ``wing/folder/part``, in their order; features are a wing below the run."""
+    found = included("_fast.pyx", r"_fast/((?:\w+/)+\w+)")
+    first = next(i for i, part in enumerate(found) if part.startswith("run/"))
+    for feature in included("_fast/run/feature_list.pxi", r"\.\./(features/\w+)"):
+        found[first:first] = [f"features/{part}" for part in included(f"_fast/{feature}.pxi", r"(\w+/\w+)")] + [feature]
+    return found
 
 
 def definitions(text: str) -> list[list[str]]:

@@ -129,12 +129,17 @@ KIND_END = 'TEXT = Kind(_as_it_is, (), "")'
 FIELD_END = "    stats: bool\n"
 
 
+def put_option(tree: Copy, row: str, kind: str, name: str) -> None:
+    """Put a row into the table, and its kind of value, which the table imports."""
+    tree.put("pyroot/options.py", row, before=OPTION_END)
+    tree.put("pyroot/option_kinds.py", kind, before=KIND_END)
+    tree.put("pyroot/options.py", f"from pyroot.option_kinds import {name}\n", before='\nGROUP_VIEW = "')
+
+
 def test_option(tree: Copy) -> None:
     """The row changes parser, Config, helps, man page and keywords; the command sees what it is for."""
     parts = blocks("add-an-option")
-    row, kind = parts["pyroot/options.py"]
-    tree.put("pyroot/options.py", row, before=OPTION_END)
-    tree.put("pyroot/options.py", kind, before=KIND_END)
+    put_option(tree, parts["pyroot/options.py"][0], parts["pyroot/option_kinds.py"][0], "COUNT")
     tree.put("pyroot/config.py", parts["pyroot/config.py"][0], before=FIELD_END)
     tree.put("pyroot/launch.py", parts["pyroot/launch.py"][0], before="    glue = binding.LazyGlue(")
     os.makedirs(f"{tree.folder}/docs/man")
@@ -161,10 +166,9 @@ def test_option(tree: Copy) -> None:
 def test_binding_kind(tree: Copy) -> None:
     """One class says what is there; where it appears is decided for all kinds."""
     parts = blocks("add-a-binding-kind")
-    kind, row = parts["pyroot/options.py"]
+    row, kind = parts["pyroot/options.py"][0], parts["pyroot/option_kinds.py"][0]
     tree.put("pyroot/binding.py", parts["pyroot/binding.py"][0])
-    tree.put("pyroot/options.py", row, before=OPTION_END)
-    tree.put("pyroot/options.py", kind, before=KIND_END)
+    put_option(tree, row, kind, "NEWEST")
     field, order = parts["pyroot/config.py"]
     tree.put("pyroot/config.py", field, before=FIELD_END)
     tree.put("pyroot/config.py", order, instead="        return [*usual, *self.binds]\n")

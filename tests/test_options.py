@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyroot import api, config, options, usage
+from pyroot import api, config, option_kinds, options, usage
 from pyroot.errors import PyrootError
 
 TOP = Path(__file__).resolve().parent.parent
@@ -23,6 +23,10 @@ PROOT_SPELLINGS = {
     "version": ["-V", "--version", "--about"],
     "help": ["-h", "--help", "--usage"],
     "kill_on_exit": ["--kill-on-exit"],
+    "root_id": ["-0", "--root-id"],
+    "change_id": ["-i", "--change-id"],
+    "su": ["-S"],
+    "kernel_release": ["-k", "--kernel-release"],
 }
 SPELLINGS = [(field, name) for field, names in PROOT_SPELLINGS.items() for name in names]
 WITH_VALUE = [(field, name) for field, name in SPELLINGS if options.RUN.by_name[name].metavar]
@@ -41,12 +45,12 @@ def test_spellings_are_unique_and_fields_belong_to_config() -> None:
     names = [name for option in options.OPTIONS for name in option.names]
     assert len(names) == len(set(names))
     for option in options.OPTIONS:
-        assert (option.field in config.Config.__slots__) == (option.kind is not options.QUESTION)
-        assert option.field in config.Config.__annotations__ or option.kind is options.QUESTION, "say the type of the field"
+        assert (option.field in config.Config.__slots__) == (option.kind is not option_kinds.QUESTION)
+        assert option.field in config.Config.__annotations__ or option.kind is option_kinds.QUESTION, "say the type of the field"
 
 
 def test_a_field_that_nobody_knows_raises_and_sets_nothing_else() -> None:
-    for metavar, kind in (("", options.FLAG), ("N", options.LEVEL), ("HOST", options.BINDS)):
+    for metavar, kind in (("", option_kinds.FLAG), ("N", option_kinds.LEVEL), ("HOST", option_kinds.BINDS)):
         parsed = options.parse(["ls"])
         parsed.settings.append((options.Option(("--new",), metavar, "nowhere", kind, "", "nothing"), "--new", "1"))
         with pytest.raises(AttributeError, match="nowhere"):
@@ -121,8 +125,8 @@ def test_question_is_answered_before_what_follows_is_looked_at(word: str) -> Non
 
 @pytest.mark.parametrize(
     "word",
-    ["-q", "-k", "-0", "-i", "-p", "-n", "-l", "-S", "-H", "-L", "-P", "--mixed-mode", "--qemu=x", "--root-id",
-     "-qqemu-arm", "--kernel-release", "--change-id=0:0", "--port=80:8080", "--netcoop", "--link2symlink", "--sysvipc"],
+    ["-q", "-p", "-n", "-l", "-H", "-L", "-P", "--mixed-mode", "--qemu=x", "-qqemu-arm", "--port=80:8080", "--netcoop",
+     "--link2symlink", "--sysvipc"],
 )  # fmt: skip
 def test_option_of_proot_that_is_not_here_is_refused_plainly(word: str) -> None:
     with pytest.raises(PyrootError, match="is not supported") as caught:

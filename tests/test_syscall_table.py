@@ -225,6 +225,21 @@ def test_filter_treats_every_number_as_its_row_says(abi: filters.Abi) -> None:
 
 
 @pytest.mark.parametrize("abi", [filters.X86_64, filters.I386], ids=["x86_64", "i386"])
+@pytest.mark.parametrize("feature", [feature for feature in features.FEATURES if feature.calls], ids=lambda feature: feature.name)
+def test_calls_of_a_feature_stop_while_it_is_on_and_only_then(abi: filters.Abi, feature: features.Feature) -> None:
+    """What is refused stays refused: a feature sees what would pass."""
+    for name in set(feature.calls.split()) & set(abi.numbers):
+        number, row = abi.numbers[name], abi.rows[name]
+        on = 1 << features.bit(feature.name)
+        if row.handler == "featured":
+            assert verdict(number, arch=abi.arch) == ALLOW, name
+        assert verdict(number, 1 << 20, arch=abi.arch, on=on) == TRACE, name
+        if row.refuse and row.when and row.when[0] in ("supervisor", "kill"):
+            for mark in (filters.SUPERVISOR_MARK, filters.HOLDER_MARK):
+                assert verdict(number, mark, arch=abi.arch, on=on) == filters.RET_ERRNO | row.refuse, name
+
+
+@pytest.mark.parametrize("abi", [filters.X86_64, filters.I386], ids=["x86_64", "i386"])
 def test_filter_of_copies_stops_what_tells_of_descriptors(abi: filters.Abi) -> None:
     """By a filter of their own, in processes that have opened a text of /proc; nothing else stops by it, and nothing that the gate asks."""
     program = filters.filter_program(filters.COPY_KINDS)

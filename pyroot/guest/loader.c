@@ -271,6 +271,11 @@ void loader_main(word *sp)
     set_aux(&stack, AT_PHNUM, program.phnum);
     set_aux(&stack, AT_ENTRY, program.entry);
     set_aux(&stack, AT_BASE, 0);
+    if (INFO->flags & LI_IDS) {
+        for (int i = 0; i < 4; i++)
+            set_aux(&stack, AT_UID + i, INFO->ids[i]);
+        set_aux(&stack, AT_SECURE, INFO->secure);
+    }
     entry = program.entry;
     if (program.has_interp) {
         map_image(&interp, info_text(INFO->off_interp), 0, &stack);

@@ -44,6 +44,7 @@
 
 /* loader_info.flags */
 #define LI_SHARED_ARENA     1               /* map off_arena's file, shared and read-only; else private memory */
+#define LI_IDS              4               /* AT_UID and the like are those of `ids` */
 #define LI_DETOURS          2               /* map a page of detours, from off_arena's file at off_detours, before ELF
                                              * interpreter or program */
 
@@ -79,13 +80,15 @@ struct loader_info {
     unsigned int prog_file;                 /* 68: its descriptor of the program, open already; 0: none */
     unsigned int interp_file;               /* 72: the same of the ELF interpreter */
     unsigned int off_code;                  /* 76: a place in off_arena's file that has the LOADER_KEPT bytes of code that stay; 0: none */
-    char data[];                            /* 80 */
+    unsigned int ids[4];                    /* 80: AT_UID, AT_EUID, AT_GID, AT_EGID */
+    unsigned int secure;                    /* 96: AT_SECURE */
+    char data[];                            /* 100 */
 };
 
 /* (loaders of 64 and of 32 bits read what one supervisor writes) */
 _Static_assert(__builtin_offsetof(struct loader_info, arena_addr) == 8, "loader_info");
 _Static_assert(__builtin_offsetof(struct loader_info, off_code) == LI_OFF_CODE, "loader_info");
-_Static_assert(__builtin_offsetof(struct loader_info, data) == 80, "loader_info");
+_Static_assert(__builtin_offsetof(struct loader_info, data) == 100, "loader_info");
 
 #endif
 #endif

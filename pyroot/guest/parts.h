@@ -75,7 +75,9 @@ typedef unsigned long word;                 /* what a register holds: an address
 #define AT_PAGESZ 6
 #define AT_BASE 7
 #define AT_ENTRY 9
+#define AT_UID 11       /* and after it AT_EUID, AT_GID, AT_EGID */
 #define AT_PLATFORM 15
+#define AT_SECURE 23
 #define AT_BASE_PLATFORM 24
 #define AT_RANDOM 25
 #define AT_EXECFN 31

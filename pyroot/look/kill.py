@@ -12,7 +12,7 @@ import select
 import signal
 import time
 
-from pyroot import options, report
+from pyroot import option_kinds, report
 from pyroot.errors import PyrootError, text_of
 from pyroot.look.sessions import Session, find
 from pyroot.verbs.output import put
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     if not words.rest:
         raise PyrootError("kill: no process given", "pyroot ps lists sessions and their processes")
     wanted = [_number(word) for word in words.rest]
-    grace = options.seconds("kill: --grace", words.values.get("grace", ["5"])[-1])
+    grace = option_kinds.seconds("kill: --grace", words.values.get("grace", ["5"])[-1])
     number = _signal(words.values["signal"][-1]) if "signal" in words.values else 0
     targets = [Target(pid) for pid in dict.fromkeys(wanted)]
     done = [target.send(number) for target in targets] if "signal" in words.values else _end(targets, grace)

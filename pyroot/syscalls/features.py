@@ -24,6 +24,22 @@ class Feature(NamedTuple):
     """It is a part of its own: ``_fast/features/NAME.pxi``."""
 
 
+def _both(names: str) -> str:
+    """Return the names of calls with those of i386, whose ids have 32 bits where the plain names mean 16."""
+    return " ".join(f"{name} {name}32" for name in names.split())
+
+
+IDS = (
+    _both("getuid geteuid getgid getegid getresuid getresgid getgroups")
+    + " "
+    + _both("setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups")
+    + " capget capset prctl kcmp get_robust_list"
+    " kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal"
+    " setpriority ioprio_set nice sched_setparam sched_setscheduler sched_setattr"
+    " listen connect socketpair getsockopt setsockopt sendmsg sendmmsg recvmsg recvmmsg recvmmsg_time64 socketcall"
+)
+"""What is answered by the ids of a session, or judged by them."""
+
 FEATURES: tuple[Feature, ...] = (
     Feature("listing"),
     Feature("noting"),
@@ -35,6 +51,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature("trace"),
     Feature("ptrace"),
     Feature("failed"),
+    Feature("ids", calls=IDS, part=True),
+    Feature("uts", calls="uname olduname oldolduname sethostname setdomainname", part=True),
 )
 """Their order is that of their bits: at most 32."""
 

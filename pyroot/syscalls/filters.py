@@ -64,6 +64,11 @@ EXEMPT: list[Insn] = [
 ]
 
 
+def _like(name: str) -> str:
+    """Return the call of x86_64 that a call without a row of its own is like: i386 has several of some."""
+    return {"olduname": "uname", "oldolduname": "uname", "nice": "setpriority"}.get(name, name.removesuffix("32"))
+
+
 class Abi:
     """Describe one way of making system calls: its numbers, the rows of the calls that need one, the names of the others."""
 
@@ -74,7 +79,7 @@ class Abi:
             effect = BY_DESCRIPTOR.get(name, "look")
             if name in reviewed and features.stopping(name, effect):
                 # only for their sake
-                self.rows[name] = Row(name, "featured", effect=effect)
+                self.rows[name] = Row(name, "featured", effect=effect, like=_like(name))
         self.last = max(table.values())
 
 
@@ -158,7 +163,12 @@ def _leaf(name: str, row: Row | None, loader_by_ip: bool) -> list[Insn]:
     leaf = _plain_leaf(row, loader_by_ip)
     if leaf == [(RET, 0, 0, RET_TRACE)]:
         return leaf
-    return [*_marks(name, row), *leaf]
+    stopping = _marks(name, row)
+    if stopping and row is not None and row.refuse and row.when is not None:
+        # what is refused stays refused: a feature sees what would pass
+        passing: list[Insn] = [(JA, 0, 0, len(leaf) - 1 - i) if insn == (RET, 0, 0, RET_ALLOW) else insn for i, insn in enumerate(leaf)]
+        return [*passing, *stopping, *ALLOW]
+    return [*stopping, *leaf]
 
 
 def _marks(name: str, row: Row | None) -> list[Insn]:
@@ -169,7 +179,8 @@ def _marks(name: str, row: Row | None) -> list[Insn]:
 
 
 def _plain_leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
-    if row is None:
+    if row is None or (row.handler == "featured" and row.when is None):
+        # (that row is there for a feature, which has its mark)
         return ALLOW
     if row.when is not None and row.when[0] == "kept" and not loader_by_ip:
         # (addresses of 32 bits do not reach there)

@@ -87,9 +87,14 @@ def _bits(names: Iterable[str]) -> int:
     return sum(1 << features.bit(name) for name in names)
 
 
+def _handler(row: Row) -> str:
+    """Return the handler of a row: what the filter refuses in part and a feature stops for otherwise has none but the features."""
+    return "featured" if row.handler == "refuse" and features.stopping(row.name, row.effect) else row.handler
+
+
 def _row_initialiser(abi: Abi, row: Row) -> str:
     return (
-        f"    [{abi.numbers[row.name]}] = {{\"{row.name}\", H_{row.handler.upper()}, {row.path}, {row.dirfd}, {row.path2}, "
+        f"    [{abi.numbers[row.name]}] = {{\"{row.name}\", H_{_handler(row).upper()}, {row.path}, {row.dirfd}, {row.path2}, "
         f"{row.dirfd2}, F_{row.final.upper()}, {row.flags}, F_{row.default.upper()}, REMOVE_{row.remove.upper() or 'NONE'}, {row.bit:#x}, "
         f"{row.refuse}, {X86_64.numbers.get(row.like, 0)}, {int(row.gate)}, {abi.numbers.get(row.named, 0)}, {_features(row):#x}, "
         f"{_bits(features.asked(row.name)):#x}, E_{row.effect.upper()}}},"

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 
 from pyroot.errors import PyrootError
-from pyroot.options import QUESTION, RUN, Grammar, Option, Parsed
+from pyroot.option_kinds import QUESTION
+from pyroot.options import RUN, Grammar, Option, Parsed
 from pyroot.options import parse as parse_plain
 from pyroot.verbs.near import nearest
 from pyroot.verbs.words import Words, flag, value

@@ -7,7 +7,8 @@ the engine that reads by it are those of a plain run (`options`).
 from __future__ import annotations
 
 from pyroot.errors import PyrootError
-from pyroot.options import FLAG, RUN, TEXT, Grammar, Option
+from pyroot.option_kinds import FLAG, TEXT
+from pyroot.options import RUN, Grammar, Option
 
 
 def flag(names: str, help: str = "", field: str = "", also: tuple[str, ...] = ()) -> Option:

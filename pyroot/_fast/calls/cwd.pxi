@@ -132,6 +132,8 @@ cdef int proc_link_text(Tracee *asking, int kind, int pid, const char *link, cha
     cdef int n
     if t == NULL:
         return 0 if is_gone(link) else -EACCES
+    if not cred_may_access(asking, t, True):
+        return -EACCES
     if is_peer(t):
         view_use(t.view)
     n = root_text(t, to) if kind == MAGIC_ROOT else link_target(t, kind, link, to)

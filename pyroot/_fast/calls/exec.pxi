@@ -357,6 +357,7 @@ cdef int on_exec_event(Tracee *t) noexcept nogil:
     mm.loading = plan.compat
     mm.exe = plan.exe
     mm.code = plan.code
+    mm.undumpable = plan.undumpable
     gate_exec(t, mm, plan)
     plan.exe = NULL
     mm_drop(t.mm)

@@ -54,6 +54,8 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
         free(plan)
         return -EACCES
     memset(&plan.info, 0, sizeof(loader_info))
+    plan.cred = NULL
+    plan.undumpable = 0
     plan.exe = exe_new(chain.host, chain.guest, chain.place, chain.bind)
     chain.place = -1
     if plan.exe == NULL:
@@ -105,6 +107,8 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
     if chain.nprefix > 0:
         plan.info.nprefix = chain.nprefix
         result = result or plan_text(plan, chain.prefix, chain.plen, &plan.info.off_prefix)
+    if exec_cred != NULL:
+        result = result or exec_cred(t, plan)
     if result < 0:
         plan_free(plan)
         return result

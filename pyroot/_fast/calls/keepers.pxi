@@ -151,7 +151,7 @@ cdef long signal_all(Tracee *t, int group, int sig) noexcept nogil:
     pid = everybody(&e, b"/proc")
     while pid > 0:
         if not is_keeper(t, pid) and (c_getpgid(pid) == group if group else pid != 1 and pid != t.tgid):
-            error = -errno if c_kill(pid, sig) < 0 else 0
+            error = -EPERM if not cred_may_signal(t, tracee_get(pid), sig) else -errno if c_kill(pid, sig) < 0 else 0
             if group or error != -EPERM or result == -ESRCH:
                 result = 0 if not group and error == -EPERM else error
             reached |= error == 0
@@ -310,6 +310,8 @@ cdef int on_pidfd_getfd(Tracee *t, const pyroot_row *row) noexcept nogil:
         return answer(t, pid if pid < 0 else -ESRCH)
     owner = guest_of(t.view, pid)
     if owner != NULL and owner.mm != NULL and owner.mm.undumpable and owner.tgid != t.tgid and not may_trace_all(t):
+        return answer(t, -EPERM)
+    if not cred_may_access(t, owner, False):
         return answer(t, -EPERM)
     if owner == NULL and peer_of(t.view, pid, False) == NULL:
         return answer(t, -EPERM)

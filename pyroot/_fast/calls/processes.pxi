@@ -127,7 +127,9 @@ cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.call.args[0] == PR_GET_SECCOMP or t.call.args[0] == PR_SET_SECCOMP:
         return on_prctl_seccomp(t)
     if t.call.args[0] == PR_GET_DUMPABLE:
-        return answer(t, 0 if t.mm.undumpable else 1)
+        return answer(t, 1 if t.mm.undumpable == 0 else t.mm.undumpable & 2)
+    if t.call.args[0] != PR_SET_DUMPABLE:
+        return as_is(b"neither memory nor filters; what else there is belongs to a feature")
     if t.call.args[1] > 1:
         return answer(t, -EINVAL)
     t.mm.undumpable = t.call.args[1] == 0
@@ -136,6 +138,8 @@ cdef int on_prctl(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef int on_guestpid(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Memory of processes outside is not for guests."""
     cdef int pid = <int>t.call.args[0]
+    if not cred_may_access(t, guest_of(t.view, pid), False):
+        return answer(t, -EPERM)
     if fellow_of(t.view, pid, False) != NULL or pid <= 0 or (c_kill(pid, 0) < 0 and errno == ESRCH):
         return as_is(b"of a guest, or of nobody")
     return answer(t, -EPERM)

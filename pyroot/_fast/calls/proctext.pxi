@@ -351,6 +351,19 @@ cdef int outside_text(const ProcFile *f, uint64_t flags) noexcept nogil:
     # one that has ended has nothing to show, and may have been a guest
     return 0 if state == NULL or state[7] == c'Z' or state[7] == c'X' else -EACCES
 
+cdef enum:
+    CAP_DAC_OVERRIDE_ = 1
+
+cdef bint proc_allowed(Tracee *t, Tracee *whose, int kind, uint64_t flags) noexcept nogil:
+    """Say whether the session's ids let a guest open such a file of another one."""
+    if kind == K_SETTING or kind == K_SCHED:
+        if flags & O_ACCMODE == O_RDONLY and not flags & O_TRUNC:
+            return True
+        return cred_fsuid(t) == cred_of(whose).uid[ID_EFFECTIVE] or cred_capable(t, CAP_DAC_OVERRIDE_)
+    if kind == K_MEM or kind == K_MOUNTSTATS or kind == K_OPEN_FILES or kind == K_PRIVATE or K_MAPS <= kind <= K_NUMA_MAPS:
+        return cred_may_access(t, whose, True)
+    return True
+
 cdef int proc_text(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
     """If an open reaches one of the files, put the path of a copy in its place.
 
@@ -375,6 +388,9 @@ cdef int proc_text(Tracee *t, Walk *w, uint64_t flags) noexcept nogil:
         view_use(view_around(w.v, whose.view))
     if whose == NULL:
         return outside_text(&f, flags)
+    if creds.on and not proc_allowed(t, whose, f.kind, flags):
+        view_use(t.view)
+        return -EACCES
     if f.kind == K_MEM or f.kind >= K_OPEN_FILES or not copy_wanted(t, whose, f.kind) or (f.kind > K_MOUNTSTATS and not copy_reachable(t)):
         view_use(t.view)
         return 0

@@ -102,6 +102,7 @@ cdef extern from "<sys/stat.h>" nogil:
         unsigned long st_ino
         unsigned int st_mode
         unsigned int st_uid
+        unsigned int st_gid
         unsigned long st_nlink
         long st_size
     int fstatat(int, const char *, c_stat *, int)
@@ -111,7 +112,7 @@ cdef extern from "<sys/stat.h>" nogil:
     bint S_ISREG(unsigned int)
     bint S_ISSOCK(unsigned int)
     enum:
-        S_ISVTX, S_IWOTH
+        S_ISVTX, S_IWOTH, S_ISUID, S_ISGID, S_IXGRP
     int c_chmod "chmod"(const char *, unsigned int)
     int c_mkdir "mkdir"(const char *, unsigned int)
     int c_fchmod "fchmod"(int, unsigned int)
@@ -125,7 +126,7 @@ cdef extern from "<sys/statvfs.h>" nogil:
         unsigned long f_flag
     int c_fstatvfs "fstatvfs"(int, c_statvfs *)
     enum:
-        ST_NOEXEC
+        ST_NOEXEC, ST_NOSUID
 
 cdef extern from "<dirent.h>" nogil:
     ctypedef struct DIR:
@@ -275,9 +276,11 @@ cdef extern from "loader.h" nogil:
         unsigned int prog_file
         unsigned int interp_file
         unsigned int off_code
+        unsigned int ids[4]
+        unsigned int secure
     enum:
         LOADER_FAIL_ARENA, LOADER_FAIL_CODE
-        LOADER_MAGIC, LI_SHARED_ARENA, LI_DETOURS, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
+        LOADER_MAGIC, LI_SHARED_ARENA, LI_DETOURS, LI_IDS, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
         LOADER_STUB_OPEN, LOADER_STUB_OPEN_AGAIN, LOADER_STUB_OPEN_SEEN
         LOADER32_INFO, LOADER32_REPORT, LOADER32_STRIDE
     unsigned long long LOADER_STUBS "(LOADER_STUBS + pyroot_shift)"

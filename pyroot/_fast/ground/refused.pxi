@@ -39,6 +39,7 @@ cdef extern from * nogil:
         errno = error;
         return -1;
     }
+    static pid_t pyroot_getsid(pid_t pid) { return getsid(pid); }
     /* getpgid(2), or what /proc says of it. */
     static pid_t pyroot_getpgid(pid_t pid) {
         char name[40], text[512], *at;
@@ -65,6 +66,7 @@ cdef extern from * nogil:
     long c_ptrace "pyroot_ptrace"(long, long, ...)
     int c_kill "pyroot_kill"(pid_t, int)
     pid_t c_getpgid "pyroot_getpgid"(pid_t)
+    pid_t c_getsid "pyroot_getsid"(pid_t)
 
 cdef inline bint is_refusal(int error) noexcept nogil:
     """Say whether an errno means that a call itself is not allowed, or missing, whatever it is given."""

@@ -92,6 +92,8 @@ cdef bint may_trace(Tracee *t, Tracee *target) noexcept nogil:
     cdef int i
     if target.mm != NULL and target.mm.undumpable and not may_trace_all(t):
         return False
+    if creds.on:
+        return cred_may_access(t, target, False)
     if c_geteuid() != 0:
         # guests of an ordinary user have no way to become somebody else
         return True

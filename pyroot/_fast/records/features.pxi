@@ -13,8 +13,12 @@ ctypedef void (*FeatureBirth)(Tracee *, Tracee *, int, uint64_t) noexcept nogil
 ctypedef void (*FeatureExec)(Tracee *, int) noexcept nogil
 ctypedef void (*FeatureEnd)(Tracee *) noexcept nogil
 ctypedef int (*FeatureLine)(Tracee *, const char *, int, Text *) noexcept nogil
+ctypedef int (*FeatureFirst)(Tracee *, const pyroot_row *) noexcept nogil
 ctypedef int (*FeatureCall)(Tracee *, const pyroot_row *, int) noexcept nogil
 ctypedef int (*FeatureJudge)(Tracee *, const pyroot_row *, Walk *) noexcept nogil
+
+cdef enum:
+    FEATURE_PASSES = -1      # a hook has nothing to say about a call
 
 cdef struct Feature:
     FeatureBegin begin       # (view, text): before the first guest; the text is what the feature was switched on with, or NULL
@@ -22,6 +26,7 @@ cdef struct Feature:
     FeatureExec exec         # (tracee, tid): it has executed a program; its thread had the tid before
     FeatureEnd end           # (tracee): it is gone
     FeatureLine line         # (whose, line, length, out): a line of /proc/PID/status; 1 if another one has been written to ``out``
+    FeatureFirst first       # (tracee, row): one of its calls is about to be handled; what becomes of it, or FEATURE_PASSES
     FeatureCall call         # (tracee, row, outcome): one of its calls has been handled, and goes on; returns what becomes of it
     FeatureJudge judge       # (tracee, row, walk): a place that a call names; 0, or the -errno that it gets
 
@@ -29,14 +34,14 @@ cdef struct Features:
     Feature all[PYROOT_FEATURES]
     const char *name[PYROOT_FEATURES]
     const char *text[PYROOT_FEATURES]    # what those are switched on with that the user chooses; NULL: they are not
-    uint32_t calls, judges   # those that may be on in some view and have such hooks, a bit each
+    uint32_t firsts, calls, judges    # those that may be on in some view and have such hooks, a bit each
 
 cdef Features features
 
 cdef void features_begin(View *v) noexcept nogil:
     """Start those that are on, of which the view tells (v.features)."""
     cdef int i
-    features.calls = features.judges = 0
+    features.firsts = features.calls = features.judges = 0
     for i in range(PYROOT_FEATURES):
         if features.all[i].begin != NULL:
             features.all[i].begin(v, features.text[i])
@@ -48,6 +53,8 @@ cdef void features_serve(const View *v) noexcept nogil:
     """Let the hooks of a view's features run from now on."""
     cdef int i
     for i in range(PYROOT_FEATURES):
+        if v.features >> i & 1 and features.all[i].first != NULL:
+            features.firsts |= <uint32_t>1 << i
         if v.features >> i & 1 and features.all[i].call != NULL:
             features.calls |= <uint32_t>1 << i
         if v.features >> i & 1 and features.all[i].judge != NULL:
@@ -94,6 +101,16 @@ cdef bint features_line(Tracee *t, const char *line, int n, Text *out) noexcept 
         if features.all[i].line != NULL and features.all[i].line(t, line, n, out) != 0:
             return True
     return False
+
+cdef int features_first(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Ask those that are on and list the call what becomes of it before it is handled; outcomes are R_* (edit/answer.pxi)."""
+    cdef int i, outcome
+    for i in range(PYROOT_FEATURES):
+        if row.features & features.firsts & <uint32_t>1 << i:
+            outcome = features.all[i].first(t, row)
+            if outcome != FEATURE_PASSES:
+                return outcome
+    return FEATURE_PASSES
 
 cdef int features_call(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil:
     """Give each feature that is on and lists the call a say; outcomes are R_* (edit/answer.pxi)."""

@@ -99,7 +99,7 @@ cdef struct Traces:
 cdef Traces traces
 
 cdef bint may_trace_all(Tracee *t) noexcept nogil:
-    return status_bits(t.tid, b"CapEff:\t") >> CAP_SYS_PTRACE_ & 1
+    return cred_capable(t, CAP_SYS_PTRACE_KEY) if creds.on else status_bits(t.tid, b"CapEff:\t") >> CAP_SYS_PTRACE_ & 1
 
 cdef bint stopped_for_tracer(Tracee *t) noexcept nogil:
     return t.ptrace != NULL and t.ptrace.stopped == STOPPED

@@ -7,6 +7,7 @@ cdef struct Exe:             # the program of an address space and its copies
     char *guest
     int bind                 # that it was found through, -1 if nobody knows
 cdef struct Ptrace           # the guest that traces it (traced.pxi)
+cdef struct Cred             # who it is (cred.pxi)
 
 cdef enum:
     GATE_SEEN = 32
@@ -29,7 +30,7 @@ cdef struct Mm:              # one address space
     int low_tid              # the tracee that is about to map it, 0 none (lowmap.pxi)
     bint loading             # the 32-bit loader is at work
     Exe *exe                 # NULL before the first exec
-    bint undumpable          # what the guest believes PR_GET_DUMPABLE to be
+    uint8_t undumpable       # what the guest believes PR_GET_DUMPABLE to be: 0 for 1, 1 for 0, 2 for 2
 
 cdef struct NestedRoot:      # what a chroot(2) of the guest made its root (nested.pxi)
     int refs
@@ -54,6 +55,8 @@ cdef struct ExecPlan:        # what the loader has to be told at the exec event
     bint compat              # a 32-bit program
     Exe *exe
     uint64_t code            # as in Mm
+    Cred *cred               # who the tracee is then, NULL where that is the kernel's (owned)
+    uint8_t undumpable       # as in Mm
 
 cdef struct FailedExec:      # the last execve that failed, kept where somebody asked for the reason (failed.pxi)
     int error                # errno
@@ -121,6 +124,7 @@ cdef struct Tracee:
     int state
     Mm *mm
     Fs *fs
+    Cred *cred               # NULL: as the command begins, or the kernel's
     Call call
     void *record             # of the call at hand, for whoever looks on (trace.pxi), owned
     FailedExec *failed       # NULL: none, or nobody asked
@@ -262,6 +266,7 @@ cdef Mm *mm_copy(Mm *old) noexcept nogil:
 cdef void plan_free(ExecPlan *plan) noexcept nogil:
     if plan != NULL:
         exe_drop(plan.exe)
+        cred_drop(plan.cred)
         free(plan)
 
 cdef void hold_drop(Tracee *t) noexcept nogil:

@@ -230,7 +230,8 @@ cdef class Core:
             session.no_gate = not config.gate
             name_places(config.places)
             nesting_prepare()
-            if (nesting and config.handover and not self.net and trace is None
+            # (what guests have besides a view is the business of the session that gives it)
+            if (nesting and config.handover and not self.net and not self.features and trace is None
                     and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp)):
                 return session.main_status
             session.tracing = trace is not None

@@ -3,6 +3,8 @@
 # The features, in their order.
 
 include "../features/readonly.pxi"
+include "../features/ids.pxi"
+include "../features/uts.pxi"
 cdef void features_fill() noexcept nogil:
     memset(features.all, 0, sizeof(features.all))
     features.name[0] = b"listing"
@@ -23,3 +25,7 @@ cdef void features_fill() noexcept nogil:
     feature_ptrace(&features.all[7])
     features.name[8] = b"failed"
     feature_failed(&features.all[8])
+    features.name[9] = b"ids"
+    feature_ids(&features.all[9])
+    features.name[10] = b"uts"
+    feature_uts(&features.all[10])

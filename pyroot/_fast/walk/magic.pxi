@@ -133,6 +133,8 @@ cdef int walk_magic(Walk *w, int kind, int pid, const char *comp, int n, char *t
     if t == NULL:
         # a process outside: its links lead anywhere
         return -EACCES
+    if tracee_get(w.tid) != NULL and not cred_may_access(tracee_get(w.tid), t, True):
+        return -EACCES
     if w.resolve & RESOLVE_NO_XDEV and leads_off(w, comp, n, 0):
         return -EXDEV
     if kind == MAGIC_FILE:

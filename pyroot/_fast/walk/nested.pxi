@@ -27,7 +27,7 @@ cdef uint64_t effective_caps(int tid) noexcept nogil:
 
 cdef bint may_chroot(Tracee *t) noexcept nogil:
     """Say whether chroot(2) is permitted to the guest: the one place that decides it."""
-    return (effective_caps(t.tid) >> CAP_SYS_CHROOT_) & 1
+    return cred_capable(t, CAP_SYS_CHROOT_) if creds.on else (effective_caps(t.tid) >> CAP_SYS_CHROOT_) & 1
 
 cdef int nested_look(Walk *w, NestedRoot *r) noexcept nogil:
     """Go to where a nested root lies now, and note its guest path."""
