@@ -44,7 +44,20 @@ def stripped(text: str) -> str:
 
 def parts() -> list[str]:
     """Return the parts of the core, ``wing/part`` or ``wing/folder/part``, in their order."""
-    return re.findall(r'^include "_fast/((?:\w+/)+\w+)\.pxi"$', (CORE / "_fast.pyx").read_text("utf-8"), re.MULTILINE)
+    order = re.findall(r'^include "_fast/((?:\w+/)+\w+)\.pxi"$', (CORE / "_fast.pyx").read_text("utf-8"), re.MULTILINE)
+    # (features are named by the list of them alone, and stand below the run that begins them)
+    first = next(i for i, part in enumerate(order) if part.startswith("run/"))
+    return [*order[:first], *features("run/feature_list"), *order[first:]]
+
+
+def features(part: str) -> list[str]:
+    """Return the parts that a part includes, and those that these include, in their order."""
+    path = CORE / "_fast" / f"{part}.pxi"
+    found: list[str] = []
+    for name in re.findall(r'^include "([\w./]+)\.pxi"$', path.read_text("utf-8"), re.MULTILINE):
+        inside = str((path.parent / name).resolve().relative_to((CORE / "_fast").resolve()))
+        found += [*features(inside), inside]
+    return found
 
 
 def definitions(text: str) -> list[list[str]]:

@@ -84,7 +84,7 @@ def test_every_call_of_i386_is_decided_once() -> None:
     assert len(own) == len(set(own))
     assert set(own) <= set(numbers)
     assert set(filters.I386.rows) | REVIEWED_I386 >= set(numbers)
-    assert not set(filters.I386.rows) & REVIEWED_I386
+    assert not {name for name, row in filters.I386.rows.items() if row.handler != "featured"} & REVIEWED_I386
     assert len(set(numbers.values())) == len(numbers)
     assert all(row.like in NUMBERS for row in filters.I386.rows.values() if not row.refuse)
 
@@ -321,6 +321,6 @@ def test_every_call_with_a_path_says_what_it_does_to_the_place() -> None:
 
 def test_a_feature_by_effects_stops_all_calls_that_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
     one = features.Feature("no_changes", effects="write rights", calls="getppid")
-    monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, one))
+    monkeypatch.setattr(features, "FEATURES", (one,))
     assert features.stopping("truncate", "write") == features.stopping("getppid") == ["no_changes"]
     assert features.stopping("stat", "look") == features.stopping("read") == []

@@ -22,6 +22,17 @@ class Feature(NamedTuple):
     """It is a part of its own: ``_fast/features/NAME.pxi``."""
 
 
+OWNERS = """
+    stat lstat fstat newfstatat statx oldstat oldlstat oldfstat stat64 lstat64 fstat64 fstatat64 access faccessat faccessat2
+    open openat openat2 creat chdir truncate truncate64 execve execveat
+    chmod fchmod fchmodat fchmodat2 chown lchown fchown fchownat chown32 lchown32 fchown32
+    utime utimes futimesat utimensat utimensat_time64
+    setxattr lsetxattr fsetxattr setxattrat getxattr lgetxattr fgetxattr getxattrat
+    listxattr llistxattr flistxattr listxattrat removexattr lremovexattr fremovexattr removexattrat
+    mkdir mkdirat mknod mknodat symlink symlinkat link linkat unlink unlinkat rmdir rename renameat renameat2
+"""
+"""What asks for owners, modes and attributes of files, changes them, or is judged by them."""
+
 FEATURES: tuple[Feature, ...] = (
     Feature("listing"),
     Feature("noting"),
@@ -31,6 +42,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("trace"),
     Feature("ptrace"),
     Feature("failed"),
+    Feature("owners", calls=OWNERS, part=True),
 )
 """Their order is that of their bits: at most 32."""
 

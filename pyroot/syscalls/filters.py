@@ -61,6 +61,11 @@ EXEMPT: list[Insn] = [
 ]
 
 
+def _native(name: str) -> str:
+    """Return the call of x86_64 that does the same: the later layouts of i386 have the number of their bits in their names."""
+    return name[:-2] if name not in numbers_x86_64.NUMBERS and name[:-2] in numbers_x86_64.NUMBERS else name
+
+
 class Abi:
     """Describe one way of making system calls: its numbers, the rows of the calls that need one, the names of the others."""
 
@@ -71,7 +76,7 @@ class Abi:
             effect = BY_DESCRIPTOR.get(name, "look")
             if name in reviewed and features.stopping(name, effect):
                 # only for their sake
-                self.rows[name] = Row(name, "featured", effect=effect)
+                self.rows[name] = Row(name, "featured", effect=effect, like=_native(name))
         self.last = max(table.values())
 
 

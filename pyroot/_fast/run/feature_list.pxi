@@ -2,6 +2,7 @@
 #
 # The features, in their order.
 
+include "../features/owners.pxi"
 cdef void features_fill() noexcept nogil:
     memset(features.all, 0, sizeof(features.all))
     features.name[0] = b"listing"
@@ -20,3 +21,5 @@ cdef void features_fill() noexcept nogil:
     feature_ptrace(&features.all[6])
     features.name[7] = b"failed"
     feature_failed(&features.all[7])
+    features.name[8] = b"owners"
+    feature_owners(&features.all[8])
