@@ -185,7 +185,7 @@ cdef int access_of(Tracee *t, const Spot *at, const Truth *f, int wanted) noexce
         return error
     if error < 0 and not is_kept(at):
         return error
-    if error < 0 and wanted & X_OK and not S_ISDIR(f.mode) and f.disk.mode & 0o100:
+    if error < 0 and wanted & X_OK and not S_ISDIR(f.mode) and f.disk.mode & 0o100 and accessible(AT_FDCWD, link, X_OK) < 0:
         # (the file system has no programs)
         return error
     return who_rights(t, f, wanted)

@@ -163,6 +163,9 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
         return 0
     memcpy(name, w.h + w.placelen - w.namelen, w.namelen)
     name[w.namelen] = 0
+    if row.handler == H_RENAME and accessible(AT_FDCWD, w.h, W_OK) < 0 and errno == EACCES:
+        # (a directory that changes its parent is written to)
+        adopt_for(t, w.h, False, W_OK)
     makes = makes and not making_is_plain(t, mode)
     error = dir_judge(t, dir, W_OK | X_OK, &parent, makes)
     if error == 0 and not makes and not whole and parent_is_ours(&parent):

@@ -68,6 +68,8 @@ cdef int there_judge(Tracee *t, Walk *w, int wanted, int error) noexcept nogil:
 cdef int node_judge(Walk *w, const Truth *f) noexcept nogil:
     """Lead the open of a device to the host's, if guests may have that one."""
     cdef int i
+    if judged.flags & O_DIRECTORY:
+        return -ENOTDIR
     for i in range(<int>(sizeof(open_nodes) // sizeof(open_nodes[0]))):
         if f.mode & KIND_BITS == KIND_CHAR and open_nodes[i].rdev == f.rdev:
             w.hlen = w.placelen = <int>strlen(open_nodes[i].path)
