@@ -24,7 +24,7 @@ class Feature(NamedTuple):
 
 OWNERS = """
     stat lstat fstat newfstatat statx oldstat oldlstat oldfstat stat64 lstat64 fstat64 fstatat64 access faccessat faccessat2
-    open openat openat2 creat chdir truncate truncate64 execve execveat
+    getdents getdents64 open openat openat2 creat chdir truncate truncate64 execve execveat
     chmod fchmod fchmodat fchmodat2 chown lchown fchown fchownat chown32 lchown32 fchown32
     utime utimes futimesat utimensat utimensat_time64
     setxattr lsetxattr fsetxattr setxattrat getxattr lgetxattr fgetxattr getxattrat

@@ -41,6 +41,18 @@ cdef void hide_host(View *v, const char *host) noexcept nogil:
         if gate != NULL:
             gate.names[word] |= bit
 
+cdef int hidden_cut() noexcept nogil:
+    """Return the length of the host path of the directory that holds what guests do not see."""
+    cdef int cut = hidden_len
+    while cut > 0 and hidden_host[cut - 1] != c'/':
+        cut -= 1
+    return cut - 1 if cut > 0 else 0
+
+cdef bint is_hidden_in(const char *host, int n, const char *name) noexcept nogil:
+    """Say whether guests do not see a name in a host directory."""
+    return (n + 1 + <int>strlen(name) == hidden_len and memcmp(host, hidden_host, n) == 0 and hidden_host[n] == c'/'
+            and strcmp(name, hidden_host + n + 1) == 0)
+
 cdef inline bint is_hidden(const char *host, int n) noexcept nogil:
     """Say whether a host path is that of what guests do not see, or below it."""
     return (hidden_len > 0 and n >= hidden_len and memcmp(host, hidden_host, hidden_len) == 0

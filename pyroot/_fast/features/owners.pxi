@@ -17,6 +17,7 @@ include "owners/rights.pxi"
 include "owners/making.pxi"
 include "owners/opens.pxi"
 include "owners/xattrs.pxi"
+include "owners/lists.pxi"
 include "owners/door.pxi"
 
 cdef char owners_hidden[PATHMAX]
@@ -35,6 +36,7 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
     store_close(&owners.session)
     memset(&owners, 0, sizeof(owners))
     set_way_opener(NULL)
+    set_way_judge(NULL)
     hide_host(v, NULL)
     owners.on = text != NULL
     owners.root.path[0] = owners.session.path[0] = 0
@@ -57,6 +59,7 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
     if error < 0:
         features.failed = store_trouble(error)
     set_way_opener(owners_way)
+    set_way_judge(who_passes)
 
 cdef void hide_store(View *v, const char *path, const char *line) noexcept nogil:
     """Note what guests do not see: the folder of a store that lies in the root."""
@@ -127,6 +130,8 @@ cdef int owners_answer(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 cdef int owners_call(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil:
     """A call goes on: correct what a look tells."""
+    if t.call.nr == NR_getdents or t.call.nr == NR_getdents64:
+        return list_call(t, outcome)
     return look_call(t, row, outcome) if is_look(t.call.nr) else outcome
 
 cdef int owners_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:

@@ -167,6 +167,13 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
         # (a directory that changes its parent is written to)
         adopt_for(t, w.h, False, W_OK)
     makes = makes and not making_is_plain(t, mode)
+    if not whole and w == &W2 and facts_look(AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) < 0:
+        c_close(dir)
+        return 0
+    if not whole and w != &W2 and facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) == (0 if is_making(t.call.nr) else -ENOENT):
+        # (the kernel sees that first)
+        c_close(dir)
+        return 0
     error = dir_judge(t, dir, W_OK | X_OK, &parent, makes)
     if error == 0 and not makes and not whole and parent_is_ours(&parent):
         error = sticky_judge(t, dir, name, &parent)

@@ -40,6 +40,18 @@ cdef int who_rights(Tracee *t, const Truth *f, int wanted) noexcept nogil:
         return -EACCES
     return -EACCES if wanted & X_OK and not S_ISDIR(f.mode) and not f.mode & 0o111 else 0
 
+cdef int who_passes(Walk *w, bint asks) noexcept nogil:
+    """Judge by the record whether a directory may be searched; ``asks``: whether that has to be done at every step."""
+    cdef Truth f
+    cdef Tracee *t = tracee_get(w.tid)
+    if t == NULL or who_may(t, CAP_DAC_OVERRIDE_):
+        return 0
+    if asks:
+        return -EACCES
+    if truth_of(&f, w.dfd, walk_rel(w), 0, 0) < 0 or not (ours(&f) or f.found) or not S_ISDIR(f.mode):
+        return 0
+    return who_rights(t, &f, X_OK)
+
 cdef inline bint who_owns(Tracee *t, const Truth *f) noexcept nogil:
     """inode_owner_or_capable()"""
     return who_uid(t) == f.uid or who_may(t, CAP_FOWNER_)

@@ -154,9 +154,9 @@ cdef int attr_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         if n <= 0:
             return TAKE_NOT
         kind = attr_kind(attr_name)
-        if kind == ATTR_KERNEL and c.what == ATTR_GET:
+        if kind == ATTR_KERNEL and c.what == ATTR_GET and who_may(t, CAP_DAC_OVERRIDE_):
             return TAKE_NOT
-        if kind != ATTR_FOREIGN and c.what == ATTR_GET and records_have(STORE_HAS_XATTRS) == 0:
+        if kind != ATTR_FOREIGN and kind != ATTR_KERNEL and c.what == ATTR_GET and records_have(STORE_HAS_XATTRS) == 0:
             return TAKE_NOT
     if c.what == ATTR_SET and (c.flags & ~<uint64_t>3 or c.size > ATTR_MOST):
         return TAKE_NOT
@@ -174,9 +174,7 @@ cdef int attr_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     elif c.what == ATTR_LIST:
         n = attr_list(t, &c, &at, &f)
     elif kind == ATTR_KERNEL:
-        # (what is closed on the disk alone is opened)
-        if ours(&f) and f.disk.mode & 0o200 == 0 and who_rights(t, &f, W_OK) == 0:
-            adopt_file(&at, &f)
+        n = attr_rights(t, &c, &at, &f)
     elif c.what == ATTR_GET:
         n = attr_get(t, &c, kind, &f)
     else:
@@ -185,6 +183,17 @@ cdef int attr_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     if n == TAKE_NOT:
         return n
     return answer(t, n)
+
+cdef int attr_rights(Tracee *t, const AttrCall *c, const Spot *at, Truth *f) noexcept nogil:
+    """Judge a look at an attribute of the kernel's, or its change: TAKE_NOT or -EACCES.  What is closed on the disk alone is opened."""
+    cdef int wanted = R_OK if c.what == ATTR_GET else W_OK
+    if not (ours(f) or f.found) or not (S_ISREG(f.mode) or S_ISDIR(f.mode)):
+        return TAKE_NOT
+    if who_rights(t, f, wanted) < 0:
+        return -EACCES
+    if disk_rights(f) & wanted != wanted:
+        adopt_file(at, f)
+    return TAKE_NOT
 
 cdef int attr_spot(Tracee *t, const pyroot_row *row, const AttrCall *c, Spot *at) noexcept nogil:
     cdef int mode, error
