@@ -6,7 +6,7 @@
 #ifndef PYROOT_STORE_FACTS_H
 #define PYROOT_STORE_FACTS_H
 
-#include "store.c"
+#include "mend.h"
 
 #include <linux/stat.h>
 #include <sys/statfs.h>

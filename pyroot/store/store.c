@@ -93,11 +93,28 @@ static void store_unlock(store *s)
     if (s->path[0] && s->fd >= 0) flock(s->fd, LOCK_UN);
 }
 
+static int64_t store_tail_get(store *s, uint32_t tail, void *to, uint32_t room);
+static int store_tail_open(store *s, int make);
+static int64_t store_tail_append(int fd, const void *bytes, uint32_t size);
+static void store_tail_name(const store *s, char *name, size_t size, const char *what);
+
+/* Give a slot's tail a place in another file; 0 or -errno. */
+static int store_tail_move(store *s, store *to, store_slot *slot)
+{
+    static char bytes[STORE_TAIL_MOST];
+    int64_t at = slot->tail ? store_tail_get(s, slot->tail, bytes, sizeof bytes) : 0;
+    if (at > 0) at = store_tail_append(to->tail, bytes, (uint32_t)at);
+    if (at < 0 && at != -EIO) return (int)at;
+    slot->tail = at > 0 ? (uint32_t)at : 0; /* (what cannot be read is lost) */
+    slot->sum = store_sum(slot);
+    return 0;
+}
+
 /* Put the live slots into a new file of `slots` and replace this one; under the lock, which the new file has then, too.
- * `keep`: NULL, or says which are still worth it. */
+ * `keep`: NULL, or says which are still worth it; then the tails are written anew as well. */
 static int store_replace(store *s, uint32_t slots, int (*keep)(const store_slot *, void *), void *data)
 {
-    char name[4200];
+    char name[4200], old[4240];
     store made;
     store_header *header;
     uint32_t i, at;
@@ -113,26 +130,44 @@ static int store_replace(store *s, uint32_t slots, int (*keep)(const store_slot 
     header->root_ino = store_head(s)->root_ino;
     header->root_gen = store_head(s)->root_gen;
     memcpy(header->device, store_head(s)->device, sizeof header->device);
-    for (i = 0; i < store_head(s)->hash; i++) {
+    made.tail = -1;
+    if (keep) {
+        header->tail_number++;
+        store_tail_name(&made, old, sizeof old, "tail");
+        unlink(old);
+        error = store_tail_open(&made, 1);
+    }
+    for (i = 0; error == 0 && i < store_head(s)->hash; i++) {
         uint32_t number = store_hash(s)[i];
         const store_slot *slot = number && number <= store_head(s)->slots ? &store_slots(s)[number - 1] : NULL;
         if (!slot || slot->flags & STORE_DEAD || slot->sum != store_sum(slot) || (keep && !keep(slot, data))) continue;
         if (header->next >= header->slots) break; /* (never: there is room for all) */
         store_slots(&made)[header->next] = *slot;
+        if (keep && (error = store_tail_move(s, &made, &store_slots(&made)[header->next])) < 0) break;
         store_find(made.map, slot->ino, slot->device, &at);
         store_hash(&made)[at] = ++header->next;
     }
-    if (s->path[0]) {
+    if (error == 0 && s->path[0]) {
         flock(made.fd, LOCK_EX);
+        if (keep && made.tail >= 0) fdatasync(made.tail);
         __atomic_store_n(&store_head(s)->moved, 1, __ATOMIC_SEQ_CST);
-        if (rename(name, s->path) < 0) {
-            error = -errno;
-            store_head(s)->moved = 0;
-            munmap(made.map, made.size);
-            close(made.fd);
-            unlink(name);
-            return error;
-        }
+        error = rename(name, s->path) < 0 ? -errno : 0;
+        if (error < 0) store_head(s)->moved = 0;
+    }
+    if (error < 0) {
+        if (made.tail >= 0) close(made.tail);
+        munmap(made.map, made.size);
+        close(made.fd);
+        if (s->path[0]) unlink(name);
+        return error;
+    }
+    if (keep) {
+        store_tail_name(s, old, sizeof old, "tail");
+        unlink(old);
+        store_tail_name(s, old, sizeof old, "names");
+        unlink(old);
+        if (s->tail >= 0) close(s->tail);
+        s->tail = made.tail;
     }
     munmap(s->map, s->size);
     close(s->fd);
@@ -276,14 +311,18 @@ static void store_done(store *s, uint64_t dev, uint64_t ino)
 
 /* -- tails --------------------------------------------------------------------------------------------------------------------- */
 
+static void store_tail_name(const store *s, char *name, size_t size, const char *what)
+{
+    snprintf(name, size, "%s.%u.%s", s->path, store_head(s)->tail_number, what);
+}
+
 static int store_tail_open(store *s, int make)
 {
-    char name[4200], suffix[24];
+    char name[4240];
     if (s->tail >= 0) return 0;
     if (!s->path[0]) s->tail = (int)syscall(SYS_memfd_create, "pyroot-owners-tail", 1u);
     else {
-        snprintf(suffix, sizeof suffix, ".%u.tail", store_head(s)->tail_number);
-        store_temporary(s, name, sizeof name, suffix);
+        store_tail_name(s, name, sizeof name, "tail");
         s->tail = open(name, make ? O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW : O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (s->tail >= 0 && !make && !s->readonly) {
             close(s->tail);
@@ -293,39 +332,44 @@ static int store_tail_open(store *s, int make)
     return s->tail < 0 ? -errno : 0;
 }
 
-/* Append a tail; return its place (a slot's `tail`) or -errno. */
-static int64_t store_tail_put(store *s, const void *bytes, uint32_t size)
+/* Append a tail to a file; return its place or -errno. */
+static int64_t store_tail_append(int fd, const void *bytes, uint32_t size)
 {
     store_tail head = {size, (uint32_t)store_bytes_hash(bytes, size)};
-    uint64_t end;
-    off_t at;
-    char *text;
-    int error = s->map ? 0 : store_begin(s);
-    if (error == 0) error = store_lock(s);
-    if (error == 0 && size > STORE_TAIL_MOST) error = -ENOSPC;
-    if (error < 0) return error > -1000 ? error : -EIO;
-    error = store_tail_open(s, 1);
-    at = error == 0 ? lseek(s->tail, 0, SEEK_END) : -1;
-    end = at < 64 ? 64 : ((uint64_t)at + 7) & ~7ull;
-    text = malloc(sizeof head + size);
-    if (error == 0 && (at < 0 || !text)) error = -EIO;
-    if (error == 0) {
-        memcpy(text, &head, sizeof head);
-        memcpy(text + sizeof head, bytes, size);
-        if (pwrite(s->tail, text, sizeof head + size, (off_t)end) != (ssize_t)(sizeof head + size)) error = errno == EFBIG || errno == 0 ? -ENOSPC : -errno;
-    }
-    free(text);
-    store_unlock(s);
-    return error < 0 ? error : (int64_t)(end / 8);
+    struct iovec parts[2] = {{&head, sizeof head}, {(void *)bytes, size}};
+    off_t at = lseek(fd, 0, SEEK_END);
+    uint64_t end = at < 64 ? 64 : ((uint64_t)at + 7) & ~7ull;
+    ssize_t done;
+    if (at < 0) return -errno;
+    errno = 0;
+    done = pwritev(fd, parts, 2, (off_t)end);
+    if (done != (ssize_t)(sizeof head + size)) return errno == EFBIG || errno == 0 ? -ENOSPC : -errno;
+    return (int64_t)(end / 8);
 }
 
-/* Read a tail into `to`; its size or -errno. */
-static int64_t store_tail_get(store *s, uint32_t tail, void *to, uint32_t room)
+/* The same to the store's; a slot's `tail` or -errno. */
+static int64_t store_tail_put(store *s, const void *bytes, uint32_t size)
 {
-    store_tail head;
-    int error = store_tail_open(s, 0);
-    if (error < 0) return error;
-    if (pread(s->tail, &head, sizeof head, (off_t)tail * 8) != sizeof head || head.size > room) return -EIO;
-    if (pread(s->tail, to, head.size, (off_t)tail * 8 + (off_t)sizeof head) != (ssize_t)head.size) return -EIO;
-    return (uint32_t)store_bytes_hash(to, head.size) == head.sum ? (int64_t)head.size : -EIO;
+    int64_t result;
+    int error = s->map ? 0 : store_begin(s);
+    if (error == 0) error = store_lock(s);
+    if (error < 0) return error > -1000 ? error : -EIO;
+    result = size > STORE_TAIL_MOST ? -ENOSPC : store_tail_open(s, 1);
+    if (result == 0) result = store_tail_append(s->tail, bytes, size);
+    store_unlock(s);
+    return result;
+}
+
+/* Note that what has the first path (below the root) is about to get the second: where records are looked for in a copy of the root. */
+static void store_renamed(store *s, const char *from, const char *to)
+{
+    char name[4240];
+    struct iovec parts[2] = {{(void *)from, strlen(from) + 1}, {(void *)to, strlen(to) + 1}};
+    int fd;
+    if (!s->map || !s->path[0] || s->readonly || store_head(s)->next == 0) return;
+    store_tail_name(s, name, sizeof name, "names");
+    fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return;
+    if (writev(fd, parts, 2) < 0) ftruncate(fd, 0);
+    close(fd);
 }

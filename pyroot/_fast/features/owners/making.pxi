@@ -66,6 +66,7 @@ cdef int end_make(Tracee *t, After *a, int64_t result) noexcept nogil:
         if at.fd < 0:
             return R_CONT
         at.bind, at.mounted = -1, False
+        at.place[0] = 0
         snprintf(link, sizeof(link), b"/proc/self/fd/%d", at.fd)
         n = <int>c_readlink(link, text, PATHMAX - 1)
         if n > 0 and text[0] == c'/':
@@ -166,6 +167,8 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     if row.handler == H_RENAME and accessible(AT_FDCWD, w.h, W_OK) < 0 and errno == EACCES:
         # (a directory that changes its parent is written to)
         adopt_for(t, w.h, False, W_OK)
+    if row.handler == H_RENAME and w == &W2:
+        move_note(t)
     makes = makes and not making_is_plain(t, mode)
     if not whole and w == &W2 and facts_look(AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) < 0:
         c_close(dir)
@@ -183,6 +186,19 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     c_close(dir)
     # (the kernel finds what comes before)
     return error if error == -EPERM or (error == -EACCES and not whole) else 0
+
+cdef void move_note(Tracee *t) noexcept nogil:
+    """Note a rename within the root."""
+    cdef int top = views.base.b[0].hostlen
+    cdef char one, two
+    if owners.root.map == NULL or W1.bi != 0 or W2.bi != 0 or W1.held or W2.held or W1.v != views.base:
+        return
+    one, two = W1.h[W1.placelen], W2.h[W2.placelen]
+    W1.h[W1.placelen] = W2.h[W2.placelen] = 0
+    store_renamed(&owners.root, W1.h + top, W2.h + top)
+    if t.call.nr == NR_renameat2 and t.call.args[4] & 2:
+        store_renamed(&owners.root, W2.h + top, W1.h + top)
+    W1.h[W1.placelen], W2.h[W2.placelen] = one, two
 
 cdef inline bint parent_is_ours(const Truth *parent) noexcept nogil:
     return ours(parent) or parent.found
@@ -273,6 +289,7 @@ cdef int make_node(Tracee *t, int dir, const char *name, uint32_t mode, uint32_t
     if error == 0:
         if n > 0 and n + 256 < PATHMAX and text[0] == c'/':
             snprintf(text + n, PATHMAX - n, b"/%s", name)
+            at.place[0] = 0
             spot_lies(t, &at, text, <int>strlen(text), -1)
         maker_of(t, parent, mode, False, &m)
         error = truth_of(&f, at.fd, b"", 0, 0)

@@ -26,8 +26,11 @@ cdef void spot_mount(Spot *at, const char *host, int n) noexcept nogil:
     cdef c_stat st, above
     cdef int cut, top = views.base.b[0].hostlen
     at.mounted = False
+    at.place[0] = 0
     if n >= PATHMAX or at.bind != 0:
         return
+    memcpy(at.place, host, n)
+    at.place[n] = 0
     if c_fstat(at.fd, &st) < 0 or st.st_dev == owners.root.root_dev:
         return
     memcpy(text, host, n)
@@ -73,6 +76,7 @@ cdef int spot_of_fd(Tracee *t, int fd, Spot *at) noexcept nogil:
         snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
     at.bind = -1
     at.mounted = False
+    at.place[0] = 0
     at.fd = c_open(link, O_PATH | O_CLOEXEC)
     if at.fd < 0:
         return -EBADF if errno == ENOENT and fd != AT_FDCWD else -errno
@@ -125,6 +129,7 @@ cdef void spot_from_walk(Tracee *t, Walk *w, Spot *at) noexcept nogil:
     cdef char text[PATHMAX]
     cdef int n
     at.bind, at.mounted = -1, False
+    at.place[0] = 0
     if not (w.magic or w.held or w.v != views.base or w.bi < 0):
         at.bind = w.bi
         spot_mount(at, w.h, w.placelen)

@@ -30,6 +30,7 @@ cdef extern from "facts.h" nogil:
     uint64_t store_now()
     int store_open(store *, const char *, const char *, uint64_t, uint64_t, uint64_t)
     void store_close(store *)
+    int store_repair(const char *, const char *, uint64_t, uint64_t, uint64_t)
     const store_slot *store_get(store *, uint64_t, uint64_t)
     int store_put(store *, uint64_t, const char *, store_slot *)
     void store_done(store *, uint64_t, uint64_t)
@@ -37,6 +38,9 @@ cdef extern from "facts.h" nogil:
     int64_t store_tail_get(store *, uint32_t, void *, uint32_t)
     store_header *store_head(const store *)
     const store_slot *store_entry(const store *, uint32_t)
+    void store_renamed(store *, const char *, const char *)
+    uint64_t store_key(const store_slot *)
+    int store_collect(store *, const uint64_t *, size_t, uint64_t)
     int facts_look(int, const char *, int, uint32_t, file_facts *)
     uint64_t facts_handle(int, bint)
     void facts_stat(const file_facts *, c_stat *)
@@ -86,6 +90,7 @@ cdef struct Spot:            # where a file lies that a call names
     int bind                 # of the view; -1: none
     char mount[256]          # mount point of its device below the root, where that is not the root's
     bint mounted
+    char place[PATHMAX]      # its host path, "" if there is none
 
 cdef inline bint ours(const Truth *f) noexcept nogil:
     return f.disk.uid == owners.us
@@ -186,6 +191,17 @@ cdef store *store_for(const Spot *at, Truth *f) noexcept nogil:
         return &owners.session
     return &owners.root
 
+cdef uint32_t place_keep(store *s, const Spot *at) noexcept nogil:
+    """Keep the path of a file that gets a record: in a copy of the root it is found by it.  Returns the tail."""
+    cdef char tail[PATHMAX + 16]
+    cdef int top = <int>strlen(s.root), size
+    cdef int64_t result
+    if s.path[0] == 0 or at.place[0] == 0 or memcmp(at.place, s.root, top) != 0 or at.place[top] != c'/':
+        return 0
+    size = tail_with(tail, 0, sizeof(tail), b"", at.place + top, <int>strlen(at.place + top))
+    result = store_tail_put(s, tail, size) if size > 0 else 0
+    return <uint32_t>result if result > 0 else 0
+
 cdef int truth_put(const Spot *at, Truth *f, uint32_t left, uint32_t flags, uint32_t tail) noexcept nogil:
     """Record f.uid, f.gid, f.mode and f.rdev of a file whose mode on the disk is to become ``left``; 0 or -errno."""
     cdef store_slot slot
@@ -201,6 +217,8 @@ cdef int truth_put(const Spot *at, Truth *f, uint32_t left, uint32_t flags, uint
     slot.ino, slot.gen, slot.btime, slot.made = f.disk.ino, handle_of(f, at.fd, False), f.disk.btime, store_now()
     slot.uid, slot.gid, slot.mode, slot.rdev, slot.left = f.uid, f.gid, f.mode, f.rdev, left
     slot.flags, slot.tail = flags, tail
+    if before and tail == 0 and not flags & STORE_DEAD:
+        slot.tail = place_keep(s, at)
     if left != f.disk.mode:
         slot.was = (f.slot.mode if f.found and f.disk.mode == f.slot.left else f.disk.mode) | f.disk.mode << 16
     error = store_put(s, f.disk.dev, at.mount if at.mounted else NULL, &slot)
