@@ -54,7 +54,7 @@ def tree() -> Iterator[str]:
     built = shutil.ignore_patterns("__pycache__", "*.so", "loader-x86_64", "loader-i386*")
     shutil.copytree(f"{PROJECT}/pyroot", f"{base}/pyroot", ignore=built)
     shutil.copytree(f"{PROJECT}/bind", f"{base}/bind")
-    os.mkdir(f"{base}/pyroot/_fast/features")
+    os.makedirs(f"{base}/pyroot/_fast/features", exist_ok=True)
     for name in ("owner", "no_mkdir"):
         with open(f"{HERE}/{name}.pxi", encoding="utf-8") as file:
             assert len(file.readlines()) < 100

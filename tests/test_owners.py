@@ -46,7 +46,7 @@ def shell(root: str, script: str, *words: str, store: str | None = None, way: di
     return found.stdout + found.stderr
 
 
-# -- against real root ---------------------------------------------------------------------------------------------------------------------
+# -- against real root -------------------------------------------------------------------------------------------------------------------
 
 
 def real(probe: str, seed: int, count: int, user: int) -> str:
@@ -98,7 +98,7 @@ def test_random_calls_of_a_fake_root_give_what_real_root_gets(machine: str, way:
         assert fake(probe, seed, 200, 0, way).split("\n") == real(probe, seed, 200, 0).split("\n"), seed
 
 
-# -- one by one ------------------------------------------------------------------------------------------------------------------------------
+# -- one by one --------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
@@ -107,8 +107,8 @@ def test_owners_modes_and_devices_are_remembered_by_the_next_session(root: str, 
         mkdir g; chgrp 9 g; chmod 2770 g; mv a moved; ln c l; chown 7 l""", way=way)  # fmt: skip
     assert made == ""
     told = shell(root, "stat -c '%n %u:%g %a %t:%T' *; cat b; echo x > n; wc -c < n; cat d; touch g/f; stat -c %g g/f", way=way)
-    assert told.split("\n")[:7] == ["b 0:0 0 0:0", "c 7:0 644 0:0", "d 0:0 644 8:1", "g 0:9 2770 0:0", "l 7:0 644 0:0", "moved 5:6 4755 0:0",
-                                    "n 0:0 644 1:3"]  # fmt: skip
+    assert told.split("\n")[:7] == ["b 0:0 0 0:0", "c 7:0 644 0:0", "d 0:0 644 8:1", "g 0:9 2770 0:0", "l 7:0 644 0:0",
+                                    "moved 5:6 4755 0:0", "n 0:0 644 1:3"]  # fmt: skip
     assert told.split("\n")[7:] == ["kept", "0", "cat: can't open 'd': No such device or address", "9", ""]
     on_disk = {name: os.lstat(f"{root}/w/{name}") for name in os.listdir(f"{root}/w")}
     assert {st.st_uid for st in on_disk.values()} == {os.stat(root).st_uid}
@@ -212,3 +212,15 @@ def test_a_change_that_cannot_be_recorded_fails(root: str) -> None:
         os.chown(f"{root}/.pyroot/owners", helpers.NOBODY, helpers.NOBODY)
     told = shell(root, "stat -c %u a; chown 6 b; stat -c %u b; chmod 4755 b; stat -c %a b; chmod 600 b; stat -c %a b")
     assert told.split("\n")[:-1] == ["5", "chown: b: Permission denied", "0", "chmod: b: Permission denied", "644", "600"]
+
+
+def test_capabilities_go_when_a_file_is_opened_for_writing(root: str) -> None:
+    """And at a change of owner, as the kernel has it: writes themselves do not stop."""
+    program = f"{root}/w/probe"
+    try:
+        probe = compile_program([f"{HERE}/caps.c"], "-static", name="owners-caps")
+    except BuildError as error:
+        pytest.skip(f"gcc makes no programs here: {str(error)[-80:]}")
+    shutil.copy(probe, program)
+    give(root)
+    assert shell(root, "./probe").split("\n") == ["set 20", "read 20", "opened -61", "set 20", "owner -61", "trusted 1 listed", ""]

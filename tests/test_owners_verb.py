@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MADE = """umask 022; mkdir d; touch a d/b 'with space'; chown 5:6 a; chmod 4755 d/b; mknod n c 1 3; chown 7 'with space'; ln -s a l
-chown -h 8 l; mkdir s; chgrp 9 s; chmod 2750 s; touch first; chown 11 first; mv first second; mkdir e; touch e/f; chown 12 e/f; mv e moved"""
+chown -h 8 l; mkdir s; chgrp 9 s; chmod 2750 s; touch first; chown 11 first; mv first second
+mkdir e; touch e/f; chown 12 e/f; mv e moved"""
 LOOK = "stat -c '%n %u:%g %a %t:%T' a d/b n l s 'with space' second moved/f"
-TOLD = ["a 5:6 644 0:0", "d/b 0:0 4755 0:0", "n 0:0 644 1:3", "l 8:0 777 0:0", "s 0:9 2750 0:0", "with space 7:0 644 0:0", "second 11:0 644 0:0",
-        "moved/f 12:0 644 0:0"]  # fmt: skip
+TOLD = ["a 5:6 644 0:0", "d/b 0:0 4755 0:0", "n 0:0 644 1:3", "l 8:0 777 0:0", "s 0:9 2750 0:0", "with space 7:0 644 0:0",
+        "second 11:0 644 0:0", "moved/f 12:0 644 0:0"]  # fmt: skip
 
 
 @pytest.fixture

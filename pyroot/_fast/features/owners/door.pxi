@@ -111,7 +111,8 @@ cdef class Owners:
         for i in range(store_head(self.s).slots * 2):
             slot = store_entry(self.s, i)
             if slot != NULL:
-                found.append((slot.ino, slot.device, slot.uid, slot.gid, slot.mode, slot.rdev, slot.flags, slot.left, self._tail(slot.tail)))
+                tail = self._tail(slot.tail)
+                found.append((slot.ino, slot.device, slot.uid, slot.gid, slot.mode, slot.rdev, slot.flags, slot.left, tail))
         return found
 
     def keys(self, list paths):

@@ -4,7 +4,7 @@
 
 cdef struct HiddenEnd:
     uint64_t buffer
-    bint wide                # struct linux_dirent64
+    uint64_t nr
 
 cdef int list_call(Tracee *t, int outcome) noexcept nogil:
     """If the directory that is read holds what guests do not see, look at what the call tells."""
@@ -20,7 +20,7 @@ cdef int list_call(Tracee *t, int outcome) noexcept nogil:
         return outcome
     e = <HiddenEnd *>after(t, end_hidden, 0)
     e.buffer = t.call.args[1]
-    e.wide = t.call.nr == NR_getdents64
+    e.nr = t.call.nr
     return R_EXIT
 
 cdef int end_hidden(Tracee *t, After *a, int64_t result) noexcept nogil:
@@ -30,7 +30,7 @@ cdef int end_hidden(Tracee *t, After *a, int64_t result) noexcept nogil:
     # (a buffer that is larger holds no more names of a root)
     if result <= 0 or result > LIST_BUFFER or mem_read(t.tid, e.buffer, list_buffer, result) < 0:
         return R_CONT
-    listing_set(&l, NR_getdents64 if e.wide else NR_getdents, t.call.compat)
+    listing_set(&l, e.nr, t.call.compat)
     n = list_shown(&l, hidden_host, hidden_cut(), <int>result)
     mem_write(t.tid, e.buffer, list_buffer, n)
     return R_CONT if n == result or reg_set_result(t, n) == 0 else R_DEAD

@@ -154,7 +154,7 @@ cdef int attr_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         if n <= 0:
             return TAKE_NOT
         kind = attr_kind(attr_name)
-        if kind == ATTR_KERNEL and c.what == ATTR_GET and who_may(t, CAP_DAC_OVERRIDE_):
+        if kind == ATTR_KERNEL and c.what == ATTR_GET and not starts(attr_name, b"user."):
             return TAKE_NOT
         if kind != ATTR_FOREIGN and kind != ATTR_KERNEL and c.what == ATTR_GET and records_have(STORE_HAS_XATTRS) == 0:
             return TAKE_NOT
