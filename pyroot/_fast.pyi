@@ -145,3 +145,26 @@ def self_check() -> dict[str, int]:
 
 def cpuid() -> tuple[bytes, dict[int, tuple[int, int, int, int]], int]:
     """Return the processor's maker, its features by CPUID leaf as (eax, ebx, ecx, edx), and the lower half of XCR0."""
+
+class Owners:
+    """The owners remembered for a root directory (pyroot/store), without a session; raises CoreError if the store cannot be used."""
+
+    moved: bool
+    """It is the store of another directory, of which this one is a copy."""
+
+    def __init__(self, path: bytes, root: bytes, rekey: bool = False) -> None:
+        """Open the store at ``path``, which need not be there; ``rekey``: also one of another directory."""
+
+    def close(self) -> None: ...
+    def get(self, path: bytes) -> tuple[int, int, int, int, int] | None: ...
+    def tail(self, path: bytes) -> bytes: ...
+    def put(self, path: bytes, uid: int, gid: int, mode: int, rdev: int = 0, flags: int = 0, tail: bytes | None = None) -> None: ...
+    def slots(self) -> list[tuple[int, int, int, int, int, int, int, int, bytes]]: ...
+    def keys(self, paths: list[bytes]) -> list[int]: ...
+    def collect(self, keys: list[int], since: int) -> None: ...
+    @property
+    def number(self) -> int: ...
+
+
+def repair_owners(path: bytes, root: bytes) -> bool:
+    """Make a damaged store usable again, with the records that are whole; say whether it was damaged."""

@@ -75,6 +75,7 @@ include "_fast/gate/lowmap.pxi"
 # calls: What is done about each kind of call: one handler per kind, by topic.
 include "_fast/calls/paths.pxi"
 include "_fast/calls/judging.pxi"
+include "_fast/calls/ways.pxi"
 include "_fast/calls/bound.pxi"
 include "_fast/calls/moving.pxi"
 include "_fast/calls/opening.pxi"

@@ -119,6 +119,13 @@ def _leave(config: "Config", first: bool, status: int, left: list[int]) -> bool:
     return True
 
 
+def _store(config: "Config") -> bytes:
+    """Return where owners and modes of the root's files are remembered; empty: for the session only."""
+    if config.rootfs == b"/" or config.read_only or not os.access(config.rootfs, os.W_OK):
+        return b""
+    return config.rootfs + b"/.pyroot/owners"
+
+
 def _asked(core: "Core", config: "Config") -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     """Return which variables of the command are not the caller's, and the features that options switch on, with their texts."""
     changed: dict[bytes, bytes] = {}
@@ -129,7 +136,7 @@ def _asked(core: "Core", config: "Config") -> tuple[dict[bytes, bytes], dict[byt
         who = identity.of_run(core, config)
         changed = identity.variables(who, config.keep_env)
         if who is not None:
-            features = {b"ids": who.text(), b"uts": b""}
+            features = {b"ids": who.text(), b"uts": b"", b"owners": b"%s\n%d\n%d" % (_store(config), *who.owner)}
             note(1, f"user {who.uid}, group {who.gid}, groups {','.join(map(str, who.groups)) or 'none'}")
     if config.kernel_release is not None or config.hostname is not None:
         from pyroot import uts

@@ -48,11 +48,20 @@ def included(path: str, pattern: str) -> list[str]:
 
 
 def parts() -> list[str]:
-    """Return the parts of the core, ``wing/part`` or ``wing/folder/part``, in their order; features are a wing below the run."""
-    found = included("_fast.pyx", r"_fast/((?:\w+/)+\w+)")
-    first = next(i for i, part in enumerate(found) if part.startswith("run/"))
-    for feature in included("_fast/run/feature_list.pxi", r"\.\./(features/\w+)"):
-        found[first:first] = [f"features/{part}" for part in included(f"_fast/{feature}.pxi", r"(\w+/\w+)")] + [feature]
+    """Return the parts of the core, ``wing/part`` or ``wing/folder/part``, in their order."""
+    order = re.findall(r'^include "_fast/((?:\w+/)+\w+)\.pxi"$', (CORE / "_fast.pyx").read_text("utf-8"), re.MULTILINE)
+    # (features are named by the list of them alone, and stand below the run that begins them)
+    first = next(i for i, part in enumerate(order) if part.startswith("run/"))
+    return [*order[:first], *features("run/feature_list"), *order[first:]]
+
+
+def features(part: str) -> list[str]:
+    """Return the parts that a part includes, and those that these include, in their order."""
+    path = CORE / "_fast" / f"{part}.pxi"
+    found: list[str] = []
+    for name in re.findall(r'^include "([\w./]+)\.pxi"$', path.read_text("utf-8"), re.MULTILINE):
+        inside = str((path.parent / name).resolve().relative_to((CORE / "_fast").resolve()))
+        found += [*features(inside), inside]
     return found
 
 

@@ -39,6 +39,16 @@ IDS = (
     " listen connect socketpair getsockopt setsockopt sendmsg sendmmsg recvmsg recvmmsg recvmmsg_time64 socketcall"
 )
 """What is answered by the ids of a session, or judged by them."""
+OWNERS = """
+    stat lstat fstat newfstatat statx oldstat oldlstat oldfstat stat64 lstat64 fstat64 fstatat64 access faccessat faccessat2
+    getdents getdents64 open openat openat2 creat chdir truncate truncate64 execve execveat
+    chmod fchmod fchmodat fchmodat2 chown lchown fchown fchownat chown32 lchown32 fchown32
+    utime utimes futimesat utimensat utimensat_time64
+    setxattr lsetxattr fsetxattr setxattrat getxattr lgetxattr fgetxattr getxattrat
+    listxattr llistxattr flistxattr listxattrat removexattr lremovexattr fremovexattr removexattrat
+    mkdir mkdirat mknod mknodat symlink symlinkat link linkat unlink unlinkat rmdir rename renameat renameat2
+"""
+"""What asks for owners, modes and attributes of files, changes them, or is judged by them."""
 
 FEATURES: tuple[Feature, ...] = (
     Feature("listing"),
@@ -53,6 +63,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("failed"),
     Feature("ids", calls=IDS, part=True),
     Feature("uts", calls="uname olduname oldolduname sethostname setdomainname", part=True),
+    Feature("owners", calls=OWNERS, part=True),
 )
 """Their order is that of their bits: at most 32."""
 

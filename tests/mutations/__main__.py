@@ -68,7 +68,7 @@ class Tree:
         """Compile the core without optimisation, which takes a fifth of the time."""
         include = sysconfig.get_path("include")
         run([*self.compiler, "-O0", "-w", "-fPIC", "-shared", "-fno-strict-aliasing", f"-I{include}", "-Ipyroot/guest", "-Ipyroot/_fast",
-             "-o", "pyroot/_fast.so", "core.c"], cwd=tree)  # fmt: skip
+             "-Ipyroot/store", "-o", "pyroot/_fast.so", "core.c"], cwd=tree)  # fmt: skip
 
     def loaders(self, tree: str, *, all_machines: bool) -> None:
         """Build the guest's loader."""

@@ -131,6 +131,22 @@ cdef bint list_types(const Listing *l, int used) noexcept nogil:
             at += size
     return changed
 
+cdef int list_shown(const Listing *l, const char *host, int n, int used) noexcept nogil:
+    """Take out of a listing what guests do not see (ways.pxi); its new length."""
+    cdef int at = 0
+    cdef uint16_t size
+    while at < used:
+        memcpy(&size, list_buffer + at + l.size_at, 2)
+        if is_hidden_in(host, n, list_buffer + at + l.name_at):
+            if size == used:
+                # (an end, it would seem) everybody passes over this one
+                memcpy(list_buffer + l.name_at, b".", 2)
+                return used
+            memmove(list_buffer + at, list_buffer + at + size, used - at - size)
+            return used - size
+        at += size
+    return used
+
 cdef int list_here(Tracee *t, const Listing *l, int64_t at, int64_t room) noexcept nogil:
     """Do the guest's call on our duplicate of its descriptor; return its result or -ESRCH."""
     cdef int used = 0, error
@@ -138,6 +154,8 @@ cdef int list_here(Tracee *t, const Listing *l, int64_t at, int64_t room) noexce
         used = <int>c_syscall(NR_getdents64 if l.wide else NR_getdents, l.d, list_buffer, <int>room)
         if used < 0:
             return -errno
+        if hidden_len > 0 and used > 0:
+            used = list_shown(l, W1.h, W1.hlen, used)
         list_types(l, used)
     if used == 0:
         used = list_tail(l, at if in_tail(l, at) else l.tail, <int>room)

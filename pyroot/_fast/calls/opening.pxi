@@ -81,10 +81,11 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
     if W1.valid:
         if made_on_mount(&W1):
             return answer(t, made_errno(&W1, flags))
-        W1.opens = flags
-        error = features_judge(t, row, &W1)
+        error = place_judge(t, row, &opened)
         if error < 0:
             return answer(t, error)
+        if error == PLACE_TEXT:
+            outcome = TR_TEXT
         if W1.v.ambiguous:
             open_ambiguous(t)
         if is_proc(W1.h, W1.hlen) and not W1.held and not flags & O_PATH:
@@ -106,7 +107,17 @@ cdef int open_common(Tracee *t, const pyroot_row *row, uint64_t flags, int outco
         error = -ELOOP
     else:
         error = put_path(&W1, outcome, row.path)
+        if W1.valid and judged.clears:
+            edit_value(row.flags + 1 if row.flags >= 0 else 1, opened.mode)
     return answer(t, error) if error < 0 else finish_edit(t)
+
+cdef int place_judge(Tracee *t, const pyroot_row *row, open_how *how) noexcept nogil:
+    """Ask features of a place that is opened: as features_judge, and what the kernel is not to be given is taken out of the mode."""
+    cdef int error
+    judged.flags, judged.mode, judged.clears = how.flags, how.mode, 0
+    error = features_judge(t, row, &W1)
+    how.mode &= ~judged.clears
+    return error
 
 cdef bint made_on_mount(Walk *w) noexcept nogil:
     """Say whether an open with O_CREAT and O_EXCL names a mount point, which the host may not have."""
@@ -193,10 +204,11 @@ cdef int on_openat2(Tracee *t, const pyroot_row *row) noexcept nogil:
         return answer(t, -ENAMETOOLONG if W1.givenlen < 0 else -EAGAIN)
     if W1.valid and made_on_mount(&W1):
         return answer(t, made_errno(&W1, how.flags))
-    W1.opens = how.flags
-    i = features_judge(t, row, &W1) if W1.valid else 0
+    i = place_judge(t, row, &how) if W1.valid else 0
     if i < 0:
         return answer(t, i)
+    if i == PLACE_TEXT:
+        outcome = TR_TEXT
     if W1.valid and is_proc(W1.h, W1.hlen) and not how.flags & O_PATH:
         i = proc_text(t, &W1, how.flags)
         if i < 0:

@@ -138,12 +138,18 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         # nothing was looked up to get there, but the kernel is to be given a path from above
         if fstatat(AT_FDCWD, walk_text(w), &st, AT_SYMLINK_NOFOLLOW) < 0:
             result = -errno
+    if result == -EACCES and way_opener != NULL and openings < WAY_TRIES and way_opener(t, w):
+        walk_drop_fd(w)
+        return walk_again(w, t, dirfd, path, n, mode)
     if result == -EACCES:
         # perhaps only the path down to a binding or to the start is closed to us: walk from there, as the kernel does
         result = anchored_walk(w, t, dirfd, path, n, mode)
     if result < 0:
         walk_drop_fd(w)
         return result
+    if hidden_len > 0 and is_hidden(w.h, w.hlen):
+        walk_drop_fd(w)
+        return -EACCES if mode == M_CREATE and w.hlen == hidden_len else -ENOENT
     w.valid = True
     walk_finish(w)
     if w.base_hlen < 0:

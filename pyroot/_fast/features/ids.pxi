@@ -131,7 +131,7 @@ cdef int ids_first(Tracee *t, const pyroot_row *row) noexcept nogil:
         return answer(t, caps_take(t))
     if nr == NR_capget or nr == NR_prctl:
         result = caps_tell(t) if nr == NR_capget else caps_option(t)
-        return FEATURE_PASSES if result == NOT_MINE else answer(t, result)
+        return TAKE_NOT if result == NOT_MINE else answer(t, result)
     if nr == NR_kcmp or nr == NR_get_robust_list:
         return looks_judge(t)
     if is_priority(nr):
@@ -179,15 +179,15 @@ cdef int sockets_first(Tracee *t) noexcept nogil:
     cdef int outcome
     if nr == NR_listen or nr == NR_connect or nr == NR_socketpair:
         note_end(t, NOTE_LISTENS if nr == NR_listen else NOTE_CONNECTS)
-        return FEATURE_PASSES
+        return TAKE_NOT
     if nr == NR_sendmsg:
         return ids_sent(t, <int>args[0], args[1])
     if nr == NR_sendmmsg:
         for i in range(args[2] if args[2] < AFTERS - 2 else AFTERS - 2):
             outcome = ids_sent(t, <int>args[0], message_at(t, args[1], i))
-            if outcome != FEATURE_PASSES:
+            if outcome != TAKE_NOT:
                 return outcome
-        return FEATURE_PASSES
+        return TAKE_NOT
     return signals_judge(t)
 
 cdef int ids_call(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil:
@@ -256,5 +256,5 @@ cdef void feature_ids(Feature *f) noexcept nogil:
     f.exec = ids_exec
     f.end = ids_end
     f.line = ids_line
-    f.first = ids_first
+    f.take = ids_first
     f.call = ids_call

@@ -25,7 +25,7 @@ cdef int readonly_stat(Walk *w, c_stat *st) noexcept nogil:
 cdef int readonly_open(Walk *w) noexcept nogil:
     """An open: of what is there only a file for writing matters; what is not there cannot be made."""
     cdef c_stat st
-    cdef uint64_t flags = w.opens, way = flags & O_ACCMODE
+    cdef uint64_t flags = judged.flags, way = flags & O_ACCMODE
     if flags & O_PATH:
         return 0
     if flags & (O_CREAT | O_DIRECTORY) == (O_CREAT | O_DIRECTORY):

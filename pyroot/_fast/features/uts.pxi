@@ -61,7 +61,7 @@ cdef int uts_set(Tracee *t, int field) noexcept nogil:
     cdef char name[65]
     cdef int n = <int>t.call.args[1]
     if not creds.on:
-        return FEATURE_PASSES
+        return TAKE_NOT
     if not cred_capable(t, CAP_SYS_ADMIN_):
         return answer(t, -EPERM)
     if not 0 <= n < UTS_FIELD:
@@ -82,4 +82,4 @@ cdef int uts_first(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 cdef void feature_uts(Feature *f) noexcept nogil:
     f.begin = uts_begin
-    f.first = uts_first
+    f.take = uts_first

@@ -6,6 +6,16 @@
 #
 # Decides: which hooks there are, and in what order they run: that of the array.
 
+cdef enum:
+    TAKE_NOT = -1000000      # the call is left to its handler
+    PLACE_TEXT = 1           # of an open: the walk has another text by now, which the kernel is to be given
+
+cdef struct Judged:          # what is asked of a place that is opened, beside the place
+    uint64_t flags, mode
+    uint64_t clears          # bits of the mode that the kernel is not to be given
+
+cdef Judged judged
+
 cdef struct Walk             # walk/place.pxi
 
 ctypedef void (*FeatureBegin)(View *, const char *) noexcept nogil
@@ -13,12 +23,9 @@ ctypedef void (*FeatureBirth)(Tracee *, Tracee *, int, uint64_t) noexcept nogil
 ctypedef void (*FeatureExec)(Tracee *, int) noexcept nogil
 ctypedef void (*FeatureEnd)(Tracee *) noexcept nogil
 ctypedef int (*FeatureLine)(Tracee *, const char *, int, Text *) noexcept nogil
-ctypedef int (*FeatureFirst)(Tracee *, const pyroot_row *) noexcept nogil
+ctypedef int (*FeatureTake)(Tracee *, const pyroot_row *) noexcept nogil
 ctypedef int (*FeatureCall)(Tracee *, const pyroot_row *, int) noexcept nogil
 ctypedef int (*FeatureJudge)(Tracee *, const pyroot_row *, Walk *) noexcept nogil
-
-cdef enum:
-    FEATURE_PASSES = -1      # a hook has nothing to say about a call
 
 cdef struct Feature:
     FeatureBegin begin       # (view, text): before the first guest; the text is what the feature was switched on with, or NULL
@@ -26,22 +33,24 @@ cdef struct Feature:
     FeatureExec exec         # (tracee, tid): it has executed a program; its thread had the tid before
     FeatureEnd end           # (tracee): it is gone
     FeatureLine line         # (whose, line, length, out): a line of /proc/PID/status; 1 if another one has been written to ``out``
-    FeatureFirst first       # (tracee, row): one of its calls is about to be handled; what becomes of it, or FEATURE_PASSES
+    FeatureTake take         # (tracee, row): one of its calls, which nobody has handled; returns what becomes of it, or TAKE_NOT
     FeatureCall call         # (tracee, row, outcome): one of its calls has been handled, and goes on; returns what becomes of it
-    FeatureJudge judge       # (tracee, row, walk): a place that a call names; 0, or the -errno that it gets
+    FeatureJudge judge       # (tracee, row, walk): a place that a call names; 0, the -errno that it gets, or PLACE_TEXT
 
 cdef struct Features:
     Feature all[PYROOT_FEATURES]
     const char *name[PYROOT_FEATURES]
     const char *text[PYROOT_FEATURES]    # what those are switched on with that the user chooses; NULL: they are not
-    uint32_t firsts, calls, judges    # those that may be on in some view and have such hooks, a bit each
+    uint32_t takes, calls, judges    # those that may be on in some view and have such hooks, a bit each
+    const char *failed       # why the session cannot begin, NULL: it can
 
 cdef Features features
 
 cdef void features_begin(View *v) noexcept nogil:
     """Start those that are on, of which the view tells (v.features)."""
     cdef int i
-    features.firsts = features.calls = features.judges = 0
+    features.takes = features.calls = features.judges = 0
+    features.failed = NULL
     for i in range(PYROOT_FEATURES):
         if features.all[i].begin != NULL:
             features.all[i].begin(v, features.text[i])
@@ -53,8 +62,8 @@ cdef void features_serve(const View *v) noexcept nogil:
     """Let the hooks of a view's features run from now on."""
     cdef int i
     for i in range(PYROOT_FEATURES):
-        if v.features >> i & 1 and features.all[i].first != NULL:
-            features.firsts |= <uint32_t>1 << i
+        if v.features >> i & 1 and features.all[i].take != NULL:
+            features.takes |= <uint32_t>1 << i
         if v.features >> i & 1 and features.all[i].call != NULL:
             features.calls |= <uint32_t>1 << i
         if v.features >> i & 1 and features.all[i].judge != NULL:
@@ -102,15 +111,15 @@ cdef bint features_line(Tracee *t, const char *line, int n, Text *out) noexcept 
             return True
     return False
 
-cdef int features_first(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """Ask those that are on and list the call what becomes of it before it is handled; outcomes are R_* (edit/answer.pxi)."""
+cdef int features_take(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Offer each feature that is on and lists the call the whole of it; R_* (edit/answer.pxi) or TAKE_NOT."""
     cdef int i, outcome
     for i in range(PYROOT_FEATURES):
-        if row.features & features.firsts & <uint32_t>1 << i:
-            outcome = features.all[i].first(t, row)
-            if outcome != FEATURE_PASSES:
+        if row.features & features.takes & <uint32_t>1 << i:
+            outcome = features.all[i].take(t, row)
+            if outcome != TAKE_NOT:
                 return outcome
-    return FEATURE_PASSES
+    return TAKE_NOT
 
 cdef int features_call(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil:
     """Give each feature that is on and lists the call a say; outcomes are R_* (edit/answer.pxi)."""
@@ -121,11 +130,12 @@ cdef int features_call(Tracee *t, const pyroot_row *row, int outcome) noexcept n
     return outcome
 
 cdef int features_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
-    """Ask them of a place; 0, or the -errno of the first that refuses it."""
-    cdef int i, error
+    """Ask them of a place; 0, the -errno of the first that refuses it, or PLACE_TEXT."""
+    cdef int i, error, result = 0
     for i in range(PYROOT_FEATURES):
         if (row.features | row.asked) & features.judges & <uint32_t>1 << i:
             error = features.all[i].judge(t, row, w)
             if error < 0:
                 return error
-    return 0
+            result = error if error > 0 else result
+    return result

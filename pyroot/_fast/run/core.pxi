@@ -397,6 +397,10 @@ cdef class Core:
         handlers_fill()
         self._switch_on()
         features_begin(&self.view)
+        if features.failed != NULL:
+            limits_give_back()
+            self._clear()
+            raise CoreError(features.failed.decode())
         filter_prepare()
         copies_prepare()
         if session.tracing:

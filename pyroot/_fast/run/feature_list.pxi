@@ -5,6 +5,7 @@
 include "../features/readonly.pxi"
 include "../features/ids.pxi"
 include "../features/uts.pxi"
+include "../features/owners.pxi"
 cdef void features_fill() noexcept nogil:
     memset(features.all, 0, sizeof(features.all))
     features.name[0] = b"listing"
@@ -29,3 +30,5 @@ cdef void features_fill() noexcept nogil:
     feature_ids(&features.all[9])
     features.name[10] = b"uts"
     feature_uts(&features.all[10])
+    features.name[11] = b"owners"
+    feature_owners(&features.all[11])

@@ -23,10 +23,10 @@ cdef int dispatch(Tracee *t) noexcept nogil:
         return answer(t, -ENOSYS)
     if gate != NULL and not t.call.compat and row.gate:
         gate_hit(t, row)
-    if row.features & features.firsts:
-        result = features_first(t, row)
-        if result != FEATURE_PASSES:
-            return result
+    if row.features & features.takes:
+        result = features_take(t, row)
+        if result != TAKE_NOT:
+            return gone_or_answer(t, result)
     result = gone_or_answer(t, handlers[row.handler](t, row))
     return features_call(t, row, result) if row.features & features.calls and result != R_DEAD else result
 

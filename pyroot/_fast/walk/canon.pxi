@@ -225,6 +225,7 @@ cdef int walk_dots(Walk *w, int n, bint final) noexcept nogil:
     cdef bint at_start, at_mount
     cdef int64_t mount = 0
     cdef int result = walk_stat(w, b".", 1, &st)
+    result = way_judged(w) if result == 0 else result
     if result < 0:
         return result
     w.isbind = False
@@ -255,6 +256,7 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
     if n <= 2 and comp[0] == c'.' and (n == 1 or comp[1] == c'.'):
         return walk_dots(w, n, final)
     result = walk_shorten(w)
+    result = way_judged(w) if result == 0 else result
     if result < 0:
         return result
     w.last = LAST_NORM

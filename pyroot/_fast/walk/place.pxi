@@ -38,7 +38,6 @@ cdef struct Walk:
     int links
     int mode
     uint64_t resolve         # RESOLVE_* of openat2
-    uint64_t opens           # flags of an open, for whoever judges it
     char *rootg              # start of a RESOLVE_IN_ROOT or RESOLVE_BENEATH walk
     int rootlen
     int rootfd               # of an anchored walk: that start, -1 if not needed
@@ -71,6 +70,19 @@ cdef struct Walk:
     char *base               # its text
     int placelen             # length of h without what walk_finish appended
     int namelen              # length of the last component, 0 if it is not a name
+
+# Whether the process that a walk is made for may search the directory that it has come to, if others than the kernel have a say.
+# (walk, asks): 0 or -errno; ``asks``: only whether that has to be asked at every step, which a proof would leave out.
+ctypedef int (*WayJudge)(Walk *, bint) noexcept nogil
+cdef WayJudge way_judge = NULL
+
+cdef void set_way_judge(WayJudge judge) noexcept nogil:
+    global way_judge
+    way_judge = judge
+
+cdef inline int way_judged(Walk *w) noexcept nogil:
+    """Ask whether a component may be looked up where the walk is: 0 or -errno."""
+    return way_judge(w, False) if way_judge != NULL else 0
 
 cdef bint have_openat2 = True
 cdef int effective = -1      # AT_EACCESS, or 0 where faccessat2(2) is refused (old containers); -1 not known yet

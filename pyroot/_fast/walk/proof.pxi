@@ -71,7 +71,7 @@ cdef int walk_fast(Walk *w) noexcept nogil:
     cdef bint follow, any_kind, ok = True, links = False
     if not have_openat2 or w.bi < 0 or w.resolve or has_dotdot(p):
         return 0
-    if w.dfd >= 0:
+    if w.dfd >= 0 or (way_judge != NULL and way_judge(w, True) < 0):
         return 0
     w.isbind = False
     while True:

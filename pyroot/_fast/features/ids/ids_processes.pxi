@@ -10,7 +10,7 @@ cdef enum:
 cdef int signal_judge(Tracee *t, int target, int sig) noexcept nogil:
     """Judge a signal to one task by its number."""
     if cred_may_signal(t, guest_of(t.view, target), sig) or sig < 0 or sig > SIGNALS:
-        return FEATURE_PASSES
+        return TAKE_NOT
     return answer(t, -EPERM)
 
 cdef bint group_has_foreign(Tracee *t, int group, int sig) noexcept nogil:
@@ -32,15 +32,15 @@ cdef int kill_judge(Tracee *t) noexcept nogil:
     if target > 0:
         return signal_judge(t, target, sig)
     if target == -2147483648 or cred_capable(t, CAP_KILL_KEY) or sig < 0 or sig > SIGNALS:
-        return FEATURE_PASSES
+        return TAKE_NOT
     if target == 0:
         group = c_getpgid(t.tid)
     if not group_has_foreign(t, 0 if target == -1 else group, sig):
-        return FEATURE_PASSES
+        return TAKE_NOT
     return answer(t, signal_all(t, 0 if target == -1 else group, sig))
 
 cdef int signals_judge(Tracee *t) noexcept nogil:
-    """The other calls that signal; FEATURE_PASSES also for what is none of them."""
+    """The other calls that signal; TAKE_NOT also for what is none of them."""
     cdef const uint64_t *args = t.call.args
     cdef Tracee *target
     cdef int pid
@@ -50,11 +50,11 @@ cdef int signals_judge(Tracee *t) noexcept nogil:
         return signal_judge(t, <int>args[0], <int>args[1])
     if t.call.nr == NR_tgkill or t.call.nr == NR_rt_tgsigqueueinfo:
         target = guest_of(t.view, <int>args[1])
-        return FEATURE_PASSES if target == NULL or target.tgid != <int>args[0] else signal_judge(t, <int>args[1], <int>args[2])
+        return TAKE_NOT if target == NULL or target.tgid != <int>args[0] else signal_judge(t, <int>args[1], <int>args[2])
     if t.call.nr == NR_pidfd_send_signal and <int>args[0] >= 0:
         pid = process_of(t, <int>args[0], True)
-        return signal_judge(t, pid, <int>args[1]) if pid > 0 else FEATURE_PASSES
-    return FEATURE_PASSES
+        return signal_judge(t, pid, <int>args[1]) if pid > 0 else TAKE_NOT
+    return TAKE_NOT
 
 cdef bint may_schedule(Tracee *t, Tracee *target) noexcept nogil:
     """Say whether a task may set the priority of another guest (set_one_prio_perm, and cap_safe_nice after it)."""
@@ -71,12 +71,12 @@ cdef int priority_judge(Tracee *t) noexcept nogil:
     """setpriority(2), ioprio_set(2) and sched_set*(2) of one task, before the kernel looks."""
     cdef int who = <int>t.call.args[0]
     if t.call.compat and t.call.number == COMPAT_NR_nice:
-        return FEATURE_PASSES
+        return TAKE_NOT
     if t.call.nr == NR_setpriority or t.call.nr == NR_ioprio_set:
         if <int>t.call.args[0] != (IOPRIO_AHEAD if t.call.nr == NR_ioprio_set else 0):
-            return FEATURE_PASSES
+            return TAKE_NOT
         who = <int>t.call.args[1]
-    return FEATURE_PASSES if who <= 0 or may_schedule(t, guest_of(t.view, who)) else answer(t, -EPERM)
+    return TAKE_NOT if who <= 0 or may_schedule(t, guest_of(t.view, who)) else answer(t, -EPERM)
 
 cdef int end_forgiven(Tracee *t, After *a, int64_t result) noexcept nogil:
     """The kernel has refused what the session's root may: it has no effect, as it would have none that a test could see."""
@@ -96,4 +96,4 @@ cdef int looks_judge(Tracee *t) noexcept nogil:
         return answer(t, -EPERM)
     if t.call.nr == NR_kcmp and not cred_may_access(t, guest_of(t.view, <int>t.call.args[1]), False):
         return answer(t, -EPERM)
-    return FEATURE_PASSES
+    return TAKE_NOT

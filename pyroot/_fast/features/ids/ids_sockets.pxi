@@ -156,10 +156,10 @@ cdef int ids_sent(Tracee *t, int fd, uint64_t pointer) noexcept nogil:
     cdef Cred *c = cred_of(t)
     cdef uint64_t at
     if header_read(t, pointer, &header) < 0:
-        return FEATURE_PASSES
+        return TAKE_NOT
     at = credentials_at(t, &header, &given)
     if at == 0 or given.pid != t.tgid:
-        return FEATURE_PASSES
+        return TAKE_NOT
     if given.uid == NOBODY or given.gid == NOBODY:
         return sent_refused(t, fd, -EINVAL)
     if not (is_any(c.uid, given.uid, 3) or cred_has(c, CAP_SETUID_)) or not (is_any(c.gid, given.gid, 3) or cred_has(c, CAP_SETGID_)):
@@ -169,13 +169,13 @@ cdef int ids_sent(Tracee *t, int fd, uint64_t pointer) noexcept nogil:
     real.uid = c_geteuid()
     real.gid = pyroot_real_gid()
     if mem_write(t.tid, at, &real, sizeof(real)) < 0:
-        return FEATURE_PASSES
+        return TAKE_NOT
     s = <SentIds *>after(t, end_sent, AFTER_ANY | AFTER_STAYS)
     after_last(t).drop = sent_back
     s.at = at
     s.tid = t.tid
     s.given = given
-    return FEATURE_PASSES
+    return TAKE_NOT
 
 cdef void ids_received(Tracee *t, uint64_t pointer) noexcept nogil:
     """A message has come: its sender's ids are the session's."""
