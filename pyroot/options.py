@@ -485,6 +485,8 @@ def misplaced(command: list[str]) -> str:
 
     A spelling that many programs have counts if what follows it is what the option takes: a directory, or a path.
     """
+    import os
+
     for number, word in enumerate(command[1:], 2):
         if word == "--":
             break

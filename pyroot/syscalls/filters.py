@@ -64,10 +64,13 @@ EXEMPT: list[Insn] = [
 ]
 
 
+KNOWN = {row.name for row in ROWS} | REVIEWED
+
+
 def _like(name: str) -> str:
     """Return the call of x86_64 that a call without a row of its own is like: i386 has several of some, with the number of their bits."""
     native = {"olduname": "uname", "oldolduname": "uname", "nice": "setpriority"}.get(name, name)
-    return name[:-2] if native not in numbers_x86_64.NUMBERS and name[:-2] in numbers_x86_64.NUMBERS else native
+    return name[:-2] if native not in KNOWN and name[:-2] in KNOWN else native
 
 
 class Abi:
