@@ -132,8 +132,7 @@ OPTIONS: tuple[Option, ...] = (
         READONLY_BINDS,
         GROUP_VIEW,
         "the same, read-only",
-        "Short for -b HOST:GUEST:ro. Who tries to change something below GUEST gets EROFS, as below a read-only mount. It "
-        "guards against mistakes: the guest has the rights of the user all the same.",
+        "Short for -b HOST:GUEST:ro. It guards against mistakes: the guest has the rights of the user all the same.",
     ),
     Option(
         ("--bind-try",),
