@@ -276,3 +276,11 @@ def test_a_kill_of_the_supervisor_leaves_what_was_before_or_after_the_call(root:
         # (goes on with a whole pair)
         first = (last + 2) // 2 * 2 + 2
         shell(root, f"chmod 644 f; chown {(first // 2 - 1) % 60000}:7 f")
+
+
+def test_standard_input_is_the_guest_s_and_what_was_changed_is_written_at_the_end(root: str) -> None:
+    start = pyroot(f"{root}/.pyroot/owners")
+    found = helpers.run([*start, "-r", root, "-w", "/w", "/bin/sh", "-c", "cat; touch a; chown 5 a"], text=b"given")
+    assert (found.stdout, found.status) == ("given", 0)
+    with open(f"{root}/.pyroot/owners", "rb") as file:
+        assert file.read(64)[52:56] == bytes(4), "it is clean"

@@ -33,8 +33,7 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
     cdef char path[PATHMAX]
     cdef const char *line
     cdef int n, error
-    store_close(&owners.root)
-    store_close(&owners.session)
+    owners_close()
     memset(&owners, 0, sizeof(owners))
     set_way_opener(NULL)
     set_way_judge(NULL)
@@ -62,6 +61,13 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
         features.failed = store_trouble(error)
     set_way_opener(owners_way)
     set_way_judge(who_passes)
+
+cdef void owners_close() noexcept nogil:
+    """The session is over: what it has changed goes to the disk."""
+    if owners.on:
+        store_close(&owners.root)
+        store_close(&owners.session)
+    owners.on = False
 
 cdef void hide_store(View *v, const char *path, const char *line) noexcept nogil:
     """Note what guests do not see: the folder of a store that lies in the root."""
@@ -144,6 +150,7 @@ cdef int owners_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
 
 cdef void feature_owners(Feature *f) noexcept nogil:
     f.begin = owners_begin
+    f.close = owners_close
     f.take = owners_take
     f.call = owners_call
     f.judge = owners_judge

@@ -19,6 +19,7 @@ cdef Judged judged
 cdef struct Walk             # walk/place.pxi
 
 ctypedef void (*FeatureBegin)(View *, const char *) noexcept nogil
+ctypedef void (*FeatureClose)() noexcept nogil
 ctypedef void (*FeatureBirth)(Tracee *, Tracee *, int, uint64_t) noexcept nogil
 ctypedef void (*FeatureExec)(Tracee *, int) noexcept nogil
 ctypedef void (*FeatureEnd)(Tracee *) noexcept nogil
@@ -29,6 +30,7 @@ ctypedef int (*FeatureJudge)(Tracee *, const pyroot_row *, Walk *) noexcept nogi
 
 cdef struct Feature:
     FeatureBegin begin       # (view, text): before the first guest; the text is what the feature was switched on with, or NULL
+    FeatureClose close       # (): the session is over
     FeatureBirth birth       # (child, parent, event, flags): the child has its records, and has not begun
     FeatureExec exec         # (tracee, tid): it has executed a program; its thread had the tid before
     FeatureEnd end           # (tracee): it is gone
@@ -68,6 +70,12 @@ cdef void features_serve(const View *v) noexcept nogil:
             features.calls |= <uint32_t>1 << i
         if v.features >> i & 1 and features.all[i].judge != NULL:
             features.judges |= <uint32_t>1 << i
+
+cdef void features_close() noexcept nogil:
+    cdef int i
+    for i in range(PYROOT_FEATURES):
+        if features.all[i].close != NULL:
+            features.all[i].close()
 
 cdef int feature_named(const char *name) noexcept nogil:
     """Return the number of a feature, -1 if there is none of that name."""

@@ -366,6 +366,7 @@ cdef class Core:
 
     cdef void _clear(self) noexcept:
         """Give back what the session held."""
+        features_close()
         tracees_clear()
         turns_clear()
         views_clear()

@@ -170,6 +170,8 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     if row.handler == H_RENAME and w == &W2:
         move_note(t)
     makes = makes and not making_is_plain(t, mode)
+    if row.remove or (row.handler == H_RENAME and w == &W2):
+        birthless_end(dir, name)
     if not whole and w == &W2 and facts_look(AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) < 0:
         c_close(dir)
         return 0
@@ -202,6 +204,24 @@ cdef void move_note(Tracee *t) noexcept nogil:
 
 cdef inline bint parent_is_ours(const Truth *parent) noexcept nogil:
     return ours(parent) or parent.found
+
+cdef void birthless_end(int dir, const char *name) noexcept nogil:
+    """A name is about to go.  Where the file system knows no births nothing tells the next file with its number from it: forget it."""
+    cdef Spot at
+    cdef Truth f
+    if owners.root.map == NULL and owners.session.map == NULL and owners.root.path[0] == 0:
+        return
+    if truth_of(&f, dir, name, AT_SYMLINK_NOFOLLOW, 0) < 0 or not f.found or f.disk.btime != 0:
+        return
+    if not S_ISDIR(f.mode) and f.disk.nlink > 1:
+        return
+    at.fd = c_openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+    if at.fd < 0:
+        return
+    at.bind, at.mounted = 0 if f.where == &owners.root else -1, False
+    at.place[0] = 0
+    truth_put(&at, &f, f.disk.mode, STORE_DEAD, 0)
+    spot_drop(&at)
 
 cdef inline bint is_making(uint64_t nr) noexcept nogil:
     """Say whether a call makes a file (link only gives one another name)."""
