@@ -101,7 +101,7 @@ def run(config: "Config") -> int:
 
             if interrupted():  # a shell has to see that, otherwise its script goes on
                 raise KeyboardInterrupt
-        return _explained(core, config, code, cwd, wanted.path)
+        return _explained(core, wanted, code)
     finally:
         glue.remove()
 
@@ -145,20 +145,20 @@ def _asked(core: "Core", config: "Config") -> tuple[dict[bytes, bytes], dict[byt
     return changed, features
 
 
-def _explained(core: "Core", config: "Config", code: int, cwd: bytes, path: bytes) -> int:
+def _explained(core: "Core", wanted: Run, code: int) -> int:
     """Say which library was missing if the command ended as ld.so ends a program that lacks one; return the exit code."""
     if code != EXIT_NOT_FOUND or verbosity() < 0:
         return code
-    name = config.command[0] if config.command else login_shell(core)
-    for program in candidates(name, path):
+    name = wanted.config.command[0] if wanted.config.command else login_shell(core, _uid(wanted))
+    for program in candidates(name, wanted.path):
         try:
-            guest = core.resolve(program, cwd)[0]
+            guest = core.resolve(program, wanted.cwd)[0]
         except OSError:
             continue
         try:
             from pyroot import needs
 
-            error = needs.after_exit(core, config, guest)
+            error = needs.after_exit(core, wanted.config, guest)
         except (ImportError, OSError):
             return code
         if error:
@@ -258,7 +258,13 @@ def candidates(name: bytes, path: bytes) -> list[bytes]:
     return [directory.rstrip(b"/") + b"/" + name if directory else name for directory in path.split(b":")]
 
 
-def login_shell(core: "Core") -> bytes:
+def _uid(wanted: Run) -> int:
+    """Return the command's user id: the user's own, or what an option has made of it."""
+    ids = wanted.features.get(b"ids")
+    return os.getuid() if ids is None else int(ids.partition(b":")[0])
+
+
+def login_shell(core: "Core", uid: int) -> bytes:
     """Return the user's shell as the guest's /etc/passwd names it, if the guest has it; otherwise /bin/sh."""
     try:
         fd = os.open(core.resolve(b"/etc/passwd")[1], os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # it may be a FIFO
@@ -270,7 +276,7 @@ def login_shell(core: "Core") -> bytes:
         return LOGIN_SHELL
     finally:
         os.close(fd)
-    own = str(os.getuid()).encode()
+    own = str(uid).encode()
     for parts in (line.split(b":") for line in lines):
         if len(parts) > 6 and parts[2] == own:
             shell = parts[6].strip()
@@ -286,7 +292,7 @@ def login_shell(core: "Core") -> bytes:
 def _start(core: "Core", wanted: Run) -> int:
     """Start the command; return its raw wait status."""
     config, cwd = wanted.config, wanted.cwd
-    name = config.command[0] if config.command else login_shell(core)
+    name = config.command[0] if config.command else login_shell(core, _uid(wanted))
     argv = config.command or [b"-" + os.path.basename(name)]
     path = wanted.path
     failed: tuple[bytes, OSError] | None = None

@@ -115,7 +115,8 @@ def test_names_are_not_found_without_hosts_and_nsswitch(root: Path, run_pyroot: 
     assert run_pyroot(lookup, environment=PATH).status == 2
     assert run_pyroot(users, environment=PATH).status == 2
     found = run_pyroot(["doctor", str(root), "getent"], environment=PATH)
-    assert found.status == 1
+    # (getent starts without all of them)
+    assert found.status == 0
     for code in ("passwd-missing", "nsswitch-missing", "hosts-missing", "resolv-missing"):
         assert code in found.stdout
     done = run_pyroot(["doctor", "--fix", str(root), "getent"], environment=PATH)

@@ -45,6 +45,27 @@ def test_dynamic_program_tells_interpreter_and_libraries() -> None:
     assert elf.dynamic
 
 
+def test_program_headers_are_those_that_pyelftools_reads() -> None:
+    """Of every kind of file that this host has in its usual places; a tenth of them is enough."""
+    elffile = pytest.importorskip("elftools.elf.elffile", reason="pyelftools is not installed")
+    looked = 0
+    for directory in ("/usr/bin", "/usr/lib", f"/usr/lib/{os.uname().machine}-linux-gnu"):
+        for name in sorted(os.listdir(directory) if os.path.isdir(directory) else [])[::10]:
+            path = f"{directory}/{name}"
+            try:
+                mine = read_elf(path)
+            except (ElfError, OSError):
+                continue
+            with open(path, "rb") as file:
+                found = {segment["p_type"]: segment for segment in elffile.ELFFile(file).iter_segments()}
+                interp = found["PT_INTERP"].get_interp_name() if "PT_INTERP" in found else None
+                needed = [tag.needed for tag in found["PT_DYNAMIC"].iter_tags("DT_NEEDED")] if "PT_DYNAMIC" in found else []
+            assert (mine.interp, [one.name for one in mine.needed if not one.optional]) == (
+                interp and interp.encode(), [word.encode() for word in needed]), path  # fmt: skip
+            looked += 1
+    assert looked > 10
+
+
 @pytest.mark.parametrize(("content", "words"), [
     (b"", "empty"), (b"#!/bin/sh\n", "not an ELF"), (b"\x7fELF", "not an ELF"),
     (b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\x3e\0", "too short"), (b"\x7fELF\x09\1" + bytes(100), "not an ELF"),

@@ -34,6 +34,7 @@ WAYS = {
     "snapshot --json": (["snapshot", "--json"], ["root"], '"entries"'),
     "checklist": (["checklist"], ["root"], '"findings"'),
     "report": (["report"], [], "# pyroot report"),
+    "owners save": (["owners", "save"], ["root"], "# pyroot owners 1"),
     "trace": (["trace", "--no-follow", "-e", "trace=execve"], ["/bin/true"], "+++ exited with 0 +++"),
     "trace --why": (["trace", "--why"], ["/bin/sh", "-c", "cat /nonexistent; exit 1"], "/nonexistent"),
 }
@@ -68,8 +69,7 @@ def make(path: Path, text: str = OLD, mode: int = 0o640) -> Path:
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest) -> str:
     """Go through all verbs."""
-    if request.param == "checklist":
-            return str(request.param)
+    return str(request.param)
 
 
 def written(run_pyroot: Run, here: Path, way: str, name: str, **options: object) -> Result:

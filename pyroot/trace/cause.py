@@ -47,7 +47,7 @@ def finding(core: Core, config: Config, answer: Answer, program: bytes) -> Findi
     try:
         from pyroot.doctor import checks
         from pyroot.reading.door import view_of
-    except ImportError:  # pyelftools is not installed: the call itself says most
+    except ImportError:  # (the call itself says most)
         return None
     view = View(view_of(core), os.fsdecode(config.rootfs_spelled), [program] if program.startswith(b"/") else [])
     found: list[Finding] = []

@@ -295,8 +295,7 @@ cdef class Core:
             raise CoreError(f"pipe2: {_os.strerror(errno)}")
         self._prepare_net()
         stats_begin()
-        session.kill_on_exit = kill_on_exit
-        session.seccomp = seccomp
+        session.kill_on_exit, session.seccomp = kill_on_exit, seccomp
         session.entries = not seccomp
         running = self
         session.main_done = session.killing = False
