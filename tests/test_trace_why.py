@@ -138,7 +138,7 @@ def test_missing_dev_null(why: Why, folder: Path) -> None:
     assert told["guest path"].startswith("/dev/null")  # type: ignore[attr-defined]
     assert "ENOENT" in str(told["call"])
     assert "dev-" in str(told["doctor"])
-    assert "-b /dev" in str(told["fix"])
+    assert "-b /dev" in str(told["mend"])
 
 
 def test_no_resolv_conf(why: Why, folder: Path) -> None:
@@ -160,7 +160,7 @@ def test_permission_denied_on_a_parent_directory(why: Why, folder: Path) -> None
     owned(folder / "a" / "b", 0o755)
     assert told["guest path"] == "/data/a/b/c/file" and "EACCES" in str(told["call"])
     assert str(told["cause"]).startswith("the directory /data/a/b may not be entered (mode 0600")
-    assert told["fix"] == f"chmod +x {shlex.quote(str(folder / 'a/b'))}"
+    assert told["mend"] == f"chmod +x {shlex.quote(str(folder / 'a/b'))}"
 
 
 def test_wrong_interpreter(why: Why, folder: Path) -> None:

@@ -140,7 +140,7 @@ def _cause(answer: Answer, history: History, config: Config, call: Event, doctor
         told["doctor"] = f"{one.severity} {one.code}: {place}{one.what}"
         hint = one.mend or hint
     if hint and not ("chmod" in hint and _of_others(reasons.host_path(history.core, call.path))):
-        told["fix"] = hint
+        told["mend"] = hint
     return told
 
 
@@ -159,7 +159,7 @@ def _with_reason(core: Core, config: Config, call: Event) -> str:
     return f"{call_line(call, 140)}{f': {why}' if why else ''}"
 
 
-_ROWS = ("message", "call", "others", "process", "guest path", "host path", "searched", "cause", "doctor", "fix")
+_ROWS = ("message", "call", "others", "process", "guest path", "host path", "searched", "cause", "doctor", "mend")
 
 
 def text(answer: Answer, told: Told) -> str:

@@ -71,10 +71,10 @@ def verdict(row: Row, told: dict[str, object], port: str) -> str:
         good = any(re.search(row.call, one) for one in [call, *rest]) if call else row.silent
     if call and sure and not (row.call != NONE and re.search(row.call, call)):
         return SURE
-    said = "\n".join(str(told.get(name, "")) for name in ("cause", "doctor", "fix")) + "\n" + "\n".join(rest)
+    said = "\n".join(str(told.get(name, "")) for name in ("cause", "doctor", "mend")) + "\n" + "\n".join(rest)
     if call or row.call == NONE:
         good = good and re.search(row.cause.replace("$PORT", port), said) is not None
-    if row.wrong and re.search(row.wrong, said) or _harmful(str(told.get("fix", ""))):
+    if row.wrong and re.search(row.wrong, said) or _harmful(str(told.get("mend", ""))):
         good = False
     return RIGHT if good else WRONG
 
