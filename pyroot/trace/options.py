@@ -166,6 +166,7 @@ def _enter(words: TraceWords, option: Option, name: str, value: str) -> None:
 def usage() -> str:
     """Give the help of the verb."""
     from pyroot.trace.calls import SETS
+    from pyroot.verbs.layout import examples, fitted
 
     lines = [
         "usage: pyroot trace [OPTION ...] [OPTION OF A PLAIN RUN ...] COMMAND [ARGUMENT ...]",
@@ -184,7 +185,7 @@ def usage() -> str:
         "SETS of -e trace=: names separated by commas, /REGEX, all, none, a leading ! for the rest, and",
         f"  {names}",
     ]
-    return "\n".join(lines) + "\n"
+    return fitted("\n".join(lines) + "\n") + examples("trace")
 
 
 def table() -> str:

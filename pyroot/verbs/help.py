@@ -10,7 +10,6 @@ from importlib import import_module
 from pyroot import usage
 from pyroot.errors import PyrootError
 from pyroot.options import VERBS
-from pyroot.verbs.layout import examples, fitted
 from pyroot.verbs.near import near_names
 from pyroot.verbs.output import put
 from pyroot.verbs.words import Verb
@@ -42,10 +41,5 @@ def main(argv: list[str]) -> int:
         near = near_names(word, modules, 1)
         hint = f"did you mean pyroot help {near[0]}?" if near else f"verbs are {', '.join(modules)}"
         raise PyrootError(f"help: {word}: no such verb", hint)
-    if word == "trace":
-        from pyroot.trace.options import usage as of_trace
-
-        put(fitted(of_trace()) + examples("trace"))
-        return 0
     status: int = import_module(modules[word]).main(["--help"])
     return status
