@@ -112,6 +112,11 @@ def _hostname(spelling: str, value: str, _here: bytes | None) -> str:
 def _ids(spelling: str, value: str, _here: bytes | None) -> str:
     from pyroot import identity
 
+    if value == "t":
+        from pyroot.verbs.near import of_others
+
+        if told := of_others(spelling + value, spelling + value):
+            raise PyrootError(*told)
     identity.change_id(f"{spelling} {value}", value)
     return value
 

@@ -238,7 +238,7 @@ def test_check_finds_nothing_where_nothing_is_refused(ground: Ground, pyroot_wor
 # -- the list is whole --------------------------------------------------------------------------------------------------------------
 
 #: What no filter can take away from the programs under it.
-ELSEWHERE = {"execve"}
+ELSEWHERE = {"execve", "fchownat"}  # (the second is of sessions that remember owners)
 
 
 def sources() -> str:

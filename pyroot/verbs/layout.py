@@ -38,6 +38,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "diff": (("pyroot diff before ./rootfs", "what has changed since"),),
     "checklist": (("pyroot checklist ./rootfs -o list", "record a root that works"),),
     "bindings": (("pyroot bindings -R ./rootfs -b /data:/mnt:ro", "what a run with these options would show"),),
+    "owners": (
+        ("pyroot owners save ./rootfs -o list", "who owns what in a fake root, as mtree(5) lines"),
+        ("pyroot owners load ./copy list", "the same for a copy of it"),
+        ("pyroot owners check ./rootfs", "whether what is remembered is whole"),
+    ),
     "ps": (("pyroot ps", "sessions and their processes"), ("pyroot ps --json", "the same for programs")),
     "kill": (("pyroot kill 1234", "end a session or a process that ps lists"),),
     "files": (
