@@ -145,6 +145,12 @@ cdef int readonly_access(Tracee *t, const pyroot_row *row, Walk *w) noexcept nog
         return 0
     return -EROFS if S_ISLNK(st.st_mode) or accessible(AT_FDCWD, w.h, <int>mode) == 0 else 0
 
+cdef bint length_is_negative(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Say whether truncate(2) is to be EINVAL, which comes before all else; its 64-bit form has the upper half last."""
+    if not t.call.compat:
+        return <int64_t>t.call.args[1] < 0
+    return <int32_t>t.call.args[2 if find_text(row.name, b"64") != NULL else 1] < 0
+
 cdef int readonly_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     cdef c_stat st
     cdef int bi = w.magic_bi if w.magic else w.pbi if row.effect == E_NAME else walk_binding(w)
@@ -159,7 +165,7 @@ cdef int readonly_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogi
     if row.effect == E_LOOK:
         return readonly_access(t, row, w)
     if row.effect == E_WRITE:
-        if <int64_t>t.call.args[1] < 0 and not t.call.compat:
+        if length_is_negative(t, row):
             return 0
         if readonly_stat(w, &st) < 0 or not S_ISREG(st.st_mode):
             return 0
