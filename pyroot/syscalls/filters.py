@@ -44,8 +44,9 @@ SIGKILL, SIGSTOP = 9, 19
 F_SETSIG, DEADLY = 10, (4, 5, 7, 8, SIGKILL, 11, SIGSTOP, 31)
 #: Commands of fcntl(2) that make a descriptor: F_DUPFD, F_DUPFD_CLOEXEC.
 DUPLICATES = (0, 1030)
-#: Requests of ioctl(2) that change a file's attributes: FS_IOC_SETFLAGS, of both ABIs, and FS_IOC_FSSETXATTR.
-SETFLAGS = (0x40086602, 0x40046602, 0x401C5820)
+#: Requests of ioctl(2) that change a file by a descriptor that need not be for writing: FS_IOC_SETFLAGS and FS_IOC_SETVERSION, of both
+#: ABIs, FS_IOC_FSSETXATTR, FS_IOC_ENABLE_VERITY, FS_IOC_SET_ENCRYPTION_POLICY.
+SETFLAGS = (0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x401C5820, 0x40806685, 0x800C6613)
 #: Options of prctl(2) that stop: PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_SECCOMP, PR_SET_SECCOMP, PR_SET_SYSCALL_USER_DISPATCH.
 PRCTL = (3, 4, 21, 22, 59)
 

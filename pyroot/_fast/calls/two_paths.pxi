@@ -222,7 +222,7 @@ cdef int way_error(Tracee *t, Walk *w, int dirfd) noexcept nogil:
     return -errno if fstatat(AT_FDCWD, link, &st, 0) < 0 else 0
 
 cdef int rename_mounts(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """The root is no name that can be given or taken away; nothing goes from one mount to another."""
+    """Refuse to rename the root, and to rename from one mount to another."""
     cdef uint64_t flags = t.call.args[row.flags] if row.flags >= 0 else 0
     cdef c_stat st
     cdef int error
@@ -239,7 +239,7 @@ cdef int rename_mounts(Tracee *t, const pyroot_row *row) noexcept nogil:
     return 0
 
 cdef int rename_places(Tracee *t, const pyroot_row *row) noexcept nogil:
-    """Nor is a mount point, or what leads to one; 1: old and new are one and the same."""
+    """Refuse to rename a mount point, or what leads to one; 1: old and new are one and the same."""
     cdef uint64_t flags = t.call.args[row.flags] if row.flags >= 0 else 0
     if not rename_flags(flags) or (W1.v.n <= 1 and views.first == NULL):
         return 0
