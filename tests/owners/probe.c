@@ -1,5 +1,6 @@
 /* Random calls that make files and change their owners, modes and attributes, each with what came of it: run as root in a chroot and as
- * fake root in the same root, the lines are the same.  probe SEED COUNT: everything happens in the working directory. */
+ * fake root in the same root, the lines are the same.  probe SEED COUNT [users]: everything happens in the working directory; with "users" it
+ * is now one user and now another. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <dirent.h>
+#include <grp.h>
 
 static uint64_t state;
 static unsigned below(unsigned n)
@@ -76,7 +78,6 @@ static void attribute(void)
     size_t size = which == 2 ? sizeof caps : value == plain ? sizeof plain : value == named ? sizeof named : 5;
     const char *of = name();
     char got[256];
-    if (which == 5) which = 3; /* (what is made below a default list is another matter) */
     if (which == 3 && value == (const void *)"value") value = plain, size = sizeof plain;
     switch (below(5)) {
     case 0: say(attrs[which], of, removexattr(of, attrs[which])); break;
@@ -152,6 +153,21 @@ static void one(void)
     if (below(3) == 0) show(to, AT_FDCWD, to, 0);
 }
 
+/* Be another user for a while: the saved id stays 0, so that the way back is open. */
+static void become(void)
+{
+    static const unsigned who[] = {0, 5, 42, 1000};
+    unsigned uid = who[below(4)], gid = who[below(4)], real = below(3) ? uid : 0;
+    gid_t groups[2] = {who[below(4)], who[below(4)]};
+    setresuid(0, 0, 0);
+    setgroups(below(3), groups);
+    setresgid(gid, gid, 0);
+    if (below(5) == 0) setfsuid(uid);
+    else setresuid(real, uid, 0);
+    umask(below(2) ? 022 : 027);
+    printf("now %u (%u) %u\n", uid, real, gid);
+}
+
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
 static void all(const char *folder, int depth)
@@ -175,9 +191,11 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     umask(022);
     for (int i = 0; i < count; i++) {
+        if (argc > 3 && below(8) == 0) become();
         printf("%d ", i);
         one();
     }
+    if (argc > 3) setresuid(0, 0, 0), setresgid(0, 0, 0), setgroups(0, NULL);
     all(".", 0);
     return 0;
 }
