@@ -181,10 +181,10 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     makes = makes and not making_is_plain(t, 0)
     if row.remove or (row.handler == H_RENAME and w == &W2):
         birthless_end(dir, name)
-    if not whole and w == &W2 and facts_look(AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) < 0:
+    if not whole and row.handler == H_RENAME and rename_is_odd():
         c_close(dir)
         return 0
-    if not whole and w != &W2 and facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) == (0 if is_making(t.call.nr) else -ENOENT):
+    if not whole and row.handler != H_RENAME and w != &W2 and facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) == (0 if is_making(t.call.nr) else -ENOENT):
         # (the kernel sees that first)
         c_close(dir)
         return 0
@@ -224,6 +224,21 @@ cdef void move_note(Tracee *t) noexcept nogil:
         store_renamed(&owners.root, W2.h + top, W1.h + top)
     W1.h[W1.placelen], W2.h[W2.placelen] = one, two
 
+cdef bint rename_is_odd() noexcept nogil:
+    """Say whether the kernel has an answer to a rename that comes before the question who may (do_renameat2, vfs_rename)."""
+    cdef file_facts old, new
+    cdef int n1 = W1.placelen, n2 = W2.placelen, there
+    if facts_look(AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0, &old) < 0:
+        return True
+    if not S_ISDIR(old.mode) and (W1.slash or W2.slash):
+        return True
+    if n1 < n2 and memcmp(W1.h, W2.h, n1) == 0 and W2.h[n1] == c'/':
+        return True
+    if n2 < n1 and memcmp(W1.h, W2.h, n2) == 0 and W1.h[n2] == c'/':
+        return True
+    there = facts_look(AT_FDCWD, W2.h, AT_SYMLINK_NOFOLLOW, 0, &new)
+    return (there < 0 and there != -ENOENT) or (there == 0 and old.dev == new.dev and old.ino == new.ino)
+
 cdef int link_judge(Tracee *t, int dir, const char *name) noexcept nogil:
     """Who does not own a file may give it another name only if it is safe to have one (may_linkat): 0, -EPERM, or 1: the kernel says more."""
     cdef Truth f
@@ -231,7 +246,7 @@ cdef int link_judge(Tracee *t, int dir, const char *name) noexcept nogil:
         return 1 if owners.links_guarded else 0
     if truth_of(&f, AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0) < 0:
         return 1
-    if not (ours(&f) or f.found) or S_ISDIR(f.mode) or who_uid(t) == f.uid:
+    if not (ours(&f) or f.found) or who_uid(t) == f.uid:
         return 0
     if not S_ISREG(f.mode) or f.mode & SETUID_BIT or f.mode & (SETGID_BIT | GROUP_EXEC) == SETGID_BIT | GROUP_EXEC:
         return -EPERM

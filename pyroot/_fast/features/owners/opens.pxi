@@ -57,7 +57,7 @@ cdef int there_judge(Tracee *t, Walk *w, int wanted, int error) noexcept nogil:
         return 0
     spot_from_walk(t, w, &at)
     result = truth_of(&f, at.fd, b"", 0, 0)
-    if result == 0 and S_ISDIR(f.mode) and (wanted & W_OK or judged.flags & O_CREAT):
+    if result == 0 and (wanted & W_OK or judged.flags & O_CREAT if S_ISDIR(f.mode) else judged.flags & O_DIRECTORY):
         # (the kernel has an error that comes before)
         pass
     elif result == 0 and (ours(&f) or f.found) and not S_ISLNK(f.disk.mode):

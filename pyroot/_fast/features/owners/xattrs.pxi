@@ -173,6 +173,8 @@ cdef int attr_rights(Tracee *t, const AttrCall *c, const Spot *at, Truth *f) noe
     cdef int wanted = R_OK if c.what == ATTR_GET else W_OK
     if not (ours(f) or f.found) or not (S_ISREG(f.mode) or S_ISDIR(f.mode)):
         return TAKE_NOT
+    if S_ISDIR(f.mode) and f.mode & S_ISVTX and wanted == W_OK and starts(attr_name, b"user.") and not who_owns(t, f):
+        return -EPERM
     if who_rights(t, f, wanted) < 0:
         return -EACCES
     if disk_rights(f) & wanted != wanted:
@@ -282,6 +284,8 @@ cdef int attr_change(Tracee *t, AttrCall *c, int kind, const Spot *at, Truth *f)
         error = caps_check(c)
         if error < 0:
             return error
+    if kind == ATTR_ACL or kind == ATTR_DEFAULT:
+        return acl_change(t, c, kind, at, f)
     error = attr_may(t, kind, f)
     if error == 0 and ours(f):
         error = disk_touch(at.fd)
@@ -289,8 +293,6 @@ cdef int attr_change(Tracee *t, AttrCall *c, int kind, const Spot *at, Truth *f)
         return error
     tail_load(f)
     there = tail_find(tail_bytes, tail_size, attr_name)
-    if kind == ATTR_ACL or kind == ATTR_DEFAULT:
-        return acl_change(t, c, kind, at, f)
     if sets and ((there >= 0 and c.flags & XATTR_CREATE_) or (there < 0 and c.flags & XATTR_REPLACE_)):
         return -EEXIST if there >= 0 else -ENODATA
     if not sets:
@@ -315,8 +317,14 @@ cdef int acl_change(Tracee *t, const AttrCall *c, int kind, const Spot *at, Trut
         if error < 0:
             return error
         sets = c.size > 4
-    if kind == ATTR_DEFAULT and not S_ISDIR(f.mode):
+    if kind == ATTR_DEFAULT and not S_ISDIR(f.mode) and not S_ISLNK(f.mode):
         return -EACCES if sets else 0
+    error = attr_may(t, kind, f)
+    if error == 0 and ours(f):
+        error = disk_touch(at.fd)
+    if error < 0:
+        return error
+    tail_load(f)
     if kind == ATTR_ACL and sets:
         mode |= f.mode & 0o7000
         if mode & SETGID_BIT and not who_in_group(t, f.gid) and not who_may(t, CAP_FSETID_):
