@@ -75,13 +75,13 @@ def cached(what: str, *of: object) -> tuple[str, bool]:
     """Return where something is kept that is made of these, and whether it is there; whoever asks holds it alone."""
     digest = hashlib.sha256(repr(of).encode()).hexdigest()[:16]
     target = os.path.join(cache_directory(), f"fakeroot-{what}-{digest}")
-    lock = open(target + ".lock", "w", encoding="ascii")  # noqa: SIM115 (kept as long as this process lives)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    LOCKS.append(lock)
+    if target not in LOCKS:
+        LOCKS[target] = open(target + ".lock", "w", encoding="ascii")  # noqa: SIM115 (kept as long as this process lives)
+        fcntl.flock(LOCKS[target], fcntl.LOCK_EX)
     return target, os.path.exists(target)
 
 
-LOCKS: list[io.TextIOWrapper] = []
+LOCKS: dict[str, io.TextIOWrapper] = {}
 
 
 def base(packages: str, prepare: str) -> str:

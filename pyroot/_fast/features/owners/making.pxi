@@ -181,9 +181,11 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     makes = makes and not making_is_plain(t, 0)
     if row.remove or (row.handler == H_RENAME and w == &W2):
         birthless_end(dir, name)
-    if not whole and row.handler == H_RENAME and rename_is_odd():
-        c_close(dir)
-        return 0
+    if not whole and row.handler == H_RENAME:
+        error = dir_judge(t, dir, X_OK, &parent, False)
+        if error < 0 or rename_is_odd():
+            c_close(dir)
+            return error if error == -EACCES else 0
     if not whole and row.handler != H_RENAME and w != &W2 and facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) == (0 if is_making(t.call.nr) else -ENOENT):
         # (the kernel sees that first)
         c_close(dir)
@@ -242,7 +244,7 @@ cdef bint rename_is_odd() noexcept nogil:
 cdef int link_judge(Tracee *t, int dir, const char *name) noexcept nogil:
     """Who does not own a file may give it another name only if it is safe to have one (may_linkat): 0, -EPERM, or 1: the kernel says more."""
     cdef Truth f
-    if not owners.links_guarded or facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &f.disk) == 0:
+    if not owners.links_guarded or W2.slash or facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &f.disk) == 0:
         return 1 if owners.links_guarded else 0
     if truth_of(&f, AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0) < 0:
         return 1
