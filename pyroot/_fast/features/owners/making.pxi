@@ -198,6 +198,10 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     error = dir_judge(t, dir, W_OK | X_OK, &parent, makes)
     if error == 0 and not makes and not whole and parent_is_ours(&parent):
         error = sticky_judge(t, dir, name, &parent)
+    if error == 0 and not whole and row.handler == H_RENAME and w == &W2:
+        error = turn_judge(t, W1.h)
+        if error == 0 and t.call.nr == NR_renameat2 and t.call.args[4] & 2:
+            error = turn_judge(t, W2.h)
     if error == 0 and makes:
         if maker_of(t, &parent, making_mode(t, row), t.call.nr == NR_mkdir or t.call.nr == NR_mkdirat, &m):
             make_expect(t, &m, dir, name, w.namelen)
@@ -240,6 +244,16 @@ cdef bint rename_is_odd() noexcept nogil:
         return True
     there = facts_look(AT_FDCWD, W2.h, AT_SYMLINK_NOFOLLOW, 0, &new)
     return (there < 0 and there != -ENOENT) or (there == 0 and old.dev == new.dev and old.ino == new.ino)
+
+cdef int turn_judge(Tracee *t, const char *host) noexcept nogil:
+    """A directory that gets another parent is written to: its .. changes; 0 or -EACCES."""
+    cdef Truth f
+    cdef int n = W1.placelen - W1.namelen
+    if n == W2.placelen - W2.namelen and memcmp(W1.h, W2.h, n) == 0:
+        return 0
+    if truth_of(&f, AT_FDCWD, host, AT_SYMLINK_NOFOLLOW, 0) < 0 or not (ours(&f) or f.found) or not S_ISDIR(f.mode):
+        return 0
+    return who_rights(t, &f, W_OK)
 
 cdef int link_judge(Tracee *t, int dir, const char *name) noexcept nogil:
     """Who does not own a file may give it another name only if it is safe to have one (may_linkat): 0, -EPERM, or 1: the kernel says more."""
