@@ -57,6 +57,9 @@ class Config:
     user: str | None
     groups: str | None
     keep_env: bool
+    fake_root: bytes | None  # where owners are remembered; empty: nowhere
+    load: bytes | None  # what --save of another run has written
+    save: bytes | None
     kernel_release: list[str] | None  # the fields of uname(2); empty ones are the kernel's
     hostname: str | None
     kill_on_exit: bool
@@ -88,13 +91,22 @@ class Config:
         if b".." not in self.rootfs_spelled.split(b"/"):
             self.rootfs_spelled = os.path.normpath(self.rootfs_spelled)
 
+    @property
+    def has_ids(self) -> bool:
+        """Tell whether guests have ids of the session's own."""
+        given = (self.identity, self.groups, self.fake_root, self.load, self.save)
+        return any(one is not None for one in given)
+
     def bindings(self) -> list[binding.Place]:
-        """Return the usual bindings of -R or -S, then the user's own: those win if both name the same path."""
+        """Return the usual bindings of -R or -S, then the user's own: those win if both name the same path.
+
+        Who has ids of the session's own is in the guest's passwd, so -R leaves that where it is, and binds what -S does.
+        """
         usual: list[binding.Place] = [binding.ReadonlyRoot()] if self.read_only else []
         if self.recommended or self.su:
             from pyroot import presets
 
-            usual += presets.usual("recommended" if self.recommended else "su", self.rootfs_spelled)
+            usual += presets.usual("su" if self.has_ids else "recommended", self.rootfs_spelled)
         return [*usual, *self.binds]
 
 
@@ -128,6 +140,8 @@ def build(parsed: "Parsed") -> Config:
                 config.skip_chdir = False
     if config.detach_daemons and config.kill_on_exit:
         raise PyrootError("--kill-on-exit, --detach-daemons: one ends the remaining processes, the other lets them run", "keep one of them")
+    if config.fake_root is not None and (config.load is not None or config.save is not None):
+        raise PyrootError("--fake-root, --load, --save: FILE of --fake-root is read and written as it is", "keep --fake-root, or the others")
     config.net = config.net and not environment.no_landlock()
     set_verbosity(config.verbose)
     _set_root(config, roots)

@@ -354,8 +354,8 @@ def _cut_off() -> Broken:
     return Broken("is an ELF file that ends too early", "it was probably not copied or unpacked completely")
 
 
-def core_failure(error: Exception) -> PyrootError:
-    """Say why the core could not start or go on."""
+def core_failure(error: Exception, file: bytes | None = None) -> PyrootError:
+    """Say why the core could not start or go on; ``file``: what the user has named for owners to be remembered in."""
     text = str(error)
     hint = "PYROOT_DEBUG=1 shows where it happened"
     if is_request(error):
@@ -368,6 +368,11 @@ def core_failure(error: Exception) -> PyrootError:
             hint = "a sandbox around pyroot seems to refuse ptrace (in a container: --cap-add SYS_PTRACE); pyroot check tells more"
         else:
             hint = "look at /proc/sys/kernel/yama/ptrace_scope and, in a container, for the capability SYS_PTRACE; pyroot check tells more"
+    elif text.startswith("the owners remembered"):
+        text, _colon, hint = text.partition(": ")
+        if file:
+            text = f"{os.fsdecode(file)}: {text}".replace("for this root ", "")
+            hint = "name another file; what this one remembers is lost if it is removed"
     elif text.endswith((os.strerror(errno.EPERM), os.strerror(errno.ENOSYS))):
         hint = _REFUSED
     elif " is a procfs " in text:

@@ -73,6 +73,10 @@ def _place(spelling: str, value: str, here: bytes | None) -> bytes:
     return binding.absolute(os.fsencode(value), here, f"{spelling} {value}")
 
 
+def _memory(spelling: str, value: str, here: bytes | None) -> bytes:
+    return b"" if value == "forget" else _place(spelling, value, here)
+
+
 def _level(spelling: str, value: str, _here: bytes | None) -> int:
     try:
         return int(value, 10)
@@ -141,6 +145,8 @@ READONLY_BINDS = Kind(_readonly, (), "")
 TRIED_BINDS = Kind(_tried, (), "")
 TMPFS = Kind(_tmpfs, (), "")
 PLACE = Kind(_place, None, "StrPath | None")
+FILE = Kind(_place, None, "StrPath | None")
+MEMORY = Kind(_memory, None, "StrPath | None")  # a file, or empty: none
 SECONDS = Kind(seconds, 5.0, "float | None")
 LEVEL = Kind(_level, 0, "int")
 TEXT = Kind(_as_it_is, (), "")  # of verbs, which read it themselves

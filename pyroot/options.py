@@ -15,12 +15,14 @@ Grammar: ``pyroot VERB ...`` if the very first word is a verb, otherwise ``pyroo
 from pyroot.errors import PyrootError
 from pyroot.option_kinds import (
     BINDS,
+    FILE,
     FLAG,
     HERE,
     IDENTITY,
     IDENTITY_NAMES,
     IDENTITY_NUMBERS,
     LEVEL,
+    MEMORY,
     NAME,
     NAMES,
     PLACE,
@@ -96,7 +98,8 @@ OPTIONS: tuple[Option, ...] = (
         "like -r DIR, and bind the usual host paths too",
         "Adds the paths that most programs expect to share with the host: /dev, /proc, /sys, /tmp, /run, the home "
         "directory, DIR itself at its own path, and the files in /etc about users and the network. The list is "
-        "bind/recommended.bind; a path that the host does not have is left out.",
+        "bind/recommended.bind; a path that the host does not have is left out. Together with an option about users it binds what -S does: "
+        "the guest keeps its own users and its own /run.",
     ),
     Option(
         ("-S",),
@@ -193,53 +196,33 @@ OPTIONS: tuple[Option, ...] = (
         "it back. Outside nothing changes: files and processes of others are as closed as they were. A PATH without an sbin directory "
         "gets /usr/local/sbin, /usr/sbin and /sbin. Of -0, -i, -S, --userspec and -u the last one counts.",
     ),
-    Option(
-        ("-i", "--change-id"),
-        "UID:GID",
-        "change_id",
-        IDENTITY_NUMBERS,
-        GROUP_USER,
-        "be this user and group in the guest",
-        "Your own files are shown as theirs. Without UID 0 the command has no capabilities.",
-    ),
-    Option(
-        ("--userspec",),
-        "USER[:GROUP]",
-        "userspec",
-        IDENTITY_NAMES,
-        GROUP_USER,
-        "be this user, as chroot --userspec",
-        "USER and GROUP are names in the guest's /etc/passwd and /etc/group, or numbers, of which those with a + are never names. The "
-        "command has the groups of USER. The environment stays as it is.",
-    ),
-    Option(
-        ("--groups",),
-        "GROUP[,GROUP...]",
-        "groups",
-        NAMES,
-        GROUP_USER,
-        "be in these groups, as chroot --groups",
-        "Names in the guest's /etc/group, or numbers; an empty list is none. Without another option about users the command is root.",
-    ),
-    Option(
-        ("-u", "--user"),
-        "USER[:GROUP]",
-        "user",
-        IDENTITY_NAMES,
-        GROUP_USER,
-        "be this user, as docker run -u",
-        "As --userspec, but HOME, USER, LOGNAME and SHELL are those of the guest's /etc/passwd, a USER that is only a number has "
-        "group 0, and a GROUP that is given is the only one.",
-    ),
-    Option(
-        ("--keep-env",),
-        "",
-        "keep_env",
-        FLAG,
-        GROUP_USER,
-        "leave the environment as it is",
-        "Without it -0, -i, -S and -u change some variables; docs/ROOT.md has a table.",
-    ),
+    Option(("-i", "--change-id"), "UID:GID", "change_id", IDENTITY_NUMBERS, GROUP_USER,
+           "be this user and group in the guest",
+           "Your own files are shown as theirs. Without UID 0 the command has no capabilities."),  # fmt: skip
+    Option(("--userspec",), "USER[:GROUP]", "userspec", IDENTITY_NAMES, GROUP_USER,
+           "be this user, as chroot --userspec",
+           "USER and GROUP are names in the guest's /etc/passwd and /etc/group, or numbers, of which those with a + are never names. The "
+           "command has the groups of USER. The environment stays as it is."),  # fmt: skip
+    Option(("--groups",), "GROUP[,GROUP...]", "groups", NAMES, GROUP_USER,
+           "be in these groups, as chroot --groups",
+           "Names in the guest's /etc/group, or numbers; an empty list is none. Without another option about users the command is root."),  # fmt: skip
+    Option(("-u", "--user"), "USER[:GROUP]", "user", IDENTITY_NAMES, GROUP_USER,
+           "be this user, as docker run -u",
+           "As --userspec, but HOME, USER, LOGNAME and SHELL are those of the guest's /etc/passwd, a USER that is only a number has "
+           "group 0, and a GROUP that is given is the only one."),  # fmt: skip
+    Option(("--keep-env",), "", "keep_env", FLAG, GROUP_USER,
+           "leave the environment as it is",
+           "Without it -0, -i, -S and -u change some variables; docs/ROOT.md has a table."),  # fmt: skip
+    Option(("--fake-root",), "FILE|forget", "fake_root", MEMORY, GROUP_USER,
+           "remember owners and modes in FILE, or not at all",
+           "Without it they are remembered in the root, in .pyroot/owners, and without a root for this run only. FILE is always up to date, "
+           "even if pyroot is killed. A file that is called forget is ./forget. Without another option about users the command is root."),  # fmt: skip
+    Option(("--load",), "FILE", "load", FILE, GROUP_USER,
+           "begin with the owners that --save has written",
+           "As fakeroot -i: for files that are still the same ones, not for copies. What the root remembers itself does not count then."),  # fmt: skip
+    Option(("--save",), "FILE", "save", FILE, GROUP_USER,
+           "write to FILE what is remembered at the end",
+           "As fakeroot -s; FILE may be the one of --load. Without another option about users the command is root."),  # fmt: skip
     Option(
         ("-k", "--kernel-release"),
         "RELEASE",
@@ -252,15 +235,9 @@ OPTIONS: tuple[Option, ...] = (
         "changes: the calls that the kernel has, what it says in /proc, and the processor's capabilities (proot's seventh field) are "
         "what they are.",
     ),
-    Option(
-        ("--hostname",),
-        "NAME",
-        "hostname",
-        NAME,
-        GROUP_USER,
-        "tell this host name by uname(2)",
-        "It wins over the one of -k. The root user of the guest may set another one, which all processes of the run share.",
-    ),
+    Option(("--hostname",), "NAME", "hostname", NAME, GROUP_USER,
+           "tell this host name by uname(2)",
+           "It wins over the one of -k. The root user of the guest may set another one, which all processes of the run share."),  # fmt: skip
     Option(
         ("--kill-on-exit",),
         "",
@@ -303,16 +280,10 @@ OPTIONS: tuple[Option, ...] = (
         "rename files only in the root and the bindings, and signal only each other. It needs Linux 5.19, makes an open about a "
         "third slower, and does nothing if the root is /. docs/SECURITY.md says what it does not cover.",
     ),
-    Option(
-        ("--stats",),
-        "",
-        "stats",
-        FLAG,
-        GROUP_RUN,
-        "print at the end what the run has cost",
-        "Prints on standard error, after the last process has ended, how often guests have stopped and in which calls, how much time "
-        "was spent in pyroot, and what it did. docs/PERFORMANCE.md says how to read it.",
-    ),
+    Option(("--stats",), "", "stats", FLAG, GROUP_RUN,
+           "print at the end what the run has cost",
+           "Prints on standard error, after the last process has ended, how often guests have stopped and in which calls, how much time "
+           "was spent in pyroot, and what it did. docs/PERFORMANCE.md says how to read it."),  # fmt: skip
     Option(
         ("-v", "--verbose"),
         "N",
@@ -323,24 +294,12 @@ OPTIONS: tuple[Option, ...] = (
         "0 is the default: errors and their hints. 1 adds what was decided (root, bindings, working directory, "
         "program), and which programs inside could not be started, with the reason. -1 leaves the hints out.",
     ),
-    Option(
-        ("-V", "--version", "--about"),
-        "",
-        "version",
-        QUESTION,
-        GROUP_ABOUT,
-        "print the version and exit",
-        "Prints version and licence on standard output.",
-    ),
-    Option(
-        ("-h", "--help", "--usage"),
-        "",
-        "help",
-        QUESTION,
-        GROUP_ABOUT,
-        "print this help and exit (--help: all of it)",
-        "-h and --usage print one line per option, --help prints the whole manual page.",
-    ),
+    Option(("-V", "--version", "--about"), "", "version", QUESTION, GROUP_ABOUT,
+           "print the version and exit",
+           "Prints version and licence on standard output."),  # fmt: skip
+    Option(("-h", "--help", "--usage"), "", "help", QUESTION, GROUP_ABOUT,
+           "print this help and exit (--help: all of it)",
+           "-h and --usage print one line per option, --help prints the whole manual page."),  # fmt: skip
 )
 
 # Verbs count only as the very first word; "pyroot -- new" runs a guest program of that name.

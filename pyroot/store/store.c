@@ -222,6 +222,7 @@ static int store_add(store *s, store_slot *slot)
     if (slot->mode & S_ISGID && S_ISDIR(slot->mode)) has |= STORE_HAS_SETGID;
     if (slot->flags & STORE_XATTRS) has |= STORE_HAS_XATTRS;
     if (slot->flags & STORE_NODE) has |= STORE_HAS_NODES;
+    if (slot->flags & STORE_DEFAULTS) has |= STORE_HAS_DEFAULTS;
     if (slot->uid) has |= STORE_HAS_OTHERS;
     if (has & ~header->has) header->has |= has;
     __atomic_store_n(&header->next, header->next + 1, __ATOMIC_RELEASE);

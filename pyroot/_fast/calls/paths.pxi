@@ -149,7 +149,7 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         return result
     if hidden_len > 0 and is_hidden(w.h, w.hlen):
         walk_drop_fd(w)
-        return -EACCES if mode == M_CREATE and w.hlen == hidden_len else -ENOENT
+        return -EACCES if w.hlen == hidden_len and makes_name(w, t, mode) else -ENOENT
     w.valid = True
     walk_finish(w)
     if w.base_hlen < 0:
@@ -164,6 +164,14 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         walk_drop_fd(w)
         return TR_TEXT
     return walk_hold(w, t)
+
+cdef bint makes_name(const Walk *w, Tracee *t, int mode) noexcept nogil:
+    """Say whether the call would give something new the name that is looked up; those that take names away look for what has it."""
+    if mode == M_OCREAT or mode == M_OCREAT_NOFOLLOW:
+        return True
+    if mode != M_CREATE or t.call.nr == NR_unlink or t.call.nr == NR_unlinkat or t.call.nr == NR_rmdir:
+        return False
+    return w == &W2 or not (t.call.nr == NR_rename or t.call.nr == NR_renameat or t.call.nr == NR_renameat2)
 
 cdef bint is_looked_at(Walk *w, int mode) noexcept nogil:
     """Say whether the place itself is looked at before the call: by execve, link and rename, and where a mount point is made or removed."""

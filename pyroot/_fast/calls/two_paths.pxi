@@ -39,10 +39,11 @@ cdef int judge_two(Tracee *t, const pyroot_row *row, PairRule first, PairRule th
     The rules about mounts come before those of features, or after them, as the kernel has it.
     """
     cdef int result = first(t, row) if first != NULL and W1.valid and W2.valid else 0
-    if result == 0 and features.judges != 0 and W1.valid:
+    # (a path that leads nowhere comes before what features say of the other)
+    if result == 0 and features.judges != 0 and W1.valid and W2.valid:
         result = features_judge(t, row, &W1)
-    if result == 0 and features.judges != 0 and W2.valid:
-        result = features_judge(t, row, &W2)
+        if result == 0:
+            result = features_judge(t, row, &W2)
     if result == 0 and W1.valid and W2.valid:
         result = then(t, row)
     return result

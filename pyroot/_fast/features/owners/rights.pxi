@@ -64,6 +64,9 @@ cdef int chown_of(Tracee *t, const Spot *at, Truth *f, uint32_t uid, uint32_t gi
             return -EPERM
         if gid != NO_ID and not (who_uid(t) == f.uid and (gid == f.gid or who_in_group(t, gid))):
             return -EPERM
+    if not S_ISDIR(f.mode) and mode_without_setid(t, f) != f.mode and not who_owns(t, f):
+        # (that is a change of the mode)
+        return -EPERM
     if ours(f):
         error = disk_touch(at.fd)
         if error < 0:
