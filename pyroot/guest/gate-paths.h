@@ -47,8 +47,8 @@ struct gate_text {
 /* struct stat, as far as it is read */
 struct gate_stat {
     u64 dev, ino, nlink;
-    u32 mode, uid;
-    u64 rest[14];
+    u32 mode, uid, gid, pad;
+    u64 rest[13];
 };
 
 _Static_assert(sizeof(struct gate_stat) == 144, "struct stat of asm/stat.h");
@@ -199,6 +199,8 @@ static int take_absolute(struct gate_frame *frame, const struct gate_view *view,
             name = fnv(name, (u8)*path);
             *to++ = *path;
         }
+        if (name == view->hidden)
+            return -1;
         text->names++;
         text->top = view->bound && marked(view->tops, GATE_TOPS, hash);
         if (text->top && !(to = cross(frame, view, hash, last)))

@@ -48,10 +48,10 @@
 2:  syscall
     .org GATE_CALLED, 0xcc
     /* to change rax here would lose the result */
-    cmp $-ELOOP, %rax
-    je 5f
     cmpq $0, GF_CHECK(%rsp)
     jne 7f
+    test %rax, %rax
+    js 5f
 3:  mov GF_DETOUR(%rsp), %rcx
     movslq DETOUR_BACK(%rcx), %rdx
     lea DETOUR_BACK + 4 + 2(%rcx, %rdx), %rdx
@@ -80,13 +80,23 @@
     jmp *%rcx
 
     .org GATE_TEXT, 0xcc
-5:  cmpq $0, GF_CHECK(%rsp)
-    jne 7f
-    cmpq $0, GF_RETRY(%rsp)
+5:  cmp $-ELOOP, %rax
+    jne 8f
+    testb $GATE_LINKS_MET, GF_RETRY(%rsp)
     je 3b
     mov %rsp, %rdi
     call gate_again
     jmp 6b
+    /* what is closed on the disk alone is opened by the supervisor */
+8:  testb $GATE_CLOSED, GF_RETRY(%rsp)
+    je 3b
+    cmp $-EACCES, %rax
+    je 4f
+    cmp $-EPERM, %rax
+    je 4f
+    cmp $-ENXIO, %rax
+    je 4f
+    jmp 3b
     /* a call that only looked is made once more, where the supervisor sees it, if names have moved since its proof */
 7:  movabs $GATE_MOVES, %rcx
     mov (%rcx), %ecx

@@ -12,6 +12,7 @@
  * Freestanding, position-dependent, no data of its own; addresses are those of loader.h.
  */
 #include "gate-paths.h"
+#include "gate-owners.h"
 #include "calls.h"
 
 #define PATH_LOW            0x10000         /* no pointer below it leads anywhere */
@@ -21,7 +22,6 @@
 #define OPEN_IGNORED        0100400         /* O_NOCTTY, O_LARGEFILE */
 #define OPEN_PATH           012600000       /* O_PATH and what it leaves of the others */
 #define AT_HARMLESS         0x6b00          /* AT_SYMLINK_NOFOLLOW, AT_EACCESS, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE */
-#define STATX_MOUNTS        0x5000          /* STATX_MNT_ID, STATX_MNT_ID_UNIQUE */
 
 /* One row of the table. */
 struct gate_call {
@@ -43,7 +43,7 @@ static inline int find_call(struct gate_call *call, u64 number)
 }
 
 /* An open becomes an openat2 that meets no link: proof and call in one. */
-static int make_open(struct gate_frame *frame, u64 flags)
+static int make_open(struct gate_frame *frame, const struct gate_view *view, u64 flags)
 {
     frame->how.flags = flags;
     frame->how.mode = 0;
@@ -54,7 +54,7 @@ static int make_open(struct gate_frame *frame, u64 flags)
     frame->args[2] = (u64)&frame->how;
     frame->args[3] = sizeof(frame->how);
     frame->args[4] = flags;                 /* of no meaning to the kernel, but to gate_again */
-    frame->retry = 1;
+    frame->retry = GATE_LINKS_MET | (view->owners ? GATE_CLOSED : 0);
     return GATE_MAKE;
 }
 
@@ -66,9 +66,11 @@ static int plan_open(struct gate_frame *frame, const struct gate_view *view, con
         return GATE_DECLINE;                /* for writing: what execve knows of a file may be wrong then */
     else if (text->text_name && frame->relative && starts_in_proc(frame, view))
         return GATE_DECLINE;
-    if (frame->relative && flags & O_NOFOLLOW && text->names == 1 && !text->special)
+    if (frame->relative && flags & O_NOFOLLOW && text->names == 1 && !text->special) {
+        frame->retry = view->owners ? GATE_CLOSED : 0;
         return GATE_MAKE;                   /* the kernel finds the name where the guest means it */
-    return make_open(frame, flags);
+    }
+    return make_open(frame, view, flags);
 }
 
 /* Whether somebody has to remember through which binding this is opened: its text does not tell. */
@@ -88,12 +90,7 @@ __attribute__((used)) int gate_again(struct gate_frame *frame)
         return GATE_DECLINE;
     if (text.text_name && !(flags & O_PATH) && starts_in_proc(frame, view))
         return GATE_DECLINE;
-    return make_open(frame, flags);
-}
-
-static inline int is_copy(const struct gate_view *view, const struct gate_stat *st)
-{
-    return st->dev == view->copy_dev && st->mode == view->copy_mode;
+    return make_open(frame, view, flags);
 }
 
 /* A call that looks at a descriptor: made here, since it changes nothing if it is made once more. */
@@ -144,11 +141,34 @@ static int plan_empty(struct gate_frame *frame, const struct gate_view *view, u6
     frame->path[0] = 0;
     if (view->holders && is_holder((int)frame->regs[0], "", view))
         return GATE_DECLINE;
+    if (view->owners)
+        return frame->call == SYS_newfstatat ? see_stat(frame, view, (int)frame->regs[0], "", (int)flags, frame->regs[2])
+               : frame->call == SYS_statx && is_no_top(frame, view) ? see_statx(frame, view, (int)frame->regs[0], "") : GATE_DECLINE;
     if (frame->call == SYS_newfstatat)
         return tell_open(frame, view, sys6(SYS_newfstatat, (long)frame->regs[0], (long)frame->path, (long)frame->regs[2], (long)flags, 0, 0),
                          frame->regs[2]);
     frame->args[1] = (u64)frame->path;
     return frame->call == SYS_statx && !(frame->regs[3] & STATX_MOUNTS) && is_no_top(frame, view) ? GATE_MAKE : GATE_DECLINE;
+}
+
+/* A call without a path. */
+static int plan_bare(struct gate_frame *frame, const struct gate_view *view)
+{
+    if (tells_ids(frame->call))
+        return tell_ids(frame, view);
+    if (!view->owners)
+        return frame->call == SYS_fstat
+               ? tell_open(frame, view, sys3(SYS_fstat, (long)frame->regs[0], (long)frame->regs[1], 0), frame->regs[1]) : GATE_DECLINE;
+    if (frame->call == SYS_getdents64)
+        return list(frame, view);
+    frame->dirfd = (int)frame->regs[0];
+    if (frame->dirfd < 0)
+        return GATE_DECLINE;                /* (AT_FDCWD among them) */
+    if (frame->call == SYS_fstat)
+        return see_stat(frame, view, (int)frame->dirfd, "", AT_EMPTY_PATH, frame->regs[1]);
+    if (frame->call == SYS_fchmod)
+        return keep_mode(frame, view, (u32)frame->regs[1]);
+    return frame->call == SYS_fchown ? keep_owner(frame, view, "", (u32)frame->regs[1], (u32)frame->regs[2]) : GATE_DECLINE;
 }
 
 /* A call that looks at a name without opening it. */
@@ -161,7 +181,7 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
         return GATE_DECLINE;
     follows |= text->slash;
     if (!follows && text->names == 1 && !text->special && frame->relative)
-        return GATE_MAKE;                   /* the kernel finds the name where the guest means it */
+        return view->owners ? see(frame, view) : GATE_MAKE; /* the kernel finds the name where the guest means it */
     frame->check = view->moves | 1ull << 32;
     __asm__ volatile("" ::: "memory");      /* what is moved from here on is noticed after the call */
     if (view->moving)
@@ -183,7 +203,7 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
     frame->args[call->path] = (u64)frame->path;
     if (call->dirfd >= 0)
         frame->args[call->dirfd] = (u64)frame->dirfd;
-    return GATE_MAKE;
+    return view->owners ? see(frame, view) : GATE_MAKE;
 }
 
 static inline int asks_access(u64 number)
@@ -220,14 +240,18 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
         return GATE_DECLINE;
     for (int i = 0; i < 6; i++)
         frame->args[i] = frame->regs[i];
-    if (frame->call == SYS_fstat)
-        return tell_open(frame, view, sys3(SYS_fstat, (long)frame->regs[0], (long)frame->regs[1], 0), frame->regs[1]);
+    if (view->owners && !(who_word(frame) & WHO_INDEX))
+        return tells_ids(frame->call) ? tell_ids(frame, view) : GATE_DECLINE;
+    if (call.path < 0)
+        return plan_bare(frame, view);
     if (!copy_path(path, frame->regs[call.path]))
         return GATE_DECLINE;
     if (call.flags >= 0)
         flags = (u32)frame->regs[call.flags];
     if (*path == 0)
         return plan_empty(frame, view, flags);
+    if (view->owners && !passes(frame, view))
+        return GATE_DECLINE;                /* every directory on the way is judged */
     if (call.final == F_FLAG && flags & ~(u64)AT_HARMLESS)
         return GATE_DECLINE;
     if (frame->call == SYS_statx && frame->regs[3] & STATX_MOUNTS)

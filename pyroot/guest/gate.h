@@ -15,10 +15,16 @@
 #define DETOUR_FIRST        32              /* the first one, from the start of the page; before it are HOOK and MAGIC */
 #define DETOUR_HOOK         0               /* address that detours jump to: GATE_ENTER or GATE_PASS */
 #define DETOUR_MAGIC        8
+#define DETOUR_WHO          16              /* who the tasks of this address space are: WHO_ */
 #define DETOURS_MAGIC       0x5079523144657431
 #define DETOUR_PLAIN        24              /* where the call is made as the guest has it */
 #define DETOUR_NUMBER       25              /* operand of the detour's own mov */
 #define DETOUR_BACK         30              /* operand of its jump to the site's `syscall` */
+
+/* DETOUR_WHO. The loader writes it, and the supervisor when one of the tasks becomes somebody else. */
+#define WHO_NUMBER          0xff            /* of gate_view.who, from 1; 0: nobody that is told there, or not all are the same */
+#define WHO_INDEX           0x100           /* the index of owners is mapped */
+#define WHO_TOLD            0x200           /* there is such a thing in this session */
 
 /* Places in the gate, from LOADER_GATE. */
 #define GATE_ENTER          0x000           /* rcx: the detour */
@@ -41,6 +47,15 @@
 #define GATE_MAKE           1
 #define GATE_ANSWER         2
 
+/* asm-generic/errno-base.h */
+#define EPERM               1
+#define ENXIO               6
+#define EACCES              13
+
+/* gate_frame.retry */
+#define GATE_LINKS_MET      1
+#define GATE_CLOSED        2
+
 /* What the supervisor publishes, in the last pages of the arena (read-only for guests). */
 #define GATE_MOVES          (LOADER_ARENA + ARENA_SIZE - GATE_VIEW_SIZE)
 #define GATE_NAMES          64
@@ -53,6 +68,9 @@
 #define GATE_HOLDERS        16              /* with more of them no directory's links are told here */
 #define GATE_HOST           124             /* bytes of a binding's host path, and of its guest path, at most */
 #define GATE_GUEST          64
+#define GATE_WHOS           8
+#define GATE_GROUPS         10
+#define GATE_OWN_WORDS      32
 
 #if !defined(__ASSEMBLER__) && !defined(PYROOT_LINKER_SCRIPT)
 struct gate_link {
@@ -71,6 +89,14 @@ struct gate_bound {
 
 struct gate_top {
     unsigned long long dev, ino;
+};
+
+struct gate_who {
+    unsigned int uid[3], gid[3];            /* real, effective, saved */
+    unsigned int passes;                    /* CAP_DAC_OVERRIDE: no file and no directory is closed to it */
+    unsigned int changes;                   /* CAP_CHOWN and CAP_FOWNER: it may give files away, and change their modes */
+    unsigned int groups;                    /* more than GATE_GROUPS: they are not told */
+    unsigned int group[GATE_GROUPS];
 };
 
 struct gate_view {
@@ -100,6 +126,14 @@ struct gate_view {
     unsigned int holders;                   /* so many directories have links that the host does not count */
     unsigned int copy_mode;                 /* of what is opened in the place of texts of /proc */
     struct gate_top holder[GATE_HOLDERS];
+    unsigned int owners;                    /* files may have records (features/owners): */
+    unsigned int us, uid, gid;              /* what is ours and has none belongs to this one */
+    unsigned long long hidden;              /* hash of a name that guests do not see, wherever it is; 0: there is none */
+    struct gate_top hidden_in;              /* the directory that it is in */
+    unsigned int own_have;                  /* STORE_HAS_* of what has a record for this session only */
+    unsigned int whose;                      /* so many of the following are valid: they do not change */
+    struct gate_who who[GATE_WHOS];
+    unsigned long long own[GATE_OWN_WORDS]; /* index of what has a record for this session only */
 };
 
 _Static_assert(__builtin_offsetof(struct gate_view, moves) == 0, "GATE_MOVES");

@@ -6,6 +6,7 @@
 #define GATE_VIEW_SIZE 0x8000
 #define GATE_DETOURS 0x6000
 #define DETOURS_SIZE 0x2000
+#define GATE_INDEX_SIZE 0x21000
 #define GATE_PATH 0x188
 #define LOADER_FILE_CODE 0x1000
 
@@ -25,10 +26,10 @@
 #define LOADER_STUBS 0x567000100000
 #define LOADER_STUBS_SIZE 0x1000
 #define LOADER_GATE 0x567000101000
-#define LOADER_GATE_SIZE 0x2000
-#define LOADER_TEXT 0x567000103000
+#define LOADER_GATE_SIZE 0x3000
+#define LOADER_TEXT 0x567000104000
 #define LOADER_TEXT_SIZE 0x2000
-#define LOADER_KEPT 0x5000
+#define LOADER_KEPT 0x6000
 #define LOADER_INFO 0x567000120000
 #define LOADER_INFO_SIZE 0x10000
 #define LOADER_STACK 0x567000130000
@@ -37,6 +38,7 @@
 #define LOADER_HEADERS_SIZE 0x20000
 #define LOADER_END 0x567000160000
 #define LOADER_ARENA 0x567001000000
+#define LOADER_INDEX 0x567001100000
 #define LOADER_BRK 0x567100000000
 #define LOADER_ARENA_MAX 0xff000000
 
@@ -74,7 +76,7 @@ struct gate_frame {
     unsigned long long kept[6];  /* rbx rbp r12 r13 r14 r15 */
     unsigned long long call;  /* number of the call that is made, or the answer */
     unsigned long long args[6];  /* its arguments */
-    unsigned long long retry;  /* its ELOOP means that it is made as the guest has it */
+    unsigned long long retry;  /* GATE_LINKS_MET: it is made again at ELOOP; GATE_CLOSED: the guest makes it at EACCES */
     unsigned long long check;  /* not 0: the call only looks, and counts if no directory or link was moved meanwhile */
     short relative;  /* the path in here */
     short links;  /* how many it has led through */

@@ -18,6 +18,7 @@ class Shared:
     GATE_VIEW_SIZE = 0x8000  # what the gate reads, the last pages of the arena: struct gate_view, and after it
     GATE_DETOURS = 0x6000  # ... from the view's start: what a page of detours begins as
     DETOURS_SIZE = 0x2000
+    GATE_INDEX_SIZE = 0x21000  # a store_index (pyroot/store/index.h), which the gate reads where files have owners of their own
     GATE_PATH = 392  # bytes of a path in the gate, at most
     LOADER_FILE_CODE = 0x1000  # where the loader's file has LOADER_STUBS and what follows it
 
@@ -33,7 +34,7 @@ class X86_64:  # noqa: N801
     LOADER_STUBS = LOADER_BASE + 0x100000  # return stubs and trampoline, r-x, stays for the life of the guest
     LOADER_STUBS_SIZE = 0x1000
     LOADER_GATE = LOADER_STUBS + LOADER_STUBS_SIZE  # the gate (gate.h), r-x, stays, too
-    LOADER_GATE_SIZE = 0x2000
+    LOADER_GATE_SIZE = 0x3000
     LOADER_TEXT = LOADER_GATE + LOADER_GATE_SIZE  # code and constants, r-x; before the entry nothing is left of it but the addresses
     LOADER_TEXT_SIZE = 0x2000
     LOADER_KEPT = LOADER_TEXT + LOADER_TEXT_SIZE - LOADER_STUBS  # stays for the life of the guest: it is known what calls from there mean
@@ -45,6 +46,7 @@ class X86_64:  # noqa: N801
     LOADER_HEADERS_SIZE = 0x20000
     LOADER_END = LOADER_HEADERS + LOADER_HEADERS_SIZE
     LOADER_ARENA = LOADER_BASE + 0x1000000  # the address meant for the arena; the one used is in loader_info
+    LOADER_INDEX = LOADER_ARENA + Shared.ARENA_SIZE  # the index of owners, in sessions that have one
     LOADER_BRK = LOADER_BASE + 0x100000000  # heap of last resort, where PR_SET_MM_MAP is refused
     LOADER_ARENA_MAX = LOADER_BRK - LOADER_ARENA  # most bytes that fit before it
 
@@ -80,7 +82,7 @@ FRAME: tuple[tuple[str, str, int, str], ...] = (
     ("unsigned long long", "kept", 6, "rbx rbp r12 r13 r14 r15"),
     ("unsigned long long", "call", 0, "number of the call that is made, or the answer"),
     ("unsigned long long", "args", 6, "its arguments"),
-    ("unsigned long long", "retry", 0, "its ELOOP means that it is made as the guest has it"),
+    ("unsigned long long", "retry", 0, "GATE_LINKS_MET: it is made again at ELOOP; GATE_CLOSED: the guest makes it at EACCES"),
     ("unsigned long long", "check", 0, "not 0: the call only looks, and counts if no directory or link was moved meanwhile"),
     ("short", "relative", 0, "the path in here"),
     ("short", "links", 0, "how many it has led through"),

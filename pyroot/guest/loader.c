@@ -45,6 +45,13 @@ static word map_arena_at(word address, int only, int *keep)
     return (word)got;
 }
 
+/* The guest must not put its own memory in the arena's place: what the kernel reads there has been judged. Linux before 6.10
+ * cannot do this. */
+static void seal(word address, word size)
+{
+    sys3(SYS_mseal, address, size, 0);
+}
+
 #if defined(__i386__)
 /* Map the arena where the kernel wants it, after program and interpreter, so that it takes nobody's place. In the old
  * layout, where mappings grow upwards from below the heap of a position-independent program, it goes out of the way.
@@ -143,11 +150,31 @@ static void map_view(int file)
     map(view, GATE_VIEW_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, file, INFO->off_detours - GATE_DETOURS);
 }
 
+/* Map the index of owners; 0 where that is not possible: then those who would ask it stop. */
+static u32 map_index(void)
+{
+    word address = ARCH_FIXED(LOADER_INDEX);
+    long fd, got;
+
+    if (!INFO->off_index)
+        return 0;
+    fd = sys6(SYS_openat, AT_FDCWD, (long)info_text(INFO->off_index), O_CLOEXEC, 0, 0, 0);
+    if (fd < 0)
+        return 0;
+    got = map_free(address, GATE_INDEX_SIZE, PROT_READ, MAP_SHARED, (int)fd, 0);
+    sys3(SYS_close, fd, 0, 0);
+    if (is_error(got))
+        return 0;
+    sys3(SYS_madvise, address, GATE_INDEX_SIZE, MADV_DONTDUMP);
+    seal(address, GATE_INDEX_SIZE);
+    return WHO_INDEX;
+}
+
 /* Make room for detours near the code that makes calls; the supervisor looks for it there. Without it nothing is lost. */
 static void map_detours(int file, const struct image *image, word base, word page)
 {
     const char *path = info_text(INFO->off_interp ? INFO->off_interp : INFO->off_prog);
-    int prot = INFO->nsites ? PROT_READ | PROT_WRITE : PROT_READ | PROT_EXEC;
+    int prot = INFO->nsites || INFO->who ? PROT_READ | PROT_WRITE : PROT_READ | PROT_EXEC;
     long got;
 
     if (!(INFO->flags & LI_DETOURS) || file < 0)
@@ -155,7 +182,9 @@ static void map_detours(int file, const struct image *image, word base, word pag
     if (!(INFO->flags & LI_SHARED_ARENA))
         map_view(file);
     got = map_free(base - DETOURS_SIZE, DETOURS_SIZE, prot, MAP_PRIVATE, file, INFO->off_detours);
-    if (!is_error(got) && INFO->nsites)
+    if (!is_error(got) && INFO->who)
+        *(u32 *)(got + DETOUR_WHO) = INFO->who | map_index();
+    if (!is_error(got) && (INFO->nsites || INFO->who))
         lead_sites(image, path, base, page);
 }
 #endif
@@ -203,13 +232,6 @@ static void share_code(void)
     sys3(SYS_close, fd, 0, 0);
 }
 #endif
-
-/* The guest must not put its own memory in the arena's place: what the kernel reads there has been judged. Linux before 6.10
- * cannot do this. */
-static void seal(word address, word size)
-{
-    sys3(SYS_mseal, address, size, 0);
-}
 
 static void set_name(void)
 {

@@ -82,13 +82,15 @@ struct loader_info {
     unsigned int off_code;                  /* 76: a place in off_arena's file that has the LOADER_KEPT bytes of code that stay; 0: none */
     unsigned int ids[4];                    /* 80: AT_UID, AT_EUID, AT_GID, AT_EGID */
     unsigned int secure;                    /* 96: AT_SECURE */
-    char data[];                            /* 100 */
+    unsigned int who;                       /* 100: what DETOUR_WHO is to be but for WHO_INDEX; 0: nothing */
+    unsigned int off_index;                 /* 104: host path of the index of owners */
+    char data[];                            /* 108 */
 };
 
 /* (loaders of 64 and of 32 bits read what one supervisor writes) */
 _Static_assert(__builtin_offsetof(struct loader_info, arena_addr) == 8, "loader_info");
 _Static_assert(__builtin_offsetof(struct loader_info, off_code) == LI_OFF_CODE, "loader_info");
-_Static_assert(__builtin_offsetof(struct loader_info, data) == 100, "loader_info");
+_Static_assert(__builtin_offsetof(struct loader_info, data) == 108, "loader_info");
 
 #endif
 #endif

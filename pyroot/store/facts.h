@@ -94,9 +94,13 @@ static void facts_stat(const file_facts *f, struct stat *st)
     st->st_ctim.tv_sec = x->stx_ctime.tv_sec, st->st_ctim.tv_nsec = x->stx_ctime.tv_nsec;
 }
 
-/* Write what differs from the disk into a struct statx. */
-static void facts_statx(file_facts *f, uint32_t uid, uint32_t gid, uint32_t mode, uint32_t rdev)
+/* Write what differs from the disk into a struct statx, and take out what has not been asked for. */
+static void facts_statx(file_facts *f, uint32_t asked, uint32_t uid, uint32_t gid, uint32_t mode, uint32_t rdev)
 {
+    if (!(asked & STATX_BTIME)) {
+        f->x.stx_mask &= ~(uint32_t)STATX_BTIME;
+        memset(&f->x.stx_btime, 0, sizeof f->x.stx_btime);
+    }
     f->x.stx_uid = uid, f->x.stx_gid = gid, f->x.stx_mode = (uint16_t)mode;
     f->x.stx_rdev_major = rdev >> 20, f->x.stx_rdev_minor = rdev & 0xfffff;
 }

@@ -6,6 +6,7 @@
 #define PYROOT_STORE_FILES_H
 
 #include "store.h"
+#include "index.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +41,10 @@ typedef struct {
     uint64_t device[STORE_DEVICES];
     uint64_t kicked;    /* ns, when the kernel was last told to write */
     uint64_t tail_end;  /* of one in memory */
+    int index_fd;       /* -1: it is not open */
+    store_index *index;
+    uint64_t *bits;     /* where records are noted (index.h), NULL: nowhere */
+    uint32_t bits_words, *bits_have;
 } store;
 
 typedef struct { /* what a tail begins with */

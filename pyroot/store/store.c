@@ -12,7 +12,7 @@
  *
  * Decides: when a change is made, and what is left of it whatever happens.
  */
-#include "files.h"
+#include "marks.h"
 
 /* -- devices ------------------------------------------------------------------------------------------------------------------- */
 
@@ -204,7 +204,7 @@ static int store_add(store *s, store_slot *slot)
 {
     store_header *header = store_head(s);
     store_slot *to;
-    uint32_t at = 0, has = 0;
+    uint32_t at = 0, has = store_slot_has(slot);
     int error;
     if (header->next >= header->slots) {
         uint32_t live = store_live(s);
@@ -219,12 +219,8 @@ static int store_add(store *s, store_slot *slot)
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     memcpy(to, slot, sizeof *slot - sizeof slot->sum);
     __atomic_store_n(&to->sum, slot->sum, __ATOMIC_RELEASE);
-    if (slot->mode & S_ISGID && S_ISDIR(slot->mode)) has |= STORE_HAS_SETGID;
-    if (slot->flags & STORE_XATTRS) has |= STORE_HAS_XATTRS;
-    if (slot->flags & STORE_NODE) has |= STORE_HAS_NODES;
-    if (slot->flags & STORE_DEFAULTS) has |= STORE_HAS_DEFAULTS;
-    if (slot->uid) has |= STORE_HAS_OTHERS;
     if (has & ~header->has) header->has |= has;
+    store_mark(s, slot, has);
     __atomic_store_n(&header->next, header->next + 1, __ATOMIC_RELEASE);
     store_find(s->map, slot->ino, slot->device, &at);
     __atomic_store_n(&store_hash(s)[at], header->next, __ATOMIC_RELEASE);
@@ -239,7 +235,7 @@ static int store_open(store *s, const char *path, const char *root, uint64_t roo
 {
     int error;
     memset(s, 0, sizeof *s);
-    s->fd = s->tail = -1;
+    s->fd = s->tail = s->index_fd = -1;
     s->root_dev = root_dev, s->root_ino = root_ino, s->root_gen = root_gen;
     if (strlen(path) + 16 >= sizeof s->path || strlen(root) >= sizeof s->root) return -ENAMETOOLONG;
     memcpy(s->path, path, strlen(path) + 1);
@@ -260,6 +256,7 @@ static void store_close(store *s)
     }
     if (!s->path[0] && s->tail >= 0) close(s->tail);
     store_unmap(s);
+    store_index_close(s);
     s->tail = -1;
 }
 
@@ -284,6 +281,8 @@ static const store_slot *store_get(store *s, uint64_t dev, uint64_t ino)
 static int store_put(store *s, uint64_t dev, const char *mount, store_slot *slot)
 {
     int error = s->map ? 0 : store_begin(s);
+    /* (the gates of other sessions rely on it) */
+    if (error == 0 && s->path[0]) error = store_index_open(s);
     if (error == 0) error = store_lock(s);
     if (error < 0) return error > -1000 ? error : -EIO;
     error = store_device_new(s, dev, mount);

@@ -20,6 +20,8 @@ class Feature(NamedTuple):
     """The same of all calls that have such an effect on a place (``table.EFFECTS``): what a binding that may not be written to asks for."""
     asked: str = ""
     """Names of calls whose place it judges where they stop without it, but only if they ask for writing: those that read lose nothing."""
+    gate: str = ""
+    """Those of ``calls`` that stop for its sake only and that the gate may answer then."""
     part: bool = False
     """It is a part of its own: ``_fast/features/NAME.pxi``."""
 
@@ -61,9 +63,9 @@ FEATURES: tuple[Feature, ...] = (
     Feature("trace"),
     Feature("ptrace"),
     Feature("failed"),
-    Feature("ids", calls=IDS, part=True),
+    Feature("ids", calls=IDS, gate="getuid geteuid getgid getegid getresuid getresgid getgroups", part=True),
     Feature("uts", calls="uname olduname oldolduname sethostname setdomainname", part=True),
-    Feature("owners", calls=OWNERS, part=True),
+    Feature("owners", calls=OWNERS, gate="fstat getdents64 fchown fchmod", part=True),
 )
 """Their order is that of their bits: at most 32."""
 
@@ -79,6 +81,11 @@ def bit(name: str) -> int:
 def asked(call: str) -> list[str]:
     """Return the features that are asked about a call if it is for writing."""
     return [feature.name for feature in FEATURES if call in feature.asked.split()]
+
+
+def led(call: str) -> str:
+    """Return the feature for whose sake a call stops that the gate may answer then, if there is one."""
+    return next((feature.name for feature in FEATURES if call in feature.gate.split()), "")
 
 
 def stopping(call: str, effect: str = "") -> list[str]:

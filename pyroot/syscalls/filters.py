@@ -168,7 +168,15 @@ def _leaf(name: str, row: Row | None, loader_by_ip: bool) -> list[Insn]:
     leaf = _plain_leaf(row, loader_by_ip)
     if leaf == [(RET, 0, 0, RET_TRACE)]:
         return leaf
+    if leaf == EXEMPT:
+        # (who would stop for a feature stops anyway, and the gate knows what is not for it)
+        return leaf
     stopping = _marks(name, row)
+    if (led := features.led(name)) and loader_by_ip:
+        # (without the feature it passes)
+        others = [insn for insn in stopping if insn[3] != STOP_MARK | features.bit(led)]
+        assert len(others) < len(stopping) and leaf[-1] == ALLOW[0]
+        return [*leaf[:-1], *others, (RET, 0, 0, PASS_MARK | features.bit(led)), *EXEMPT]
     if stopping and row is not None and row.refuse and row.when is not None:
         # what is refused stays refused: a feature sees what would pass
         passing: list[Insn] = [(JA, 0, 0, len(leaf) - 1 - i) if insn == (RET, 0, 0, RET_ALLOW) else insn for i, insn in enumerate(leaf)]

@@ -83,6 +83,11 @@ def _features(row: Row) -> int:
     return _bits(names)
 
 
+def _gate(row: Row) -> int:
+    """Return 1 for a call that the gate may answer, 2 if it may only while a feature is on that the call stops for."""
+    return 1 if row.gate else 2 if features.led(row.name) else 0
+
+
 def _bits(names: Iterable[str]) -> int:
     return sum(1 << features.bit(name) for name in names)
 
@@ -96,7 +101,7 @@ def _row_initialiser(abi: Abi, row: Row) -> str:
     return (
         f"    [{abi.numbers[row.name]}] = {{\"{row.name}\", H_{_handler(row).upper()}, {row.path}, {row.dirfd}, {row.path2}, "
         f"{row.dirfd2}, F_{row.final.upper()}, {row.flags}, F_{row.default.upper()}, REMOVE_{row.remove.upper() or 'NONE'}, {row.bit:#x}, "
-        f"{row.refuse}, {X86_64.numbers.get(row.like, 0)}, {int(row.gate)}, {abi.numbers.get(row.named, 0)}, {_features(row):#x}, "
+        f"{row.refuse}, {X86_64.numbers.get(row.like, 0)}, {_gate(row)}, {abi.numbers.get(row.named, 0)}, {_features(row):#x}, "
         f"{_bits(features.asked(row.name)):#x}, E_{row.effect.upper()}}},"
     )
 
@@ -193,7 +198,7 @@ def feature_list_pxi() -> str:
 
 def calls() -> str:
     """Return the text of calls.h: where GATE_CALL(number, path, dirfd, final, flags, default, bit) is defined, the gate's calls."""
-    rows = sorted((row for row in X86_64.rows.values() if row.gate), key=lambda row: X86_64.numbers[row.name])
+    rows = sorted((row for row in X86_64.rows.values() if _gate(row)), key=lambda row: X86_64.numbers[row.name])
     return "\n".join([
         f"/* {_NOTE.format('pyroot/syscalls/table.py')} */",
         "#ifndef PYROOT_GUEST_CALLS_H", "#define PYROOT_GUEST_CALLS_H", f"enum {{ {', '.join(_finals())} }};", "#endif",

@@ -109,6 +109,10 @@ cdef int plan_make(Tracee *t, const char *filename) noexcept nogil:
         result = result or plan_text(plan, chain.prefix, chain.plen, &plan.info.off_prefix)
     if exec_cred != NULL:
         result = result or exec_cred(t, plan)
+    if result == 0 and plan.info.flags & LI_DETOURS and gate_serves != 0:
+        plan.info.who = WHO_TOLD | gate_who_number(plan.cred if plan.cred != NULL else cred_of(t))
+        if gate_index >= 0:
+            result = plan_text(plan, held, snprintf(held, sizeof(held), b"/proc/%d/fd/%d", links_pid(), gate_index), &plan.info.off_index)
     if result < 0:
         plan_free(plan)
         return result

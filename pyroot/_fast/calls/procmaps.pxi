@@ -5,7 +5,8 @@ cdef bint is_ours(Tracee *t, uint64_t address) noexcept nogil:
     if t.mm != NULL and ip_in_code(t, address):
         return True
     return (<uint64_t>LOADER_STUBS <= address < <uint64_t>LOADER_STUBS + LOADER_KEPT
-            or <uint64_t>LOADER_ARENA <= address < <uint64_t>LOADER_ARENA + ARENA_SIZE)
+            or <uint64_t>LOADER_ARENA <= address < <uint64_t>LOADER_ARENA + ARENA_SIZE
+            or (gate_index >= 0 and <uint64_t>LOADER_INDEX <= address < <uint64_t>LOADER_INDEX + GATE_INDEX_SIZE))
 
 cdef bint is_arena_line(const char *p, int n) noexcept nogil:
     """Say whether a line of maps is of the arena's file, wherever that is mapped."""

@@ -63,7 +63,7 @@ cdef const char *ids_text(const char *text, Cred *c) noexcept nogil:
     return text + 1 if text[0] == c':' else text
 
 cdef void ids_begin(View *v, const char *text) noexcept nogil:
-    global exec_cred, sockets_pass
+    global exec_cred, sockets_pass, gate_serves
     cdef Cred c
     cdef char *end
     cdef int i
@@ -89,6 +89,8 @@ cdef void ids_begin(View *v, const char *text) noexcept nogil:
         c.caps[i] = creds.known if c.uid[0] == 0 else 0
     creds.first = cred_new(&c)
     groups_drop(c.groups)
+    if gate != NULL:
+        gate_serves |= FEATURE_IDS
     if creds.first == NULL:
         pyroot_lose(ENOMEM, -1, b"the ids of the session")
 

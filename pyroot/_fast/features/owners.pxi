@@ -20,6 +20,7 @@ include "owners/opens.pxi"
 include "owners/xattrs.pxi"
 include "owners/lists.pxi"
 include "owners/executing.pxi"
+include "owners/gating.pxi"
 include "owners/door.pxi"
 
 cdef char owners_hidden[PATHMAX]
@@ -61,6 +62,8 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
     error = store_begin_at(v, path)
     if error < 0:
         features.failed = store_trouble(error)
+    else:
+        gating_begin()
     set_way_opener(owners_way)
     set_way_judge(who_passes)
 

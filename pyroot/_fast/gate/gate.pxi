@@ -32,8 +32,10 @@ cdef void gate_prepare(View *v, const char *text) noexcept nogil:
     """Publish the view, where nothing but the kernel's own look-up of names is between a path and its file."""
     cdef int i
     cdef c_stat st
-    global gate
+    global gate, gate_serves, gate_index
     gate = NULL
+    gate_serves = 0
+    gate_index = -1
     if features_chosen():
         # (what an earlier session has led through the gate may have to stop in this one)
         memset(known_sites, 0, sizeof(known_sites))

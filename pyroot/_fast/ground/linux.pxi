@@ -49,7 +49,7 @@ cdef extern from * nogil:
 cdef extern from "<errno.h>" nogil:
     enum:
         E2BIG, EACCES, EAGAIN, EBADF, EBUSY, ECHILD, EEXIST, EFAULT, EINTR, EINVAL, EIO, EISDIR, ELIBBAD, ELOOP, EMFILE
-        ENAMETOOLONG, ENFILE, ENOENT, ENOEXEC, ENOMEM, ENOSYS, ENOTDIR, ENOTEMPTY, EPERM, ERANGE, EROFS, ESRCH, ETXTBSY, EXDEV
+        ENAMETOOLONG, ENFILE, ENOENT, ENOEXEC, ENOMEM, ENOSYS, ENOTDIR, ENOTEMPTY, ENXIO, EPERM, ERANGE, EROFS, ESRCH, ETXTBSY, EXDEV
         EAFNOSUPPORT, ECANCELED, ENOTSOCK, EOPNOTSUPP, EOVERFLOW
 
 cdef extern from "<sys/types.h>" nogil:
@@ -278,6 +278,8 @@ cdef extern from "loader.h" nogil:
         unsigned int off_code
         unsigned int ids[4]
         unsigned int secure
+        unsigned int who
+        unsigned int off_index
     enum:
         LOADER_FAIL_ARENA, LOADER_FAIL_CODE
         LOADER_MAGIC, LI_SHARED_ARENA, LI_DETOURS, LI_IDS, LOADER_STUB_SIZE, LOADER_STUB_RESUME, LOADER_STUBS_SIZE, SLOT_FRAME
@@ -288,6 +290,7 @@ cdef extern from "loader.h" nogil:
     unsigned int LOADER32_TEXT, LOADER32_ARENA, LOADER32_ARENA_ASIDE
     unsigned long long LOADER_INFO "(LOADER_INFO + pyroot_shift)"
     unsigned long long LOADER_ARENA "(LOADER_ARENA + pyroot_shift)"
+    unsigned long long LOADER_INDEX "(LOADER_INDEX + pyroot_shift)"
     unsigned long long LOADER_END "(LOADER_END + pyroot_shift)"
     enum:
         LOADER_TRAMPOLINE, LOADER_LAST, LOADER_TEXT_SIZE, LOADER_KEPT

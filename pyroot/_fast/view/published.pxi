@@ -10,6 +10,7 @@ cdef extern from "gate.h" nogil:
     enum:
         LOADER_GATE_SIZE
         GATE_LINKS, GATE_LINK, GATE_BOUND, GATE_HOLDERS, GATE_HOST, GATE_GUEST
+        GATE_WHOS, GATE_GROUPS, GATE_OWN_WORDS, GATE_LINKS_MET, GATE_CLOSED, GATE_INDEX_SIZE, DETOUR_WHO, WHO_NUMBER, WHO_TOLD
     struct gate_link:
         unsigned long long name
         unsigned int size
@@ -22,6 +23,11 @@ cdef extern from "gate.h" nogil:
         char guest[GATE_GUEST]
     struct gate_top:
         unsigned long long dev, ino
+    struct gate_who:
+        unsigned int uid[3]
+        unsigned int gid[3]
+        unsigned int passes, changes, groups
+        unsigned int group[GATE_GROUPS]
     struct gate_view:
         unsigned int moves, on, moving, prefix_len, bound, protects, links, readonly, ambiguous, bindings
         unsigned long long proc_dev, copy_dev
@@ -35,6 +41,12 @@ cdef extern from "gate.h" nogil:
         gate_top top[GATE_BOUND]
         unsigned int holders, copy_mode
         gate_top holder[GATE_HOLDERS]
+        unsigned int owners, us, uid, gid
+        unsigned long long hidden
+        gate_top hidden_in
+        unsigned int own_have, whose
+        gate_who who[GATE_WHOS]
+        unsigned long long own[GATE_OWN_WORDS]
     int gate_form(const unsigned char *)
     void gate_lead(unsigned char *, uint64_t, uint64_t, const unsigned char *, uint64_t)
     void gate_jump(unsigned char *, uint64_t, uint64_t)
@@ -47,6 +59,7 @@ cdef extern from "gate.h" nogil:
         unsigned long long retry, check
 
 cdef gate_view *gate = NULL      # what is published; NULL: this session has no gate
+cdef uint32_t gate_serves = 0    # features whose calls the gate may answer, a bit each
 
 cdef inline void gate_mark(unsigned long long *bits, int words, uint64_t hash) noexcept nogil:
     bits[hash >> 6 & <uint64_t>(words - 1)] |= <uint64_t>1 << (hash & 63)

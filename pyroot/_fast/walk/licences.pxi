@@ -41,7 +41,7 @@ cdef uint32_t licences(Tracee *t, const pyroot_row *row) noexcept nogil:
     if row != NULL and (row.features & features.judges or (row.asked & features.judges and asks_writing(t, row))):
         # a feature wants to see the place
         may &= ~<uint32_t>(MAY_STEP | MAY_PASS | MAY_OPEN)
-    if row != NULL and row.features & views.base.features:
+    if row != NULL and row.features & views.base.features & ~gate_serves:
         may &= ~<uint32_t>MAY_LEAD
     return may
 

@@ -55,7 +55,7 @@ cdef int gate_out(Tracee *t, Registers *regs, int place) noexcept nogil:
         return 0
     gate_registers(cpu, &frame)
     back = gate_back(t, frame.detour, &number)
-    if place < GATE_CALLED or place >= GATE_TEXT or (place < GATE_TAIL and (frame.check or (<int64_t>cpu.rax == -ELOOP and frame.retry))):
+    if place < GATE_CALLED or place >= GATE_TEXT or (place < GATE_TAIL and (frame.check or gate_repeats(&frame, <int64_t>cpu.rax))):
         # (a call that only looks may be made again)
         return gate_before(t, regs, frame.detour)
     cpu.rip = back + SYSCALL_SIZE if place < GATE_TAIL else frame.target
@@ -65,6 +65,12 @@ cdef int gate_out(Tracee *t, Registers *regs, int place) noexcept nogil:
         # the kernel restarts the call by this number, at the site's own instruction
         regs_renumber(regs, number)
     return gate_set(t, regs)
+
+cdef bint gate_repeats(const gate_frame *frame, int64_t result) noexcept nogil:
+    """Say whether a call that ends like this is about to be made again."""
+    if result == -ELOOP:
+        return frame.retry & GATE_LINKS_MET != 0
+    return frame.retry & GATE_CLOSED != 0 and (result == -EACCES or result == -EPERM or result == -ENXIO)
 
 cdef void gate_registers(user_regs_struct *cpu, const gate_frame *frame) noexcept nogil:
     cpu.rsp = frame.self + GATE_FRAME + RED_ZONE

@@ -32,6 +32,7 @@ cdef int cred_take(Tracee *t, const Cred *new) noexcept nogil:
         return -ENOMEM
     cred_drop(t.cred)
     t.cred = c
+    gate_who_changed(t)
     if other:
         t.mm.undumpable = dumpable_kept(creds.suid_dumpable)
     return 0

@@ -89,7 +89,7 @@ cdef int look_answer(Tracee *t, const pyroot_row *row, Truth *f) noexcept nogil:
     cdef c_stat st
     cdef ssize_t result
     if t.call.nr == NR_statx:
-        facts_statx(&f.disk, f.uid, f.gid, f.mode, f.rdev)
+        facts_statx(&f.disk, <uint32_t>t.call.args[3], f.uid, f.gid, f.mode, f.rdev)
         result = mem_write(t.tid, t.call.args[4], <const void *>&f.disk.x, sizeof(f.disk.x))
     else:
         f.disk.uid, f.disk.gid, f.disk.mode, f.disk.rdev = f.uid, f.gid, f.mode, f.rdev

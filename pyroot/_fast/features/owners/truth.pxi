@@ -24,12 +24,16 @@ cdef extern from "facts.h" nogil:
         char root[4096]
         char *map
         uint64_t root_dev, root_ino, root_gen
+        int index_fd
     enum:
         STORE_DEAD, STORE_XATTRS, STORE_NODE, STORE_DEFAULTS, STORE_HAS_SETGID, STORE_HAS_XATTRS, STORE_HAS_NODES, STORE_HAS_DEFAULTS, STORE_HAS_OTHERS
         STORE_DAMAGED, STORE_OTHER_VERSION, STORE_OTHER_USER, STORE_OTHER_ROOT, STORE_TAIL_MOST
     uint64_t store_now()
     int store_open(store *, const char *, const char *, uint64_t, uint64_t, uint64_t)
     void store_close(store *)
+    int store_index_open(store *)
+    void store_index_fill(store *)
+    void store_mark_in(store *, uint64_t *, uint32_t, uint32_t *)
     int store_repair(const char *, const char *, uint64_t, uint64_t, uint64_t)
     const store_slot *store_get(store *, uint64_t, uint64_t)
     int store_put(store *, uint64_t, const char *, store_slot *)
@@ -44,7 +48,7 @@ cdef extern from "facts.h" nogil:
     int facts_look(int, const char *, int, uint32_t, file_facts *)
     uint64_t facts_handle(int, bint)
     void facts_stat(const file_facts *, c_stat *)
-    void facts_statx(file_facts *, uint32_t, uint32_t, uint32_t, uint32_t)
+    void facts_statx(file_facts *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t)
 
 cdef extern from "<fcntl.h>" nogil:
     enum:
@@ -52,7 +56,7 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef extern from "<errno.h>" nogil:
     enum:
-        ENXIO, EROFS, ENOSPC, ENODATA, EDQUOT
+        ENOSPC, ENODATA, EDQUOT
 
 cdef enum:
     KIND_BITS = 0o170000
