@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _BY_OPTIONS = tuple((field, option.kind.empty) for field, option in FIELDS.items())
 
 
+DEVICES = b"/.pyroot/devices"  # a root with this file gets the harmless devices (bind/devices.bind) with -r, too
+
+
 class Config:
     """One run. Every path is bytes; ``rootfs`` is canonical, the other host paths are absolute.
 
@@ -89,12 +92,16 @@ class Config:
             self.rootfs_spelled = os.path.normpath(self.rootfs_spelled)
 
     def bindings(self) -> list[binding.Place]:
-        """Return the usual bindings of -R or -S, then the user's own: those win if both name the same path."""
+        """Return the usual bindings of -R or -S, or the devices that the root asks for, then the user's own, which win."""
         usual: list[binding.Place] = [binding.ReadonlyRoot()] if self.read_only else []
         if self.recommended or self.su:
             from pyroot import presets
 
             usual += presets.usual("recommended" if self.recommended else "su", self.rootfs_spelled)
+        elif self.rootfs != b"/" and os.path.exists(self.rootfs + DEVICES):
+            from pyroot import presets
+
+            usual += presets.usual("devices", self.rootfs_spelled)
         return [*usual, *self.binds]
 
 
