@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _BY_OPTIONS = tuple((field, option.kind.empty) for field, option in FIELDS.items())
 
 
+DEVICES = b"/.pyroot/devices"  # a root with this file gets the harmless devices (bind/devices.bind) with -r, too
+
+
 class Config:
     """One run. Every path is bytes; ``rootfs`` is canonical, the other host paths are absolute.
 
@@ -98,7 +101,7 @@ class Config:
         return any(one is not None for one in given)
 
     def bindings(self) -> list[binding.Place]:
-        """Return the usual bindings of -R or -S, then the user's own: those win if both name the same path.
+        """Return the usual bindings of -R or -S, or the devices that the root asks for, then the user's own, which win.
 
         Who has ids of the session's own is in the guest's passwd, so -R leaves that where it is, and binds what -S does.
         """
@@ -107,6 +110,10 @@ class Config:
             from pyroot import presets
 
             usual += presets.usual("su" if self.has_ids else "recommended", self.rootfs_spelled)
+        elif self.rootfs != b"/" and os.path.exists(self.rootfs + DEVICES):
+            from pyroot import presets
+
+            usual += presets.usual("devices", self.rootfs_spelled)
         return [*usual, *self.binds]
 
 

@@ -16,7 +16,7 @@ import struct
 from pyroot import options
 from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, shell_word, text_of
 from pyroot.report import note
-from pyroot.verbs.near import near_names
+from pyroot.verbs.near import near_names, of_shell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,10 +78,12 @@ def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str
         if directory not in searched and _exists(core, directory + b"/" + name):
             place = os.fsdecode(directory)
             return f"the root {root} has {place}/{shown}: add {place} to PATH or give the full path"
+    words = [os.fsdecode(word) for word in config.command]
+    if hint := of_shell(words, "" if config.rootfs == b"/" else f"-r {shell_word(root)} "):
+        return hint
     if config.rootfs == b"/":
         from pyroot.verbs.near import of_first_word
 
-        words = [os.fsdecode(word) for word in config.command]
         verbs = [verb[0] for verb in options.VERBS]
         if hint := of_first_word(words, verbs) or _as_root_hint(config, os.getcwdb()) or _misplaced_hint(config):
             return hint

@@ -87,7 +87,7 @@ OPTIONS: tuple[Option, ...] = (
         ROOT,
         GROUP_VIEW,
         "make DIR the root of the guest (default: /)",
-        "The command and everything that it starts see DIR as /. If it is given more than once, the last one counts.",
+        "All that is started sees DIR as /. The last one counts. A root with .pyroot/devices (pyroot new) shows bind/devices.bind, too.",
     ),
     Option(
         ("-R",),

@@ -62,13 +62,20 @@ WORDS = {
     **dict.fromkeys(("run", "exec", "shell", "enter", "login", "start", "chroot", "sh"), "pyroot -r {root} {command}"),
     **dict.fromkeys(("list", "ls-sessions", "sessions", "top"), "pyroot ps lists what runs"),
     **dict.fromkeys(("stop", "rm", "remove"), "pyroot kill PID ends what pyroot ps lists; a root is a directory: rm -r removes it"),
-    **dict.fromkeys(("pull", "import", "load", "install", "create", "init", "build", "bootstrap"),
+    **dict.fromkeys(("pull", "import", "load", "install", "create", "init", "build", "bootstrap", "images", "search", "push",
+                     "commit", "tag"),
                     "a root is a directory: pyroot new DIR makes a small one, and tar -xf unpacks another"),
+    "attach": "pyroot -r DIR COMMAND runs another command in that root: sessions of one root see each other",
+    "inspect": "pyroot ps lists what runs, pyroot bindings OPTION... what a guest would see",
+    "logs": "a guest has no log of its own: its messages are where the command writes them",
     "strace": "pyroot trace -r {root} {command}",
     "version": "pyroot -V prints the version",
 }  # fmt: skip
 
 
+# What only a shell does itself: there is no program of that name.
+_BUILTINS = ("cd", "export", "source", "alias", "set", "unset", "ulimit", "umask", "exit", "eval", "type", "command", "history", "pushd",
+             "trap", "wait", "jobs", "hash", "shopt", "declare", "let")  # fmt: skip
 _SHELLS = ("shell", "enter", "login", "start", "chroot")
 
 
@@ -97,6 +104,24 @@ def of_first_word(words: list[str], verbs: Iterable[str]) -> str:
         return f"{text} runs it" if text.startswith("pyroot -r") else text
     near = near_names(word, verbs, 1)
     return f"did you mean pyroot {' '.join([near[0], *rest][:3])}?" if near and "/" not in word else ""
+
+
+def of_shell(words: list[str], options: str) -> str:
+    """Say what a command that is none is to a shell: a whole line, a variable, a word of its own; empty for anything else.
+
+    `options` are those of the run that go before the command, with a blank at the end.
+    """
+    word, line = words[0], " ".join(words)
+    name, equals, _value = word.partition("=")
+    if equals and name.isidentifier():
+        return f"variables go by env: pyroot {options}env {' '.join(map(shell_word, words))}"
+    if set(word) & set("|&;<>$`(){}\n"):
+        return f"a line for a shell goes by sh: pyroot {options}sh -c {shell_word(line)}"
+    if " " in word.strip():
+        return f"what is quoted is one word: pyroot {options}{line}"
+    if word == "cd" and len(words) == 2:
+        return f"cd is the shell's own: pyroot {options}-w {shell_word(words[1])} COMMAND starts a command there"
+    return f"{word} is the shell's own: pyroot {options}sh -c {shell_word(line)}" if word in _BUILTINS else ""
 
 
 def of_level(spelling: str, value: str) -> str:
