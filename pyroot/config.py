@@ -15,6 +15,7 @@ from pyroot.report import note, set_verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyroot.caller import Caller
     from pyroot.leaving import Behind
     from pyroot.options import Parsed
     from pyroot.trace.session import Sink
@@ -39,6 +40,7 @@ class Config:
         "host_cwd",
         "command",
         "behind",
+        "caller",
         "seccomp",
         "gate",
         "handover",
@@ -81,6 +83,7 @@ class Config:
         self.host_cwd: bytes | None = None  # None if the current directory was removed
         self.command: list[bytes] = command or []  # empty: a login shell
         self.behind: "Behind | None" = None  # who is to be told when the command ends, if the caller waits for another process
+        self.caller: "Caller | None" = None  # the Python program that has started this process, if it wants to know
         self.seccomp = True
         self.gate = True  # calls may be answered inside the guest
         self.handover = True  # a pyroot around this one may serve the command

@@ -38,7 +38,7 @@ class Run:
     The core reads its switches from ``config``: a new one is a row of ``options`` and the line in the core that obeys it.
     """
 
-    __slots__ = ("config", "variables", "cwd", "program", "argv", "path", "features", "leaver", "explainer")
+    __slots__ = ("config", "variables", "cwd", "program", "argv", "path", "features", "leaver", "starter", "explainer")
 
     def __init__(self, config: "Config", variables: list[bytes], cwd: bytes) -> None:
         self.config = config
@@ -49,6 +49,7 @@ class Run:
         self.path = environment.path(DEFAULT_PATH)  # where the program is looked for
         self.features: dict[bytes, bytes] = {}  # what is on in addition to what every session has, with its text (syscalls/features.py)
         self.leaver: "Callable[[bool, int, list[int]], bool] | None" = None  # see _fast.pyi
+        self.starter: "Callable[[], object] | None" = None  # see _fast.pyi
         self.explainer: "Callable[[int, bytes, bytes | None, int, bytes, bytes], object] | None" = None  # see _fast.pyi
 
     @property
@@ -93,12 +94,16 @@ def run(config: "Config") -> int:
             from pyroot import inside
 
             wanted.explainer = inside.explainer(core, config)
+        if config.caller is not None:
+            wanted.starter = config.caller.begun
         wanted.leaver = lambda first, status, left: _leave(config, first, status, left)
         if config.stats:
             core.measure()
         status = _start(core, wanted)
         if kept is not None:
             kept.save()
+        if config.caller is not None:
+            config.caller.ended(status)
         code = exit_code(status)
         if config.stats:
             from pyroot import stats

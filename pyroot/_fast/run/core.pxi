@@ -17,7 +17,7 @@ cdef class Core:
 
     cdef View view
     cdef Walk walk
-    cdef readonly object explainer, leaver
+    cdef readonly object explainer, leaver, starter
     cdef double grace
     cdef int front
     cdef bint net
@@ -226,7 +226,7 @@ cdef class Core:
         cdef char **c_envp = _vector(run.variables)
         try:
             self.explainer, self.leaver, self.grace, self.net, self.front = run.explainer, run.leaver, config.grace, config.net, run.front
-            self.features = run.features
+            self.starter, self.features = run.starter, run.features
             session.no_gate = not config.gate
             name_places(config.places)
             nesting_prepare()
@@ -279,8 +279,7 @@ cdef class Core:
 
     cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
         global explainer, explaining, running
-        cdef int go[2]
-        cdef int report[2]
+        cdef int go[2], report[2]
         cdef int pid = -1, result
         cdef ChildReport r
         cdef ssize_t got
@@ -325,6 +324,7 @@ cdef class Core:
             saved_mask_open()
             if c_write(go[1], loader, strlen(loader) + 1) < 0:
                 raise CoreError(f"write: {_os.strerror(errno)}")
+            session_begins()
             with nogil:
                 result = run_loop()
             got = c_read(report[0], &r, sizeof(r))
