@@ -62,8 +62,10 @@ WORDS = {
     **dict.fromkeys(("run", "exec", "shell", "enter", "login", "start", "chroot", "sh"), "pyroot -r {root} {command}"),
     **dict.fromkeys(("list", "ls-sessions", "sessions", "top"), "pyroot ps lists what runs"),
     **dict.fromkeys(("stop", "rm", "remove"), "pyroot kill PID ends what pyroot ps lists; a root is a directory: rm -r removes it"),
-    **dict.fromkeys(("pull", "import", "load", "install", "create", "init", "build", "bootstrap"),
-                    "a root is a directory: pyroot new DIR makes a small one, and tar -xf unpacks another"),
+    **dict.fromkeys(("install", "create", "init", "build", "bootstrap"),
+                    "a root is a directory: pyroot new DIR makes a small one, and pyroot import SOURCE DIR one of an image"),
+    **dict.fromkeys(("load", "unpack"), "pyroot import SOURCE DIR makes a root of an image"),
+    "pull": "skopeo copy docker://NAME oci:IMAGE fetches an image, and pyroot import IMAGE DIR makes a root of it",
     "strace": "pyroot trace -r {root} {command}",
     "version": "pyroot -V prints the version",
 }  # fmt: skip
