@@ -136,6 +136,12 @@ def put(name: str, value: str | None) -> None:
         os.environ[name] = value
 
 
+def replace(wanted: dict[str, str]) -> None:
+    """Let the guest have these variables, and no others. What pyroot itself is to know of the environment has to be known before."""
+    os.environ.clear()
+    os.environ.update(wanted)
+
+
 # --- what the command `pyroot` has done to the variables, and what the guest gets
 
 

@@ -15,6 +15,7 @@ import struct
 
 from pyroot import options
 from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, shell_word, text_of
+from pyroot.option_kinds import LEVEL, PLACE, QUESTION, RECOMMENDED
 from pyroot.report import note
 from pyroot.verbs.near import near_names, of_shell
 
@@ -126,8 +127,27 @@ def _names_in(core: "Core", guest_directory: bytes) -> list[bytes]:
         return []
 
 
+def misplaced(command: list[str]) -> str:
+    """Return the first word after the command's name that can only be one of pyroot's options, or the empty string.
+
+    A spelling that many programs have counts if what follows it is what the option takes: a directory, or a path.
+    """
+    for number, word in enumerate(command[1:], 2):
+        if word == "--":
+            break
+        option = options.RUN.by_name.get(word.partition("=")[0])
+        if option is None or option.kind is QUESTION or option.kind is LEVEL:
+            continue
+        following = command[number] if number < len(command) else ""
+        if word.startswith("--") and option.kind is not PLACE or option.kind is RECOMMENDED and not following:
+            return word
+        if option.metavar and ("/" in following or following and os.path.isdir(following)):
+            return word
+    return ""
+
+
 def _misplaced_hint(config: "Config") -> str:
-    word = options.misplaced([os.fsdecode(word) for word in config.command])
+    word = misplaced([os.fsdecode(word) for word in config.command])
     if not word:
         return ""
     return f"options go before the command: {word} after it belongs to the command"

@@ -315,6 +315,9 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("checklist", "ROOTFS", "record a root that works, for doctor --against", "pyroot.manifest.checklist"),
     ("bindings", "[OPTION ...]", "list what a run would show where", "pyroot.verbs.bindings"),
     ("owners", "save|load|check|gc ROOTFS", "what is remembered of the owners of files", "pyroot.verbs.owners"),
+    ("import", "[OPTION ...] SOURCE DIR", "make a root of an image: tar, docker save, OCI layout", "pyroot.images.importing"),
+    ("run-image", "[OPTION ...] DIR [ARGUMENT ...]", "run what the image asks for that a root was made of", "pyroot.images.running"),
+    ("export", "[OPTION ...] ROOTFS TARGET", "write a root as an image", "pyroot.images.exporting"),
     ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
     ("kill", "[OPTION ...] PID ...", "end sessions and processes that ps lists", "pyroot.look.kill"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),
@@ -436,24 +439,3 @@ def parse(words: list[str]) -> Parsed:
         parsed.settings.append(setting)
     parsed.command = left
     return parsed
-
-
-def misplaced(command: list[str]) -> str:
-    """Return the first word after the command's name that can only be one of pyroot's options, or the empty string.
-
-    A spelling that many programs have counts if what follows it is what the option takes: a directory, or a path.
-    """
-    import os
-
-    for number, word in enumerate(command[1:], 2):
-        if word == "--":
-            break
-        option = RUN.by_name.get(word.partition("=")[0])
-        if option is None or option.kind is QUESTION or option.kind is LEVEL:
-            continue
-        following = command[number] if number < len(command) else ""
-        if word.startswith("--") and option.kind is not PLACE or option.kind is RECOMMENDED and not following:
-            return word
-        if option.metavar and ("/" in following or following and os.path.isdir(following)):
-            return word
-    return ""
