@@ -27,6 +27,9 @@ class RunOptions(TypedDict, total=False):
     groups: str | None
     user: str | None
     keep_env: bool
+    fake_root: StrPath | None
+    load: StrPath | None
+    save: StrPath | None
     kernel_release: str | None
     hostname: str | None
     kill_on_exit: bool
