@@ -9,7 +9,7 @@ cdef extern from "gate.h" nogil:
     uint64_t LOADER_GATE "(LOADER_GATE + pyroot_shift)"
     enum:
         LOADER_GATE_SIZE
-        GATE_LINKS, GATE_LINK, GATE_BOUND, GATE_HOLDERS, GATE_HOST, GATE_GUEST
+        GATE_LINKS, GATE_LINK, GATE_BOUND, GATE_HOLDERS, GATE_HOST, GATE_GUEST, GATE_OVER, GATE_NUMBERS
     struct gate_link:
         unsigned long long name
         unsigned int size
@@ -23,7 +23,7 @@ cdef extern from "gate.h" nogil:
     struct gate_top:
         unsigned long long dev, ino
     struct gate_view:
-        unsigned int moves, on, moving, prefix_len, bound, protects, links, readonly, ambiguous, bindings
+        unsigned int moves, on, moving, prefix_len, bound, protects, links, readonly, overs, ambiguous, bindings
         unsigned long long proc_dev, copy_dev
         gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
@@ -35,6 +35,8 @@ cdef extern from "gate.h" nogil:
         gate_top top[GATE_BOUND]
         unsigned int holders, copy_mode
         gate_top holder[GATE_HOLDERS]
+        unsigned long long over[GATE_OVER]
+        unsigned long long number[GATE_NUMBERS]
     int gate_form(const unsigned char *)
     void gate_lead(unsigned char *, uint64_t, uint64_t, const unsigned char *, uint64_t)
     void gate_jump(unsigned char *, uint64_t, uint64_t)

@@ -21,6 +21,9 @@ cdef uint32_t licences(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.view.ambiguous:
         # a text alone does not tell where it leads
         may &= ~<uint32_t>(MAY_STEP | MAY_PASS)
+    if overlays.blind:
+        # UPPER may have what the kernel would not find there
+        may &= ~<uint32_t>(MAY_STEP | MAY_PASS | MAY_OPEN | MAY_LEAD)
     if t.view != views.base:
         may &= ~<uint32_t>MAY_LEAD
     if t.fs != NULL and t.fs.root != NULL:
@@ -41,7 +44,8 @@ cdef uint32_t licences(Tracee *t, const pyroot_row *row) noexcept nogil:
     if row != NULL and (row.features & features.judges or (row.asked & features.judges and asks_writing(t, row))):
         # a feature wants to see the place
         may &= ~<uint32_t>(MAY_STEP | MAY_PASS | MAY_OPEN)
-    if row != NULL and row.features & views.base.features:
+    if row != NULL and row.features & views.base.features & ~<uint32_t>FEATURE_MERGED:
+        # (what a merged directory has the gate knows)
         may &= ~<uint32_t>MAY_LEAD
     return may
 
