@@ -15,11 +15,18 @@ class Core:
         """Show canonical ``host`` at canonical ``guest`` (which need not exist); the later of two for one guest path wins.
 
         ``flags`` 1: glue, a directory made only to lead to other bindings; it is not listed as a mount; 16: nothing below it may be
-        changed.  Raises OSError.
+        changed; 32: nothing is there, whatever ``host`` is; 64: ``host`` is
+        a symbolic link, which leads on in the guest.  Raises OSError.
         """
 
     def mark_root(self, flags: int) -> None:
         """Give the root some of these flags."""
+
+    def overlay(self, guest: bytes, paths: list[bytes], work: bytes) -> None:
+        """Let what is bound at a guest path, or the root, be an overlay.
+
+        ``paths``: the directory that is written to, that which is bound there, and lower ones; ``work``: one of the first's file system.
+        """
 
     def bindings(self) -> list[tuple[bytes, bytes, int]]:
         """Return (host, guest, flags) of each binding, the root first."""

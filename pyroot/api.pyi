@@ -18,6 +18,7 @@ class RunOptions(TypedDict, total=False):
     recommended: bool
     su: bool
     binds: Binds
+    overlay_root: StrPath | None
     read_only: bool
     cwd: StrPath | None
     skip_chdir: bool
@@ -41,6 +42,11 @@ class RunOptions(TypedDict, total=False):
     ro_bind: Binds
     bind_try: Binds
     tmpfs: Binds
+    dir: Binds
+    symlink: Binds
+    file: StrPath | None
+    mask: Binds
+    overlay: Binds
 
 class Keywords(RunOptions, total=False):
     bufsize: int

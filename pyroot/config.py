@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pyroot.options import Parsed
     from pyroot.trace.session import Sink
 
+# Options that take two words in bubblewrap.
+_TWO_WORDS = ("--bind", "--ro-bind", "--bind-try", "--symlink", "--file")
+
 _BY_OPTIONS = tuple((field, option.kind.empty) for field, option in FIELDS.items())
 
 
@@ -53,6 +56,7 @@ class Config:
     recommended: bool  # with the usual host paths
     binds: list[binding.Place]  # the -b options, and their like, in order
     read_only: bool  # the root
+    overlay_root: bytes | None  # where changes of the root go, empty: they are thrown away
     cwd: bytes | None  # the guest path of -w, absolute
     skip_chdir: bool  # no -w counts
     su: bool  # with what a root user needs of the host
@@ -109,6 +113,9 @@ class Config:
         Who has ids of the session's own is in the guest's passwd, so -R leaves that where it is, and binds what -S does.
         """
         usual: list[binding.Place] = [binding.ReadonlyRoot()] if self.read_only else []
+        if self.overlay_root is not None:
+            shown = f"--overlay-root={os.fsdecode(self.overlay_root)}" if self.overlay_root else "--overlay-root"
+            usual.append(binding.RootOverlay(self.rootfs, self.overlay_root or None, shown))
         if self.recommended or self.su:
             from pyroot import presets
 
@@ -129,9 +136,10 @@ def build(parsed: "Parsed") -> Config:
     config.handover = not environment.no_handover()
     config.tmp_dirs = environment.tmp_dirs()
     config.places = environment.session_dirs()
+    _refuse_two_words(parsed)
     roots: list[tuple[str, str]] = []
     for option, spelling, value in parsed.settings:
-        if option.metavar and not value and option.kind is not NAMES:
+        if option.metavar and not value and option.kind is not NAMES and option.metavar[0] != "[":
             raise PyrootError(f"{spelling}: the value {option.metavar} is empty", option.help)
         if option.kind in IDENTITIES:
             config.identity = (option.field, _shown(spelling, value), value)
@@ -156,6 +164,15 @@ def build(parsed: "Parsed") -> Config:
     set_verbosity(config.verbose)
     _set_root(config, roots)
     return config
+
+
+def _refuse_two_words(parsed: "Parsed") -> None:
+    """Refuse ``--ro-bind /usr /usr``, as bubblewrap has it: the last option is the one before the command."""
+    if parsed.settings and parsed.command and parsed.settings[-1][1] in _TWO_WORDS:
+        from pyroot.verbs import near
+
+        if told := near.of_two_words(*parsed.settings[-1][1:], parsed.command):
+            raise PyrootError(*told)
 
 
 def _shown(spelling: str, value: str) -> str:

@@ -39,7 +39,9 @@ HINTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("--memory", "--cpus", "--shm-size", "--ulimit"), "docker", "limits are the shell's: ulimit before pyroot"),
     (("--init", "--restart"), "docker", "leave it out: pyroot waits for what the command leaves running"),
     (("--ro-bind-try", "--bind-ro"), "bubblewrap", "-b HOST:GUEST:ro, or -b HOST:GUEST:ro,try"),
-    (("--dev-bind", "--dev-bind-try", "--symlink"), "bubblewrap", "-b HOST:GUEST shows a host path in the guest"),
+    (("--dev-bind", "--dev-bind-try"), "bubblewrap", "-b HOST:GUEST shows a host path in the guest"),
+    (("--bind-data", "--ro-bind-data"), "bubblewrap", "--file FD:GUEST shows what a descriptor holds"),
+    (("--perms", "--chmod"), "bubblewrap", "--dir GUEST:mode=MODE, and the same for --tmpfs and --file"),
     (("--proc", "--dev", "--sysfs"), "bubblewrap", "-b /proc, -b /dev, -b /sys, or -R DIR for all that programs usually need"),
     (("--chdir",), "bubblewrap", "-w DIR starts the command in the guest directory DIR"),
     (("--die-with-parent", "--as-pid-1", "--new-session"), "bubblewrap", "--kill-on-exit ends all processes when the command ends"),
@@ -89,6 +91,16 @@ def of_others(word: str, name: str) -> tuple[str, str] | None:
                 shown = "/".join(names) if whose == "proot" else whole
                 return f"{word}: {whose}'s option {shown} is not supported", instead
     return None
+
+
+def of_two_words(spelling: str, value: str, command: list[str]) -> tuple[str, str] | None:
+    """Return what to say where the second word of an option, as bubblewrap has it, has become the command; None if it has not."""
+    if ":" in value or not command or not command[0].startswith("/"):
+        return None
+    if command[0] != value and not os.path.isdir(command[0]) and spelling not in ("--symlink", "--file"):
+        return None
+    written = f"{spelling} {shell_word(value + ':' + command[0])}"
+    return f"{spelling} {value} {command[0]}: two words are bubblewrap's form, here the second one is the command", written
 
 
 def of_first_word(words: list[str], verbs: Iterable[str]) -> str:

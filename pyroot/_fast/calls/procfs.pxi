@@ -292,7 +292,7 @@ cdef int mounts_list(View *v, int kind, Mounts *x) noexcept nogil:
         bind = &v.b[b]
         if is_lost(bind):
             continue
-        m = mount_of(x, bind) if not bind.flags & (BIND_GLUE | BIND_SELF) else NULL
+        m = mount_of(x, bind) if not bind.flags & (BIND_GLUE | BIND_SELF | BIND_MASK | BIND_LINK) else NULL
         if m == NULL or m.n > bind.hostlen or memcmp(m.path, bind.host, m.n) != 0:
             continue
         number = guest_parent(x, bind.guest, bind.guestlen) if b > 0 else ROOT_NUMBER - 1

@@ -5,12 +5,12 @@ cdef enum:
 
 cdef int two_paths(Tracee *t, const pyroot_row *row, int mode1, int *r1, int *r2) noexcept nogil:
     W1.resolve = W2.resolve = 0
-    W1.pair = W2.pair = mode1 == M_CREATE
+    W1.pair = W2.pair = W1.removes = mode1 == M_CREATE
     W1.want_text = W2.want_text = True
     r1[0] = call_walk(&W1, t, dir_argument(t, row.dirfd), t.call.args[row.path], mode1)
     if r1[0] != -ESRCH:
         r2[0] = call_walk(&W2, t, dir_argument(t, row.dirfd2), t.call.args[row.path2], M_CREATE)
-    W1.pair = W2.pair = W1.want_text = W2.want_text = False
+    W1.pair = W2.pair = W1.removes = W1.want_text = W2.want_text = False
     return -ESRCH if r1[0] == -ESRCH or r2[0] == -ESRCH else 0
 
 cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, bint last) noexcept nogil:

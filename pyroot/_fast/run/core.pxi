@@ -47,7 +47,7 @@ cdef class Core:
         if c_fstat(fd, &st) < 0:
             c_close(fd)
             _fail(errno, host)
-        if view_bind(&self.view, h, len(h), g, len(g), flags, fd, S_ISDIR(st.st_mode)) < 0:
+        if view_bind(&self.view, h, len(h), g, len(g), flags, fd, S_ISDIR(st.st_mode) and not flags & BIND_MASK) < 0:
             c_close(fd)
             raise MemoryError
         return 0
@@ -63,6 +63,18 @@ cdef class Core:
     def mark_root(self, int flags):
         """Give the root these flags of a binding besides its own."""
         self.view.b[0].flags |= flags
+
+    def overlay(self, bytes guest, list paths, bytes work):
+        """Let what is bound at a guest path, or the root, be an overlay: UPPER and the lower directories, and one for work beside UPPER."""
+        cdef bytes g = _plain(guest)
+        cdef int i
+        for i in range(self.view.n):
+            if self.view.b[i].guest[: self.view.b[i].guestlen] == g:
+                layers_free(self.view.b[i].over)
+                self.view.b[i].over = layers_new(paths, work)
+                self.view.overs += 1
+                return
+        _fail(ENOENT, guest)
 
     def bindings(self):
         """Return (host, guest, flags) of every binding, the root first."""

@@ -295,15 +295,6 @@ cdef inline bint is_making(uint64_t nr) noexcept nogil:
 
 # -- devices -------------------------------------------------------------------------------------------------------------------------
 
-cdef uint32_t umask_of(int tid) noexcept nogil:
-    """Read a task's umask; 0 where nobody tells it."""
-    cdef char text[2048]
-    cdef char *p
-    if status_read(tid, text, sizeof(text)) < 0:
-        return 0
-    p = find_text(text, b"Umask:\t")
-    return <uint32_t>strtoul(p + 7, NULL, 8) & 0o777 if p != NULL else 0
-
 cdef int mknod_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Make a device, or a file with set-id bits; others are the kernel's."""
     cdef uint32_t mode = <uint32_t>t.call.args[row.path + 1] & 0xffff, dev = <uint32_t>t.call.args[row.path + 2]
