@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 from tests.oracle.build import compile_program
@@ -57,10 +58,14 @@ class Keepers:
         """Race for a while, with threads or with processes that share their descriptors."""
         how = HOWS[seed % len(HOWS)]
         result = self.guest.pyroot("race", "0", str(MILLISECONDS), *(["files"] if how == "files" else []))
-        if "wrong" not in result.stdout:
+        told = re.fullmatch(r"own ([01]) refused ([01]) wrong (\d+) child ([01])\n", result.stdout)
+        if not told:
             raise Failed(f"{how}: the probe ended with {result.status}: {result.stdout[-200:]} {result.stderr[-500:]}")
-        if result.stdout != "own 1 refused 1 wrong 0 child 1\n":
+        if told[3] != "0" or told[4] != "1":
             raise Outside(f"{how}: {result.stdout}")
+        if told[1] + told[2] != "11":
+            # on a busy machine the other process may not get its turn: then there was no race
+            return f"{how}: no race"
         self.ran += 1
         return how
 
