@@ -273,6 +273,23 @@ static OUT_OF_LINE int keep_owner(struct gate_frame *frame, const struct gate_vi
     return settle(frame, view, 0);
 }
 
+static inline int gives_away(u64 call)
+{
+    return call == SYS_lchown || call == SYS_fchownat;
+}
+
+/* The same by name. */
+static int keep_named(struct gate_frame *frame, const struct gate_view *view, const struct gate_text *text, u64 flags)
+{
+    const u64 *ids = &frame->regs[frame->call == SYS_lchown ? 1 : 2];
+
+    if (!view->owners || !frame->relative || text->names != 1 || text->special || text->slash)
+        return GATE_DECLINE;
+    if (frame->call == SYS_fchownat && flags != AT_SYMLINK_NOFOLLOW)
+        return GATE_DECLINE;
+    return keep_owner(frame, view, frame->path, (u32)ids[0], (u32)ids[1]);
+}
+
 /* A change to a mode that needs no record, since the disk may have it wherever the file lies. */
 static OUT_OF_LINE int keep_mode(struct gate_frame *frame, const struct gate_view *view, u32 mode)
 {

@@ -265,6 +265,8 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
         return GATE_DECLINE;
     if (frame->relative)
         frame->args[call.path] = (u64)frame->path;  /* what was looked at, whatever the guest's own text says by now */
+    if (gives_away(frame->call))
+        return keep_named(frame, view, &text, flags);
     if (call.final == F_OPEN)
         return needs_note(frame, view) ? GATE_DECLINE : plan_open(frame, view, &text, flags);
     return plan_look(frame, view, &text, &call, call.final == F_FLAG ? call.follows != !!(flags & call.bit) : call.final == F_FOLLOW);
