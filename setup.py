@@ -36,7 +36,7 @@ MACHINES = {"x86_64": "x86_64", "amd64": "x86_64"}  # what the kernel calls it -
 CORE_SOURCE = "pyroot/_fast.pyx"
 CORE_PARTS = sorted(glob("pyroot/_fast/**/*.pxi", recursive=True)) + ["pyroot/_fast/tables.h"]
 GUEST_HEADERS = sorted(glob("pyroot/guest/*.h"))
-STORE_SOURCES = sorted(glob("pyroot/store/*.[ch]"))
+STORE_SOURCES = sorted(glob("pyroot/store/*.[ch]")) + sorted(glob("pyroot/layers/*.h"))
 COMMAND = "scripts/pyroot.c"  # becomes `pyroot`
 SECOND_HALF = "scripts/pyroot-start"  # what it starts
 # What other programs read, and where they look for it below the prefix.
@@ -114,7 +114,7 @@ def core() -> Extension:
         "pyroot._fast",
         [CORE_SOURCE],
         depends=CORE_PARTS + GUEST_HEADERS + STORE_SOURCES,
-        include_dirs=["pyroot/guest", "pyroot/_fast", "pyroot/store"],
+        include_dirs=["pyroot/guest", "pyroot/_fast", "pyroot/store", "pyroot/layers"],
         define_macros=macros,
         extra_compile_args=flags,
         extra_link_args=link,

@@ -115,9 +115,23 @@ class Session:
         if self.wants("scaling"):
             for name in self.names(rows.SCALES):
                 self.probe("scaling", self.sides, ("scale", "2000", *name.split("-")))
-        if self.wants("start-up") and not self.options.row:
-            times_each = 2 if self.options.quick else 5
+        if self.options.row:
+            return
+        times_each = 2 if self.options.quick else 5
+        if self.wants("start-up"):
             measure.measure_start(self.starts, self.baseline, times_each, self.rng, *self.tables("start-up"))
+        if self.wants("doctor"):
+            pair = {PYTHON_BASELINE: self.starts[PYTHON_BASELINE], "pyroot": [self.pyroot, "doctor", "--no-run", self.small_root()]}
+            measure.measure_start(pair, self.baseline, times_each, self.rng, *self.tables("doctor"), rows.DOCTOR, measure.cpu_time)
+
+    def small_root(self) -> str:
+        """Return the root that the doctor examines, made by `pyroot new` at the first call."""
+        place = f"{os.path.dirname(self.root)}/own/small"
+        if not os.path.exists(place):
+            os.mkdir(os.path.dirname(place))
+            os.chmod(os.path.dirname(place), 0o777)
+            measure.run(self.baseline, [self.pyroot, "new", place, *rows.SMALL_ROOT])
+        return place
 
     def work(self, rounds: int) -> None:
         """Run the workloads, and note the supervisor's memory."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import random
+import statistics
 import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING
+
+from .rows import START
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +70,27 @@ def start_up(command: list[str], prepare: Callable[[], None], times: int) -> flo
         if status:
             raise MeasureError(f"{' '.join(command)} ended with wait status {status}")
     return best
+
+
+def cpu_time(command: list[str], prepare: Callable[[], None], times: int) -> float:
+    """Return the median of the processor time in microseconds that a command took, its start included, of ``times``."""
+    found = []
+    for _ in range(times):
+        child = os.fork()
+        if child == 0:
+            try:
+                prepare()
+                os.chdir("/")
+                null = os.open("/dev/null", os.O_RDWR)
+                os.dup2(null, 1)
+                os.execve(command[0], command, ENVIRONMENT)
+            finally:
+                os._exit(127)
+        _pid, status, used = os.wait4(child, 0)
+        found.append((used.ru_utime + used.ru_stime) * 1e6)
+        if status:
+            raise MeasureError(f"{' '.join(command)} ended with wait status {status}")
+    return statistics.median(found)
 
 
 def turns(sides: list[Side], rng: random.Random) -> Iterator[Side]:
@@ -164,20 +188,21 @@ def peak_memory(side: Side, command: list[str]) -> float:
 
 
 def measure_start(
-    commands: dict[str, list[str]], baseline: Side, times: int, rng: random.Random, figures: Figures, ratios: Figures
-) -> None:
-    """Run one round of start-ups; ``commands`` holds the baseline's under its name."""
+    commands: dict[str, list[str]], baseline: Side, times: int, rng: random.Random, figures: Figures, ratios: Figures,
+    row: str = START, clock: Callable[[list[str], Callable[[], None], int], float] = start_up,
+) -> None:  # fmt: skip
+    """Run one round of start-ups, or of another row; ``commands`` holds the baseline's under its name."""
     names = [name for name in commands if name != baseline.name]
     rng.shuffle(names)
 
-    def once(name: str) -> dict[str, float]:
-        return {"start-up": start_up(commands[name], baseline.prepare, times)}
+    def once(name: str) -> float:
+        return clock(commands[name], baseline.prepare, times)
 
     before = once(baseline.name)
     for name in names:
         value, after = once(name), once(baseline.name)
-        beside = (before["start-up"] + after["start-up"]) / 2
-        figures.setdefault("start-up", {}).setdefault(name, []).append(value["start-up"])
-        figures["start-up"].setdefault(baseline.name, []).append(beside)
-        ratios.setdefault("start-up", {}).setdefault(name, []).append(value["start-up"] / beside)
+        beside = (before + after) / 2
+        figures.setdefault(row, {}).setdefault(name, []).append(value)
+        figures[row].setdefault(baseline.name, []).append(beside)
+        ratios.setdefault(row, {}).setdefault(name, []).append(value / beside)
         before = after

@@ -28,6 +28,7 @@ GROUPS = {
     "starts": ("Processes", "native"),
     "scaling": ("Guests at once: time of one stat over all of them", "native"),
     "start-up": ("Start-up", "python3 -IS"),
+    "doctor": ("pyroot doctor --no-run, processor time", "python3 -IS"),
     "workloads": ("Workloads", "native"),
     "traces": ("Traced, beside strace -f --seccomp-bpf", "strace"),
     "memory": ("Peak memory of the supervisor, MiB", ""),

@@ -132,3 +132,6 @@ TRACES = (
 GEOMETRIC_MEAN = "geometric mean of the workloads"
 MEMORY = "peak memory, MiB"
 START = "start-up"
+DOCTOR = "doctor of a small root"
+#: What that root is made of.
+SMALL_ROOT = ("sh", "ls", "cat", "env", "mkdir")

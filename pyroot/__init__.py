@@ -2,8 +2,12 @@
 
 The public face. Names are resolved when they are first used, so that ``import pyroot`` costs nothing:
 
-``run``, ``Popen``
-    run a command in a root, with the interface of the subprocess module (``pyroot.api``)
+``run``, ``Popen``, ``create_subprocess_exec``
+    run a command in a root, with the interface of the subprocess module and of asyncio (``pyroot.api``)
+``Rootfs``
+    a root, and what can be done with it (``pyroot.roots``)
+``Binding``
+    what appears where in the guest (``pyroot.binds``)
 ``PyrootError``
     a mistake of the caller, with ``message``, ``hint`` and ``exit_code`` (``pyroot.errors``)
 ``__version__``
@@ -14,12 +18,21 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyroot.api import Popen, run
+    from pyroot.api import Popen, create_subprocess_exec, run
+    from pyroot.binds import Binding
     from pyroot.errors import PyrootError
+    from pyroot.roots import Rootfs
 
-__all__ = ["Popen", "PyrootError", "__version__", "run"]
+__all__ = ["Binding", "Popen", "PyrootError", "Rootfs", "__version__", "create_subprocess_exec", "run"]
 
-_HOMES = {"run": "pyroot.api", "Popen": "pyroot.api", "PyrootError": "pyroot.errors"}
+_HOMES = {
+    "run": "pyroot.api",
+    "Popen": "pyroot.api",
+    "create_subprocess_exec": "pyroot.api",
+    "Binding": "pyroot.binds",
+    "Rootfs": "pyroot.roots",
+    "PyrootError": "pyroot.errors",
+}
 
 
 def __getattr__(name: str) -> object:

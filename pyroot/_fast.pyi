@@ -15,11 +15,18 @@ class Core:
         """Show canonical ``host`` at canonical ``guest`` (which need not exist); the later of two for one guest path wins.
 
         ``flags`` 1: glue, a directory made only to lead to other bindings; it is not listed as a mount; 16: nothing below it may be
-        changed.  Raises OSError.
+        changed; 32: nothing is there, whatever ``host`` is; 64: ``host`` is
+        a symbolic link, which leads on in the guest.  Raises OSError.
         """
 
     def mark_root(self, flags: int) -> None:
         """Give the root some of these flags."""
+
+    def overlay(self, guest: bytes, paths: list[bytes], work: bytes) -> None:
+        """Let what is bound at a guest path, or the root, be an overlay.
+
+        ``paths``: the directory that is written to, that which is bound there, and lower ones; ``work``: one of the first's file system.
+        """
 
     def bindings(self) -> list[tuple[bytes, bytes, int]]:
         """Return (host, guest, flags) of each binding, the root first."""
@@ -64,6 +71,7 @@ class Core:
         ``run.front`` is the process that stops when the program is stopped, in place of this one; 0: none.
         ``run.leaver`` is called when the program has ended and others are left, and once more some seconds later: True the first time,
         the raw wait status of the program, the processes that are left.  When it returns True it is not called again.
+        ``run.starter`` is called once the program's execve has been found possible, and it begins; what fails later is told by the exit.
         ``run.explainer`` is called at the end of a process that failed to start a program: pid, its own program, then of the last execve
         that failed the name, errno, working directory (empty: only the errno can be told) and the directories that were searched.  Name
         None: the process ended with 127 without such a failure.  None costs nothing.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
+    from pyroot.caller import Caller
+
 
 class SiteOnDemand:
     """Last finder of `sys.meta_path`: run `site` at the first top-level import that no other finder satisfies."""
@@ -46,15 +48,18 @@ def add_package() -> None:
     sys.meta_path.append(SiteOnDemand())
 
 
-def hold_signals() -> None:
-    """Block the signals that people send until they are asked for, as the command `pyroot` does before the interpreter starts."""
+def hold_signals(ignored: int) -> None:
+    """Block the signals that people send until they are asked for, as the command `pyroot` does before the interpreter starts.
+
+    `ignored` are those signals of the caller's that an interpreter ignores for itself.
+    """
     import os
 
     if b"PYROOT_LAUNCH" not in os.environb:
         import _signal
 
         before = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT))
-        os.environb[b"PYROOT_LAUNCH"] = b"%016x:%016x" % (sum(1 << number - 1 for number in before), 0)
+        os.environb[b"PYROOT_LAUNCH"] = b"%016x:%016x" % (sum(1 << number - 1 for number in before), ignored)
 
 
 def take_directories() -> None:
@@ -72,8 +77,8 @@ def take_directories() -> None:
             os.close(aside)
 
 
-def start() -> None:
-    """Run the command line and end the process with its status.
+def start(caller: "Caller | None" = None) -> None:
+    """Run the command line and end the process with its status. `caller`: the Python program that has started it, if it wants to know.
 
     The process ends by `os._exit`: tearing an interpreter down takes a millisecond, and the kernel frees everything anyway.
     """
@@ -81,11 +86,11 @@ def start() -> None:
     import os
 
     gc.disable()  # what is loaded from here to the start of the guest is not garbage: `launch` and `cli` switch it on again
-    hold_signals()
+    hold_signals(caller.ignored if caller else 0)
     take_directories()
     from pyroot import cli
 
-    status = cli.main()
+    status = cli.main(caller=caller)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -94,6 +99,8 @@ def start() -> None:
             status = status or 125
     if cli.interrupted:
         die_of_interrupt()
+    if caller:
+        caller.end()
     os._exit(status)
 
 
@@ -110,4 +117,8 @@ def die_of_interrupt() -> None:
 if __name__ == "__main__":
     add_package()
     sys.argv[0] = "pyroot"
+    if len(sys.argv) > 1 and sys.argv[1].startswith("--caller="):
+        from pyroot.caller import Caller
+
+        start(Caller(sys.argv.pop(1)))
     start()

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
     from pyroot._fast import Core
     from pyroot.glue import Glue
+    from pyroot.overlays import Upper
 
 GLUE_FLAG = 1  # tells the core that a binding is only there to hold others
 READONLY_FLAG = 16  # ... and that nothing below it may be changed
+MASK_FLAG = 32  # ... that nothing is there
+LINK_FLAG = 64  # ... that it is a symbolic link
 
 _MAX_PASSES = 4
 _MAX_LINKS = 40  # as the kernel
@@ -42,6 +45,8 @@ class Place:
     __slots__ = ("host", "guest", "follow", "shown")
 
     flags = 0  # for the core
+    leads = True  # the directories above it are made if the guest lacks them
+    yields = False  # it is left out if the guest has a directory there
 
     def __init__(self, host: bytes, guest: bytes, follow: bool = True, shown: str = "") -> None:
         self.host = host  # absolute
@@ -137,6 +142,134 @@ class Tmpfs(Place):
         return f"{os.fsdecode(guest)} is empty at first, and removed with the session"
 
 
+class Directory(Tmpfs):
+    """The same where the guest has no directory (--dir)."""
+
+    __slots__ = ()
+
+    yields = True
+
+
+class File(Place):
+    """What was read from a descriptor (--file)."""
+
+    __slots__ = ("number", "mode", "_content")
+
+    def __init__(self, number: int, guest: bytes, shown: str, mode: int = 0o644) -> None:
+        super().__init__(b"", guest, shown=shown)
+        self.number = number
+        self.mode = mode
+        self._content: bytes | None = None
+
+    def prepare(self) -> bool:
+        """Read it, once, and close the descriptor: the command does not get it. A standard one stays open, and is at its end."""
+        if self._content is None:
+            try:
+                with open(self.number, "rb", closefd=self.number > 2) as file:
+                    self._content = file.read()
+            except (OSError, OverflowError, ValueError) as error:
+                why = text_of(error.errno or 0) if isinstance(error, OSError) else "not a descriptor"
+                raise PyrootError(f"{self.shown}: descriptor {self.number}: {why}", "open it first: --file 3:GUEST 3< FILE") from None
+        return True
+
+    def provide(self, glue: "Glue | LazyGlue") -> None:
+        """Write it to a file of the session's own."""
+        self.host = glue.new_file(self._content or b"", self.mode)
+
+    def describe(self, guest: bytes) -> str:
+        """Say what it is."""
+        return f"{os.fsdecode(guest)} is what descriptor {self.number} held"
+
+
+class Link(Place):
+    """A symbolic link (--symlink)."""
+
+    __slots__ = ("target",)
+
+    flags = LINK_FLAG
+
+    def __init__(self, target: bytes, guest: bytes, shown: str) -> None:
+        super().__init__(b"", guest, False, shown)
+        self.target = target
+
+    def provide(self, glue: "Glue | LazyGlue") -> None:
+        """Make it among what is the session's own."""
+        self.host = glue.new_link(self.target)
+
+    def describe(self, guest: bytes) -> str:
+        """Say where it leads."""
+        return f"{os.fsdecode(guest)} is a link to {os.fsdecode(self.target)}"
+
+
+class Mask(Place):
+    """A name that is gone, with all that is below it (--mask)."""
+
+    __slots__ = ()
+
+    flags = MASK_FLAG
+    leads = False
+
+    def __init__(self, guest: bytes, shown: str) -> None:
+        super().__init__(b"/", guest, False, shown)
+
+    def describe(self, guest: bytes) -> str:
+        """Say what is gone."""
+        return f"{os.fsdecode(guest)} is masked"
+
+
+class Overlay(Place):
+    """Directories of which the first may be written to and the others stay as they are, shown as one (--overlay)."""
+
+    __slots__ = ("lower", "upper", "_held")
+
+    def __init__(self, lower: list[bytes], guest: bytes, upper: bytes | None, shown: str) -> None:
+        super().__init__(lower[0], guest, shown=shown)
+        self.lower = lower  # the topmost first
+        self.upper = upper  # None: what is written is thrown away
+        self._held: "Upper | None" = None
+
+    def prepare(self) -> bool:
+        """Make the lower directories canonical."""
+        for number, path in enumerate(self.lower):
+            try:
+                self.lower[number] = os.path.realpath(path, strict=True)
+                missing = 0 if os.path.isdir(path) else errno.ENOTDIR
+            except OSError as error:
+                missing = error.errno or errno.EIO
+            if missing:
+                raise PyrootError(f"{self.shown}: {os.fsdecode(path)} on the host: {text_of(missing)}", "a lower directory must exist")
+        self.host = self.lower[0]
+        return True
+
+    def provide(self, glue: "Glue | LazyGlue") -> None:
+        """Get hold of UPPER, or make one."""
+        if isinstance(glue, LazyGlue):
+            self._held = glue.hold_upper(self.upper, self.shown, self.lower)
+
+    def describe(self, guest: bytes) -> str:
+        """Say where changes go."""
+        where = f"go to {os.fsdecode(self.upper)}" if self.upper is not None else "are thrown away"
+        return f"{os.fsdecode(guest)} is an overlay: changes {where}"
+
+    def enter(self, core: "Core", guest: bytes) -> None:
+        """Hand all layers to the core."""
+        if self._held is None:
+            return
+        if guest != b"/":
+            core.bind(self.lower[0], guest, self.flags)
+        core.overlay(guest, [self._held.path, *self.lower], self._held.work)
+        note(1, self.describe(guest))
+
+
+class RootOverlay(Overlay):
+    """The same of the root (--overlay-root)."""
+
+    __slots__ = ()
+
+    def __init__(self, root: bytes, upper: bytes | None, shown: str) -> None:
+        super().__init__([root], b"/", upper, shown)
+
+
 class ReadonlyRoot(Place):
     """The root, in which nothing may be changed then (--read-only)."""
 
@@ -168,11 +301,11 @@ def split(text: bytes) -> tuple[bytes, bytes | None, bool]:
     The first colon splits. ``\\:`` is a colon that does not, ``\\!`` an exclamation mark that ends nothing, ``\\\\``
     a backslash; any other backslash stands for itself.
     """
-    parts, follow = _fields(text)
+    parts, follow = fields(text)
     return parts[0], b":".join(parts[1:]) if len(parts) > 1 else None, follow
 
 
-def _fields(text: bytes) -> tuple[list[bytes], bool]:
+def fields(text: bytes) -> tuple[list[bytes], bool]:
     """Return the text between the colons that have no backslash, and whether a symbolic link at the end of guest is followed."""
     parts = [b""]
     index = 0
@@ -192,33 +325,33 @@ def _fields(text: bytes) -> tuple[list[bytes], bool]:
     return parts, follow
 
 
-def _options(fields: list[bytes], what: str) -> dict[str, bool]:
+def _options(parts: list[bytes], what: str) -> dict[str, bool]:
     """Take the options of a binding off its fields: what they set; refuse those that other tools have there.
 
     What is no list of options is the end of a guest path with a colon in it.
     """
-    words = fields[-1].split(b",") if len(fields) > 1 else []
-    if len(fields) == 2 and words and all(word in OPTIONS for word in words):
-        text = os.fsdecode(fields[1])
+    words = parts[-1].split(b",") if len(parts) > 1 else []
+    if len(parts) == 2 and words and all(word in OPTIONS for word in words):
+        text = os.fsdecode(parts[1])
         raise PyrootError(f"{what}: {text} is where the guest path belongs", f"HOST::{text}, or ./{text} for a path of that name")
-    if len(fields) < 3 or any(word not in OPTIONS and word not in _FOREIGN for word in words):
+    if len(parts) < 3 or any(word not in OPTIONS and word not in _FOREIGN for word in words):
         return {}
     if foreign := [os.fsdecode(word) for word in words if word not in OPTIONS]:
         raise PyrootError(
             f"{what}: a binding has no option {foreign[0]}",
             f"leave it out: what is bound is the host's own file; as the end of a guest path it is written \\:{foreign[0]}",
         )
-    fields.pop()
+    parts.pop()
     return dict(OPTIONS[word] for word in words)
 
 
 def parse(text: bytes, host_cwd: bytes | None, shown: str = "") -> Binding:
     """Read one binding; relative sides are relative to ``host_cwd``. Raises PyrootError if a side is empty or an option unknown."""
-    fields, follow = _fields(text)
+    parts, follow = fields(text)
     what = shown or os.fsdecode(text)
-    given = {"follow": follow, **_options(fields, what)}
-    host, guest = fields[0], b":".join(fields[1:])
-    if len(fields) == 1 or (guest == b"" and len(given) > 1):
+    given = {"follow": follow, **_options(parts, what)}
+    host, guest = parts[0], b":".join(parts[1:])
+    if len(parts) == 1 or (guest == b"" and len(given) > 1):
         guest = host
     if not host or not guest:
         side = "guest" if host else "host"
@@ -232,13 +365,14 @@ def parse(text: bytes, host_cwd: bytes | None, shown: str = "") -> Binding:
 class LazyGlue:
     """The glue and the rooms of one session, which are loaded when they are first needed: most runs need none."""
 
-    __slots__ = ("_rootfs", "_tmp_dirs", "_made", "_rooms")
+    __slots__ = ("_rootfs", "_tmp_dirs", "_made", "_rooms", "_uppers")
 
     def __init__(self, rootfs: bytes, tmp_dirs: list[bytes]) -> None:
         self._rootfs = rootfs
         self._tmp_dirs = tmp_dirs
         self._made: "Glue | None" = None
         self._rooms: "Glue | None" = None
+        self._uppers: "list[Upper]" = []
 
     def owns(self, host_path: bytes) -> bool:
         """Tell whether the canonical ``host_path`` is in one of its trees."""
@@ -254,11 +388,31 @@ class LazyGlue:
 
     def new_room(self, mode: int) -> bytes:
         """Make an empty directory that guests may write to, and return its host path."""
+        return self._all_rooms().new_room(mode)
+
+    def new_file(self, content: bytes, mode: int) -> bytes:
+        """Make such a file."""
+        return self._all_rooms().new_file(content, mode)
+
+    def new_link(self, target: bytes) -> bytes:
+        """Make a symbolic link, and return its host path."""
+        return self._all_rooms().new_link(target)
+
+    def hold_upper(self, path: bytes | None, shown: str, lower: list[bytes]) -> "Upper":
+        """Lock what an overlay writes to; without a path make one that is removed at the end."""
+        from pyroot import overlays
+
+        if path is None:
+            path = self._all_rooms().new_room(0o700) + b"/upper"
+        self._uppers.append(overlays.hold(path, shown, lower))
+        return self._uppers[-1]
+
+    def _all_rooms(self) -> "Glue":
         if self._rooms is None:
             from pyroot.glue import Glue, memory_dirs
 
             self._rooms = Glue(self._rootfs, [*memory_dirs(), *self._tmp_dirs])
-        return self._rooms.new_room(mode)
+        return self._rooms
 
     def add(self, host_path: bytes, is_directory: bool) -> None:
         """Make a mount point in an existing tree."""
@@ -272,6 +426,8 @@ class LazyGlue:
 
     def remove(self) -> None:
         """Remove what was made."""
+        while self._uppers:
+            self._uppers.pop().close()
         if self._made is not None:
             self._made.remove()
         if self._rooms is not None:
@@ -343,22 +499,24 @@ def _place(core: "Core", binding: Place, glue: "Glue | LazyGlue") -> bytes:
         note(1, f"{os.fsdecode(binding.guest)} is not bound: {why}")
         return b""
     if guest == b"/":
-        if isinstance(binding, ReadonlyRoot):
+        if isinstance(binding, (ReadonlyRoot, RootOverlay)):
             binding.enter(core, guest)
         elif binding.shown:
             raise PyrootError(f"{binding.shown}: a binding cannot be the root itself", "-r DIR chooses the root")
         return b""
     if host_below == binding.host and not binding.shown:
         return b""  # the guest sees this very path there already
-    if missing > 1 and not glue.owns(host_below):
+    if binding.yields and not missing and os.path.isdir(host_below):
+        return b""
+    if missing > 1 and binding.leads and not glue.owns(host_below):
         names = guest.split(b"/")
         tree = glue.new_tree()
         top = b"/".join(names[: len(names) - missing + 1])
         Tree(tree, top).enter(core, top)
         host_below = b"/".join([tree, *names[len(names) - missing + 1 :]])
-    if verbosity() > 0 and not missing:
+    if verbosity() > 0 and binding.leads and not missing and not os.path.islink(binding.host):
         _tell_other_type(binding.host, host_below, guest)
-    if missing and glue.owns(host_below):
+    if missing and binding.leads and glue.owns(host_below):
         glue.add(host_below, os.path.isdir(binding.host))
     binding.enter(core, guest)
     return guest

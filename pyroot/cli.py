@@ -14,17 +14,26 @@ import sys
 from pyroot import environment, options, report
 from pyroot.errors import EXIT_FAILURE, EXIT_SIGNAL_BASE, PyrootError, text_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyroot.caller import Caller
+
 _SIGINT = 2
 interrupted = False  # a ^C has ended what was asked for
 _REFUSED = (errno.EPERM, errno.ENOSYS)
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Do what ``argv`` (default: sys.argv without the program's name) asks for and return the exit code."""
+def main(argv: list[str] | None = None, caller: "Caller | None" = None) -> int:
+    """Do what ``argv`` (default: sys.argv without the program's name) asks for and return the exit code.
+
+    A failure is told to the ``caller``, if there is one who has not yet been told of the command's beginning, else on standard error.
+    """
     global interrupted
+    if caller is not None:
+        report.listener = caller.failed
     try:
-        return _dispatch(sys.argv[1:] if argv is None else argv)
+        return _dispatch(sys.argv[1:] if argv is None else argv, caller)
     except PyrootError as error:
         report.failure(error)
         _show_traceback(error)
@@ -54,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_FAILURE
 
 
-def _dispatch(words: list[str]) -> int:
+def _dispatch(words: list[str], caller: "Caller | None" = None) -> int:
     for name, _arguments, _help, module in options.VERBS:
         if words and words[0] == name:
             return _run_verb(module, words[1:])
@@ -63,7 +72,9 @@ def _dispatch(words: list[str]) -> int:
         return _answer(*parsed.question)
     from pyroot import config, launch
 
-    return launch.run(config.build(parsed))
+    wanted = config.build(parsed)
+    wanted.caller = caller
+    return launch.run(wanted)
 
 
 def _run_verb(module: str, words: list[str]) -> int:

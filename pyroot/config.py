@@ -15,11 +15,18 @@ from pyroot.report import note, set_verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyroot.caller import Caller
     from pyroot.leaving import Behind
     from pyroot.options import Parsed
     from pyroot.trace.session import Sink
 
+# Options that take two words in bubblewrap.
+_TWO_WORDS = ("--bind", "--ro-bind", "--bind-try", "--symlink", "--file")
+
 _BY_OPTIONS = tuple((field, option.kind.empty) for field, option in FIELDS.items())
+
+
+DEVICES = b"/.pyroot/devices"  # a root with this file gets the harmless devices (bind/devices.bind) with -r, too
 
 
 class Config:
@@ -36,6 +43,7 @@ class Config:
         "host_cwd",
         "command",
         "behind",
+        "caller",
         "seccomp",
         "gate",
         "handover",
@@ -48,6 +56,7 @@ class Config:
     recommended: bool  # with the usual host paths
     binds: list[binding.Place]  # the -b options, and their like, in order
     read_only: bool  # the root
+    overlay_root: bytes | None  # where changes of the root go, empty: they are thrown away
     cwd: bytes | None  # the guest path of -w, absolute
     skip_chdir: bool  # no -w counts
     su: bool  # with what a root user needs of the host
@@ -57,6 +66,9 @@ class Config:
     user: str | None
     groups: str | None
     keep_env: bool
+    fake_root: bytes | None  # where owners are remembered; empty: nowhere
+    load: bytes | None  # what --save of another run has written
+    save: bytes | None
     kernel_release: list[str] | None  # the fields of uname(2); empty ones are the kernel's
     hostname: str | None
     kill_on_exit: bool
@@ -75,6 +87,7 @@ class Config:
         self.host_cwd: bytes | None = None  # None if the current directory was removed
         self.command: list[bytes] = command or []  # empty: a login shell
         self.behind: "Behind | None" = None  # who is to be told when the command ends, if the caller waits for another process
+        self.caller: "Caller | None" = None  # the Python program that has started this process, if it wants to know
         self.seccomp = True
         self.gate = True  # calls may be answered inside the guest
         self.handover = True  # a pyroot around this one may serve the command
@@ -88,13 +101,29 @@ class Config:
         if b".." not in self.rootfs_spelled.split(b"/"):
             self.rootfs_spelled = os.path.normpath(self.rootfs_spelled)
 
+    @property
+    def has_ids(self) -> bool:
+        """Tell whether guests have ids of the session's own."""
+        given = (self.identity, self.groups, self.fake_root, self.load, self.save)
+        return any(one is not None for one in given)
+
     def bindings(self) -> list[binding.Place]:
-        """Return the usual bindings of -R or -S, then the user's own: those win if both name the same path."""
+        """Return the usual bindings of -R or -S, or the devices that the root asks for, then the user's own, which win.
+
+        Who has ids of the session's own is in the guest's passwd, so -R leaves that where it is, and binds what -S does.
+        """
         usual: list[binding.Place] = [binding.ReadonlyRoot()] if self.read_only else []
+        if self.overlay_root is not None:
+            shown = f"--overlay-root={os.fsdecode(self.overlay_root)}" if self.overlay_root else "--overlay-root"
+            usual.append(binding.RootOverlay(self.rootfs, self.overlay_root or None, shown))
         if self.recommended or self.su:
             from pyroot import presets
 
-            usual += presets.usual("recommended" if self.recommended else "su", self.rootfs_spelled)
+            usual += presets.usual("su" if self.has_ids else "recommended", self.rootfs_spelled)
+        elif self.rootfs != b"/" and os.path.exists(self.rootfs + DEVICES):
+            from pyroot import presets
+
+            usual += presets.usual("devices", self.rootfs_spelled)
         return [*usual, *self.binds]
 
 
@@ -107,9 +136,10 @@ def build(parsed: "Parsed") -> Config:
     config.handover = not environment.no_handover()
     config.tmp_dirs = environment.tmp_dirs()
     config.places = environment.session_dirs()
+    _refuse_two_words(parsed)
     roots: list[tuple[str, str]] = []
     for option, spelling, value in parsed.settings:
-        if option.metavar and not value and option.kind is not NAMES:
+        if option.metavar and not value and option.kind is not NAMES and option.metavar[0] != "[":
             raise PyrootError(f"{spelling}: the value {option.metavar} is empty", option.help)
         if option.kind in IDENTITIES:
             config.identity = (option.field, _shown(spelling, value), value)
@@ -128,10 +158,21 @@ def build(parsed: "Parsed") -> Config:
                 config.skip_chdir = False
     if config.detach_daemons and config.kill_on_exit:
         raise PyrootError("--kill-on-exit, --detach-daemons: one ends the remaining processes, the other lets them run", "keep one of them")
+    if config.fake_root is not None and (config.load is not None or config.save is not None):
+        raise PyrootError("--fake-root, --load, --save: FILE of --fake-root is read and written as it is", "keep --fake-root, or the others")
     config.net = config.net and not environment.no_landlock()
     set_verbosity(config.verbose)
     _set_root(config, roots)
     return config
+
+
+def _refuse_two_words(parsed: "Parsed") -> None:
+    """Refuse ``--ro-bind /usr /usr``, as bubblewrap has it: the last option is the one before the command."""
+    if parsed.settings and parsed.command and parsed.settings[-1][1] in _TWO_WORDS:
+        from pyroot.verbs import near
+
+        if told := near.of_two_words(*parsed.settings[-1][1:], parsed.command):
+            raise PyrootError(*told)
 
 
 def _shown(spelling: str, value: str) -> str:

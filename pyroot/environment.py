@@ -9,6 +9,11 @@ Facts: PEP 538 for the variable that the interpreter adds to the environment.
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
 # What the command `pyroot` (scripts/pyroot.c) passes on: the mask of blocked signals and which were ignored; names it has hidden.
 STATE = b"PYROOT_LAUNCH"
 _HIDDEN = {b"\x0cD_": b"LD_", b"\x07LIBC_": b"GLIBC_"}
@@ -67,6 +72,16 @@ def session_dirs() -> tuple[bytes, bytes]:
     return os.environb.get(b"XDG_RUNTIME_DIR", b""), os.environb.get(b"TMPDIR", b"")
 
 
+def in_suite() -> str:
+    """Return the root that a test session runs in (`pytest --pyroot`); empty outside of one."""
+    return os.environ.get("PYTEST_PYROOT", "")
+
+
+def pytest_options() -> str:
+    """Return what PYTEST_ADDOPTS says."""
+    return os.environ.get("PYTEST_ADDOPTS", "")
+
+
 # --- terminals and the user
 
 
@@ -121,6 +136,12 @@ def put(name: str, value: str | None) -> None:
         os.environ[name] = value
 
 
+def replace(wanted: dict[str, str]) -> None:
+    """Let the guest have these variables, and no others. What pyroot itself is to know of the environment has to be known before."""
+    os.environ.clear()
+    os.environ.update(wanted)
+
+
 # --- what the command `pyroot` has done to the variables, and what the guest gets
 
 
@@ -130,6 +151,22 @@ def given_name(name: bytes) -> bytes:
         if name.startswith(hidden):
             return given + name[len(hidden) :]
     return name
+
+
+def hidden(given: "Mapping[Any, Any] | None" = None) -> dict[bytes, bytes]:
+    """Return variables, by default this process's, for a process of pyroot, as the command `pyroot` would hand them over.
+
+    What means something to ld.so is for the guest, but for a library path of this process's own, which its interpreter may need.
+    """
+    own = os.environb.get(b"LD_LIBRARY_PATH")
+    found: dict[bytes, bytes] = {}
+    for key, text in (os.environb if given is None else given).items():
+        name, value = os.fsencode(key), os.fsencode(text)
+        if name != b"LD_LIBRARY_PATH" or value != own:
+            for letter, begin in _HIDDEN.items():
+                name = letter + name[len(begin) :] if name.startswith(begin) else name
+        found[name] = value
+    return found
 
 
 def take_state() -> list[int] | None:

@@ -33,6 +33,9 @@ class PyrootError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def __reduce__(self) -> "tuple[type[PyrootError], tuple[str, str, int]]":
+        return type(self), (self.message, self.hint, self.exit_code)  # whole in another process, too
+
 
 def text_of(number: int) -> str:
     """Return the kernel's words for the errno value ``number``, beginning in lower case."""

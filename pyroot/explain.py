@@ -15,8 +15,9 @@ import struct
 
 from pyroot import options
 from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, shell_word, text_of
+from pyroot.option_kinds import LEVEL, PLACE, QUESTION, RECOMMENDED
 from pyroot.report import note
-from pyroot.verbs.near import near_names
+from pyroot.verbs.near import near_names, of_shell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,10 +79,12 @@ def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str
         if directory not in searched and _exists(core, directory + b"/" + name):
             place = os.fsdecode(directory)
             return f"the root {root} has {place}/{shown}: add {place} to PATH or give the full path"
+    words = [os.fsdecode(word) for word in config.command]
+    if hint := of_shell(words, "" if config.rootfs == b"/" else f"-r {shell_word(root)} "):
+        return hint
     if config.rootfs == b"/":
         from pyroot.verbs.near import of_first_word
 
-        words = [os.fsdecode(word) for word in config.command]
         verbs = [verb[0] for verb in options.VERBS]
         if hint := of_first_word(words, verbs) or _as_root_hint(config, os.getcwdb()) or _misplaced_hint(config):
             return hint
@@ -124,8 +127,27 @@ def _names_in(core: "Core", guest_directory: bytes) -> list[bytes]:
         return []
 
 
+def misplaced(command: list[str]) -> str:
+    """Return the first word after the command's name that can only be one of pyroot's options, or the empty string.
+
+    A spelling that many programs have counts if what follows it is what the option takes: a directory, or a path.
+    """
+    for number, word in enumerate(command[1:], 2):
+        if word == "--":
+            break
+        option = options.RUN.by_name.get(word.partition("=")[0])
+        if option is None or option.kind is QUESTION or option.kind is LEVEL:
+            continue
+        following = command[number] if number < len(command) else ""
+        if word.startswith("--") and option.kind is not PLACE or option.kind is RECOMMENDED and not following:
+            return word
+        if option.metavar and ("/" in following or following and os.path.isdir(following)):
+            return word
+    return ""
+
+
 def _misplaced_hint(config: "Config") -> str:
-    word = options.misplaced([os.fsdecode(word) for word in config.command])
+    word = misplaced([os.fsdecode(word) for word in config.command])
     if not word:
         return ""
     return f"options go before the command: {word} after it belongs to the command"
@@ -354,8 +376,8 @@ def _cut_off() -> Broken:
     return Broken("is an ELF file that ends too early", "it was probably not copied or unpacked completely")
 
 
-def core_failure(error: Exception) -> PyrootError:
-    """Say why the core could not start or go on."""
+def core_failure(error: Exception, file: bytes | None = None) -> PyrootError:
+    """Say why the core could not start or go on; ``file``: what the user has named for owners to be remembered in."""
     text = str(error)
     hint = "PYROOT_DEBUG=1 shows where it happened"
     if is_request(error):
@@ -368,6 +390,11 @@ def core_failure(error: Exception) -> PyrootError:
             hint = "a sandbox around pyroot seems to refuse ptrace (in a container: --cap-add SYS_PTRACE); pyroot check tells more"
         else:
             hint = "look at /proc/sys/kernel/yama/ptrace_scope and, in a container, for the capability SYS_PTRACE; pyroot check tells more"
+    elif text.startswith("the owners remembered"):
+        text, _colon, hint = text.partition(": ")
+        if file:
+            text = f"{os.fsdecode(file)}: {text}".replace("for this root ", "")
+            hint = "name another file; what this one remembers is lost if it is removed"
     elif text.endswith((os.strerror(errno.EPERM), os.strerror(errno.ENOSYS))):
         hint = _REFUSED
     elif " is a procfs " in text:

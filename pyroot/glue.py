@@ -50,12 +50,30 @@ class Glue:
 
     def new_room(self, mode: int) -> bytes:
         """Make an empty directory that guests may write to, and return its host path."""
+        room = self._next_room()
+        _make_directory(room, mode)
+        return room
+
+    def new_file(self, content: bytes, mode: int) -> bytes:
+        """Make a file that guests may write to, and return its host path."""
+        place = self._next_room()
+        file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(file, "wb") as out:
+            out.write(content)
+            os.fchmod(file, mode)
+        return place
+
+    def new_link(self, target: bytes) -> bytes:
+        """Make a symbolic link, and return its host path."""
+        place = self._next_room()
+        os.symlink(target, place)
+        return place
+
+    def _next_room(self) -> bytes:
         if not self._top:
             self._make_top()
         self._rooms += 1
-        room = b"%s/room%d" % (self._top, self._rooms)
-        _make_directory(room, mode)
-        return room
+        return b"%s/room%d" % (self._top, self._rooms)
 
     def add(self, host_path: bytes, is_directory: bool) -> None:
         """Make ``host_path`` in one of these trees with the directories above it, as an empty directory or file."""
@@ -80,7 +98,7 @@ class Glue:
     def remove(self) -> None:
         """Remove all trees; a part that cannot be removed is left for the next session."""
         if self._top:
-            _remove_tree(self._top)
+            remove_tree(self._top)
             os.close(self._lock)
             self._top, self._lock, self._trees, self._rooms = b"", -1, 0, 0
 
@@ -181,14 +199,14 @@ def _remove_unlocked(path: bytes) -> None:
         os.close(place)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _remove_tree(path)
+        remove_tree(path)
     except OSError:
         pass
     finally:
         os.close(lock)
 
 
-def _remove_tree(path: bytes) -> None:
+def remove_tree(path: bytes) -> None:
     """Remove ``path`` and everything below without following a symbolic link; errors end the removal of that branch only."""
     try:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
@@ -196,7 +214,7 @@ def _remove_tree(path: bytes) -> None:
             return
         os.chmod(path, 0o700)
         for name in os.listdir(path):
-            _remove_tree(path + b"/" + name)
+            remove_tree(path + b"/" + name)
         os.rmdir(path)
     except OSError:
         pass

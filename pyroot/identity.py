@@ -106,7 +106,7 @@ def number(text: str) -> int | None:
 def of_run(core: "Core", config: "Config") -> Identity | None:
     """Return who the command of ``config`` is; None: who starts pyroot. Raises PyrootError."""
     chosen = config.identity
-    if chosen is None and config.groups is None:
+    if not config.has_ids:
         return None
     accounts = Accounts(core)
     way, shown, value = chosen if chosen is not None else ("groups", "", "")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pyroot._fast import Core
     from pyroot.config import Config
+    from pyroot.memory import Memory
 
 _SIGINT = 2
 DEFAULT_PATH = b"/bin:/usr/bin"  # what execvp(3) of glibc and musl search without a PATH
@@ -37,7 +38,7 @@ class Run:
     The core reads its switches from ``config``: a new one is a row of ``options`` and the line in the core that obeys it.
     """
 
-    __slots__ = ("config", "variables", "cwd", "program", "argv", "path", "features", "leaver", "explainer")
+    __slots__ = ("config", "variables", "cwd", "program", "argv", "path", "features", "leaver", "starter", "explainer")
 
     def __init__(self, config: "Config", variables: list[bytes], cwd: bytes) -> None:
         self.config = config
@@ -48,6 +49,7 @@ class Run:
         self.path = environment.path(DEFAULT_PATH)  # where the program is looked for
         self.features: dict[bytes, bytes] = {}  # what is on in addition to what every session has, with its text (syscalls/features.py)
         self.leaver: "Callable[[bool, int, list[int]], bool] | None" = None  # see _fast.pyi
+        self.starter: "Callable[[], object] | None" = None  # see _fast.pyi
         self.explainer: "Callable[[int, bytes, bytes | None, int, bytes, bytes], object] | None" = None  # see _fast.pyi
 
     @property
@@ -69,12 +71,17 @@ def run(config: "Config") -> int:
 
         return leaving.run_behind(config, run)
     glue = binding.LazyGlue(config.rootfs, config.tmp_dirs)
+    kept: "Memory | None" = None
     try:
         core = binding.build_view(core_class, config.rootfs, config.bindings(), glue)
         cwd = _working_directory(core, config)
         # The core looks up a relative program, and a relative #! interpreter, from this process's working directory.
         os.chdir(core.resolve(cwd)[1])
-        changed, features = _asked(core, config)
+        if config.has_ids:
+            from pyroot import memory
+
+            kept = memory.Memory(config)
+        changed, features = _asked(core, config, kept.store if kept else b"")
         variables = environment.of_guest(cwd, changed)
         note(1, f"root {os.fsdecode(config.rootfs)}, working directory {os.fsdecode(cwd)}")
         if config.net:
@@ -87,10 +94,16 @@ def run(config: "Config") -> int:
             from pyroot import inside
 
             wanted.explainer = inside.explainer(core, config)
+        if config.caller is not None:
+            wanted.starter = config.caller.begun
         wanted.leaver = lambda first, status, left: _leave(config, first, status, left)
         if config.stats:
             core.measure()
         status = _start(core, wanted)
+        if kept is not None:
+            kept.save()
+        if config.caller is not None:
+            config.caller.ended(status)
         code = exit_code(status)
         if config.stats:
             from pyroot import stats
@@ -104,6 +117,8 @@ def run(config: "Config") -> int:
         return _explained(core, wanted, code)
     finally:
         glue.remove()
+        if kept is not None:
+            kept.remove()
 
 
 def _leave(config: "Config", first: bool, status: int, left: list[int]) -> bool:
@@ -119,24 +134,17 @@ def _leave(config: "Config", first: bool, status: int, left: list[int]) -> bool:
     return True
 
 
-def _store(config: "Config") -> bytes:
-    """Return where owners and modes of the root's files are remembered; empty: for the session only."""
-    if config.rootfs == b"/" or config.read_only or not os.access(config.rootfs, os.W_OK):
-        return b""
-    return config.rootfs + b"/.pyroot/owners"
-
-
-def _asked(core: "Core", config: "Config") -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+def _asked(core: "Core", config: "Config", memory: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     """Return which variables of the command are not the caller's, and the features that options switch on, with their texts."""
     changed: dict[bytes, bytes] = {}
     features: dict[bytes, bytes] = {}
-    if config.identity is not None or config.groups is not None:
+    if config.has_ids:
         from pyroot import identity
 
         who = identity.of_run(core, config)
         changed = identity.variables(who, config.keep_env)
         if who is not None:
-            features = {b"ids": who.text(), b"uts": b"", b"owners": b"%s\n%d\n%d" % (_store(config), *who.owner)}
+            features = {b"ids": who.text(), b"uts": b"", b"owners": b"%s\n%d\n%d" % (memory, *who.owner)}
             note(1, f"user {who.uid}, group {who.gid}, groups {','.join(map(str, who.groups)) or 'none'}")
     if config.kernel_release is not None or config.hostname is not None:
         from pyroot import uts
@@ -361,7 +369,7 @@ def _run_core(core: "Core", wanted: Run, program: bytes, argv: list[bytes]) -> i
             if not config.seccomp or not str(error).startswith("seccomp:"):
                 from pyroot import explain
 
-                raise explain.core_failure(error) from error
+                raise explain.core_failure(error, config.load or config.fake_root) from error
             note(1, f"{error}; without a filter every system call stops, which is slower")
             config.seccomp = False
 

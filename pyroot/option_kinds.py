@@ -45,16 +45,64 @@ def _binding(spelling: str, value: str, here: bytes | None) -> binding.Binding:
 
 def _tmpfs(spelling: str, value: str, here: bytes | None) -> binding.Tmpfs:
     shown = f"{spelling} {value}"
+    guest, mode = _guest_with_mode(value, shown, here, 0o1777, "--tmpfs /tmp")
+    return binding.Tmpfs(guest, shown, mode)
+
+
+def _directory(spelling: str, value: str, here: bytes | None) -> binding.Directory:
+    shown = f"{spelling} {value}"
+    guest, mode = _guest_with_mode(value, shown, here, 0o755, "--dir /mnt")
+    return binding.Directory(guest, shown, mode)
+
+
+def _file(spelling: str, value: str, here: bytes | None) -> binding.File:
+    shown = f"{spelling} {value}"
+    number, colon, rest = value.partition(":")
+    if not number.isdecimal() or not colon:
+        raise PyrootError(f"{shown}: no descriptor, or no guest path", f"{spelling} 3:/etc/motd 3< FILE")
+    guest, mode = _guest_with_mode(rest, shown, here, 0o644, f"{spelling} 3:/etc/motd")
+    return binding.File(int(number), guest, shown, mode)
+
+
+def _link(spelling: str, value: str, here: bytes | None) -> binding.Link:
+    shown = f"{spelling} {value}"
+    target, guest, _follow = binding.split(os.fsencode(value))
+    if not target or not guest:
+        raise PyrootError(f"{shown}: no target, or no guest path", f"{spelling} usr/lib:/lib makes /lib a link to usr/lib")
+    return binding.Link(target, os.path.normpath(binding.absolute(guest, here, shown)), shown)
+
+
+def _guest_with_mode(value: str, shown: str, here: bytes | None, mode: int, example: str) -> tuple[bytes, int]:
+    """Read ``GUEST[:mode=MODE]``."""
     guest, _, given = value.partition(":")
-    mode = 0o1777
     for word in filter(None, given.split(",")):
         name, _, number = word.partition("=")
         if name != "mode" or not number or number.strip("01234567") or len(number) > 4:
             raise PyrootError(f"{shown}: there is no option {word}", "mode=0700 is one; a size cannot be limited")
         mode = int(number, 8)
     if not guest:
-        raise PyrootError(f"{shown}: the guest path is empty", "--tmpfs /tmp")
-    return binding.Tmpfs(os.path.normpath(binding.absolute(os.fsencode(guest), here, shown)), shown, mode)
+        raise PyrootError(f"{shown}: the guest path is empty", example)
+    return os.path.normpath(binding.absolute(os.fsencode(guest), here, shown)), mode
+
+
+def _mask(spelling: str, value: str, here: bytes | None) -> binding.Mask:
+    shown = f"{spelling} {value}"
+    return binding.Mask(os.path.normpath(binding.absolute(os.fsencode(value), here, shown)), shown)
+
+
+def _overlay(spelling: str, value: str, here: bytes | None) -> binding.Overlay:
+    shown = f"{spelling} {value}"
+    parts = binding.fields(os.fsencode(value))[0]
+    if len(parts) < 2 or not all(parts[:-1]) or not (parts[-1] or parts[2:]):
+        raise PyrootError(f"{shown}: no lower directory, or no guest path", f"{spelling} LOWER:GUEST, or LOWER:GUEST:UPPER")
+    *lower, guest, upper = parts if len(parts) > 2 else [*parts, b""]
+    paths = [binding.absolute(path, here, shown) for path in lower]
+    place = os.path.normpath(binding.absolute(guest, here, shown))
+    return binding.Overlay(paths, place, binding.absolute(upper, here, shown) if upper else None, shown)
+
+
+def _overlay_root(spelling: str, value: str, here: bytes | None) -> bytes:
+    return binding.absolute(os.fsencode(value), here, f"{spelling}={value}") if value else b""
 
 
 def _readonly(spelling: str, value: str, here: bytes | None) -> binding.Binding:
@@ -71,6 +119,10 @@ def _tried(spelling: str, value: str, here: bytes | None) -> binding.Binding:
 
 def _place(spelling: str, value: str, here: bytes | None) -> bytes:
     return binding.absolute(os.fsencode(value), here, f"{spelling} {value}")
+
+
+def _memory(spelling: str, value: str, here: bytes | None) -> bytes:
+    return b"" if value == "forget" else _place(spelling, value, here)
 
 
 def _level(spelling: str, value: str, _here: bytes | None) -> int:
@@ -136,11 +188,19 @@ NAME = Kind(_hostname, None, "str | None")
 RELEASE = Kind(_uts, None, "str | None")
 NAMES = Kind(_as_it_is, None, "str | None")  # a list with commas, which may be empty
 HERE = Kind(_given, False, "bool")  # takes back what the field of PLACE holds
-BINDS = Kind(_bindings, (), "Iterable[StrPath]")
+BINDS = Kind(_bindings, (), "Binds")
 READONLY_BINDS = Kind(_readonly, (), "")
 TRIED_BINDS = Kind(_tried, (), "")
 TMPFS = Kind(_tmpfs, (), "")
+MASK = Kind(_mask, (), "")
+OVERLAY = Kind(_overlay, (), "")
+OVERLAY_ROOT = Kind(_overlay_root, None, "StrPath | None")
+DIRECTORY = Kind(_directory, (), "")
+FILE = Kind(_file, (), "")
+LINK = Kind(_link, (), "")
 PLACE = Kind(_place, None, "StrPath | None")
+FILE = Kind(_place, None, "StrPath | None")
+MEMORY = Kind(_memory, None, "StrPath | None")  # a file, or empty: none
 SECONDS = Kind(seconds, 5.0, "float | None")
 LEVEL = Kind(_level, 0, "int")
 TEXT = Kind(_as_it_is, (), "")  # of verbs, which read it themselves

@@ -15,14 +15,21 @@ Grammar: ``pyroot VERB ...`` if the very first word is a verb, otherwise ``pyroo
 from pyroot.errors import PyrootError
 from pyroot.option_kinds import (
     BINDS,
+    DIRECTORY,
+    FILE,
     FLAG,
     HERE,
     IDENTITY,
     IDENTITY_NAMES,
     IDENTITY_NUMBERS,
     LEVEL,
+    MEMORY,
+    LINK,
+    MASK,
     NAME,
     NAMES,
+    OVERLAY,
+    OVERLAY_ROOT,
     PLACE,
     QUESTION,
     READONLY_BINDS,
@@ -85,7 +92,7 @@ OPTIONS: tuple[Option, ...] = (
         ROOT,
         GROUP_VIEW,
         "make DIR the root of the guest (default: /)",
-        "The command and everything that it starts see DIR as /. If it is given more than once, the last one counts.",
+        "All that is started sees DIR as /. The last one counts. A root with .pyroot/devices (pyroot new) shows bind/devices.bind, too.",
     ),
     Option(
         ("-R",),
@@ -96,7 +103,8 @@ OPTIONS: tuple[Option, ...] = (
         "like -r DIR, and bind the usual host paths too",
         "Adds the paths that most programs expect to share with the host: /dev, /proc, /sys, /tmp, /run, the home "
         "directory, DIR itself at its own path, and the files in /etc about users and the network. The list is "
-        "bind/recommended.bind; a path that the host does not have is left out.",
+        "bind/recommended.bind; a path that the host does not have is left out. Together with an option about users it binds what -S does: "
+        "the guest keeps its own users and its own /run.",
     ),
     Option(
         ("-S",),
@@ -154,6 +162,64 @@ OPTIONS: tuple[Option, ...] = (
         "session that was killed has left is removed by the next one that makes such a directory. MODE is octal, 1777 without it.",
     ),
     Option(
+        ("--dir",),
+        "GUEST[:mode=MODE]",
+        "binds",
+        DIRECTORY,
+        GROUP_VIEW,
+        "see to it that GUEST is a directory",
+        "If the guest has none there, as --tmpfs; MODE is 0755 without it.",
+    ),
+    Option(
+        ("--symlink",),
+        "TARGET:GUEST",
+        "binds",
+        LINK,
+        GROUP_VIEW,
+        "show a symbolic link to TARGET at GUEST",
+        "Nothing is written into the root: as a mount point the link can be neither removed nor renamed. A colon in TARGET is written \\:.",
+    ),
+    Option(
+        ("--file",),
+        "FD:GUEST[:mode=MODE]",
+        "binds",
+        FILE,
+        GROUP_VIEW,
+        "show what descriptor FD holds as a file",
+        "It is read to its end when the session begins, and closed. The file is the session's own and lasts as long; MODE is 0644 without it.",
+    ),
+    Option(
+        ("--mask",),
+        "GUEST",
+        "binds",
+        MASK,
+        GROUP_VIEW,
+        "let nothing be at GUEST",
+        "The name is not found and not listed, nor is anything below it; to make it is refused (EACCES). A symbolic link is masked itself. "
+        "What it hides may have other names: hard links, or another binding of its directory.",
+    ),
+    Option(
+        ("--overlay",),
+        "LOWER[:LOWER...]:GUEST[:UPPER]",
+        "binds",
+        OVERLAY,
+        GROUP_VIEW,
+        "show LOWER at GUEST, write changes to UPPER",
+        "LOWER stays as it is; what is changed, made or removed is in UPPER, in the format of the kernel's overlayfs (with userxattr). "
+        "UPPER is made if it is missing, and belongs to one session at a time; without it changes are thrown away. Of several lower "
+        "directories the first one lies on top; then the colon before UPPER is written, even if nothing follows it. "
+        "pyroot overlay diff, commit and discard work on an UPPER.",
+    ),
+    Option(
+        ("--overlay-root",),
+        "[=UPPER]",
+        "overlay_root",
+        OVERLAY_ROOT,
+        GROUP_VIEW,
+        "write changes of the root to UPPER",
+        "As --overlay, of the root itself: without UPPER the guest finds the root as it was each time.",
+    ),
+    Option(
         ("--read-only",),
         "",
         "read_only",
@@ -193,53 +259,33 @@ OPTIONS: tuple[Option, ...] = (
         "it back. Outside nothing changes: files and processes of others are as closed as they were. A PATH without an sbin directory "
         "gets /usr/local/sbin, /usr/sbin and /sbin. Of -0, -i, -S, --userspec and -u the last one counts.",
     ),
-    Option(
-        ("-i", "--change-id"),
-        "UID:GID",
-        "change_id",
-        IDENTITY_NUMBERS,
-        GROUP_USER,
-        "be this user and group in the guest",
-        "Your own files are shown as theirs. Without UID 0 the command has no capabilities.",
-    ),
-    Option(
-        ("--userspec",),
-        "USER[:GROUP]",
-        "userspec",
-        IDENTITY_NAMES,
-        GROUP_USER,
-        "be this user, as chroot --userspec",
-        "USER and GROUP are names in the guest's /etc/passwd and /etc/group, or numbers, of which those with a + are never names. The "
-        "command has the groups of USER. The environment stays as it is.",
-    ),
-    Option(
-        ("--groups",),
-        "GROUP[,GROUP...]",
-        "groups",
-        NAMES,
-        GROUP_USER,
-        "be in these groups, as chroot --groups",
-        "Names in the guest's /etc/group, or numbers; an empty list is none. Without another option about users the command is root.",
-    ),
-    Option(
-        ("-u", "--user"),
-        "USER[:GROUP]",
-        "user",
-        IDENTITY_NAMES,
-        GROUP_USER,
-        "be this user, as docker run -u",
-        "As --userspec, but HOME, USER, LOGNAME and SHELL are those of the guest's /etc/passwd, a USER that is only a number has "
-        "group 0, and a GROUP that is given is the only one.",
-    ),
-    Option(
-        ("--keep-env",),
-        "",
-        "keep_env",
-        FLAG,
-        GROUP_USER,
-        "leave the environment as it is",
-        "Without it -0, -i, -S and -u change some variables; docs/ROOT.md has a table.",
-    ),
+    Option(("-i", "--change-id"), "UID:GID", "change_id", IDENTITY_NUMBERS, GROUP_USER,
+           "be this user and group in the guest",
+           "Your own files are shown as theirs. Without UID 0 the command has no capabilities."),  # fmt: skip
+    Option(("--userspec",), "USER[:GROUP]", "userspec", IDENTITY_NAMES, GROUP_USER,
+           "be this user, as chroot --userspec",
+           "USER and GROUP are names in the guest's /etc/passwd and /etc/group, or numbers, of which those with a + are never names. The "
+           "command has the groups of USER. The environment stays as it is."),  # fmt: skip
+    Option(("--groups",), "GROUP[,GROUP...]", "groups", NAMES, GROUP_USER,
+           "be in these groups, as chroot --groups",
+           "Names in the guest's /etc/group, or numbers; an empty list is none. Without another option about users the command is root."),  # fmt: skip
+    Option(("-u", "--user"), "USER[:GROUP]", "user", IDENTITY_NAMES, GROUP_USER,
+           "be this user, as docker run -u",
+           "As --userspec, but HOME, USER, LOGNAME and SHELL are those of the guest's /etc/passwd, a USER that is only a number has "
+           "group 0, and a GROUP that is given is the only one."),  # fmt: skip
+    Option(("--keep-env",), "", "keep_env", FLAG, GROUP_USER,
+           "leave the environment as it is",
+           "Without it -0, -i, -S and -u change some variables; docs/ROOT.md has a table."),  # fmt: skip
+    Option(("--fake-root",), "FILE|forget", "fake_root", MEMORY, GROUP_USER,
+           "remember owners and modes in FILE, or not at all",
+           "Without it they are remembered in the root, in .pyroot/owners, and without a root for this run only. FILE is always up to date, "
+           "even if pyroot is killed. A file that is called forget is ./forget. Without another option about users the command is root."),  # fmt: skip
+    Option(("--load",), "FILE", "load", FILE, GROUP_USER,
+           "begin with the owners that --save has written",
+           "As fakeroot -i: for files that are still the same ones, not for copies. What the root remembers itself does not count then."),  # fmt: skip
+    Option(("--save",), "FILE", "save", FILE, GROUP_USER,
+           "write to FILE what is remembered at the end",
+           "As fakeroot -s; FILE may be the one of --load. Without another option about users the command is root."),  # fmt: skip
     Option(
         ("-k", "--kernel-release"),
         "RELEASE",
@@ -252,15 +298,9 @@ OPTIONS: tuple[Option, ...] = (
         "changes: the calls that the kernel has, what it says in /proc, and the processor's capabilities (proot's seventh field) are "
         "what they are.",
     ),
-    Option(
-        ("--hostname",),
-        "NAME",
-        "hostname",
-        NAME,
-        GROUP_USER,
-        "tell this host name by uname(2)",
-        "It wins over the one of -k. The root user of the guest may set another one, which all processes of the run share.",
-    ),
+    Option(("--hostname",), "NAME", "hostname", NAME, GROUP_USER,
+           "tell this host name by uname(2)",
+           "It wins over the one of -k. The root user of the guest may set another one, which all processes of the run share."),  # fmt: skip
     Option(
         ("--kill-on-exit",),
         "",
@@ -303,16 +343,10 @@ OPTIONS: tuple[Option, ...] = (
         "rename files only in the root and the bindings, and signal only each other. It needs Linux 5.19, makes an open about a "
         "third slower, and does nothing if the root is /. docs/SECURITY.md says what it does not cover.",
     ),
-    Option(
-        ("--stats",),
-        "",
-        "stats",
-        FLAG,
-        GROUP_RUN,
-        "print at the end what the run has cost",
-        "Prints on standard error, after the last process has ended, how often guests have stopped and in which calls, how much time "
-        "was spent in pyroot, and what it did. docs/PERFORMANCE.md says how to read it.",
-    ),
+    Option(("--stats",), "", "stats", FLAG, GROUP_RUN,
+           "print at the end what the run has cost",
+           "Prints on standard error, after the last process has ended, how often guests have stopped and in which calls, how much time "
+           "was spent in pyroot, and what it did. docs/PERFORMANCE.md says how to read it."),  # fmt: skip
     Option(
         ("-v", "--verbose"),
         "N",
@@ -323,24 +357,12 @@ OPTIONS: tuple[Option, ...] = (
         "0 is the default: errors and their hints. 1 adds what was decided (root, bindings, working directory, "
         "program), and which programs inside could not be started, with the reason. -1 leaves the hints out.",
     ),
-    Option(
-        ("-V", "--version", "--about"),
-        "",
-        "version",
-        QUESTION,
-        GROUP_ABOUT,
-        "print the version and exit",
-        "Prints version and licence on standard output.",
-    ),
-    Option(
-        ("-h", "--help", "--usage"),
-        "",
-        "help",
-        QUESTION,
-        GROUP_ABOUT,
-        "print this help and exit (--help: all of it)",
-        "-h and --usage print one line per option, --help prints the whole manual page.",
-    ),
+    Option(("-V", "--version", "--about"), "", "version", QUESTION, GROUP_ABOUT,
+           "print the version and exit",
+           "Prints version and licence on standard output."),  # fmt: skip
+    Option(("-h", "--help", "--usage"), "", "help", QUESTION, GROUP_ABOUT,
+           "print this help and exit (--help: all of it)",
+           "-h and --usage print one line per option, --help prints the whole manual page."),  # fmt: skip
 )
 
 # Verbs count only as the very first word; "pyroot -- new" runs a guest program of that name.
@@ -356,6 +378,9 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("checklist", "ROOTFS", "record a root that works, for doctor --against", "pyroot.manifest.checklist"),
     ("bindings", "[OPTION ...]", "list what a run would show where", "pyroot.verbs.bindings"),
     ("owners", "save|load|check|gc ROOTFS", "what is remembered of the owners of files", "pyroot.verbs.owners"),
+    ("import", "[OPTION ...] SOURCE DIR", "make a root of an image: tar, docker save, OCI layout", "pyroot.images.importing"),
+    ("run-image", "[OPTION ...] DIR [ARGUMENT ...]", "run what the image asks for that a root was made of", "pyroot.images.running"),
+    ("export", "[OPTION ...] ROOTFS TARGET", "write a root as an image", "pyroot.images.exporting"),
     ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
     ("kill", "[OPTION ...] PID ...", "end sessions and processes that ps lists", "pyroot.look.kill"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),
@@ -477,24 +502,3 @@ def parse(words: list[str]) -> Parsed:
         parsed.settings.append(setting)
     parsed.command = left
     return parsed
-
-
-def misplaced(command: list[str]) -> str:
-    """Return the first word after the command's name that can only be one of pyroot's options, or the empty string.
-
-    A spelling that many programs have counts if what follows it is what the option takes: a directory, or a path.
-    """
-    import os
-
-    for number, word in enumerate(command[1:], 2):
-        if word == "--":
-            break
-        option = RUN.by_name.get(word.partition("=")[0])
-        if option is None or option.kind is QUESTION or option.kind is LEVEL:
-            continue
-        following = command[number] if number < len(command) else ""
-        if word.startswith("--") and option.kind is not PLACE or option.kind is RECOMMENDED and not following:
-            return word
-        if option.metavar and ("/" in following or following and os.path.isdir(following)):
-            return word
-    return ""

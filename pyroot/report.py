@@ -13,6 +13,8 @@ from pyroot import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyroot.errors import PyrootError
 
 _STDERR = 2
@@ -21,6 +23,7 @@ _CYAN = "\x1b[36m"
 _RESET = "\x1b[0m"
 
 _verbosity = 0
+listener: "Callable[[PyrootError], bool] | None" = None  # who is told of failures first; False: it is to be printed
 
 
 def set_verbosity(level: int) -> None:
@@ -75,6 +78,8 @@ def _write(text: str) -> None:
 
 def failure(error: "PyrootError") -> None:
     """Print the line and, unless the user asked for quiet, the hint of ``error``."""
+    if listener is not None and listener(error):
+        return
     _say_with_hint(error.message, error.hint if _verbosity >= 0 else "", _BOLD_RED)
 
 

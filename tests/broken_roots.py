@@ -1,6 +1,6 @@
-"""Small sound roots, and the ways to break one: what the tests of the doctor share.
+"""Small sound roots, the ways to break one, and the look at it: what the tests of the doctor share.
 
-A defect is one function that damages one thing in a root which is sound otherwise.
+A way is one function that damages one thing in a root which is sound otherwise; `broken_table` has the situations.
 """
 
 from __future__ import annotations
@@ -9,12 +9,20 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 from tests import helpers
 
+if TYPE_CHECKING:
+    from pyroot.doctor.registry import Finding
+    from pyroot.reading.view import View
+
+TRIPLET = f"{os.uname().machine}-linux-gnu"
 PROGRAMS = ("sh", "bash", "ls", "cat", "env", "mkdir", "echo")
 DEVICES = {"null": (1, 3), "zero": (1, 5), "random": (1, 8), "urandom": (1, 9), "full": (1, 7), "tty": (5, 0), "ptmx": (5, 2)}
 
@@ -31,6 +39,111 @@ def make_sound_root(top: Path) -> Path:
             os.mknod(top / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
             os.chmod(top / "dev" / name, 0o666)
     return top
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a small sound root once."""
+    return make_sound_root(tmp_path_factory.mktemp("doctor") / "sound")
+
+
+@pytest.fixture
+def root(sound: Path, tmp_path: Path) -> Iterator[Path]:
+    """Give a copy of the sound root that the ordinary user owns."""
+    copy_root(sound, tmp_path / "root")
+    yield tmp_path / "root"
+    subprocess.run(["chmod", "-R", "u+rwX", str(tmp_path / "root")], check=False)
+
+
+def copy_root(source: Path, target: Path) -> None:
+    """Copy a root for the ordinary user."""
+    subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(target)], check=True)
+    give(target)
+
+
+def look(root: Path, commands: tuple[str, ...] = (), environment: dict[str, str] | None = None) -> tuple[View, list[Finding]]:
+    """Run the checks as for the ordinary user, with an environment that does not vary."""
+    from pyroot.doctor import verb
+    from pyroot.elf import Rooted
+    from pyroot.reading.view import View
+
+    view = View(Rooted(root), str(root), [os.fsencode(name) for name in commands], helpers.ordinary_user.uid)
+    variables = {"TERM": "dumb", "LANG": "C", **(environment or {})}
+    view.environment = {name.encode(): text.encode() for name, text in variables.items()}
+    return view, verb.examine(view)
+
+
+def examine(root: Path, commands: tuple[str, ...] = (), **environment: str) -> list[Finding]:
+    """Give the findings of such a look."""
+    return look(root, commands, environment)[1]
+
+
+def fix(root: Path, commands: tuple[str, ...] = (), **environment: str) -> tuple[list[Finding], list[str]]:
+    """Do what --fix does; give what is left, and what went wrong."""
+    from pyroot.doctor import verb
+
+    first = look(root, commands, environment)
+    _view, left, done = verb.mended(bytes(root), lambda: look(root, commands, environment), first, quiet=True)
+    return left, [problem for _step, problem in done if problem]
+
+
+def codes(findings: list[Finding], severity: str = "error") -> list[str]:
+    """List the codes of one severity, each once; the host's are left out."""
+    from pyroot.doctor import checks, registry
+
+    host = {row.code for row in checks.load() if row.part == registry.HOST}
+    return list(dict.fromkeys(one.code for one in findings if one.severity == severity and one.code not in host))
+
+
+def digest(top: Path) -> dict[str, object]:
+    """Give what every file of a root is."""
+    found: dict[str, object] = {}
+    for path in top.rglob("*"):
+        status = path.lstat()
+        found[str(path.relative_to(top))] = (status.st_mode, os.readlink(path) if path.is_symlink() else None, status.st_size)
+    return found
+
+
+def compile_program(target: Path, text: str, *options: str | Path, compiler: str = "gcc") -> None:
+    """Compile a small program."""
+    source = target.parent / (target.name + ".c")
+    source.write_text(text)
+    subprocess.run([compiler, "-o", target, source, *options], check=True)
+    source.unlink()
+
+
+def bring(*programs: str) -> Callable[[Path], None]:
+    """Copy programs of this host into the root, with all that they work with."""
+
+    def act(root: Path) -> None:
+        from pyroot.doctor.copy import copy_into
+
+        copy_into(os.fsencode(root), [program.encode() for program in programs])
+        give(root)
+
+    return act
+
+
+def ways(*acts: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Do one after the other."""
+
+    def act(root: Path) -> None:
+        for one in acts:
+            one(root)
+
+    return act
+
+
+def write(guest: str, text: str | bytes, mode: int = 0o644) -> Callable[[Path], None]:
+    """Write a file of the root, whatever was there."""
+
+    def act(root: Path) -> None:
+        path = inside(root, os.path.dirname(guest) or "/") / os.path.basename(guest)
+        path.unlink(missing_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        path.chmod(mode)
+
+    return act
 
 
 def give(root: Path) -> None:
@@ -195,93 +308,131 @@ def interpreter_behind_a_link(root: Path) -> None:
     script(root, "#!/usr/bin/lang\n")
 
 
-@dataclass(frozen=True)
-class Defect:
-    """One way to break a root: what the doctor calls it, whether --fix mends it, and what has to be so before."""
+def becomes_directory(guest: str) -> Callable[[Path], None]:
+    """Put an empty directory in the place of a file, as a mount does whose source was not there."""
 
-    name: str
-    code: str
-    act: Callable[[Path], None]
-    mends: bool = False
-    severity: str = "error"
-    commands: tuple[str, ...] = ()
-    needs: str = ""  # "root" (device nodes), "merged" (a host with /bin -> usr/bin)
+    def act(root: Path) -> None:
+        (root / guest).unlink(missing_ok=True)
+        (root / guest).mkdir()
+
+    return act
 
 
-DEFECTS = (
-    Defect("no ELF interpreter", "elf-interpreter", lambda root: interpreter(root).unlink(), True),
-    Defect("no libtinfo", "library-missing", lambda root: unlink_library(root, "libtinfo.so.6"), True),
-    Defect("no libc", "library-missing", lambda root: unlink_library(root, "libc.so.6"), True),
-    Defect("library cut off", "program-damaged", lambda root: truncate(library(root, "libtinfo.so.6"), 30000)),
-    Defect("library empty", "program-damaged", lambda root: truncate(library(root, "libtinfo.so.6"), 0)),
-    Defect("program cut off", "program-damaged", lambda root: truncate(inside(root, "/bin/ls"), 40000)),
-    Defect("program of 10 bytes", "program-damaged", lambda root: truncate(inside(root, "/bin/ls"), 10)),
-    Defect("program empty", "program-damaged", lambda root: truncate(inside(root, "/bin/ls"), 0)),
-    Defect("other symbol versions", "symbol-version", other_version),
-    Defect("library for another machine", "library-foreign", lambda root: patch(library(root, "libtinfo.so.6"), 18, b"\xb7\0")),
-    Defect("program for another machine", "foreign-machine", lambda root: patch(inside(root, "/bin/ls"), 18, b"\xb7\0")),
-    Defect("script without interpreter", "script-interpreter", lambda root: script(root, "#!/opt/nosuch/python\n")),
-    Defect("script whose env program is missing", "script-interpreter", lambda root: script(root, "#!/usr/bin/env nosuch-tool\n")),
-    Defect("script for a program of the host", "script-interpreter", lambda root: script(root, "#!/usr/bin/head -3\n"), True),
-    Defect("script with CR LF", "script-line-end", lambda root: script(root, "#!/bin/sh\r\necho\r\n")),
-    Defect("x bit lost", "not-executable", mode("/bin/ls", 0o644), True),
-    Defect("x bit of the ELF interpreter lost", "not-executable", lambda root: interpreter(root).chmod(0o644), True),
-    Defect("x bit of the command lost", "not-executable", mode("/bin/ls", 0o644), True, commands=("ls",)),
-    Defect("unreadable program", "not-readable", mode("/bin/ls", 0o311), True),
-    Defect("unreadable library", "not-readable", lambda root: library(root, "libtinfo.so.6").chmod(0), True),
-    Defect("library that the cache does not know", "loader-index", library_not_in_cache, True),
-    Defect("no cache, library in a directory of ld.so.conf", "loader-index", no_cache, True),
-    Defect("damaged cache", "loader-index-damaged", lambda root: truncate(root / "etc/ld.so.cache", 30), True, "warning"),
-    Defect(
-        "preloaded library missing",
-        "preload",
-        lambda root: (root / "etc/ld.so.preload").write_text("/lib/libx.so\n") and None,
-        severity="warning",
-    ),
-    Defect(
-        "path file of musl",
-        "musl-path",
-        lambda root: (root / "etc/ld-musl-x86_64.path").write_text("/nowhere\n") and None,
-        severity="warning",
-    ),
-    Defect("no /dev/null", "dev-missing", remove("dev/null"), needs="root"),
-    Defect("/dev/null is a file", "dev-wrong", becomes_file("dev/null"), needs="root"),
-    Defect("/dev/null closed", "dev-rights", mode("/dev/null", 0o400), True, needs="root"),
-    Defect("no passwd", "passwd-missing", remove("etc/passwd"), True),
-    Defect("no group", "group-missing", remove("etc/group"), True),
-    Defect("damaged passwd", "account-damaged", lines("etc/passwd", lambda text: text + "broken:x:12\n")),
-    Defect("no user 0", "no-root-account", lines("etc/passwd", lambda text: re.sub("(?m)^root:.*\n", "", text)), True, "warning"),
-    Defect("no nsswitch.conf", "nsswitch-missing", remove("etc/nsswitch.conf"), True, "warning"),
-    Defect(
-        "nss module missing",
-        "nss-module",
-        lines("etc/nsswitch.conf", lambda text: re.sub("(?m)^passwd:.*", "passwd: compat", text)),
-        True,
-    ),
-    Defect("hosts without service", "nsswitch-empty", lines("etc/nsswitch.conf", lambda text: re.sub("(?m)^hosts:.*", "hosts:", text))),
-    Defect("no hosts", "hosts-missing", remove("etc/hosts"), True, "warning"),
-    Defect("hosts without localhost", "hosts-missing", lines("etc/hosts", lambda text: "# localhost\n"), True, "warning"),
-    Defect("resolv.conf leads nowhere", "resolv-missing", link("etc/resolv.conf", "../run/systemd/resolve/x"), True, "warning"),
-    Defect(
-        "shell of root missing",
-        "shell-missing",
-        lines("etc/passwd", lambda text: text.replace(":/bin/bash", ":/bin/zsh")),
-        severity="warning",
-    ),
-    Defect("no /tmp", "tmp-missing", remove("tmp"), True),
-    Defect("/tmp is a file", "tmp-missing", becomes_file("tmp")),
-    Defect("/tmp closed", "tmp-rights", mode("/tmp", 0o555), True),
-    Defect("/var/tmp closed", "tmp-rights", mode("/var/tmp", 0o555), True),
-    Defect("/etc closed", "directory-closed", mode("/etc", 0o600), True),
-    Defect("library directory closed", "directory-closed", mode("/usr/lib", 0o000), True),
-    Defect("no /bin", "merged-usr", remove("bin"), True, needs="merged"),
-    Defect("/lib64 leads nowhere", "merged-usr", link("lib64", "usr/lib65"), True, needs="merged"),
-    Defect("/sbin is a directory", "merged-usr-mixed", unmerge, severity="warning", needs="merged"),
-    Defect("link with the host's path", "link-to-host", link("usr/bin/dir", "{root}/usr/bin/ls"), True),
-    Defect("program that leads nowhere", "program-dangling", link("usr/bin/dir", "../../opt/nosuch/dir")),
-    Defect("what a link of a program leads to is missing", "program-dangling", two_links_to_one_place),
-    Defect("interpreter behind a link missing", "script-interpreter", interpreter_behind_a_link),
-    Defect("command missing", "command-missing", lambda root: None, commands=("nosuch-tool",)),
-    Defect("command by path missing", "command-missing", lambda root: None, commands=("/opt/tool",)),
-    Defect("command of the host", "command-missing", lambda root: None, True, commands=("head",)),
-)
+def lose_modes(root: Path) -> None:
+    """Take the x bit from everything, as an archive without modes does."""
+    for path in [*(root / "usr/bin").iterdir(), interpreter(root)]:
+        if not path.is_symlink():
+            path.chmod(0o644)
+
+
+def lose_links(root: Path) -> None:
+    """Make a text of every link, as an archive without links does."""
+    for path in sorted(root.rglob("*")):
+        if path.is_symlink():
+            text = os.readlink(path)
+            path.unlink()
+            path.write_text(text)
+
+
+def top_directory(root: Path) -> None:
+    """Put a real /bin with one program in the place of the link, as a tar file of another layout does."""
+    (root / "bin").unlink()
+    (root / "bin").mkdir()
+    shutil.copy(inside(root, "/usr/bin/env"), root / "bin/init")
+
+
+def empty_usr(root: Path) -> None:
+    """Let /usr be the mount point of something that is not mounted."""
+    shutil.rmtree(root / "usr")
+    (root / "usr").mkdir()
+
+
+def other_loader(root: Path) -> None:
+    """Let the ELF interpreter lack a version that the C library requires of it, as an older one does."""
+    found = [name for name in (b"GLIBC_2.35\0", b"GLIBC_2.4\0", b"GLIBC_2.3\0") if name in interpreter(root).read_bytes()]
+    patch(interpreter(root), interpreter(root).read_bytes().index(found[0]), b"GLIBC_X")
+
+
+def own_home(mode: int) -> Callable[[Path], None]:
+    """Let passwd name a home directory of the user with this mode."""
+
+    def act(root: Path) -> None:
+        uid = helpers.ordinary_user.uid
+        (root / "etc/passwd").write_text(f"root:x:0:0:root:/root:/bin/sh\nme:x:{uid}:{uid}::/srv/me:/bin/sh\n")
+        (root / "srv/me").mkdir(parents=True)
+        give(root / "srv")
+        (root / "srv/me").chmod(mode)
+
+    return act
+
+
+def uses_library(root: Path, made_with: str, there: str) -> None:
+    """Build a program with one library, and put another of the same name into the root."""
+    place = library(root, "libc.so.6").parent
+    compile_program(place / "libown.so.1", made_with, "-shared", "-fPIC", "-Wl,-soname,libown.so.1")
+    main = "int f(void); int main(void) { return f(); }\n"
+    compile_program(inside(root, "/bin") / "tool", main, place / "libown.so.1")
+    compile_program(place / "libown.so.1", there, "-shared", "-fPIC", "-Wl,-soname,libown.so.1")
+    give(root)
+
+
+def finds_by_origin(root: Path) -> None:
+    """Build a program that finds its library by $ORIGIN."""
+    for name in ("bin", "lib"):
+        (root / "opt/app" / name).mkdir(parents=True)
+    compile_program(root / "opt/app/lib/libown.so", "int f(void) { return 0; }\n", "-shared", "-fPIC", "-Wl,-soname,libown.so")
+    main = "int f(void); int main(void) { return f(); }\n"
+    compile_program(root / "opt/app/bin/app", main, root / "opt/app/lib/libown.so", "-Wl,-rpath,$ORIGIN/../lib")
+    give(root)
+
+
+def musl_program(root: Path) -> None:
+    """Put a program of musl into a root of glibc."""
+    compile_program(inside(root, "/bin") / "tool", "int main(void) { return 0; }\n", compiler="musl-gcc")
+    give(root)
+
+
+def becomes_its_text(guest: str) -> Callable[[Path], None]:
+    """Make a file of a link, with the link's text: what git and zip do on systems without links."""
+
+    def act(root: Path) -> None:
+        place = inside(root, os.path.dirname(guest)) / os.path.basename(guest)
+        target = os.path.basename(os.path.realpath(place))
+        place.unlink()
+        place.write_text(target)
+        place.chmod(0o755)
+
+    return act
+
+
+def lose_library_link(root: Path) -> None:
+    """Remove the link by which a library is found, and leave the library: no ldconfig was run."""
+    real = library(root, "libtinfo.so.6")
+    if real.name == "libtinfo.so.6":
+        real = real.rename(real.with_name("libtinfo.so.6.9"))
+    for path in root.rglob("libtinfo.so.6"):
+        path.unlink()
+
+
+def forget_python(root: Path) -> None:
+    """Remove the standard library of Python."""
+    for path in root.glob("usr/lib/python3*"):
+        shutil.rmtree(path)
+
+
+def forget_perl(root: Path) -> None:
+    """Remove the modules of Perl."""
+    for path in [*root.rglob("strict.pm"), *root.rglob("Config.pm")]:
+        shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def forget_compiler(root: Path) -> None:
+    """Remove the C compiler proper."""
+    for path in root.rglob("cc1"):
+        path.unlink()
+
+
+def forget_libgcc(root: Path) -> None:
+    """Remove the library with which threads unwind."""
+    for path in root.rglob("libgcc_s.so.1"):
+        path.unlink()

@@ -17,12 +17,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
+from tests.broken_roots import root, sound
 from tests.helpers import Result, ordinary_user
 from tests.oracle import sides
-from tests.rootfs_fixtures import busybox_root, debian_i386_root, debian_root, inside, made_root, make_roots
+from tests.rootfs_fixtures import (
+    bullseye_root,
+    busybox_root,
+    debian_i386_root,
+    debian_root,
+    inside,
+    made_root,
+    make_roots,
+    trixie_root,
+)
 from tests.traced_guests import ground
 
-__all__ = ["busybox_root", "debian_i386_root", "debian_root", "ground", "made_root"]
+__all__ = [
+    "bullseye_root", "busybox_root", "debian_i386_root", "debian_root", "ground", "made_root", "root", "sound", "trixie_root",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
-"""Root file systems for the tests: a Debian bookworm minbase, a busybox one, and one that ``pyroot new`` makes.
+"""Root file systems for the tests: Debian minbases, a busybox one, and one that ``pyroot new`` makes.
 
-All belong to the ordinary user, as they would if that user had unpacked them.  The Debian one is made once by
+All belong to the ordinary user, as they would if that user had unpacked them.  A Debian one is made once by
 mmdebstrap from the machine's own package mirror and kept as a tar file in the cache directory
 (``PYROOT_TEST_CACHE``); where mmdebstrap or the mirror is not to be had, the tests that need it are skipped and say
 why.
@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 SUITE = "bookworm"
 PACKAGES = ("perl", "python3-minimal", "git", "gcc", "libc6-dev", "make", "procps")
 PACKAGES_I386 = ("perl",)
-DEBIAN_ROOTS = {"debian_root": ("amd64", PACKAGES), "debian_i386_root": ("i386", PACKAGES_I386)}
+DEBIAN_ROOTS = {
+    "debian_root": ("amd64", PACKAGES, SUITE),
+    "debian_i386_root": ("i386", PACKAGES_I386, SUITE),
+    "trixie_root": ("amd64", PACKAGES_I386, "trixie"),
+    "bullseye_root": ("amd64", PACKAGES_I386, "bullseye"),
+}
 LEFT_OUT = ("./dev/*", "./proc/*", "./sys/*", "./var/cache/apt/archives/*.deb", "./var/lib/apt/lists/*")
 MAKING_LIMIT = 1800
 
@@ -54,13 +59,13 @@ def mirror_of_this_machine() -> str:
     raise Unavailable("apt's sources name no Debian archive")
 
 
-def make_debian_tar(target: str, architecture: str, packages: tuple[str, ...]) -> None:
+def make_debian_tar(target: str, architecture: str, packages: tuple[str, ...], suite: str) -> None:
     """Run mmdebstrap, which an ordinary user may do, too: in a user name space, or with fakechroot."""
     if not shutil.which("mmdebstrap"):
         raise Unavailable("mmdebstrap is not installed")
-    print(f"\nmaking a Debian root for {architecture}, once: {target}", flush=True)
+    print(f"\nmaking a root of Debian {suite} for {architecture}, once: {target}", flush=True)
     command = ["mmdebstrap", "--quiet", "--format=tar", "--variant=minbase", f"--architectures={architecture}"]
-    command += [f"--include={','.join(packages)}", SUITE]
+    command += [f"--include={','.join(packages)}", suite]
     environment = {**os.environ, "PATH": os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"}
     try:
         made = subprocess.run(
@@ -87,15 +92,15 @@ def make_roots(fixtures: set[str]) -> None:
                 continue
 
 
-@functools.lru_cache(maxsize=2)
-def debian_tar(architecture: str = "amd64", packages: tuple[str, ...] = PACKAGES) -> str:
+@functools.lru_cache(maxsize=4)
+def debian_tar(architecture: str = "amd64", packages: tuple[str, ...] = PACKAGES, suite: str = SUITE) -> str:
     """Return the path of the tar file, made now if it is not in the cache; one process makes it."""
     kind = "" if architecture == "amd64" else f"{architecture}-"
-    target = os.path.join(cache_directory(), f"debian-{SUITE}-{kind}{'-'.join(packages)}.tar")
+    target = os.path.join(cache_directory(), f"debian-{suite}-{kind}{'-'.join(packages)}.tar")
     with open(target + ".lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(target):
-            make_debian_tar(target, architecture, packages)
+            make_debian_tar(target, architecture, packages, suite)
     return target
 
 
@@ -141,10 +146,22 @@ def debian_i386_root() -> Iterator[str]:
     yield from unpacked(*DEBIAN_ROOTS["debian_i386_root"])
 
 
-def unpacked(architecture: str, packages: tuple[str, ...]) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def trixie_root() -> Iterator[str]:
+    """Unpack a root of the Debian after SUITE."""
+    yield from unpacked(*DEBIAN_ROOTS["trixie_root"])
+
+
+@pytest.fixture(scope="session")
+def bullseye_root() -> Iterator[str]:
+    """Unpack a root of the Debian before SUITE."""
+    yield from unpacked(*DEBIAN_ROOTS["bullseye_root"])
+
+
+def unpacked(architecture: str, packages: tuple[str, ...], suite: str) -> Iterator[str]:
     """Unpack a Debian root as the ordinary user, and remove it afterwards."""
     try:
-        tar = debian_tar(architecture, packages)
+        tar = debian_tar(architecture, packages, suite)
     except Unavailable as reason:
         pytest.skip(f"no Debian root: {reason}")
     parent = directory_for_user()

@@ -81,7 +81,7 @@ def test_bound_that_was_not_measured_does_not_hold(tmp_path: Path) -> None:
 def test_every_bound_names_a_figure_that_is_measured() -> None:
     known = {
         "calls": {row.name for row in rows.CALLS}, "bindings": set(rows.CALLS_WITH_BINDINGS), "starts": {row.name for row in rows.STARTS},
-        "scaling": {row.name for row in rows.SCALES}, "start-up": {rows.START}, "memory": {rows.MEMORY},
+        "scaling": {row.name for row in rows.SCALES}, "start-up": {rows.START}, "doctor": {rows.DOCTOR}, "memory": {rows.MEMORY},
         "workloads": {row.name for row in rows.WORKLOADS} | {rows.GEOMETRIC_MEAN}, "traces": {row.name for row in rows.TRACES},
     }  # fmt: skip
     for group, name, limits in report.bounds():

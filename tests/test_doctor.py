@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
+import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,87 +17,64 @@ import pytest
 from pyroot import environment
 from pyroot.doctor import checks, registry, verb
 from pyroot.doctor.registry import Finding
-from pyroot.elf import Rooted
 from pyroot.errors import PyrootError
-from pyroot.reading.view import Bound, View
+from pyroot.reading.view import Bound
 from tests import helpers
-from tests.broken_roots import DEFECTS, Defect, give, make_sound_root
+from tests.broken_roots import codes, copy_root, digest, examine, fix, give
+from tests.broken_table import DEFECTS, Defect
 from tests.helpers import Result
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a small sound root once."""
-    return make_sound_root(tmp_path_factory.mktemp("doctor") / "sound")
-
-
-@pytest.fixture
-def root(sound: Path, tmp_path: Path) -> Iterator[Path]:
-    """Give a copy of the sound root that the ordinary user owns."""
-    subprocess.run(["cp", "-a", "--reflink=auto", str(sound), str(tmp_path / "root")], check=True)
-    give(tmp_path / "root")
-    yield tmp_path / "root"
-    subprocess.run(["chmod", "-R", "u+rwX", str(tmp_path / "root")], check=False)
-
-
-def examine(root: Path, commands: tuple[str, ...] = ()) -> list[Finding]:
-    """Run the checks as for the ordinary user, with an environment that does not vary."""
-    view = View(Rooted(root), str(root), [os.fsencode(name) for name in commands], helpers.ordinary_user.uid)
-    view.environment = {b"TERM": b"dumb", b"LANG": b"C"}
-    return verb.examine(view)
-
-
-def codes(findings: list[Finding], severity: str) -> list[str]:
-    """List the codes of one severity, each once; the host's are left out."""
-    host = {row.code for row in checks.load() if row.part == registry.HOST}
-    return list(dict.fromkeys(one.code for one in findings if one.severity == severity and one.code not in host))
-
-
 def test_small_root_is_sound(root: Path) -> None:
     findings = examine(root)
-    assert codes(findings, "error") == []
+    assert codes(findings) == []
     assert set(codes(findings, "warning")) <= {"dev-incomplete", "dev-empty"}
+
+
+def possible(defect: Defect, root: Path) -> None:
+    """Skip a situation that this host cannot get a root into."""
+    if defect.needs == "merged" and not (root / "bin").is_symlink():
+        pytest.skip("this host is not merged-/usr")
+    elif defect.needs.startswith("/"):
+        if not os.path.lexists(defect.needs):
+            pytest.skip(f"this host has no {defect.needs}")
+    elif defect.needs not in ("", "root", "merged") and shutil.which(defect.needs) is None:
+        pytest.skip(f"this host has no {defect.needs}")
 
 
 @pytest.mark.parametrize("defect", [
     # device nodes are made by root
     pytest.param(defect, id=defect.name.replace(" ", "-"), marks=[pytest.mark.root] if defect.needs == "root" else []) for defect in DEFECTS
 ])
-def test_defect_is_named_and_nothing_else(defect: Defect, root: Path) -> None:
-    if defect.needs == "merged" and not (root / "bin").is_symlink():
-        pytest.skip("this host is not merged-/usr")
+def test_defect_is_named_first_and_nothing_else(defect: Defect, root: Path) -> None:
+    possible(defect, root)
+    before = set(codes(examine(root, defect.commands), "warning"))
     defect.act(root)
-    findings = examine(root, defect.commands)
-    assert codes(findings, "error") == ([defect.code] if defect.severity == "error" else []), findings
-    assert defect.code in codes(findings, defect.severity)
-    named = [one for one in findings if one.code == defect.code]
+    findings = examine(root, defect.commands, **defect.environment)
+    assert codes(findings) == ([defect.code] if defect.severity == "error" else []), findings
+    news = [code for code in codes(findings, defect.severity) if code not in before]
+    assert news[:1] == [defect.code], findings
+    named = [one for one in findings if one.code == defect.code and one.severity == defect.severity]
     assert all(one.what and one.why and one.mend for one in named)
     assert len(named) == 1, "one defect is told once"
     assert bool(named[0].steps) == defect.mends, named
     if defect.mends:
-        done = verb.mend(bytes(root), findings, only_show=False, quiet=True)
-        assert [problem for _step, problem in done if problem] == []
-        findings = examine(root, defect.commands)
-        assert codes(findings, "error") == []
-        assert defect.code not in codes(findings, defect.severity)
+        left, problems = fix(root, defect.commands, **defect.environment)
+        assert problems == []
+        assert codes(left) == []
+        assert defect.code not in [one.code for one in left if one.severity == defect.severity]
+        once = digest(root)
+        fix(root, defect.commands, **defect.environment)
+        assert digest(root) == once, "one run is enough"
 
 
 def test_enough_defects() -> None:
-    assert len(DEFECTS) >= 30
-    assert len({defect.code for defect in DEFECTS}) >= 28
-
-
-@pytest.mark.rootfs
-@pytest.mark.parametrize("fixture", ["debian_root", "busybox_root", "made_root"])
-def test_sound_roots_have_no_error(fixture: str, request: pytest.FixtureRequest, run_pyroot: Callable[..., Result]) -> None:
-    root = request.getfixturevalue(fixture)
-    before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
-    done = run_pyroot(["doctor", root])
-    assert (done.status, done.stderr) == (0, ""), done.stdout
-    assert ": 0 errors, " in done.stdout.splitlines()[-1]
-    assert sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before < 10, "seconds of processor time for a whole Debian"
+    assert len(DEFECTS) >= 80
+    assert len({defect.code for defect in DEFECTS}) >= 40
+    assert sum("#" in defect.source for defect in DEFECTS) >= 40, "reported by somebody"
+    assert all(defect.kind and defect.source for defect in DEFECTS)
 
 
 def test_report_and_exit_status(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -166,7 +143,7 @@ def test_view_is_that_of_the_run(
 ) -> None:
     """The same files are there under the same names, by whatever rule a binding got its place."""
     root, extra = Path(guest_directory, "root"), Path(guest_directory, "extra")
-    subprocess.run(["cp", "-a", "--reflink=auto", str(sound), str(root)], check=True)
+    copy_root(sound, root)
     extra.mkdir()
     (extra / "beside").write_text("beside\n")
     (root / "etc/alias").symlink_to("passwd")
@@ -236,15 +213,44 @@ def test_missing_library_names_who_needs_it_and_the_near_names_of_a_command(root
     assert "ls" in found.mend
 
 
-@pytest.mark.parametrize("name", ["x bit lost", "/tmp closed", "/etc closed", "link with the host's path", "script with CR LF", "no /bin"])
-def test_mend_is_a_command_that_mends(name: str, root: Path) -> None:
-    defect = next(one for one in DEFECTS if one.name == name)
-    if defect.needs == "merged" and not (root / "bin").is_symlink():
-        pytest.skip("this host is not merged-/usr")
+COMMANDS = ("chmod ", "chown ", "ln ", "sed ", "mkdir ", "mv ", "rm ", "rmdir ", "pyroot copy ", "pyroot doctor ")
+ANOTHER_RUN = re.compile(r"env -u (\w+) pyroot -r |(?:run it with pyroot |run with )?(-R)\b")
+
+
+def carry_out(mend: str, root: Path, commands: tuple[str, ...], variables: dict[str, str]) -> list[Finding]:
+    """Do what a fix says, and look again: a command, a run with -R, or one without a variable."""
+    command = re.split(r", (?:or|and) |; ", mend)[0]
+    if command.startswith(COMMANDS):
+        script = f'pyroot() {{ {shlex.quote(sys.executable)} -m pyroot "$@"; }}\n{command}'
+        environment = {**helpers.python_environment(), "PATH": os.environ.get("PATH", os.defpath), "TERM": "dumb"}
+        # (the doctor's own status speaks of the whole root)
+        subprocess.run(["sh", "-c", script], check="doctor" not in command, cwd="/", env=environment, stdout=subprocess.DEVNULL)
+        give(root)
+    elif found := ANOTHER_RUN.match(mend):
+        variables = {name: value for name, value in variables.items() if name != found[1]}
+        if found[2]:
+            view = verb._make_view(os.fsencode(root), [str(root), *commands], verb.DOCTOR.read(["-R", "--no-run"]))
+            view.environment = {name.encode(): value.encode() for name, value in variables.items()}
+            return verb.examine(view)
+    else:
+        pytest.skip(f"no command: {mend}")
+    return examine(root, commands, **variables)
+
+
+@pytest.mark.parametrize("defect", [
+    pytest.param(one, id=one.name.replace(" ", "-"), marks=[pytest.mark.root] if one.needs == "root" else []) for one in DEFECTS
+])
+def test_what_a_finding_says_is_done_and_the_failure_is_gone_or_changed(defect: Defect, root: Path) -> None:
+    """Every fix that can be carried out is, as it stands."""
+    possible(defect, root)
     defect.act(root)
-    found = [one for one in examine(root) if one.severity == "error"]
-    subprocess.run(["sh", "-c", found[0].mend], check=True, cwd="/", env={"PATH": os.environ.get("PATH", os.defpath)})
-    assert codes(examine(root), "error") == []
+    findings = examine(root, defect.commands, **defect.environment)
+    [found] = [one for one in findings if (one.code, one.severity) == (defect.code, defect.severity)]
+    after = carry_out(found.mend, root, defect.commands, defect.environment)
+    left = [one.what for one in after if (one.code, one.path) == (found.code, found.path)]
+    if found.code == "resolv-missing" and left and codes(examine(Path("/")), "warning").count("resolv-missing"):
+        pytest.skip("this host has no name server, either")
+    assert found.what not in left
 
 
 def test_fix_never_leaves_the_root(root: Path, tmp_path: Path) -> None:
@@ -310,7 +316,7 @@ def test_special_files_in_the_place_of_settings_are_not_opened(root: Path) -> No
     for name in ("etc/passwd", "etc/ld.so.cache", "etc/ld.so.conf", "etc/nsswitch.conf", "usr/bin/pipe", "etc/resolv.conf"):
         (root / name).unlink(missing_ok=True)
         os.mkfifo(root / name, 0o755)
-    assert "passwd-missing" in codes(examine(root), "error")
+    assert "passwd-missing" in codes(examine(root))
 
 
 def test_resolv_conf_that_somebody_wrote_is_not_replaced(root: Path) -> None:
@@ -319,40 +325,6 @@ def test_resolv_conf_that_somebody_wrote_is_not_replaced(root: Path) -> None:
     assert [one.steps for one in findings if one.code == "resolv-missing"] == [()]
     verb.mend(bytes(root), findings, only_show=False, quiet=True)
     assert (root / "etc/resolv.conf").read_text() == "search example\n"
-
-
-@pytest.mark.rootfs
-def test_root_of_32_bit_programs_is_sound(debian_i386_root: str, run_pyroot: Callable[..., Result]) -> None:
-    done = run_pyroot(["doctor", debian_i386_root])
-    assert done.status == 0, done.stdout
-
-
-@pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="no musl-gcc (Debian: musl-tools)")
-def test_musl_root(tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    for name in ("bin", "lib", "etc", "tmp"):
-        (root / name).mkdir(parents=True)
-    (root / "tmp").chmod(0o1777)
-    for name, text in (("passwd", "root:x:0:0::/:/bin/tool\n"), ("group", "root:x:0:\n"), ("hosts", "::1 localhost\n")):
-        (root / "etc" / name).write_text(text)
-    (tmp_path / "own.c").write_text("int own(void) { return 0; }\n")
-    (tmp_path / "main.c").write_text("int own(void); int main(void) { return own(); }\n")
-    library, program = root / "lib/libz.so.1", root / "bin/tool"
-    subprocess.run(["musl-gcc", "-shared", "-fPIC", "-Wl,-soname,libz.so.1", "-o", library, tmp_path / "own.c"], check=True)
-    subprocess.run(["musl-gcc", "-o", program, tmp_path / "main.c", library], check=True)
-    from pyroot.elf import read_elf
-
-    interp = os.fsdecode(read_elf(str(program)).interp or b"")
-    (root / interp[1:]).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(interp, root / interp[1:])
-    (root / interp[1:]).chmod(0o755)
-    give(root)
-    assert codes(examine(root), "error") == []
-    library.unlink()
-    findings = examine(root)
-    assert codes(findings, "error") == ["library-missing"]
-    found = next(one for one in findings if one.code == "library-missing")
-    assert found.steps == (), "a library of glibc is of no use to a program of musl"
 
 
 def test_reader_that_goes_away_does_not_stop_the_mending(root: Path) -> None:

@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pyroot.doctor import registry, verb
 from pyroot.doctor.registry import Finding
-from pyroot.elf import Rooted
-from pyroot.reading.view import View
 from tests import helpers
-from tests.broken_roots import give, inside, interpreter, library, make_sound_root, unlink_library
+from tests.broken_roots import compile_program, copy_root, digest, examine, give, inside, interpreter, library, unlink_library
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a small sound root once."""
-    return make_sound_root(tmp_path_factory.mktemp("kinds") / "sound")
-
-
-@pytest.fixture
-def root(sound: Path, tmp_path: Path) -> Iterator[Path]:
-    """Give a copy of the sound root that the ordinary user owns."""
-    subprocess.run(["cp", "-a", "--reflink=auto", str(sound), str(tmp_path / "root")], check=True)
-    give(tmp_path / "root")
-    yield tmp_path / "root"
-    subprocess.run(["chmod", "-R", "u+rwX", str(tmp_path / "root")], check=False)
-
-
-def examine(root: Path, commands: tuple[str, ...] = (), **environment: str) -> list[Finding]:
-    """Run the checks as for the ordinary user, with an environment that does not vary."""
-    view = View(Rooted(root), str(root), [os.fsencode(name) for name in commands], helpers.ordinary_user.uid)
-    view.environment = {b"TERM": b"dumb", b"LANG": b"C", **{name.encode(): text.encode() for name, text in environment.items()}}
-    return verb.examine(view)
 
 
 def errors(findings: list[Finding]) -> list[str]:
@@ -50,14 +25,6 @@ def errors(findings: list[Finding]) -> list[str]:
 def codes(findings: list[Finding]) -> set[str]:
     """List all codes."""
     return {one.code for one in findings}
-
-
-def compile_program(target: Path, text: str, *options: str | Path) -> None:
-    """Compile a small program."""
-    source = target.with_suffix(".c")
-    source.write_text(text)
-    subprocess.run(["gcc", "-o", target, source, *options], check=True)
-    source.unlink()
 
 
 # --- what cannot be read is not missing
@@ -114,33 +81,6 @@ def test_a_library_of_mode_0_is_not_missing_wherever_it_is(root: Path, run_pyroo
 # --- there is not works
 
 
-def test_a_link_that_became_a_text_is_made_again(root: Path) -> None:
-    place = inside(root, "/bin") / "sh"
-    target = os.path.basename(os.path.realpath(place))
-    place.unlink()
-    place.write_text(target)
-    place.chmod(0o755)
-    findings = examine(root)
-    assert errors(findings) == ["link-as-text"]
-    assert errors(examine(root, ("/bin/sh",))) == ["link-as-text"]
-    verb.mend(bytes(root), findings, only_show=False, quiet=True)
-    assert os.readlink(place) == target
-    assert errors(examine(root)) == []
-
-
-def test_a_library_whose_link_became_a_text(root: Path) -> None:
-    real = library(root, "libtinfo.so.6")
-    name = real.parent / "libtinfo.so.6"
-    if name == real:
-        pytest.skip("libtinfo.so.6 is no link here")
-    name.unlink()
-    name.write_text(real.name + "\n")
-    findings = examine(root)
-    assert "link-as-text" in errors(findings)
-    verb.mend(bytes(root), findings, only_show=False, quiet=True)
-    assert errors(examine(root)) == []
-
-
 @pytest.mark.parametrize("content", ["", "hello world\nand more\n", "\0\0\0\0"])
 def test_a_shell_that_is_no_program(content: str, root: Path) -> None:
     place = inside(root, "/bin/sh")
@@ -180,16 +120,6 @@ def test_a_stub_that_answers_is_a_name_server(root: Path, monkeypatch: pytest.Mo
     assert "resolv-missing" not in codes(examine(root))
 
 
-def test_lines_that_end_in_carriage_returns(root: Path) -> None:
-    for name in ("etc/passwd", "etc/group"):
-        (root / name).write_bytes((root / name).read_bytes().replace(b"\n", b"\r\n"))
-    findings = examine(root)
-    assert errors(findings) == ["account-damaged", "account-damaged"]
-    verb.mend(bytes(root), findings, only_show=False, quiet=True)
-    assert errors(examine(root)) == []
-    assert b"\r" not in (root / "etc/passwd").read_bytes()
-
-
 def test_a_service_without_module_and_without_another_is_an_error(root: Path) -> None:
     place = root / "etc/nsswitch.conf"
     place.write_text("passwd: files\ngroup: nosuchthing\nhosts: files\n")
@@ -199,47 +129,12 @@ def test_a_service_without_module_and_without_another_is_an_error(root: Path) ->
     assert "nss-module" not in codes(examine(root))
 
 
-def test_a_time_zone_that_is_a_directory(root: Path) -> None:
-    (root / "etc/localtime").unlink(missing_ok=True)
-    (root / "etc/localtime").mkdir()
-    assert [one.what for one in examine(root) if one.code == "localtime"] == ["is a directory"]
-
-
 @pytest.mark.parametrize(("line", "wrong"), [
     ("/lib/x.so", True), ("garbage", True), ("/etc/passwd", True), ("libc.so.6", False), ("/$LIB/libc.so.6", False), ("# nothing", False),
 ])  # fmt: skip
 def test_what_is_preloaded_has_to_be_a_library(line: str, wrong: bool, root: Path) -> None:
     (root / "etc/ld.so.preload").write_text(line + "\n")
     assert ("preload" in codes(examine(root))) == wrong
-
-
-@needs_gcc
-def test_a_symbol_that_no_library_has(root: Path, tmp_path: Path) -> None:
-    compile_program(tmp_path / "libown.so.1", "int f(void) { return 0; }\n", "-shared", "-fPIC", "-Wl,-soname,libown.so.1")
-    place = library(root, "libc.so.6").parent
-    compile_program(inside(root, "/bin") / "tool", "int f(void); int main(void) { return f(); }\n", tmp_path / "libown.so.1")
-    shutil.copy(tmp_path / "libown.so.1", place)
-    give(root)
-    assert errors(examine(root, ("tool",))) == []
-    compile_program(place / "libown.so.1", "int g(void) { return 0; }\n", "-shared", "-fPIC", "-Wl,-soname,libown.so.1")
-    give(root)
-    findings = examine(root, ("tool",))
-    assert errors(findings) == ["symbol-missing"]
-    assert "undefined symbol f" in findings[0].what
-
-
-@needs_gcc
-def test_origin_needs_proc(root: Path) -> None:
-    for name in ("bin", "lib"):
-        (root / "opt/app" / name).mkdir(parents=True)
-    compile_program(root / "opt/app/lib/libown.so", "int f(void) { return 0; }\n", "-shared", "-fPIC", "-Wl,-soname,libown.so")
-    main = "int f(void); int main(void) { return f(); }\n"
-    compile_program(root / "opt/app/bin/app", main, root / "opt/app/lib/libown.so", "-Wl,-rpath,$ORIGIN/../lib")
-    give(root)
-    assert errors(examine(root, ("/opt/app/bin/app",))) == ["origin-needs-proc"]
-    (root / "proc/self").mkdir()
-    (root / "proc/self/exe").symlink_to("/opt/app/bin/app")
-    assert errors(examine(root, ("/opt/app/bin/app",))) == []
 
 
 # --- one cause, one finding; what it does to a COMMAND
@@ -302,53 +197,7 @@ def test_a_library_in_ld_library_path_is_not_missing(root: Path) -> None:
     assert errors(examine(root, LD_LIBRARY_PATH="/nowhere:/opt/lib")) == []
 
 
-@pytest.mark.parametrize("layout", ["nix", "conda", "unmerged"])
-def test_roots_of_another_layout_are_sound_and_keep_it(layout: str, sound: Path, tmp_path: Path) -> None:
-    """A store with its own loader, a prefix with $ORIGIN that is not used, real directories: nothing of the host's layout is missed."""
-    top = tmp_path / "root"
-    for name in ("bin", "etc", "tmp"):
-        (top / name).mkdir(parents=True)
-    (top / "tmp").chmod(0o1777)
-    for name, text in (("passwd", "root:x:0:0::/:/bin/sh\n"), ("group", "root:x:0:\n"), ("hosts", "::1 localhost\n")):
-        (top / "etc" / name).write_text(text)
-    (top / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
-    (top / "etc/resolv.conf").write_text("nameserver 192.0.2.1\n")
-    shell = inside(sound, "/bin/sh")
-    libraries = [library(sound, "libc.so.6"), interpreter(sound)]
-    if layout == "unmerged":
-        (top / "lib64").mkdir()
-        (top / "lib").mkdir()
-        shutil.copy(shell, top / "bin/sh")
-        shutil.copy(libraries[0], top / "lib/libc.so.6")
-        shutil.copy(libraries[1], top / "lib64/ld-linux-x86_64.so.2".replace("x86_64", "x86-64"))
-    elif shutil.which("gcc"):
-        place = top / ("nix/store/abc-glibc/lib" if layout == "nix" else "opt/conda/lib")
-        place.mkdir(parents=True)
-        shutil.copy(libraries[0], place / "libc.so.6")
-        shutil.copy(libraries[1], place / "ld.so")
-        guest = "/" + str(place.relative_to(top))
-        compile_program(top / "bin/sh", "int main(void) { return 0; }\n", f"-Wl,-rpath,{guest}", f"-Wl,--dynamic-linker,{guest}/ld.so")
-    else:
-        pytest.skip("no gcc")
-    give(top)
-    before = sorted(str(path.relative_to(top)) for path in top.rglob("*"))
-    findings = examine(top)
-    assert errors(findings) == []
-    verb.mend(bytes(top), findings, only_show=False, quiet=True)
-    news = set(map(str, (path.relative_to(top) for path in top.rglob("*")))) - set(before)
-    assert not [name for name in news if (top / name).is_symlink() and "/" not in name]
-
-
 # --- --fix
-
-
-def digest(top: Path) -> dict[str, object]:
-    """Give what every file of a root is."""
-    found: dict[str, object] = {}
-    for path in top.rglob("*"):
-        status = path.lstat()
-        found[str(path.relative_to(top))] = (status.st_mode, os.readlink(path) if path.is_symlink() else None, status.st_size)
-    return found
 
 
 def test_fix_leaves_a_sound_root_alone(root: Path) -> None:
@@ -407,8 +256,7 @@ def test_fix_with_a_list_mends_towards_the_list(root: Path, tmp_path: Path, capf
 def asked_root(sound: Path, guest_directory: str) -> Path:
     """Give a root that the ordinary user can enter, whose shell can be replaced."""
     top = Path(guest_directory, "root")
-    subprocess.run(["cp", "-a", "--reflink=auto", str(sound), str(top)], check=True)
-    give(top)
+    copy_root(sound, top)
     return top
 
 

@@ -167,17 +167,24 @@ def test_memory_and_links_of_another_user_are_closed(run_pyroot: Callable[..., R
 
 PEERS = """
 import os, socket, struct
-def peer(s): return struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1:]
+def peer(s):
+    groups = s.getsockopt(socket.SOL_SOCKET, 59, 400)
+    return (*struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1:], list(struct.unpack(f"{len(groups) // 4}I", groups)))
+def short(s):
+    try: return s.getsockopt(socket.SOL_SOCKET, 59, 4)
+    except OSError as error: return error.errno
+os.setgroups([21, 20])
 listening = socket.socket(socket.AF_UNIX)
 listening.bind("\\0pyroot-ids-%d" % os.getpid())
 listening.listen()
 if os.fork() == 0:
+    os.setgroups([30])
     os.setgid(7)
     os.setuid(8)
     s = socket.socket(socket.AF_UNIX)
     s.connect(listening.getsockname())
     s.recv(1)
-    print("server", *peer(s), flush=True)
+    print("server", *peer(s), short(s), flush=True)
     os._exit(0)
 s = listening.accept()[0]
 os.setresgid(5, 5, 5)
@@ -194,7 +201,42 @@ def test_ends_of_a_socket_keep_the_ids_of_their_moment(run_pyroot: Callable[...,
     if not interpreter:
         pytest.skip(reason)
     done = run_pyroot(["-0", interpreter, "-c", PEERS])
-    assert (done.stdout, done.stderr) == ("client 8 7\nserver 0 0\n", "")
+    assert (done.stdout, done.stderr) == ("client 8 7 [30]\nserver 0 0 [20, 21] 34\n", "")
+
+
+PROC = """
+import ctypes, os
+def owner(path): return "%d:%d" % (os.stat(path).st_uid, os.lstat(path).st_gid)
+started, done = os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    os.setgid(7)
+    os.setuid(8)
+    os.write(started[1], b"x")
+    os.read(done[0], 1)
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
+    os.write(started[1], b"x")
+    os.read(done[0], 1)
+    os._exit(0)
+os.read(started[0], 1)
+for _turn in range(2):
+    print(*(owner(f"/proc/{child}{name}") for name in ("", "/fd", "/task", f"/task/{child}", "/status", "/maps", "/net/dev")), owner("/proc/self/stat"))
+    os.write(done[1], b"x")
+    if _turn == 0: os.read(started[0], 1)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="compares with real root")
+def test_files_of_a_process_belong_to_who_it_is(run_pyroot: Callable[..., Result]) -> None:
+    """And those of one that has changed its ids to root, until it says that it may be dumped."""
+    interpreter, reason = helpers.ordinary_user.interpreter
+    if not interpreter:
+        pytest.skip(reason)
+    real = helpers.run([interpreter, "-c", PROC], prepare=lambda: os.setgroups([]))
+    done = run_pyroot(["-0", interpreter, "-c", PROC])
+    assert (done.stdout, done.stderr) == (real.stdout, "")
+    assert "8:7" in real.stdout
 
 
 def test_ids_in_a_pyroot_inside(run_pyroot: Callable[..., Result], pyroot_words: list[str], busybox_root: str) -> None:

@@ -324,12 +324,14 @@ def mounted(guest_directory: str) -> Callable[[str], Result]:
     return call
 
 
-def test_a_procfs_of_the_pid_name_space_around_is_refused_with_a_hint_that_works(mounted: Callable[[str], Result]) -> None:
-    """It shows the supervisor by another number, so it cannot be taken for /proc."""
+def test_a_procfs_of_the_pid_name_space_around_is_covered(mounted: Callable[[str], Result]) -> None:
+    """It shows the supervisor by another number: /proc stands in its place.  A part of it is refused, with a hint that works."""
     result = mounted("""D=$1; shift; exec unshare -pfm --mount-proc /bin/sh -c '
-D=$1; shift; "$@" -r / /bin/echo plain; echo $?
-"$@" -r / -b "/proc:$D/p" -b "/proc:$D/root/proc" -b "/proc:$D/sub" /bin/echo covered' sh "$D" "$@" """)
-    assert (result.status, result.stdout) == (0, "125\ncovered\n"), result
+D=$1; shift; export D
+for d in /proc "$D/p" "$D/root/proc"; do "$@" -r / -w / /bin/sh -c "cd $d/self && exec /bin/cat comm; exit"; done
+"$@" -r / -b "$D/p/sys:/mnt" /bin/echo not; echo $?
+"$@" -r / -b "$D/p/sys:/mnt" -b "/proc:$D/p" -b /proc/sys:/mnt /bin/echo covered' sh "$D" "$@" """)
+    assert (result.status, result.stdout) == (0, "cat\ncat\ncat\n125\ncovered\n"), result
     assert "is a procfs that shows this process" in result.stderr
     assert "hint: cover it with a binding, as in -b /proc:" in result.stderr
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests import helpers
 from tests.oracle.build import BuildError, compile_program
-from tests.probe_root import PROGRAMS
+from tests.probe_root import PROGRAMS, wide_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,19 @@ def test_rules_of_a_guest_s_own(run_pyroot: Callable[..., Result], directory: st
         real = really(words)
         assert run_pyroot(["-r", "/", "-w", "/", *words], environment=WAYS[way]) == real
     assert "read works\nwrite Permission denied\n" in real.stdout
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("machine", ["-m64", "-m32"])
+def test_one_layer_above_another(run_pyroot: Callable[..., Result], directory: str, machine: str, way: str) -> None:
+    """A program under a guest's layer makes a second one; 32-bit programs, which make these calls by their own numbers, too."""
+    first, second = f"{directory}/landlock", f"{directory}/bin/landlock"
+    for program in (first, second):
+        shutil.copy(wide_probe("landlock_probe", machine), program)
+    words = [first, directory, second, f"{directory}/bin", f"{directory}/bin/process"]
+    real = really(words)
+    assert run_pyroot(["-r", "/", "-w", "/", *words], environment=WAYS[way]) == real
+    assert real.stdout.count("list / Permission denied\nlist it works\n") > 1
 
 
 @pytest.mark.parametrize("way", WAYS)

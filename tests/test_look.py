@@ -119,15 +119,15 @@ def test_who_has_a_file_open(root: Path, run_pyroot: Run, pyroot_words: list[str
     command = "cd /data/deep; exec 5</link/file; echo ready; read line; exit 0"
     with running(pyroot_words, "-r", str(root), "-w", "/", "sh", "-c", command) as (pid, _line):
         for words in (["/link/file"], ["/data/file"], ["--host", f"{root}/data/file"]):
-            (found,) = asked(run_pyroot, "files", "-p", str(pid), *words)["files"]
+            (found,) = asked(run_pyroot, "files", "-a", "-p", str(pid), *words)["files"]
             assert (found["use"], found["access"], found["type"], found["path"]) == ("5", "r", "REG", "/data/file")
             assert (found["size"], found["session"], found["inside"]) == (5, pid, True)
-        below = asked(run_pyroot, "files", "-p", str(pid), "+D", "/link")["files"]
+        below = asked(run_pyroot, "files", "-a", "-p", str(pid), "+D", "/link")["files"]
         assert [(one["use"], one["path"]) for one in below] == [("cwd", "/data/deep"), ("5", "/data/file")]
-        assert run_pyroot(["files", "-p", str(pid), "/data/other"]).status == 1
-        (program,) = asked(run_pyroot, "files", "-p", str(pid), "/bin/sh")["files"]
+        assert run_pyroot(["files", "-a", "-p", str(pid), "/data/other"]).status == 1
+        (program,) = asked(run_pyroot, "files", "-a", "-p", str(pid), "/bin/sh")["files"]
         assert (program["use"], program["path"]) == ("txt", "/bin/busybox")
-        table = run_pyroot(["files", "-p", str(pid), "/data/file"]).stdout.splitlines()
+        table = run_pyroot(["files", "-a", "-p", str(pid), "/data/file"]).stdout.splitlines()
         assert table[0].split() == ["COMMAND", "PID", "USER", "FD", "TYPE", "SIZE/OFF", "NODE", "NAME"]
         assert table[1].split()[3:6] == ["5r", "REG", "5"]
 
@@ -165,11 +165,11 @@ def test_sockets_and_odd_files(run_pyroot: Run, pyroot_words: list[str], short_d
         assert "/mnt/odd\\xff\\x1b[1m" in table
         assert re.search(r" \d+r +REG +\d+ +\d+ /proc/\d+/status\n", table)
         assert "memfd" not in table
-        assert len(run_pyroot(["files", "-p", str(pid), f"-i:{port}"]).stdout.splitlines()) == 3
-        assert len(run_pyroot(["files", "-p", str(pid), f"-i4tcp@127.0.0.1:{other}"]).stdout.splitlines()) == 2
-        (six,) = asked(run_pyroot, "files", "-p", str(pid), "-i6")["files"] or [{"type": "IPv6"}]
+        assert len(run_pyroot(["files", "-a", "-p", str(pid), f"-i:{port}"]).stdout.splitlines()) == 3
+        assert len(run_pyroot(["files", "-a", "-p", str(pid), f"-i4tcp@127.0.0.1:{other}"]).stdout.splitlines()) == 2
+        (six,) = asked(run_pyroot, "files", "-a", "-p", str(pid), "-i6")["files"] or [{"type": "IPv6"}]
         assert six["type"] == "IPv6"
-        assert run_pyroot(["files", "-p", str(pid), "-iudp:1"]).status == 1
+        assert run_pyroot(["files", "-a", "-p", str(pid), "-iudp:1"]).status == 1
         mapped = run_pyroot(["files", "-m", "-p", str(pid)]).stdout
         assert re.search(r" mem +REG .*/libc\.so\.6\n", mapped)
 
@@ -184,7 +184,7 @@ def test_pyroot_inside_pyroot(root: Path, run_pyroot: Run, pyroot_words: list[st
         assert [one["cwd"] for one in deep["processes"]] == ["/data"]
         (outer,) = [one for one in found if one["pid"] == pid]
         assert [one["pid"] for one in outer["processes"]] == [deep["pid"]]
-        (file,) = asked(run_pyroot, "files", "-p", str(deep["pid"]), "/data/file")["files"]
+        (file,) = asked(run_pyroot, "files", "-a", "-p", str(deep["pid"]), "/data/file")["files"]
         assert (file["use"], file["path"]) == ("5", "/data/file")
 
 

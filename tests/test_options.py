@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyroot import api, config, option_kinds, options, usage
+from pyroot import api, config, explain, option_kinds, options, usage
 from pyroot.errors import PyrootError
 
 TOP = Path(__file__).resolve().parent.parent
@@ -171,11 +171,11 @@ def test_long_option_with_one_dash_is_refused(word: str) -> None:
 
 
 def test_misplaced_option_is_found_behind_the_command() -> None:
-    assert options.misplaced(["ls", "-l", "--rootfs=x"]) == "--rootfs=x"
-    assert options.misplaced(["ls", "-R"]) == "-R"
-    assert options.misplaced(["ls", "--", "-R"]) == ""
-    assert options.misplaced(["-r"]) == ""
-    assert options.misplaced([]) == ""
+    assert explain.misplaced(["ls", "-l", "--rootfs=x"]) == "--rootfs=x"
+    assert explain.misplaced(["ls", "-R"]) == "-R"
+    assert explain.misplaced(["ls", "--", "-R"]) == ""
+    assert explain.misplaced(["-r"]) == ""
+    assert explain.misplaced([]) == ""
 
 
 @pytest.mark.parametrize("option", options.OPTIONS, ids=lambda option: option.names[0])

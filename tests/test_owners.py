@@ -99,6 +99,56 @@ def test_random_calls_of_a_fake_root_give_what_real_root_gets(machine: str, way:
         assert fake(probe, seed, 200, 0, way).split("\n") == real(probe, seed, 200, 0).split("\n"), seed
 
 
+USERS = ["users"]
+
+
+def both_users(probe: str, seed: int, count: int, way: dict[str, str]) -> list[list[str]]:
+    """Run the probe that is now one user and now another: as real root in a real chroot, and with -0."""
+    command, more = helpers.pyroot_command()
+    outputs = []
+    for side in ("real", "fake"):
+        folder = directory_for_user()
+        try:
+            os.makedirs(f"{folder}/r/w")
+            os.chmod(f"{folder}/r/w", 0o777)
+            shutil.copy(probe, f"{folder}/r/probe")
+            words = ["/probe", str(seed), str(count), *USERS]
+            if side == "fake":
+                give(folder)
+                found = helpers.run([*command, "-0", "-r", f"{folder}/r", "-w", "/w", *words], environment={**os.environ, **more, **way},
+                                    timeout=900)  # fmt: skip
+                assert (found.status, found.stderr) == (0, "")
+                unsafe = subprocess.run(["find", f"{folder}/r", "-perm", "/6000"], capture_output=True, text=True, check=True)
+                assert unsafe.stdout == ""
+                outputs.append(found.stdout.split("\n"))
+                continue
+            subprocess.run(["chown", "-R", "0:0", folder], check=True)
+            code = f"import os; os.chroot({folder + '/r'!r}); os.chdir('/w'); os.setgroups([]); os.execv('/probe', {words!r})"
+            outputs.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split("\n"))
+        finally:
+            remove(folder)
+    return outputs
+
+
+@pytest.mark.oracle
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(os.geteuid() != 0, reason="compares with a real chroot: needs root")
+@pytest.mark.parametrize("machine", ["-m64", "-m32"])
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
+def test_random_calls_of_several_fake_users_give_what_real_ones_get(machine: str, way: dict[str, str]) -> None:
+    """`PYROOT_SEEDS` says how many programs of `PYROOT_CALLS` calls there are, `PYROOT_SEED` the only one."""
+    try:
+        probe = compile_program([f"{HERE}/probe.c"], "-static", machine, "-D_FILE_OFFSET_BITS=64", name=f"owners{machine}")
+    except BuildError as error:
+        pytest.skip(f"gcc {machine} makes no programs here: {str(error)[-80:]}")
+    count, calls = int(os.environ.get("PYROOT_SEEDS", "12")), int(os.environ.get("PYROOT_CALLS", "300"))
+    seeds = [int(os.environ["PYROOT_SEED"])] if "PYROOT_SEED" in os.environ else [random.randrange(1 << 30) for _ in range(count)]
+    for seed in seeds:
+        print("PYROOT_SEED", seed)
+        real_lines, fake_lines = both_users(probe, seed, calls, way)
+        assert fake_lines == real_lines, seed
+
+
 # -- one by one --------------------------------------------------------------------------------------------------------------------------
 
 
@@ -161,8 +211,11 @@ def test_guests_never_see_the_store(root: str, words: list[str]) -> None:
     told = shell(root, """touch a; chown 5 a; ls -a / | grep -c pyroot; ls /.pyroot; cd /; cat .pyroot/owners; ls w/../.pyroot
         mkdir /.pyroot; mv /.pyroot /there; find / -maxdepth 1 -name '.pyroot*'""", *words)  # fmt: skip
     assert told.split("\n")[0] == "0"
-    assert len([line for line in told.split("\n") if "No such file" in line]) == 3
+    assert len([line for line in told.split("\n") if "No such file" in line]) == 4
     assert "mkdir: can't create directory '/.pyroot': Permission denied" in told
+    names = shell(root, "cd /; rmdir .pyroot; rm .pyroot; mv .pyroot x; ln .pyroot x; mv w/a .pyroot; ln w/a .pyroot; ln -s a .pyroot; echo >.pyroot")
+    assert ["No such file" in line for line in names.splitlines()] == [True] * 4 + [False] * 4, names
+    assert names.count("Permission denied") == 4, names
     assert os.path.exists(f"{root}/.pyroot/owners")
     via = shell(root, "cat /again/.pyroot/owners; ls -a /again | grep -c pyroot", "-b", f"{root}:/again")
     assert via.split("\n")[-2:] == ["0", ""] and "No such file" in via
@@ -231,8 +284,8 @@ def test_capabilities_go_when_a_file_is_opened_for_writing(root: str) -> None:
     assert caps(root)[:6] == ["set 20", "read 20", "opened -61", "set 20", "owner -61", "trusted 1 listed"]
 
 
-def test_a_default_list_is_only_kept(root: str) -> None:
-    assert caps(root)[6:] == ["default 44 -1", ""]
+def test_a_default_list_is_kept_and_inherited(root: str) -> None:
+    assert caps(root)[6:] == ["default 44 44", ""]
 
 
 MODES = (0o4755, 0o2711, 0, 0o644, 0o6555, 0o400, 0o1777)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import helpers
-from tests.fuzz.pointers import MILLISECONDS, MODES, Outer, outcome
+from tests.fuzz.pointers import MILLISECONDS, MODES, MODES32, Outer, outcome
 from tests.oracle.build import BuildError, compile_program
-from tests.probe_root import PROGRAMS
+from tests.probe_root import PROGRAMS, wide_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.helpers import Result
 
 WAYS: dict[str, dict[str, str]] = {"gate": {}, "stops": {"PYROOT_NO_GATE": "1"}, "no filter": {"PYROOT_NO_SECCOMP": "1"}}
+#: The same by a 32-bit program (whose socketcall(2) has its arguments in memory), and inside of another pyroot.
+OTHERS = [(mode, way) for way, modes in (("i386", [*MODES, *MODES32]), ("nested", MODES)) for mode in modes]
 
 
 @pytest.fixture
@@ -31,6 +33,16 @@ def root(guest_directory: str) -> str:
         pytest.skip(str(error))
     os.makedirs(f"{guest_directory}/d/d/d/d")
     return guest_directory
+
+
+def words_of(root: str, way: str) -> list[str]:
+    """Return pyroot's words for a way."""
+    words = ["-r", root, "-w", "/"]
+    if way == "nested":
+        return ["-r", "/", "-w", "/", *helpers.pyroot_command()[0], *words]
+    if way == "i386":
+        shutil.copy(wide_probe("pointer_probe", "-m32"), f"{root}/pointer")
+    return words
 
 
 @pytest.fixture
@@ -46,14 +58,14 @@ def outside() -> Iterator[Outer]:
 SHORT_LOOKS = ("open", "lstat", "lstatat")
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("mode", "way"), [*((mode, way) for way in WAYS for mode in MODES), *OTHERS])
 def test_what_changes_behind_a_pointer_leads_nowhere(
     run_pyroot: Callable[..., Result], root: str, outside: Outer, mode: str, way: str
 ) -> None:
     before = outside.state()
     length = MILLISECONDS * (5 if way == "gate" and mode in SHORT_LOOKS else 1)
-    result = run_pyroot(["-r", root, "-w", "/", "/pointer", mode, str(length), outside.path], environment={"PATH": "/", **WAYS[way]})
+    words = [*words_of(root, way), "/pointer", mode, str(length), outside.path]
+    result = run_pyroot(words, environment={"PATH": "/", **WAYS.get(way, {})})
     calls, met = outcome(mode, result)
     assert calls and met == 0
     assert outside.state() == before

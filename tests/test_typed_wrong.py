@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,42 @@ TYPED = (
     ("help doctro", "pyroot help doctor"),
     ("help nonsense", "verbs are new, doctor"),
     ("new {R}", "--add"),
+    # what a shell, or another tool, would have understood
+    ("-r {R} 'ls -l /'", "what is quoted is one word: pyroot -r "),
+    ("-r {R} 'ls | cat'", "-c 'ls | cat'"),
+    ("-r {R} A=1 ls", "env A=1 ls"),
+    ("A=1 ls", "pyroot env A=1 ls"),
+    ("-r {R} cd /tmp", "-w /tmp COMMAND"),
+    ("-r {R} export A=1", "sh -c 'export A=1'"),
+    ("-r {R} source x", "sh -c 'source x'"),
+    ("-r {R} --rm ls", "leave it out"),
+    ("--user bob -r {R} ls", "-u bob"),
+    ("--mount type=bind,src=/tmp,dst=/x -r {R} ls", "-b /tmp:/x"),
+    ("-b /tmp /mnt -r {R} ls", "-b /tmp:/mnt"),
+    ("--bind /tmp /mnt -r {R} ls", "-b /tmp:/mnt"),
+    ("{R} -r ls", "pyroot -r {R} ls"),
+    ("-r", "the value is missing"),
+    ("-w /nope -r {R} ls", "-w takes a directory as the guest sees it"),
+    ("-u nosuchuser -r {R} ls", "/etc/passwd"),
+    ("--kill-on-exit=yes -r {R} ls", "--kill-on-exit"),
+    ("-b :/x -r {R} ls", "HOST"),
+    ("-b /tmp:x -r {R} ls", "/x"),
+    ("-v high -r {R} ls", "-v takes a number"),
+    ("-r {R}:/ ls", "{R}"),
+    ("trace --wyh -r {R} ls", "did you mean --why?"),
+    ("trace", "pyroot trace "),
+    ("doctor", "pyroot doctor ROOTFS"),
+    ("copy", "pyroot copy "),
+    ("copy {R} nosuchprogram", "this host"),
+    ("new nowhere/x/y ls", "mkdir -p "),
+    ("kill", "pyroot kill "),
+    ("kill abc", "pyroot ps"),
+    ("diff {R}", "pyroot diff "),
+    ("snapshot", "pyroot snapshot "),
+    ("ps aux", "pyroot ps"),
+    ("images", "a root is a directory"),
+    ("logs web", "its messages are where"),
+    ("attach web", "pyroot -r DIR COMMAND"),
 )
 NOT_AS_ROOT = "{C}"
 
@@ -132,7 +169,7 @@ def test_wrong_words_get_one_line_and_the_right_hint(words: str, hint: str, plac
     if NOT_AS_ROOT in words and os.geteuid() == 0:
         pytest.skip("root enters every directory")
     env = {**helpers.python_environment(), "PATH": os.defpath + ":/usr/bin:/bin", "LC_ALL": "C"}
-    line = [sys.executable, "-m", "pyroot", *words.format(**NAMES).split()]
+    line = [sys.executable, "-m", "pyroot", *shlex.split(words.format(**NAMES))]
     done = subprocess.run(line, cwd=place, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
     told = [text for text in done.stderr.splitlines() if not text.startswith("pyroot: root /")]
     assert done.returncode in (1, 125, 126, 127), done
@@ -143,7 +180,7 @@ def test_wrong_words_get_one_line_and_the_right_hint(words: str, hint: str, plac
 
 
 def test_enough_command_lines() -> None:
-    assert len(TYPED) >= 84
+    assert len(TYPED) >= 114
 
 
 @pytest.mark.parametrize(("limit", "letter"), [("-n 10", "n"), ("-n 8", "n")])

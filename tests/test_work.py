@@ -65,8 +65,31 @@ def test_git_commits_and_clones(guest_directory: str, run_pyroot: Run) -> None:
         "cd /tmp && git init -q a && cd a && echo 1 > f && git add f && git -c user.email=a@b -c user.name=a commit -qm one"
         " && git clone -q /tmp/a /tmp/b && cd /tmp/b && git submodule status && git log --format=%s"
     )
-    done = run_pyroot(["-r", root, "-b", "/dev", "-w", "/", "/bin/sh", "-c", script], environment={"HOME": "/tmp", "PATH": "/usr/bin:/bin"})
+    done = run_pyroot(["-r", root, "-w", "/", "/bin/sh", "-c", script], environment={"HOME": "/tmp", "PATH": "/usr/bin:/bin"})
     assert (done.status, done.stdout, done.stderr) == (0, "one\n", "")
+
+
+@needs(PERL, PYTHON)
+def test_what_does_not_start_without_devices_gets_them_with_r(guest_directory: str, run_pyroot: Run) -> None:
+    root = Path(guest_directory, "root")
+    environment = {"HOME": "/tmp", "PATH": "/usr/bin:/bin"}
+    assert run_pyroot(["new", root, PERL, PYTHON, "/bin/sh"]).status == 0
+    done = run_pyroot(["-r", root, "-w", "/", PERL, "-e", 'use strict; print "fine\\n"'], environment=environment)
+    assert (done.status, done.stdout, done.stderr) == (0, "fine\n", "")
+    shown = run_pyroot(["-r", root, "-w", "/", "/bin/sh", "-c", "cd /dev; echo *; echo lost > null; read x < null || echo empty"])
+    assert shown.stdout == "full null random tty urandom zero\nempty\n"
+    assert list((root / "dev").iterdir()) == [], "nothing is made in the root"
+    found = run_pyroot(["doctor", root, PERL])
+    assert (found.status, "dev-empty" in found.stdout) == (0, False)
+    (root / ".pyroot/devices").unlink()
+    assert run_pyroot(["-r", root, "-w", "/", PERL, "-e", "1"], environment=environment).status != 0
+
+
+@needs(PYTHON)
+def test_what_starts_without_devices_gets_nothing_of_the_host_with_r(guest_directory: str, run_pyroot: Run) -> None:
+    root = Path(guest_directory, "root")
+    assert run_pyroot(["new", root, PYTHON, "/bin/sh"]).status == 0
+    assert run_pyroot(["-r", root, "-w", "/", "/bin/sh", "-c", "echo /dev/*"]).stdout == "/dev/*\n"
 
 
 @needs(GCC)

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pyroot.doctor.chain import copy_of
 from pyroot.doctor.layout import broken_directories
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
-from pyroot.doctor.settings import lost_link
-from pyroot.doctor.steps import AddLines, MakeDirectory, UnixLines, WriteFile
+from pyroot.doctor.settings import absent, lost_link
+from pyroot.doctor.steps import AddLines, Chmod, MakeDirectory, UnixLines, WriteFile
 from pyroot.reading.host import host_library
 from pyroot.reading.view import View
 
@@ -68,18 +68,23 @@ def users(view: View) -> list[list[bytes]]:
     return _records(view, b"/etc/passwd", 7, (2, 3))[0]
 
 
+def _absent(view: View, path: bytes, content: bytes, mend: str = "-R shows the host's") -> Iterator[Finding]:
+    gone = absent(view, path)
+    if gone is not None:
+        what, clear = gone
+        yield Finding(path, what, mend, () if clear is None else (*clear, WriteFile(path, content)))
+
+
 @check("passwd-missing", ERROR, "/etc/passwd", "without it whoami, ssh, git and sudo do not know who you are", beside=True)
 def passwd_missing(view: View) -> Iterator[Finding]:
     """Find a root without users."""
-    if not view.is_file(b"/etc/passwd") and not view.closed(b"/etc/passwd"):
-        yield Finding(b"/etc/passwd", "is missing", "-R shows the host's", (WriteFile(b"/etc/passwd", _passwd(view)),))
+    yield from _absent(view, b"/etc/passwd", _passwd(view))
 
 
 @check("group-missing", ERROR, "/etc/group", "without it id and ls show numbers, and install -g and chgrp fail", beside=True)
 def group_missing(view: View) -> Iterator[Finding]:
     """Find a root without groups."""
-    if not view.is_file(b"/etc/group") and not view.closed(b"/etc/group"):
-        yield Finding(b"/etc/group", "is missing", "-R shows the host's", (WriteFile(b"/etc/group", _group(view)),))
+    yield from _absent(view, b"/etc/group", _group(view))
 
 
 @check(
@@ -202,6 +207,28 @@ def home_missing(view: View) -> Iterator[Finding]:
 
 
 @check(
+    "home-rights",
+    WARNING,
+    "the rights of your home directory, as the root's /etc/passwd names it",
+    "caches and settings cannot be kept: npm, pip, ssh and many others give up, or warn each time",
+)
+def home_rights(view: View) -> Iterator[Finding]:
+    """Find a home directory that its user may not write to."""
+    for parts in users(view):
+        home = parts[5] if len(parts) > 5 else b""
+        if int(parts[2]) != view.uid or view.uid == 0 or not home.startswith(b"/") or home == b"/":
+            continue
+        trace, status = view.find(home), view.stat(home)
+        if trace is not None and status is not None and stat.S_ISDIR(status.st_mode) and not view.may(status, os.W_OK | os.X_OK):
+            mode = stat.S_IMODE(status.st_mode)
+            steps = (Chmod(trace.real, mode | 0o700),) if view.owns(status) else ()
+            here = view.outside(trace.real)
+            mend = f"chmod u+rwx {here}" if steps else f"as root: chown {view.uid} {here}"
+            yield Finding(home, f"you may not write there (mode {mode:04o}, owner {status.st_uid})", mend, steps)
+        return
+
+
+@check(
     "shadow-missing",
     NOTE,
     "/etc/shadow, if passwd says x",
@@ -227,9 +254,8 @@ def has_glibc(view: View) -> bool:
 )
 def nsswitch_missing(view: View) -> Iterator[Finding]:
     """Find a glibc without its name service switch."""
-    if has_glibc(view) and not view.is_file(b"/etc/nsswitch.conf") and not view.closed(b"/etc/nsswitch.conf"):
-        steps = (WriteFile(b"/etc/nsswitch.conf", _NSSWITCH),)
-        yield Finding(b"/etc/nsswitch.conf", "is missing", "write passwd, group: files; hosts: files dns", steps)
+    if has_glibc(view):
+        yield from _absent(view, b"/etc/nsswitch.conf", _NSSWITCH, "write passwd, group: files; hosts: files dns")
 
 
 def _services(view: View) -> Iterator[tuple[bytes, list[bytes]]]:

@@ -10,10 +10,11 @@ import os
 import shlex
 
 from pyroot.doctor.layout import broken_directories
+from pyroot.doctor.settings import TOP, lost_link
 from pyroot.doctor.steps import Copy, Step
 from pyroot.elf.closure import Item
 from pyroot.elf.ldcache import conf_directories, parse_cache
-from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, Identity
+from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, ElfError, Identity, identity_of, read_elf, read_head
 from pyroot.elf.search import GlibcSearch
 from pyroot.reading.view import View, shown_names
 
@@ -50,7 +51,9 @@ def copy_of(view: View, path: bytes) -> tuple[str, tuple[Step, ...]]:
 
 
 def in_broken_directory(view: View, path: bytes) -> bool:
-    """Tell whether a path is in a directory that a finding about merged-/usr already names."""
+    """Tell whether a path is in a directory that a finding about merged-/usr, or about a lost link, already names."""
+    if any(path.startswith(top + b"/") and lost_link(view, top) for top in TOP):
+        return True
     broken = broken_directories(view)
     end = view.dead_end(path) + b"/" if path.startswith(b"/") else b""  # a link on the way may lead into one
     ends = {directory: view.dead_end(directory) + b"/" for directory in broken}
@@ -92,6 +95,12 @@ def candidates(view: View, name: bytes) -> list[bytes]:
     if b"/" in name:
         return [name] if view.is_file(name) else []
     places = [item.place for item in view.closure.items if item.place and item.path == name]
+    found = [path for path in (one + b"/" + name for one in searched(view, name)) if view.is_file(path)]
+    return list(dict.fromkeys(places + found))
+
+
+def searched(view: View, name: bytes) -> list[bytes]:
+    """List the directories in which a loader of this root looks for a library."""
     directories: list[bytes] = []
     for objects in view.closure.images.values():
         search = view.closure.search_of(objects[0].elf)
@@ -104,5 +113,26 @@ def candidates(view: View, name: bytes) -> list[bytes]:
     except ValueError:
         entries = []
     directories += [os.path.dirname(entry.path) for entry in entries if entry.name == name]
-    found = [path for path in (one + b"/" + name for one in dict.fromkeys(directories)) if view.is_file(path)]
-    return list(dict.fromkeys(places + found))
+    return list(dict.fromkeys(directories))
+
+
+def under_another_name(view: View, item: Item, name: bytes) -> list[bytes]:
+    """List files that are a missing library by their soname, and have a longer name: the symbolic link to them is missing."""
+    wanter = view.find(item.needed_by or b"")
+    own = identity_of(read_head(view.rooted.host(wanter.real))) if wanter else None
+    stem = name.split(b".so")[0]
+    if own is None or b"/" in name or b".so" not in name:
+        return []
+    found = []
+    for directory in searched(view, name):
+        for other in view.list(directory):
+            path = directory + b"/" + other
+            if not other.startswith(stem) or b".so" not in other or not view.is_file(path) or not readable(view, path):
+                continue
+            try:
+                elf = read_elf(view.rooted.host(view.rooted.trace(path).real))
+            except (OSError, ElfError):
+                continue
+            if elf.soname == name and elf.identity.fits(own):
+                found.append(path)
+    return found

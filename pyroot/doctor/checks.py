@@ -5,10 +5,10 @@ Decides: the order of the checks: report, `docs/DOCTOR.md` and the tests follow 
 
 from __future__ import annotations
 
-from pyroot.doctor import accounts, against, calls, devices, host, libraries, network, places, programs, runtimes, settings
+from pyroot.doctor import accounts, against, calls, devices, host, libraries, network, places, programs, runtimes, settings, variables
 from pyroot.doctor.registry import CHECKS, Check
 
-_ORDER = (programs, libraries, runtimes, places, settings, devices, accounts, network, against, host, calls)
+_ORDER = (programs, libraries, runtimes, places, settings, devices, accounts, network, variables, against, host, calls)
 
 
 def load() -> list[Check]:

@@ -141,9 +141,11 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def copy_into(root: bytes, programs: list[bytes], source: Rooted | None = None, verb: str = "copy") -> list[Action]:
+def copy_into(
+    root: bytes, programs: list[bytes], source: Rooted | None = None, verb: str = "copy", headers: bool = False
+) -> list[Action]:
     """Copy programs or data with everything that they need into the root; give what was done. Raises PyrootError."""
-    closure = collect(source or Rooted("/"), programs, Rooted(root))
+    closure = collect(source or Rooted("/"), programs, Rooted(root), headers=headers)
     actions = plan(closure, root)
     perform(closure, actions, root, verb)
     return actions

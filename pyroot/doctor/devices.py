@@ -43,7 +43,8 @@ def dev_empty(view: View) -> Iterator[Finding]:
 
 
 def _has_devices(view: View) -> bool:
-    return any(view.stat(b"/dev/" + name) is not None for name in NODES)
+    found = (view.stat(b"/dev/" + name) for name in NODES)
+    return any(status is not None and stat.S_ISCHR(status.st_mode) for status in found)
 
 
 @check(

@@ -11,6 +11,7 @@ import os
 from pyroot.reading.view import View
 
 _LINKED = (b"bin", b"sbin", b"lib", b"lib64")
+_BY_PATH = (b"sh", b"ld-linux-x86-64.so.2", b"ld-linux.so.2", b"ld-musl-x86_64.so.1")  # what scripts and programs name by these directories
 
 
 def broken_directories(view: View) -> dict[bytes, str]:
@@ -23,6 +24,11 @@ def broken_directories(view: View) -> dict[bytes, str]:
             found[b"/" + name] = f"is a link to {os.fsdecode(text)}, which is not there"
         elif text is None and merged and view.stat(b"/" + name) is None and view.is_directory(b"/usr/" + name):
             found[b"/" + name] = f"is missing, though /usr/{os.fsdecode(name)} is there"
+        elif text is None and merged and view.is_directory(b"/" + name):
+            hidden = [one for one in _BY_PATH if view.is_file(b"/usr/" + name + b"/" + one) and not view.is_file(b"/" + name + b"/" + one)]
+            if hidden:
+                shown = os.fsdecode(b"/usr/" + name + b"/" + hidden[0])
+                found[b"/" + name] = f"is a directory, while its siblings are links into /usr: it hides {shown}"
     return found
 
 
@@ -31,8 +37,9 @@ def mixed_directories(view: View) -> list[bytes]:
     links = {name: view.link(b"/" + name) for name in _LINKED}
     if not any(text is not None and text.strip(b"/").startswith(b"usr/") for text in links.values()):
         return []
+    broken = broken_directories(view)
     return [
         b"/" + name
         for name, text in links.items()
-        if text is None and view.is_directory(b"/" + name) and view.is_directory(b"/usr/" + name)
+        if text is None and b"/" + name not in broken and view.is_directory(b"/" + name) and view.is_directory(b"/usr/" + name)
     ]

@@ -7,12 +7,13 @@ Decides: which missing or unfit library is named by which code, so that one defe
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator
 
-from pyroot.doctor.chain import candidates, copy_of, damage_of, grouped, readable, wanted_by
+from pyroot.doctor.chain import candidates, copy_of, damage_of, grouped, readable, under_another_name, wanted_by
 from pyroot.doctor.registry import ERROR, WARNING, Finding, check
-from pyroot.doctor.steps import AddLines, LoaderIndex
+from pyroot.doctor.steps import AddLines, Link, LoaderIndex
 from pyroot.elf.closure import LIBRARY, Item
 from pyroot.elf.ldcache import parse_cache
 from pyroot.elf.reader import Elf, identity_of, read_head
@@ -75,6 +76,12 @@ def library_missing(view: View) -> Iterator[Finding]:
             if fits and not _has_path_file(view, items[0]):
                 what = f"{os.fsdecode(fits)} is not where musl looks; needed by {wanted_by(view, items)}"
                 yield Finding(name, what, "move it to /lib, or name its directory in /etc/ld-musl-*.path")
+            continue
+        unlinked = under_another_name(view, items[0], name)
+        if unlinked:
+            step = Link(os.path.dirname(unlinked[0]) + b"/" + name, os.path.basename(unlinked[0]))
+            what = f"{os.fsdecode(unlinked[0])} is it, and the symbolic link of this name is missing; needed by {wanted_by(view, items)}"
+            yield Finding(name, what, f"ln -sfn {step.target} {view.outside(step.path)}", (step,))
             continue
         source = host_library(name, _program_over(view, items[0]))
         mend, steps = copy_of(view, source) if source else ("", ())
@@ -239,24 +246,27 @@ def origin_needs_proc(view: View) -> Iterator[Finding]:
 @check(
     "preload",
     WARNING,
-    "the libraries that /etc/ld.so.preload names, for glibc",
+    "the libraries that /etc/ld.so.preload and LD_PRELOAD name, for glibc",
     "ld.so complains on standard error in every program that it starts",
 )
 def preload(view: View) -> Iterator[Finding]:
     """Find preloaded libraries that are not in the root, or are none."""
-    text = view.read(b"/etc/ld.so.preload") or b""
+    text = re.sub(rb"#[^\n]*", b"", view.read(b"/etc/ld.so.preload") or b"")
     program = next((objects[0] for objects in view.closure.images.values() if any(b"libc.so.6" in one.names for one in objects)), None)
     if program is None:
         return
     search = view.closure.search_of(program.elf)
-    for line in text.splitlines():
-        for name in line.split(b"#", 1)[0].replace(b":", b" ").replace(b"\t", b" ").split():
+    for place, names in ((b"/etc/ld.so.preload", text), (b"LD_PRELOAD", view.environment.get(b"LD_PRELOAD", b""))):
+        for name in names.replace(b":", b" ").split():
             try:
                 problem = "" if search.find(name, program, program) else _no_library(view, name)
             except BadLibrary:
                 problem = "which is not an ELF file"
-            if problem:
-                yield Finding(b"/etc/ld.so.preload", f"names {os.fsdecode(name)}, {problem}", "take it out of the file")
+            if problem and place == b"LD_PRELOAD":
+                shown = shlex.quote(view.spelled)
+                yield Finding(name, f"LD_PRELOAD of your environment names it, {problem}", f"env -u LD_PRELOAD pyroot -r {shown}")
+            elif problem:
+                yield Finding(place, f"names {os.fsdecode(name)}, {problem}", "take it out of the file")
 
 
 def _no_library(view: View, name: bytes) -> str:

@@ -12,7 +12,8 @@ import stat
 from collections.abc import Iterator
 
 from pyroot.doctor.registry import NOTE, WARNING, Finding, check
-from pyroot.doctor.steps import AddLines, Copy, WriteFile
+from pyroot.doctor.settings import absent
+from pyroot.doctor.steps import AddLines, Copy, Step, WriteFile
 from pyroot.errors import shell_word
 from pyroot.reading.view import View
 
@@ -32,12 +33,11 @@ _TERMINFO = (b"/etc/terminfo", b"/lib/terminfo", b"/usr/share/terminfo", b"/usr/
 @check("hosts-missing", WARNING, "/etc/hosts and localhost in it", "localhost is then looked up at the name server, or not found")
 def hosts_missing(view: View) -> Iterator[Finding]:
     """Find a root that does not know localhost."""
-    text = view.read(b"/etc/hosts")
-    if view.closed(b"/etc/hosts"):
-        return
-    if text is None:
-        yield Finding(b"/etc/hosts", "is missing", "-R shows the host's", (WriteFile(b"/etc/hosts", _HOSTS),))
-    elif b"localhost" not in re.sub(rb"#[^\n]*", b"", text).split():
+    text, gone = view.read(b"/etc/hosts"), absent(view, b"/etc/hosts")
+    if gone is not None:
+        what, clear = gone
+        yield Finding(b"/etc/hosts", what, "-R shows the host's", () if clear is None else (*clear, WriteFile(b"/etc/hosts", _HOSTS)))
+    elif text is not None and b"localhost" not in re.sub(rb"#[^\n]*", b"", text).split():
         yield Finding(b"/etc/hosts", "does not name localhost", "add 127.0.0.1 localhost", (AddLines(b"/etc/hosts", _HOSTS),))
 
 
@@ -50,27 +50,24 @@ def hosts_missing(view: View) -> Iterator[Finding]:
 def resolv_missing(view: View) -> Iterator[Finding]:
     """Find a root without name servers that can be used; the file is often a link into /run."""
     path = b"/etc/resolv.conf"
-    link, text = view.link(path), view.read(path)
-    if view.closed(path):
-        return
+    text, gone = view.read(path), absent(view, path)
     mend = "run with -R, or with -b /etc/resolv.conf"
     if text is not None:
         what = _unusable(text)
         if what:
             yield Finding(path, what, mend)
         return
-    steps: tuple[WriteFile, ...] = ()
+    if gone is None:
+        return
+    what, clear = gone
+    steps: tuple[Step, ...] = ()
     try:
         with open("/etc/resolv.conf", "rb") as file:
             content = file.read()
-        if view.rooted.root and not _unusable(content):
-            steps = (WriteFile(path, content),)
+        if view.rooted.root and clear is not None and not _unusable(content):
+            steps = (*clear, WriteFile(path, content))
     except OSError:
         pass
-    if view.stat(path) is not None:
-        what, steps = "is not a file", ()
-    else:
-        what = f"is a link to {os.fsdecode(link)}, which is not there" if link else "is missing"
     yield Finding(path, what, mend, steps)
 
 

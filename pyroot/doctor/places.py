@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from pyroot.doctor.layout import broken_directories, mixed_directories
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
-from pyroot.doctor.steps import Chmod, Link, MakeDirectory, Step
+from pyroot.doctor.steps import Chmod, Link, MakeDirectory, Merge, Step, clashes
 from pyroot.reading.view import PROGRAM_DIRECTORIES, View, shown_names
 
 _WAYS = (
@@ -36,6 +36,7 @@ _WAYS = (
     b"/usr/lib/x86_64-linux-gnu",
     b"/lib/x86_64-linux-gnu",
 )
+_LOOP = b""  # the cause of links that lead back to themselves, or to each other
 _LINK_PLACES = (b"/etc", b"/lib", b"/lib64", b"/usr/lib", b"/usr/lib64", b"/usr/lib/x86_64-linux-gnu", b"/etc/alternatives")
 
 
@@ -47,7 +48,8 @@ def tmp_missing(view: View) -> Iterator[Finding]:
         if status is not None and not stat.S_ISDIR(status.st_mode):
             yield Finding(path, "is not a directory", f"rm {view.outside(path)} && mkdir -m 1777 {view.outside(path)}")
         elif status is None and view.link(path) is None and (path == b"/tmp" or view.is_directory(b"/var")):
-            yield Finding(path, "is missing", "mkdir -m 1777; -R shows the host's /tmp", (MakeDirectory(path, 0o1777),))
+            mend = f"mkdir -m 1777 {view.outside(path)}; -R shows the host's /tmp"
+            yield Finding(path, "is missing", mend, (MakeDirectory(path, 0o1777),))
         elif status is None and view.link(path) is not None:
             yield Finding(path, f"is a link to {os.fsdecode(view.link(path) or b'')}, which is not there", "make its target")
 
@@ -71,7 +73,7 @@ def tmp_rights(view: View) -> Iterator[Finding]:
 def run_missing(view: View) -> Iterator[Finding]:
     """Find a root without a directory for sockets."""
     if not view.is_directory(b"/run"):
-        yield Finding(b"/run", "is missing", "mkdir; -R shows the host's", (MakeDirectory(b"/run"),))
+        yield Finding(b"/run", "is missing", f"mkdir {view.outside(b'/run')}; -R shows the host's", (MakeDirectory(b"/run"),))
 
 
 @check(
@@ -104,14 +106,32 @@ def directory_closed(view: View) -> Iterator[Finding]:
 )
 def merged_usr(view: View) -> Iterator[Finding]:
     """Find top-level directories that do not lead into /usr although their siblings do."""
-    for path, what in broken_directories(view).items():
+    broken = broken_directories(view)
+    if broken and not view.list(b"/usr") and not view.closed(b"/usr"):
+        what = "is empty" if view.is_directory(b"/usr") else "is missing"
+        yield Finding(b"/usr", f"{what}, and {shown_names(list(broken))} lead into it", "mount it, or unpack it again")
+        return
+    for path, what in broken.items():
         target = b"usr" + path
+        if view.is_directory(path):
+            yield _hiding(view, path, what)
+            continue
         steps: tuple[Step, ...] = (Link(path, target),)
         mend = f"ln -sfn {shlex.quote(os.fsdecode(target))} {view.outside(path)}"
         if not view.is_directory(b"/" + target):  # what was in it is brought as far as programs ask for it
             steps = (MakeDirectory(b"/" + target), *(steps if view.link(path) != target else ()))
             mend = f"mkdir {view.outside(b'/' + target)}, and bring what was in it (--fix brings the loader)"
         yield Finding(path, what, mend, steps)
+
+
+def _hiding(view: View, path: bytes, what: str) -> Finding:
+    """Tell of a directory that hides the one below /usr; what is in it can be moved there if nothing has to be replaced."""
+    here, there = (view.rooted.host(view.rooted.trace(one).real) for one in (path, b"/usr" + path))
+    if any(clashes(here + b"/" + name, there + b"/" + name) for name in view.list(path)):
+        return Finding(path, what, f"move what is in it to /usr{os.fsdecode(path)} and make it a link")
+    inner, outer = view.outside(path), view.outside(b"/usr" + path)
+    move = f"mv {inner}/* {outer}/ && rmdir {inner}" if view.list(path) else f"rmdir {inner}"
+    return Finding(path, what, f"{move} && ln -s usr{os.fsdecode(path)} {inner}", (Merge(path),))
 
 
 @check(
@@ -189,7 +209,8 @@ def program_dangling(view: View) -> Iterator[Finding]:
         end = view.dead_end(path)
         if wanted and os.path.dirname(path) in real and end not in named:
             # Many links into one directory, such as /etc/alternatives, have one cause if that directory is missing.
-            found.setdefault(end if view.find(os.path.dirname(end)) else os.path.dirname(end), []).append((path, text))
+            cause = end if view.find(os.path.dirname(end)) else os.path.dirname(end)
+            found.setdefault(_LOOP if view.problem(path) == errno.ELOOP else cause, []).append((path, text))
     for end, links in found.items():
         path, text = links[0]
         first = text if text.startswith(b"/") else os.path.dirname(path) + b"/" + text

@@ -12,11 +12,22 @@ import shutil
 import stat
 from collections.abc import Iterator
 
-from pyroot.doctor.chain import candidates, copy_of, damage_of, foreign_programs, grouped, in_broken_directory, readable, wanted_by
+from pyroot.doctor.chain import (
+    candidates,
+    copy_of,
+    damage_of,
+    foreign_programs,
+    grouped,
+    in_broken_directory,
+    readable,
+    under_another_name,
+    wanted_by,
+)
 from pyroot.doctor.layout import broken_directories
-from pyroot.doctor.registry import ERROR, NOTE, Finding, check
-from pyroot.doctor.steps import Chmod, Link
-from pyroot.elf.closure import ELF_INTERPRETER, ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, is_executable
+from pyroot.doctor.registry import ERROR, NOTE, Finding, check, gathered
+from pyroot.doctor.settings import lost_link
+from pyroot.doctor.steps import MARK, Chmod, DropMark, Link, Step, UnixLines
+from pyroot.elf.closure import ELF_INTERPRETER, ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, TOO_LONG, Item, is_executable
 from pyroot.elf.reader import read_head
 from pyroot.reading.view import PROGRAM_DIRECTORIES, View, shown_names
 from pyroot.verbs.near import near_names
@@ -95,13 +106,15 @@ def not_executable(view: View) -> Iterator[Finding]:
         by_name = [directory + b"/" + name for name in view.commands if b"/" not in name for directory in PROGRAM_DIRECTORIES]
         wanted = [name for name in view.commands if b"/" in name] + by_name
     wanted += [item.path for item in view.closure.items if item.why in (ELF_INTERPRETER, SCRIPT_INTERPRETER) and item.trace]
+    found: list[Finding] = []
     for path, trace, status in view.each(wanted, stat.S_ISREG):
         if view.may(status, os.X_OK) or status.st_mode & 0o7000 or not _is_program(view, trace.real):
             continue
         mode = stat.S_IMODE(status.st_mode)
         steps = (Chmod(trace.real, mode | (mode >> 2 & 0o111) | 0o100),) if view.owns(status) else ()
         what = f"has mode {mode:04o}, without an x bit for you" if mode & 0o111 else f"has no x bit (mode {mode:04o})"
-        yield Finding(path, what, f"chmod +x {view.outside(trace.real)}", steps)
+        found.append(Finding(path, what, f"chmod +x {view.outside(trace.real)}", steps))
+    yield from gathered(found, view)
 
 
 def _is_program(view: View, real: bytes) -> bool:
@@ -157,6 +170,8 @@ def program_damaged(view: View) -> Iterator[Finding]:
         elif damage := damage_of(view, item):
             path = item.path if item.path.startswith(b"/") else next(iter(candidates(view, item.path)), item.path)
             trace, status = view.find(path), view.stat(path)
+            if trace is not None and lost_link(view, trace.real):
+                continue  # told as that
             if trace is not None and status is not None and 0 < status.st_size < view.versions(trace.real).ends:
                 damage = f"ends after {status.st_size} of {view.versions(trace.real).ends} bytes"
             if path not in seen:
@@ -203,12 +218,42 @@ def script_interpreter(view: View) -> Iterator[Finding]:
     for path, items in grouped(view, list(view.missing(SCRIPT_INTERPRETER, ENV_PROGRAM))).items():
         if path.endswith(b"\r") or in_broken_directory(view, path) or items[0].problem == "cannot be read" or damage_of(view, items[0]):
             continue
+        if items[0].why == ENV_PROGRAM and b" " in path and items[0].needed_by:
+            yield _unsplit(view, items[0])
+            continue
         source = path if b"/" in path else os.fsencode(shutil.which(os.fsdecode(path)) or "")
         mend, steps = copy_of(view, source) if source else ("", ())
         if view.is_file(path) and items[0].problem == "does not exist":
             continue
+        if items[0].problem == TOO_LONG:
+            mend = "name it by a shorter path (a symbolic link), or as #!/usr/bin/env NAME"
         mend = mend or "install it, or let the script name an interpreter that is there"
         yield Finding(path, f"{items[0].problem}; wanted by {wanted_by(view, items)}", mend, steps)
+
+
+def _unsplit(view: View, item: Item) -> Finding:
+    """Tell of a #! line with two words for env: the kernel gives it one, blanks and all."""
+    name, script = os.fsdecode(item.path), item.needed_by or b""
+    trace = view.find(script)
+    mend = f"sed -i '1s,env ,env -S ,' {view.outside(trace.real if trace else script)}"
+    return Finding(script, f"its #! line asks env for one program of the name {name!r}: the kernel does not split what follows env", mend)
+
+
+@check(
+    "script-mark",
+    ERROR,
+    "a byte order mark before the #! of scripts",
+    "for the kernel the file does not begin with #!: ENOEXEC, and shells take it for a script of their own",
+)
+def script_mark(view: View) -> Iterator[Finding]:
+    """Find scripts that an editor has given a byte order mark."""
+    for item in view.closure.items:
+        if item.trace is None or item.why not in (PROGRAM, SCRIPT_INTERPRETER, ENV_PROGRAM) or item.path in view.closure.images:
+            continue
+        if read_head(view.rooted.host(item.trace.real), 5) == MARK + b"#!":
+            step = DropMark(item.trace.real)
+            mend = f"sed -i '1s/^\\xef\\xbb\\xbf//' {view.outside(item.trace.real)}"
+            yield Finding(item.path, "begins with a byte order mark, and not with #!", mend, (step,))
 
 
 @check(
@@ -222,9 +267,10 @@ def script_line_end(view: View) -> Iterator[Finding]:
     for item in view.missing(SCRIPT_INTERPRETER, ENV_PROGRAM):
         if item.path.endswith(b"\r") and item.needed_by:
             trace = view.find(item.needed_by)
-            yield Finding(
-                item.needed_by, "its #! line ends in CR LF", f"sed -i 's/\\r$//' {view.outside(trace.real if trace else item.needed_by)}"
-            )
+            place = trace.real if trace else item.needed_by
+            text = view.read(place) or b""
+            steps: tuple[Step, ...] = (UnixLines(place),) if text.count(b"\r\n") == text.count(b"\n") else ()
+            yield Finding(item.needed_by, "its #! line ends in CR LF", f"sed -i 's/\\r$//' {view.outside(place)}", steps)
 
 
 @check(
@@ -241,6 +287,7 @@ def elf_interpreter(view: View) -> Iterator[Finding]:
         mend, steps = copy_of(view, path)
         directory = os.path.dirname(path)
         own = [place for place in candidates(view, os.path.basename(path)) if view.find(place)]
+        own = own or under_another_name(view, items[0], os.path.basename(path))
         if view.is_file(b"/usr" + path) and view.find(directory) is None and view.link(directory) is None:
             mend, steps = f"link {os.fsdecode(directory)} to {os.fsdecode(b'usr' + directory)}", (Link(directory, b"usr" + directory),)
         elif own and view.stat(path) is None:

@@ -1,13 +1,13 @@
 """What a check is: one row of the table, and what it gives back.
 
 Decides: what a row holds, and how severe a finding is for the commands that the user names. The checks themselves are in `programs`,
-`libraries`, `runtimes`, `devices`, `accounts`, `settings`, `places`, `network`, `against`, `host` and `calls`; each is one function under
-one row. The whole table is `checks`.
+`libraries`, `runtimes`, `devices`, `accounts`, `settings`, `places`, `network`, `variables`, `against`, `host` and `calls`; each is one
+function under one row. The whole table is `checks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from pyroot.plain import field, record
 
@@ -20,6 +20,7 @@ ERROR = "error"  # something that a user of this root runs into
 WARNING = "warning"  # affects some programs
 NOTE = "note"  # worth knowing when something fails
 SEVERITIES = (ERROR, WARNING, NOTE)
+_FEW = 3  # files with the same fault that are told one by one
 
 ROOT = "root"
 HOST = "host"
@@ -66,6 +67,22 @@ class Check:
     def _severity(self, view: View, one: Finding) -> str:
         severity = one.severity or self.severity
         return WARNING if self.beside and severity == ERROR and (view.commands or view.bare) else severity
+
+
+def gathered(found: list[Finding], view: View) -> Iterator[Finding]:
+    """Make one finding of many that have one cause, such as an archive that has lost the modes or the links of all files."""
+    from pyroot.errors import shell_word
+    from pyroot.reading.view import shown_names
+
+    for severity in dict.fromkeys(one.severity for one in found):
+        alike = [one for one in found if one.severity == severity]
+        if len(alike) <= _FEW:
+            yield from alike
+            continue
+        steps = tuple(step for one in alike for step in one.steps)
+        what = f"{alike[0].what}; {len(alike) - 1} more are like it: {shown_names([one.path for one in alike[1:]])}"
+        mend = f"pyroot doctor --fix {shell_word(view.spelled)}" if steps else f"{alike[0].mend}, and so on, as their owner"
+        yield Finding(alike[0].path, what, mend, steps, severity=severity)
 
 
 CHECKS: list[Check] = []

@@ -101,8 +101,8 @@ def runtime_library(view: View) -> Iterator[Finding]:
 @check(
     "compiler-parts",
     WARNING,
-    "cc1, as and ld for gcc, cc and g++",
-    "gcc only starts other programs, and says that it cannot execute them",
+    "cc1, as and ld for gcc, cc and g++, then headers and crt1.o",
+    "gcc only starts other programs, and says that it cannot execute them, or that it cannot find stdio.h or crt1.o",
 )
 def compiler_parts(view: View) -> Iterator[Finding]:
     """Find compilers without the programs that do the work."""
@@ -112,13 +112,40 @@ def compiler_parts(view: View) -> Iterator[Finding]:
             continue
         done.add(item.trace.real)
         missing = runtimes.compiler_lacks(view.rooted, item.trace.real)
-        if missing:
-            yield Finding(
-                item.path,
-                f"lacks {shown_names(missing)}",
-                f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(item.path))}, or install gcc in the root",
-                severity=ERROR if view.commands else WARNING,
-            )
+        parts = [] if missing else runtimes.development_lacks(view.rooted)
+        if not missing and not parts:
+            continue
+        option = "--headers " if parts else ""
+        mend = f"pyroot copy {option}{shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(item.path))}, or install gcc in the root"
+        steps: tuple[Step, ...] = ()
+        if view.commands and view.rooted.root and runtimes.same_file(view.rooted.host(item.trace.real), item.trace.real):
+            steps = (Copy(item.path, headers=bool(parts)),)
+        severity = NOTE if parts else WARNING
+        if view.commands:
+            severity = WARNING if parts else ERROR
+        yield Finding(item.path, f"lacks {shown_names(missing or parts)}", mend, steps, severity=severity)
+
+
+@check(
+    "git-commands",
+    WARNING,
+    "the directory of git's own commands, if git is there",
+    "git does only what is built into it: no submodule, no clone by https",
+)
+def git_commands(view: View) -> Iterator[Finding]:
+    """Find a git that has been brought without its commands."""
+    for item in view.closure.items:
+        if item.trace is None or item.why != PROGRAM or runtimes.kind_of(item.path) != runtimes.GIT:
+            continue
+        if view.environment.get(b"GIT_EXEC_PATH") or runtimes.git_commands(view.rooted)[0]:
+            return
+        mend = "install it in the root by its own means"
+        steps: tuple[Step, ...] = ()
+        if view.rooted.root and runtimes.same_file(view.rooted.host(item.trace.real), item.trace.real):
+            steps = (Copy(item.path),)
+            mend = f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(item.path))}"
+        yield Finding(item.path, "its own commands (git-core) are not there", mend, steps)
+        return
 
 
 @check(

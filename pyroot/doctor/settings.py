@@ -12,8 +12,8 @@ import re
 import stat
 from collections.abc import Iterator
 
-from pyroot.doctor.registry import ERROR, WARNING, Finding, check
-from pyroot.doctor.steps import Chmod, Relink
+from pyroot.doctor.registry import ERROR, WARNING, Finding, check, gathered
+from pyroot.doctor.steps import Chmod, Relink, RemoveDirectory, Step
 from pyroot.reading.view import PROGRAM_DIRECTORIES, View
 
 _SETTINGS = (
@@ -31,9 +31,27 @@ _SETTINGS = (
     b"/etc/ssl/certs/ca-certificates.crt",
 )
 _GRAVE = (b"/etc/passwd", b"/etc/group", b"/etc/ld.so.cache")
-_TOP = (b"/bin", b"/sbin", b"/lib", b"/lib64")
+TOP = (b"/bin", b"/sbin", b"/lib", b"/lib64")
 _LIBRARIES = (b"/lib", b"/lib64", b"/usr/lib", b"/usr/lib64", b"/lib/x86_64-linux-gnu", b"/usr/lib/x86_64-linux-gnu")
 _LONGEST = 255  # of a text that may have been a symbolic link
+
+
+def absent(view: View, path: bytes) -> tuple[str, tuple[Step, ...] | None] | None:
+    """Say what is in the place of a setting that is no file, and the steps that clear the place (None: by hand); None if all is well.
+
+    A file that is there and cannot be read is told by `setting-unreadable`.
+    """
+    status = view.stat(path)
+    if view.is_file(path) or view.closed(path):
+        return None
+    if status is None:
+        link = view.link(path)
+        return (f"is a link to {os.fsdecode(link)}, which is not there" if link is not None else "is missing"), ()
+    if not stat.S_ISDIR(status.st_mode):
+        return "is not a file", None
+    if view.list(path) or view.link(path) is not None:
+        return "is a directory", None
+    return "is an empty directory: a mount of a file that was not there has made it", (RemoveDirectory(path),)
 
 
 @check(
@@ -65,18 +83,21 @@ def setting_unreadable(view: View) -> Iterator[Finding]:
 )
 def link_as_text(view: View) -> Iterator[Finding]:
     """Find files whose whole content is the name of another file: symbolic links that were lost."""
+    found: list[Finding] = []
     for path, severity in _small_files(view):
         text = lost_link(view, path)
         if text:
             step = Relink(path, text)
             mend = f"ln -sfn {step.target} {view.outside(path)}"
-            yield Finding(path, f"is a text that says {os.fsdecode(text)}: it was a symbolic link", mend, (step,), severity=severity)
+            what = f"is a text that says {os.fsdecode(text)}: it was a symbolic link"
+            found.append(Finding(path, what, mend, (step,), severity=severity))
+    yield from gathered(found, view)
 
 
 def _small_files(view: View) -> Iterator[tuple[bytes, str]]:
     seen: set[bytes] = set()
     commands = {os.path.basename(name) for name in view.commands}
-    for top in _TOP:
+    for top in TOP:
         if view.is_file(top):
             yield top, ERROR
     for directory in (*PROGRAM_DIRECTORIES, *_LIBRARIES):

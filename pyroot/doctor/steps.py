@@ -10,9 +10,11 @@ import os
 from abc import ABC, abstractmethod
 
 from pyroot.elf.rooted import Rooted
-from pyroot.errors import shell_word
+from pyroot.errors import PyrootError, shell_word
 from pyroot.plain import record
 from pyroot.rootfs.install import Installer
+
+MARK = b"\xef\xbb\xbf"  # of UTF-8, which some editors put before a text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,16 +175,79 @@ class UnixLines(Step):
 
 
 @record(frozen=True)
+class DropMark(Step):
+    """Take a byte order mark from the beginning of a script."""
+
+    LINE = "sed -i '1s/^\\xef\\xbb\\xbf//' {0.shown}"
+
+    def do(self, root: bytes) -> None:
+        """Rewrite it."""
+        real = Rooted(root).trace(self.path).real
+        Installer(root, verb="doctor").rewrite(real, Rooted(root).read(real).removeprefix(MARK))
+
+
+@record(frozen=True)
+class RemoveDirectory(Step):
+    """Remove an empty directory from the place of a file."""
+
+    LINE = "rmdir {0.shown}"
+
+    def do(self, root: bytes) -> None:
+        """Remove it; one that is not empty stays."""
+        os.rmdir(_place(root, self.path))
+
+
+@record(frozen=True)
+class Merge(Step):
+    """Move what is in a top directory into the one below /usr, and put the symbolic link in its place again."""
+
+    LINE = "mv {0.shown}/* /usr{0.shown}/, then ln -s usr{0.shown} {0.shown}"
+
+    def do(self, root: bytes) -> None:
+        """Move it; a file of another content of the same name is an error, and nothing is replaced."""
+        here = _place(root, self.path)
+        there = Rooted(root).host(Rooted(root).trace(b"/usr" + self.path).real)
+        names = sorted(os.listdir(here))
+        for name in names:
+            if clashes(here + b"/" + name, there + b"/" + name):
+                raise PyrootError(f"{os.fsdecode(self.path + b'/' + name)} differs from the one below /usr")
+        for name in names:
+            if os.path.lexists(there + b"/" + name):
+                os.unlink(here + b"/" + name)
+            else:
+                os.rename(here + b"/" + name, there + b"/" + name)
+        os.rmdir(here)
+        os.symlink(b"usr" + self.path, here)
+
+
+def clashes(one: bytes, two: bytes) -> bool:
+    """Tell whether two host paths are both there and not the same file or the same symbolic link."""
+    import filecmp
+
+    if not os.path.lexists(two):
+        return False
+    if os.path.islink(one) or os.path.islink(two):
+        return not (os.path.islink(one) and os.path.islink(two) and os.readlink(one) == os.readlink(two))
+    return not (os.path.isfile(one) and os.path.isfile(two) and filecmp.cmp(one, two, shallow=False))
+
+
+@record(frozen=True)
 class Copy(Step):
     """Copy a file of this host, and for a program everything that it needs, to the same path in the root."""
 
-    LINE = "pyroot copy {0.shown}"
+    LINE = "pyroot copy {0.option}{0.shown}"
+    headers: bool = False
+
+    @property
+    def option(self) -> str:
+        """Give the option that brings a compiler's headers, too."""
+        return "--headers " if self.headers else ""
 
     def do(self, root: bytes) -> None:
         """Copy it, with everything that a program or library needs."""
         from pyroot.doctor.copy import copy_into
 
-        copy_into(root, [self.path], verb="doctor")
+        copy_into(root, [self.path], verb="doctor", headers=self.headers)
 
 
 @record(frozen=True)

@@ -7,6 +7,7 @@ The checks are rows of `registry`; what a fix does is in `steps`.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from pyroot import environment, presets
 from pyroot.config import Config
@@ -96,13 +97,10 @@ def main(argv: list[str]) -> int:
     done: list[tuple[Step, str]] = []
     if "fix" in words.flags or "dry-run" in words.flags:
         only_show, quiet = "dry-run" in words.flags, "json" in words.flags
-        for _round in range(_ROUNDS):
-            news = mend(root, findings, only_show, quiet, [step for step, _problem in done])
-            done += news
-            if only_show or not news:
-                break
-            # what was mended may show what it has hidden
-            view, findings = _look(root, names, words, known)
+        if only_show:
+            done = mend(root, findings, True, quiet)
+        else:
+            view, findings, done = mended(root, lambda: _look(root, names, words, known), (view, findings), quiet)
         if not only_show and not quiet:
             _say_what_is_left(findings, done)
     if "json" in words.flags:
@@ -209,6 +207,24 @@ def _say_what_is_left(findings: list[Finding], done: list[tuple[Step, str]]) -> 
         helped_not = any(step in tried for step in one.steps)
         why = "its step did not help" if helped_not else "no step is safe enough: do it by hand"
         put(f"left     {one.code}: {safe(one.path)}: {why}\n")
+
+
+def mended(
+    root: bytes, look: Callable[[], tuple[View, list[Finding]]], first: tuple[View, list[Finding]], quiet: bool = False
+) -> tuple[View, list[Finding], list[tuple[Step, str]]]:
+    """Do steps and look again until nothing new is found: what was mended may show what it has hidden. Give what is left, and the steps."""
+    view, findings = first
+    done: list[tuple[Step, str]] = []
+    for _round in range(_ROUNDS):
+        before = [step for step, _problem in done]
+        # the worst first, and alone: what keeps the rest from being mended, or makes it seem broken, is out of the way then
+        open_ones = [one for one in findings if any(step not in before for step in one.steps)]
+        news = mend(root, [one for one in open_ones if one.severity == open_ones[0].severity], False, quiet, before)
+        if not news:
+            break
+        done += news
+        view, findings = look()
+    return view, findings, done
 
 
 def mend(

@@ -40,6 +40,8 @@ LIBRARY = "library"
 PLAIN_LIBRARY = "library for processors without glibc-hwcaps"
 DATA = "data"
 
+TOO_LONG = "is longer than what the kernel reads of a #! line"
+
 STANDARD_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _SCRIPT_HEAD = 256  # BINPRM_BUF_SIZE: the kernel reads no more of the first line
@@ -229,6 +231,8 @@ class Closure:
         problem = "too many levels of #! scripts" if depth >= _MAX_SCRIPTS else ""
         if not interpreter.startswith(b"/"):
             problem = "is not an absolute path"
+        elif len(head) == _SCRIPT_HEAD and not re.search(rb"[\n\0]", head) and not argument and not head.endswith((b" ", b"\t")):
+            problem = TOO_LONG
         if problem:
             self._add_missing(interpreter, SCRIPT_INTERPRETER, program, problem)
             return

@@ -248,10 +248,10 @@ static int see(struct gate_frame *frame, const struct gate_view *view)
     return GATE_DECLINE;
 }
 
-/* Whether a file is ours, and has no record. */
+/* Whether a file is ours, has no record, and is what is changed (an overlay copies first). */
 static int is_ours(const struct gate_view *view, const struct gate_stat *st)
 {
-    return st->uid == view->us && st->dev != view->proc_dev && !is_copy(view, st) && !may_have_record(view, st->ino);
+    return !view->overs && st->uid == view->us && st->dev != view->proc_dev && !is_copy(view, st) && !may_have_record(view, st->ino);
 }
 
 /* A change of owner to the one that files have without a record: the kernel sets ctime, and does what else comes with it. A name is one

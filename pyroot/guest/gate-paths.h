@@ -199,7 +199,7 @@ static int take_absolute(struct gate_frame *frame, const struct gate_view *view,
             name = fnv(name, (u8)*path);
             *to++ = *path;
         }
-        if (name == view->hidden)
+        if (name == view->hidden || (view->overs && marked(view->over, GATE_OVER, name)))
             return -1;
         text->names++;
         text->top = view->bound && marked(view->tops, GATE_TOPS, hash);
@@ -240,7 +240,7 @@ static int take_relative(struct gate_frame *frame, const struct gate_view *view,
         } else {
             if (start[0] == '.' && start[1] == '.' && path - start == 2)
                 return 0;
-            if (marked(view->names, GATE_NAMES, hash))
+            if (marked(view->names, GATE_NAMES, hash) || (view->overs && marked(view->over, GATE_OVER, hash)))
                 return 0;
             text->names++;
             name = hash;

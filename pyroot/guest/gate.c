@@ -93,10 +93,18 @@ __attribute__((used)) int gate_again(struct gate_frame *frame)
     return make_open(frame, view, flags);
 }
 
+/* Whether an overlay shows something else of a file than the file itself tells. */
+static inline int is_over(const struct gate_view *view, const struct gate_stat *st)
+{
+    u64 bit = st->ino * 0x9e3779b97f4a7c15ull >> 49;
+
+    return view->overs && view->number[bit >> 6] >> (bit & 63) & 1;
+}
+
 /* A call that looks at a descriptor: made here, since it changes nothing if it is made once more. */
 static int tell_open(struct gate_frame *frame, const struct gate_view *view, long result, u64 buffer)
 {
-    if (result == 0 && is_copy(view, (const struct gate_stat *)buffer))
+    if (result == 0 && (is_copy(view, (const struct gate_stat *)buffer) || is_over(view, (const struct gate_stat *)buffer)))
         return GATE_DECLINE;
     frame->call = (u64)result;
     return GATE_ANSWER;
@@ -107,7 +115,7 @@ static OUT_OF_LINE int is_no_top(struct gate_frame *frame, const struct gate_vie
 {
     struct gate_stat st;
 
-    if (!view->tops_told || look((int)frame->regs[0], "", &st) < 0 || is_copy(view, &st))
+    if (!view->tops_told || look((int)frame->regs[0], "", &st) < 0 || is_copy(view, &st) || is_over(view, &st))
         return 0;
     for (u32 i = 0; i < view->tops_told && i < GATE_BOUND; i++)
         if (view->top[i].dev == st.dev && view->top[i].ino == st.ino)
@@ -156,14 +164,14 @@ static int plan_bare(struct gate_frame *frame, const struct gate_view *view)
 {
     if (tells_ids(frame->call))
         return tell_ids(frame, view);
-    if (!view->owners)
-        return frame->call == SYS_fstat
-               ? tell_open(frame, view, sys3(SYS_fstat, (long)frame->regs[0], (long)frame->regs[1], 0), frame->regs[1]) : GATE_DECLINE;
-    if (frame->call == SYS_getdents64)
-        return list(frame, view);
     frame->dirfd = (int)frame->regs[0];
     if (frame->dirfd < 0)
         return GATE_DECLINE;                /* (AT_FDCWD among them) */
+    if (!view->owners)                      /* (fstat(2) itself stops where directories are merged) */
+        return frame->call == SYS_fstat ? tell_open(frame, view, look(frame->dirfd, "", (struct gate_stat *)frame->regs[1]), frame->regs[1])
+                                        : GATE_DECLINE;
+    if (frame->call == SYS_getdents64)
+        return list(frame, view);
     if (frame->call == SYS_fstat)
         return see_stat(frame, view, (int)frame->dirfd, "", AT_EMPTY_PATH, frame->regs[1]);
     if (frame->call == SYS_fchmod)
@@ -192,7 +200,8 @@ static int plan_look(struct gate_frame *frame, const struct gate_view *view, str
             return GATE_DECLINE;
         result = prove(frame, 1);
     }
-    if ((result != -EISDIR && result != -ENOTDIR && result != -ENOENT) || ((text->top || !text->names) && frame->call == SYS_statx))
+    if ((result != -EISDIR && result != -ENOTDIR && result != -ENOENT)
+        || ((text->top || !text->names) && (view->overs || frame->call == SYS_statx)))
         return GATE_DECLINE;                /* (statx reports that the root, too, is a mount root) */
     if (result == -EISDIR && view->holders && tells_links(frame->call) && is_holder(frame->dirfd, frame->path, view))
         return GATE_DECLINE;

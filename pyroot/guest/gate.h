@@ -62,6 +62,8 @@
 #define GATE_TEXTS          128
 #define GATE_TOPS           1024
 #define GATE_PREFIX         256
+#define GATE_OVER           1024            /* as LAYERS_WORDS and LAYERS_NUMBERS of layers/layers.h */
+#define GATE_NUMBERS        512
 #define GATE_LINKS          8
 #define GATE_LINK           48              /* bytes of a link's text, at most */
 #define GATE_BOUND          56
@@ -109,7 +111,7 @@ struct gate_view {
     unsigned int protects;                  /* links in sticky directories are not followed by everybody (proc(5): protected_symlinks) */
     unsigned int links;                     /* so many of the following are valid */
     unsigned int readonly;                  /* some binding may not be written to: who asks for that is told elsewhere */
-    unsigned int reserved;
+    unsigned int overs;                     /* some binding is an overlay: what UPPER has is told elsewhere */
     unsigned int ambiguous;                 /* some directory is shown twice: opens are noted, the start of a relative path is unclear */
     unsigned int bindings;                  /* so many are told in full; of the others only the bits are known */
     unsigned long long proc_dev;            /* device of /proc */
@@ -134,6 +136,8 @@ struct gate_view {
     unsigned int whose;                      /* so many of the following are valid: they do not change */
     struct gate_who who[GATE_WHOS];
     unsigned long long own[GATE_OWN_WORDS]; /* index of what has a record for this session only */
+    unsigned long long over[GATE_OVER];     /* a bit for each name that UPPER of an overlay has */
+    unsigned long long number[GATE_NUMBERS];    /* ... and for inode numbers of which another, or other links, are shown */
 };
 
 _Static_assert(__builtin_offsetof(struct gate_view, moves) == 0, "GATE_MOVES");

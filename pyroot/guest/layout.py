@@ -15,8 +15,8 @@ class Shared:
     """Sizes that are the same for every machine."""
 
     ARENA_SIZE = 0x100000
-    GATE_VIEW_SIZE = 0x8000  # what the gate reads, the last pages of the arena: struct gate_view, and after it
-    GATE_DETOURS = 0x6000  # ... from the view's start: what a page of detours begins as
+    GATE_VIEW_SIZE = 0xC000  # what the gate reads, the last pages of the arena: struct gate_view, and after it
+    GATE_DETOURS = 0xA000  # ... from the view's start: what a page of detours begins as
     DETOURS_SIZE = 0x2000
     GATE_INDEX_SIZE = 0x21000  # a store_index (pyroot/store/index.h), which the gate reads where files have owners of their own
     GATE_PATH = 392  # bytes of a path in the gate, at most

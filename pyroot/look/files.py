@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pyroot.look import proc
 from pyroot.look.ps import numbers, shown
 from pyroot.look.sessions import Session, chosen, command_of, find, program_of, user_of
-from pyroot.look.sockets import Socket, Tables, Wanted, inode_of, wanted
+from pyroot.look.sockets import Socket, Tables, inode_of, wanted
 from pyroot.verbs.output import json_text, put, safe
-from pyroot.verbs.words import Verb, flag, value
+from pyroot.verbs.words import Verb, Words, flag, value
 
 FILES = Verb(
     "files",
@@ -25,15 +25,16 @@ usage: pyroot files [OPTION...] [PATH...]
 
 List what guest processes have open: files, sockets, pipes, the working directory
 (cwd), the program (txt) and what is mapped (mem). With PATH: who has that file open,
-under any name. Paths are the guests'. Nothing is stopped for this.
+under any name. Paths are the guests'. Nothing is stopped for this. As with lsof, of
+several conditions one is enough, with -a all have to hold.
 Exit status: 0 if something is listed, 1 if nothing is.
 """,
     (
-        value("-p", "PID[,PID...]", "only these: processes, or whole sessions by their supervisor's number", "pid", also=("--pid",)),
-        value("-u", "USER[,USER...]", "only processes of these users, by name or number; ^USER: all but these", "user"),
-        flag("-a", "with -p and -u, PATH and -i: all of them at once, not one of them", "every"),
-        value("+D", "DIR", "only what is in DIR or below it", "below"),
-        value("-i", "[ADDRESS]", "only Internet sockets: [46][tcp|udp][@ADDRESS][:PORT[-PORT]]", "internet"),
+        value("-p", "PID[,PID...]", "these processes, or whole sessions by their supervisor's number", "pid", also=("--pid",)),
+        value("-u", "USER[,USER...]", "processes of these users, by name or number; ^USER: none of these", "user"),
+        flag("-a", "with -p, -u, -i, PATH and +D: all of them at once, not one of them", "every"),
+        value("+D", "DIR", "what is in DIR or below it", "below"),
+        value("-i", "[ADDRESS]", "Internet sockets: [46][tcp|udp][@ADDRESS][:PORT[-PORT]]", "internet"),
         flag("-m, --mapped", "files that are only mapped, too (with PATH and +D they always are)"),
         flag("--host", "PATH and DIR are the host's paths"),
         flag("--json", "print it as JSON"),
@@ -85,24 +86,18 @@ def main(argv: list[str]) -> int:
     if "help" in words.flags:
         put(FILES.usage())
         return 0
-    paths, below = ([os.fsencode(path) for path in found] for found in (words.rest, words.values.get("below", [])))
-    internet = [wanted(text) for text in words.values.get("internet", [])]
-    every = "every" in words.flags
-    choice = _Choice(paths, below, internet, "mapped" in words.flags, "host" in words.flags, every)
-    users = [name for text in words.values.get("user", []) for name in text.split(",") if name]
-    pids = numbers("files", words.values.get("pid", []))
-    sessions = find() if users and not every else chosen(find(), pids)
+    choice = _Choice(words)
     tables = Tables()
     listed: list[dict[str, object]] = []
     head = f"{'COMMAND':<15} {'PID':>7} {'USER':<10} {'FD':>5} {'TYPE':<7} {'SIZE/OFF':>9} {'NODE':>9} NAME"
-    named = {status.pid for session in chosen(find(), pids) for status in session.members} if pids else set()
-    for session in sessions:
-        wanted_files = choice.in_session(session)
+    named = {status.pid for session in chosen(find(), choice.pids) for status in session.members} if choice.pids else set()
+    for session in find():
+        match = choice.in_session(session, named)
         for status in session.members:
-            if users and not _of_users(users, status.uid) and (every or status.pid not in named):
+            if not match.process(status):
                 continue
             for one in open_files(session, status, tables, choice.mapped):
-                if not wanted_files(one):
+                if not match.file(status, one):
                     continue
                 if "json" not in words.flags:
                     put(f"{head}\n" if not listed else "")
@@ -113,28 +108,26 @@ def main(argv: list[str]) -> int:
     return 0 if listed else 1
 
 
-def _of_users(users: list[str], uid: int) -> bool:
-    """Tell whether a user is among the names and numbers of -u; one with ^ is left out."""
-    own = (str(uid), user_of(uid))
-    if any(name.startswith("^") and name[1:] in own for name in users):
-        return False
-    wanted_users = [name for name in users if not name.startswith("^")]
-    return not wanted_users or any(name in own for name in wanted_users)
-
-
 class _Choice:
     """What the user asks for. Paths mean something different in each session."""
 
-    def __init__(self, paths: list[bytes], below: list[bytes], internet: list[Wanted], everything: bool, host: bool, every: bool) -> None:
+    def __init__(self, words: Words) -> None:
+        host = "host" in words.flags
+        paths, below = ([os.fsencode(path) for path in found] for found in (words.rest, words.values.get("below", [])))
+        self.pids = numbers("files", words.values.get("pid", []))
+        users = [name for text in words.values.get("user", []) for name in text.split(",") if name]
+        self.users = [name for name in users if not name.startswith("^")]
+        self.left_out = [name[1:] for name in users if name.startswith("^")]
         self.paths = [os.path.abspath(path) if host else b"/" + path.lstrip(b"/") for path in paths]
         self.below = [os.path.realpath(path) if host else b"/" + path.strip(b"/") for path in below]
-        self.internet = internet
+        self.internet = [wanted(text) for text in words.values.get("internet", [])]
         self.host = host
-        self.every = every
-        self.mapped = everything or bool(paths or below)
+        self.every = "every" in words.flags
+        self.all_mapped = "mapped" in words.flags
+        self.mapped = self.all_mapped or bool(paths or below)
 
-    def in_session(self, session: Session) -> _Match:
-        """Find out what the paths lead to in a session."""
+    def in_session(self, session: Session, named: set[int]) -> _Match:
+        """Find out what the paths lead to in a session; `named` are the processes that -p names."""
         files: set[tuple[int, int]] = set()
         for path in self.paths:
             host = path if self.host else session.host(path)
@@ -151,29 +144,53 @@ class _Choice:
                     below[at] = session.core.resolve(directory)[0]
                 except OSError:
                     continue  # it does not exist: only its name can match
-        return _Match(self, files, [b"" if directory == b"/" else directory for directory in below])
+        return _Match(self, files, [b"" if directory == b"/" else directory for directory in below], named)
 
 
 @dataclass(frozen=True)
 class _Match:
-    """What is wanted in one session: called with each open file."""
+    """What is wanted in one session. As with lsof one of the conditions is enough, with -a all are; -u ^USER is never listed."""
 
     choice: _Choice
     files: set[tuple[int, int]]
     below: list[bytes]
+    named: set[int]
 
-    def __call__(self, one: Open) -> bool:
+    def process(self, status: proc.Status) -> bool:
+        """Tell whether any file of a process may be wanted."""
+        choice = self.choice
+        if any(name in (str(status.uid), user_of(status.uid)) for name in choice.left_out):
+            return False
+        asked = self._of_process(status)
+        by_file = bool(choice.internet or choice.paths or choice.below)
+        return not asked or (all(asked) if choice.every else any(asked) or by_file)
+
+    def file(self, status: proc.Status, one: Open) -> bool:
+        """Tell whether an open file of such a process is wanted."""
         choice = self.choice
         name = one.host if choice.host else one.path if one.inside else b""
-        asked: list[bool] = []
-        if choice.internet:
-            asked.append(one.socket is not None and any(wish.matches(one.socket) for wish in choice.internet))
+        by_name = []
         if choice.paths:
-            asked.append(one.file in self.files or name.removesuffix(b" (deleted)") in choice.paths)
+            by_name.append(one.file in self.files or name.removesuffix(b" (deleted)") in choice.paths)
         if choice.below:
             inside = any(name == directory or name.startswith(directory + b"/") for directory in self.below)
-            asked.append(name.startswith(b"/") and inside)
+            by_name.append(name.startswith(b"/") and inside)
+        if one.use == "mem" and not choice.all_mapped and not any(by_name):
+            return False
+        asked = self._of_process(status)
+        if choice.internet:
+            asked.append(one.socket is not None and any(wish.matches(one.socket) for wish in choice.internet))
+        if by_name:
+            asked.append(any(by_name))
         return not asked or (all(asked) if choice.every else any(asked))
+
+    def _of_process(self, status: proc.Status) -> list[bool]:
+        asked = []
+        if self.choice.pids:
+            asked.append(status.pid in self.named)
+        if self.choice.users:
+            asked.append(any(name in (str(status.uid), user_of(status.uid)) for name in self.choice.users))
+        return asked
 
 
 def open_files(session: Session, status: proc.Status, tables: Tables, mapped: bool) -> Iterator[Open]:

@@ -6,10 +6,12 @@ its bindings in its order, its symbolic links, its mount points for bindings tha
 
 from __future__ import annotations
 
-from pyroot.binding import GLUE_FLAG, LazyGlue, build_view
+from pyroot.binding import GLUE_FLAG, MASK_FLAG, LazyGlue, build_view
 from pyroot.elf.rooted import Rooted
 from pyroot.errors import no_core
 from pyroot.reading.view import Bound
+
+_NOTHING = b"/dev/null/masked"  # a path that leads nowhere
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 def view_of(core: Core) -> Bound:
     """Give the files that a core shows; directories of glue are left out."""
     (root, _guest, _flags), *rest = core.bindings()
-    return Bound(root, [(host, guest) for host, guest, flags in rest if not flags & GLUE_FLAG])
+    return Bound(root, [(_NOTHING if flags & MASK_FLAG else host, guest) for host, guest, flags in rest if not flags & GLUE_FLAG])
 
 
 def view_of_run(config: Config) -> Rooted:

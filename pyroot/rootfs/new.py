@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyroot import report
+from pyroot.config import DEVICES
 from pyroot.elf.closure import ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, Closure, Item
 from pyroot.errors import PyrootError, shell_word, text_of
 from pyroot.plain import record
-from pyroot.rootfs import skeleton
+from pyroot.rootfs import runtimes, skeleton
 from pyroot.rootfs.install import Installer, write_failure
 from pyroot.rootfs.plan import choose
 from pyroot.rootfs.work import Left
@@ -37,7 +38,9 @@ interpreters that they need. Without PROGRAM: a shell and the usual small tools.
 A PROGRAM is a name, looked up in PATH, or a path, which is the same in the root.
 DIR is created, or an empty directory is used. The standard libraries of Python and Perl,
 git's commands and a compiler's parts come with their programs; what else a program opens
-while it runs (installed packages, plug-ins, data) does not, and is named.
+while it runs (installed packages, plug-ins, data) does not, and is named. A root with git
+or perl asks pyroot -r for /dev/null and its like (DIR/.pyroot/devices), which only root
+can make.
 """,
     (
         flag("--add", "add to an existing root; files that are there are kept"),
@@ -47,6 +50,12 @@ while it runs (installed packages, plug-ins, data) does not, and is named.
     17,
     letters=True,
 )
+
+
+_WHY_DEVICES = b"""\
+pyroot -r shows /dev/null, zero, full, random, urandom and tty in this root: git and perl do not start without them, and only root can make
+them. Remove this file, and it does not.
+"""
 
 
 class Ended(BaseException):
@@ -160,10 +169,18 @@ def _fill(installer: Installer, closure: Closure) -> None:
     for item in closure.items:
         report.note(1, f"new: {_describe(item)}")
         installer.add(item.path)
+    if needs_devices(closure):
+        installer.text(DEVICES, _WHY_DEVICES)
     names = {os.path.basename(item.path) for item in closure.items if os.path.dirname(item.path).endswith(b"/bin")}
     skeleton.add_accounts(installer, "/bin/bash" if b"bash" in names else "/bin/sh")
     skeleton.add_network(installer)
     skeleton.add_loader_index(installer, closure)
+
+
+def needs_devices(closure: Closure) -> bool:
+    """Tell whether a program of the closure does not even start without /dev/null, which an ordinary user cannot make."""
+    programs = (item.path for item in closure.items if item.why in (PROGRAM, SCRIPT_INTERPRETER, ENV_PROGRAM))
+    return any(runtimes.kind_of(path) in (runtimes.GIT, runtimes.PERL) for path in programs)
 
 
 def _describe(item: Item) -> str:

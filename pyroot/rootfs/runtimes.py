@@ -192,6 +192,15 @@ def compiler_lacks(rooted: Rooted, real: bytes) -> list[bytes]:
     return missing
 
 
+def development_lacks(rooted: Rooted) -> list[bytes]:
+    """List what a root lacks of the C library's part for programs that are made in it."""
+    places = [b"/usr/lib64", b"/usr/lib", b"/lib", b"/lib64"]
+    places += [b"/usr/lib/" + name for name in _names(rooted, b"/usr/lib") if name.endswith((b"-linux-gnu", b"-linux-musl"))]
+    starts = any(rooted.find(place + b"/crt1.o") for place in places)
+    wanted = ((b"/usr/include/stdio.h", rooted.find(b"/usr/include/stdio.h")), (b"crt1.o", starts))
+    return [name for name, found in wanted if not found]
+
+
 def compiler_files(rooted: Rooted, real: bytes, headers: bool) -> tuple[list[bytes], list[bytes]]:
     """List the programs and the data that a compiler works with."""
     plus = b"+" in os.path.basename(real)

@@ -21,6 +21,7 @@ static uint32_t store_slot_has(const store_slot *slot)
     if (slot->mode & S_ISGID && S_ISDIR(slot->mode)) has |= STORE_HAS_SETGID;
     if (slot->flags & STORE_XATTRS) has |= STORE_HAS_XATTRS;
     if (slot->flags & STORE_NODE) has |= STORE_HAS_NODES;
+    if (slot->flags & STORE_DEFAULTS) has |= STORE_HAS_DEFAULTS;
     if (slot->uid) has |= STORE_HAS_OTHERS;
     return has;
 }

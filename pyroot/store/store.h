@@ -25,6 +25,7 @@ enum {
     STORE_DEAD = 1,      /* there is no record any more */
     STORE_XATTRS = 2,    /* its tail has extended attributes */
     STORE_NODE = 4,      /* a device: what is on the disk stands for it */
+    STORE_DEFAULTS = 8,  /* a directory whose tail has a default access control list */
     /* of the header: some record has ... */
     STORE_HAS_SETGID = 1, /* ... a directory with the set-group-ID bit */
     STORE_HAS_XATTRS = 2,

@@ -113,6 +113,37 @@ static int acl_check(const char *acl, int size, int *plain, uint32_t *mode)
     return 0;
 }
 
+/* Make the list of something new of its directory's default list, as posix_acl_create_masq(): `mode` is that of the call, and of the file
+ * afterwards.  1 if the list says more than that mode. */
+static int acl_create(char *acl, int size, uint32_t *mode)
+{
+    int i, n = (size - 4) / 8, more = 0, group = -1, mask = -1;
+    uint32_t bits = *mode;
+    acl_entry e;
+    for (i = 0; i < n; i++) {
+        memcpy(&e, acl + 4 + 8 * i, 8);
+        if (e.tag == ACL_USER_OBJ_) {
+            e.perm = (uint16_t)(e.perm & bits >> 6);
+            bits &= (uint32_t)e.perm << 6 | ~0700u;
+        } else if (e.tag == ACL_OTHER_) {
+            e.perm = (uint16_t)(e.perm & bits);
+            bits &= e.perm | ~7u;
+        } else if (e.tag == ACL_GROUP_OBJ_) group = i;
+        else if (e.tag == ACL_MASK_) mask = i;
+        more |= e.tag == ACL_USER_ || e.tag == ACL_GROUP_ || e.tag == ACL_MASK_;
+        memcpy(acl + 4 + 8 * i, &e, 8);
+    }
+    i = mask >= 0 ? mask : group;
+    if (i >= 0) {
+        memcpy(&e, acl + 4 + 8 * i, 8);
+        e.perm = (uint16_t)(e.perm & bits >> 3);
+        bits &= (uint32_t)e.perm << 3 | ~070u;
+        memcpy(acl + 4 + 8 * i, &e, 8);
+    }
+    *mode = (*mode & ~0777u) | (bits & 0777);
+    return more;
+}
+
 /* Put the bits of a mode into a list. */
 static void acl_of_mode(char *acl, int size, uint32_t mode)
 {

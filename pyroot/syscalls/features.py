@@ -22,6 +22,8 @@ class Feature(NamedTuple):
     """Names of calls whose place it judges where they stop without it, but only if they ask for writing: those that read lose nothing."""
     gate: str = ""
     """Those of ``calls`` that the gate may answer for its sake only."""
+    gated: bool = False
+    """Its calls may be led through the gate: what they would find otherwise the gate knows, too."""
     part: bool = False
     """It is a part of its own: ``_fast/features/NAME.pxi``."""
 
@@ -52,11 +54,21 @@ OWNERS = """
 """
 """What asks for owners, modes and attributes of files, changes them, or is judged by them."""
 
+LOOKS = """
+    stat lstat fstat newfstatat statx oldstat oldlstat oldfstat stat64 lstat64 fstat64 fstatat64 getdents getdents64
+    open openat openat2 creat getxattr lgetxattr fgetxattr getxattrat listxattr llistxattr flistxattr listxattrat
+    statfs statfs64 fstatfs fstatfs64
+"""
+"""What tells of files that an overlay has copied up or merged, and opens, which may copy up."""
+
 FEATURES: tuple[Feature, ...] = (
     Feature("listing"),
     Feature("noting"),
     Feature("readonly", calls="truncate truncate64 statfs statfs64 fstatfs fstatfs64", effects="name rights",
             asked="open openat openat2 creat access faccessat faccessat2", part=True),
+    Feature("overlay", calls="truncate truncate64 fchmod fchown fchown32 fsetxattr fremovexattr", effects="name rights",
+            asked="open openat openat2 creat", part=True),
+    Feature("merged", calls=LOOKS, gated=True),
     Feature("gate"),
     Feature("tap"),
     Feature("placement"),
@@ -86,6 +98,11 @@ def asked(call: str) -> list[str]:
 def led(call: str) -> str:
     """Return the feature for whose sake the gate may answer a call, if there is one."""
     return next((feature.name for feature in FEATURES if call in feature.gate.split()), "")
+
+
+def gated(call: str) -> bool:
+    """Tell whether a call stops for a feature that lets the gate answer it."""
+    return any(feature.gated and call in feature.calls.split() for feature in FEATURES)
 
 
 def stopping(call: str, effect: str = "") -> list[str]:

@@ -53,6 +53,8 @@ PRCTL = (3, 4, 21, 22, 59)
 Insn = tuple[int, int, int, int]
 NOTING: Insn = (RET, 0, 0, PASS_MARK | features.bit("noting"))
 CHANGING: Insn = (RET, 0, 0, PASS_MARK | features.bit("readonly"))
+GATED: list[Insn] = [(RET, 0, 0, STOP_MARK | features.bit(feature.name)) for feature in features.FEATURES if feature.gated]
+GATED_PASS: list[Insn] = [(RET, 0, 0, PASS_MARK | features.bit(feature.name)) for feature in features.FEATURES if feature.gated]
 SEALING: Insn = (RET, 0, 0, SEALING_MARK)
 #: Leaves that begin like this are placed after the search.
 MARKED = (NOTING, CHANGING, SEALING)
@@ -177,6 +179,12 @@ def _leaf(name: str, row: Row | None, loader_by_ip: bool) -> list[Insn]:
         others = [insn for insn in stopping if insn[3] != STOP_MARK | features.bit(led)]
         assert len(others) < len(stopping) and leaf[-1] == ALLOW[0]
         return [*leaf[:-1], *others, (RET, 0, 0, PASS_MARK | features.bit(led)), *EXEMPT]
+    if row is not None and row.gate and loader_by_ip and features.gated(name):
+        # what the gate calls itself passes
+        stopping = [insn for insn in stopping if insn not in GATED]
+        leaf = [*(GATED_PASS if leaf == ALLOW else []), *(EXEMPT if leaf == ALLOW else leaf)]
+    elif leaf == EXEMPT:
+        stopping = [insn for insn in stopping if insn not in GATED]
     if stopping and row is not None and row.refuse and row.when is not None:
         # what is refused stays refused: a feature sees what would pass
         passing: list[Insn] = [(JA, 0, 0, len(leaf) - 1 - i) if insn == (RET, 0, 0, RET_ALLOW) else insn for i, insn in enumerate(leaf)]

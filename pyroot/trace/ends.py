@@ -7,6 +7,7 @@ for a file (`outfile`).
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from pyroot import report
@@ -73,7 +74,8 @@ class Ends:
         elif names_command(target.name):
             self.main = Stream(self._start(target), False)
         elif not separate:
-            self.main = Stream(target.open(append), True)
+            fd = target.open(append)
+            self.main = Stream(fd, stat.S_ISREG(os.fstat(fd).st_mode))  # a reader of a pipe waits for lines
 
     def _start(self, target: Outfile) -> int:
         """Start the command of -o and give the pipe into it. It is not a child of the supervisor, which waits for all its children."""

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pyroot import config, options
-from pyroot.binding import GLUE_FLAG, READONLY_FLAG, LazyGlue, build_view
+from pyroot.binding import GLUE_FLAG, LINK_FLAG, MASK_FLAG, READONLY_FLAG, LazyGlue, build_view
 from pyroot.errors import no_core
 from pyroot.verbs.output import json_text, put, safe
 from pyroot.verbs.words import HELP, Verb, flag
@@ -21,16 +21,20 @@ usage: pyroot bindings [--json] [OPTION ...]
 
 List what a run with these options would show: the root, then each binding, by its guest path. Nothing is started.
 """,
-    (flag("--json", "the same as JSON: a list of objects with guest, host and readonly", "json"),),
+    (flag("--json", "the same as JSON: a list of objects with guest, host, readonly and masked", "json"),),
     10,
-    "Each OPTION is one of a run: -r, -R, -b, --ro-bind, --tmpfs, --read-only ...\n",
+    "Each OPTION is one of a run: -r, -R, -b, --ro-bind, --tmpfs, --mask, --read-only ...\n",
 )
 
 
-def table(core: Core) -> list[tuple[bytes, bytes, bool]]:
-    """Return (guest, host, read-only) of the root and of each binding, by guest path."""
-    root, *rest = core.bindings()
-    found = [(guest, host, bool(flags & READONLY_FLAG)) for host, guest, flags in (root, *rest) if not flags & GLUE_FLAG]
+def table(core: Core) -> list[tuple[str, str, str]]:
+    """Return (guest, ro, rw or --, host) of the root and of each binding, by guest path; a mask has no host path."""
+    found = []
+    for host, guest, flags in core.bindings():
+        if flags & GLUE_FLAG:
+            continue
+        shown = "" if flags & MASK_FLAG else os.fsdecode(os.readlink(host) if flags & LINK_FLAG else host)
+        found.append((os.fsdecode(guest), "--" if flags & MASK_FLAG else "ro" if flags & READONLY_FLAG else "rw", shown))
     return sorted(found)
 
 
@@ -51,8 +55,8 @@ def main(argv: list[str]) -> int:
     finally:
         glue.remove()
     if as_json:
-        put(json_text([{"guest": os.fsdecode(guest), "host": os.fsdecode(host), "readonly": readonly} for guest, host, readonly in rows]))
+        put(json_text([{"guest": guest, "host": host, "readonly": how == "ro", "masked": how == "--"} for guest, how, host in rows]))
         return 0
-    width = max(len(safe(guest)) for guest, _host, _readonly in rows)
-    put("".join(f"{safe(guest):{width}}  {'ro' if readonly else 'rw'}  {safe(host)}\n" for guest, host, readonly in rows))
+    width = max(len(safe(guest)) for guest, _how, _host in rows)
+    put("".join(f"{safe(guest):{width}}  {how}  {safe(host)}".rstrip() + "\n" for guest, how, host in rows))
     return 0

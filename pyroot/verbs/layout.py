@@ -43,6 +43,19 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("pyroot owners load ./copy list", "the same for a copy of it"),
         ("pyroot owners check ./rootfs", "whether what is remembered is whole"),
     ),
+    "import": (
+        ("pyroot import image.tar.gz ./rootfs", "a root out of an archive"),
+        ("pyroot import --image app:latest ./layout ./rootfs", "one image of an OCI layout"),
+        ("skopeo copy docker://debian oci:debian && pyroot import debian ./rootfs", "one from a registry"),
+    ),
+    "run-image": (
+        ("pyroot run-image ./rootfs", "what the image starts"),
+        ("pyroot run-image -e DEBUG=1 -v ./src:/src -w /src ./rootfs make", "another command in it"),
+    ),
+    "export": (
+        ("pyroot export ./rootfs rootfs.tar", "a tar file, with the owners that the guests see"),
+        ("pyroot export --format oci --name app:1 ./rootfs ./layout", "an image that skopeo copies to a registry"),
+    ),
     "ps": (("pyroot ps", "sessions and their processes"), ("pyroot ps --json", "the same for programs")),
     "kill": (("pyroot kill 1234", "end a session or a process that ps lists"),),
     "files": (

@@ -39,7 +39,9 @@ HINTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("--memory", "--cpus", "--shm-size", "--ulimit"), "docker", "limits are the shell's: ulimit before pyroot"),
     (("--init", "--restart"), "docker", "leave it out: pyroot waits for what the command leaves running"),
     (("--ro-bind-try", "--bind-ro"), "bubblewrap", "-b HOST:GUEST:ro, or -b HOST:GUEST:ro,try"),
-    (("--dev-bind", "--dev-bind-try", "--symlink"), "bubblewrap", "-b HOST:GUEST shows a host path in the guest"),
+    (("--dev-bind", "--dev-bind-try"), "bubblewrap", "-b HOST:GUEST shows a host path in the guest"),
+    (("--bind-data", "--ro-bind-data"), "bubblewrap", "--file FD:GUEST shows what a descriptor holds"),
+    (("--perms", "--chmod"), "bubblewrap", "--dir GUEST:mode=MODE, and the same for --tmpfs and --file"),
     (("--proc", "--dev", "--sysfs"), "bubblewrap", "-b /proc, -b /dev, -b /sys, or -R DIR for all that programs usually need"),
     (("--chdir",), "bubblewrap", "-w DIR starts the command in the guest directory DIR"),
     (("--die-with-parent", "--as-pid-1", "--new-session"), "bubblewrap", "--kill-on-exit ends all processes when the command ends"),
@@ -62,13 +64,21 @@ WORDS = {
     **dict.fromkeys(("run", "exec", "shell", "enter", "login", "start", "chroot", "sh"), "pyroot -r {root} {command}"),
     **dict.fromkeys(("list", "ls-sessions", "sessions", "top"), "pyroot ps lists what runs"),
     **dict.fromkeys(("stop", "rm", "remove"), "pyroot kill PID ends what pyroot ps lists; a root is a directory: rm -r removes it"),
-    **dict.fromkeys(("pull", "import", "load", "install", "create", "init", "build", "bootstrap"),
-                    "a root is a directory: pyroot new DIR makes a small one, and tar -xf unpacks another"),
+    **dict.fromkeys(("install", "create", "init", "build", "bootstrap", "images", "search", "push", "commit", "tag"),
+                    "a root is a directory: pyroot new DIR makes a small one, and pyroot import SOURCE DIR one of an image"),
+    **dict.fromkeys(("load", "unpack"), "pyroot import SOURCE DIR makes a root of an image"),
+    "pull": "skopeo copy docker://NAME oci:IMAGE fetches an image, and pyroot import IMAGE DIR makes a root of it",
+    "attach": "pyroot -r DIR COMMAND runs another command in that root: sessions of one root see each other",
+    "inspect": "pyroot ps lists what runs, pyroot bindings OPTION... what a guest would see",
+    "logs": "a guest has no log of its own: its messages are where the command writes them",
     "strace": "pyroot trace -r {root} {command}",
     "version": "pyroot -V prints the version",
 }  # fmt: skip
 
 
+# What only a shell does itself: there is no program of that name.
+_BUILTINS = ("cd", "export", "source", "alias", "set", "unset", "ulimit", "umask", "exit", "eval", "type", "command", "history", "pushd",
+             "trap", "wait", "jobs", "hash", "shopt", "declare", "let")  # fmt: skip
 _SHELLS = ("shell", "enter", "login", "start", "chroot")
 
 
@@ -81,6 +91,16 @@ def of_others(word: str, name: str) -> tuple[str, str] | None:
                 shown = "/".join(names) if whose == "proot" else whole
                 return f"{word}: {whose}'s option {shown} is not supported", instead
     return None
+
+
+def of_two_words(spelling: str, value: str, command: list[str]) -> tuple[str, str] | None:
+    """Return what to say where the second word of an option, as bubblewrap has it, has become the command; None if it has not."""
+    if ":" in value or not command or not command[0].startswith("/"):
+        return None
+    if command[0] != value and not os.path.isdir(command[0]) and spelling not in ("--symlink", "--file"):
+        return None
+    written = f"{spelling} {shell_word(value + ':' + command[0])}"
+    return f"{spelling} {value} {command[0]}: two words are bubblewrap's form, here the second one is the command", written
 
 
 def of_first_word(words: list[str], verbs: Iterable[str]) -> str:
@@ -97,6 +117,24 @@ def of_first_word(words: list[str], verbs: Iterable[str]) -> str:
         return f"{text} runs it" if text.startswith("pyroot -r") else text
     near = near_names(word, verbs, 1)
     return f"did you mean pyroot {' '.join([near[0], *rest][:3])}?" if near and "/" not in word else ""
+
+
+def of_shell(words: list[str], options: str) -> str:
+    """Say what a command that is none is to a shell: a whole line, a variable, a word of its own; empty for anything else.
+
+    `options` are those of the run that go before the command, with a blank at the end.
+    """
+    word, line = words[0], " ".join(words)
+    name, equals, _value = word.partition("=")
+    if equals and name.isidentifier():
+        return f"variables go by env: pyroot {options}env {' '.join(map(shell_word, words))}"
+    if set(word) & set("|&;<>$`(){}\n"):
+        return f"a line for a shell goes by sh: pyroot {options}sh -c {shell_word(line)}"
+    if " " in word.strip():
+        return f"what is quoted is one word: pyroot {options}{line}"
+    if word == "cd" and len(words) == 2:
+        return f"cd is the shell's own: pyroot {options}-w {shell_word(words[1])} COMMAND starts a command there"
+    return f"{word} is the shell's own: pyroot {options}sh -c {shell_word(line)}" if word in _BUILTINS else ""
 
 
 def of_level(spelling: str, value: str) -> str:

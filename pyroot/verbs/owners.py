@@ -170,7 +170,7 @@ def remember(owners: Owners, root: bytes, path: bytes, record: Record) -> None:
         os.chmod(host, 0 if node else remembered.safe(mode) & 0o7777)
         st = os.lstat(host)
     plain = mode == st.st_mode and (record.uid, record.gid) == (0, 0) and not node and not record.xattrs
-    flags = FORGET if plain else (NODE if node else 0) | (XATTRS if record.xattrs else 0)
+    flags = FORGET if plain else (NODE if node else 0) | remembered.flags(record.xattrs)
     if not plain or owners.get(host) is not None:
         owners.put(host, record.uid, record.gid, mode, record.rdev, flags, remembered.tail_of(record.xattrs, path))
 

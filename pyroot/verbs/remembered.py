@@ -19,7 +19,7 @@ from pyroot.manifest.text import decoded, encoded
 FOLDER = b".pyroot"
 STORE = FOLDER + b"/owners"
 HEAD = "#mtree\n# pyroot owners 1\n"
-FORGET, XATTRS, NODE = 1, 2, 4
+FORGET, XATTRS, NODE, DEFAULTS = 1, 2, 4, 8
 _TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link", stat.S_IFCHR: "char", stat.S_IFBLK: "block",
           stat.S_IFIFO: "fifo", stat.S_IFSOCK: "socket"}  # fmt: skip
 _KINDS = {name: kind for kind, name in _TYPES.items()}
@@ -51,6 +51,11 @@ def values(tail: bytes) -> dict[bytes, bytes]:
 def tail_of(xattrs: dict[bytes, bytes], path: bytes) -> bytes:
     """Write a tail."""
     return b"".join(_ENTRY.pack(len(value), len(name), 0) + name + value for name, value in {**xattrs, b"": path}.items())
+
+
+def flags(xattrs: dict[bytes, bytes]) -> int:
+    """Return the flags of a record that has these attributes."""
+    return (XATTRS if xattrs else 0) | (DEFAULTS if b"system.posix_acl_default" in xattrs else 0)
 
 
 def files(root: bytes) -> Iterator[bytes]:

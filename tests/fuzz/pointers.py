@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MODES = ["open", "follow", "dirfd", "nodir", "page", "dots", "dotted", "empty", "lstatat", "lstat", "readlink", "change", "make", "remove",
          "chdir", "execute", "connect", "bind", "sendto", "sendmsg", "sendmmsg", "how", "clone3"]  # fmt: skip
+MODES32 = ["arguments"]
+"""What only 32-bit programs have."""
 MILLISECONDS = 150
 SECRET = "SECRET\n"
 

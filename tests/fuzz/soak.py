@@ -1,7 +1,8 @@
 """``make soak``: every fuzzer and every race for some CPU minutes each, with the plain build and with the one that sanitizers watch.
 
 What has been done so far is in a file, so that a run which was stopped goes on where it was: each job (a program and a build) has one
-seed, from which all its turns follow.  At the end, and on ^C, there is a table; the status is 1 if anything in it is not as it should be.
+seed, from which all its turns follow.  A clone begins with what ``--keep`` has put into the tree: hours of CPU time are more than one
+machine has in one go.  At the end, and on ^C, there is a table; the status is 1 if anything in it is not as it should be.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+KEPT = os.path.join(PROJECT, "tests", "fuzz", "soaked.json")
+"""What has been done on other machines, with the trees that it was done on."""
 SLICE = 60.0
 """Seconds of CPU time that a job gets before the next one has its turn: all of them have run after a short while."""
 TURNS_KEPT = 20
@@ -67,6 +70,7 @@ class Job:
     failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     texts: list[str] = field(default_factory=list)
     skipped: str = ""
+    trees: list[str] = field(default_factory=list)
 
     def is_good(self) -> bool:
         """Tell whether nothing is there that should not be."""
@@ -124,30 +128,41 @@ def work(name: str, seed: int, done: int, seconds: float) -> int:
 class State:
     """The jobs, and the file that they are kept in."""
 
-    def __init__(self, path: str, names: list[str], builds: list[Build], first: int) -> None:
+    def __init__(self, path: str, names: list[str], builds: list[str], first: int, *, fresh: bool = False) -> None:
         self.path = path
-        self.jobs: list[Job] = []
-        kept = self.read()
+        self.tree = tree()
+        kept = {**read(KEPT), **read(path)}
         rng = random.Random(first)
-        for build in builds:
-            for name in names:
-                seed = rng.randrange(1, 1 << 32)
-                self.jobs.append(kept.get((name, build.name)) or Job(name, build.name, seed))
+        chosen = {(name, build): Job(name, build, rng.randrange(1, 1 << 32)) for build in builds for name in names}
+        self.jobs = list((chosen if fresh else {**chosen, **{key: kept[key] for key in chosen if key in kept}}).values())
+        self.others = [job for key, job in kept.items() if key not in chosen]
 
-    def read(self) -> dict[tuple[str, str], Job]:
-        """Return the jobs of a run before."""
-        try:
-            with open(self.path, encoding="utf-8") as file:
-                return {(one["program"], one["build"]): Job(**one) for one in json.load(file)}
-        except OSError:
-            return {}
-
-    def write(self) -> None:
+    def write(self, path: str = "") -> None:
         """Keep them; whoever stops us finds the old file or the new one."""
-        os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
-        with open(f"{self.path}.new", "w", encoding="utf-8") as file:
-            json.dump([asdict(job) for job in self.jobs], file, indent=1)
-        os.replace(f"{self.path}.new", self.path)
+        path = path or self.path
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            json.dump([asdict(job) for job in [*self.jobs, *self.others]], file, indent=1)
+            file.write("\n")
+        os.replace(f"{path}.new", path)
+
+
+def read(path: str) -> dict[tuple[str, str], Job]:
+    """Return the jobs of a run before."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return {(one["program"], one["build"]): Job(**one) for one in json.load(file)}
+    except FileNotFoundError:
+        return {}
+
+
+def tree() -> str:
+    """Name the tree that is tested: its commit, with a + if it has been changed since; "" where git does not know."""
+    command = ["git", "-C", PROJECT, "describe", "--always", "--exclude=*", "--abbrev=10", "--dirty=+"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
 
 
 def lines_of(job: Job, build: Build, seconds: float) -> Iterator[dict[str, Any]]:
@@ -175,6 +190,7 @@ def lines_of(job: Job, build: Build, seconds: float) -> Iterator[dict[str, Any]]
 def go_on(job: Job, build: Build, seconds: float, state: State) -> None:
     """Give a job some seconds of CPU time."""
     before = (job.cpu, job.ran, job.looks, job.looks_outside)
+    job.trees = list(dict.fromkeys([*job.trees, state.tree]))
     for told in lines_of(job, build, seconds):
         job.skipped = told.get("skipped", "")
         if job.skipped:
@@ -239,6 +255,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="where the seeds start (default: anywhere)")
     parser.add_argument("--state", default=os.path.join(PROJECT, "build", "soak.json"), help="the file that keeps what is done")
     parser.add_argument("--fresh", action="store_true", help="begin anew")
+    parser.add_argument("--keep", action="store_true", help="put what is done into the tree (tests/fuzz/soaked.json), run nothing")
     parser.add_argument("--table", action="store_true", help="print the table of what is done, run nothing")
     parser.add_argument("--worker", default="", help=argparse.SUPPRESS)
     parser.add_argument("--done", type=int, default=0, help=argparse.SUPPRESS)
@@ -257,14 +274,17 @@ def main() -> int:
     unknown = [name for name in given.names if name not in FUZZERS]
     if unknown:
         raise SystemExit(f"no such program: {' '.join(unknown)}")
-    if given.fresh and os.path.exists(given.state):
-        os.unlink(given.state)
     builds = {build.name: build for build in builds_of(given.build)}
     first = given.seed or random.SystemRandom().randrange(1, 1 << 32)
-    state = State(given.state, given.names or list(FUZZERS), list(builds.values()), first)
+    state = State(given.state, given.names or list(FUZZERS), list(builds), first, fresh=given.fresh)
+    if given.keep:
+        state.write(KEPT)
+    if given.keep or given.table:
+        print(table([*state.jobs, *state.others]))
+        return 0
     seconds = given.minutes * 60
     try:
-        for job in rounds(state, 0 if given.table else seconds):
+        for job in rounds(state, seconds):
             print(f"{job.program}, {job.build}: seed {job.seed}, turn {job.turns}, {job.cpu / 60:.1f} CPU minutes so far", flush=True)
             go_on(job, builds[job.build], min(SLICE, max(seconds - job.cpu, 0.1)), state)
     except KeyboardInterrupt:

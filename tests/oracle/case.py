@@ -75,6 +75,7 @@ class Case:
     whole: bool = False  # the root is that of the machine: pyroot runs inside, without -r
     mounts: list[Mount] = field(default_factory=list)
     readonly: bool = False  # the root
+    overlay: bool = False  # changes of the root go to another directory
 
     def interpreter_arguments(self) -> list[str]:
         """Return the interpreter's options: which names and numbers it must leave out."""

@@ -256,11 +256,13 @@ def make_readonly(case: Case) -> None:
 
 def generate(
     seed: int, operations: int, wild: bool = False, nested: bool = False, whole: bool = False, mounts: bool = False, readonly: bool = False,
+    overlay: bool = False,
 ) -> Case:
     """Return the case of one seed with about ``operations`` operations.
 
     ``wild``: sources may be moved by the guest; ``nested``: the guest may call chroot(2); ``whole``: the root is the machine's;
-    ``mounts``: the machine has something mounted in it; ``readonly``: bindings may be read-only.
+    ``mounts``: the machine has something mounted in it; ``readonly``: bindings may be read-only; ``overlay``: the root is
+    the lower layer of one.
     """
     rng = random.Random(seed)
     tree = TreeGenerator(rng, whole)
@@ -292,6 +294,11 @@ def generate(
         names += [f"{guest}/{name}" for mount in case.mounts for guest in places_of(bindings, mount.place) for name in inner]
     if readonly:
         make_readonly(case)
+    case.overlay = overlay
+    if overlay:  # a copy of what belongs to others would belong to the user
+        case.entries = [replace(entry, owner=ORDINARY_ID) for entry in case.entries]
+        # (what is bound from the lower layer is not the overlay's)
+        case.bindings = [b for b in case.bindings if not b.host.startswith("root/")]
     case.program = ProgramGenerator(rng, tree.kinds, bindings, names, nested).build(operations)
     return case
 

@@ -20,14 +20,14 @@ from dataclasses import dataclass, field, replace
 
 from . import exhaustive, known, sides
 from .build import guest_programs
-from .case import Case, materialise, snapshot, tree_differences
+from .case import ORDINARY_ID, Case, materialise, snapshot, tree_differences
 from .coverage import Coverage, way
 from .generate import generate
 
 RESULT = re.compile(r"= -(\d+)")
 CONTEXT = 6
 #: what the generator is told after the seed and the number of operations
-GENERATOR_FLAGS = ("wild", "nested", "whole", "mounts", "readonly")
+GENERATOR_FLAGS = ("wild", "nested", "whole", "mounts", "readonly", "overlay")
 DEEP = ("/" + "D" * 245) * 13
 
 
@@ -95,12 +95,33 @@ class Oracle:
             for mount in case.mounts:
                 sides.mount("oracle", os.path.join(inner, mount.place), "tmpfs", 0, "mode=755")
                 mount.fill(inner)
-            lines = sides.SIDES[name](case, inner)
-            return lines, snapshot(inner)
+            if not case.overlay:
+                return sides.SIDES[name](case, inner), snapshot(inner)
+            return self.overlaid(case, name, inner)
         finally:
             if not self.on_disk:
                 sides.checked(sides.libc.umount2(base.encode(), 2), "umount")
             shutil.rmtree(base, ignore_errors=True)
+
+    def overlaid(self, case: Case, name: str, base: str) -> tuple[list[str], dict[str, str]]:
+        """The same with an overlay: the tree is what the kernel's own overlay shows afterwards, and the lower layer is as it was."""
+        before = snapshot(base)
+        os.mkdir(f"{base}/over")
+        os.chown(f"{base}/over", ORDINARY_ID, ORDINARY_ID)
+        lines = sides.SIDES[name](case, base)
+        after = snapshot(f"{base}")
+        lower = {path: text for path, text in after.items() if not path.startswith("over")}
+        work = [path for path in after if path.startswith("over/") and not path.startswith(("over/upper", "over/work"))]
+        os.mkdir(f"{base}/shown")
+        sides.mount_overlay(base, f"{base}/shown")
+        try:
+            # (whether a copy has the number of what it was made from is seen while the session runs)
+            shown = {path: text.replace("same-as over/upper", "same-as root").replace("same-as shown", "same-as root")
+                     for path, text in snapshot(base).items() if path.startswith("shown")}  # fmt: skip
+        finally:
+            sides.checked(sides.libc.umount2(f"{base}/shown".encode(), 2), "umount")
+        left = [f"lower layer: {line}" for line in tree_differences(before, lower) if "root" in line]
+        return lines, {**shown, **dict.fromkeys(left, "changed"), **dict.fromkeys(work, "left")}
 
     def compare(self, case: Case) -> Comparison:
         """Run both sides and return their differences."""
@@ -119,7 +140,7 @@ class Oracle:
             one, two = real.get(index, "nothing"), other.get(index, "nothing")
             if one == two:
                 continue
-            reason = known.reason(case.program[index] if index >= 0 else "", one, two)
+            reason = known.reason(case.program[index] if index >= 0 else "", one, two, case.overlay)
             if reason:
                 result.forgiven[reason] += 1
             else:
@@ -190,7 +211,7 @@ def chosen_cases(oracle: Oracle, options: argparse.Namespace) -> Iterator[Case]:
     else:
         for seed in options.seeds:
             case = generate(seed, options.ops, options.wild, options.nested, options.whole, options.mounts,
-                            options.readonly)
+                            options.readonly, options.overlay)
             if options.program:
                 with open(options.program, encoding="latin-1") as file:
                     case.program = file.read().splitlines()
@@ -247,6 +268,7 @@ def main() -> int:
     parser.add_argument("--nested", action="store_true", help="let guests call chroot(2): both sides have CAP_SYS_CHROOT")
     parser.add_argument("--whole", action="store_true", help="the root is the machine's own: pyroot runs inside, without -r")
     parser.add_argument("--readonly", action="store_true", help="let some bindings, and sometimes the root, be read-only")
+    parser.add_argument("--overlay", action="store_true", help="let the root be the lower layer of an overlay")
     parser.add_argument("--mounts", action="store_true", help="let the machine have mounts of its own in root and bindings")
     parser.add_argument("--exhaustive", action="store_true", help="all sequences of two calls out of forty, instead of seeds")
     parser.add_argument("--program", default="", help="a file of operations, instead of those of the seed")

@@ -182,6 +182,8 @@ def run_real(case: Case, base: str) -> list[str]:
     def prepare() -> None:
         private_mounts()
         bind_mounts(base, [Binding("root", "")])
+        if case.overlay:
+            mount_overlay(base, f"{base}/root")
         # without -r what lies there is the machine's: it is mounted before anything is bound
         own = [b for b in case.bindings if case.whole and b.host.startswith("/")]
         bind_mounts(base, own)
@@ -192,6 +194,18 @@ def run_real(case: Case, base: str) -> list[str]:
         drop_rights(case.nested)
 
     return run_program(["/ops", *case.interpreter_arguments()], "\n".join(case.program), prepare, ENVIRONMENT)
+
+
+def mount_overlay(base: str, place: str) -> None:
+    """Mount the kernel's overlay over what the case has as its root, and what has been changed in it."""
+    over = f"{base}/over"
+    os.makedirs(f"{over}/work", exist_ok=True)
+    if not os.path.exists(f"{over}/upper"):
+        os.mkdir(f"{over}/upper")
+        status = os.stat(f"{base}/root")
+        os.chown(f"{over}/upper", status.st_uid, status.st_gid)
+        os.chmod(f"{over}/upper", status.st_mode & 0o7777)
+    mount("overlay", place, "overlay", 0, f"lowerdir={base}/root,upperdir={over}/upper,workdir={over}/work,userxattr")
 
 
 def binding_words(case: Case, base: str, option: str) -> list[str]:
@@ -207,7 +221,8 @@ def run_pyroot(case: Case, base: str) -> list[str]:
     if case.whole:
         return run_inside(case, base)
     command, environment = pyroot_command()
-    command += ["-r", f"{base}/root", *(["--read-only"] if case.readonly else []), *binding_words(case, base, "-b"), "-w", "/"]
+    words = ["--read-only"] if case.readonly else [f"--overlay-root={base}/over/upper"] if case.overlay else []
+    command += ["-r", f"{base}/root", *words, *binding_words(case, base, "-b"), "-w", "/"]
     command += ["/ops", *case.interpreter_arguments()]
     return run_program(command, "\n".join(case.program), lambda: drop_rights(case.nested), {**environment, **pyroot_environment()})
 

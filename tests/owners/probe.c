@@ -1,5 +1,6 @@
 /* Random calls that make files and change their owners, modes and attributes, each with what came of it: run as root in a chroot and as
- * fake root in the same root, the lines are the same.  probe SEED COUNT: everything happens in the working directory. */
+ * fake root in the same root, the lines are the same.  probe SEED COUNT [users]: everything happens in the working directory; with "users" it
+ * is now one user and now another. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <dirent.h>
+#include <grp.h>
 
+static int users;
 static uint64_t state;
 static unsigned below(unsigned n)
 {
@@ -76,7 +79,6 @@ static void attribute(void)
     size_t size = which == 2 ? sizeof caps : value == plain ? sizeof plain : value == named ? sizeof named : 5;
     const char *of = name();
     char got[256];
-    if (which == 5) which = 3; /* (what is made below a default list is another matter) */
     if (which == 3 && value == (const void *)"value") value = plain, size = sizeof plain;
     switch (below(5)) {
     case 0: say(attrs[which], of, removexattr(of, attrs[which])); break;
@@ -115,10 +117,18 @@ static void descriptor(void)
     case 1: say("fchown", "", fchown(fds[i], id(), id())); break;
     case 2: say("fchownat", "", fchownat(fds[i], "", id(), id(), AT_EMPTY_PATH)); break;
     case 3: say("fsetxattr", "", fsetxattr(fds[i], "trusted.f", "x", 1, 0)); break;
-    case 4: say("write", "", write(fds[i], "x", 1)); break;
+    case 4: if (!users) say("write", "", write(fds[i], "x", 1)); /* (a write of another user than who has opened it takes set-id bits) */
+        break;
     default: break;
     }
     show("fd", fds[i], "", AT_EMPTY_PATH);
+}
+
+static void owner(const char *what, const char *of, int (*change)(const char *, uid_t, gid_t))
+{
+    unsigned uid = id(), gid = id();
+    printf("%d:%d ", (int)uid, (int)gid);
+    say(what, of, change(of, uid, gid));
 }
 
 static void one(void)
@@ -134,13 +144,13 @@ static void one(void)
     case 4: say("symlink", of, symlink("a", of)); break;
     case 5: say("mknod", of, mknod(of, (below(2) ? S_IFCHR : S_IFBLK) | mode(), devices[below(4)])); break;
     case 6: say("mkfifo", of, mknod(of, (below(2) ? S_IFIFO : S_IFREG) | mode(), 0)); break;
-    case 7: say("link", of, link(of, to)); break;
-    case 8: case 9: say("rename", of, rename(of, to)); break;
+    case 7: printf("%s ", to); say("link", of, link(of, to)); break;
+    case 8: case 9: printf("%s ", to); say("rename", of, rename(of, to)); break;
     case 10: say("unlink", of, unlink(of)); break;
     case 11: say("rmdir", of, rmdir(of)); break;
     case 12: case 13: say("chmod", of, chmod(of, mode())); break;
-    case 14: case 15: say("chown", of, chown(of, id(), id())); break;
-    case 16: say("lchown", of, lchown(of, id(), id())); break;
+    case 14: case 15: owner("chown", of, chown); break;
+    case 16: owner("lchown", of, lchown); break;
     case 17: say("access", of, access(of, (int)below(8))); break;
     case 18: say("fchmodat", of, syscall(SYS_fchmodat, AT_FDCWD, of, mode())); break;
     case 19: attribute(); break;
@@ -150,6 +160,21 @@ static void one(void)
     }
     show(of, AT_FDCWD, of, AT_SYMLINK_NOFOLLOW);
     if (below(3) == 0) show(to, AT_FDCWD, to, 0);
+}
+
+/* Be another user for a while: the saved id stays 0, so that the way back is open. */
+static void become(void)
+{
+    static const unsigned who[] = {0, 5, 42, 1000};
+    unsigned uid = who[below(4)], gid = who[below(4)], real = below(3) ? uid : 0;
+    gid_t groups[2] = {who[below(4)], who[below(4)]};
+    setresuid(0, 0, 0);
+    setgroups(below(3), groups);
+    setresgid(gid, gid, 0);
+    if (below(5) == 0) setfsuid(uid);
+    else setresuid(real, uid, 0);
+    umask(below(2) ? 022 : 027);
+    printf("now %u (%u) %u\n", uid, real, gid);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
@@ -172,12 +197,15 @@ int main(int argc, char **argv)
 {
     int count = argc > 2 ? atoi(argv[2]) : 100;
     state = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+    users = argc > 3;
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     umask(022);
     for (int i = 0; i < count; i++) {
+        if (users && below(8) == 0) become();
         printf("%d ", i);
         one();
     }
+    if (users) setresuid(0, 0, 0), setresgid(0, 0, 0), setgroups(0, NULL);
     all(".", 0);
     return 0;
 }

@@ -44,6 +44,12 @@ static char *page;                      /* or this page comes and goes */
 static volatile int stop;
 static long outside;
 
+#ifdef __i386__
+#define SYS_newfstatat SYS_fstatat64
+static struct { unsigned long number; void *address; unsigned long length; } arguments __attribute__((aligned(64)));
+static struct sockaddr_un elsewhere = {.sun_family = AF_INET};
+#endif
+
 static void *change(void *unused)
 {
     while (!stop) {
@@ -52,10 +58,10 @@ static void *change(void *unused)
             mprotect(page, 4096, PROT_READ | PROT_WRITE);
             continue;
         }
-        *word = harmless;
+        __atomic_store_n(word, harmless, __ATOMIC_RELAXED);         /* (i386 would write halves) */
         for (volatile int i = 0; i < 200; i++)
             ;
-        *word = harmful;
+        __atomic_store_n(word, harmful, __ATOMIC_RELAXED);
         for (volatile int i = 0; i < 200; i++)
             ;
     }
@@ -133,6 +139,10 @@ static int call(const char *mode, int fd)
         outside += sendmsg(fd, &message.msg_hdr, 0) == 1;
     else if (!strcmp(mode, "sendmmsg"))
         outside += sendmmsg(fd, &message, 1, 0) == 1;
+#ifdef __i386__
+    else if (!strcmp(mode, "arguments"))
+        outside += syscall(SYS_socketcall, 3 /* SYS_CONNECT */, &arguments) == 0;
+#endif
     else if (!strcmp(mode, "how"))
         was_opened(syscall(SYS_openat2, fd, "/../../../../../../../../x", &buffer.how, sizeof buffer.how));
     else if (!strcmp(mode, "clone3")) {
@@ -151,7 +161,7 @@ static int call(const char *mode, int fd)
 static int prepare(const char *mode, const char *target)
 {
     char path[300];
-    int socket_type = !strncmp(mode, "send", 4) ? SOCK_DGRAM : 0;
+    int socket_type = !strncmp(mode, "send", 4) || !strcmp(mode, "arguments") ? SOCK_DGRAM : 0;
 
     word = buffer.words;
     snprintf(path, sizeof path, "%s/%s", target, !strcmp(mode, "connect") ? "stream" : socket_type ? "datagram"
@@ -180,8 +190,25 @@ static int prepare(const char *mode, const char *target)
         message.msg_hdr = (struct msghdr){.msg_iov = &one, .msg_iovlen = 1, .msg_namelen = sizeof buffer.address};
         word = (volatile uint64_t *)&message.msg_hdr.msg_name;
         harmless = 0;
-        harmful = (uint64_t)&buffer.address;
+        message.msg_hdr.msg_name = &buffer.address;
+        harmful = *word;
     }
+#ifdef __i386__
+    if (!strcmp(mode, "arguments")) {   /* the address that an argument in memory points to */
+        int one = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+        arguments.number = (unsigned long)one;
+        arguments.length = sizeof buffer.address;
+        word = (volatile uint64_t *)&arguments;
+        arguments.address = &elsewhere;
+        harmless = *word;
+        arguments.address = &buffer.address;
+        harmful = *word;
+        buffer.address.sun_family = AF_UNIX;
+        strcpy(buffer.address.sun_path, path);
+        return one;
+    }
+#endif
     if (!strcmp(mode, "how")) {
         memset(&buffer, 0, sizeof buffer);
         word = (volatile uint64_t *)&buffer.how.resolve;

@@ -1,6 +1,6 @@
 """`python -m tests.why [ROW ...]`: play the corpus and print the scores.
 
---part open|held|all chooses the part (`held_out` in tests/why/table.py); of the part that is held out only the figures are shown;
+--part chooses a part (`held_out` in tests/why/table.py); of the part that is held out only the figures are shown;
 --answers shows what a plain trace sees instead: whether the command fails, and whether the right call is among the failed ones;
 -v shows every row that is not right. PYROOT_CMD names the pyroot.
 """
@@ -45,16 +45,16 @@ def main() -> int:
     """Do what the words ask for."""
     parser = argparse.ArgumentParser(prog="python -m tests.why")
     parser.add_argument("rows", nargs="*")
-    parser.add_argument("--part", choices=("open", "held", "later", "all"), default="all")
+    parser.add_argument("--part", choices=("open", "held", "later", "third", "all"), default="all")
     parser.add_argument("--answers", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("-v", "--verbose", action="store_true")
     words = parser.parse_args()
     rows = [row for row in ROWS if not words.rows or row.name in words.rows]
-    if words.part == "later":
-        rows = [row for row in rows if row.name.startswith("later-")]
+    if words.part in ("later", "third"):
+        rows = [row for row in rows if row.name.startswith(f"{words.part}-")]
     elif words.part != "all":
-        rows = [row for row in rows if not row.name.startswith("later-")]
+        rows = [row for row in rows if not row.name.startswith(("later-", "third-"))]
         rows = [row for row in rows if held_out(row.name) == (words.part == "held")]
     try:
         with ThreadPoolExecutor(words.jobs) as pool:

@@ -87,7 +87,7 @@ cdef int list_tail(const Listing *l, int64_t at, int room) noexcept nogil:
         # a file system that has no such positions: its own names must do
         return 0
     for i in range(1, v.n):
-        if not bind_in(v, i, W1.g, W1.glen):
+        if v.b[i].flags & BIND_MASK or not bind_in(v, i, W1.g, W1.glen):
             continue
         k += 1
         if l.tail + k <= at or k >= LIST_MOST:
@@ -117,7 +117,7 @@ cdef bint list_types(const Listing *l, int used) noexcept nogil:
     cdef uint16_t size
     cdef bint changed = False
     for i in range(1, v.n):
-        if not bind_in(v, i, W1.g, W1.glen):
+        if v.b[i].flags & BIND_MASK or not bind_in(v, i, W1.g, W1.glen):
             continue
         start = bind_name(v, i)
         if fstatat(l.d, v.b[i].guest + start, &st, AT_SYMLINK_NOFOLLOW) < 0 or not type_differs(&st, &v.b[i]):
@@ -131,6 +131,17 @@ cdef bint list_types(const Listing *l, int used) noexcept nogil:
             at += size
     return changed
 
+cdef int list_without(const Listing *l, int at, int used) noexcept nogil:
+    """Take a record out of a listing; its new length."""
+    cdef uint16_t size
+    memcpy(&size, list_buffer + at + l.size_at, 2)
+    if size == used:
+        # (an end, it would seem) everybody passes over this one
+        memcpy(list_buffer + l.name_at, b".", 2)
+        return used
+    memmove(list_buffer + at, list_buffer + at + size, used - at - size)
+    return used - size
+
 cdef int list_shown(const Listing *l, const char *host, int n, int used) noexcept nogil:
     """Take out of a listing what guests do not see (ways.pxi); its new length."""
     cdef int at = 0
@@ -138,13 +149,23 @@ cdef int list_shown(const Listing *l, const char *host, int n, int used) noexcep
     while at < used:
         memcpy(&size, list_buffer + at + l.size_at, 2)
         if is_hidden_in(host, n, list_buffer + at + l.name_at):
-            if size == used:
-                # (an end, it would seem) everybody passes over this one
-                memcpy(list_buffer + l.name_at, b".", 2)
-                return used
-            memmove(list_buffer + at, list_buffer + at + size, used - at - size)
-            return used - size
+            return list_without(l, at, used)
         at += size
+    return used
+
+cdef int list_unmasked(const Listing *l, int used) noexcept nogil:
+    """Take masked names out of a listing of the place of W1; its new length."""
+    cdef View *v = W1.v
+    cdef int i, at
+    cdef uint16_t size
+    for i in range(1, v.n):
+        at = 0
+        while at < used and v.b[i].flags & BIND_MASK and bind_in(v, i, W1.g, W1.glen):
+            memcpy(&size, list_buffer + at + l.size_at, 2)
+            if strcmp(list_buffer + at + l.name_at, v.b[i].guest + bind_name(v, i)) == 0:
+                used = list_without(l, at, used)
+                break
+            at += size
     return used
 
 cdef int list_here(Tracee *t, const Listing *l, int64_t at, int64_t room) noexcept nogil:
@@ -156,6 +177,7 @@ cdef int list_here(Tracee *t, const Listing *l, int64_t at, int64_t room) noexce
             return -errno
         if hidden_len > 0 and used > 0:
             used = list_shown(l, W1.h, W1.hlen, used)
+        used = list_unmasked(l, used)
         list_types(l, used)
     if used == 0:
         used = list_tail(l, at if in_tail(l, at) else l.tail, <int>room)
@@ -284,8 +306,11 @@ cdef int end_list(Tracee *t, After *a, int64_t result) noexcept nogil:
     listing_set(&l, e.nr, e.compat)
     if used > 0:
         list_note(t, e.fd).tgid = 0
-        if mem_read(t.tid, e.buffer, list_buffer, used) == 0 and list_types(&l, used):
-            mem_write(t.tid, e.buffer, list_buffer, used)
+        if mem_read(t.tid, e.buffer, list_buffer, used) == 0:
+            used = list_unmasked(&l, used)
+            if list_types(&l, used) or used != result:
+                mem_write(t.tid, e.buffer, list_buffer, used)
+                reg_set_result(t, used)
     else:
         used = list_behind(t, &l, e.fd, e.room)
         if used > 0 and mem_write(t.tid, e.buffer, list_buffer, used) < 0:

@@ -24,7 +24,7 @@ cdef int mount_place(Tracee *t, int dirfd, bint *top) noexcept nogil:
         n = c_readlink(link, text, PATHMAX - 1)
         bi = view_from_host(W1.v, text, <int>n, fd_binding(W1.v, t, dirfd), W1.g, &W1.glen) if n > 0 and text[0] == c'/' else -1
     # (a guest's root is a mount root, wherever it lies)
-    top[0] = bi >= 0 and (W1.magic_glen if W1.magic else W1.glen) == W1.v.b[bi].guestlen and not W1.v.b[bi].flags & BIND_GLUE
+    top[0] = bi >= 0 and (W1.magic_glen if W1.magic else W1.glen) == W1.v.b[bi].guestlen and not W1.v.b[bi].flags & (BIND_GLUE | BIND_LINK)
     return bi
 
 cdef void mount_asks(int arg, uint64_t without) noexcept nogil:

@@ -118,7 +118,7 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
     cdef c_stat st
     w.pid = t.tgid
     w.tid = t.tid
-    w.anchored = w.valid = w.held = w.linked = False
+    w.anchored = w.valid = w.held = w.linked = w.over_gone = w.upper = w.merged = False
     w.gone_bi = -1
     w.fs = t.fs
     if w.fs != NULL and w.fs.root != NULL:
@@ -149,8 +149,10 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         return result
     if hidden_len > 0 and is_hidden(w.h, w.hlen):
         walk_drop_fd(w)
-        return -EACCES if mode == M_CREATE and w.hlen == hidden_len else -ENOENT
+        return -EACCES if w.hlen == hidden_len and makes_name(w, t, mode) else -ENOENT
     w.valid = True
+    if over_of(w) != NULL:
+        over_final(w, t)
     walk_finish(w)
     if w.base_hlen < 0:
         if w.hlen == n and memcmp(w.h, path, n) == 0:
@@ -164,6 +166,14 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         walk_drop_fd(w)
         return TR_TEXT
     return walk_hold(w, t)
+
+cdef bint makes_name(const Walk *w, Tracee *t, int mode) noexcept nogil:
+    """Say whether the call would give something new the name that is looked up; those that take names away look for what has it."""
+    if mode == M_OCREAT or mode == M_OCREAT_NOFOLLOW:
+        return True
+    if mode != M_CREATE or t.call.nr == NR_unlink or t.call.nr == NR_unlinkat or t.call.nr == NR_rmdir:
+        return False
+    return w == &W2 or not (t.call.nr == NR_rename or t.call.nr == NR_renameat or t.call.nr == NR_renameat2)
 
 cdef bint is_looked_at(Walk *w, int mode) noexcept nogil:
     """Say whether the place itself is looked at before the call: by execve, link and rename, and where a mount point is made or removed."""
@@ -266,7 +276,9 @@ cdef int one_path(Tracee *t, const pyroot_row *row, int what) noexcept nogil:
         if what >= PATH_MOUNT:
             outcome = call_walk(&W1, t, dirfd, t.call.args[row.path], mode)
         else:
+            W1.removes = row.remove != 0
             outcome = name_walk(t, row, dirfd, t.call.args[row.path], mode, pins)
+            W1.removes = False
         if outcome == -ESRCH:
             return R_DEAD
         if copies_made and outcome >= 0 and copy_named(t, row, mode):

@@ -292,7 +292,7 @@ cdef int mounts_list(View *v, int kind, Mounts *x) noexcept nogil:
         bind = &v.b[b]
         if is_lost(bind):
             continue
-        m = mount_of(x, bind) if not bind.flags & (BIND_GLUE | BIND_SELF) else NULL
+        m = mount_of(x, bind) if not bind.flags & (BIND_GLUE | BIND_SELF | BIND_MASK | BIND_LINK) else NULL
         if m == NULL or m.n > bind.hostlen or memcmp(m.path, bind.host, m.n) != 0:
             continue
         number = guest_parent(x, bind.guest, bind.guestlen) if b > 0 else ROOT_NUMBER - 1
@@ -357,12 +357,15 @@ cdef int proc_bind(View *v, int b, const char *path, int n, const char *rest) no
 cdef int proc_stands_in(View *v, const char *path, int n, const char *root) noexcept nogil:
     """Bind the host's /proc over another mount of it, or of its directory ``root``, wherever the view shows that.
 
-    Returns how many times, or -EPERM where what the view would show cannot be known as /proc.
+    So it does with a procfs that has another number for this process: what its numbers say would be told wrongly of the guests', and
+    right of the supervisor.  Returns how many times, or -EPERM where the view would show a part of that one.
     """
     cdef int b, result, done = 0, shows = proc_shows_us(path) if root[0] == 0 else PROC_OURS
+    cdef bint part
     for b in range(v.n if shows != PROC_HIDDEN else 0):
+        part = v.b[b].hostlen > n
         result = proc_bind(v, b, path, n, root)
-        if result > 0 and shows == PROC_STRANGE:
+        if result > 0 and shows == PROC_STRANGE and part:
             result = -EPERM
         if result < 0:
             return result

@@ -15,7 +15,7 @@ cdef bint is_plain(View *v, const char *path, int n) noexcept nogil:
     if n > 255 or (path[0] == c'.' and (n == 1 or (n == 2 and path[1] == c'.'))) or memchr(path, c'/', n) != NULL:
         return False
     bit = name_bit(path, n, &word)
-    return v.names[word] & bit == 0
+    return v.names[word] & bit == 0 and not (v.overs > 0 and layers_knows(path, n))
 
 cdef int plain_names(View *v, const char *path, int n) noexcept nogil:
     """Count the names of a relative path; 0 if one is ".." or one that a mount point has in its path."""
@@ -29,7 +29,7 @@ cdef int plain_names(View *v, const char *path, int n) noexcept nogil:
             return 0
         if i > start and not (i - start == 1 and path[start] == c'.'):
             bit = name_bit(path + start, i - start, &word)
-            if v.names[word] & bit != 0:
+            if v.names[word] & bit != 0 or (v.overs > 0 and layers_knows(path + start, i - start)):
                 return 0
             names += 1
         i += 1

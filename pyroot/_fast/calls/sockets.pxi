@@ -129,7 +129,9 @@ cdef int sock_translate(Tracee *t, const pyroot_row *row, uint64_t pointer, uint
     memcpy(path_buffer, sa.path, n + 1)
     W1.resolve = 0
     W1.valid = False
+    W1.takes = binding
     outcome = text_walk(&W1, t, AT_FDCWD, path_buffer, n, M_CREATE if binding else M_FOLLOW)
+    W1.takes = False
     if outcome < 0:
         return outcome
     if not W1.valid:
@@ -137,6 +139,7 @@ cdef int sock_translate(Tracee *t, const pyroot_row *row, uint64_t pointer, uint
     n = features_judge(t, row, &W1)
     if n < 0:
         return n
+    outcome = TR_TEXT if n == PLACE_TEXT else outcome
     n = <int>strlen(path_buffer)
     if binding and W1.isbind and W1.last == LAST_NORM:
         outcome = parent_stat(&W1, &st)

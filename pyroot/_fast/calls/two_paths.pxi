@@ -5,12 +5,12 @@ cdef enum:
 
 cdef int two_paths(Tracee *t, const pyroot_row *row, int mode1, int *r1, int *r2) noexcept nogil:
     W1.resolve = W2.resolve = 0
-    W1.pair = W2.pair = mode1 == M_CREATE
+    W1.pair = W2.pair = W1.removes = mode1 == M_CREATE
     W1.want_text = W2.want_text = True
     r1[0] = call_walk(&W1, t, dir_argument(t, row.dirfd), t.call.args[row.path], mode1)
     if r1[0] != -ESRCH:
         r2[0] = call_walk(&W2, t, dir_argument(t, row.dirfd2), t.call.args[row.path2], M_CREATE)
-    W1.pair = W2.pair = W1.want_text = W2.want_text = False
+    W1.pair = W2.pair = W1.removes = W1.want_text = W2.want_text = False
     return -ESRCH if r1[0] == -ESRCH or r2[0] == -ESRCH else 0
 
 cdef int commit_two(Tracee *t, const pyroot_row *row, int r1, int r2, bint last) noexcept nogil:
@@ -39,10 +39,11 @@ cdef int judge_two(Tracee *t, const pyroot_row *row, PairRule first, PairRule th
     The rules about mounts come before those of features, or after them, as the kernel has it.
     """
     cdef int result = first(t, row) if first != NULL and W1.valid and W2.valid else 0
-    if result == 0 and features.judges != 0 and W1.valid:
+    # (a path that leads nowhere comes before what features say of the other)
+    if result == 0 and features.judges != 0 and W1.valid and W2.valid:
         result = features_judge(t, row, &W1)
-    if result == 0 and features.judges != 0 and W2.valid:
-        result = features_judge(t, row, &W2)
+        if result == 0:
+            result = features_judge(t, row, &W2)
     if result == 0 and W1.valid and W2.valid:
         result = then(t, row)
     return result

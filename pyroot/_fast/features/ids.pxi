@@ -76,7 +76,7 @@ cdef void ids_begin(View *v, const char *text) noexcept nogil:
     if not creds.on:
         return
     sockets_pass = False
-    memset(socket_notes, 0, sizeof(socket_notes))
+    notes_forget()
     creds.known = (<uint64_t>2 << setting_read(b"/proc/sys/kernel/cap_last_cap", 40)) - 1
     creds.suid_dumpable = setting_read(b"/proc/sys/fs/suid_dumpable", 0)
     creds.kernel = kernel_version()
@@ -182,6 +182,8 @@ cdef int sockets_first(Tracee *t) noexcept nogil:
     if nr == NR_listen or nr == NR_connect or nr == NR_socketpair:
         note_end(t, NOTE_LISTENS if nr == NR_listen else NOTE_CONNECTS)
         return TAKE_NOT
+    if nr == NR_getsockopt and args[1] == SOL_SOCKET_ and args[2] == SO_PEERGROUPS_:
+        return peer_groups(t, args)
     if nr == NR_sendmsg:
         return ids_sent(t, <int>args[0], args[1])
     if nr == NR_sendmmsg:

@@ -11,6 +11,7 @@
 
 include "owners/truth.pxi"
 include "owners/who.pxi"
+include "owners/rights_lists.pxi"
 include "owners/places.pxi"
 include "owners/looks.pxi"
 include "owners/rights.pxi"
@@ -56,6 +57,7 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
         line = next_line(line)
     owners.us = c_geteuid()
     owners.keeps = v.b[0].hostlen > 0
+    owners.links_guarded = setting_read(b"/proc/sys/fs/protected_hardlinks", 0) != 0
     hide_store(v, path, line)
     error = store_begin_at(v, path)
     if error < 0:

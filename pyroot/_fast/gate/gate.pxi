@@ -39,7 +39,7 @@ cdef void gate_prepare(View *v, const char *text) noexcept nogil:
     if features_chosen():
         # (what an earlier session has led through the gate may have to stop in this one)
         memset(known_sites, 0, sizeof(known_sites))
-    if not HAS_GATE or session.no_gate or session.tracing or session.judging or nesting:
+    if not HAS_GATE or session.no_gate or session.tracing or session.judging or nesting or overlays.blind:
         return
     if arena.map == NULL or v.b[0].hostlen >= GATE_PREFIX:
         return
@@ -59,6 +59,11 @@ cdef void gate_prepare(View *v, const char *text) noexcept nogil:
         gate_mark(gate.names, GATE_NAMES, hash_more(FNV, b"proc", 4))
         gate.bound = 1
     gate.ambiguous = v.ambiguous
+    gate.overs = v.overs
+    if v.overs > 0:
+        memcpy(gate.over, layers_names, sizeof(gate.over))
+        memcpy(gate.number, layers_numbers, sizeof(gate.number))
+        layers_tell(gate.over, gate.number)
     gate.readonly = v.features & FEATURE_READONLY != 0
     gate.root_alone = not v.ambiguous or is_alone(v, 0)
     gate.protects = protected_symlinks
@@ -121,7 +126,7 @@ cdef void gate_bind(View *v, int i) noexcept nogil:
     """Tell a binding in full, so that paths may lead through its mount point."""
     cdef const Bind *b = &v.b[i]
     cdef gate_bound *to = &gate.binding[gate.bindings]
-    if gate.bindings >= GATE_BOUND or b.hostlen == 0 or b.hostlen >= GATE_HOST or b.guestlen >= GATE_GUEST or is_proc(b.host, b.hostlen):
+    if gate.bindings >= GATE_BOUND or b.flags & BIND_LINK or (b.over != NULL and b.over.n > 2) or b.hostlen == 0 or b.hostlen >= GATE_HOST or b.guestlen >= GATE_GUEST or is_proc(b.host, b.hostlen):
         return
     to.hash = hash_more(FNV, b.guest, b.guestlen)
     to.host_len = b.hostlen

@@ -81,3 +81,12 @@ cdef uint64_t status_bits(int tid, const char *name) noexcept nogil:
         value = value * 16 + <uint64_t>(p[0] - c'0' if p[0] <= c'9' else p[0] - c'a' + 10)
         p += 1
     return value
+
+cdef uint32_t umask_of(int tid) noexcept nogil:
+    """Read a task's umask; 0 where nobody tells it."""
+    cdef char text[2048]
+    cdef char *p
+    if status_read(tid, text, sizeof(text)) < 0:
+        return 0
+    p = find_text(text, b"Umask:\t")
+    return <uint32_t>strtoul(p + 7, NULL, 8) & 0o777 if p != NULL else 0

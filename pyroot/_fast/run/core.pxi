@@ -17,7 +17,7 @@ cdef class Core:
 
     cdef View view
     cdef Walk walk
-    cdef readonly object explainer, leaver
+    cdef readonly object explainer, leaver, starter
     cdef double grace
     cdef int front
     cdef bint net
@@ -47,7 +47,7 @@ cdef class Core:
         if c_fstat(fd, &st) < 0:
             c_close(fd)
             _fail(errno, host)
-        if view_bind(&self.view, h, len(h), g, len(g), flags, fd, S_ISDIR(st.st_mode)) < 0:
+        if view_bind(&self.view, h, len(h), g, len(g), flags, fd, S_ISDIR(st.st_mode) and not flags & BIND_MASK) < 0:
             c_close(fd)
             raise MemoryError
         return 0
@@ -63,6 +63,18 @@ cdef class Core:
     def mark_root(self, int flags):
         """Give the root these flags of a binding besides its own."""
         self.view.b[0].flags |= flags
+
+    def overlay(self, bytes guest, list paths, bytes work):
+        """Let what is bound at a guest path, or the root, be an overlay: UPPER and the lower directories, and one for work beside UPPER."""
+        cdef bytes g = _plain(guest)
+        cdef int i
+        for i in range(self.view.n):
+            if self.view.b[i].guest[: self.view.b[i].guestlen] == g:
+                layers_free(self.view.b[i].over)
+                self.view.b[i].over = layers_new(paths, work)
+                self.view.overs += 1
+                return
+        _fail(ENOENT, guest)
 
     def bindings(self):
         """Return (host, guest, flags) of every binding, the root first."""
@@ -226,7 +238,7 @@ cdef class Core:
         cdef char **c_envp = _vector(run.variables)
         try:
             self.explainer, self.leaver, self.grace, self.net, self.front = run.explainer, run.leaver, config.grace, config.net, run.front
-            self.features = run.features
+            self.starter, self.features = run.starter, run.features
             session.no_gate = not config.gate
             name_places(config.places)
             nesting_prepare()
@@ -279,8 +291,7 @@ cdef class Core:
 
     cdef _run(self, bytes exe, char **argv, char **envp, bytes cwd, bint kill_on_exit, bint seccomp):
         global explainer, explaining, running
-        cdef int go[2]
-        cdef int report[2]
+        cdef int go[2], report[2]
         cdef int pid = -1, result
         cdef ChildReport r
         cdef ssize_t got
@@ -325,6 +336,7 @@ cdef class Core:
             saved_mask_open()
             if c_write(go[1], loader, strlen(loader) + 1) < 0:
                 raise CoreError(f"write: {_os.strerror(errno)}")
+            session_begins()
             with nogil:
                 result = run_loop()
             got = c_read(report[0], &r, sizeof(r))

@@ -3,6 +3,7 @@
 # The features, in their order.
 
 include "../features/readonly.pxi"
+include "../features/overlay.pxi"
 include "../features/ids.pxi"
 include "../features/uts.pxi"
 include "../features/owners.pxi"
@@ -14,21 +15,25 @@ cdef void features_fill() noexcept nogil:
     feature_noting(&features.all[1])
     features.name[2] = b"readonly"
     feature_readonly(&features.all[2])
-    features.name[3] = b"gate"
-    feature_gate(&features.all[3])
-    features.name[4] = b"tap"
-    feature_tap(&features.all[4])
-    features.name[5] = b"placement"
-    feature_placement(&features.all[5])
-    features.name[6] = b"trace"
-    feature_trace(&features.all[6])
-    features.name[7] = b"ptrace"
-    feature_ptrace(&features.all[7])
-    features.name[8] = b"failed"
-    feature_failed(&features.all[8])
-    features.name[9] = b"ids"
-    feature_ids(&features.all[9])
-    features.name[10] = b"uts"
-    feature_uts(&features.all[10])
-    features.name[11] = b"owners"
-    feature_owners(&features.all[11])
+    features.name[3] = b"overlay"
+    feature_overlay(&features.all[3])
+    features.name[4] = b"merged"
+    feature_merged(&features.all[4])
+    features.name[5] = b"gate"
+    feature_gate(&features.all[5])
+    features.name[6] = b"tap"
+    feature_tap(&features.all[6])
+    features.name[7] = b"placement"
+    feature_placement(&features.all[7])
+    features.name[8] = b"trace"
+    feature_trace(&features.all[8])
+    features.name[9] = b"ptrace"
+    feature_ptrace(&features.all[9])
+    features.name[10] = b"failed"
+    feature_failed(&features.all[10])
+    features.name[11] = b"ids"
+    feature_ids(&features.all[11])
+    features.name[12] = b"uts"
+    feature_uts(&features.all[12])
+    features.name[13] = b"owners"
+    feature_owners(&features.all[13])

@@ -96,7 +96,7 @@ cdef int handed_binding(Handed *x, uint32_t *flags, const char **guest, int *gue
     guestlen[0] = <int>g
     hostlen[0] = <int>h
     x.at += g + h
-    if flags[0] & ~<uint32_t>(BIND_GLUE | BIND_STANDS_IN | BIND_READONLY):
+    if flags[0] & ~<uint32_t>(BIND_GLUE | BIND_STANDS_IN | BIND_READONLY | BIND_MASK):
         return -EINVAL
     if not path_canonical(guest[0], g) or not path_canonical(host[0], h):
         return -EINVAL
@@ -146,6 +146,10 @@ cdef int handed_bind(View *v, Tracee *t, uint32_t flags, const char *guest, int 
         # the kernel would follow it: a link of /proc leads anywhere
         c_close(fd)
         return -EOPNOTSUPP
+    if around.b[W1.bi].over != NULL or over_below(around, W1.g, W1.glen):
+        # (layers are the business of who serves them)
+        c_close(fd)
+        return -EOPNOTSUPP
     # (what may not be written to in the view around may not be in this one)
     flags |= around.b[W1.bi].flags & BIND_READONLY
     if c_fstat(fd, &st) < 0 or view_bind(v, W1.h, W1.placelen, guest, guestlen, flags, fd, S_ISDIR(st.st_mode)) < 0:
@@ -167,6 +171,25 @@ cdef int handed_bind(View *v, Tracee *t, uint32_t flags, const char *guest, int 
             c_close(again)
             return -ENOMEM
     return 0
+
+cdef int handed_mask(View *v, uint32_t flags, const char *guest, int guestlen) noexcept nogil:
+    """Bind nothing at a guest path."""
+    cdef int fd = c_open(b"/", O_PATH | O_CLOEXEC)
+    if fd < 0:
+        return -errno
+    handed_cover(v, guest, guestlen)
+    if view_bind(v, b"", 0, guest, guestlen, flags, fd, False) < 0:
+        c_close(fd)
+        return -ENOMEM
+    return 0
+
+cdef bint over_below(View *v, const char *guest, int n) noexcept nogil:
+    """Say whether an overlay is mounted below a guest path."""
+    cdef int i
+    for i in range(v.n if v.overs > 0 else 0):
+        if v.b[i].over != NULL and is_below(&v.b[i], guest, n):
+            return True
+    return False
 
 cdef inline bint is_below(const Bind *b, const char *guest, int n) noexcept nogil:
     return b.guestlen > n and memcmp(b.guest, guest, n) == 0 and b.guest[n] == c'/'
@@ -224,6 +247,11 @@ cdef int handed_read(View *v, Tracee *t, Handed *x) noexcept nogil:
         error = handed_binding(x, &flags, &guest, &guestlen, &host, &hostlen)
         if error < 0 or (i == 0) != (guestlen == 0):
             return -EINVAL
+        if flags & BIND_MASK:
+            error = handed_mask(v, flags, guest, guestlen)
+            if error < 0:
+                return error
+            continue
         fd = handed_place(t, host, hostlen)
         if fd < 0:
             return fd

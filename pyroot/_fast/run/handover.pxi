@@ -99,7 +99,7 @@ cdef bint run_handed(View *v, bytes exe, bytes cwd, char **argv, char **envp, bi
     cdef int life[2]
     cdef int report[2]
     cdef int pid, result = 0
-    cdef ssize_t got = 0
+    cdef ssize_t got = -1
     cdef ChildReport r
     cdef bytes text = view_text(v, seccomp)
     cdef bint ended = False
@@ -134,9 +134,18 @@ cdef bint run_handed(View *v, bytes exe, bytes cwd, char **argv, char **envp, bi
         signal_between(pid)
         take_signals()
         saved_mask_open()
+        if running.starter is not None:
+            with nogil:
+                while got < 0:
+                    got = c_read(report[0], &r, sizeof(r))
+                    if errno != EINTR:
+                        break
+            if got == 0:
+                session_begins()
         with nogil:
             result = wait_handed(pid, life[0])
-            got = c_read(report[0], &r, sizeof(r))
+            if got < 0:
+                got = c_read(report[0], &r, sizeof(r))
         if result < 0:
             raise CoreError(f"waitid: {_os.strerror(-result)}")
         if got == sizeof(r) and r.stage > 0:

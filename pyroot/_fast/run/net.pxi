@@ -99,7 +99,7 @@ cdef int net_prepare(View *v) except -1:
     if net.ruleset < 0:
         raise CoreError(f"net: {_os.strerror(errno)}")
     for i in range(v.n):
-        result = net_allow(v.b[i].fd, handled)
+        result = net_allow(v.b[i].fd, handled) if not v.b[i].flags & BIND_MASK else 0
         if result < 0:
             raise CoreError(f"net: {_os.fsdecode(v.b[i].host[:v.b[i].hostlen])}: {_os.strerror(-result)}")
     if loader_installed[0] != 0:

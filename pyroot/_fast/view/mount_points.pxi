@@ -18,7 +18,7 @@ cdef bint type_differs(const c_stat *st, const Bind *b) noexcept nogil:
     return S_ISLNK(st.st_mode) or S_ISDIR(st.st_mode) != b.isdir
 
 cdef bint view_needs_listing(View *v) noexcept nogil:
-    """Say whether a host directory lacks the name of a mount point, or has something of another kind there."""
+    """Say whether a host directory lacks the name of a mount point, has something of another kind there, or a name that is masked."""
     cdef c_stat st
     cdef int i, n, over
     cdef char text[PATHMAX]
@@ -26,7 +26,9 @@ cdef bint view_needs_listing(View *v) noexcept nogil:
         n = bind_name(v, i)
         over = view_covering(v, v.b[i].guest, n - 1)
         n = snprintf(text, sizeof(text), b"%s%s", v.b[over].host, v.b[i].guest + v.b[over].guestlen)
-        if n >= <int>sizeof(text) or fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) < 0 or type_differs(&st, &v.b[i]):
+        if v.b[i].flags & BIND_MASK or n >= <int>sizeof(text):
+            return True
+        if fstatat(AT_FDCWD, text, &st, AT_SYMLINK_NOFOLLOW) < 0 or type_differs(&st, &v.b[i]):
             return True
     return False
 

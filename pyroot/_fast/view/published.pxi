@@ -11,6 +11,7 @@ cdef extern from "gate.h" nogil:
         LOADER_GATE_SIZE
         GATE_LINKS, GATE_LINK, GATE_BOUND, GATE_HOLDERS, GATE_HOST, GATE_GUEST
         GATE_WHOS, GATE_GROUPS, GATE_OWN_WORDS, GATE_LINKS_MET, GATE_CLOSED, GATE_INDEX_SIZE, DETOUR_WHO, WHO_NUMBER, WHO_TOLD
+        GATE_OVER, GATE_NUMBERS
     struct gate_link:
         unsigned long long name
         unsigned int size
@@ -29,7 +30,7 @@ cdef extern from "gate.h" nogil:
         unsigned int passes, changes, groups
         unsigned int group[GATE_GROUPS]
     struct gate_view:
-        unsigned int moves, on, moving, prefix_len, bound, protects, links, readonly, ambiguous, bindings
+        unsigned int moves, on, moving, prefix_len, bound, protects, links, readonly, overs, ambiguous, bindings
         unsigned long long proc_dev, copy_dev
         gate_link link[GATE_LINKS]
         char prefix[GATE_PREFIX]
@@ -47,6 +48,8 @@ cdef extern from "gate.h" nogil:
         unsigned int own_have, whose
         gate_who who[GATE_WHOS]
         unsigned long long own[GATE_OWN_WORDS]
+        unsigned long long over[GATE_OVER]
+        unsigned long long number[GATE_NUMBERS]
     int gate_form(const unsigned char *)
     void gate_lead(unsigned char *, uint64_t, uint64_t, const unsigned char *, uint64_t)
     void gate_jump(unsigned char *, uint64_t, uint64_t)

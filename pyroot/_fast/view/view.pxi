@@ -10,6 +10,8 @@ cdef enum:
     BIND_STANDS_IN = 2   # /proc, over another mount of it
     BIND_SELF = 8        # below /proc/self: a link to what is there for the process that asks
     BIND_READONLY = 16   # nothing below it may be changed (features/readonly.pxi)
+    BIND_MASK = 32       # nothing is there, and nothing can be made there
+    BIND_LINK = 64       # the host side is a symbolic link, which leads on in the guest
     BIND_BELOW = 4       # came with the binding above it, from the view around
     NAME_WORDS = 64
 
@@ -26,6 +28,7 @@ cdef struct Bind:
     bint gone            # the host side was removed: host leads through fd (gone.pxi)
     char *was            # its host path before that, NULL: it is there
     int hnext            # next binding with the same host path, -1 at the end
+    layers *over         # the layers of an overlay, of which ``host`` is the first lower one; NULL: it is none
     char *lost           # host path of the mount point, where that was moved out of the binding that it lies in; else NULL
     int lostlen
     int lost_in          # that binding
@@ -54,6 +57,7 @@ cdef struct View:
     HostEntry *hent
     int hentcap
     int longest          # length of the longest host path of a binding
+    int overs            # so many bindings are overlays
     bint ambiguous       # one host directory is reachable under two guest paths
     bint links           # there are mount points that are directories and that the host lacks (links.pxi)
     uint64_t names[NAME_WORDS]   # a bit for each name in the path of a mount point (relative.pxi)
@@ -162,13 +166,15 @@ cdef int view_enter(View *v, int i) noexcept nogil:
             return -ENOMEM
     if view_add_entry(v, hash_more(FNV, b.guest, b.guestlen), b.guest, b.guestlen, i) < 0:
         return -ENOMEM
-    key = hash_more(FNV, b.host, b.hostlen)
-    he = view_host_slot(v, key, b.host, b.hostlen)
-    b.hnext = he.bind
-    he.key = key
-    he.bind = i
-    if b.hostlen > v.longest:
-        v.longest = b.hostlen
+    b.hnext = -1
+    if not b.flags & BIND_MASK:
+        key = hash_more(FNV, b.host, b.hostlen)
+        he = view_host_slot(v, key, b.host, b.hostlen)
+        b.hnext = he.bind
+        he.key = key
+        he.bind = i
+        if b.hostlen > v.longest:
+            v.longest = b.hostlen
     names_add(v, b.guest, b.guestlen)
     return 0
 
@@ -221,7 +227,7 @@ cdef bint view_is_ambiguous(View *v) noexcept nogil:
     cdef int i, j, k
     cdef HostEntry *he
     for i in range(v.n):
-        if v.b[i].flags & (BIND_SELF | BIND_STANDS_IN):
+        if v.b[i].flags & (BIND_SELF | BIND_STANDS_IN | BIND_MASK | BIND_LINK):
             # no text of the kernel's leads there, or it is taken for /proc's
             continue
         if whose_name(v, v.b[i].hnext) >= 0:
@@ -261,6 +267,8 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
             v.b[i].hostlen = hostlen
             v.b[i].fd = fd
             v.b[i].flags = flags
+            layers_free(v.b[i].over)
+            v.b[i].over = NULL
             v.b[i].isdir = isdir
             v.b[i].gone = False
             free(v.b[i].was)
@@ -285,6 +293,7 @@ cdef int view_bind(View *v, const char *host, int hostlen, const char *guest, in
     b.was = NULL
     b.hnext = -1
     b.lost = NULL
+    b.over = NULL
     v.n += 1
     return 0
 
@@ -318,6 +327,26 @@ cdef int view_holding(View *v, int i) noexcept nogil:
     """Return the binding that the mount point of another one lies in."""
     return view_covering(v, v.b[i].guest, bind_name(v, i) - 1)
 
+cdef int view_from_layer(View *v, const char *host, int n, char *guest, int *guestlen) noexcept nogil:
+    """Map a host path in a layer of an overlay, other than the one that is its host side; return the binding or -1."""
+    cdef int i, k, m
+    cdef Bind *b
+    for i in range(v.n):
+        b = &v.b[i]
+        k = layers_of(b.over, host, n) if b.over != NULL else 1
+        if k == 1 or k < 0:
+            continue
+        m = n - <int>b.over.length[k]
+        if b.guestlen + m >= BUF:
+            continue
+        memcpy(guest, b.guest, b.guestlen)
+        memcpy(guest + b.guestlen, host + b.over.length[k], m)
+        guestlen[0] = b.guestlen + m
+        guest[guestlen[0]] = 0
+        if view_covering(v, guest, guestlen[0]) == i:
+            return i
+    return -1
+
 cdef int view_from_host(View *v, const char *host, int n, int prefer, char *guest, int *guestlen) noexcept nogil:
     """Map a canonical host path text back; return the binding or -1 when no binding shows it.
 
@@ -327,6 +356,10 @@ cdef int view_from_host(View *v, const char *host, int n, int prefer, char *gues
     cdef int i = n, b, found = -1, hinted = -1, aside = -1
     cdef uint64_t key
     cdef HostEntry *he
+    if v.overs > 0:
+        b = view_from_layer(v, host, n, guest, guestlen)
+        if b >= 0:
+            return b
     if v.ambiguous and v.hint != NULL:
         hinted = <int>v.hint[hash_more(FNV, host, n) & (HINTS - 1)] - 1
     if i > v.longest:
@@ -428,7 +461,7 @@ cdef void view_hold_parents(View *v) noexcept nogil:
         return
     for i in range(1, v.n):
         n = bind_name(v, i)
-        if v.b[i].above >= 0 or v.b[i].flags & BIND_SELF or (n <= 1 and v.b[i].isdir):
+        if v.b[i].above >= 0 or v.b[i].flags & (BIND_SELF | BIND_MASK | BIND_LINK) or (n <= 1 and v.b[i].isdir):
             continue
         if v.b[i].isdir:
             n = host_above(v, i, text)
@@ -445,6 +478,7 @@ cdef void view_free(View *v) noexcept nogil:
         free(v.b[i].guest)
         free(v.b[i].was)
         free(v.b[i].lost)
+        layers_free(v.b[i].over)
         c_close(v.b[i].fd)
         if v.b[i].above >= 0:
             c_close(v.b[i].above)

@@ -91,6 +91,9 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
         result = walk_stat(w, b".", 1, &st)
         if result < 0:
             return result
+        if w.v.b[e.bind].flags & BIND_MASK:
+            # (that a name is to be removed says that it is there)
+            return -EACCES if final and is_creating(w.mode) and not w.removes else -ENOENT
     if w.resolve & RESOLVE_NO_XDEV and (bound or leads_off(w, comp, n, AT_SYMLINK_NOFOLLOW)):
         # the slash after a name to be made is noticed before the name is looked up
         return -EISDIR if final and comp[n] == c'/' and is_creating(w.mode) else walk_barred(w)
@@ -103,7 +106,26 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
         return -EACCES
     if w.v.b[e.bind].flags & BIND_SELF and w.pid != 0:
         return walk_to_self(w, &w.v.b[e.bind])
+    if w.v.b[e.bind].flags & BIND_LINK and not (final and comp[n] == 0 and (w.mode == M_NOFOLLOW or w.mode == M_OCREAT_NOFOLLOW)):
+        return walk_link_bound(w, &w.v.b[e.bind])
     return walk_to_guest(w, e.text, e.len) or 1
+
+cdef int walk_link_bound(Walk *w, const Bind *b) noexcept nogil:
+    """Follow a symbolic link that a binding shows: 2, or -errno."""
+    cdef char text[PATHMAX]
+    cdef int n, result
+    if w.resolve & RESOLVE_NO_SYMLINKS or w.links >= 40:
+        return -ELOOP
+    w.links += 1
+    w.isbind = False
+    n = <int>c_readlink(b.host, text, PATHMAX - 1)
+    if n <= 0:
+        return -ENOENT if n == 0 else -errno
+    text[n] = 0
+    result = walk_prepend(w, text, n)
+    if result == 0 and text[0] == c'/':
+        result = -EXDEV if w.resolve & (RESOLVE_BENEATH | RESOLVE_NO_XDEV) else walk_start_absolute(w)
+    return result if result < 0 else 2
 
 cdef int walk_to_self(Walk *w, const Bind *b) noexcept nogil:
     """Go on at what a binding below /proc/self means to the process that asks: 2, or -errno."""
@@ -253,6 +275,8 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
     cdef int result
     cdef bint slash = final and (comp + n)[0] == c'/'
     cdef bint look
+    if w.over_gone and not (n <= 2 and comp[0] == c'.' and (n == 1 or comp[1] == c'.')):
+        return -ENOENT
     if n <= 2 and comp[0] == c'.' and (n == 1 or comp[1] == c'.'):
         return walk_dots(w, n, final)
     result = walk_shorten(w)
@@ -268,6 +292,10 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
         return result
     if w.isbind or result == 2:
         return 0 if w.isbind else 1
+    if over_of(w) != NULL:
+        result = over_turn(w, comp, n, final)
+        if result != 0:
+            return result if result < 0 else walk_missing(w, comp, n)
     look = not final or w.mode == M_FOLLOW or w.mode == M_MISSING or (w.mode == M_NOFOLLOW and slash) or (w.mode == M_OCREAT and not slash)
     if not look:
         # the kernel looks the name up itself; only the directory must be searchable by us

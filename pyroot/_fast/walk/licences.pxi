@@ -21,6 +21,9 @@ cdef uint32_t licences(Tracee *t, const pyroot_row *row) noexcept nogil:
     if t.view.ambiguous:
         # a text alone does not tell where it leads
         may &= ~<uint32_t>(MAY_STEP | MAY_PASS)
+    if overlays.blind:
+        # UPPER may have what the kernel would not find there
+        may &= ~<uint32_t>(MAY_STEP | MAY_PASS | MAY_OPEN | MAY_LEAD)
     if t.view != views.base:
         may &= ~<uint32_t>MAY_LEAD
     if t.fs != NULL and t.fs.root != NULL:
@@ -41,9 +44,13 @@ cdef uint32_t licences(Tracee *t, const pyroot_row *row) noexcept nogil:
     if row != NULL and (row.features & features.judges or (row.asked & features.judges and asks_writing(t, row))):
         # a feature wants to see the place
         may &= ~<uint32_t>(MAY_STEP | MAY_PASS | MAY_OPEN)
-    if row != NULL and row.features & views.base.features & ~gate_serves:
+    if row != NULL and row.features & views.base.features & ~gate_knows():
         may &= ~<uint32_t>MAY_LEAD
     return may
+
+cdef uint32_t gate_knows() noexcept nogil:
+    """Return the features whose calls the gate answers: what owners are is not known to it where directories are merged."""
+    return FEATURE_MERGED if views.base.features & FEATURE_MERGED else gate_serves
 
 cdef bint asks_writing(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Say whether an open, or access(2), is for more than reading."""

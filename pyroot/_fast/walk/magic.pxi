@@ -57,7 +57,7 @@ cdef int walk_magic_file(Walk *w, Tracee *t, const char *comp, int n, char *text
     if text[0] == c'/':
         there = fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev and a.st_ino == b.st_ino
         if there or (errno == EACCES and text[textlen - 1] != c')'):
-            return walk_anchor(w, link, walk_to_host(w, text, textlen, fd_binding(w.v, t, fd)))
+            return walk_anchor(w, link, walk_to_text(w, link, text, textlen, fd_binding(w.v, t, fd)))
     if text[0] == c'/':
         return walk_to_text(w, link, text, textlen, fd_binding(w.v, t, fd))
     w.bi = -1

@@ -52,6 +52,10 @@ cdef struct Walk:
     bint jumped              # a link of /proc took part: the path depends on who walks
     bint root_known          # an absolute path or ".." has been met (for RESOLVE_NO_XDEV)
     bint pair                # one of two names of a call
+    bint takes               # a last name that no layer of an overlay has is to be made: no error
+    bint upper, merged       # the place is UPPER's (over.pxi); ... a directory of several layers
+    bint over_gone           # ``h`` leads to a directory that is none of an overlay's tree any more
+    bint removes             # the name is to be removed, or moved elsewhere
     bint anchored            # go by descriptors: the absolute host texts lead through a directory that is closed to us
     bint magic               # the name is a magic link to a file; magic_bi is the file's binding or -1
     int magic_bi
@@ -199,6 +203,8 @@ cdef int walk_to_guest(Walk *w, const char *guest, int n) noexcept nogil:
             w.dfd = AT_FDCWD
             return -errno
         w.doff = b.hostlen
+    if b.over != NULL and n > b.guestlen:
+        return over_settle(w)
     return 0
 
 cdef int walk_to_host(Walk *w, const char *host, int n, int prefer) noexcept nogil:

@@ -71,6 +71,8 @@ cdef int walk_fast(Walk *w) noexcept nogil:
     cdef bint follow, any_kind, ok = True, links = False
     if not have_openat2 or w.bi < 0 or w.resolve or has_dotdot(p):
         return 0
+    if over_of(w) != NULL and not over_at_lower(w):
+        return 0
     if w.dfd >= 0 or (way_judge != NULL and way_judge(w, True) < 0):
         return 0
     w.isbind = False
@@ -91,6 +93,9 @@ cdef int walk_fast(Walk *w) noexcept nogil:
                 break
             continue
         last = LAST_NORM
+        if not over_plain(&w.v.b[w.bi], comp, n):
+            ok = False
+            break
         if (w.isbind and not w.v.b[w.bi].isdir) or walk_push(w, comp, n) < 0:
             ok = False
             break
@@ -102,10 +107,13 @@ cdef int walk_fast(Walk *w) noexcept nogil:
             e = view_find(w.v, w.gh, w.g, w.glen)
             if e != NULL and e.bind >= 0:
                 w.isbind = True
+                if w.v.b[e.bind].flags & BIND_MASK:
+                    ok = False
+                    break
                 if w.mode == M_CREATE and p[strspn_slash(p)] == 0:
                     p += strspn_slash(p)
                     break
-                if binding_reachable(w, n) < 0 or binding_closed(w.v, e.bind) or w.v.b[e.bind].flags & BIND_SELF:
+                if binding_reachable(w, n) < 0 or binding_closed(w.v, e.bind) or w.v.b[e.bind].flags & (BIND_SELF | BIND_LINK):
                     ok = False
                     break
                 w.bi = e.bind

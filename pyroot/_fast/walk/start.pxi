@@ -19,6 +19,7 @@ cdef int walk_to_text(Walk *w, const char *link, char *text, int n, int prefer) 
     """Go to the directory that a /proc link names; a removed one is reached through the link itself."""
     cdef c_stat a, b
     cdef int k
+    w.over_gone = False
     if n > 10 and memcmp(text + n - 10, b" (deleted)", 10) == 0:
         if fstatat(AT_FDCWD, link, &a, 0) == 0 and not (fstatat(AT_FDCWD, text, &b, AT_SYMLINK_NOFOLLOW) == 0 and a.st_dev == b.st_dev
                                                        and a.st_ino == b.st_ino):
@@ -34,7 +35,13 @@ cdef int walk_to_text(Walk *w, const char *link, char *text, int n, int prefer) 
             memcpy(w.h, link, k + 1)
             w.hlen = k
             return 0
-    return walk_to_host(w, text, n, prefer)
+    k = walk_to_host(w, text, n, prefer)
+    if k == 0 and over_of(w) != NULL and over_stale(w):
+        w.gone_bi = w.bi
+        w.bi = -3 - w.bi
+        w.over_gone = True
+        w.hlen = snprintf(w.h, PATHMAX, b"%s", link)
+    return k
 
 cdef int walk_to_removed(Walk *w, const char *link, const char *text, int n, int prefer) noexcept nogil:
     """Find the guest path of a removed directory and return its binding, -1 where it is not known to lie in one.

@@ -11,6 +11,7 @@ cdef enum:
     SO_RCVBUF_ = 8
     SO_PASSCRED_ = 16
     SO_PEERCRED_ = 17
+    SO_PEERGROUPS_ = 59
     SO_SNDBUFFORCE_ = 32
     SO_RCVBUFFORCE_ = 33
     SCM_CREDENTIALS_ = 2
@@ -26,9 +27,18 @@ cdef enum:
 cdef struct SocketNote:
     int pid
     uint32_t uid, gid
+    Groups *groups           # NULL: none, or they are not known
 
 cdef SocketNote[NOTE_KINDS][NOTES] socket_notes
 cdef bint sockets_pass = False     # a guest has asked for the ids of senders
+
+cdef extern from * nogil:
+    """
+    #include <sys/socket.h>
+    static int pyroot_socket_option(int fd, int level, int name, void *value, unsigned *size)
+    { return getsockopt(fd, level, name, value, size); }
+    """
+    int pyroot_socket_option(int, int, int, void *, unsigned int *)
 
 cdef struct PeerId:          # struct ucred
     int pid
@@ -39,13 +49,26 @@ cdef void note_ids(int pid, int kind, uint32_t uid, uint32_t gid) noexcept nogil
     note.pid = pid
     note.uid = uid
     note.gid = gid
+    groups_drop(note.groups)
+    note.groups = NULL
+
+cdef void notes_forget() noexcept nogil:
+    cdef int i, k
+    for i in range(NOTE_KINDS):
+        for k in range(NOTES):
+            groups_drop(socket_notes[i][k].groups)
+    memset(socket_notes, 0, sizeof(socket_notes))
 
 cdef SocketNote *noted(int pid, int kind) noexcept nogil:
     cdef SocketNote *note = &socket_notes[kind][pid & (NOTES - 1)]
     return note if note.pid == pid and pid > 0 else NULL
 
 cdef void note_end(Tracee *t, int kind) noexcept nogil:
-    note_ids(t.tgid, kind, cred_of(t).uid[ID_EFFECTIVE], cred_of(t).gid[ID_EFFECTIVE])
+    cdef Cred *c = cred_of(t)
+    note_ids(t.tgid, kind, c.uid[ID_EFFECTIVE], c.gid[ID_EFFECTIVE])
+    if c.groups != NULL:
+        c.groups.refs += 1
+        socket_notes[kind][t.tgid & (NOTES - 1)].groups = c.groups
 
 cdef void ids_of_stranger(PeerId *peer) noexcept nogil:
     """A process outside: what is ours belongs to the first user, as our files do."""
@@ -60,6 +83,37 @@ cdef bint is_bound(Tracee *t, int fd) noexcept nogil:
     cdef unsigned int size = 0
     return real_address(t, fd, True, &sa, &size) == 0 and size > 2
 
+cdef SocketNote *peer_note(Tracee *t, int fd, int pid) noexcept nogil:
+    """Find what is noted of the process at the other end of a socket."""
+    cdef SocketNote *note = noted(pid, NOTE_LISTENS if is_bound(t, fd) else NOTE_CONNECTS)
+    if note == NULL:
+        note = noted(pid, NOTE_CONNECTS)
+    return note if note != NULL else noted(pid, NOTE_LISTENS)
+
+cdef int peer_groups(Tracee *t, const uint64_t *args) noexcept nogil:
+    """getsockopt(SO_PEERGROUPS): answered, if the other end is a guest's (sk_getsockopt in net/core/sock.c)."""
+    cdef PeerId peer
+    cdef SocketNote *note = NULL
+    cdef unsigned int size = sizeof(peer)
+    cdef int room, need, mine = guest_socket(t, <int>args[0])
+    if mine >= 0:
+        if pyroot_socket_option(mine, SOL_SOCKET_, SO_PEERCRED_, &peer, &size) == 0 and peer.pid > 0:
+            note = peer_note(t, <int>args[0], peer.pid)
+        c_close(mine)
+    if note == NULL or mem_read(t.tid, args[4], &room, 4) < 0 or room < 0:
+        return TAKE_NOT
+    need = 4 * note.groups.n if note.groups != NULL else 0
+    if need > 0 and room >= need and mem_write(t.tid, args[3], group_list(note.groups), need) < 0:
+        return answered(t, args, -EFAULT)
+    if mem_write(t.tid, args[4], &need, 4) < 0:
+        return answered(t, args, -EFAULT)
+    return answered(t, args, 0 if room >= need else -ERANGE)
+
+cdef int answered(Tracee *t, const uint64_t *args, long result) noexcept nogil:
+    # (of a socketcall the descriptor is not the first argument)
+    t.call.args[0] = args[0]
+    return answer(t, result)
+
 cdef struct PeerEnd:
     uint64_t at              # the guest's buffer
     int fd, room
@@ -71,11 +125,7 @@ cdef int end_peer(Tracee *t, After *a, int64_t result) noexcept nogil:
     cdef SocketNote *note
     if result < 0 or e.room < 8 or mem_read(t.tid, e.at, &peer, e.room) < 0:
         return R_CONT
-    note = noted(peer.pid, NOTE_LISTENS if is_bound(t, e.fd) else NOTE_CONNECTS)
-    if note == NULL:
-        note = noted(peer.pid, NOTE_CONNECTS)
-    if note == NULL:
-        note = noted(peer.pid, NOTE_LISTENS)
+    note = peer_note(t, e.fd, peer.pid)
     if note != NULL:
         peer.uid = note.uid
         peer.gid = note.gid

@@ -7,6 +7,7 @@
 
 cdef struct Told:            # what the call at hand tells of a file
     bint known
+    int task                 # whose folder of /proc it is in, where it is not known; 0: nobody's
     uint32_t uid, gid, mode, rdev
 
 cdef Told told
@@ -15,6 +16,7 @@ cdef struct ToldEnd:
     uint64_t buffer
     uint32_t uid, gid, mode, rdev
     bint known
+    int task                 # whose folder of /proc it is in; 0: nobody's
 
 cdef enum:
     LOOK_NATIVE = 0          # layouts
@@ -47,12 +49,13 @@ cdef int look_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint32_t mask = <uint32_t>t.call.args[3] if t.call.nr == NR_statx else 0
     cdef int error
     if t.call.nr == NR_fstat:
-        error = spot_of_fd(t, <int>t.call.args[0], &at)
+        error = spot_of_fd(t, <int>t.call.args[0], &at) if <int>t.call.args[0] >= 0 else -EBADF
     elif flags & ~<uint64_t>(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_SYNC) or mask >> 31 or flags & AT_SYNC == AT_SYNC:
         return TAKE_NOT
     else:
         error = spot_of_path(t, dir_argument(t, row.dirfd), t.call.args[row.path], path_mode(row, t), flags & AT_EMPTY_PATH != 0, &at)
     if error == SPOT_NONE:
+        told.task = task_of_proc(W1.h, W1.hlen) if t.call.nr != NR_fstat and W1.valid else 0
         return TAKE_NOT
     if error < 0:
         return R_DEAD if error == -ESRCH else answer(t, error)
@@ -62,6 +65,10 @@ cdef int look_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         return answer(t, error)
     told.known = True
     told.uid, told.gid, told.mode, told.rdev = f.uid, f.gid, f.mode, f.rdev
+    if f.disk.dev == proc_dev:
+        told.known, told.task = False, task_of_spot(&at)
+        spot_drop(&at)
+        return TAKE_NOT
     spot_drop(&at)
     if look_is_shared(t, mask, &f):
         return TAKE_NOT
@@ -94,7 +101,7 @@ cdef int look_call(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil
     """The call itself looks: correct what it tells at its end."""
     cdef ToldEnd *e = <ToldEnd *>after(t, end_look, 0)
     e.buffer = look_buffer(t, row)
-    e.known = told.known
+    e.known, e.task = told.known, told.task
     e.uid, e.gid, e.mode, e.rdev = told.uid, told.gid, told.mode, told.rdev
     # (the layout is the row's)
     after_last(t).data[AFTER_WORDS - 1] = look_layout(t, row)
@@ -121,6 +128,40 @@ cdef inline uint32_t id_of(uint32_t id, int size) noexcept nogil:
     """Return an id as a field of 16 bits has it: what does not fit is nobody's (high2lowuid)."""
     return 65534 if size == 2 and id > 65535 else id
 
+cdef int task_of_proc(const char *host, int n) noexcept nogil:
+    """Return the task whose folder of /proc a host path leads into, 0 if there is none."""
+    cdef int pid = 0, tid = 0, k
+    if n < 7 or memcmp(host, b"/proc/", 6) != 0:
+        return 0
+    k = parse_pid(host + 6, &pid)
+    if k <= 0:
+        return 0
+    if starts(host + 6 + k, b"/task/") and parse_pid(host + 12 + k, &tid) > 0:
+        return tid
+    return pid
+
+cdef int task_of_spot(const Spot *at) noexcept nogil:
+    cdef char link[40]
+    cdef char text[PATHMAX]
+    cdef int n
+    snprintf(link, sizeof(link), b"/proc/self/fd/%d", at.fd)
+    n = <int>c_readlink(link, text, PATHMAX - 1)
+    text[n if n > 0 else 0] = 0
+    return task_of_proc(text, n)
+
+cdef void proc_owner(Tracee *t, ToldEnd *e, int mode_at, int size) noexcept nogil:
+    """Whose a file is that the kernel says is ours: in a guest's folder of /proc that guest's (task_dump_owner in fs/proc/base.c)."""
+    cdef Tracee *task = guest_of(t.view, e.task) if e.task > 0 else NULL
+    cdef uint32_t mode = 0
+    e.uid, e.gid = owners.uid, owners.gid
+    if task == NULL or not creds.on:
+        return
+    mem_read(t.tid, e.buffer + mode_at, &mode, size)
+    if mode & 0xffff != (KIND_DIRECTORY | 0o555) and task.mm != NULL and task.mm.undumpable != 0:
+        e.uid = e.gid = 0
+        return
+    e.uid, e.gid = cred_of(task).uid[ID_EFFECTIVE], cred_of(task).gid[ID_EFFECTIVE]
+
 cdef int end_look(Tracee *t, After *a, int64_t result) noexcept nogil:
     cdef ToldEnd *e = <ToldEnd *>a.data
     cdef int layout = <int>a.data[AFTER_WORDS - 1]
@@ -132,8 +173,9 @@ cdef int end_look(Tracee *t, After *a, int64_t result) noexcept nogil:
     if not e.known:
         # a file of the kernel's own
         if mem_read(t.tid, e.buffer + at.uid, &uid, at.ids) == 0 and uid == id_of(owners.us, at.ids):
-            us = id_of(owners.uid, at.ids)
-            gid = id_of(owners.gid, at.ids)
+            proc_owner(t, e, at.mode, at.modes)
+            us = id_of(e.uid, at.ids)
+            gid = id_of(e.gid, at.ids)
             mem_write(t.tid, e.buffer + at.uid, &us, at.ids)
             mem_write(t.tid, e.buffer + at.gid, &gid, at.ids)
         return R_CONT
@@ -155,21 +197,40 @@ cdef int end_look(Tracee *t, After *a, int64_t result) noexcept nogil:
 cdef int access_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Answer access(2), faccessat(2) and faccessat2(2) by the records, where the kernel does not know better."""
     cdef uint64_t flags = t.call.args[3] if t.call.nr == NR_faccessat2 else 0
-    cdef int wanted = <int>t.call.args[row.path + 1], error
-    cdef Spot at
-    cdef Truth f
+    cdef int wanted = <int>t.call.args[row.path + 1], result
+    cdef Cred *own = t.cred
+    cdef Cred real
     if wanted & ~7 or flags & ~<uint64_t>(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
         return TAKE_NOT
-    error = spot_of_path(t, dir_argument(t, row.dirfd), t.call.args[row.path], path_mode(row, t), flags & AT_EMPTY_PATH != 0, &at)
-    if error == SPOT_NONE:
+    if creds.on and not flags & AT_EACCESS:
+        real = cred_of(t)[0]
+        cred_for_access(&real)
+        t.cred = &real
+    result = access_by_path(t, row, flags, wanted)
+    t.cred = own
+    if result == SPOT_NONE:
         return TAKE_NOT
+    return R_DEAD if result == -ESRCH else answer(t, result)
+
+cdef void cred_for_access(Cred *c) noexcept nogil:
+    """Ask as the real user and group (access_override_creds in fs/open.c)."""
+    c.uid[ID_FS] = c.uid[ID_REAL]
+    c.gid[ID_FS] = c.gid[ID_REAL]
+    if not c.bits & SECURE_NO_SETUID_FIXUP:
+        c.caps[CAPS_EFFECTIVE] = c.caps[CAPS_PERMITTED] if c.uid[ID_REAL] == 0 else 0
+
+cdef int access_by_path(Tracee *t, const pyroot_row *row, uint64_t flags, int wanted) noexcept nogil:
+    cdef Spot at
+    cdef Truth f
+    cdef int error
+    error = spot_of_path(t, dir_argument(t, row.dirfd), t.call.args[row.path], path_mode(row, t), flags & AT_EMPTY_PATH != 0, &at)
     if error < 0:
-        return R_DEAD if error == -ESRCH else answer(t, error)
+        return error
     error = truth_of(&f, at.fd, b"", 0, 0)
     if error == 0:
         error = access_of(t, &at, &f, wanted)
     spot_drop(&at)
-    return answer(t, error)
+    return error
 
 cdef int access_of(Tracee *t, const Spot *at, const Truth *f, int wanted) noexcept nogil:
     """Ask the kernel first, who knows of read-only file systems and of noexec, then the record."""

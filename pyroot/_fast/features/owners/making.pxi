@@ -1,7 +1,8 @@
 # What is made: whose it is, and what stands on the disk for a device.
 #
 # What the first user makes has the default owner, and needs nothing.  Otherwise (another user; a directory with the set-group-ID bit,
-# which gives its group, and to directories its bit) the record is made at the end of the call.  Set-id bits never reach the disk.
+# which gives its group, and to directories its bit, or with a default access control list) the record is made at the end of the call.
+# Set-id bits never reach the disk.
 #
 # A device is a char 0:0 on the disk, which everybody may make, with mode 000, so that every open of it comes to the supervisor.  It is made
 # where nobody sees it, recorded, and only then gets its name.
@@ -15,7 +16,10 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef struct Maker:           # of what is about to be made
     uint32_t uid, gid, bits  # bits: of the mode, which the disk does not get
+    uint32_t mode            # as the call has it, before the umask: a default list counts in its place
     bint inherits            # a directory gets the set-group-ID bit
+    char *list               # the directory's default list, owned; NULL: none
+    int list_size
 
 cdef struct MakeEnd:
     uint64_t since           # ns: what is older is not what was made
@@ -28,17 +32,20 @@ cdef enum:
 
 cdef bint maker_of(Tracee *t, const Truth *parent, uint32_t mode, bint directory, Maker *m) noexcept nogil:
     """Find out whose something new in a directory is; say whether that has to be recorded."""
-    m.uid, m.gid, m.bits, m.inherits = who_uid(t), who_gid(t), mode & SETID_BITS, False
+    m.uid, m.gid, m.bits, m.mode, m.inherits = who_uid(t), who_gid(t), mode & SETID_BITS, mode, False
+    m.list_size = list_of_new(parent, &m.list)
     if parent.mode & SETGID_BIT:
         m.gid = parent.gid
         m.inherits = directory
         if m.bits & SETGID_BIT and mode & GROUP_EXEC and not who_in_group(t, m.gid) and not who_may(t, CAP_FSETID_):
             m.bits &= ~<uint32_t>SETGID_BIT
-    return m.uid != owners.uid or m.gid != owners.gid or m.bits != 0 or (m.inherits and not parent.disk.mode & SETGID_BIT)
+    if m.uid != owners.uid or m.gid != owners.gid or m.bits != 0 or m.list_size > 0:
+        return True
+    return m.inherits and not parent.disk.mode & SETGID_BIT
 
 cdef inline bint making_is_plain(Tracee *t, uint32_t mode) noexcept nogil:
     """Say whether the owner of something new can be but the default."""
-    return who_is_plain(t) and mode & SETID_BITS == 0 and records_have(STORE_HAS_SETGID) == 0
+    return who_is_plain(t) and mode & SETID_BITS == 0 and records_have(STORE_HAS_SETGID | STORE_HAS_DEFAULTS) == 0
 
 cdef int made_here(const Spot *at, const Maker *m, uint64_t since) noexcept nogil:
     """Record the owner of what has just been made, unless somebody has done so already; 0 or -errno."""
@@ -48,6 +55,8 @@ cdef int made_here(const Spot *at, const Maker *m, uint64_t since) noexcept nogi
         return 0
     f.uid, f.gid = m.uid, m.gid
     f.mode |= m.bits | (SETGID_BIT if m.inherits and S_ISDIR(f.mode) else 0)
+    if m.list_size > 0 and not S_ISLNK(f.mode):
+        return list_inherit(at, &f, m.list, m.list_size, m.mode)
     return truth_write(at, &f, f.disk.mode)
 
 cdef int end_make(Tracee *t, After *a, int64_t result) noexcept nogil:
@@ -85,6 +94,7 @@ cdef void drop_make(After *a) noexcept nogil:
     if e.dir >= 0:
         c_close(e.dir)
     free(e.name)
+    free(e.maker.list)
 
 cdef void make_expect(Tracee *t, const Maker *m, int dir, const char *name, int n) noexcept nogil:
     """Record the owner at the end of the call; takes the descriptor over."""
@@ -154,7 +164,6 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     cdef char name[256]
     cdef int dir, error
     cdef bint makes = is_making(t.call.nr), whole = who_may(t, CAP_DAC_OVERRIDE_)
-    cdef uint32_t mode = 0
     if w.last != LAST_NORM or w.namelen <= 0 or w.namelen > 255 or (is_proc(w.h, w.hlen) and not w.held):
         return 0
     if (t.call.nr == NR_link or t.call.nr == NR_linkat) and w == &W1:
@@ -169,25 +178,44 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
         adopt_for(t, w.h, False, W_OK)
     if row.handler == H_RENAME and w == &W2:
         move_note(t)
-    makes = makes and not making_is_plain(t, mode)
+    makes = makes and not making_is_plain(t, 0)
     if row.remove or (row.handler == H_RENAME and w == &W2):
         birthless_end(dir, name)
-    if not whole and w == &W2 and facts_look(AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) < 0:
-        c_close(dir)
-        return 0
-    if not whole and w != &W2 and facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) == (0 if is_making(t.call.nr) else -ENOENT):
+    if not whole and row.handler == H_RENAME:
+        error = dir_judge(t, dir, X_OK, &parent, False)
+        if error < 0 or rename_is_odd():
+            c_close(dir)
+            return error if error == -EACCES else 0
+    if not whole and row.handler != H_RENAME and w != &W2 and facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) == (0 if is_making(t.call.nr) else -ENOENT):
         # (the kernel sees that first)
         c_close(dir)
         return 0
+    if w == &W2 and row.handler == H_LINK and not who_may(t, CAP_FOWNER_):
+        error = link_judge(t, dir, name)
+        if error != 0:
+            c_close(dir)
+            return error if error < 0 else 0
     error = dir_judge(t, dir, W_OK | X_OK, &parent, makes)
     if error == 0 and not makes and not whole and parent_is_ours(&parent):
         error = sticky_judge(t, dir, name, &parent)
-    if error == 0 and makes and maker_of(t, &parent, mode, t.call.nr == NR_mkdir or t.call.nr == NR_mkdirat, &m):
-        make_expect(t, &m, dir, name, w.namelen)
-        return 0
+    if error == 0 and not whole and row.handler == H_RENAME and w == &W2:
+        error = turn_judge(t, W1.h)
+        if error == 0 and t.call.nr == NR_renameat2 and t.call.args[4] & 2:
+            error = turn_judge(t, W2.h)
+    if error == 0 and makes:
+        if maker_of(t, &parent, making_mode(t, row), t.call.nr == NR_mkdir or t.call.nr == NR_mkdirat, &m):
+            make_expect(t, &m, dir, name, w.namelen)
+            return 0
+        free(m.list)
     c_close(dir)
     # (the kernel finds what comes before)
     return error if error == -EPERM or (error == -EACCES and not whole) else 0
+
+cdef uint32_t making_mode(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """Return the mode of a call that makes a name, without what the kernel does not take from it."""
+    if t.call.nr == NR_symlink or t.call.nr == NR_symlinkat:
+        return 0
+    return <uint32_t>t.call.args[row.path + 1] & 0o1777
 
 cdef void move_note(Tracee *t) noexcept nogil:
     """Note a rename within the root."""
@@ -201,6 +229,44 @@ cdef void move_note(Tracee *t) noexcept nogil:
     if t.call.nr == NR_renameat2 and t.call.args[4] & 2:
         store_renamed(&owners.root, W2.h + top, W1.h + top)
     W1.h[W1.placelen], W2.h[W2.placelen] = one, two
+
+cdef bint rename_is_odd() noexcept nogil:
+    """Say whether the kernel has an answer to a rename that comes before the question who may (do_renameat2, vfs_rename)."""
+    cdef file_facts old, new
+    cdef int n1 = W1.placelen, n2 = W2.placelen, there
+    if facts_look(AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0, &old) < 0:
+        return True
+    if not S_ISDIR(old.mode) and (W1.slash or W2.slash):
+        return True
+    if n1 < n2 and memcmp(W1.h, W2.h, n1) == 0 and W2.h[n1] == c'/':
+        return True
+    if n2 < n1 and memcmp(W1.h, W2.h, n2) == 0 and W1.h[n2] == c'/':
+        return True
+    there = facts_look(AT_FDCWD, W2.h, AT_SYMLINK_NOFOLLOW, 0, &new)
+    return (there < 0 and there != -ENOENT) or (there == 0 and old.dev == new.dev and old.ino == new.ino)
+
+cdef int turn_judge(Tracee *t, const char *host) noexcept nogil:
+    """A directory that gets another parent is written to: its .. changes; 0 or -EACCES."""
+    cdef Truth f
+    cdef int n = W1.placelen - W1.namelen
+    if n == W2.placelen - W2.namelen and memcmp(W1.h, W2.h, n) == 0:
+        return 0
+    if truth_of(&f, AT_FDCWD, host, AT_SYMLINK_NOFOLLOW, 0) < 0 or not (ours(&f) or f.found) or not S_ISDIR(f.mode):
+        return 0
+    return who_rights(t, &f, W_OK)
+
+cdef int link_judge(Tracee *t, int dir, const char *name) noexcept nogil:
+    """Who does not own a file may give it another name only if it is safe to have one (may_linkat): 0, -EPERM, or 1: the kernel says more."""
+    cdef Truth f
+    if not owners.links_guarded or W2.slash or facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &f.disk) == 0:
+        return 1 if owners.links_guarded else 0
+    if truth_of(&f, AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0) < 0:
+        return 1
+    if not (ours(&f) or f.found) or who_uid(t) == f.uid:
+        return 0
+    if not S_ISREG(f.mode) or f.mode & SETUID_BIT or f.mode & (SETGID_BIT | GROUP_EXEC) == SETGID_BIT | GROUP_EXEC:
+        return -EPERM
+    return -EPERM if who_rights(t, &f, R_OK | W_OK) < 0 else 0
 
 cdef inline bint parent_is_ours(const Truth *parent) noexcept nogil:
     return ours(parent) or parent.found
@@ -228,15 +294,6 @@ cdef inline bint is_making(uint64_t nr) noexcept nogil:
     return (nr == NR_mkdir or nr == NR_mkdirat or nr == NR_mknod or nr == NR_mknodat or nr == NR_symlink or nr == NR_symlinkat)
 
 # -- devices -------------------------------------------------------------------------------------------------------------------------
-
-cdef uint32_t umask_of(int tid) noexcept nogil:
-    """Read a task's umask; 0 where nobody tells it."""
-    cdef char text[2048]
-    cdef char *p
-    if status_read(tid, text, sizeof(text)) < 0:
-        return 0
-    p = find_text(text, b"Umask:\t")
-    return <uint32_t>strtoul(p + 7, NULL, 8) & 0o777 if p != NULL else 0
 
 cdef int mknod_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Make a device, or a file with set-id bits; others are the kernel's."""
@@ -270,7 +327,7 @@ cdef int mknod_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         error = dir_judge(t, dir, W_OK | X_OK, &parent, True)
     if error == 0:
         dev = (dev & 0xfff00) << 12 | (dev & 0xff) | (dev >> 12 & 0xfff00) if node else 0
-        error = make_node(t, dir, name, mode & ~umask_of(t.tid), dev, &parent)
+        error = make_node(t, dir, name, mode, dev, &parent)
     c_close(dir)
     return answer(t, error)
 
@@ -295,11 +352,15 @@ cdef int make_node(Tracee *t, int dir, const char *name, uint32_t mode, uint32_t
     cdef char aside[PATHMAX]
     cdef bint node = S_ISCHR_(mode)
     cdef int n, error, folder = store_folder(parent)
+    maker_of(t, parent, mode, False, &m)
+    if m.list_size == 0:
+        mode &= ~umask_of(t.tid)
     snprintf(link, sizeof(link), b"/proc/self/fd/%d", dir)
     n = <int>c_readlink(link, text, PATHMAX - 1)
     snprintf(aside, sizeof(aside), b"made.%d", c_getpid()) if folder >= 0 else snprintf(aside, sizeof(aside), b"%s", name)
     error = node_on_disk(folder if folder >= 0 else dir, aside, mode, node)
     if error < 0:
+        free(m.list)
         if folder >= 0:
             c_unlinkat(folder, aside, 0)
             c_close(folder)
@@ -311,12 +372,13 @@ cdef int make_node(Tracee *t, int dir, const char *name, uint32_t mode, uint32_t
             snprintf(text + n, PATHMAX - n, b"/%s", name)
             at.place[0] = 0
             spot_lies(t, &at, text, <int>strlen(text), -1)
-        maker_of(t, parent, mode, False, &m)
         error = truth_of(&f, at.fd, b"", 0, 0)
         f.uid, f.gid, f.rdev = m.uid, m.gid, rdev
         f.mode = mode & ~<uint32_t>SETID_BITS | m.bits
         if error == 0:
             error = truth_put(&at, &f, f.disk.mode, STORE_NODE, 0) if node else truth_write(&at, &f, f.disk.mode)
+        if error == 0 and m.list_size > 0:
+            error = list_inherit(&at, &f, m.list, m.list_size, m.mode)
         spot_drop(&at)
     if error == 0 and folder >= 0:
         error = move_made(folder, aside, dir, name)
@@ -324,6 +386,7 @@ cdef int make_node(Tracee *t, int dir, const char *name, uint32_t mode, uint32_t
         c_unlinkat(folder if folder >= 0 else dir, aside, 0)
     if folder >= 0:
         c_close(folder)
+    free(m.list)
     return error
 
 cdef inline bint S_ISCHR_(uint32_t mode) noexcept nogil:

@@ -5,6 +5,9 @@
 #
 # Decides: what becomes of an open that the kernel alone would judge by what is on the disk.
 
+cdef enum:
+    O_NOATIME_ = 0o1000000
+
 cdef struct OpenNode:        # a device that guests may have: the host's
     uint32_t rdev
     const char *path
@@ -54,7 +57,7 @@ cdef int there_judge(Tracee *t, Walk *w, int wanted, int error) noexcept nogil:
         return 0
     spot_from_walk(t, w, &at)
     result = truth_of(&f, at.fd, b"", 0, 0)
-    if result == 0 and S_ISDIR(f.mode) and (wanted & W_OK or judged.flags & O_CREAT):
+    if result == 0 and (wanted & W_OK or judged.flags & O_CREAT if S_ISDIR(f.mode) else judged.flags & O_DIRECTORY):
         # (the kernel has an error that comes before)
         pass
     elif result == 0 and (ours(&f) or f.found) and not S_ISLNK(f.disk.mode):
@@ -63,6 +66,8 @@ cdef int there_judge(Tracee *t, Walk *w, int wanted, int error) noexcept nogil:
             result = node_judge(w, &f)
         elif result == 0 and error < 0:
             adopt_file(&at, &f)
+        if result == 0 and judged.flags & O_NOATIME_ and not who_owns(t, &f):
+            result = -EPERM
         if result == 0 and wanted & W_OK and S_ISREG(f.mode):
             result = written_judge(t, &at, &f)
     else:
@@ -97,7 +102,6 @@ cdef int written_judge(Tracee *t, const Spot *at, Truth *f) noexcept nogil:
 cdef int new_judge(Tracee *t, Walk *w) noexcept nogil:
     """Judge an open that makes a file: its directory must be open to the maker, and its owner may have to be recorded."""
     cdef Truth parent
-    cdef Maker m
     cdef uint32_t mode = <uint32_t>judged.mode
     cdef int error, dir
     cdef bint look = not making_is_plain(t, mode)
@@ -112,14 +116,21 @@ cdef int new_judge(Tracee *t, Walk *w) noexcept nogil:
         return 0
     error = dir_judge(t, dir, W_OK | X_OK, &parent, look)
     c_close(dir)
-    if error == 0 and look and maker_of(t, &parent, mode, False, &m):
-        make_expect(t, &m, -1, NULL, 0)
+    if error == 0 and look:
+        new_expect(t, &parent, mode)
     return error if error == -EACCES and not who_may(t, CAP_DAC_OVERRIDE_) else 0
+
+cdef void new_expect(Tracee *t, const Truth *parent, uint32_t mode) noexcept nogil:
+    """The file that the open makes gets its record at the end, if it needs one."""
+    cdef Maker m
+    if maker_of(t, parent, mode, False, &m):
+        make_expect(t, &m, -1, NULL, 0)
+    else:
+        free(m.list)
 
 cdef int tmpfile_judge(Tracee *t, Walk *w) noexcept nogil:
     """The same for a file without a name."""
     cdef Truth parent
-    cdef Maker m
     cdef uint32_t mode = <uint32_t>judged.mode
     cdef bint look = not making_is_plain(t, mode)
     cdef int error, dir = open_found(t, w, True)
@@ -128,8 +139,8 @@ cdef int tmpfile_judge(Tracee *t, Walk *w) noexcept nogil:
         return 0
     error = dir_judge(t, dir, W_OK | X_OK, &parent, look)
     c_close(dir)
-    if error == 0 and look and maker_of(t, &parent, mode, False, &m):
-        make_expect(t, &m, -1, NULL, 0)
+    if error == 0 and look:
+        new_expect(t, &parent, mode)
     return error if error == -EACCES and not who_may(t, CAP_DAC_OVERRIDE_) else 0
 
 cdef int enter_take(Tracee *t, const pyroot_row *row) noexcept nogil:

@@ -24,7 +24,7 @@ cdef int rights_spot(Tracee *t, const pyroot_row *row, uint64_t known, Spot *at)
         if flags & ~known:
             return -EINVAL
         return spot_of_path(t, dir_argument(t, row.dirfd), t.call.args[row.path], path_mode(row, t), flags & AT_EMPTY_PATH != 0, at)
-    error = spot_of_fd(t, fd, at)
+    error = spot_of_fd(t, fd, at) if fd >= 0 else -EBADF
     if error == 0 and fd_is_path(t, fd):
         spot_drop(at)
         error = -EBADF
@@ -64,6 +64,9 @@ cdef int chown_of(Tracee *t, const Spot *at, Truth *f, uint32_t uid, uint32_t gi
             return -EPERM
         if gid != NO_ID and not (who_uid(t) == f.uid and (gid == f.gid or who_in_group(t, gid))):
             return -EPERM
+    if not S_ISDIR(f.mode) and mode_without_setid(t, f) != f.mode and not who_owns(t, f):
+        # (that is a change of the mode)
+        return -EPERM
     if ours(f):
         error = disk_touch(at.fd)
         if error < 0:

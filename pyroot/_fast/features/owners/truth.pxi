@@ -26,7 +26,7 @@ cdef extern from "facts.h" nogil:
         uint64_t root_dev, root_ino, root_gen
         int index_fd
     enum:
-        STORE_DEAD, STORE_XATTRS, STORE_NODE, STORE_HAS_SETGID, STORE_HAS_XATTRS, STORE_HAS_NODES, STORE_HAS_DEFAULTS, STORE_HAS_OTHERS
+        STORE_DEAD, STORE_XATTRS, STORE_NODE, STORE_DEFAULTS, STORE_HAS_SETGID, STORE_HAS_XATTRS, STORE_HAS_NODES, STORE_HAS_DEFAULTS, STORE_HAS_OTHERS
         STORE_DAMAGED, STORE_OTHER_VERSION, STORE_OTHER_USER, STORE_OTHER_ROOT, STORE_TAIL_MOST
     uint64_t store_now()
     int store_open(store *, const char *, const char *, uint64_t, uint64_t, uint64_t)
@@ -64,6 +64,7 @@ cdef enum:
     KIND_BLOCK = 0o060000
     KIND_FILE = 0o100000
     KIND_FIFO = 0o010000
+    KIND_DIRECTORY = 0o040000
     KIND_SOCKET = 0o140000
     SETUID_BIT = 0o4000
     SETGID_BIT = 0o2000
@@ -75,6 +76,7 @@ cdef struct Remembering:
     bint on
     uint32_t us              # the user whose files look like the first user's
     uint32_t uid, gid        # that one
+    bint links_guarded       # only who may read and write a file gives it another name (/proc/sys/fs/protected_hardlinks)
     bint keeps               # the root is not the host's own: what the disk has may differ from what guests see
     store root, session
 
@@ -195,15 +197,19 @@ cdef store *store_for(const Spot *at, Truth *f) noexcept nogil:
         return &owners.session
     return &owners.root
 
-cdef uint32_t place_keep(store *s, const Spot *at) noexcept nogil:
-    """Keep the path of a file that gets a record: in a copy of the root it is found by it.  Returns the tail."""
-    cdef char tail[PATHMAX + 16]
-    cdef int top = <int>strlen(s.root), size
-    cdef int64_t result
+cdef int place_add(store *s, const Spot *at, char *tail, int size, int room) noexcept nogil:
+    """Add the path of a file that gets a record to its tail: in a copy of the root it is found by it.  Returns the tail's size."""
+    cdef int top = <int>strlen(s.root), more
     if s.path[0] == 0 or at.place[0] == 0 or memcmp(at.place, s.root, top) != 0 or at.place[top] != c'/':
-        return 0
-    size = tail_with(tail, 0, sizeof(tail), b"", at.place + top, <int>strlen(at.place + top))
-    result = store_tail_put(s, tail, size) if size > 0 else 0
+        return size
+    more = tail_with(tail, size, room, b"", at.place + top, <int>strlen(at.place + top))
+    return more if more > 0 else size
+
+cdef uint32_t place_keep(store *s, const Spot *at) noexcept nogil:
+    """Make a tail of the path alone; 0: none."""
+    cdef char tail[PATHMAX + 16]
+    cdef int size = place_add(s, at, tail, 0, sizeof(tail))
+    cdef int64_t result = store_tail_put(s, tail, size) if size > 0 else 0
     return <uint32_t>result if result > 0 else 0
 
 cdef int truth_put(const Spot *at, Truth *f, uint32_t left, uint32_t flags, uint32_t tail) noexcept nogil:

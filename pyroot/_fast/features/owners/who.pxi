@@ -29,12 +29,16 @@ cdef inline bint who_is_plain(Tracee *t) noexcept nogil:
 
 cdef int who_rights(Tracee *t, const Truth *f, int wanted) noexcept nogil:
     """Judge by owner and mode, and by capabilities, as generic_permission() in fs/namei.c: 0 or -EACCES; ``wanted``: R_OK, W_OK, X_OK."""
-    cdef int bits = f.mode & 7
+    cdef int bits = f.mode & 7, listed = 1
     if who_uid(t) == f.uid:
         bits = f.mode >> 6 & 7
-    elif who_in_group(t, f.gid):
-        bits = f.mode >> 3 & 7
-    if wanted & ~bits == 0:
+    else:
+        listed = list_rights(t, f, wanted)
+        if listed == 1 and who_in_group(t, f.gid):
+            bits = f.mode >> 3 & 7
+    if listed == 0 or (listed == 1 and wanted & ~bits == 0):
+        return 0
+    if who_may(t, CAP_DAC_READ_SEARCH_) and (wanted == R_OK or (S_ISDIR(f.mode) and not wanted & W_OK)):
         return 0
     if not who_may(t, CAP_DAC_OVERRIDE_):
         return -EACCES

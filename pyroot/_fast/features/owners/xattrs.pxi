@@ -5,15 +5,6 @@
 #
 # Decides: which attributes are in the record, and who may see and set them (xattr(7), fs/xattr.c, fs/posix_acl.c).
 
-cdef extern from "tails.h" nogil:
-    int tail_find(const char *, int, const char *)
-    int tail_next(const char *, int, int, char *, const char **, int *)
-    int tail_value(const char *, int, const char *, const char **)
-    int tail_without(char *, int, const char *)
-    int tail_with(char *, int, int, const char *, const void *, int)
-    int acl_check(const char *, int, int *, uint32_t *)
-    void acl_of_mode(char *, int, uint32_t)
-
 cdef extern from "<sys/xattr.h>" nogil:
     ssize_t c_listxattr "listxattr"(const char *, char *, size_t)
 
@@ -29,14 +20,8 @@ cdef enum:
     XATTR_CREATE_ = 1
     XATTR_REPLACE_ = 2
 
-cdef char tail_bytes[1 << 20]
-cdef int tail_size = 0
 cdef char attr_name[256]
 cdef char attr_value[ATTR_MOST]
-
-cdef const char *ACCESS_LIST = b"system.posix_acl_access"
-cdef const char *DEFAULT_LIST = b"system.posix_acl_default"
-cdef const char *CAPABILITIES = b"security.capability"
 
 cdef int attr_kind(const char *name) noexcept nogil:
     if starts(name, b"trusted."):
@@ -53,15 +38,10 @@ cdef int attr_kind(const char *name) noexcept nogil:
         return ATTR_FOREIGN
     return ATTR_KERNEL
 
-cdef void tail_load(const Truth *f) noexcept nogil:
-    """Read the tail of a record into tail_bytes; an unreadable one is empty."""
-    global tail_size
-    cdef int64_t n = store_tail_get(f.where, f.slot.tail, tail_bytes, sizeof(tail_bytes)) if f.found and f.slot.tail != 0 else 0
-    tail_size = <int>n if n > 0 else 0
-
 cdef int tail_save(const Spot *at, Truth *f, uint32_t left) noexcept nogil:
     """Record f with the tail in tail_bytes; 0 or -errno."""
-    cdef uint32_t flags = f.slot.flags & ~<uint32_t>(STORE_DEAD | STORE_XATTRS) if f.found else 0
+    global tail_size
+    cdef uint32_t flags = f.slot.flags & ~<uint32_t>(STORE_DEAD | STORE_XATTRS | STORE_DEFAULTS) if f.found else 0
     cdef int64_t tail = 0
     cdef char name[256]
     cdef const char *value = NULL
@@ -70,6 +50,10 @@ cdef int tail_save(const Spot *at, Truth *f, uint32_t left) noexcept nogil:
         i = tail_next(tail_bytes, tail_size, i, name, &value, &length)
         if i >= 0 and name[0] != 0:
             flags |= STORE_XATTRS
+            if strcmp(name, DEFAULT_LIST) == 0:
+                flags |= STORE_DEFAULTS
+    if tail_size > 0 and not f.found:
+        tail_size = place_add(store_for(at, f), at, tail_bytes, tail_size, sizeof(tail_bytes))
     if tail_size > 0:
         tail = store_tail_put(store_for(at, f), tail_bytes, tail_size)
         if tail < 0:
@@ -189,6 +173,8 @@ cdef int attr_rights(Tracee *t, const AttrCall *c, const Spot *at, Truth *f) noe
     cdef int wanted = R_OK if c.what == ATTR_GET else W_OK
     if not (ours(f) or f.found) or not (S_ISREG(f.mode) or S_ISDIR(f.mode)):
         return TAKE_NOT
+    if S_ISDIR(f.mode) and f.mode & S_ISVTX and wanted == W_OK and starts(attr_name, b"user.") and not who_owns(t, f):
+        return -EPERM
     if who_rights(t, f, wanted) < 0:
         return -EACCES
     if disk_rights(f) & wanted != wanted:
@@ -201,7 +187,7 @@ cdef int attr_spot(Tracee *t, const pyroot_row *row, const AttrCall *c, Spot *at
     if row.path >= 0:
         mode = path_mode(row, t)
         return spot_of_path(t, dir_argument(t, row.dirfd), t.call.args[row.path], mode, c.at and t.call.args[2] & AT_EMPTY_PATH != 0, at)
-    error = spot_of_fd(t, <int>t.call.args[0], at)
+    error = spot_of_fd(t, <int>t.call.args[0], at) if <int>t.call.args[0] >= 0 else -EBADF
     if error == 0 and fd_is_path(t, <int>t.call.args[0]):
         spot_drop(at)
         error = -EBADF
@@ -298,6 +284,8 @@ cdef int attr_change(Tracee *t, AttrCall *c, int kind, const Spot *at, Truth *f)
         error = caps_check(c)
         if error < 0:
             return error
+    if kind == ATTR_ACL or kind == ATTR_DEFAULT:
+        return acl_change(t, c, kind, at, f)
     error = attr_may(t, kind, f)
     if error == 0 and ours(f):
         error = disk_touch(at.fd)
@@ -305,8 +293,6 @@ cdef int attr_change(Tracee *t, AttrCall *c, int kind, const Spot *at, Truth *f)
         return error
     tail_load(f)
     there = tail_find(tail_bytes, tail_size, attr_name)
-    if kind == ATTR_ACL or kind == ATTR_DEFAULT:
-        return acl_change(t, c, kind, at, f)
     if sets and ((there >= 0 and c.flags & XATTR_CREATE_) or (there < 0 and c.flags & XATTR_REPLACE_)):
         return -EEXIST if there >= 0 else -ENODATA
     if not sets:
@@ -331,8 +317,14 @@ cdef int acl_change(Tracee *t, const AttrCall *c, int kind, const Spot *at, Trut
         if error < 0:
             return error
         sets = c.size > 4
-    if kind == ATTR_DEFAULT and not S_ISDIR(f.mode):
+    if kind == ATTR_DEFAULT and not S_ISDIR(f.mode) and not S_ISLNK(f.mode):
         return -EACCES if sets else 0
+    error = attr_may(t, kind, f)
+    if error == 0 and ours(f):
+        error = disk_touch(at.fd)
+    if error < 0:
+        return error
+    tail_load(f)
     if kind == ATTR_ACL and sets:
         mode |= f.mode & 0o7000
         if mode & SETGID_BIT and not who_in_group(t, f.gid) and not who_may(t, CAP_FSETID_):

@@ -1,0 +1,1 @@
+"""Test suites in a root: the plugin for pytest."""
