@@ -140,15 +140,6 @@ def test_changes_that_leave_no_record_do_not_stop(run_pyroot: Callable[..., Resu
     assert found.status == 0, found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("words", [["-0", "--read-only"], ["-0", "-b", "{root}/w:/w:ro"]], ids=["root", "binding"])
-def test_changes_below_what_is_read_only_are_left_to_the_supervisor(run_pyroot: Callable[..., Result], root: str, words: list[str]) -> None:
-    script = "for i in 1 2 3; do chown 0:0 f; chmod 600 f; done; stat -c '%u %a' f; exec 3<f; /bin/stat -L -c %a /proc/self/fd/3"
-    given = [word.format(root=root) for word in words]
-    told = [run_pyroot([*given, "-r", root, "-b", "/proc", "-w", "/w", "/bin/sh", "-c", f"exec 2>&1; {script}"],
-                       environment={"PATH": os.defpath, **way}).stdout for way in ({}, NO_GATE)]  # fmt: skip
-    assert told[0] == told[1] and told[0].count("Read-only file system") == 6, told
-
-
 # -- others ------------------------------------------------------------------------------------------------------------------------------
 
 
