@@ -52,12 +52,15 @@ class Runner:
     bind: str = ""
     #: It runs inside of the native side's chroot.
     inside: bool = False
+    #: It is the pyroot that is measured, in another way.
+    own: bool = False
 
 
 RUNNERS = (
     Runner("proot", "{program} -r {root} {bind} -w /", "-b {0}"),
     Runner("bwrap", "{program} --bind {root} / {bind} --chdir /", "--dev-bind {0} {0}"),
     Runner("fakechroot", "{program} chroot {root}"),
+    Runner("fake-root", "{program} -0 -r {root} {bind} -w /", "-b {0}", own=True),
     Runner("strace", "{program} -f -qq --seccomp-bpf -e trace=file -o /dev/null", inside=True),
 )
 #: In a plain run; the others have to be asked for.
@@ -154,7 +157,7 @@ def all_sides(root: str, mounted: bool, pyroot: str, peers: list[str]) -> list[S
         runner = next((one for one in RUNNERS if one.name == name), None)
         if runner is None:
             raise SetupError(f"no runner is called {name}", f"there are {', '.join(one.name for one in RUNNERS)}")
-        program = program or shutil.which(name) or ""
+        program = program or (pyroot if runner.own else shutil.which(name)) or ""
         if program and (runner.bind or runner.inside or not tools):
             sides.append(peer_side(runner, program, root, tools, base))
     return sides

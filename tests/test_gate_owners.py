@@ -45,8 +45,8 @@ def root(busybox_root: str) -> Iterator[str]:
     folder = directory_for_user()
     shutil.copytree(busybox_root, f"{folder}/r", symlinks=True)
     os.makedirs(f"{folder}/r/w/closed", exist_ok=True)
-    shutil.copy(program("race"), f"{folder}/r/w/race")
-    shutil.copy(program("who", "-pthread"), f"{folder}/r/w/who")
+    for name in ("race", "who", "keep"):
+        shutil.copy(program(name, "-pthread"), f"{folder}/r/w/{name}")
     for name in ("f", "closed/f"):
         with open(f"{folder}/r/w/{name}", "w", encoding="ascii") as file:
             file.write(name)
@@ -103,7 +103,6 @@ def test_looks_opens_and_ids_of_fake_root_do_not_stop(run_pyroot: Callable[..., 
             with open(f"{root}/w/tree/{number}/{name}", "w", encoding="ascii") as file:
                 file.write("text")
     give(f"{root}/w/tree")
-    words = ["/bin/sh", "-c", "ls -lR tree > /dev/null; cat tree/*/* > /dev/null; id > /dev/null", "-b", "/dev"]
     words = ["-b", "/dev", "/bin/sh", "-c", "ls -lR tree | wc -l; cat tree/*/* | wc -c; id -u; ls -l tree/1/a"]
     inside, outside = owned(run_pyroot, root, *words), owned(run_pyroot, root, *words, way=NO_GATE)
     assert inside.stdout == outside.stdout and inside.stdout.split()[1:3] == ["2400", "0"]
@@ -130,6 +129,15 @@ def test_files_with_records_look_the_same_with_and_without_the_gate(run_pyroot: 
             told.append(found.stdout)
         assert told[0].split("\n") == told[1].split("\n"), ids
         assert "No such file" in told[0] and told[0].count("\n") > 100
+
+
+def test_changes_that_leave_no_record_do_not_stop(run_pyroot: Callable[..., Result], root: str) -> None:
+    done = owned(run_pyroot, root, "/w/keep")
+    assert (done.status, done.stdout) == (0, "plain\ndone 0\n"), done.stdout + done.stderr
+    # (1,500 changes, and as many looks)
+    assert numbers(done)[0] < 200, done.stderr
+    found = run_pyroot(["owners", "check", root])
+    assert found.status == 0, found.stdout + found.stderr
 
 
 # -- others ------------------------------------------------------------------------------------------------------------------------------

@@ -248,10 +248,10 @@ static int see(struct gate_frame *frame, const struct gate_view *view)
     return GATE_DECLINE;
 }
 
-/* Whether a file is ours, and has no record. */
+/* Whether a file is ours, has no record, and is what is changed (an overlay copies first). */
 static int is_ours(const struct gate_view *view, const struct gate_stat *st)
 {
-    return st->uid == view->us && st->dev != view->proc_dev && !is_copy(view, st) && !may_have_record(view, st->ino);
+    return !view->overs && st->uid == view->us && st->dev != view->proc_dev && !is_copy(view, st) && !may_have_record(view, st->ino);
 }
 
 /* A change of owner to the one that files have without a record: the kernel sets ctime, and does what else comes with it. A name is one
@@ -271,6 +271,23 @@ static OUT_OF_LINE int keep_owner(struct gate_frame *frame, const struct gate_vi
     if (*path && (look(frame->dirfd, path, &then) < 0 || then.ino != st.ino || then.dev != st.dev))
         return GATE_DECLINE;
     return settle(frame, view, 0);
+}
+
+static inline int gives_away(u64 call)
+{
+    return call == SYS_lchown || call == SYS_fchownat;
+}
+
+/* The same by name. */
+static int keep_named(struct gate_frame *frame, const struct gate_view *view, const struct gate_text *text, u64 flags)
+{
+    const u64 *ids = &frame->regs[frame->call == SYS_lchown ? 1 : 2];
+
+    if (!view->owners || !frame->relative || text->names != 1 || text->special || text->slash)
+        return GATE_DECLINE;
+    if (frame->call == SYS_fchownat && flags != AT_SYMLINK_NOFOLLOW)
+        return GATE_DECLINE;
+    return keep_owner(frame, view, frame->path, (u32)ids[0], (u32)ids[1]);
 }
 
 /* A change to a mode that needs no record, since the disk may have it wherever the file lies. */

@@ -164,14 +164,14 @@ static int plan_bare(struct gate_frame *frame, const struct gate_view *view)
 {
     if (tells_ids(frame->call))
         return tell_ids(frame, view);
-    if (!view->owners)
-        return frame->call == SYS_fstat
-               ? tell_open(frame, view, sys3(SYS_fstat, (long)frame->regs[0], (long)frame->regs[1], 0), frame->regs[1]) : GATE_DECLINE;
-    if (frame->call == SYS_getdents64)
-        return list(frame, view);
     frame->dirfd = (int)frame->regs[0];
     if (frame->dirfd < 0)
         return GATE_DECLINE;                /* (AT_FDCWD among them) */
+    if (!view->owners)                      /* (fstat(2) itself stops where directories are merged) */
+        return frame->call == SYS_fstat ? tell_open(frame, view, look(frame->dirfd, "", (struct gate_stat *)frame->regs[1]), frame->regs[1])
+                                        : GATE_DECLINE;
+    if (frame->call == SYS_getdents64)
+        return list(frame, view);
     if (frame->call == SYS_fstat)
         return see_stat(frame, view, (int)frame->dirfd, "", AT_EMPTY_PATH, frame->regs[1]);
     if (frame->call == SYS_fchmod)
@@ -274,6 +274,8 @@ __attribute__((used)) int gate_plan(struct gate_frame *frame)
         return GATE_DECLINE;
     if (frame->relative)
         frame->args[call.path] = (u64)frame->path;  /* what was looked at, whatever the guest's own text says by now */
+    if (gives_away(frame->call))
+        return keep_named(frame, view, &text, flags);
     if (call.final == F_OPEN)
         return needs_note(frame, view) ? GATE_DECLINE : plan_open(frame, view, &text, flags);
     return plan_look(frame, view, &text, &call, call.final == F_FLAG ? call.follows != !!(flags & call.bit) : call.final == F_FOLLOW);

@@ -34,7 +34,7 @@ class X86_64:  # noqa: N801
     LOADER_STUBS = LOADER_BASE + 0x100000  # return stubs and trampoline, r-x, stays for the life of the guest
     LOADER_STUBS_SIZE = 0x1000
     LOADER_GATE = LOADER_STUBS + LOADER_STUBS_SIZE  # the gate (gate.h), r-x, stays, too
-    LOADER_GATE_SIZE = 0x3000
+    LOADER_GATE_SIZE = 0x4000
     LOADER_TEXT = LOADER_GATE + LOADER_GATE_SIZE  # code and constants, r-x; before the entry nothing is left of it but the addresses
     LOADER_TEXT_SIZE = 0x2000
     LOADER_KEPT = LOADER_TEXT + LOADER_TEXT_SIZE - LOADER_STUBS  # stays for the life of the guest: it is known what calls from there mean

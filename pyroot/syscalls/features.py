@@ -21,7 +21,7 @@ class Feature(NamedTuple):
     asked: str = ""
     """Names of calls whose place it judges where they stop without it, but only if they ask for writing: those that read lose nothing."""
     gate: str = ""
-    """Those of ``calls`` that stop for its sake only and that the gate may answer then."""
+    """Those of ``calls`` that the gate may answer for its sake only."""
     gated: bool = False
     """Its calls may be led through the gate: what they would find otherwise the gate knows, too."""
     part: bool = False
@@ -77,7 +77,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("failed"),
     Feature("ids", calls=IDS, gate="getuid geteuid getgid getegid getresuid getresgid getgroups", part=True),
     Feature("uts", calls="uname olduname oldolduname sethostname setdomainname", part=True),
-    Feature("owners", calls=OWNERS, gate="fstat getdents64 fchown fchmod", part=True),
+    Feature("owners", calls=OWNERS, gate="fstat getdents64 fchown fchmod lchown fchownat", part=True),
 )
 """Their order is that of their bits: at most 32."""
 
@@ -96,7 +96,7 @@ def asked(call: str) -> list[str]:
 
 
 def led(call: str) -> str:
-    """Return the feature for whose sake a call stops that the gate may answer then, if there is one."""
+    """Return the feature for whose sake the gate may answer a call, if there is one."""
     return next((feature.name for feature in FEATURES if call in feature.gate.split()), "")
 
 

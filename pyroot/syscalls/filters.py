@@ -213,7 +213,7 @@ def _plain_leaf(row: Row | None, loader_by_ip: bool) -> list[Insn]:
         return ALLOW
     if row.refuse:
         return [(RET, 0, 0, RET_ERRNO | row.refuse)]
-    if (row.loader or row.gate) and loader_by_ip:
+    if (row.loader or row.gate or features.led(row.name)) and loader_by_ip:
         return EXEMPT
     return [(RET, 0, 0, RET_TRACE)]
 

@@ -49,7 +49,7 @@ cdef int look_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef uint32_t mask = <uint32_t>t.call.args[3] if t.call.nr == NR_statx else 0
     cdef int error
     if t.call.nr == NR_fstat:
-        error = spot_of_fd(t, <int>t.call.args[0], &at)
+        error = spot_of_fd(t, <int>t.call.args[0], &at) if <int>t.call.args[0] >= 0 else -EBADF
     elif flags & ~<uint64_t>(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_SYNC) or mask >> 31 or flags & AT_SYNC == AT_SYNC:
         return TAKE_NOT
     else:

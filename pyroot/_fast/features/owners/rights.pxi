@@ -24,7 +24,7 @@ cdef int rights_spot(Tracee *t, const pyroot_row *row, uint64_t known, Spot *at)
         if flags & ~known:
             return -EINVAL
         return spot_of_path(t, dir_argument(t, row.dirfd), t.call.args[row.path], path_mode(row, t), flags & AT_EMPTY_PATH != 0, at)
-    error = spot_of_fd(t, fd, at)
+    error = spot_of_fd(t, fd, at) if fd >= 0 else -EBADF
     if error == 0 and fd_is_path(t, fd):
         spot_drop(at)
         error = -EBADF

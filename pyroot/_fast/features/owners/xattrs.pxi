@@ -187,7 +187,7 @@ cdef int attr_spot(Tracee *t, const pyroot_row *row, const AttrCall *c, Spot *at
     if row.path >= 0:
         mode = path_mode(row, t)
         return spot_of_path(t, dir_argument(t, row.dirfd), t.call.args[row.path], mode, c.at and t.call.args[2] & AT_EMPTY_PATH != 0, at)
-    error = spot_of_fd(t, <int>t.call.args[0], at)
+    error = spot_of_fd(t, <int>t.call.args[0], at) if <int>t.call.args[0] >= 0 else -EBADF
     if error == 0 and fd_is_path(t, <int>t.call.args[0]):
         spot_drop(at)
         error = -EBADF
