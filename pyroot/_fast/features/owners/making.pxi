@@ -248,10 +248,14 @@ cdef bint rename_is_odd() noexcept nogil:
 cdef int turn_judge(Tracee *t, const char *host) noexcept nogil:
     """A directory that gets another parent is written to: its .. changes; 0 or -EACCES."""
     cdef Truth f
+    cdef file_facts over
     cdef int n = W1.placelen - W1.namelen
     if n == W2.placelen - W2.namelen and memcmp(W1.h, W2.h, n) == 0:
         return 0
     if truth_of(&f, AT_FDCWD, host, AT_SYMLINK_NOFOLLOW, 0) < 0 or not (ours(&f) or f.found) or not S_ISDIR(f.mode):
+        return 0
+    if facts_look(AT_FDCWD, W2.h, AT_SYMLINK_NOFOLLOW, 0, &over) == 0 and not S_ISDIR(over.mode):
+        # (no directory takes its place)
         return 0
     return who_rights(t, &f, W_OK)
 
