@@ -1,4 +1,5 @@
 """The table: what package managers, administrators, servers and builders do as root."""
+# ruff: noqa: E501 (scripts are easier to read with a step on each line)
 
 from __future__ import annotations
 
@@ -35,8 +36,7 @@ ROWS = (
     Row("users", """umask 022; adduser --disabled-password --gecos Bob bob; adduser --system --group daemon0; passwd -d bob; su - bob -c id
         su - bob -c 'cat /etc/shadow; touch /etc/no; touch mine; umask; chown root mine; id -u' ; su - bob -s /bin/sh -c 'su -c id'
         echo 'bob ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/bob; chmod 440 /etc/sudoers.d/bob; sudo -u bob id; su - bob -c 'sudo -n id; sudo -n cat /etc/shadow | wc -l'
-        groupadd -g 4321 extra; usermod -aG extra bob; su - bob -c 'groups; newgrp extra <<<id'; chage -M 30 bob; chage -l bob | tail -1
-        mkdir /shared; chgrp extra /shared; chmod 2775 /shared; su - bob -c 'mkdir /shared/d; touch /shared/d/f'; setfacl -d -m u:daemon0:rwx /shared
+        groupadd -g 4321 extra; usermod -aG extra bob; passwd -x 30 bob; su - bob -c 'groups; newgrp extra <<<id';         mkdir /shared; chgrp extra /shared; chmod 2775 /shared; su - bob -c 'mkdir /shared/d; touch /shared/d/f'; setfacl -d -m u:daemon0:rwx /shared
         su - bob -c 'mkdir /shared/g; touch /shared/g/f'; getfacl -R /shared; chown -R bob:bob /srv; echo x:y | chpasswd; deluser daemon0; getent passwd bob""",
         base=TOOLS, silent=True),  # fmt: skip
     Row("chown", "cp -a /usr/share/doc /doc; chown -R 1000:1000 /doc; chown -R 0:0 /doc/base-files; chmod -R g+w /doc/b*; find /doc -nouser | wc -l", base=TOOLS),
@@ -45,19 +45,19 @@ ROWS = (
         unread=r"^/debootstrap", unlisted=r"^/proc|^/sys|^/var/log"),  # fmt: skip
     Row("rpm", """rpm -i --nodeps /rpms/*.rpm; rpm -V --nodeps small; rpm -ql small; getent passwd rpmuser; rpm -e --nodeps small""", base=TOOLS, prepare=r"""
         mkdir -p /rpms /b && cat >/b/small.spec <<'END'
+%global debug_package %{nil}
 Name: small
 Version: 1
 Release: 1
 Summary: a small package
 License: none
-BuildArch: noarch
 %description
 small
 %pre
 getent passwd rpmuser >/dev/null || useradd -r -M rpmuser
 %install
 mkdir -p %{buildroot}/opt/small/closed %{buildroot}/opt/small/data
-echo x >%{buildroot}/opt/small/closed/file; cp /bin/true %{buildroot}/opt/small/set; cp /bin/true %{buildroot}/opt/small/cap
+echo x >%{buildroot}/opt/small/closed/file; echo '#!/bin/sh' >%{buildroot}/opt/small/set; cp %{buildroot}/opt/small/set %{buildroot}/opt/small/cap
 ln -s set %{buildroot}/opt/small/link
 %post
 echo post >/opt/small/post; chown rpmuser /opt/small/post

@@ -186,7 +186,8 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
         if error < 0 or rename_is_odd():
             c_close(dir)
             return error if error == -EACCES else 0
-    if not whole and row.handler != H_RENAME and w != &W2 and facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) == (0 if is_making(t.call.nr) else -ENOENT):
+    if (not whole and row.handler != H_RENAME and w != &W2
+            and facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) == (0 if is_making(t.call.nr) else -ENOENT)):
         # (the kernel sees that first)
         c_close(dir)
         return 0
@@ -230,6 +231,15 @@ cdef void move_note(Tracee *t) noexcept nogil:
         store_renamed(&owners.root, W2.h + top, W1.h + top)
     W1.h[W1.placelen], W2.h[W2.placelen] = one, two
 
+cdef int name_look(Walk *w, file_facts *f) noexcept nogil:
+    """Look at what has the name that a walk has found, whatever stands after it; 0 or -errno."""
+    cdef char end = w.h[w.placelen]
+    cdef int result
+    w.h[w.placelen] = 0
+    result = facts_look(AT_FDCWD, w.h, AT_SYMLINK_NOFOLLOW, 0, f)
+    w.h[w.placelen] = end
+    return result
+
 cdef bint rename_is_odd() noexcept nogil:
     """Say whether the kernel has an answer to a rename that comes before the question who may (do_renameat2, vfs_rename)."""
     cdef file_facts old, new
@@ -242,7 +252,7 @@ cdef bint rename_is_odd() noexcept nogil:
         return True
     if n2 < n1 and memcmp(W1.h, W2.h, n2) == 0 and W1.h[n2] == c'/':
         return True
-    there = facts_look(AT_FDCWD, W2.h, AT_SYMLINK_NOFOLLOW, 0, &new)
+    there = name_look(&W2, &new)
     return (there < 0 and there != -ENOENT) or (there == 0 and old.dev == new.dev and old.ino == new.ino)
 
 cdef int turn_judge(Tracee *t, const char *host) noexcept nogil:
@@ -254,13 +264,13 @@ cdef int turn_judge(Tracee *t, const char *host) noexcept nogil:
         return 0
     if truth_of(&f, AT_FDCWD, host, AT_SYMLINK_NOFOLLOW, 0) < 0 or not (ours(&f) or f.found) or not S_ISDIR(f.mode):
         return 0
-    if facts_look(AT_FDCWD, W2.h, AT_SYMLINK_NOFOLLOW, 0, &over) == 0 and not S_ISDIR(over.mode):
+    if name_look(&W2, &over) == 0 and not S_ISDIR(over.mode):
         # (no directory takes its place)
         return 0
     return who_rights(t, &f, W_OK)
 
 cdef int link_judge(Tracee *t, int dir, const char *name) noexcept nogil:
-    """Who does not own a file may give it another name only if it is safe to have one (may_linkat): 0, -EPERM, or 1: the kernel says more."""
+    """Who does not own a file gives it another name only if that is safe (may_linkat): 0, -EPERM, or 1: the kernel says more."""
     cdef Truth f
     if not owners.links_guarded or W2.slash or facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &f.disk) == 0:
         return 1 if owners.links_guarded else 0

@@ -5,9 +5,6 @@
 #
 # Decides: what becomes of an open that the kernel alone would judge by what is on the disk.
 
-cdef enum:
-    O_NOATIME_ = 0o1000000
-
 cdef struct OpenNode:        # a device that guests may have: the host's
     uint32_t rdev
     const char *path
@@ -34,10 +31,11 @@ cdef int open_judge(Tracee *t, Walk *w) noexcept nogil:
         wanted |= W_OK
     if flags & <uint64_t>O_TMPFILE_:
         return tmpfile_judge(t, w)
-    if w.mode != M_FOLLOW and w.mode != M_OCREAT and (fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0 or S_ISLNK(st.st_mode)):
-        if flags & O_CREAT and errno == ENOENT and not w.magic:
-            return new_judge(t, w)
-        return 0
+    if w.mode != M_FOLLOW and w.mode != M_OCREAT:
+        if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+            return new_judge(t, w) if flags & O_CREAT and errno == ENOENT and not w.magic else 0
+        if S_ISLNK(st.st_mode):
+            return 0
     if flags & O_CREAT and flags & O_EXCL and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
         return 0
     error = 0 if accessible(AT_FDCWD, w.h, wanted) == 0 else -errno
@@ -66,7 +64,7 @@ cdef int there_judge(Tracee *t, Walk *w, int wanted, int error) noexcept nogil:
             result = node_judge(w, &f)
         elif result == 0 and error < 0:
             adopt_file(&at, &f)
-        if result == 0 and judged.flags & O_NOATIME_ and not who_owns(t, &f):
+        if result == 0 and judged.flags & O_NOATIME and not who_owns(t, &f):
             result = -EPERM
         if result == 0 and wanted & W_OK and S_ISREG(f.mode):
             result = written_judge(t, &at, &f)
