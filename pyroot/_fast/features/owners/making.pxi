@@ -18,6 +18,7 @@ cdef struct Maker:           # of what is about to be made
     uint32_t uid, gid, bits  # bits: of the mode, which the disk does not get
     uint32_t mode            # as the call has it, before the umask: a default list counts in its place
     bint inherits            # a directory gets the set-group-ID bit
+    bint writes              # the maker has it open for writing, and may not keep set-id bits then
     char *list               # the directory's default list, owned; NULL: none
     int list_size
 
@@ -27,12 +28,22 @@ cdef struct MakeEnd:
     int dir                  # O_PATH descriptor of the directory, -1: the result is a descriptor of what was made
     char *name               # owned
 
-cdef enum:
-    BIRTH_GRAIN = 20000000   # ns that the kernel's time of births may be behind
+cdef extern from * nogil:
+    """
+    #include <time.h>
+    static unsigned long long pyroot_birth_clock(void)
+    {
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME_COARSE, &t);
+        return (unsigned long long)t.tv_sec * 1000000000u + (unsigned long long)t.tv_nsec;
+    }
+    """
+    uint64_t pyroot_birth_clock()   # the clock that births are of: what is made from now on is not older (ns)
 
 cdef bint maker_of(Tracee *t, const Truth *parent, uint32_t mode, bint directory, Maker *m) noexcept nogil:
     """Find out whose something new in a directory is; say whether that has to be recorded."""
     m.uid, m.gid, m.bits, m.mode, m.inherits = who_uid(t), who_gid(t), mode & SETID_BITS, mode, False
+    m.writes = False
     m.list_size = list_of_new(parent, &m.list)
     if parent.mode & SETGID_BIT:
         m.gid = parent.gid
@@ -47,16 +58,18 @@ cdef inline bint making_is_plain(Tracee *t, uint32_t mode) noexcept nogil:
     """Say whether the owner of something new can be but the default."""
     return who_is_plain(t) and mode & SETID_BITS == 0 and records_have(STORE_HAS_SETGID | STORE_HAS_DEFAULTS) == 0
 
-cdef int made_here(const Spot *at, const Maker *m, uint64_t since) noexcept nogil:
+cdef int made_here(Tracee *t, const Spot *at, const Maker *m, uint64_t since) noexcept nogil:
     """Record the owner of what has just been made, unless somebody has done so already; 0 or -errno."""
     cdef Truth f
     cdef int error = truth_of(&f, at.fd, b"", 0, 0)
-    if error < 0 or f.found or not ours(&f) or (f.disk.btime != 0 and f.disk.btime + BIRTH_GRAIN < since):
+    if error < 0 or f.found or not ours(&f) or (f.disk.btime != 0 and f.disk.btime < since):
         return 0
     f.uid, f.gid = m.uid, m.gid
     f.mode |= m.bits | (SETGID_BIT if m.inherits and S_ISDIR(f.mode) else 0)
     if m.list_size > 0 and not S_ISLNK(f.mode):
-        return list_inherit(at, &f, m.list, m.list_size, m.mode)
+        return list_inherit(at, &f, m.list, m.list_size, m.mode, t if m.writes else NULL)
+    if m.writes:
+        f.mode = mode_without_setid(t, &f)
     return truth_write(at, &f, f.disk.mode)
 
 cdef int end_make(Tracee *t, After *a, int64_t result) noexcept nogil:
@@ -80,7 +93,7 @@ cdef int end_make(Tracee *t, After *a, int64_t result) noexcept nogil:
         n = <int>c_readlink(link, text, PATHMAX - 1)
         if n > 0 and text[0] == c'/':
             spot_lies(t, &at, text, n, -1)
-    error = made_here(&at, &e.maker, e.since)
+    error = made_here(t, &at, &e.maker, e.since)
     spot_drop(&at)
     if error < 0:
         # (it is there, but not as it was asked for)
@@ -100,7 +113,7 @@ cdef void make_expect(Tracee *t, const Maker *m, int dir, const char *name, int 
     """Record the owner at the end of the call; takes the descriptor over."""
     cdef MakeEnd *e = <MakeEnd *>after(t, end_make, 0)
     after_last(t).drop = drop_make
-    e.since, e.maker, e.dir = store_now(), m[0], dir
+    e.since, e.maker, e.dir = pyroot_birth_clock(), m[0], dir
     e.name = dup_bytes(name, n) if name != NULL else NULL
 
 # -- the directory ------------------------------------------------------------------------------------------------------------------
@@ -401,7 +414,7 @@ cdef int make_node(Tracee *t, int dir, const char *name, uint32_t mode, uint32_t
         if error == 0:
             error = truth_put(&at, &f, f.disk.mode, STORE_NODE, 0) if node else truth_write(&at, &f, f.disk.mode)
         if error == 0 and m.list_size > 0:
-            error = list_inherit(&at, &f, m.list, m.list_size, m.mode)
+            error = list_inherit(&at, &f, m.list, m.list_size, m.mode, NULL)
         spot_drop(&at)
     if error == 0 and folder >= 0:
         error = move_made(folder, aside, dir, name)

@@ -104,9 +104,6 @@ cdef int new_judge(Tracee *t, Walk *w) noexcept nogil:
     cdef int error, dir
     cdef bint look = not making_is_plain(t, mode)
     judged.clears = mode & SETID_BITS
-    if judged.flags & O_ACCMODE and not who_may(t, CAP_FSETID_):
-        # (who writes to it takes them away)
-        mode &= ~<uint32_t>(SETID_BITS if mode & GROUP_EXEC else SETUID_BIT)
     if w.last != LAST_NORM or w.namelen <= 0:
         return 0
     dir = open_parent(w)
@@ -122,6 +119,7 @@ cdef void new_expect(Tracee *t, const Truth *parent, uint32_t mode) noexcept nog
     """The file that the open makes gets its record at the end, if it needs one."""
     cdef Maker m
     if maker_of(t, parent, mode, False, &m):
+        m.writes = judged.flags & O_ACCMODE and not who_may(t, CAP_FSETID_)
         make_expect(t, &m, -1, NULL, 0)
     else:
         free(m.list)
