@@ -2,7 +2,7 @@
 
 ARGS ?=
 
-.PHONY: help demo test conditions profiles oracle sanitize fuzz soak mutate foreign programs lint bench wheel man clean
+.PHONY: help demo test conditions profiles oracle sanitize fuzz soak mutate foreign programs fakeroot lint bench wheel man clean
 
 help:
 	@echo 'make demo     build pyroot, make a small root file system in ./rootfs, run `ls /` in it'
@@ -16,11 +16,12 @@ help:
 	@echo 'make mutate   take the checks of the translator out one by one: does a test notice?   (ARGS=--list)'
 	@echo "make foreign  Python's own tests in a real chroot and under pyroot   (as root; ARGS=test_os)"
 	@echo 'make programs everyday programs in a Debian root, in a real chroot and under pyroot   (as root; ARGS="vim servers")'
+	@echo 'make fakeroot what root does (package managers, users, servers), as real root and as fake root   (as root; ARGS="dpkg apt")'
 	@echo 'make lint     the linters and type checks only'
 	@echo 'make bench    the benchmarks   (ARGS=--quick)'
 	@echo 'make wheel    build a wheel into dist/'
 	@echo 'make man      write docs/man/pyroot.1 anew from the option table'
 	@echo 'make clean    remove what the targets above have made'
 
-demo test conditions profiles oracle sanitize fuzz soak mutate foreign programs lint bench wheel man clean:
+demo test conditions profiles oracle sanitize fuzz soak mutate foreign programs fakeroot lint bench wheel man clean:
 	@bash scripts/dev $@ $(ARGS)

@@ -159,7 +159,7 @@ def build(parsed: "Parsed") -> Config:
     if config.detach_daemons and config.kill_on_exit:
         raise PyrootError("--kill-on-exit, --detach-daemons: one ends the remaining processes, the other lets them run", "keep one of them")
     if config.fake_root is not None and (config.load is not None or config.save is not None):
-        raise PyrootError("--fake-root, --load, --save: FILE of --fake-root is read and written as it is", "keep --fake-root, or the others")
+        raise PyrootError("--fake-root, --load, --save: FILE of --fake-root is read and written anyway", "keep one or the others")
     config.net = config.net and not environment.no_landlock()
     set_verbosity(config.verbose)
     _set_root(config, roots)

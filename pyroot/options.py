@@ -268,7 +268,8 @@ OPTIONS: tuple[Option, ...] = (
            "command has the groups of USER. The environment stays as it is."),  # fmt: skip
     Option(("--groups",), "GROUP[,GROUP...]", "groups", NAMES, GROUP_USER,
            "be in these groups, as chroot --groups",
-           "Names in the guest's /etc/group, or numbers; an empty list is none. Without another option about users the command is root."),  # fmt: skip
+           "Names in the guest's /etc/group, or numbers; an empty list is none. Without another option about users the command is "
+           "root."),  # fmt: skip
     Option(("-u", "--user"), "USER[:GROUP]", "user", IDENTITY_NAMES, GROUP_USER,
            "be this user, as docker run -u",
            "As --userspec, but HOME, USER, LOGNAME and SHELL are those of the guest's /etc/passwd, a USER that is only a number has "
@@ -278,11 +279,13 @@ OPTIONS: tuple[Option, ...] = (
            "Without it -0, -i, -S and -u change some variables; docs/ROOT.md has a table."),  # fmt: skip
     Option(("--fake-root",), "FILE|forget", "fake_root", MEMORY, GROUP_USER,
            "remember owners and modes in FILE, or not at all",
-           "Without it they are remembered in the root, in .pyroot/owners, and without a root for this run only. FILE is always up to date, "
-           "even if pyroot is killed. A file that is called forget is ./forget. Without another option about users the command is root."),  # fmt: skip
+           "Without it they are remembered in the root, in .pyroot/owners, and without a root for this run only. FILE is always up to "
+           "date, even if pyroot is killed. A file that is called forget is ./forget. Without another option about users the command is "
+           "root."),  # fmt: skip
     Option(("--load",), "FILE", "load", FILE, GROUP_USER,
            "begin with the owners that --save has written",
-           "As fakeroot -i: for files that are still the same ones, not for copies. What the root remembers itself does not count then."),  # fmt: skip
+           "As fakeroot -i: for files that are still the same ones, not for copies. What the root remembers itself does not count "
+           "then."),  # fmt: skip
     Option(("--save",), "FILE", "save", FILE, GROUP_USER,
            "write to FILE what is remembered at the end",
            "As fakeroot -s; FILE may be the one of --load. Without another option about users the command is root."),  # fmt: skip
@@ -300,7 +303,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(("--hostname",), "NAME", "hostname", NAME, GROUP_USER,
            "tell this host name by uname(2)",
-           "It wins over the one of -k. The root user of the guest may set another one, which all processes of the run share."),  # fmt: skip
+           "It wins over the one of -k. The root user of the guest may set another one, which all processes of the run "
+           "share."),  # fmt: skip
     Option(
         ("--kill-on-exit",),
         "",

@@ -169,7 +169,8 @@ PEERS = """
 import os, socket, struct
 def peer(s):
     groups = s.getsockopt(socket.SOL_SOCKET, 59, 400)
-    return (*struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1:], list(struct.unpack(f"{len(groups) // 4}I", groups)))
+    ids = struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1:]
+    return (*ids, list(struct.unpack(f"{len(groups) // 4}I", groups)))
 def short(s):
     try: return s.getsockopt(socket.SOL_SOCKET, 59, 4)
     except OSError as error: return error.errno
@@ -220,7 +221,8 @@ if child == 0:
     os._exit(0)
 os.read(started[0], 1)
 for _turn in range(2):
-    print(*(owner(f"/proc/{child}{name}") for name in ("", "/fd", "/task", f"/task/{child}", "/status", "/maps", "/net/dev")), owner("/proc/self/stat"))
+    names = ("", "/fd", "/task", f"/task/{child}", "/status", "/maps", "/net/dev")
+    print(*(owner(f"/proc/{child}{name}") for name in names), owner("/proc/self/stat"))
     os.write(done[1], b"x")
     if _turn == 0: os.read(started[0], 1)
 os.wait()

@@ -68,7 +68,8 @@ def test_many_records_with_attributes_are_saved_whole(run_pyroot: Callable[..., 
     if shutil.which("setfattr") is None:
         many = many.partition("; setfattr")[0]
     assert script(run_pyroot, guest_directory, many, "--save", file).stderr == ""
-    found = script(run_pyroot, guest_directory, "stat -c %u:%g f* | sort | uniq -c; getfattr -n trusted.t --only-values f7 2>&1", "--load", file)
+    look = "stat -c %u:%g f* | sort | uniq -c; getfattr -n trusted.t --only-values f7 2>&1"
+    found = script(run_pyroot, guest_directory, look, "--load", file)
     assert found.stdout.split() == ["1500", "3:4", *(["v"] if "setfattr" in many else found.stdout.split()[2:])]
 
 

@@ -213,7 +213,8 @@ def test_guests_never_see_the_store(root: str, words: list[str]) -> None:
     assert told.split("\n")[0] == "0"
     assert len([line for line in told.split("\n") if "No such file" in line]) == 4
     assert "mkdir: can't create directory '/.pyroot': Permission denied" in told
-    names = shell(root, "cd /; rmdir .pyroot; rm .pyroot; mv .pyroot x; ln .pyroot x; mv w/a .pyroot; ln w/a .pyroot; ln -s a .pyroot; echo >.pyroot")
+    names = shell(root, """cd /; rmdir .pyroot; rm .pyroot; mv .pyroot x; ln .pyroot x
+        mv w/a .pyroot; ln w/a .pyroot; ln -s a .pyroot; echo >.pyroot""")  # fmt: skip
     assert ["No such file" in line for line in names.splitlines()] == [True] * 4 + [False] * 4, names
     assert names.count("Permission denied") == 4, names
     assert os.path.exists(f"{root}/.pyroot/owners")

@@ -27,8 +27,8 @@ def differences(real: Outcome, fake: Outcome, silent: bool) -> list[str]:
     if real.status != fake.status:
         found.append(f"status: {real.status}, as fake root {fake.status}")
     if not silent or real.status != fake.status:
-        found += [line for line in difflib.unified_diff(real.output.splitlines(), fake.output.splitlines(), "real", "fake", lineterm="", n=0)
-                  if not line.startswith(("---", "+++", "@@"))]  # fmt: skip
+        lines = difflib.unified_diff(real.output.splitlines(), fake.output.splitlines(), "real", "fake", lineterm="", n=0)
+        found += [line for line in lines if not line.startswith(("---", "+++", "@@"))]
     for path in sorted({*real.tree, *fake.tree}):
         one, other = real.tree.get(path), fake.tree.get(path)
         if one != other:

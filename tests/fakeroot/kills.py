@@ -32,8 +32,8 @@ SESSIONS = (
        dpkg --force-all --purge cron at plocate uuid-runtime openssh-client; done""",
     """while :; do rm -rf /srv/b; cp -a /usr/share/doc/base-files /srv/b; chown -R 7:8 /srv/b; chmod -R 4711 /srv/b; chown -R 0:0 /srv/b
        chmod -R u-s,g+s /srv/b; done""",
-    """while :; do mkdir -p /srv/c; for i in 1 2 3 4 5 6 7 8; do touch /srv/c/$i; chown $i:9 /srv/c/$i; chmod 600$i /srv/c/$i; mv /srv/c/$i /srv/c/x$i
-       chown 9$i /srv/c/x$i; chmod 000 /srv/c/x$i; done; rm -rf /srv/c; done""",
+    """while :; do mkdir -p /srv/c; for i in 1 2 3 4 5 6 7 8; do touch /srv/c/$i; chown $i:9 /srv/c/$i; chmod 600$i /srv/c/$i
+       mv /srv/c/$i /srv/c/x$i; chown 9$i /srv/c/x$i; chmod 000 /srv/c/x$i; done; rm -rf /srv/c; done""",
 )
 LINE = re.compile(r"(try|done) (\d+) (-?\d+\.\d+) (\d+) (\d+) ([0-7]+)")
 
@@ -59,8 +59,8 @@ def sessions(root: str, repo: str, folder: str) -> list[subprocess.Popen[bytes]]
     command, more = helpers.pyroot_command()
     found = []
     for number, script in enumerate(SESSIONS):
-        words = [*command, "--kill-on-exit", "-0", "-r", root, "-b", "/dev", "-b", "/proc", "-b", f"{repo}:/repo", "-b", f"{folder}/log:/log",
-                 "-b", f"{folder}/lib:/lib-acked", "-w", "/", "/bin/bash", "-c", script]  # fmt: skip
+        words = [*command, "--kill-on-exit", "-0", "-r", root, "-b", "/dev", "-b", "/proc", "-b", f"{repo}:/repo",
+                 "-b", f"{folder}/log:/log", "-b", f"{folder}/lib:/lib-acked", "-w", "/", "/bin/bash", "-c", script]  # fmt: skip
         environment = {**ENVIRONMENT, **more, "ACKED": f"/log/{number}", "LD_PRELOAD": "/lib-acked/acked.so"}
         with open(f"{folder}/output", "ab") as output:
             found.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd="/",
@@ -85,8 +85,8 @@ def now(root: str, folder: str) -> dict[tuple[int, str], tuple[int, int, int]]:
     """Return what every file is for guests, by inode and birth."""
     command, more = helpers.pyroot_command()
     words = [*command, "-0", "-r", root, "-b", f"{folder}/lib:/lib-acked", "-w", "/", "/lib-acked/births", "/"]
-    told = subprocess.run(words, capture_output=True, text=True, env={**ENVIRONMENT, **more}, cwd="/", user=helpers.NOBODY, group=helpers.NOBODY,
-                          extra_groups=[], check=False)  # fmt: skip
+    told = subprocess.run(words, capture_output=True, text=True, env={**ENVIRONMENT, **more}, cwd="/", user=helpers.NOBODY,
+                          group=helpers.NOBODY, extra_groups=[], check=False)  # fmt: skip
     if told.returncode:
         raise RuntimeError(f"the root cannot be used any more: {told.stderr}")
     found = {}

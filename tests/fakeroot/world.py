@@ -48,16 +48,16 @@ class Outcome:
 
 def run_real(root: str, repo: str, script: str, limit: float, devices: bool = True) -> tuple[int, str]:
     """Run a script as real root in a real chroot, in name spaces that end with it."""
-    words = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", "private", "bash", "-c", REAL, "real",
-             root, repo, script, "yes" if devices else ""]  # fmt: skip
+    words = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", "private",
+             "bash", "-c", REAL, "real", root, repo, script, "yes" if devices else ""]  # fmt: skip
     return ran(words, limit, {})
 
 
 def run_fake(root: str, repo: str, script: str, limit: float, devices: bool = True) -> tuple[int, str]:
     """The same as fake root."""
     command, more = helpers.pyroot_command()
-    words = [*command, "--kill-on-exit", "-0", "-r", root, *(["-b", "/dev"] if devices else []), "-b", "/proc", *(["-b", f"{repo}:/repo"] if repo else []),
-             "-w", "/", "/bin/bash", "-c", script]  # fmt: skip
+    words = [*command, "--kill-on-exit", "-0", "-r", root, *(["-b", "/dev"] if devices else []), "-b", "/proc",
+             *(["-b", f"{repo}:/repo"] if repo else []), "-w", "/", "/bin/bash", "-c", script]  # fmt: skip
     return ran(words, limit, more, user=helpers.NOBODY)
 
 

@@ -18,6 +18,7 @@ cdef struct Maker:           # of what is about to be made
     uint32_t uid, gid, bits  # bits: of the mode, which the disk does not get
     uint32_t mode            # as the call has it, before the umask: a default list counts in its place
     bint inherits            # a directory gets the set-group-ID bit
+    bint writes              # the maker has it open for writing, and may not keep set-id bits then
     char *list               # the directory's default list, owned; NULL: none
     int list_size
 
@@ -27,12 +28,22 @@ cdef struct MakeEnd:
     int dir                  # O_PATH descriptor of the directory, -1: the result is a descriptor of what was made
     char *name               # owned
 
-cdef enum:
-    BIRTH_GRAIN = 20000000   # ns that the kernel's time of births may be behind
+cdef extern from * nogil:
+    """
+    #include <time.h>
+    static unsigned long long pyroot_birth_clock(void)
+    {
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME_COARSE, &t);
+        return (unsigned long long)t.tv_sec * 1000000000u + (unsigned long long)t.tv_nsec;
+    }
+    """
+    uint64_t pyroot_birth_clock()   # the clock that births are of: what is made from now on is not older (ns)
 
 cdef bint maker_of(Tracee *t, const Truth *parent, uint32_t mode, bint directory, Maker *m) noexcept nogil:
     """Find out whose something new in a directory is; say whether that has to be recorded."""
     m.uid, m.gid, m.bits, m.mode, m.inherits = who_uid(t), who_gid(t), mode & SETID_BITS, mode, False
+    m.writes = False
     m.list_size = list_of_new(parent, &m.list)
     if parent.mode & SETGID_BIT:
         m.gid = parent.gid
@@ -47,16 +58,18 @@ cdef inline bint making_is_plain(Tracee *t, uint32_t mode) noexcept nogil:
     """Say whether the owner of something new can be but the default."""
     return who_is_plain(t) and mode & SETID_BITS == 0 and records_have(STORE_HAS_SETGID | STORE_HAS_DEFAULTS) == 0
 
-cdef int made_here(const Spot *at, const Maker *m, uint64_t since) noexcept nogil:
+cdef int made_here(Tracee *t, const Spot *at, const Maker *m, uint64_t since) noexcept nogil:
     """Record the owner of what has just been made, unless somebody has done so already; 0 or -errno."""
     cdef Truth f
     cdef int error = truth_of(&f, at.fd, b"", 0, 0)
-    if error < 0 or f.found or not ours(&f) or (f.disk.btime != 0 and f.disk.btime + BIRTH_GRAIN < since):
+    if error < 0 or f.found or not ours(&f) or (f.disk.btime != 0 and f.disk.btime < since):
         return 0
     f.uid, f.gid = m.uid, m.gid
     f.mode |= m.bits | (SETGID_BIT if m.inherits and S_ISDIR(f.mode) else 0)
     if m.list_size > 0 and not S_ISLNK(f.mode):
-        return list_inherit(at, &f, m.list, m.list_size, m.mode)
+        return list_inherit(at, &f, m.list, m.list_size, m.mode, t if m.writes else NULL)
+    if m.writes:
+        f.mode = mode_without_setid(t, &f)
     return truth_write(at, &f, f.disk.mode)
 
 cdef int end_make(Tracee *t, After *a, int64_t result) noexcept nogil:
@@ -80,7 +93,7 @@ cdef int end_make(Tracee *t, After *a, int64_t result) noexcept nogil:
         n = <int>c_readlink(link, text, PATHMAX - 1)
         if n > 0 and text[0] == c'/':
             spot_lies(t, &at, text, n, -1)
-    error = made_here(&at, &e.maker, e.since)
+    error = made_here(t, &at, &e.maker, e.since)
     spot_drop(&at)
     if error < 0:
         # (it is there, but not as it was asked for)
@@ -100,7 +113,7 @@ cdef void make_expect(Tracee *t, const Maker *m, int dir, const char *name, int 
     """Record the owner at the end of the call; takes the descriptor over."""
     cdef MakeEnd *e = <MakeEnd *>after(t, end_make, 0)
     after_last(t).drop = drop_make
-    e.since, e.maker, e.dir = store_now(), m[0], dir
+    e.since, e.maker, e.dir = pyroot_birth_clock(), m[0], dir
     e.name = dup_bytes(name, n) if name != NULL else NULL
 
 # -- the directory ------------------------------------------------------------------------------------------------------------------
@@ -186,7 +199,8 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
         if error < 0 or rename_is_odd():
             c_close(dir)
             return error if error == -EACCES else 0
-    if not whole and row.handler != H_RENAME and w != &W2 and facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) == (0 if is_making(t.call.nr) else -ENOENT):
+    if (not whole and row.handler != H_RENAME and w != &W2
+            and facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &parent.disk) == (0 if is_making(t.call.nr) else -ENOENT)):
         # (the kernel sees that first)
         c_close(dir)
         return 0
@@ -230,6 +244,15 @@ cdef void move_note(Tracee *t) noexcept nogil:
         store_renamed(&owners.root, W2.h + top, W1.h + top)
     W1.h[W1.placelen], W2.h[W2.placelen] = one, two
 
+cdef int name_look(Walk *w, file_facts *f) noexcept nogil:
+    """Look at what has the name that a walk has found, whatever stands after it; 0 or -errno."""
+    cdef char end = w.h[w.placelen]
+    cdef int result
+    w.h[w.placelen] = 0
+    result = facts_look(AT_FDCWD, w.h, AT_SYMLINK_NOFOLLOW, 0, f)
+    w.h[w.placelen] = end
+    return result
+
 cdef bint rename_is_odd() noexcept nogil:
     """Say whether the kernel has an answer to a rename that comes before the question who may (do_renameat2, vfs_rename)."""
     cdef file_facts old, new
@@ -242,21 +265,25 @@ cdef bint rename_is_odd() noexcept nogil:
         return True
     if n2 < n1 and memcmp(W1.h, W2.h, n2) == 0 and W1.h[n2] == c'/':
         return True
-    there = facts_look(AT_FDCWD, W2.h, AT_SYMLINK_NOFOLLOW, 0, &new)
+    there = name_look(&W2, &new)
     return (there < 0 and there != -ENOENT) or (there == 0 and old.dev == new.dev and old.ino == new.ino)
 
 cdef int turn_judge(Tracee *t, const char *host) noexcept nogil:
     """A directory that gets another parent is written to: its .. changes; 0 or -EACCES."""
     cdef Truth f
+    cdef file_facts over
     cdef int n = W1.placelen - W1.namelen
     if n == W2.placelen - W2.namelen and memcmp(W1.h, W2.h, n) == 0:
         return 0
     if truth_of(&f, AT_FDCWD, host, AT_SYMLINK_NOFOLLOW, 0) < 0 or not (ours(&f) or f.found) or not S_ISDIR(f.mode):
         return 0
+    if name_look(&W2, &over) == 0 and not S_ISDIR(over.mode):
+        # (no directory takes its place)
+        return 0
     return who_rights(t, &f, W_OK)
 
 cdef int link_judge(Tracee *t, int dir, const char *name) noexcept nogil:
-    """Who does not own a file may give it another name only if it is safe to have one (may_linkat): 0, -EPERM, or 1: the kernel says more."""
+    """Who does not own a file gives it another name only if that is safe (may_linkat): 0, -EPERM, or 1: the kernel says more."""
     cdef Truth f
     if not owners.links_guarded or W2.slash or facts_look(dir, name, AT_SYMLINK_NOFOLLOW, 0, &f.disk) == 0:
         return 1 if owners.links_guarded else 0
@@ -378,7 +405,7 @@ cdef int make_node(Tracee *t, int dir, const char *name, uint32_t mode, uint32_t
         if error == 0:
             error = truth_put(&at, &f, f.disk.mode, STORE_NODE, 0) if node else truth_write(&at, &f, f.disk.mode)
         if error == 0 and m.list_size > 0:
-            error = list_inherit(&at, &f, m.list, m.list_size, m.mode)
+            error = list_inherit(&at, &f, m.list, m.list_size, m.mode, NULL)
         spot_drop(&at)
     if error == 0 and folder >= 0:
         error = move_made(folder, aside, dir, name)

@@ -5,9 +5,6 @@
 #
 # Decides: what becomes of an open that the kernel alone would judge by what is on the disk.
 
-cdef enum:
-    O_NOATIME_ = 0o1000000
-
 cdef struct OpenNode:        # a device that guests may have: the host's
     uint32_t rdev
     const char *path
@@ -34,10 +31,11 @@ cdef int open_judge(Tracee *t, Walk *w) noexcept nogil:
         wanted |= W_OK
     if flags & <uint64_t>O_TMPFILE_:
         return tmpfile_judge(t, w)
-    if w.mode != M_FOLLOW and w.mode != M_OCREAT and (fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0 or S_ISLNK(st.st_mode)):
-        if flags & O_CREAT and errno == ENOENT and not w.magic:
-            return new_judge(t, w)
-        return 0
+    if w.mode != M_FOLLOW and w.mode != M_OCREAT:
+        if fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+            return new_judge(t, w) if flags & O_CREAT and errno == ENOENT and not w.magic else 0
+        if S_ISLNK(st.st_mode):
+            return 0
     if flags & O_CREAT and flags & O_EXCL and fstatat(AT_FDCWD, w.h, &st, AT_SYMLINK_NOFOLLOW) == 0:
         return 0
     error = 0 if accessible(AT_FDCWD, w.h, wanted) == 0 else -errno
@@ -66,7 +64,7 @@ cdef int there_judge(Tracee *t, Walk *w, int wanted, int error) noexcept nogil:
             result = node_judge(w, &f)
         elif result == 0 and error < 0:
             adopt_file(&at, &f)
-        if result == 0 and judged.flags & O_NOATIME_ and not who_owns(t, &f):
+        if result == 0 and judged.flags & O_NOATIME and not who_owns(t, &f):
             result = -EPERM
         if result == 0 and wanted & W_OK and S_ISREG(f.mode):
             result = written_judge(t, &at, &f)
@@ -106,9 +104,6 @@ cdef int new_judge(Tracee *t, Walk *w) noexcept nogil:
     cdef int error, dir
     cdef bint look = not making_is_plain(t, mode)
     judged.clears = mode & SETID_BITS
-    if judged.flags & O_ACCMODE and not who_may(t, CAP_FSETID_):
-        # (who writes to it takes them away)
-        mode &= ~<uint32_t>(SETID_BITS if mode & GROUP_EXEC else SETUID_BIT)
     if w.last != LAST_NORM or w.namelen <= 0:
         return 0
     dir = open_parent(w)
@@ -124,6 +119,7 @@ cdef void new_expect(Tracee *t, const Truth *parent, uint32_t mode) noexcept nog
     """The file that the open makes gets its record at the end, if it needs one."""
     cdef Maker m
     if maker_of(t, parent, mode, False, &m):
+        m.writes = judged.flags & O_ACCMODE and not who_may(t, CAP_FSETID_)
         make_expect(t, &m, -1, NULL, 0)
     else:
         free(m.list)

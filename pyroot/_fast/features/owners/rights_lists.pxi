@@ -81,8 +81,11 @@ cdef int list_of_new(const Truth *parent, char **list) noexcept nogil:
     memcpy(list[0], value, n)
     return n
 
-cdef int list_inherit(const Spot *at, Truth *f, char *list, int n, uint32_t mode) noexcept nogil:
-    """Give what has just been made the lists and the mode that follow from its directory's default list; 0 or -errno."""
+cdef int list_inherit(const Spot *at, Truth *f, char *list, int n, uint32_t mode, Tracee *writer) noexcept nogil:
+    """Give what has just been made the lists and the mode that follow from its directory's default list; 0 or -errno.
+
+    ``writer``: who writes to it and may not keep its set-id bits then, or NULL.
+    """
     global tail_size
     cdef uint32_t left
     cdef int error
@@ -93,6 +96,8 @@ cdef int list_inherit(const Spot *at, Truth *f, char *list, int n, uint32_t mode
     if acl_create(list, n, &mode):
         tail_size = tail_with(tail_bytes, tail_size, sizeof(tail_bytes), ACCESS_LIST, list, n)
     f.mode = f.mode & ~<uint32_t>0o777 | mode
+    if writer != NULL:
+        f.mode = mode_without_setid(writer, f)
     left = f.disk.mode & KIND_BITS | safe_mode(at, f.mode, f.found and f.slot.flags & STORE_NODE)
     error = tail_save(at, f, left)
     if error == 0 and left != f.disk.mode:

@@ -26,7 +26,8 @@ cdef extern from "facts.h" nogil:
         uint64_t root_dev, root_ino, root_gen
         int index_fd
     enum:
-        STORE_DEAD, STORE_XATTRS, STORE_NODE, STORE_DEFAULTS, STORE_HAS_SETGID, STORE_HAS_XATTRS, STORE_HAS_NODES, STORE_HAS_DEFAULTS, STORE_HAS_OTHERS
+        STORE_DEAD, STORE_XATTRS, STORE_NODE, STORE_DEFAULTS
+        STORE_HAS_SETGID, STORE_HAS_XATTRS, STORE_HAS_NODES, STORE_HAS_DEFAULTS, STORE_HAS_OTHERS
         STORE_DAMAGED, STORE_OTHER_VERSION, STORE_OTHER_USER, STORE_OTHER_ROOT, STORE_TAIL_MOST
     uint64_t store_now()
     int store_open(store *, const char *, const char *, uint64_t, uint64_t, uint64_t)
