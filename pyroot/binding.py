@@ -11,7 +11,7 @@ the argument ends in !, the deepest GUEST wins on lookup), path_resolution(7).
 import errno
 import os
 
-from pyroot.errors import PyrootError, text_of
+from pyroot.errors import PyrootError, shell_word, text_of
 from pyroot.report import note, verbosity
 
 TYPE_CHECKING = False
@@ -80,6 +80,15 @@ class Tree(Place):
     flags = GLUE_FLAG
 
 
+def _instead(shown: str) -> str:
+    """Say what to do about a host side that is not there; docker's --mount is written with other words."""
+    words = dict(part.partition("=")[::2] for part in shown.partition(" ")[2].split(","))
+    source, target = words.get("src") or words.get("source"), words.get("dst") or words.get("target") or words.get("destination")
+    if words.get("type") and source and target:
+        return f"-b {shell_word(source)}:{shell_word(target)} is how it is written here"
+    return "the part before the colon must be an existing path of the host"
+
+
 class Binding(Place):
     """A file or directory of the host (-b, -R)."""
 
@@ -112,7 +121,7 @@ class Binding(Place):
                 return False
             raise PyrootError(
                 f"{self.shown}: {os.fsdecode(self.host)} on the host: {text_of(error.errno or 0)}",
-                "the part before the colon must be an existing path of the host",
+                _instead(self.shown),
             ) from None
         ours = b"/proc/%d/" % os.getpid()
         if self.host.startswith(ours):

@@ -83,6 +83,7 @@ def _run_verb(module: str, words: list[str]) -> int:
     from importlib import import_module
 
     gc.enable()
+    gc.set_threshold(20_000)  # the modules alone would make it look for garbage dozens of times, and there is none
     given = environment.take_state()
     if given is None:
         status: int = import_module(module).main(words)

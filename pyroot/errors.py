@@ -15,6 +15,7 @@ EXIT_FAILURE = 125
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 EXIT_SIGNAL_BASE = 128
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-")  # what no shell acts on
 
 
 class PyrootError(Exception):
@@ -44,10 +45,10 @@ def text_of(number: int) -> str:
 
 
 def shell_word(text: str) -> str:
-    """Return a word of a command that a hint names, quoted for a shell if necessary."""
-    import shlex  # only when something has failed
-
-    return shlex.quote(text)
+    """Return a word of a command that a hint names, quoted for a shell if necessary (as shlex.quote does, without importing that)."""
+    if text and all(char in _PLAIN for char in text):
+        return text
+    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def no_core(error: ImportError) -> PyrootError:

@@ -80,7 +80,7 @@ def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str
             place = os.fsdecode(directory)
             return f"the root {root} has {place}/{shown}: add {place} to PATH or give the full path"
     words = [os.fsdecode(word) for word in config.command]
-    if hint := of_shell(words, "" if config.rootfs == b"/" else f"-r {shell_word(root)} "):
+    if hint := of_shell(words, _root_words(config)):
         return hint
     if config.rootfs == b"/":
         from pyroot.verbs.near import of_first_word
@@ -104,6 +104,11 @@ def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str
     if name in (verb[0].encode() for verb in options.VERBS):
         return f"a verb is the very first word: pyroot {shown} {shell_word(root)}"
     return f"the root {root} has no such program: install it there"
+
+
+def _root_words(config: "Config") -> str:
+    """Give the option that names the root, with a blank; nothing for the host's own."""
+    return "" if config.rootfs == b"/" else f"-r {shell_word(os.fsdecode(config.rootfs_spelled))} "
 
 
 def no_root_hint(host: bytes, root: str) -> str:
@@ -158,7 +163,11 @@ def _as_root_hint(config: "Config", cwd: bytes) -> str:
     word = config.command[0] if config.command else b""
     if config.rootfs != b"/" or not word or not os.path.isdir(os.path.join(cwd, word)):
         return ""
-    rest = " ".join(shell_word(os.fsdecode(one)) for one in config.command[1:3]) or "COMMAND"
+    last = config.binds[-1] if config.binds else None
+    if len(config.command) > 1 and config.command[1].startswith(b"-") and last is not None and last.host == last.guest:
+        return f"-b takes one word: -b {shell_word(os.fsdecode(last.host))}:{shell_word(os.fsdecode(word))}"
+    own = [one for one in config.command[1:] if one not in (b"-r", b"-R", b"--rootfs")]
+    rest = " ".join(shell_word(os.fsdecode(one)) for one in own[:2]) or "COMMAND"
     return f"pyroot -r {shell_word(os.fsdecode(word))} {rest} runs it with this directory as its root"
 
 
@@ -193,7 +202,7 @@ def exec_failure(core: "Core", config: "Config", program: bytes, cwd: bytes, err
             reason, hint = with_libraries(core, links[-2].guest, reason, hint, links[-1].guest, root)
     named = [os.fsdecode(program)] + [f"its {link.role} {os.fsdecode(link.guest)}" for link in links[1:]]
     if len(links) == 1 and number in (errno.ENOENT, errno.ENOTDIR):
-        hint = _misplaced_hint(config) or hint
+        hint = of_shell([os.fsdecode(word) for word in config.command], _root_words(config)) or _misplaced_hint(config) or hint
         if config.rootfs != b"/" and not any(_exists(core, directory) for directory in (b"/bin", b"/usr/bin")) and not config.command:
             hint = no_root_hint(config.rootfs, os.fsdecode(config.rootfs_spelled))
     if len(links) == 1 and (shown := _as_root_hint(config, cwd)):

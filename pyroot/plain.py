@@ -47,46 +47,53 @@ else:
                 names[name] = default if isinstance(default, _Field) else _Field(default, None, True)
                 if isinstance(default, _Field):
                     delattr(cls, name)
+        above = next((base.__record__ for base in cls.__mro__[1:] if "__record__" in base.__dict__), None)
         cls.__record__ = names
-        compared = "".join(f"{{0}}.{name}, " for name, one in names.items() if one.compare)
-        space = {"_names": names, "_nothing": _NOTHING, "_class": cls}
-        exec(_SOURCE.format(*_constructor(names), compared.format("self"), compared.format("other")), space)
-        for name in ("__init__", "__eq__", "__repr__", *(("__hash__", "__setattr__", "__delattr__") if frozen else ())):
-            if name == "__repr__" and "__repr__" in cls.__dict__:
-                continue
-            setattr(cls, name, space[name])
-        if not frozen:
-            cls.__hash__ = None
+        cls.__compared__ = tuple(name for name, one in names.items() if one.compare)
+        if above is None or list(above) != list(names) or cls.__annotations__.keys() & names.keys():
+            cls.__init__ = _constructor(names)
+        cls.__eq__ = _equal
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = _repr
+        cls.__hash__ = _hash if frozen else None
+        if frozen:
+            cls.__setattr__ = _set
+            cls.__delattr__ = _delete
         return cls
 
     def _constructor(names):
-        """Give the arguments and the lines of a constructor."""
-        arguments, lines = [], []
-        for name, one in names.items():
-            made = one.factory is not None
-            has_default = made or one.default is not _NOTHING
-            arguments.append(f"{name}=_nothing" if made else f"{name}=_names[{name!r}].default" if has_default else name)
-            value = f"_names[{name!r}].factory() if {name} is _nothing else {name}" if made else name
-            lines.append(f"    values[{name!r}] = {value}")
-        return ", ".join(["self", *arguments]), "\n".join(lines or ["    pass"])
+        """Make a constructor; one that is compiled from a text for each class would cost more than all that is done with most of them."""
+        order, count = tuple(names), len(names)
+        defaults = {name: one.default for name, one in names.items() if one.default is not _NOTHING}
+        makers = {name: one.factory for name, one in names.items() if one.factory is not None}
 
-    _SOURCE = """
-def __init__({0}):
-    values = self.__dict__
-{1}
+        def __init__(self, *given, **named):
+            values = self.__dict__
+            values.update(defaults)
+            values.update(zip(order, given, strict=False))
+            values.update(named)
+            for name, make in makers.items():
+                if name not in values:
+                    values[name] = make()
+            if len(values) != count or len(given) > count:
+                raise TypeError(f"{self.__class__.__qualname__} takes {', '.join(order)}: not {', '.join(values.keys() ^ names.keys())}")
 
-def __eq__(self, other):
-    return ({2}) == ({3}) if other.__class__ is self.__class__ else NotImplemented
+        return __init__
 
-def __hash__(self):
-    return hash(({2}))
+    def _equal(self, other):
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        one, two = self.__dict__, other.__dict__
+        return all(one[name] == two[name] for name in self.__compared__)
 
-def __repr__(self):
-    return self.__class__.__qualname__ + "(" + ", ".join(f"{{name}}={{getattr(self, name)!r}}" for name in _names) + ")"
+    def _hash(self):
+        return hash(tuple(map(self.__dict__.__getitem__, self.__compared__)))
 
-def __setattr__(self, name, value):
-    raise AttributeError(f"cannot assign to field {{name!r}}")
+    def _repr(self):
+        return self.__class__.__qualname__ + "(" + ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__record__) + ")"
 
-def __delattr__(self, name):
-    raise AttributeError(f"cannot delete field {{name!r}}")
-"""
+    def _set(self, name, value):
+        raise AttributeError(f"cannot assign to field {name!r}")
+
+    def _delete(self, name):
+        raise AttributeError(f"cannot delete field {name!r}")

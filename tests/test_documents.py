@@ -128,7 +128,7 @@ TYPED = {"VERB": "doctor", "app": "ls"}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_a_new_user_walks_through_the_readme() -> None:
     """Every block in the README's order, then every command of its table; nothing may fail but what is there to fail."""
     if not Path("/usr/bin/python3").exists():

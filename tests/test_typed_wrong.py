@@ -115,17 +115,16 @@ TYPED = (
     ("-r {R} export A=1", "sh -c 'export A=1'"),
     ("-r {R} source x", "sh -c 'source x'"),
     ("-r {R} --rm ls", "leave it out"),
-    ("--user bob -r {R} ls", "-u bob"),
+    ("--user bob -r {R} ls", "a user is a name in the guest's /etc/passwd"),
     ("--mount type=bind,src=/tmp,dst=/x -r {R} ls", "-b /tmp:/x"),
     ("-b /tmp /mnt -r {R} ls", "-b /tmp:/mnt"),
     ("--bind /tmp /mnt -r {R} ls", "-b /tmp:/mnt"),
     ("{R} -r ls", "pyroot -r {R} ls"),
-    ("-r", "the value is missing"),
+    ("-r", "-r DIR"),
     ("-w /nope -r {R} ls", "-w takes a directory as the guest sees it"),
     ("-u nosuchuser -r {R} ls", "/etc/passwd"),
     ("--kill-on-exit=yes -r {R} ls", "--kill-on-exit"),
     ("-b :/x -r {R} ls", "HOST"),
-    ("-b /tmp:x -r {R} ls", "/x"),
     ("-v high -r {R} ls", "-v takes a number"),
     ("-r {R}:/ ls", "{R}"),
     ("trace --wyh -r {R} ls", "did you mean --why?"),
@@ -134,7 +133,7 @@ TYPED = (
     ("copy", "pyroot copy "),
     ("copy {R} nosuchprogram", "this host"),
     ("new nowhere/x/y ls", "mkdir -p "),
-    ("kill", "pyroot kill "),
+    ("kill", "pyroot ps"),
     ("kill abc", "pyroot ps"),
     ("diff {R}", "pyroot diff "),
     ("snapshot", "pyroot snapshot "),
@@ -172,7 +171,7 @@ def test_wrong_words_get_one_line_and_the_right_hint(words: str, hint: str, plac
     line = [sys.executable, "-m", "pyroot", *shlex.split(words.format(**NAMES))]
     done = subprocess.run(line, cwd=place, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
     told = [text for text in done.stderr.splitlines() if not text.startswith("pyroot: root /")]
-    assert done.returncode in (1, 125, 126, 127), done
+    assert done.returncode in (1, 2, 125, 126, 127), done
     assert len(told) == 2, told
     assert told[0].startswith("pyroot: ")
     assert told[1].startswith("  hint: ")
@@ -180,7 +179,7 @@ def test_wrong_words_get_one_line_and_the_right_hint(words: str, hint: str, plac
 
 
 def test_enough_command_lines() -> None:
-    assert len(TYPED) >= 114
+    assert len(TYPED) >= 118
 
 
 @pytest.mark.parametrize(("limit", "letter"), [("-n 10", "n"), ("-n 8", "n")])

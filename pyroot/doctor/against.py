@@ -12,10 +12,13 @@ from collections.abc import Iterator
 
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod, Copy, Link, LoaderIndex, MakeDirectory, Step, WriteFile
-from pyroot.manifest.compare import CHANGED, GONE, NEW, Change, folded, told
-from pyroot.manifest.entry import DIRECTORY, FILE, LINK, Entry
 from pyroot.plain import replace
 from pyroot.reading.view import View
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyroot.manifest.compare import Change
+    from pyroot.manifest.entry import Entry
 
 # What programs write while a root is used.
 _BUSY = (b"/tmp/", b"/run/", b"/home/", b"/root/", b"/dev/", b"/proc/", b"/var/tmp/", b"/var/run/",
@@ -34,6 +37,11 @@ def _of(one: Change) -> str:
 @check("list-missing", ERROR, "with --against: files that are in the list", "the root worked with it, and what needs it fails now")
 def list_missing(view: View) -> Iterator[Finding]:
     """Find what has gone since the list was written."""
+    if view.expected is None:
+        return
+    from pyroot.manifest.compare import GONE, folded
+    from pyroot.manifest.entry import DIRECTORY, FILE, LINK
+
     for one, below in folded([one for one in view.differences if one.kind == GONE]):
         entry = one.before
         if entry is None:
@@ -52,6 +60,8 @@ def list_missing(view: View) -> Iterator[Finding]:
 
 
 def _kind(entry: Entry) -> str:
+    from pyroot.manifest.entry import DIRECTORY, LINK
+
     if entry.type == LINK and entry.target is not None:
         return f"link to {os.fsdecode(entry.target)}"
     return {DIRECTORY: "directory"}.get(entry.type, entry.type)
@@ -89,6 +99,8 @@ def towards(view: View, findings: list[Finding]) -> list[Finding]:
 
 
 def _leads_there(view: View, step: Step, entries: dict[bytes, Entry]) -> bool:
+    from pyroot.manifest.entry import DIRECTORY, FILE, LINK
+
     trace = view.find(step.path)
     entry = entries.get(step.path) or (entries.get(trace.real) if trace else None)
     if isinstance(step, LoaderIndex):
@@ -110,6 +122,11 @@ def _leads_there(view: View, step: Step, entries: dict[bytes, Entry]) -> bool:
 @check("list-rights", ERROR, "with --against: modes and owners", "users who could use it while the root worked may not be able to now")
 def list_rights(view: View) -> Iterator[Finding]:
     """Find files whose mode or owner differs from the list."""
+    if view.expected is None:
+        return
+    from pyroot.manifest.compare import CHANGED, told
+    from pyroot.manifest.entry import LINK
+
     for one in view.differences:
         facts = [fact for fact in one.facts if fact[0] in _RIGHTS]
         if one.kind != CHANGED or not facts or one.before is None or "type" in [fact[0] for fact in one.facts]:
@@ -139,6 +156,11 @@ def _lost(one: Change) -> bool:
 @check("list-changed", WARNING, "with --against: type, size, content, target", "a program, library or setting is not the one that worked")
 def list_changed(view: View) -> Iterator[Finding]:
     """Find files whose content differs from the list."""
+    if view.expected is None:
+        return
+    from pyroot.manifest.compare import CHANGED, told
+    from pyroot.manifest.entry import LINK
+
     for one in view.differences:
         facts = [fact for fact in one.facts if fact[0] not in _RIGHTS]
         if one.kind != CHANGED or not facts or one.before is None:
@@ -159,6 +181,10 @@ def list_changed(view: View) -> Iterator[Finding]:
 )
 def list_new(view: View) -> Iterator[Finding]:
     """Name what has been added since the list was written."""
+    if view.expected is None:
+        return
+    from pyroot.manifest.compare import NEW, folded
+
     for one, below in folded([one for one in view.differences if one.kind == NEW]):
         more = f", with {below} files below it" if below else ""
         yield Finding(one.path, f"was not there{_of(one)}{more}", "look whether it is meant")

@@ -7,10 +7,9 @@ whose guests would have root's rights, and where pyroot itself cannot run. What 
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 
-from pyroot.errors import EXIT_FAILURE
+from pyroot.errors import EXIT_FAILURE, shell_word
 from pyroot.plain import record
 from pyroot.reading.view import View
 
@@ -50,7 +49,7 @@ def worked(view: View) -> list[tuple[bytes, str]]:
     found = []
     for (program, words), answer in view.answers.items():
         if isinstance(answer, Answer) and answer.status == 0:
-            found.append((program, shlex.join([os.fsdecode(program), *words])))
+            found.append((program, " ".join(map(shell_word, [os.fsdecode(program), *words]))))
     return found
 
 

@@ -7,7 +7,6 @@ and `libraries`.
 from __future__ import annotations
 
 import os
-import shlex
 
 from pyroot.doctor.layout import broken_directories
 from pyroot.doctor.settings import TOP, lost_link
@@ -16,6 +15,7 @@ from pyroot.elf.closure import Item
 from pyroot.elf.ldcache import conf_directories, parse_cache
 from pyroot.elf.reader import EM_386, EM_AARCH64, EM_X86_64, ElfError, Identity, identity_of, read_elf, read_head
 from pyroot.elf.search import GlibcSearch
+from pyroot.errors import shell_word
 from pyroot.reading.view import View, shown_names
 
 _MACHINES = {"x86_64": EM_X86_64, "aarch64": EM_AARCH64}
@@ -46,7 +46,7 @@ def wanted_by(view: View, items: list[Item]) -> str:
 def copy_of(view: View, path: bytes) -> tuple[str, tuple[Step, ...]]:
     """Give the command and the step that copy a file of this host, if it has one there."""
     if view.rooted.root and path and os.path.isfile(path) and os.access(path, os.R_OK):
-        return f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(path))}", (Copy(path),)
+        return f"pyroot copy {shell_word(view.spelled)} {shell_word(os.fsdecode(path))}", (Copy(path),)
     return "", ()
 
 

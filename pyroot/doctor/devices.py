@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import stat
 from collections.abc import Iterator
 
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod
+from pyroot.errors import shell_word
 from pyroot.reading.view import View, shown_names
 
 NODES = {
@@ -31,7 +31,7 @@ _OTHERS = (b"full", b"tty", b"ptmx", b"pts", b"shm", b"fd", b"stdin", b"stdout",
 
 
 def _run(view: View) -> str:
-    return f"run it with pyroot -R {shlex.quote(view.spelled)}, or with -b /dev"
+    return f"run it with pyroot -R {shell_word(view.spelled)}, or with -b /dev"
 
 
 @check("dev-empty", WARNING, "whether /dev has any device in it", "shells and most programs open /dev/null, /dev/tty or /dev/urandom")
@@ -131,4 +131,4 @@ def dev_rights(view: View) -> Iterator[Finding]:
 def proc_empty(view: View) -> Iterator[Finding]:
     """Find a /proc that is left to be bound."""
     if view.problem(b"/proc/self") == errno.ENOENT:
-        yield Finding(b"/proc", "is empty", f"run it with pyroot -R {shlex.quote(view.spelled)}, or with -b /proc")
+        yield Finding(b"/proc", "is empty", f"run it with pyroot -R {shell_word(view.spelled)}, or with -b /proc")

@@ -10,7 +10,6 @@ import ctypes
 import errno
 import os
 import resource
-import signal
 from collections.abc import Iterator
 
 from pyroot import environment
@@ -19,6 +18,7 @@ from pyroot.glue import place_in
 from pyroot.reading.view import View
 
 _OLDEST = (5, 10)
+_SIGKILL = 9  # `signal` imports more than it is worth
 _PTRACE_TRACEME = 0
 _CAP_SYS_PTRACE = 19
 _NET = 2  # the version of Landlock that --net needs
@@ -58,7 +58,7 @@ def try_ptrace() -> int:
             return os.WEXITSTATUS(status)
         if os.WIFSIGNALED(status):
             return errno.EPERM
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, _SIGKILL)
 
 
 def try_read_memory() -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator
 
 from pyroot.doctor.chain import candidates, copy_of, damage_of, grouped, readable, under_another_name, wanted_by
@@ -18,6 +17,7 @@ from pyroot.elf.closure import LIBRARY, Item
 from pyroot.elf.ldcache import parse_cache
 from pyroot.elf.reader import Elf, identity_of, read_head
 from pyroot.elf.search import CONF, BadLibrary, MuslSearch
+from pyroot.errors import shell_word
 from pyroot.plain import replace
 from pyroot.reading.host import host_library
 from pyroot.reading.view import View, shown_names
@@ -238,7 +238,7 @@ def origin_needs_proc(view: View) -> Iterator[Finding]:
         yield Finding(
             program,
             f"finds {shown_names(names)} by $ORIGIN, which needs /proc",
-            f"run it with pyroot -R {shlex.quote(view.spelled)}, or with -b /proc",
+            f"run it with pyroot -R {shell_word(view.spelled)}, or with -b /proc",
             severity=ERROR if view.commands else WARNING,
         )
 
@@ -263,7 +263,7 @@ def preload(view: View) -> Iterator[Finding]:
             except BadLibrary:
                 problem = "which is not an ELF file"
             if problem and place == b"LD_PRELOAD":
-                shown = shlex.quote(view.spelled)
+                shown = shell_word(view.spelled)
                 yield Finding(name, f"LD_PRELOAD of your environment names it, {problem}", f"env -u LD_PRELOAD pyroot -r {shown}")
             elif problem:
                 yield Finding(place, f"names {os.fsdecode(name)}, {problem}", "take it out of the file")

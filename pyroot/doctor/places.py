@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import stat
 from collections.abc import Iterator
 
 from pyroot.doctor.layout import broken_directories, mixed_directories
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
 from pyroot.doctor.steps import Chmod, Link, MakeDirectory, Merge, Step, clashes
+from pyroot.errors import shell_word
 from pyroot.reading.view import PROGRAM_DIRECTORIES, View, shown_names
 
 _WAYS = (
@@ -117,7 +117,7 @@ def merged_usr(view: View) -> Iterator[Finding]:
             yield _hiding(view, path, what)
             continue
         steps: tuple[Step, ...] = (Link(path, target),)
-        mend = f"ln -sfn {shlex.quote(os.fsdecode(target))} {view.outside(path)}"
+        mend = f"ln -sfn {shell_word(os.fsdecode(target))} {view.outside(path)}"
         if not view.is_directory(b"/" + target):  # what was in it is brought as far as programs ask for it
             steps = (MakeDirectory(b"/" + target), *(steps if view.link(path) != target else ()))
             mend = f"mkdir {view.outside(b'/' + target)}, and bring what was in it (--fix brings the loader)"
@@ -167,7 +167,7 @@ def link_to_host(view: View) -> Iterator[Finding]:
             inner = text[len(prefix) :]
             steps = (Link(path, inner),) if view.find(inner) is not None else ()
             yield Finding(
-                path, f"is a link to {os.fsdecode(text)}", f"ln -sfn {shlex.quote(os.fsdecode(inner))} {view.outside(path)}", steps
+                path, f"is a link to {os.fsdecode(text)}", f"ln -sfn {shell_word(os.fsdecode(inner))} {view.outside(path)}", steps
             )
 
 
@@ -216,7 +216,7 @@ def program_dangling(view: View) -> Iterator[Finding]:
         first = text if text.startswith(b"/") else os.path.dirname(path) + b"/" + text
         mend = "install the program, or remove the link"
         if view.rooted.root and os.path.isfile(first):
-            mend = f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(first))}"
+            mend = f"pyroot copy {shell_word(view.spelled)} {shell_word(os.fsdecode(first))}"
         why = "which leads back to itself" if view.problem(path) == errno.ELOOP else f"but {os.fsdecode(end)} is not there"
         more = "" if len(links) == 1 else f"; so {'is' if len(links) == 2 else 'are'} {shown_names([other for other, _text in links[1:]])}"
         yield Finding(path, f"is a link to {os.fsdecode(text)}, {why}{more}", mend)

@@ -7,8 +7,6 @@ Decides: which missing or unfit file is named by which code, so that one defect 
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import stat
 from collections.abc import Iterator
 
@@ -29,6 +27,7 @@ from pyroot.doctor.settings import lost_link
 from pyroot.doctor.steps import MARK, Chmod, DropMark, Link, Step, UnixLines
 from pyroot.elf.closure import ELF_INTERPRETER, ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, TOO_LONG, Item, is_executable
 from pyroot.elf.reader import read_head
+from pyroot.errors import shell_word
 from pyroot.reading.view import PROGRAM_DIRECTORIES, View, shown_names
 from pyroot.verbs.near import near_names
 
@@ -50,10 +49,10 @@ def no_programs(view: View) -> Iterator[Finding]:
     if any(view.is_file(top) for top in (b"/bin", b"/usr/bin")):
         return  # a link that became a text: told as such
     own = _first_program(view)
-    quoted = shlex.quote(view.spelled)
+    quoted = shell_word(view.spelled)
     what = "there is no program in /bin, /usr/bin, /sbin or /usr/sbin"
     if own:
-        yield Finding(own, f"is a program; {what}", f"pyroot doctor {quoted} {shlex.quote(os.fsdecode(own))} examines it", severity=NOTE)
+        yield Finding(own, f"is a program; {what}", f"pyroot doctor {quoted} {shell_word(os.fsdecode(own))} examines it", severity=NOTE)
     elif not any(view.closed(directory) for directory in PROGRAM_DIRECTORIES):
         yield Finding(b"/", what, f"pyroot new --add {quoted}")
 
@@ -86,7 +85,7 @@ def command_missing(view: View) -> Iterator[Finding]:
             continue
         names = (os.fsdecode(os.path.basename(path)) for path, _place in view.program_files())
         near = near_names(os.fsdecode(os.path.basename(item.path)), names)
-        source = os.fsencode(shutil.which(os.fsdecode(item.path)) or "")
+        source = _of_host(item.path)
         mend, steps = copy_of(view, source) if source else ("", ())
         mend = mend or (f"did you mean {', '.join(near)}?" if near else "install it in the root")
         what = item.problem + (f"; near names: {', '.join(near)}" if near else "")
@@ -115,6 +114,13 @@ def not_executable(view: View) -> Iterator[Finding]:
         what = f"has mode {mode:04o}, without an x bit for you" if mode & 0o111 else f"has no x bit (mode {mode:04o})"
         found.append(Finding(path, what, f"chmod +x {view.outside(trace.real)}", steps))
     yield from gathered(found, view)
+
+
+def _of_host(name: bytes) -> bytes:
+    """Look a program of this host up in PATH; empty if there is none."""
+    import shutil
+
+    return os.fsencode(shutil.which(os.fsdecode(name)) or "")
 
 
 def _is_program(view: View, real: bytes) -> bool:
@@ -221,7 +227,7 @@ def script_interpreter(view: View) -> Iterator[Finding]:
         if items[0].why == ENV_PROGRAM and b" " in path and items[0].needed_by:
             yield _unsplit(view, items[0])
             continue
-        source = path if b"/" in path else os.fsencode(shutil.which(os.fsdecode(path)) or "")
+        source = path if b"/" in path else _of_host(path)
         mend, steps = copy_of(view, source) if source else ("", ())
         if view.is_file(path) and items[0].problem == "does not exist":
             continue

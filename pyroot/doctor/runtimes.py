@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator
 
 from pyroot.doctor.asking import Answer, ask
@@ -19,6 +18,7 @@ from pyroot.doctor.settings import lost_link
 from pyroot.doctor.steps import Copy, Step
 from pyroot.elf.closure import ENV_PROGRAM, PROGRAM, SCRIPT_INTERPRETER, Item
 from pyroot.elf.search import BadLibrary
+from pyroot.errors import shell_word
 from pyroot.reading.host import host_library
 from pyroot.reading.view import PROGRAM_DIRECTORIES, View, shown_names
 from pyroot.rootfs import runtimes
@@ -94,7 +94,7 @@ def runtime_library(view: View) -> Iterator[Finding]:
         mend = "install it in the root by its own means"
         if view.rooted.root and runtimes.same_runtime(view.rooted, item.trace.real, kind):
             steps = (Copy(item.path),)
-            mend = f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(item.path))}"
+            mend = f"pyroot copy {shell_word(view.spelled)} {shell_word(os.fsdecode(item.path))}"
         yield Finding(item.path, what, mend, steps, severity=severity)
 
 
@@ -116,7 +116,7 @@ def compiler_parts(view: View) -> Iterator[Finding]:
         if not missing and not parts:
             continue
         option = "--headers " if parts else ""
-        mend = f"pyroot copy {option}{shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(item.path))}, or install gcc in the root"
+        mend = f"pyroot copy {option}{shell_word(view.spelled)} {shell_word(os.fsdecode(item.path))}, or install gcc in the root"
         steps: tuple[Step, ...] = ()
         if view.commands and view.rooted.root and runtimes.same_file(view.rooted.host(item.trace.real), item.trace.real):
             steps = (Copy(item.path, headers=bool(parts)),)
@@ -143,7 +143,7 @@ def git_commands(view: View) -> Iterator[Finding]:
         steps: tuple[Step, ...] = ()
         if view.rooted.root and runtimes.same_file(view.rooted.host(item.trace.real), item.trace.real):
             steps = (Copy(item.path),)
-            mend = f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(item.path))}"
+            mend = f"pyroot copy {shell_word(view.spelled)} {shell_word(os.fsdecode(item.path))}"
         yield Finding(item.path, "its own commands (git-core) are not there", mend, steps)
         return
 
@@ -162,8 +162,8 @@ def program_fails(view: View) -> Iterator[Finding]:
             continue
         answer = ask(view, item.path, *words)
         if answer is not None and answer.status != 0:
-            shown = shlex.join([os.fsdecode(item.path), *words])
-            mend = f"pyroot trace --why -r {shlex.quote(view.spelled)} {shown}"
+            shown = " ".join(map(shell_word, [os.fsdecode(item.path), *words]))
+            mend = f"pyroot trace --why -r {shell_word(view.spelled)} {shown}"
             yield Finding(item.path, f"fails when asked ({shown}){_says(answer)}", mend)
 
 
@@ -200,7 +200,7 @@ def character_sets(view: View) -> Iterator[Finding]:
     steps = (Copy(own),) if own and named and view.rooted.root and runtimes.same_file(view.rooted.host(libc.trace.real), libc.path) else ()
     mend = "install the character sets of its C library"
     if steps:
-        mend = f"pyroot copy {shlex.quote(view.spelled)} {shlex.quote(os.fsdecode(own))}"
+        mend = f"pyroot copy {shell_word(view.spelled)} {shell_word(os.fsdecode(own))}"
     yield Finding(places[0], "has no gconv modules", mend, steps, severity=WARNING if named else NOTE)
 
 

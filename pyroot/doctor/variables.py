@@ -7,10 +7,10 @@ HOME in `accounts`, LANG and TERM in `network`. Source: ld.so(8), mktemp(1), pyt
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 
 from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
+from pyroot.errors import shell_word
 from pyroot.plain import record
 from pyroot.reading.view import View
 from pyroot.rootfs import runtimes
@@ -56,9 +56,9 @@ def variable_missing(view: View) -> Iterator[Finding]:
         if not path.startswith(b"/") or view.stat(path) is not None or view.closed(path) or not _concerns(view, variable.asks):
             continue
         name = os.fsdecode(variable.name)
-        mend = f"env -u {name} pyroot -r {shlex.quote(view.spelled)}"
+        mend = f"env -u {name} pyroot -r {shell_word(view.spelled)}"
         if os.path.exists(path):
-            mend += f", or with -b {shlex.quote(os.fsdecode(path))}"
+            mend += f", or with -b {shell_word(os.fsdecode(path))}"
         yield Finding(path, f"{name} names it, and it is not in the root: {variable.effect}", mend, severity=variable.severity)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 
 from pyroot import environment
@@ -406,6 +405,8 @@ def env_command(argument: bytes) -> bytes | None:
 
 
 def _split(text: bytes) -> list[bytes]:
+    import shlex  # for a #! line with env -S only
+
     try:
         return [os.fsencode(word) for word in shlex.split(os.fsdecode(text))]
     except ValueError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -16,6 +15,7 @@ from pyroot import environment
 from pyroot.elf.closure import Closure, Item
 from pyroot.elf.rooted import Rooted, Trace
 from pyroot.elf.versions import Symbols, Versions, read_symbols, read_versions
+from pyroot.errors import shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class View:
         root = os.fsdecode(self.rooted.root)
         if root and text.startswith(root + "/"):
             text = self.spelled.rstrip("/") + text[len(root) :]
-        return shlex.quote(text)
+        return shell_word(text)
 
     def each(self, paths: Iterable[bytes], kind: Callable[[int], bool]) -> Iterator[tuple[bytes, Trace, os.stat_result]]:
         """Follow paths and give those that lead to a file of this kind (stat.S_ISREG and so on), each file once."""

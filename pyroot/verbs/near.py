@@ -124,7 +124,7 @@ def of_shell(words: list[str], options: str) -> str:
 
     `options` are those of the run that go before the command, with a blank at the end.
     """
-    word, line = words[0], " ".join(words)
+    word, line = words[0] if words else "", " ".join(words)
     name, equals, _value = word.partition("=")
     if equals and name.isidentifier():
         return f"variables go by env: pyroot {options}env {' '.join(map(shell_word, words))}"

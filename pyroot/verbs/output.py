@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from pyroot import environment, report
 from pyroot.errors import PyrootError, text_of
-from pyroot.outfile import Outfile
 
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "note": "\x1b[36m", "fix": "\x1b[32m",
             "gone": "\x1b[31m", "new": "\x1b[32m", "changed": "\x1b[33m"}  # fmt: skip
@@ -63,6 +62,8 @@ def deliver(verb: str, name: str, parts: Iterable[str]) -> None:
     if name == "-":
         put("".join(parts))
     else:
+        from pyroot.outfile import Outfile
+
         Outfile(verb, name).write(parts)
 
 

@@ -23,6 +23,7 @@ from tests.why.row import NONE, Row
 LIBRARY = os.path.join(os.path.dirname(__file__), "library.sh")
 PATH = ":".join(["/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"))])
 LIMIT = 90.0
+COMMANDS = ("chmod ", "mkdir ", "ln ", "rm ", "pyroot copy ", "pyroot doctor ")  # what a fix that is a command begins with
 RIGHT, WRONG, SURE = "right", "wrong", "wrong and sure"
 
 
@@ -48,6 +49,35 @@ def play(row: Row) -> Played:
         with contextlib.suppress(OSError, ValueError), open(f"{folder}.told", encoding="utf-8", errors="surrogateescape") as file:
             told = json.loads(file.read())
         return Played(row, verdict(row, told, words[0]), told, output)
+
+
+def mended(row: Row) -> tuple[dict[str, object], dict[str, object]] | None:
+    """Run a row's command, do what the fix says, and run it again; give both answers. None if the fix is no command. Raises Skipped."""
+    with _set_up(row) as (folder, words):
+        before = _told(row, folder, words, [])
+        fix = re.split(r", (?:or|and|if) |; ", str(before.get("mend", "")))[0]
+        binding = re.search(r"-b (/[\w./-]+)", str(before.get("mend", "")))
+        if fix.startswith(COMMANDS):
+            pyroot, more = helpers.pyroot_command()
+            script = f'pyroot() {{ {shlex.join(pyroot)} "$@"; }}\n{fix}'
+            done = _start(["sh", "-c", script], row, folder, words[0], subprocess.PIPE, more)
+            output = done.communicate(timeout=LIMIT)[0]
+            assert done.returncode == 0 or "doctor" in fix, f"{row.name}: {fix}: {output.decode(errors='replace')}"
+            return before, _told(row, folder, words, [])
+        if binding and row.root:
+            return before, _told(row, folder, words, ["-b", binding[1]])
+        return None
+
+
+def _told(row: Row, folder: str, words: list[str], options: list[str]) -> dict[str, object]:
+    """Run a row's command under `trace --why` and give the answer; empty if there is none."""
+    with contextlib.suppress(OSError):
+        os.unlink(f"{folder}.told")
+    _run(row, folder, words, ["--why", "--json", "-o", f"{folder}.told", *options])
+    told: dict[str, object] = {}
+    with contextlib.suppress(OSError, ValueError), open(f"{folder}.told", encoding="utf-8", errors="surrogateescape") as file:
+        told = json.loads(file.read())
+    return told
 
 
 def failures(row: Row) -> tuple[int, str]:

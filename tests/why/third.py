@@ -1,4 +1,8 @@
-"""A third part: rows of programs that no other row has, answered before their first play, and scored once before anything was changed."""
+"""A third part: rows of programs that no other row has, answered before their first play, and scored once before anything was changed.
+
+Of 34 rows 29 were right then. Two answers had named one call where a program makes another (creat or stat for open); two
+commands did not fail here (a stand-in for ImageMagick, a less whose status is 0) and are left out; one was a fault of `--why`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,6 @@ ROWS = (
     Row("third-useradd", "useradd pyroot-nobody", r"(open|link)\w*\(.*/etc/.*EACCES", r"/etc.* may not be written", needs="useradd",
       wrong="chmod"),
     Row("third-script-closed", "script -qc true ro/log", r"open\w*\(.*ro/log.*EACCES", NOT_WRITTEN, CLOSED, needs="script"),
-    Row("third-convert-missing", "convert none.png x.jpg", r"open\w*\(.*none\.png.*ENOENT", r"none\.png is not there", needs="convert"),
     Row("third-groff-missing", "groff none.ms", r"open\w*\(.*none\.ms.*ENOENT", r"none\.ms is not there", needs="groff"),
     Row("third-bwrap", "bwrap --bind / / true", r"(clone|unshare)\w*\(.*(EPERM|EINVAL|ENOSYS)", needs="bwrap"),
     Row("third-strace-closed", "strace -o ro/log true", r"open\w*\(.*ro/log.*EACCES", NOT_WRITTEN, CLOSED, needs="strace"),
@@ -44,13 +47,12 @@ ROWS = (
       f"{CLOSED}; echo 'project(x NONE)' > CMakeLists.txt", needs="cmake", heavy=True),
     Row("third-python-pathlib", "python3 -c 'import pathlib; pathlib.Path(\"a/b\").write_text(\"\")'", r"open\w*\(.*a/b.*ENOENT",
       r"/a is not there"),
-    Row("third-tar-closed", "tar cf ro/a.tar f", r"open\w*\(.*ro/a\.tar.*EACCES", NOT_WRITTEN, CLOSED),
+    Row("third-tar-closed", "tar cf ro/a.tar f", r"(open\w*|creat)\(.*ro/a\.tar.*EACCES", NOT_WRITTEN, CLOSED),
     Row("third-lsof-nobody", "lsof f", NONE, "", "echo > f", needs="lsof", silent=True),
     Row("third-man-unknown", "man nosuchpage", NONE, needs="man", silent=True),
-    Row("third-less-missing", "less none.txt", r"(open|stat)\w*\(.*none\.txt.*ENOENT", r"none\.txt is not there", needs="less"),
     Row("third-column-missing", "column none.txt", r"open\w*\(.*none\.txt.*ENOENT", r"none\.txt is not there", needs="column"),
     Row("third-dbus-missing", "dbus-send --system --dest=a.b /a a.b.c", r"connect\(.*system_bus_socket.*ENOENT",
       r"system_bus_socket|/run/dbus", needs="dbus-send", env="DBUS_SYSTEM_BUS_ADDRESS=unix:path=$T/system_bus_socket"),
-    Row("third-tclsh-missing", "tclsh none.tcl", r"open\w*\(.*none\.tcl.*ENOENT", r"none\.tcl is not there", needs="tclsh"),
+    Row("third-tclsh-missing", "tclsh none.tcl", r"(open|stat)\w*\(.*none\.tcl.*ENOENT", r"none\.tcl is not there", needs="tclsh"),
     Row("third-busctl-no-bus", "busctl --address=unix:path=$T/bus list", r"connect\(.*/bus.*ENOENT", r"/bus is not there", needs="busctl"),
 )  # fmt: skip
