@@ -271,6 +271,17 @@ def test_marked_test_runs_in_its_root(place: Path, root: Path) -> None:
     assert "1 failed, 5 deselected" in run(place, "--lf", "-p", "no:randomly")[1].replace("1 failed in", "1 failed, 5 deselected in")
 
 
+def test_marked_test_with_the_roots_own_python(place: Path, root: Path) -> None:
+    """The root's Python is this one here, shown by hand."""
+    binds = [one.word() for one in host.python_binds(str(root))]
+    (place / "test_it.py").write_text(
+        f"import os, pytest\n@pytest.mark.pyroot({str(root)!r}, python={sys.executable!r}, binds={binds!r})\ndef test_it(pytestconfig):\n"
+        "    assert os.path.exists('/etc/of-the-root')\n    assert pytestconfig.pluginmanager.has_plugin('pyroot_inner')\n"
+    )
+    status, output, errors = run(place)
+    assert (status, "1 passed" in output) == (0, True), output + errors
+
+
 def test_marked_test_that_cannot_run_fails_by_name(place: Path, root: Path) -> None:
     (place / "test_it.py").write_text(f"""
 import os, pytest
