@@ -113,9 +113,13 @@ class Rootfs:
         """Give a throw-away view of the root: runs in it see each other's changes, one at a time, and the root has none of them."""
         if "overlay_root" not in api.KEYWORDS:
             raise PyrootError("this pyroot has no overlays", "copy the root: cp -a --reflink=auto ROOT COPY")
-        place = tempfile.mkdtemp(prefix="pyroot-overlay-", dir=os.path.dirname(self.path) if _may_make(self.path) else None)
+        beside = os.path.dirname(self.path)  # on the same file system, if that is possible
+        place = tempfile.mkdtemp(prefix="pyroot-overlay-", dir=beside if os.access(beside, os.W_OK) else None)
+        upper = os.path.join(place, "upper")
+        os.mkdir(upper)
+        os.chmod(upper, os.stat(self.path).st_mode & 0o7777)  # what the guest sees as its own
         try:
-            yield Rootfs(self.path, **{**self.options, "overlay_root": place})
+            yield Rootfs(self.path, **{**self.options, "overlay_root": upper})
         finally:
             _remove(place)
 
@@ -210,10 +214,6 @@ def _verb(words: list[str]) -> bytes:
 
 def _json(words: list[str]) -> Any:
     return json.loads(_verb(words))
-
-
-def _may_make(path: str) -> bool:
-    return os.access(os.path.dirname(path), os.W_OK)
 
 
 def _remove(place: str) -> None:

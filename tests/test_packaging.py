@@ -173,11 +173,33 @@ def test_wheel_holds_every_part_with_its_mode(wheel: Path) -> None:
         assert modes[command] & 0o111
     presets = {path.name for path in (PROJECT / "bind").glob("*.bind")}
     assert presets == {Path(name).name for name in modes if name.startswith("pyroot/bind/")}
-    assert not [name for name in modes if name.endswith((".c", ".pyx", ".pxi"))]
+    assert not [name for name in modes if name.endswith((".c", ".pyx", ".pxi")) or "test_" in name or "tests/" in name]
+    completions = ("bash-completion/completions/pyroot", "zsh/site-functions/_pyroot", "fish/vendor_completions.d/pyroot.fish")
+    for shared in ("man/man1/pyroot.1", *completions):
+        assert [name for name in modes if name.endswith(f".data/data/share/{shared}")], shared
+    with zipfile.ZipFile(wheel) as archive:
+        [points] = [name for name in modes if name.endswith(".dist-info/entry_points.txt")]
+        assert "[pytest11]\npyroot = pyroot.suite.plugin" in archive.read(points).decode()
     modules = {str(path.relative_to(PROJECT)) for path in (PROJECT / "pyroot").rglob("*.py")}
     for folder in ("pyroot/_fast", "pyroot/guest"):
         modules = {name for name in modules if not name.startswith(folder + "/")}
     assert modules <= set(modes), "a package without __init__.py is left out of the wheel"
+
+
+@needs_source
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_sdist_builds_in_a_clean_environment(tmp_path: Path) -> None:
+    """An installer has the sdist, an index and nothing else. Needs the package index that pip uses."""
+    source = tmp_path / "source"
+    skipped = shutil.ignore_patterns("*.so", "__pycache__", "loader-x86_64", "loader-i386*", ".git", ".venv", "build", "dist")
+    shutil.copytree(PROJECT, source, ignore=skipped)
+    output(sys.executable, "-c", f"from setuptools import build_meta as b; b.build_sdist({str(tmp_path)!r})", cwd=source)
+    [sdist] = tmp_path.glob("pyroot_chroot-*.tar.gz")
+    venv.create(tmp_path / "clean", with_pip=True)
+    pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    output(tmp_path / "clean/bin/pip", "-q", "install", "--no-deps", sdist, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **pip})
+    assert f"pyroot {pyroot.__version__}" in output(tmp_path / "clean/bin/pyroot", "-V", env={})
 
 
 @needs_source

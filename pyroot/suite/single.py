@@ -14,11 +14,13 @@ import sys
 import pytest
 
 from pyroot import api, environment
+from pyroot.binds import Binding
 from pyroot.caller import above
 from pyroot.errors import PyrootError
 from pyroot.roots import Rootfs
-from pyroot.suite import session
+from pyroot.suite import inner, session
 
+_PLACE = "/.pyroot-suite"  # where the root's own Python finds the plugin
 _NAMED = ("binds", "user", "python")
 
 
@@ -55,9 +57,14 @@ def _reports(item: pytest.Item, marker: pytest.Mark) -> list[pytest.TestReport]:
     read, write = above(os.pipe())
     with os.fdopen(read, encoding="utf-8") as lines:
         try:
-            words = [python or sys.executable, "-m", "pytest", "-p", "pyroot.suite.inner", f"--pyroot-reports={write}"]
+            env = environment.variables() | {b"PYTEST_PYROOT": os.fsencode(root.path)}
+            if python:  # which does not have this package
+                keywords["binds"] = [*keywords["binds"], Binding(inner.__file__, f"{_PLACE}/pyroot_inner.py", readonly=True)]
+                env[b"PYTHONPATH"] = b":".join(filter(None, [_PLACE.encode(), env.get(b"PYTHONPATH")]))
+            plugin = "pyroot_inner" if python else inner.__name__
+            words = [python or sys.executable, "-m", "pytest", "-p", plugin, f"--pyroot-reports={write}"]
             keywords |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "pass_fds": [write]}
-            keywords |= {"cwd": str(config.rootpath), "env": {**environment.variables(), b"PYTEST_PYROOT": os.fsencode(root.path)}}
+            keywords |= {"cwd": str(config.rootpath), "env": env}
             process = api.Popen([*words, *_options(config, item)], **keywords)
         finally:
             os.close(write)
