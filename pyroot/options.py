@@ -420,6 +420,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("checklist", "ROOTFS", "record a root that works, for doctor --against", "pyroot.manifest.checklist"),
     ("bindings", "[OPTION ...]", "list what a run would show where", "pyroot.verbs.bindings"),
     ("owners", "save|load|check|gc ROOTFS", "what is remembered of the owners of files", "pyroot.verbs.owners"),
+    ("overlay", "diff|commit|discard UPPER", "what an overlay has changed", "pyroot.verbs.overlay"),
     ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
     ("kill", "[OPTION ...] PID ...", "end sessions and processes that ps lists", "pyroot.look.kill"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),

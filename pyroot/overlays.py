@@ -17,6 +17,7 @@ WHITEOUT = 0  # the device number of a whiteout
 OPAQUE = "user.overlay.opaque"
 OWN = "user.overlay."  # what all attributes of the format begin with
 
+_LOWER = "user.overlay.pyroot.lower"  # of UPPER itself: over what it was written
 _TEST = "user.overlay.pyroot"
 _NAMES = {0x794C7630: "overlayfs", 0x6969: "NFS", 0x65735546: "FUSE", 0x4D44: "vfat", 0x2011BAB0: "exFAT"}
 
@@ -57,7 +58,36 @@ def hold(path: bytes, shown: str, lower: list[bytes]) -> Upper:
             raise PyrootError(f"{shown}: {inside}: one layer would show the other", "choose an UPPER beside the lower directories")
     if status.st_uid != os.geteuid() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise PyrootError(f"{shown}: {what} is not yours to write to", "choose an UPPER of your own")
-    return _locked(path, shown, status)
+    held = _locked(path, shown, status)
+    known = lower_of(path)
+    if known and known != lower:
+        held.close()
+        raise PyrootError(f"{shown}: {what} was written over {os.fsdecode(b':'.join(known))}", "an UPPER belongs to its lower directories")
+    os.setxattr(path, _LOWER, b"\0".join(lower))
+    return held
+
+
+def lower_of(upper: bytes) -> list[bytes]:
+    """Return the lower directories that an UPPER was written over, the topmost first; none: it is no UPPER, or a new one."""
+    try:
+        return os.getxattr(upper, _LOWER).split(b"\0")
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return []
+        raise
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Tell whether a file of an UPPER hides a name of lower directories."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == WHITEOUT
+
+
+def is_opaque(directory: bytes) -> bool:
+    """Tell whether a directory of an UPPER hides the lower ones."""
+    try:
+        return os.getxattr(directory, OPAQUE, follow_symlinks=False) == b"y"
+    except OSError:
+        return False
 
 
 def within(path: bytes, directory: bytes) -> bool:

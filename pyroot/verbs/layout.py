@@ -43,6 +43,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("pyroot owners load ./copy list", "the same for a copy of it"),
         ("pyroot owners check ./rootfs", "whether what is remembered is whole"),
     ),
+    "overlay": (
+        ("pyroot overlay diff ./changes", "what a run with --overlay-root=./changes has changed"),
+        ("pyroot overlay commit ./changes", "let the root have it"),
+        ("pyroot overlay discard ./changes", "forget it"),
+    ),
     "ps": (("pyroot ps", "sessions and their processes"), ("pyroot ps --json", "the same for programs")),
     "kill": (("pyroot kill 1234", "end a session or a process that ps lists"),),
     "files": (
