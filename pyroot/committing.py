@@ -1,8 +1,8 @@
 """Apply the changes of an UPPER to its lower directory: all of them, or none.
 
-Everything that is to come is first copied beside the lower directory, into ``.NAME.commit``; there nothing can fail half-way for lack of room.
-Then names are moved by rename(2), each old one into the same place, and a journal says how far that has come. An error undoes what has been
-moved; after a kill the next commit does so first.
+Everything that is to come is first copied beside the lower directory, into ``.NAME.commit``, so that nothing can fail half-way for lack
+of room. Then names are moved by rename(2), each old one into the same place, and a journal says what that consists of. An error undoes
+what has been moved; after a kill the next commit does so first.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ def _copy(source: bytes, target: bytes) -> None:
     else:
         os.mknod(target, status.st_mode, status.st_rdev)
     if not stat.S_ISLNK(status.st_mode):
-        for name in os.listxattr(source):
-            if not name.startswith(overlays.OWN):
-                os.setxattr(target, name, os.getxattr(source, name))
+        for attribute in os.listxattr(source):
+            if not attribute.startswith(overlays.OWN):
+                os.setxattr(target, attribute, os.getxattr(source, attribute))
         os.chmod(target, stat.S_IMODE(status.st_mode))
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
 

@@ -100,7 +100,8 @@ def _make(path: bytes, shown: str, lower: bytes) -> None:
         os.mkdir(path, 0o755)
         os.chmod(path, stat.S_IMODE(os.stat(lower).st_mode) | 0o700)
     except OSError as error:
-        raise PyrootError(f"{shown}: {os.fsdecode(path)} cannot be made: {text_of(error.errno or 0)}", "mkdir the directory above it") from None
+        what = f"{os.fsdecode(path)} cannot be made: {text_of(error.errno or 0)}"
+        raise PyrootError(f"{shown}: {what}", "mkdir the directory above it") from None
 
 
 def _locked(path: bytes, shown: str, status: os.stat_result) -> Upper:
@@ -113,7 +114,8 @@ def _locked(path: bytes, shown: str, status: os.stat_result) -> Upper:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise PyrootError(f"{shown}: {what} is in use by another session: {text_of(errno.EBUSY)}", "one session at a time writes to an UPPER") from None
+        used = f"{what} is in use by another session: {text_of(errno.EBUSY)}"
+        raise PyrootError(f"{shown}: {used}", "one session at a time writes to an UPPER") from None
     try:
         if os.stat(parent).st_dev != status.st_dev:
             raise PyrootError(f"{shown}: {what} is a mount point: there is no place beside it for work", "choose a directory in it")

@@ -83,8 +83,8 @@ def test_without_an_upper_directory_changes_are_thrown_away(run_pyroot: Run, gro
     give(rooms)
     before = tree(f"{ground}/root")
     for _ in range(2):
-        done = run_pyroot(["-r", f"{ground}/root", "--overlay-root", "/bin/sh", "-c", "ls /tmp; echo x > /tmp/new; rm -r /home; ls -d /tmp/new"],
-                          environment={"XDG_RUNTIME_DIR": rooms})  # fmt: skip
+        script = "ls /tmp; echo x > /tmp/new; rm -r /home; ls -d /tmp/new"
+        done = run_pyroot(["-r", f"{ground}/root", "--overlay-root", "/bin/sh", "-c", script], environment={"XDG_RUNTIME_DIR": rooms})
         assert (done.stdout, done.stderr) == ("/tmp/new\n", "")
     assert tree(f"{ground}/root") == before
     assert os.listdir(rooms) == []

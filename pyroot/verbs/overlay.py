@@ -1,6 +1,7 @@
 """`pyroot overlay`: what an UPPER has changed, and what becomes of it.
 
-Decides: the verb's words, and what it says. Not decided here: how a change is applied (``committing``), who may use an UPPER (``overlays``).
+Decides: the verb's words, and what it says. Not decided here: how a change is applied (``committing``), who may use an
+UPPER (``overlays``).
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def main(argv: list[str]) -> int:
     if what not in ("diff", "commit", "discard"):
         raise PyrootError(f"overlay: {what or 'no word'}: which of diff, commit and discard?", "pyroot overlay diff UPPER")
     if len(names) != 1:
-        raise PyrootError(f"overlay: {what}: {'no UPPER given' if not names else names[-1] + ': unexpected word'}", f"pyroot overlay {what} UPPER")
+        wrong = f"{names[-1]}: unexpected word" if names else "no UPPER given"
+        raise PyrootError(f"overlay: {what}: {wrong}", f"pyroot overlay {what} UPPER")
     upper, lower = _known(os.fsencode(names[0]), what)
     held = overlays.hold(upper, f"overlay {what}", [lower])
     try:
@@ -72,7 +74,8 @@ def _known(path: bytes, what: str) -> tuple[bytes, bytes]:
         upper = os.path.realpath(path, strict=True)
         lower = overlays.lower_of(upper)
     except OSError as error:
-        raise PyrootError(f"overlay: {what}: {os.fsdecode(path)}: {text_of(error.errno or 0)}", "UPPER is what --overlay wrote to") from None
+        why = f"{os.fsdecode(path)}: {text_of(error.errno or 0)}"
+        raise PyrootError(f"overlay: {what}: {why}", "UPPER is what --overlay wrote to") from None
     if not lower:
         raise PyrootError(f"overlay: {what}: {os.fsdecode(path)} is no UPPER", "it is a directory that --overlay wrote to")
     if what == "commit" and len(lower) > 1:
