@@ -115,7 +115,9 @@ class Config:
         usual: list[binding.Place] = [binding.ReadonlyRoot()] if self.read_only else []
         if self.overlay_root is not None:
             shown = f"--overlay-root={os.fsdecode(self.overlay_root)}" if self.overlay_root else "--overlay-root"
-            usual.append(binding.RootOverlay(self.rootfs, self.overlay_root or None, shown))
+            from pyroot.binding_kinds import RootOverlay
+
+            usual.append(RootOverlay(self.rootfs, self.overlay_root or None, shown))
         if self.recommended or self.su:
             from pyroot import presets
 

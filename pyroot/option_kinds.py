@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyroot import binding_kinds
+
 _LONGEST = 1e6  # s
 
 
@@ -49,27 +51,33 @@ def _tmpfs(spelling: str, value: str, here: bytes | None) -> binding.Tmpfs:
     return binding.Tmpfs(guest, shown, mode)
 
 
-def _directory(spelling: str, value: str, here: bytes | None) -> binding.Directory:
+def _directory(spelling: str, value: str, here: bytes | None) -> "binding_kinds.Directory":
+    from pyroot import binding_kinds
+
     shown = f"{spelling} {value}"
     guest, mode = _guest_with_mode(value, shown, here, 0o755, "--dir /mnt")
-    return binding.Directory(guest, shown, mode)
+    return binding_kinds.Directory(guest, shown, mode)
 
 
-def _file(spelling: str, value: str, here: bytes | None) -> binding.File:
+def _file(spelling: str, value: str, here: bytes | None) -> "binding_kinds.File":
+    from pyroot import binding_kinds
+
     shown = f"{spelling} {value}"
     number, colon, rest = value.partition(":")
     if not number.isdecimal() or not colon:
         raise PyrootError(f"{shown}: no descriptor, or no guest path", f"{spelling} 3:/etc/motd 3< FILE")
     guest, mode = _guest_with_mode(rest, shown, here, 0o644, f"{spelling} 3:/etc/motd")
-    return binding.File(int(number), guest, shown, mode)
+    return binding_kinds.File(int(number), guest, shown, mode)
 
 
-def _link(spelling: str, value: str, here: bytes | None) -> binding.Link:
+def _link(spelling: str, value: str, here: bytes | None) -> "binding_kinds.Link":
+    from pyroot import binding_kinds
+
     shown = f"{spelling} {value}"
     target, guest, _follow = binding.split(os.fsencode(value))
     if not target or not guest:
         raise PyrootError(f"{shown}: no target, or no guest path", f"{spelling} usr/lib:/lib makes /lib a link to usr/lib")
-    return binding.Link(target, os.path.normpath(binding.absolute(guest, here, shown)), shown)
+    return binding_kinds.Link(target, os.path.normpath(binding.absolute(guest, here, shown)), shown)
 
 
 def _guest_with_mode(value: str, shown: str, here: bytes | None, mode: int, example: str) -> tuple[bytes, int]:
@@ -85,12 +93,16 @@ def _guest_with_mode(value: str, shown: str, here: bytes | None, mode: int, exam
     return os.path.normpath(binding.absolute(os.fsencode(guest), here, shown)), mode
 
 
-def _mask(spelling: str, value: str, here: bytes | None) -> binding.Mask:
+def _mask(spelling: str, value: str, here: bytes | None) -> "binding_kinds.Mask":
+    from pyroot import binding_kinds
+
     shown = f"{spelling} {value}"
-    return binding.Mask(os.path.normpath(binding.absolute(os.fsencode(value), here, shown)), shown)
+    return binding_kinds.Mask(os.path.normpath(binding.absolute(os.fsencode(value), here, shown)), shown)
 
 
-def _overlay(spelling: str, value: str, here: bytes | None) -> binding.Overlay:
+def _overlay(spelling: str, value: str, here: bytes | None) -> "binding_kinds.Overlay":
+    from pyroot import binding_kinds
+
     shown = f"{spelling} {value}"
     parts = binding.fields(os.fsencode(value))[0]
     if len(parts) < 2 or not all(parts[:-1]) or not (parts[-1] or parts[2:]):
@@ -98,7 +110,7 @@ def _overlay(spelling: str, value: str, here: bytes | None) -> binding.Overlay:
     *lower, guest, upper = parts if len(parts) > 2 else [*parts, b""]
     paths = [binding.absolute(path, here, shown) for path in lower]
     place = os.path.normpath(binding.absolute(guest, here, shown))
-    return binding.Overlay(paths, place, binding.absolute(upper, here, shown) if upper else None, shown)
+    return binding_kinds.Overlay(paths, place, binding.absolute(upper, here, shown) if upper else None, shown)
 
 
 def _overlay_root(spelling: str, value: str, here: bytes | None) -> bytes:

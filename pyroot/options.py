@@ -15,8 +15,6 @@ Grammar: ``pyroot VERB ...`` if the very first word is a verb, otherwise ``pyroo
 from pyroot.errors import PyrootError
 from pyroot.option_kinds import (
     BINDS,
-    DIRECTORY,
-    FILE,
     FLAG,
     HERE,
     IDENTITY,
@@ -24,12 +22,8 @@ from pyroot.option_kinds import (
     IDENTITY_NUMBERS,
     LEVEL,
     MEMORY,
-    LINK,
-    MASK,
     NAME,
     NAMES,
-    OVERLAY,
-    OVERLAY_ROOT,
     PLACE,
     QUESTION,
     READONLY_BINDS,
@@ -38,10 +32,10 @@ from pyroot.option_kinds import (
     ROOT,
     SECONDS,
     SUPER,
-    TMPFS,
     TRIED_BINDS,
     Kind,
 )
+from pyroot.option_places import PLACES
 
 GROUP_VIEW = "What the guest sees"
 GROUP_RUN = "How the command runs"
@@ -151,74 +145,7 @@ OPTIONS: tuple[Option, ...] = (
         "the same, if the host has HOST",
         "Short for -b HOST:GUEST:try.",
     ),
-    Option(
-        ("--tmpfs",),
-        "GUEST[:mode=MODE]",
-        "binds",
-        TMPFS,
-        GROUP_VIEW,
-        "show an empty directory, removed at the end",
-        "It lies in memory, in XDG_RUNTIME_DIR or /dev/shm, if the machine offers that, else where temporary files are. What a "
-        "session that was killed has left is removed by the next one that makes such a directory. MODE is octal, 1777 without it.",
-    ),
-    Option(
-        ("--dir",),
-        "GUEST[:mode=MODE]",
-        "binds",
-        DIRECTORY,
-        GROUP_VIEW,
-        "see to it that GUEST is a directory",
-        "If the guest has none there, as --tmpfs; MODE is 0755 without it.",
-    ),
-    Option(
-        ("--symlink",),
-        "TARGET:GUEST",
-        "binds",
-        LINK,
-        GROUP_VIEW,
-        "show a symbolic link to TARGET at GUEST",
-        "Nothing is written into the root: as a mount point the link can be neither removed nor renamed. A colon in TARGET is written \\:.",
-    ),
-    Option(
-        ("--file",),
-        "FD:GUEST[:mode=MODE]",
-        "binds",
-        FILE,
-        GROUP_VIEW,
-        "show what descriptor FD holds as a file",
-        "It is read to its end when the session begins, and closed. The file is the session's own and lasts as long; MODE is 0644 without it.",
-    ),
-    Option(
-        ("--mask",),
-        "GUEST",
-        "binds",
-        MASK,
-        GROUP_VIEW,
-        "let nothing be at GUEST",
-        "The name is not found and not listed, nor is anything below it; to make it is refused (EACCES). A symbolic link is masked itself. "
-        "What it hides may have other names: hard links, or another binding of its directory.",
-    ),
-    Option(
-        ("--overlay",),
-        "LOWER[:LOWER...]:GUEST[:UPPER]",
-        "binds",
-        OVERLAY,
-        GROUP_VIEW,
-        "show LOWER at GUEST, write changes to UPPER",
-        "LOWER stays as it is; what is changed, made or removed is in UPPER, in the format of the kernel's overlayfs (with userxattr). "
-        "UPPER is made if it is missing, and belongs to one session at a time; without it changes are thrown away. Of several lower "
-        "directories the first one lies on top; then the colon before UPPER is written, even if nothing follows it. "
-        "pyroot overlay diff, commit and discard work on an UPPER.",
-    ),
-    Option(
-        ("--overlay-root",),
-        "[=UPPER]",
-        "overlay_root",
-        OVERLAY_ROOT,
-        GROUP_VIEW,
-        "write changes of the root to UPPER",
-        "As --overlay, of the root itself: without UPPER the guest finds the root as it was each time.",
-    ),
+    *(Option(names, metavar, field, kind, GROUP_VIEW, *texts) for names, metavar, field, kind, *texts in PLACES),
     Option(
         ("--read-only",),
         "",
@@ -385,6 +312,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("import", "[OPTION ...] SOURCE DIR", "make a root of an image: tar, docker save, OCI layout", "pyroot.images.importing"),
     ("run-image", "[OPTION ...] DIR [ARGUMENT ...]", "run what the image asks for that a root was made of", "pyroot.images.running"),
     ("export", "[OPTION ...] ROOTFS TARGET", "write a root as an image", "pyroot.images.exporting"),
+    ("overlay", "diff|commit|discard UPPER", "what an overlay has changed", "pyroot.verbs.overlay"),
     ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
     ("kill", "[OPTION ...] PID ...", "end sessions and processes that ps lists", "pyroot.look.kill"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),

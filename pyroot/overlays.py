@@ -17,6 +17,7 @@ WHITEOUT = 0  # the device number of a whiteout
 OPAQUE = "user.overlay.opaque"
 OWN = "user.overlay."  # what all attributes of the format begin with
 
+_LOWER = "user.overlay.pyroot.lower"  # of UPPER itself: over what it was written
 _TEST = "user.overlay.pyroot"
 _NAMES = {0x794C7630: "overlayfs", 0x6969: "NFS", 0x65735546: "FUSE", 0x4D44: "vfat", 0x2011BAB0: "exFAT"}
 
@@ -57,7 +58,36 @@ def hold(path: bytes, shown: str, lower: list[bytes]) -> Upper:
             raise PyrootError(f"{shown}: {inside}: one layer would show the other", "choose an UPPER beside the lower directories")
     if status.st_uid != os.geteuid() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise PyrootError(f"{shown}: {what} is not yours to write to", "choose an UPPER of your own")
-    return _locked(path, shown, status)
+    held = _locked(path, shown, status)
+    known = lower_of(path)
+    if known and known != lower:
+        held.close()
+        raise PyrootError(f"{shown}: {what} was written over {os.fsdecode(b':'.join(known))}", "an UPPER belongs to its lower directories")
+    os.setxattr(path, _LOWER, b"\0".join(lower))
+    return held
+
+
+def lower_of(upper: bytes) -> list[bytes]:
+    """Return the lower directories that an UPPER was written over, the topmost first; none: it is no UPPER, or a new one."""
+    try:
+        return os.getxattr(upper, _LOWER).split(b"\0")
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return []
+        raise
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Tell whether a file of an UPPER hides a name of lower directories."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == WHITEOUT
+
+
+def is_opaque(directory: bytes) -> bool:
+    """Tell whether a directory of an UPPER hides the lower ones."""
+    try:
+        return os.getxattr(directory, OPAQUE, follow_symlinks=False) == b"y"
+    except OSError:
+        return False
 
 
 def within(path: bytes, directory: bytes) -> bool:
@@ -70,7 +100,8 @@ def _make(path: bytes, shown: str, lower: bytes) -> None:
         os.mkdir(path, 0o755)
         os.chmod(path, stat.S_IMODE(os.stat(lower).st_mode) | 0o700)
     except OSError as error:
-        raise PyrootError(f"{shown}: {os.fsdecode(path)} cannot be made: {text_of(error.errno or 0)}", "mkdir the directory above it") from None
+        what = f"{os.fsdecode(path)} cannot be made: {text_of(error.errno or 0)}"
+        raise PyrootError(f"{shown}: {what}", "mkdir the directory above it") from None
 
 
 def _locked(path: bytes, shown: str, status: os.stat_result) -> Upper:
@@ -83,7 +114,8 @@ def _locked(path: bytes, shown: str, status: os.stat_result) -> Upper:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise PyrootError(f"{shown}: {what} is in use by another session: {text_of(errno.EBUSY)}", "one session at a time writes to an UPPER") from None
+        used = f"{what} is in use by another session: {text_of(errno.EBUSY)}"
+        raise PyrootError(f"{shown}: {used}", "one session at a time writes to an UPPER") from None
     try:
         if os.stat(parent).st_dev != status.st_dev:
             raise PyrootError(f"{shown}: {what} is a mount point: there is no place beside it for work", "choose a directory in it")

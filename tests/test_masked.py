@@ -42,7 +42,8 @@ def ground(busybox_root: str) -> Iterator[str]:
 
 
 LOOKS = ("cat f", "ls d", "cat d/g", "cat /tmp/d/g", "cat /tmp/f", "cd d", "cat < f", "stat d/deep", "ls /tmp/f", "rm f", "rmdir d",
-         "mv f k2", "mv d k2", "ln f k2", "echo y > d/new", "mkdir d/new", "cat ./d/../d/g", "/tmp/f", "readlink f", "chmod 600 f")  # fmt: skip
+         "mv f k2", "mv d k2", "ln f k2", "echo y > d/new", "mkdir d/new", "cat ./d/../d/g", "/tmp/f", "readlink f",
+         "chmod 600 f")  # fmt: skip
 MAKES = ("echo y > f", "mkdir d", "mkdir f", "ln -s k f", "ln k f", "mv k f", "mkfifo f", "touch d", "cp k f")
 
 
@@ -98,7 +99,8 @@ def test_renaming_the_directory_moves_the_mask_along(run_pyroot: Run, ground: st
 
 @pytest.mark.parametrize("way", WAYS)
 def test_links_directories_and_files_of_the_session(run_pyroot: Run, ground: str, way: str) -> None:
-    words = ["-r", f"{ground}/root", "--symlink", "tmp/d:/here", "--symlink", "/tmp/f:/tmp/link", "--dir", "/tmp/d", "--dir", "/new/dir:mode=0700",
+    words = ["-r", f"{ground}/root", "--symlink", "tmp/d:/here", "--symlink", "/tmp/f:/tmp/link", "--dir", "/tmp/d",
+             "--dir", "/new/dir:mode=0700",
              "--file", "0:/etc/motd:mode=0600", "--tmpfs", "/mnt", "--symlink", "../tmp/k:/mnt/up"]  # fmt: skip
     script = ("ls /here; cat /here/g /tmp/link /here/../f /mnt/up; readlink /here; readlink /tmp/link; stat -c %a /new/dir; cat /etc/motd; "
               "stat -c '%a %F' /etc/motd /tmp/link; ls /mnt; cd /here/deep && pwd; echo y >> /tmp/link; cat /tmp/f; rm /tmp/link; "

@@ -56,6 +56,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("pyroot export ./rootfs rootfs.tar", "a tar file, with the owners that the guests see"),
         ("pyroot export --format oci --name app:1 ./rootfs ./layout", "an image that skopeo copies to a registry"),
     ),
+    "overlay": (
+        ("pyroot overlay diff ./changes", "what a run with --overlay-root=./changes has changed"),
+        ("pyroot overlay commit ./changes", "let the root have it"),
+        ("pyroot overlay discard ./changes", "forget it"),
+    ),
     "ps": (("pyroot ps", "sessions and their processes"), ("pyroot ps --json", "the same for programs")),
     "kill": (("pyroot kill 1234", "end a session or a process that ps lists"),),
     "files": (

@@ -65,16 +65,8 @@ cdef class Core:
         self.view.b[0].flags |= flags
 
     def overlay(self, bytes guest, list paths, bytes work):
-        """Let what is bound at a guest path, or the root, be an overlay: UPPER and the lower directories, and one for work beside UPPER."""
-        cdef bytes g = _plain(guest)
-        cdef int i
-        for i in range(self.view.n):
-            if self.view.b[i].guest[: self.view.b[i].guestlen] == g:
-                layers_free(self.view.b[i].over)
-                self.view.b[i].over = layers_new(paths, work)
-                self.view.overs += 1
-                return
-        _fail(ENOENT, guest)
+        """Let what is bound at a guest path, or the root, be an overlay (view/layers.pxi)."""
+        view_overlay(&self.view, _plain(guest), paths, work)
 
     def bindings(self):
         """Return (host, guest, flags) of every binding, the root first."""
@@ -502,11 +494,3 @@ cdef char **_vector(list items) except NULL:
         vector[i] = items[i]
     vector[n] = NULL
     return vector
-
-
-cdef object loss_text():
-    """Say what was lost, for CoreError."""
-    why = _os.strerror(pyroot_loss.error)
-    if pyroot_loss.what != NULL:
-        return f"{pyroot_loss.what.decode()}: {why}"
-    return f"ptrace request {pyroot_loss.request:#x}: {why}"

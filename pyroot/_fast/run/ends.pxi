@@ -24,3 +24,10 @@ cdef void tracees_clear() noexcept nogil:
             free(tracees.leaf[i])
             tracees.leaf[i] = NULL
     tracees.count = tracees.orphans = 0
+
+cdef object loss_text():
+    """Say what was lost, for CoreError."""
+    why = _os.strerror(pyroot_loss.error)
+    if pyroot_loss.what != NULL:
+        return f"{pyroot_loss.what.decode()}: {why}"
+    return f"ptrace request {pyroot_loss.request:#x}: {why}"

@@ -90,3 +90,14 @@ cdef void names_add(View *v, const char *guest, int n) noexcept nogil:
             i += 1
         bit = name_bit(guest + start, i - start, &word)
         v.names[word] |= bit
+
+cdef int view_overlay(View *v, bytes guest, list paths, bytes work) except -1:
+    """Let a binding, or the root, be an overlay of these paths: UPPER, its own host side, lower directories; and one for work."""
+    cdef int i
+    for i in range(v.n):
+        if v.b[i].guest[: v.b[i].guestlen] == guest:
+            layers_free(v.b[i].over)
+            v.b[i].over = layers_new(paths, work)
+            v.overs += 1
+            return 0
+    raise KeyError(guest)

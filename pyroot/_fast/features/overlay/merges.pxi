@@ -125,7 +125,8 @@ cdef int over_list(Tracee *t, const Listing *l, OverSpot *s, int64_t at) noexcep
     while i < m.list.names:
         name = &m.list.name[i]
         if not name.hidden:
-            size = record_put(l, list_buffer + used, <int>room - used, m.list.text + name.at, name.length, name.ino, place + i + 1, name.kind)
+            size = record_put(l, list_buffer + used, <int>room - used, m.list.text + name.at, name.length, name.ino, place + i + 1,
+                              name.kind)
             if size == 0:
                 break
             used += size

@@ -108,18 +108,16 @@ cdef int over_looked(Tracee *t, const pyroot_row *row) noexcept nogil:
 
 cdef int over_look_upper(Tracee *t, const pyroot_row *row, OverSpot *s) noexcept nogil:
     """Look at UPPER's file in the place of the lower one that the descriptor is of."""
-    cdef int error
+    cdef int outcome
     if row.path >= 0:
         return over_put_path(t, row, s, True)
     edit_start()
     edit_bytes(0, over_host(s, 0), <int>strlen(over_host(s, 0)) + 1)
     t.call.direct = row.named
-    error = edit_commit(t)
-    if error == 0 and not t.call.compat:
-        error = reg_set_nr(t, row.named)
-    if error == -ESRCH:
-        return R_DEAD
-    return answer(t, error) if error < 0 else R_EXIT if t.call.afters > 0 else R_CONT
+    outcome = finish_edit(t)
+    if outcome == R_DEAD or t.call.answered or t.call.compat:
+        return outcome
+    return outcome if reg_set_nr(t, row.named) == 0 else R_DEAD
 
 cdef int over_statfs(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil:
     """statfs and fstatfs: the file system is an overlay."""
