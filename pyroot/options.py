@@ -15,6 +15,7 @@ Grammar: ``pyroot VERB ...`` if the very first word is a verb, otherwise ``pyroo
 from pyroot.errors import PyrootError
 from pyroot.option_kinds import (
     BINDS,
+    FILE,
     FLAG,
     HERE,
     IDENTITY,
