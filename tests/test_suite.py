@@ -259,7 +259,7 @@ def test_marked_test_runs_in_its_root(place: Path, root: Path) -> None:
         "def test_fails", f"@pytest.mark.pyroot({str(root)!r})\ndef test_fails")
     (place / "test_it.py").write_text(suite)
     (place / "test_next.py").write_text("import os\ndef test_here():\n    assert os.path.exists('/usr/share')\n")
-    (place / "pytest.ini").write_text("[pytest]\naddopts = -p no:asyncio -p no:rerunfailures --strict-markers\n")
+    (place / "pytest.ini").write_text("[pytest]\naddopts = -p no:asyncio -p no:rerunfailures --strict-markers -ra --ff -v\n")
     status, output, errors = run(place, "-rA", "--junit-xml=report.xml")
     assert (status, errors) == (1, ""), output + errors
     assert "1 failed, 3 passed, 1 skipped, 1 xfailed, 1 warning" in output

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -55,7 +56,7 @@ def _reports(item: pytest.Item, marker: pytest.Mark) -> list[pytest.TestReport]:
         if version.split(".")[0] != pytest.__version__.split(".")[0]:
             raise PyrootError(f"its pytest is {version}, this one {pytest.__version__}: reports do not fit", "install the same in the root")
     read, write = above(os.pipe())
-    with os.fdopen(read, encoding="utf-8") as lines:
+    with os.fdopen(read, encoding="utf-8") as lines, tempfile.TemporaryFile() as output:
         try:
             env = environment.variables() | {b"PYTEST_PYROOT": os.fsencode(root.path)}
             if python:  # which does not have this package
@@ -63,30 +64,34 @@ def _reports(item: pytest.Item, marker: pytest.Mark) -> list[pytest.TestReport]:
                 env[b"PYTHONPATH"] = b":".join(filter(None, [_PLACE.encode(), env.get(b"PYTHONPATH")]))
             plugin = "pyroot_inner" if python else inner.__name__
             words = [python or sys.executable, "-m", "pytest", "-p", plugin, f"--pyroot-reports={write}"]
-            keywords |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "pass_fds": [write]}
+            keywords |= {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT, "pass_fds": [write]}
             keywords |= {"cwd": str(config.rootpath), "env": env}
-            process = api.Popen([*words, *_options(config, item)], **keywords)
+            process = api.Popen([*words, *_options(config, item, python is None)], **keywords)
         finally:
             os.close(write)
         with process:
             try:
                 told = [json.loads(line) for line in lines]
-                output = process.communicate()[0]
+                process.wait()
             except BaseException:
                 process.kill()
                 raise
+        output.seek(0)
+        said = output.read().decode("utf-8", "replace")
     found = [config.hook.pytest_report_from_serializable(config=config, data=data) for data in told]
     reports: list[pytest.TestReport] = [one for one in found if isinstance(one, pytest.TestReport)]
     if not any(one.when == "teardown" for one in reports):
-        reports.append(_failure(item, f"the session in {root.path} ended with {process.returncode}\n{output.decode('utf-8', 'replace')}"))
+        reports.append(_failure(item, f"the session in {root.path} ended with {process.returncode}\n{said}"))
     return reports
 
 
-def _options(config: pytest.Config, item: pytest.Item) -> list[str]:
-    """Return the words for a session of this item alone."""
+def _options(config: pytest.Config, item: pytest.Item, ours: bool) -> list[str]:
+    """Return the words for a session of this item alone, which writes no files of a session; ``ours``: it has the same plugins."""
     where = ["--rootdir", str(config.rootpath), *(["-c", str(config.inipath)] if config.inipath else [])]
     capture = f"--capture={config.option.capture}"
-    return [*where, "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:xdist", "-p", "no:randomly", capture, item.nodeid]
+    others = (("xdist", ["-n", "0"]), ("pytest_cov", ["--no-cov"]))
+    off = [word for name, words in others if ours and config.pluginmanager.has_plugin(name) for word in words]
+    return [*where, "-o", "cache_dir=/tmp/.pytest_cache", "--junit-xml=", capture, *off, item.nodeid]
 
 
 def _failure(item: pytest.Item, text: str) -> pytest.TestReport:
