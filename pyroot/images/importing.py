@@ -152,7 +152,7 @@ class Import:
         os.chmod(root, 0o755)
         top, aside = os.open(b"root", flags, dir_fd=outer), os.open(b"aside", flags, dir_fd=outer)
         tree = Tree(top, aside, self._limits)
-        self.unpacker = Unpacker(tree, self._limits, self._seen)
+        self.unpacker = Unpacker(tree, self._limits, self._seen if os.isatty(2) else lambda name: None)
         try:
             fd, head = self._open()
             if fd < 0 or sources.is_archive(head, bounds.Limits()):

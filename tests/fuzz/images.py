@@ -42,7 +42,7 @@ class Images:
 
     def open(self) -> None:
         """Make a place with something in it that must not change."""
-        self._place = tempfile.mkdtemp(prefix="pyroot-fuzz-", dir="/var/tmp")
+        self._place = tempfile.mkdtemp(prefix="pyroot-fuzz-", dir=os.environ.get("TMPDIR", "/var/tmp"))
         os.chmod(self._place, 0o777)
         os.makedirs(f"{self._place}/outside/sub")
         for name in ("victim", "sub/victim"):
