@@ -16,7 +16,7 @@ FIXED = 20261122
 """Where the seeds of the short runs start: whether the suite passes is not a matter of luck."""
 
 
-SHORT = ("calls", "programs", "programs32", "race", "views")
+SHORT = ("calls", "images", "programs", "programs32", "race", "views")
 """What has no short form among other tests."""
 
 RUNS = [pytest.param(name, 2.0, id=f"{name}-2.0") for name in SHORT]

@@ -15,18 +15,19 @@ import shutil
 import stat
 import tempfile
 import zlib
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pyroot import report
 from pyroot.errors import PyrootError, text_of
 from pyroot.images import settings, sources
 from pyroot.images.importing import free_place, more_descriptors
+from pyroot.images.layers import MEDIA, Changes
 from pyroot.images.tar import BLOCK, Entry
 from pyroot.images.write import Writer, header
 from pyroot.rootfs.new import Ended, signals_raised
 from pyroot.verbs.output import Progress, put
 from pyroot.verbs.roots import root_directory
-from pyroot.verbs.words import Verb, value
+from pyroot.verbs.words import Verb, flag, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,12 +42,13 @@ usage: pyroot export [OPTION...] ROOTFS TARGET
 Write a root file system as a tar file, as an OCI layout (a directory, or a tar file of
 one) or as an archive that docker load takes. Owners, modes, devices and attributes are
 those that a fake root has (pyroot owners); what pyroot import has kept of an image's
-configuration is in the new one. The same root gives the same bytes. TARGET - is
-standard output.
+configuration is in the new one, and with import --layers its layers, with one more of
+what has changed. The same root gives the same bytes. TARGET - is standard output.
 """,
     (
         value("--format", "FORMAT", "tar (default), oci (TARGET is a directory that is made), oci-archive\nor docker-archive", "form"),
         value("--name", "NAME", "what the image is called (default: as it was, or latest)"),
+        flag("--flatten", "make one layer of all, even if pyroot import --layers has kept the image's"),
     ),
     22,
 )
@@ -70,21 +72,35 @@ def main(argv: list[str]) -> int:
     more_descriptors()
     try:
         with signals_raised():
-            Export(root, form, words.last("name", "")).to(target)
+            Export(root, form, words.last("name", ""), "flatten" in words.flags).to(target)
     except Ended as end:
         os.kill(os.getpid(), end.number)
         return 128 + end.number
     return 0
 
 
+class Part(NamedTuple):
+    """A layer of the new image: digests, size, media type, the file it is in and whether that stays."""
+
+    digest: str
+    diff: str
+    size: int
+    kind: str
+    path: str
+    stays: bool
+
+
 class Export:
     """One export."""
 
-    def __init__(self, root: bytes, form: str, name: str) -> None:
+    def __init__(self, root: bytes, form: str, name: str, flatten: bool = False) -> None:
         self._root, self._form = root, form
         found = settings.kept(root) or {"config": {}, "name": ""}
         self._config: dict[str, Any] = found["config"]
         self._name = name or str(found.get("name") or "") or "latest"
+        layers, store = found.get("layers"), found.get("store")
+        self._layers: list[Any] = layers if isinstance(layers, list) and not flatten else []
+        self._store = store if isinstance(store, str) and "\0" not in store else ""
         self._progress = Progress()
 
     def to(self, target: str) -> None:
@@ -136,9 +152,10 @@ class Export:
                 with open(os.path.join(folder, name.encode()), "xb") as file:
                     file.write(data)
 
-            def move(name: str, spool: str) -> None:
-                os.rename(spool, os.path.join(folder, name.encode()))
-                os.chmod(os.path.join(folder, name.encode()), 0o644)
+            def move(name: str, part: Part) -> None:
+                place = os.path.join(os.fsdecode(folder), name)
+                (shutil.copyfile if part.stays else os.rename)(part.path, place)
+                os.chmod(place, 0o644)
 
             self._layout(os.fsdecode(folder), add, move)
             os.rename(folder, place)
@@ -148,7 +165,7 @@ class Export:
 
     def _archive(self, file: BinaryIO, beside: str | None) -> None:
         if self._form == "tar":
-            self._tar(file.write)
+            self._write(Writer(self._root, file.write, self._seen))
             return
         written = 0
 
@@ -158,28 +175,30 @@ class Export:
             written += len(data)
             file.write(data)
 
-        def move(name: str, spool: str) -> None:
+        def move(name: str, part: Part) -> None:
             nonlocal written
-            size = os.path.getsize(spool)
-            file.write(header(_member(name, size)))
-            with open(spool, "rb") as given:
+            file.write(header(_member(name, part.size)))
+            with open(part.path, "rb") as given:
                 shutil.copyfileobj(given, file, 1 << 20)
-            file.write(bytes(-size % BLOCK))
-            written += BLOCK + size + -size % BLOCK
+            file.write(bytes(-part.size % BLOCK))
+            written += BLOCK + part.size + -part.size % BLOCK
 
         with tempfile.TemporaryDirectory(prefix=".pyroot-export-", dir=beside) as folder:
             (self._docker if self._form == "docker-archive" else self._layout)(folder, add, move)
         file.write(bytes(2 * BLOCK + -(written + 2 * BLOCK) % (20 * BLOCK)))
 
-    def _tar(self, take: Callable[[bytes], object]) -> None:
-        writer = Writer(self._root, take, lambda name: self._progress(os.fsdecode(name)))
+    def _seen(self, name: bytes) -> None:
+        self._progress(os.fsdecode(name))
+
+    @staticmethod
+    def _write(writer: Writer) -> None:
         writer.write()
         if writer.left_out:
             more = f" and {len(writer.left_out) - 1} more" if len(writer.left_out) > 1 else ""
             report.note(0, f"export: left out, since archives have no sockets: {os.fsdecode(writer.left_out[0])}{more}")
 
-    def _layer(self, spool: str, compress: bool) -> tuple[str, str, int]:
-        """Write the layer to a file; give the digests of the file and of its content, and the size."""
+    def _pack(self, writer_of: Callable[[Callable[[bytes], object]], Writer], spool: str, compress: bool) -> tuple[Part, Writer]:
+        """Write a layer to a file."""
         content, whole = hashlib.sha256(), hashlib.sha256()
         packer = zlib.compressobj(6, zlib.DEFLATED, 31) if compress else None
         with open(spool, "xb") as file:
@@ -193,48 +212,87 @@ class Export:
                 content.update(data)
                 out(packer.compress(data) if packer is not None else data)
 
-            self._tar(take)
+            writer = writer_of(take)
+            self._write(writer)
             if packer is not None:
                 out(packer.flush())
             size = file.tell()
-        return whole.hexdigest(), content.hexdigest(), size
+        kind = MEDIA["gz" if compress else ""]
+        return Part(f"sha256:{whole.hexdigest()}", f"sha256:{content.hexdigest()}", size, kind, spool, False), writer
 
-    def _configuration(self, diff: str) -> bytes:
-        config = {key: value for key, value in self._config.items() if key not in ("history", "rootfs")}
+    def _parts(self, folder: str, compress: bool) -> list[Part]:
+        """Give the layers: one of all, or those that are kept and one of what has changed. Raises PyrootError."""
+        spool = os.path.join(folder, "layer")
+        if not self._layers:
+            return [self._pack(lambda take: Writer(self._root, take, self._seen), spool, compress)[0]]
+        parts = [self._kept(one) for one in self._layers]
+        part, changes = self._pack(lambda take: Changes(self._root, take, self._seen), spool, compress)
+        if isinstance(changes, Changes) and changes.changed:
+            parts.append(part)
+        else:
+            os.unlink(spool)
+        return parts
+
+    def _kept(self, told: object) -> Part:
+        """Find a layer in the store, and compare its digest."""
+        found = told if isinstance(told, dict) else {}
+        digest, diff, size = str(found.get("digest")), str(found.get("diff")), found.get("size")
+        path = os.path.join(self._store, "blobs", *digest.split(":"))
+        whole = hashlib.sha256()
+        try:
+            if not sources.is_digest(digest) or not sources.is_digest(diff) or not os.path.isfile(path):
+                raise FileNotFoundError(path)
+            with open(path, "rb") as file:
+                while data := file.read(1 << 20):
+                    whole.update(data)
+                if file.tell() != size or digest != f"sha256:{whole.hexdigest()}":
+                    raise PyrootError(f"{path}: the layer is not what it was", "--flatten makes one layer of the root")
+        except OSError:
+            raise PyrootError(f"{self._store}: layer {digest} is not there any more", "--flatten makes one layer of the root") from None
+        return Part(digest, diff, int(size), MEDIA.get(str(found.get("packed")), "tar"), path, True)
+
+    def _configuration(self, parts: list[Part]) -> bytes:
+        """Give the configuration of the new image; that of one that has not been changed says the same."""
+        config = {key: value for key, value in self._config.items() if key != "rootfs"}
         config.setdefault("architecture", sources.here().partition("/")[2])
         config.setdefault("os", "linux")
         config.setdefault("created", _EPOCH)
-        config["rootfs"] = {"type": "layers", "diff_ids": [f"sha256:{diff}"]}
-        config["history"] = [{"created": config["created"], "created_by": "pyroot export"}]
+        config["rootfs"] = {"type": "layers", "diff_ids": [part.diff for part in parts]}
+        own = {"created": config["created"], "created_by": "pyroot export"}
+        if not self._layers:
+            config["history"] = [own]
+        elif not parts[-1].stays and isinstance(config.get("history"), list):
+            config["history"] = [*config["history"], own]
         return _json(config)
 
-    def _layout(self, folder: str, add: Callable[[str, bytes], None], move: Callable[[str, str], None]) -> None:
+    def _layout(self, folder: str, add: Callable[[str, bytes], None], move: Callable[[str, Part], None]) -> None:
         """Give the files of an OCI layout."""
-        spool = os.path.join(folder, "layer")
-        digest, diff, size = self._layer(spool, True)
-        config = self._configuration(diff)
+        parts = self._parts(folder, True)
+        config = self._configuration(parts)
         kind = "application/vnd.oci.image."
         own = {"mediaType": f"{kind}config.v1+json", "digest": f"sha256:{_sha(config)}", "size": len(config)}
-        layer = {"mediaType": f"{kind}layer.v1.tar+gzip", "digest": f"sha256:{digest}", "size": size}
-        manifest = _json({"schemaVersion": 2, "mediaType": f"{kind}manifest.v1+json", "config": own, "layers": [layer]})
+        layers = [{"mediaType": f"{kind}layer.v1.{part.kind}", "digest": part.digest, "size": part.size} for part in parts]
+        manifest = _json({"schemaVersion": 2, "mediaType": f"{kind}manifest.v1+json", "config": own, "layers": layers})
         entry = {"mediaType": f"{kind}manifest.v1+json", "digest": f"sha256:{_sha(manifest)}", "size": len(manifest),
                  "annotations": {"org.opencontainers.image.ref.name": self._name}}  # fmt: skip
         add("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
         add("index.json", _json({"schemaVersion": 2, "mediaType": f"{kind}index.v1+json", "manifests": [entry]}))
         add(f"blobs/sha256/{_sha(manifest)}", manifest)
         add(f"blobs/sha256/{_sha(config)}", config)
-        move(f"blobs/sha256/{digest}", spool)
+        for part in {part.digest: part for part in parts}.values():
+            move(f"blobs/{part.digest.replace(':', '/')}", part)
 
-    def _docker(self, folder: str, add: Callable[[str, bytes], None], move: Callable[[str, str], None]) -> None:
+    def _docker(self, folder: str, add: Callable[[str, bytes], None], move: Callable[[str, Part], None]) -> None:
         """Give the files of an archive for docker load."""
-        spool = os.path.join(folder, "layer")
-        digest, diff, _size = self._layer(spool, False)
-        config = self._configuration(diff)
+        parts = self._parts(folder, False)
+        config = self._configuration(parts)
         name = self._name if ":" in self._name.rpartition("/")[2] or self._name == "latest" else f"{self._name}:latest"
         tags = [name] if name != "latest" else ["pyroot:latest"]
-        add("manifest.json", _json([{"Config": f"{_sha(config)}.json", "RepoTags": tags, "Layers": [f"{digest}.tar"]}]))
+        names = [f"{part.digest[7:]}.tar" for part in parts]
+        add("manifest.json", _json([{"Config": f"{_sha(config)}.json", "RepoTags": tags, "Layers": names}]))
         add(f"{_sha(config)}.json", config)
-        move(f"{digest}.tar", spool)
+        for part in {part.digest: part for part in parts}.values():
+            move(f"{part.digest[7:]}.tar", part)
 
 
 def _json(value: object) -> bytes:

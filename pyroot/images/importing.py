@@ -17,6 +17,7 @@ from pyroot import report
 from pyroot.errors import PyrootError, shell_word, text_of
 from pyroot.images import limits as bounds
 from pyroot.images import owned, settings, sources
+from pyroot.images.layers import Store, remember
 from pyroot.images.streams import CHUNK, Behind, Counted, Stream, of_descriptor
 from pyroot.images.tar import Reader
 from pyroot.images.tree import Tree, remove_all
@@ -26,6 +27,8 @@ from pyroot.verbs.output import Progress, put
 from pyroot.verbs.words import Verb, value
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyroot.images.limits import Limits
     from pyroot.images.sources import Files, Layer
 
@@ -46,6 +49,7 @@ when all of it is there, or not at all. pyroot run-image runs what the image ask
     (
         value("--image", "NAME", "which image, if there are several in SOURCE"),
         value("--platform", "OS/ARCH", "which platform, if there are several (default: this machine's)"),
+        value("--layers", "STORE", "keep the layers in the directory STORE, each once; pyroot export writes them again"),
         *bounds.ROWS,
     ),
     22,
@@ -68,7 +72,7 @@ def main(argv: list[str]) -> int:
     choice = words.last("image", ""), words.last("platform", "")
     try:
         with signals_raised():
-            job = Import(source, limits, choice)
+            job = Import(source, limits, choice, Store(words.last("layers", "")) if "layers" in words.values else None)
             job.into(target)
     except Ended as end:
         os.kill(os.getpid(), end.number)
@@ -100,11 +104,12 @@ def free_place(verb: str, name: str) -> bytes:
 class Import:
     """One import: what is read, and what has come of it."""
 
-    def __init__(self, source: str, limits: Limits, choice: tuple[str, str]) -> None:
+    def __init__(self, source: str, limits: Limits, choice: tuple[str, str], store: Store | None = None) -> None:
         self._source, self._limits, self._choice = source, limits, choice
         self._progress = Progress()
         self._read = self._whole = 0
-        self._archives = limits
+        self._store = store
+        self._kept: list[dict[str, Any]] = []
         self.unpacker: Unpacker | None = None
         self.image: sources.Image | None = None
 
@@ -147,16 +152,21 @@ class Import:
         os.chmod(root, 0o755)
         top, aside = os.open(b"root", flags, dir_fd=outer), os.open(b"aside", flags, dir_fd=outer)
         tree = Tree(top, aside, self._limits)
-        self.unpacker = Unpacker(tree, self._limits, self._seen)
+        self.unpacker = Unpacker(tree, self._limits, self._seen if os.isatty(2) else lambda name: None)
         try:
             fd, head = self._open()
             if fd < 0 or sources.is_archive(head, bounds.Limits()):
                 self._layers(self._files(fd, head, outer))
+            elif self._store is not None:
+                raise PyrootError("it is a tar file of a root, which has no layers", "leave --layers out")
             else:
                 self._archive(Counted(Behind(head, of_descriptor(fd)), seen=self._passed), "", "")
             if self.image is not None:
-                settings.keep(root, self.image.config, self.image.name)
+                settings.keep(root, self.image.config, self.image.name, self._store.path if self._store else "", self._kept)
             owned.settle(root, top, self.unpacker.records, self.unpacker.times)
+            if self._store is not None:
+                self._progress("looking at what was made")
+                remember(root)
         finally:
             tree.close()
             for one in (outer, top, aside):
@@ -213,12 +223,23 @@ class Import:
                 raise PyrootError(f"{layer.name}: {error.message}", error.hint) from None
 
     def _layer(self, layer: Layer, first: bool) -> None:
-        algorithm = layer.digest.partition(":")[0]
-        source = Counted(sources.source_of(layer.place), algorithm or layer.diff.partition(":")[0], self._passed)
-        self._archive(source, layer.digest, layer.diff, first)
+        algorithm = layer.digest.partition(":")[0] or layer.diff.partition(":")[0]
+        source = sources.source_of(layer.place)
+        if self._store is None:
+            self._archive(Counted(source, algorithm, self._passed), layer.digest, layer.diff, first)
+            return
+        kept = self._store.kept(source)
+        try:
+            packed, diff = self._archive(Counted(kept, algorithm or "sha256", self._passed), layer.digest, layer.diff or "sha256:", first)
+            self._kept.append(kept.end(packed, diff))
+        finally:
+            kept.close()
 
-    def _archive(self, source: Counted, digest: str, diff: str, first: bool | None = None) -> None:
-        """Unpack one archive; ``first``: it is a layer, the lowest one or not. Digests are compared if they are told."""
+    def _archive(self, source: Counted, digest: str, diff: str, first: bool | None = None) -> tuple[str, str]:
+        """Unpack one archive; ``first``: it is a layer, the lowest one or not. Digests are compared if they are told.
+
+        Return how it is compressed, and its diff ID if the algorithm of one was told.
+        """
         assert self.unpacker is not None
         stream = Stream(source, self._limits, diff.partition(":")[0])
         try:
@@ -229,8 +250,10 @@ class Import:
         outer, inner = source.digest(), stream.digest() or source.digest()
         if digest and outer != digest.partition(":")[2]:
             raise PyrootError("its content has another digest than the manifest tells")
-        if diff and inner != diff.partition(":")[2]:
+        algorithm, _, wanted = diff.partition(":")
+        if wanted and inner != wanted:
             raise PyrootError("its content has another digest than the configuration tells")
+        return stream.packed, f"{algorithm}:{inner}"
 
     def _passed(self, size: int) -> None:
         self._read += size

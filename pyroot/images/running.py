@@ -28,7 +28,23 @@ if TYPE_CHECKING:
     from pyroot.verbs.words import Words
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-RUN_IMAGE = Verb(
+
+
+class _Words(Verb):
+    """The words of a verb that end with those of a command."""
+
+    def read(self, argv: list[str]) -> Words:
+        """Read what stands before DIR as options; what comes after it is the command's. Raises PyrootError."""
+        left = list(argv)
+        before: list[str] = []
+        while left and left[0].startswith("-") and left[0] not in ("-", "--"):
+            start, taken = len(left), left[:2]
+            option, _name, _value = self.take(left)
+            before += taken[: start - len(left)] if option.metavar else taken[:1]
+        return super().read([*before, *([] if left[:1] == ["--"] else ["--"]), *left])
+
+
+RUN_IMAGE = _Words(
     "run-image",
     """\
 usage: pyroot run-image [OPTION...] DIR [ARGUMENT...]
@@ -60,7 +76,7 @@ _NAME = re.compile(r"[^=\0]+")
 
 def main(argv: list[str]) -> int:
     """Run the verb on the words after it. Raises PyrootError for a user's mistake."""
-    words = RUN_IMAGE.read(_split(argv))
+    words = RUN_IMAGE.read(argv)
     if "help" in words.flags:
         put(RUN_IMAGE.usage())
         return 0
@@ -91,20 +107,6 @@ def main(argv: list[str]) -> int:
     built = config.build(options_of_run.parse([*options, "-w", place, "--", *command]))
     environment.replace(given)
     return launch.run(built)
-
-
-def _split(argv: list[str]) -> list[str]:
-    """Put -- before DIR: what comes after it is the command's."""
-    left = list(argv)
-    before: list[str] = []
-    while left and left[0].startswith("-") and left[0] != "-":
-        if left[0] == "--":
-            return [*before, *left]
-        start = len(left)
-        taken = left[:2]
-        option, _name, _value = RUN_IMAGE.take(left)
-        before += taken[: start - len(left)] if option.metavar else taken[:1]
-    return [*before, "--", *left]
 
 
 def asked(config: object) -> dict[str, Any]:

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 FILE = FOLDER + b"/image"
 
 
-def keep(root: bytes, config: dict[str, Any], name: str) -> None:
-    """Write down a configuration. Raises OSError."""
+def keep(root: bytes, config: dict[str, Any], name: str, store: str = "", layers: list[dict[str, Any]] | None = None) -> None:
+    """Write down a configuration, and in which store its layers are. Raises OSError."""
     os.makedirs(os.path.join(root, FOLDER), 0o700, exist_ok=True)
     fd = os.open(os.path.join(root, FILE), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     with open(fd, "w", encoding="utf-8") as file:
-        json.dump({"format": "pyroot image 1", "name": name, "config": config}, file, indent=1, sort_keys=True)
+        whole: dict[str, Any] = {"format": "pyroot image 1", "name": name, "config": config}
+        if store:
+            whole.update(store=store, layers=layers)
+        json.dump(whole, file, indent=1, sort_keys=True)
         file.write("\n")
 
 

@@ -192,6 +192,11 @@ def digest_of(data: bytes, told: str) -> str:
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
+def is_digest(text: str) -> bool:
+    """Say whether a text is a digest of SHA-256."""
+    return re.fullmatch("sha256:[0-9a-f]{64}", text) is not None
+
+
 def _digest(value: object, what: str) -> str:
     text: str = _as(value, str, f"the digest of {what}")
     found = _DIGEST.fullmatch(text)

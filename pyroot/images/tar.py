@@ -153,16 +153,17 @@ class Reader:
     def _next(self) -> Entry | None:
         pax: list[tuple[bytes, bytes]] = []
         name = link = None
-        self._is_mapped = False
+        told = self._is_mapped = False
         while True:
             block = self._block()
             if not block or not block.strip(b"\0"):
-                if pax or name is not None or link is not None:
+                if told:
                     raise broken("an extended header is followed by nothing")
                 return None
             fields = _FIELDS.unpack(block)
             self._check_sum(block, fields[6])
             size, kind = _number(fields[4], "a size"), fields[7]
+            told = told or kind in (b"x", b"X", b"L", b"K")
             if kind in (b"x", b"X"):
                 pax = list(records(self._extra(size, "an extended header")))
             elif kind == b"g":

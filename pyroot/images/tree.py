@@ -1,8 +1,9 @@
 """The tree that an image is unpacked into: directories by descriptors, so that nothing outside can be reached.
 
-Decides: where a path of an archive leads. It starts at the top; each component is opened from the descriptor of the one before with
-O_NOFOLLOW; a symbolic link that an earlier entry has made is followed within the tree, as a chroot would; `..` in a link ends at the top.
-No name is looked up twice: what was opened is what is used. Not decided here: what is made there (``unpack``).
+Decides: where a path of an archive leads, and that none leads to what pyroot keeps. It starts at the top; each component is opened from the
+descriptor of the one before with O_NOFOLLOW; a symbolic link that an earlier entry has made is followed within the tree, as a chroot
+would; `..` in a link ends at the top. No name is looked up twice: what was opened is what is used. Not decided here: what is made there
+(``unpack``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from pyroot.errors import PyrootError
+from pyroot.verbs.remembered import FOLDER
 
 if TYPE_CHECKING:
     from pyroot.images.limits import Limits
@@ -84,6 +86,8 @@ class Tree:
     def _enter(self, name: bytes, made: list[bytes] | None) -> bytes | None:
         """Go down by one name; give the text of the symbolic link that is there instead."""
         here = self._fds[-1] if self._fds else self.top
+        if name == FOLDER and not self._fds:
+            raise PyrootError("a path leads into /.pyroot, which is where pyroot keeps what it remembers")
         try:
             fd = os.open(name, AS_DIRECTORY, dir_fd=here)
         except FileNotFoundError:

@@ -67,6 +67,9 @@ class Unpacker:
         if not name:
             self._top(entry)
             return
+        if path == KEPT_NAME or path.startswith(KEPT_NAME + b"/"):
+            self.left_out += 1
+            return
         made: list[bytes] = []
         fd = self.tree.directory(parent, made)
         here = self.tree.here

@@ -88,15 +88,15 @@ class Writer:
 
     def __init__(self, root: bytes, put: Callable[[bytes], object], seen: Callable[[bytes], None] = lambda name: None) -> None:
         """``put`` takes bytes, ``seen`` is told the name of each file."""
-        self._root, self._put, self._seen = root, put, seen
+        self.root, self._put, self._seen = root, put, seen
         self._names: dict[tuple[int, int], bytes] = {}
         self._size = 0
         self.left_out: list[bytes] = []  # sockets
 
     def write(self) -> None:
         """Write all of it. Raises PyrootError."""
-        top = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        owners = owned.opened(self._root) if os.path.exists(os.path.join(self._root, remembered.STORE)) else None
+        top = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        owners = owned.opened(self.root) if os.path.exists(os.path.join(self.root, remembered.STORE)) else None
         name = b""
         try:
             self._one(owners, b".", top, b"./")
@@ -111,10 +111,19 @@ class Writer:
             os.close(top)
             if owners is not None:
                 owners.close()
-        self._out(bytes(2 * BLOCK))
-        self._out(bytes(-self._size % _BLOCKING))
+        self.finish()
+        self.out(bytes(2 * BLOCK))
+        self.out(bytes(-self._size % _BLOCKING))
 
-    def _out(self, data: bytes) -> None:
+    def wanted(self, entry: Entry, file: int, status: os.stat_result) -> bool:
+        """Say whether an entry belongs into the archive (``file``: its content, -1 without)."""
+        return True
+
+    def finish(self) -> None:
+        """Write what comes after the last file."""
+
+    def out(self, data: bytes) -> None:
+        """Write bytes."""
         self._size += len(data)
         self._put(data)
 
@@ -133,7 +142,12 @@ class Writer:
             first = self._names.setdefault(key, name) if status.st_nlink > 1 and entry.kind != stat.S_IFDIR else name
             if first != name:
                 entry.kind, entry.link, entry.xattrs, entry.size = HARD_LINK, first, {}, 0
-            self._out(header(entry))
+                if file >= 0:
+                    os.close(file)
+                    file = -1
+            if not self.wanted(entry, file, status):
+                return
+            self.out(header(entry))
             if entry.kind == stat.S_IFREG and entry.size:
                 self._content(file, entry.size)
         finally:
@@ -147,8 +161,8 @@ class Writer:
             if not data:
                 raise PyrootError("a file became shorter while it was read", "end what runs in the root first")
             left -= len(data)
-            self._out(data)
-        self._out(bytes(-size % BLOCK))
+            self.out(data)
+        self.out(bytes(-size % BLOCK))
 
 
 def described(owners: Owners | None, own: bytes, folder: int, name: bytes, status: os.stat_result) -> Entry:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .calls import Calls
+from .images import Images
 from .pointers import Pointers, PointersNoFilter, PointersStops
 from .programs import Programs, Programs32
 from .race import Race, RaceNoFilter, RaceStops
@@ -23,6 +24,6 @@ if TYPE_CHECKING:
 
 ALL: tuple[Callable[[], Fuzzer], ...] = (
     Calls, Programs, Programs32, Views, Race, RaceStops, RaceNoFilter, Pointers, PointersStops, PointersNoFilter,
-    Keepers, Tracers, Ways, WaysStops, WaysNoFilter, WaysInside, WaysInsideAlone,
+    Images, Keepers, Tracers, Ways, WaysStops, WaysNoFilter, WaysInside, WaysInsideAlone,
 )
 FUZZERS: dict[str, Callable[[], Fuzzer]] = {one.name: one for one in ALL}  # type: ignore[attr-defined]
