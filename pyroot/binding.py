@@ -239,14 +239,15 @@ def parse(text: bytes, host_cwd: bytes | None, shown: str = "") -> Binding:
 class LazyGlue:
     """The glue and the rooms of one session, which are loaded when they are first needed: most runs need none."""
 
-    __slots__ = ("_rootfs", "_tmp_dirs", "_made", "_rooms", "_uppers")
+    __slots__ = ("_rootfs", "_tmp_dirs", "_made", "_rooms", "_uppers", "_looks")
 
-    def __init__(self, rootfs: bytes, tmp_dirs: list[bytes]) -> None:
+    def __init__(self, rootfs: bytes, tmp_dirs: list[bytes], looks: bool = False) -> None:
         self._rootfs = rootfs
         self._tmp_dirs = tmp_dirs
         self._made: "Glue | None" = None
         self._rooms: "Glue | None" = None
         self._uppers: "list[Upper]" = []
+        self._looks = looks  # nothing is to run: overlays are their lower directories
 
     def owns(self, host_path: bytes) -> bool:
         """Tell whether the canonical ``host_path`` is in one of its trees."""
@@ -272,8 +273,10 @@ class LazyGlue:
         """Make a symbolic link, and return its host path."""
         return self._all_rooms().new_link(target)
 
-    def hold_upper(self, path: bytes | None, shown: str, lower: list[bytes]) -> "Upper":
+    def hold_upper(self, path: bytes | None, shown: str, lower: list[bytes]) -> "Upper | None":
         """Lock what an overlay writes to; without a path make one that is removed at the end."""
+        if self._looks:
+            return None
         from pyroot import overlays
 
         if path is None:

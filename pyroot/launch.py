@@ -121,7 +121,7 @@ def _leave(config: "Config", first: bool, status: int, left: list[int]) -> bool:
 
 def _store(config: "Config") -> bytes:
     """Return where owners and modes of the root's files are remembered; empty: for the session only."""
-    if config.rootfs == b"/" or config.read_only or not os.access(config.rootfs, os.W_OK):
+    if config.rootfs == b"/" or config.read_only or config.overlay_root is not None or not os.access(config.rootfs, os.W_OK):
         return b""
     return config.rootfs + b"/.pyroot/owners"
 
