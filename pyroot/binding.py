@@ -248,14 +248,16 @@ def parse(text: bytes, host_cwd: bytes | None, shown: str = "") -> Binding:
 class LazyGlue:
     """The glue and the rooms of one session, which are loaded when they are first needed: most runs need none."""
 
-    __slots__ = ("_rootfs", "_tmp_dirs", "_made", "_rooms", "_uppers")
+    __slots__ = ("_rootfs", "_tmp_dirs", "_made", "_rooms", "_uppers", "_near", "_looks")
 
-    def __init__(self, rootfs: bytes, tmp_dirs: list[bytes]) -> None:
+    def __init__(self, rootfs: bytes, tmp_dirs: list[bytes], looks: bool = False) -> None:
         self._rootfs = rootfs
         self._tmp_dirs = tmp_dirs
         self._made: "Glue | None" = None
         self._rooms: "Glue | None" = None
         self._uppers: "list[Upper]" = []
+        self._near: "list[Glue]" = []  # with directories of overlays
+        self._looks = looks  # nothing is to run: overlays are their lower directories
 
     def owns(self, host_path: bytes) -> bool:
         """Tell whether the canonical ``host_path`` is in one of its trees."""
@@ -281,14 +283,26 @@ class LazyGlue:
         """Make a symbolic link, and return its host path."""
         return self._all_rooms().new_link(target)
 
-    def hold_upper(self, path: bytes | None, shown: str, lower: list[bytes]) -> "Upper":
+    def hold_upper(self, path: bytes | None, shown: str, lower: list[bytes]) -> "Upper | None":
         """Lock what an overlay writes to; without a path make one that is removed at the end."""
+        if self._looks:
+            return None
         from pyroot import overlays
 
         if path is None:
-            path = self._all_rooms().new_room(0o700) + b"/upper"
+            path = self._room_near(lower[0]).new_room(0o700) + b"/upper"
         self._uppers.append(overlays.hold(path, shown, lower))
         return self._uppers[-1]
+
+    def _room_near(self, lower: bytes) -> "Glue":
+        """Give rooms on the file system of a directory, if there is a place for them: then all of an overlay has one device."""
+        from pyroot.glue import Glue, memory_dirs
+
+        device = os.stat(lower).st_dev
+        places = [place for place in (*memory_dirs(), *self._tmp_dirs) if os.path.isdir(place)]
+        places.sort(key=lambda place: os.stat(place).st_dev != device)
+        self._near.append(Glue(self._rootfs, places))
+        return self._near[-1]
 
     def _all_rooms(self) -> "Glue":
         if self._rooms is None:
@@ -311,6 +325,8 @@ class LazyGlue:
         """Remove what was made."""
         while self._uppers:
             self._uppers.pop().close()
+        while self._near:
+            self._near.pop().remove()
         if self._made is not None:
             self._made.remove()
         if self._rooms is not None:

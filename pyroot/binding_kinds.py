@@ -128,10 +128,10 @@ class Overlay(Place):
 
     def enter(self, core: "Core", guest: bytes) -> None:
         """Hand all layers to the core."""
-        if self._held is None:
-            return
         if guest != b"/":
             core.bind(self.lower[0], guest, self.flags)
+        if self._held is None:
+            return
         core.overlay(guest, [self._held.path, *self.lower], self._held.work)
         note(1, self.describe(guest))
 

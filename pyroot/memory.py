@@ -43,7 +43,9 @@ class Memory:
             if config.fake_root:
                 _writable("--fake-root", config.fake_root)
             return config.fake_root
-        if config.rootfs == b"/" or config.read_only or b"\n" in config.rootfs or not os.access(config.rootfs, os.W_OK):
+        if config.rootfs == b"/" or config.read_only or config.overlay_root is not None or b"\n" in config.rootfs:
+            return b""
+        if not os.access(config.rootfs, os.W_OK):
             return b""
         return config.rootfs + b"/" + _OWN
 

@@ -146,7 +146,7 @@ OPTIONS: tuple[Option, ...] = (
         "the same, if the host has HOST",
         "Short for -b HOST:GUEST:try.",
     ),
-    *(Option(names, metavar, field, kind, GROUP_VIEW, *texts) for names, metavar, field, kind, *texts in PLACES),
+    *(Option(names, metavar, field, kind, GROUP_VIEW, text, more) for names, metavar, field, kind, text, more in PLACES),
     Option(
         ("--read-only",),
         "",

@@ -103,7 +103,7 @@ def test_links_directories_and_files_of_the_session(run_pyroot: Run, ground: str
              "--dir", "/new/dir:mode=0700",
              "--file", "0:/etc/motd:mode=0600", "--tmpfs", "/mnt", "--symlink", "../tmp/k:/mnt/up"]  # fmt: skip
     script = ("ls /here; cat /here/g /tmp/link /here/../f /mnt/up; readlink /here; readlink /tmp/link; stat -c %a /new/dir; cat /etc/motd; "
-              "stat -c '%a %F' /etc/motd /tmp/link; ls /mnt; cd /here/deep && pwd; echo y >> /tmp/link; cat /tmp/f; rm /tmp/link; "
+              "stat -c '%a %F' /etc/motd /tmp/link; ls /mnt; cd /here/deep && pwd -P; echo y >> /tmp/link; cat /tmp/f; rm /tmp/link; "
               "mkdir /here; ls -d /here/ 2>&1; cat")  # fmt: skip
     done = run_pyroot([*words, "/bin/sh", "-c", script], environment=WAYS[way], text=b"hello\n")
     assert done.stdout == ("deep\ng\nx\nx\nx\nx\ntmp/d\n/tmp/f\n700\nhello\n600 regular file\n777 symbolic link\nup\n/tmp/d/deep\n"

@@ -37,7 +37,7 @@ def view_of_run(config: Config) -> Rooted:
         from pyroot._fast import Core
     except ImportError as error:
         raise no_core(error) from error
-    glue = LazyGlue(config.rootfs, config.tmp_dirs)
+    glue = LazyGlue(config.rootfs, config.tmp_dirs, looks=True)
     try:
         return view_of(build_view(Core, config.rootfs, bindings, glue))
     finally:

@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
         from pyroot._fast import Core
     except ImportError as error:
         raise no_core(error) from error
-    glue = LazyGlue(wanted.rootfs, wanted.tmp_dirs)
+    glue = LazyGlue(wanted.rootfs, wanted.tmp_dirs, looks=True)
     try:
         rows = table(build_view(Core, wanted.rootfs, wanted.bindings(), glue))
     finally:

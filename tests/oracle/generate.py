@@ -298,7 +298,8 @@ def generate(
     if overlay:  # a copy of what belongs to others would belong to the user
         case.entries = [replace(entry, owner=ORDINARY_ID) for entry in case.entries]
         # (what is bound from the lower layer is not the overlay's)
-        case.bindings = [b for b in case.bindings if not b.host.startswith("root/")]
+        gone = [b.guest for b in case.bindings if b.host.startswith("root/")]
+        case.bindings = [b for b in case.bindings if not any(f"{b.guest}/".startswith(f"{guest}/") for guest in gone)]
     case.program = ProgramGenerator(rng, tree.kinds, bindings, names, nested).build(operations)
     return case
 

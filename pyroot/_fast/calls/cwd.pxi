@@ -273,7 +273,8 @@ cdef int on_readlink(Tracee *t, const pyroot_row *row) noexcept nogil:
             return put_link(t, t.call.args[row.path + 1], n, size)
     if outcome == -ESRCH:
         return R_DEAD
-    if outcome == TR_TEXT and W1.valid and W1.isbind and W1.last == LAST_NORM and not W1.slash and not W1.v.b[W1.bi].flags & BIND_SELF:
+    if (outcome == TR_TEXT and W1.valid and W1.isbind and W1.last == LAST_NORM and not W1.slash
+            and not W1.v.b[W1.bi].flags & (BIND_SELF | BIND_LINK)):
         # no mount point is a link, though one of our descriptors may be what leads to it
         return answer_einval(t)
     if W1.valid and size > 0 and W1.last == LAST_NORM and not W1.slash and not W1.held and is_proc(W1.h, W1.hlen):
