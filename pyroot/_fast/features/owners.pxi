@@ -56,8 +56,8 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
         owners.gid = <uint32_t>strtoul(line, NULL, 10) if line[0] != 0 else owners.uid
         line = next_line(line)
     owners.us = c_geteuid()
-    # (of an overlay's root nothing is changed on the disk but what has been copied up)
-    owners.keeps = v.b[0].hostlen > 0 and v.b[0].over == NULL
+    # (below a root that is read-only, or an overlay's, nothing is changed on the disk)
+    owners.keeps = v.b[0].hostlen > 0 and not is_others(v, 0)
     owners.links_guarded = setting_read(b"/proc/sys/fs/protected_hardlinks", 0) != 0
     hide_store(v, path, line)
     error = store_begin_at(v, path)

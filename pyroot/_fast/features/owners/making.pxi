@@ -344,6 +344,8 @@ cdef int mknod_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         return answer(t, outcome) if outcome < 0 else TAKE_NOT
     if W1.isbind or W1.slash or W1.last != LAST_NORM or W1.namelen > 255 or (is_proc(W1.h, W1.hlen) and not W1.held):
         return TAKE_NOT
+    if is_others(W1.v, W1.pbi):
+        return TAKE_NOT
     memcpy(name, W1.h + W1.placelen - W1.namelen, W1.namelen)
     name[W1.namelen] = 0
     dir = open_parent(&W1)

@@ -174,6 +174,10 @@ cdef int spot_of_path(Tracee *t, int dirfd, uint64_t pointer, int mode, bint emp
     at.fd = -1
     return SPOT_NONE if outcome == -ELOOP or outcome == -EMFILE or outcome == -ENFILE else outcome
 
+cdef inline bint is_others(View *v, int bi) noexcept nogil:
+    """Say whether changes below a binding are for others: refused where it is read-only, in an overlay of what has been copied up."""
+    return bi >= 0 and (v.b[bi].flags & BIND_READONLY != 0 or v.b[bi].over != NULL)
+
 # -- adopting ------------------------------------------------------------------------------------------------------------------------
 
 cdef int disk_chmod(int fd, uint32_t mode) noexcept nogil:

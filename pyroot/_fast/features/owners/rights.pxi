@@ -41,6 +41,9 @@ cdef int chown_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         return TAKE_NOT
     if error < 0:
         return R_DEAD if error == -ESRCH else answer(t, error)
+    if is_others(views.base, at.bind):
+        spot_drop(&at)
+        return TAKE_NOT
     error = truth_of(&f, at.fd, b"", 0, 0)
     if error == 0:
         error = chown_of(t, &at, &f, uid, gid)
@@ -98,6 +101,9 @@ cdef int chmod_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         return TAKE_NOT
     if error < 0:
         return R_DEAD if error == -ESRCH else answer(t, error)
+    if is_others(views.base, at.bind):
+        spot_drop(&at)
+        return TAKE_NOT
     error = truth_of(&f, at.fd, b"", 0, 0)
     if error == 0:
         error = chmod_of(t, &at, &f, mode)

@@ -151,6 +151,9 @@ cdef int attr_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         return TAKE_NOT
     if error < 0:
         return R_DEAD if error == -ESRCH else answer(t, error)
+    if c.what != ATTR_GET and c.what != ATTR_LIST and is_others(views.base, at.bind):
+        spot_drop(&at)
+        return TAKE_NOT
     error = truth_of(&f, at.fd, b"", 0, 0)
     n = TAKE_NOT
     if error < 0:
