@@ -175,6 +175,28 @@ def test_what_is_tried_may_be_missing(run_pyroot: Run, ground: str) -> None:
     assert "no such file" in done.stderr.lower()
 
 
+AS_ROOT = "chown 5 f; chown 0:0 f; chown -h 5 l; chmod 600 f; chmod 4755 f; chgrp 5 d; mknod n c 1 3; chmod 700 d; chown 5 /proc/self/fd/3"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["ro", "read-only", "overlay"])
+def test_fake_root_changes_nothing_that_it_only_sees(run_pyroot: Run, ground: str, kind: str, way: str) -> None:
+    """Neither modes, owners nor the time of the last change; in an overlay that is so of LOWER."""
+    place = f"{ground}/host" if kind == "ro" else f"{ground}/root/mnt"
+    if kind != "ro":
+        shutil.copytree(f"{ground}/host", place, dirs_exist_ok=True)
+    os.symlink("f", f"{place}/l")
+    give(ground)
+    before = [(name, os.lstat(name).st_ctime_ns, os.lstat(name).st_mode) for name, *_ in tree(place)]
+    options = {"ro": ["-b", f"{ground}/host:/mnt:ro"], "read-only": ["--read-only"], "overlay": ["--overlay-root"]}[kind]
+    script = f"exec 3<f; {AS_ROOT}; exit 0"
+    result = run_pyroot(["-0", "-r", f"{ground}/root", "-b", "/proc", *options, "-w", "/mnt", "/bin/sh", "-c", script], environment=WAYS[way])
+    assert result.status == 0, result
+    assert [(name, os.lstat(name).st_ctime_ns, os.lstat(name).st_mode) for name, *_ in tree(place)] == before
+    refused = [line for line in result.stderr.splitlines() if "Read-only" in line or "not permitted" in line]
+    assert len(refused) >= (5 if kind == "overlay" else 9), result.stderr
+
+
 def test_directory_of_the_session_is_empty_writable_and_removed(run_pyroot: Run, ground: str) -> None:
     words = ["-r", f"{ground}/root", "--tmpfs", "/tmp", "--tmpfs", "/a/b:mode=0700", "-b", f"{ground}/other:/tmp/o"]
     script = ("stat -c %a /tmp /a/b; ls /tmp; echo x > /tmp/x && mkdir -m 0 /tmp/closed && echo y > /a/b/y"
