@@ -57,12 +57,12 @@ def ground() -> Iterator[Ground]:
     shutil.rmtree(base, ignore_errors=True)
 
 
-def run_guest(run_pyroot: Callable[..., Result], ground: Ground, *mode: str) -> list[str]:
+def run_guest(run_pyroot: Callable[..., Result], ground: Ground, *mode: str, timeout: float = helpers.TIME_LIMIT) -> list[str]:
     """Run the probe under pyroot and return its lines, having checked that it has nothing to complain about."""
     words = ["-r", ground.root]
     for host, guest in ground.bindings:
         words += ["-b", f"{host}:{guest}"]
-    result = run_pyroot([*words, "-w", "/", "/regs", "guest", *mode])
+    result = run_pyroot([*words, "-w", "/", "/regs", "guest", *mode], timeout=timeout)
     return checked_lines(result, "pyroot")
 
 
@@ -105,8 +105,9 @@ def test_threads_calling_at_the_same_time_keep_their_registers(
 
 
 @pytest.mark.stress
+@pytest.mark.timeout(1800)
 def test_threads_calling_for_long_keep_their_registers(run_pyroot: Callable[..., Result], ground: Ground) -> None:
-    run_guest(run_pyroot, ground, "threads", "300")
+    run_guest(run_pyroot, ground, "threads", "300", timeout=1200)
 
 
 def test_vfork_child_sharing_the_memory_keeps_registers_of_both(

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import random
+import re
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -136,7 +137,9 @@ def test_another_process_gets_the_command_s_pid(probe_root: str, run_pyroot: Cal
         if int(file.read()) > 65536:
             pytest.skip("pids come round too late on this machine (kernel.pid_max)")
     result = run_pyroot(["-r", probe_root, "-w", "/", "/stress", "reuse"], environment={"PATH": "/"}, timeout=LIMIT)
-    assert result == helpers.Result(3, "again\n", "")
+    assert (result.status, result.stdout) == (3, "again\n")
+    # (of those that outlive it by three seconds, as they do on a busy machine, pyroot tells)
+    assert re.fullmatch(r"(pyroot: the command has ended with 3; waiting for .*\n  hint: .*\n)?", result.stderr)
 
 
 def parent(pid: int) -> int:
