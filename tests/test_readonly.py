@@ -190,7 +190,8 @@ def test_fake_root_changes_nothing_that_it_only_sees(run_pyroot: Run, ground: st
     before = [(name, os.lstat(name).st_ctime_ns, os.lstat(name).st_mode) for name, *_ in tree(place)]
     options = {"ro": ["-b", f"{ground}/host:/mnt:ro"], "read-only": ["--read-only"], "overlay": ["--overlay-root"]}[kind]
     script = f"exec 3<f; {AS_ROOT}; exit 0"
-    result = run_pyroot(["-0", "-r", f"{ground}/root", "-b", "/proc", *options, "-w", "/mnt", "/bin/sh", "-c", script], environment=WAYS[way])
+    words = ["-0", "-r", f"{ground}/root", "-b", "/proc", *options, "-w", "/mnt", "/bin/sh", "-c", script]
+    result = run_pyroot(words, environment=WAYS[way])
     assert result.status == 0, result
     assert [(name, os.lstat(name).st_ctime_ns, os.lstat(name).st_mode) for name, *_ in tree(place)] == before
     refused = [line for line in result.stderr.splitlines() if "Read-only" in line or "not permitted" in line]

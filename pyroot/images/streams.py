@@ -1,7 +1,7 @@
 """Bytes of an archive as they come: unpacked, counted and hashed on the way.
 
 Decides: which compressions are known and by what they are unpacked (gzip, bzip2 and xz by Python's own modules; zstd by the module that
-Python has from 3.14 on, by ``zstandard`` or by the program zstd), and that data after the end or a missing end is an error. Memory is
+Python has from 3.14 on, or by the program zstd), and that data after the end or a missing end is an error. Memory is
 limited: a chunk, and what a decompressor needs, at most 256 MiB. Not decided here: what the bytes mean.
 """
 
