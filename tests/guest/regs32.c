@@ -100,7 +100,8 @@ static long probe(const char *name, long number, const uint32_t *args)
     use_entry = use_vdso;
     probe_call();
     for (int i = 1; i < COUNT; i++) {
-        unsigned long mask = i == FLAGS ? 0xcd5 : ~0ul;
+        /* (whether sysenter, in the kernel's own vdso, keeps the arithmetic flags depends on the processor) */
+        unsigned long mask = i != FLAGS ? ~0ul : use_vdso ? 0x400 : 0xcd5;
         if (i == SP && use_vdso)
             continue;
         if ((in[i] ^ out[i]) & mask)
