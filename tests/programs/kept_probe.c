@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define PAGE 4096
+#define LOADER_TEXT (2 * PAGE)          /* LOADER_TEXT_SIZE of pyroot/guest/layout.py, the last pages of what stays */
 #define ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 static char *stubs, *arena;
@@ -115,7 +116,7 @@ static void try_all(void)
     try_writes("code", stubs + kept - 8);
     try_writes("the arena", arena + PAGE);
     /* nothing in the place of the loader makes a call */
-    for (size_t i = 3 * PAGE; i + 1 < kept; i++)
+    for (size_t i = kept - LOADER_TEXT; i + 1 < kept; i++)
         n += stubs[i] == 0x0f && stubs[i + 1] == 0x05;
     tried("a call", "the loader's text", n ? 0 : -1);
 }
