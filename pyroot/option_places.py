@@ -3,7 +3,7 @@
 Decides: their spellings and texts. They are a part of the table in ``options``, which says what a row is.
 """
 
-from pyroot.option_kinds import DIRECTORY, FILE, LINK, MASK, OVERLAY, OVERLAY_ROOT, TMPFS, Kind
+from pyroot.option_kinds import CONTENT, DIRECTORY, LINK, MASK, OVERLAY, OVERLAY_ROOT, TMPFS, Kind
 
 #: Spellings, metavar, field, kind of value, short help, paragraph.
 PLACES: tuple[tuple[tuple[str, ...], str, str, Kind, str, str], ...] = (
@@ -24,7 +24,7 @@ PLACES: tuple[tuple[tuple[str, ...], str, str, Kind, str, str], ...] = (
         "Nothing is written into the root: as a mount point the link can be neither removed nor renamed. A colon in TARGET is written \\:.",
     ),
     (
-        ("--file",), "FD:GUEST[:mode=MODE]", "binds", FILE,
+        ("--file",), "FD:GUEST[:mode=MODE]", "binds", CONTENT,
         "show what descriptor FD holds as a file",
         "It is read to its end when the session begins, and closed. The file is the session's own and lasts as long; MODE is 0644 "
         "without it.",

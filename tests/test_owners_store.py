@@ -113,7 +113,7 @@ def test_several_writers_lose_nothing_while_the_store_grows(root: str) -> None:
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * writers
     owners = Owners(store, root.encode())
     assert [number_of(owners.get(f"{root}/{i}".encode()) or (0,) * 5) for i in range(3000)] == [i + 5 for i in range(3000)]
-    assert sorted(os.listdir(f"{root}/.pyroot")) == ["owners"]
+    assert sorted(os.listdir(f"{root}/.pyroot")) == ["owners", "owners.index"]
 
 
 def test_who_has_it_open_sees_changes_of_others_and_follows_a_new_file(root: str) -> None:
@@ -252,7 +252,7 @@ def test_a_full_disk_fails_the_change_and_keeps_what_was_there(root: str) -> Non
             os._exit(0 if ok else 1)
         os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
-    assert sorted(os.listdir(f"{root}/.pyroot")) == ["owners"]
+    assert sorted(os.listdir(f"{root}/.pyroot")) == ["owners", "owners.index"]
     owners = Owners(store.encode(), root.encode())
     for i in range(1100, 1200):
         put(owners, f"{root}/{i}", i + 1)

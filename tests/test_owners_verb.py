@@ -82,7 +82,7 @@ def test_what_is_gone_is_forgotten(root: str) -> None:
     assert (found.stdout, found.returncode) == ("2 of 8 records are forgotten\n", 0)
     assert "gone" not in owners("check", root).stdout
     assert shell(root, LOOK).split("\n")[:-1].count("d/b 0:0 4755 0:0") == 1
-    assert sorted(os.listdir(f"{root}/.pyroot")) == ["owners", "owners.1.tail"]
+    assert sorted(os.listdir(f"{root}/.pyroot")) == ["owners", "owners.1.tail", "owners.index"]
 
 
 def test_what_is_whole_of_a_damaged_store_is_kept(root: str) -> None:
