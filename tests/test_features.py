@@ -117,7 +117,7 @@ touch file; rmdir below 2>/dev/null; ls
 def test_no_directory_is_made_below_a_given_one(tree: str, busybox_root: str, way: dict[str, str]) -> None:
     """By whatever name: absolute, relative, by way of links, of ``..`` and of /proc."""
     root = directory_for_user()
-    shutil.copytree(busybox_root, f"{root}/r", symlinks=True)
+    shutil.copytree(busybox_root, f"{root}/r", symlinks=True, ignore=shutil.ignore_patterns(".pyroot"))
     shutil.rmtree(f"{root}/r/tmp")
     os.mkdir(f"{root}/r/tmp")
     script(f"{root}/r/make", MAKE)

@@ -43,7 +43,7 @@ def program(name: str, *options: str) -> str:
 def root(busybox_root: str) -> Iterator[str]:
     """Make a root that the ordinary user owns, of one busybox and the programs."""
     folder = directory_for_user()
-    shutil.copytree(busybox_root, f"{folder}/r", symlinks=True)
+    shutil.copytree(busybox_root, f"{folder}/r", symlinks=True, ignore=shutil.ignore_patterns(".pyroot"))
     os.makedirs(f"{folder}/r/w/closed", exist_ok=True)
     for name in ("race", "who", "keep"):
         shutil.copy(program(name, "-pthread"), f"{folder}/r/w/{name}")

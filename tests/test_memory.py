@@ -88,7 +88,7 @@ def test_owners_in_a_file_are_there_after_a_kill(run_pyroot: Callable[..., Resul
 
 def test_forget_keeps_nothing_in_the_root(run_pyroot: Callable[..., Result], busybox_root: str, guest_directory: str) -> None:
     root = f"{guest_directory}/r"
-    shutil.copytree(busybox_root, root, symlinks=True)
+    shutil.copytree(busybox_root, root, symlinks=True, ignore=shutil.ignore_patterns(".pyroot"))
     subprocess.run(["chown", "-R", f"{helpers.ordinary_user.uid}", guest_directory], check=True)
     words = ["-r", root, "-w", "/", "/bin/sh", "-c"]
     assert run_pyroot(["--fake-root=forget", *words, "touch /f; chown 5 /f; stat -c %u /f"]).stdout == "5\n"

@@ -30,7 +30,7 @@ CHANGES = ("echo new >> f; rm d/g; mkdir n; echo q > n/q; mv x/y n/; rm -r d; ec
 def ground(busybox_root: str) -> Iterator[str]:
     """Make a directory with a root in it and a lower directory, all of it the user's."""
     top = directory_for_user()
-    shutil.copytree(busybox_root, f"{top}/root", symlinks=True)
+    shutil.copytree(busybox_root, f"{top}/root", symlinks=True, ignore=shutil.ignore_patterns(".pyroot"))
     for name in ("root/mnt", "low/d/deep", "low/e", "low/x", "second/d"):
         os.makedirs(f"{top}/{name}", exist_ok=True)
     for name in ("f", "d/g", "x/y", "k", "e/old", "t", "z"):

@@ -30,7 +30,7 @@ NAMES = ["gate", "stops", "no-filter"]
 def root(busybox_root: str) -> Iterator[str]:
     """Make a root that the ordinary user owns, of one busybox."""
     folder = directory_for_user()
-    shutil.copytree(busybox_root, f"{folder}/r", symlinks=True)
+    shutil.copytree(busybox_root, f"{folder}/r", symlinks=True, ignore=shutil.ignore_patterns(".pyroot"))
     os.makedirs(f"{folder}/r/w", exist_ok=True)
     give(folder)
     yield f"{folder}/r"

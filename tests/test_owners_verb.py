@@ -27,7 +27,7 @@ TOLD = ["a 5:6 644 0:0", "d/b 0:0 4755 0:0", "n 0:0 644 1:3", "l 8:0 777 0:0", "
 @pytest.fixture
 def root(busybox_root: str) -> Iterator[str]:
     folder = directory_for_user()
-    shutil.copytree(busybox_root, f"{folder}/r", symlinks=True)
+    shutil.copytree(busybox_root, f"{folder}/r", symlinks=True, ignore=shutil.ignore_patterns(".pyroot"))
     os.makedirs(f"{folder}/r/w", exist_ok=True)
     give(folder)
     assert shell(f"{folder}/r", MADE) == ""

@@ -29,7 +29,7 @@ CHANGES = ("echo y > f", "echo y >> f", "echo y > new", ": > d/g", "mkdir e", "r
 def ground(busybox_root: str) -> Iterator[str]:
     """Make a directory with a root in it and something to bind, all of it the user's."""
     top = directory_for_user()
-    shutil.copytree(busybox_root, f"{top}/root", symlinks=True)
+    shutil.copytree(busybox_root, f"{top}/root", symlinks=True, ignore=shutil.ignore_patterns(".pyroot"))
     shutil.rmtree(f"{top}/root/tmp", ignore_errors=True)
     for name in ("root/tmp", "root/mnt", "host/d/deep", "other"):
         os.makedirs(f"{top}/{name}", exist_ok=True)
