@@ -29,7 +29,7 @@ ALONE = """
 """.split()
 #: ... and those that nobody misses but whoever calls them. They are refused some at a time; in the sweep each alone.
 QUIET = """
-    brk clock_nanosleep dup dup2 epoll_create1 exit_group faccessat fstat ftruncate get_robust_list geteuid getpeername getrandom
+    brk clock_nanosleep dup dup2 epoll_create1 exit_group faccessat fchown fstat ftruncate get_robust_list geteuid getpeername getrandom
     getsid getsockname gettid getuid landlock_add_rule landlock_create_ruleset link lstat madvise map_shadow_stack mremap
     name_to_handle_at open pidfd_send_signal process_madvise pwrite64 recvfrom recvmsg rmdir rseq rt_sigtimedwait rt_tgsigqueueinfo
     sched_getaffinity sendmmsg set_robust_list set_tid_address setitimer setpgid setsid socket sysinfo tgkill timer_settime umask
