@@ -13,7 +13,8 @@ from tests.as_user import command, environment, identity, interpreter, package
 # Beyond `python -IS`: os and what it is made of, errno, the core, and the thin modules of the run path.
 ALLOWED = {
     "gc", "os", "os.path", "posixpath", "genericpath", "stat", "_stat", "_collections_abc", "errno",
-    "pyroot", "pyroot._fast", "pyroot.cli", "pyroot.options", "pyroot.option_kinds", "pyroot.option_places", "pyroot.report", "pyroot.errors",
+    "pyroot", "pyroot._fast", "pyroot.cli", "pyroot.options", "pyroot.option_kinds", "pyroot.option_places", "pyroot.report",
+    "pyroot.errors",
     "pyroot.config", "pyroot.presets",
     "pyroot.binding", "pyroot.environment", "pyroot.glue", "pyroot.launch", "pyroot.guest",
 }  # fmt: skip
