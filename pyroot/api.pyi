@@ -44,7 +44,7 @@ class RunOptions(TypedDict, total=False):
     tmpfs: Binds
     dir: Binds
     symlink: Binds
-    file: StrPath | None
+    file: Binds
     mask: Binds
     overlay: Binds
 

@@ -134,8 +134,8 @@ def test_files_with_records_look_the_same_with_and_without_the_gate(run_pyroot: 
 def test_changes_that_leave_no_record_do_not_stop(run_pyroot: Callable[..., Result], root: str) -> None:
     done = owned(run_pyroot, root, "/w/keep")
     assert (done.status, done.stdout) == (0, "plain\ndone 0\n"), done.stdout + done.stderr
-    # (1,500 changes, and as many looks)
-    assert numbers(done)[0] < 200, done.stderr
+    # (1,500 changes, and as many looks; those 600 that name a path stop: what the gate may call is open to who jumps there)
+    assert numbers(done)[0] < 800, done.stderr
     found = run_pyroot(["owners", "check", root])
     assert found.status == 0, found.stdout + found.stderr
 

@@ -34,7 +34,7 @@ def help_of(name: str, capfd: pytest.CaptureFixture[str]) -> str:
 
 def section(page: str, name: str) -> str:
     """Cut the part about one verb out of the manual page."""
-    found = re.search(rf"(?ms)^\.SS pyroot {name}\b.*?(?=^\.S[SH])", page)
+    found = re.search(rf"(?ms)^\.SS pyroot {re.escape(usage.roff(name))}\b.*?(?=^\.S[SH])", page)
     assert found, f"the manual page has no section about {name}"
     return found[0]
 

@@ -12,7 +12,6 @@ GATE_CALL(21, 0, -1, F_FOLLOW, -1, F_FOLLOW, 0x0) /* access */
 GATE_CALL(89, 0, -1, F_NOFOLLOW, -1, F_FOLLOW, 0x0) /* readlink */
 GATE_CALL(91, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0x0) /* fchmod */
 GATE_CALL(93, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0x0) /* fchown */
-GATE_CALL(94, 0, -1, F_NOFOLLOW, -1, F_FOLLOW, 0x0) /* lchown */
 GATE_CALL(102, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0x0) /* getuid */
 GATE_CALL(104, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0x0) /* getgid */
 GATE_CALL(107, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0x0) /* geteuid */
@@ -26,7 +25,6 @@ GATE_CALL(194, 0, -1, F_FOLLOW, -1, F_FOLLOW, 0x0) /* listxattr */
 GATE_CALL(195, 0, -1, F_NOFOLLOW, -1, F_FOLLOW, 0x0) /* llistxattr */
 GATE_CALL(217, -1, -1, F_FOLLOW, -1, F_FOLLOW, 0x0) /* getdents64 */
 GATE_CALL(257, 1, 0, F_OPEN, 2, F_FOLLOW, 0x0) /* openat */
-GATE_CALL(260, 1, 0, F_FLAG, 4, F_FOLLOW, 0x100) /* fchownat */
 GATE_CALL(262, 1, 0, F_FLAG, 3, F_FOLLOW, 0x100) /* newfstatat */
 GATE_CALL(267, 1, 0, F_NOFOLLOW, -1, F_FOLLOW, 0x0) /* readlinkat */
 GATE_CALL(269, 1, 0, F_FOLLOW, -1, F_FOLLOW, 0x0) /* faccessat */

@@ -46,7 +46,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "import": (
         ("pyroot import image.tar.gz ./rootfs", "a root out of an archive"),
         ("pyroot import --image app:latest ./layout ./rootfs", "one image of an OCI layout"),
-        ("skopeo copy docker://debian oci:debian && pyroot import debian ./rootfs", "one from a registry"),
+        ("pyroot import debian ./rootfs", "one that `skopeo copy docker://debian oci:debian` has fetched"),
     ),
     "run-image": (
         ("pyroot run-image ./rootfs", "what the image starts"),
