@@ -24,8 +24,14 @@ MAIN = "int main(void) { return 0; }\n"
     # half a minute each to make, once
     pytest.param("trixie_root", marks=pytest.mark.slow), pytest.param("bullseye_root", marks=pytest.mark.slow),
 ])  # fmt: skip
-def test_sound_roots_have_no_error(fixture: str, request: pytest.FixtureRequest, run_pyroot: Callable[..., Result]) -> None:
+def test_sound_roots_have_no_error(
+    fixture: str, request: pytest.FixtureRequest, run_pyroot: Callable[..., Result], guest_directory: str
+) -> None:
     root = request.getfixturevalue(fixture)
+    if fixture == "busybox_root":
+        # (other tests' guests may have written to what they took for /dev/null)
+        shutil.copytree(root, f"{guest_directory}/r", symlinks=True, ignore=shutil.ignore_patterns(".pyroot", "null"))
+        root = f"{guest_directory}/r"
     before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     done = run_pyroot(["doctor", root])
     assert (done.status, done.stderr) == (0, ""), done.stdout

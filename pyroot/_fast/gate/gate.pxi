@@ -126,7 +126,9 @@ cdef void gate_bind(View *v, int i) noexcept nogil:
     """Tell a binding in full, so that paths may lead through its mount point."""
     cdef const Bind *b = &v.b[i]
     cdef gate_bound *to = &gate.binding[gate.bindings]
-    if gate.bindings >= GATE_BOUND or b.flags & BIND_LINK or (b.over != NULL and b.over.n > 2) or b.hostlen == 0 or b.hostlen >= GATE_HOST or b.guestlen >= GATE_GUEST or is_proc(b.host, b.hostlen):
+    if gate.bindings >= GATE_BOUND or b.flags & BIND_LINK or (b.over != NULL and b.over.n > 2) or is_proc(b.host, b.hostlen):
+        return
+    if b.hostlen == 0 or b.hostlen >= GATE_HOST or b.guestlen >= GATE_GUEST:
         return
     to.hash = hash_more(FNV, b.guest, b.guestlen)
     to.host_len = b.hostlen
