@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMS = ("tar", "oci", "oci-archive", "docker-archive")
 CONFIG = {"Entrypoint": ["/bin/sh", "-c"], "Cmd": ["echo cmd $A $B; pwd; id -u; id -g"], "Env": ["A=image", "B=b c", "PATH=/bin"],
-          "WorkingDir": "/work/here", "User": "app", "Labels": {"one": "two"}}  # fmt: skip
+          "WorkingDir": "/srv/here", "User": "app", "Labels": {"one": "two"}}  # fmt: skip
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def app(place: str, busybox_root: str) -> str:
 
 
 RUNS: list[tuple[list[str], list[str], list[str]]] = [
-    ([], [], ["cmd image b c", "/work/here", "7", "8"]),
+    ([], [], ["cmd image b c", "/srv/here", "7", "8"]),
     (["-e", "A=option", "-w", "/", "-u", "0"], [], ["cmd option b c", "/", "0", "0"]),
     (["--env-file", "{place}/variables"], ["echo $A $HOST_ONE $HOME"], ["file seen /home/app"]),
     (["-e", "HOME=/else", "-e", "HOST_ONE"], ["echo $HOME $HOST_ONE"], ["/else seen"]),

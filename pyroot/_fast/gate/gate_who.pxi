@@ -8,7 +8,7 @@
 cdef int gate_index = -1     # descriptor of the index of owners, which guests map; -1: there is none
 
 cdef uint32_t gate_who_number(const Cred *c) noexcept nogil:
-    """Return the number of the entry that says what this record says, 0 if there is no room for one more."""
+    """Return the number of the entry that equals this record; 0 if the table is full."""
     cdef gate_who who
     cdef uint32_t i
     if gate == NULL:
