@@ -32,6 +32,7 @@ def test_sound_roots_have_no_error(
         # (other tests' guests may have written to what they took for /dev/null)
         shutil.copytree(root, f"{guest_directory}/r", symlinks=True, ignore=shutil.ignore_patterns(".pyroot", "null"))
         root = f"{guest_directory}/r"
+        give(root)
     before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     done = run_pyroot(["doctor", root])
     assert (done.status, done.stderr) == (0, ""), done.stdout
