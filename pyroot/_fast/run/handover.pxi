@@ -48,7 +48,8 @@ cdef void note_signal_handed(int sig, siginfo_t *info, void *context) noexcept n
     elif sig == SIGTTOU and info.si_code > 0:
         pyroot_block(context, sig)
     elif not session.main_done and means_command(sig, info):
-        view_request(VIEW_PASS, handed_id, <uint64_t>info)
+        if view_request(VIEW_PASS, handed_id, <uint64_t>info) == -ESRCH and leaving_means_us(sig, info):
+            leaving_late(sig)
     errno = kept
 
 cdef void child_enter(int report, const char *exe, const char *cwd, char **argv, char **envp) noexcept nogil:

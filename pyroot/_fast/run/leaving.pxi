@@ -65,14 +65,17 @@ cdef bint leaving_signal(int sig, siginfo_t *info) noexcept nogil:
     cdef int kept = errno
     if not session.main_done or session.bare:
         return False
-    # nohup(1), and the shell's "&": the signal was not meant for us when we were started
-    if saved_signals.old[sig].sa_handler == SIG_IGN or (info.si_code <= 0 and leaving_is_guest(info.si_pid)):
+    if not leaving_means_us(sig, info):
         return True
     leaving_late(sig)
     signals_waiting = 1
     pyroot_alarm(1)
     errno = kept
     return True
+
+cdef bint leaving_means_us(int sig, siginfo_t *info) noexcept nogil:
+    """Say whether a signal is for us.  For nohup(1), and the shell's "&", it was not when we were started; a guest kills a group."""
+    return saved_signals.old[sig].sa_handler != SIG_IGN and not (info.si_code <= 0 and leaving_is_guest(info.si_pid))
 
 cdef void leaving_late(int sig) noexcept nogil:
     """A signal has found no command."""

@@ -340,6 +340,9 @@ cdef int view_pass(Tracee *t, View *v) noexcept nogil:
         return result
     if v.command == NULL or not 0 < info.signo < SIGNALS_MOST:
         return -EINVAL
+    # (the kernel would take it: the one that has died is a zombie until its parent, that pyroot, has waited for it)
+    if tracee_get((<Command *>v.command).tgid) == NULL or pyroot_is_dead((<Command *>v.command).tgid):
+        return -ESRCH
     info.rest[11] = pyroot_now()
     sender = tracee_get(info.pid)
     return signal_pass(<Command *>v.command, &info, sender != NULL and view_within(sender.view, v))
