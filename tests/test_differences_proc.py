@@ -156,6 +156,35 @@ print(call(257, fd, b"..", 0x200000, 0) > 0)
     assert sides.python(text) == (["True"], ["False"])
 
 
+ENDED = """
+import os
+child = os.fork()
+if child == 0:
+    os._exit(0)
+os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+def tried(what):
+    try:
+        return what()
+    except OSError as error:
+        return error.errno
+def opened(name, flags):
+    fd = os.open(f"/proc/{child}/{name}", flags)
+    try:
+        return tried(lambda: len(os.read(fd, 1)))
+    finally:
+        os.close(fd)
+for name in sorted(os.listdir(f"/proc/{child}")):
+    print(name, *(tried(lambda: opened(name, flags)) for flags in (os.O_RDONLY, os.O_RDWR, os.O_DIRECTORY, os.O_PATH)))
+"""
+
+
+def test_files_of_one_that_has_ended_and_nobody_has_waited_for(run_pyroot: Callable[..., helpers.Result]) -> None:
+    words = [shutil.which("python3", path="/usr/bin") or pytest.skip("no python3"), "-IS", "-c", ENDED]
+    native = helpers.run(words, environment=ENVIRONMENT)
+    assert native.status == 0 and "\nstatus 1 " in native.stdout, native
+    assert run_pyroot([*HOST, *words]) == native
+
+
 @contextlib.contextmanager
 def outsider(*words: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process of the same user outside of any guest."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.timeout(60)
+#: Where a walk without its check would be led outside in one of two or three turns only.
+OFTEN = {"closed": 6}
 
 
 @pytest.fixture(scope="module")
@@ -34,4 +36,5 @@ def race() -> Iterator[Race]:
 @pytest.mark.parametrize("mode", MODES)
 def test_no_open_ends_outside(race: Race, mode: str) -> None:
     """A turn raises when an open ends outside, when a file is made there, and (honest) when a call fails on what is always there."""
-    assert race.turn(MODES.index(mode), 1).startswith(mode)
+    for _ in range(OFTEN.get(mode, 1)):
+        assert race.turn(MODES.index(mode), 1).startswith(mode)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -66,9 +67,9 @@ class Tree:
 
     def compile(self, tree: str) -> None:
         """Compile the core without optimisation, which takes a fifth of the time."""
-        include = sysconfig.get_path("include")
-        run([*self.compiler, "-O0", "-w", "-fPIC", "-shared", "-fno-strict-aliasing", f"-I{include}", "-Ipyroot/guest", "-Ipyroot/_fast",
-             "-Ipyroot/store", "-o", "pyroot/_fast.so", "core.c"], cwd=tree)  # fmt: skip
+        folders = sorted({os.path.dirname(name) for name in glob.glob("pyroot/**/*.h", root_dir=tree, recursive=True)})
+        run([*self.compiler, "-O0", "-w", "-fPIC", "-shared", "-fno-strict-aliasing", f"-I{sysconfig.get_path('include')}",
+             *(f"-I{folder}" for folder in folders), "-o", "pyroot/_fast.so", "core.c"], cwd=tree)  # fmt: skip
 
     def loaders(self, tree: str, *, all_machines: bool) -> None:
         """Build the guest's loader."""

@@ -70,7 +70,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              "        return walk_to_host(w, text, textlen, -1) if more else walk_magic_end(w, comp, n, text, textlen, -1)\n", ()),
     Mutation("links of /proc are links like others", "_fast/walk/canon.pxi",
              "            kind = proc_magic(w, comp, n, &pid)\n    if kind",
-             "            kind = MAGIC_NONE\n    if kind", ("tests/test_proc_texts.py",)),
+             "            kind = MAGIC_NONE\n    if kind", ("tests/test_own_descriptors.py",)),
     # --- what the kernel is given
     Mutation("a path that stays is not copied", "_fast/calls/paths.pxi",
              "        if w.givenlen >= 0:\n            edit_bytes(arg, w.given, w.givenlen + 1)\n        return 0\n",

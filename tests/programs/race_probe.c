@@ -183,11 +183,12 @@ static int below, above, top;   /* it, the directory that it is in, and the root
 
 static void around_closed(void)
 {
-    static const char *names[] = {"marker", "../../outside/marker", "../../../outside/marker", "../../../outside/e/marker"};
+    static const char *names[] = {"../../outside/marker", "../.././outside/marker", "../..//outside/marker", "../.././/outside/marker",
+                                  "../../../outside/marker", "marker"};
     struct stat state;
     char text[16] = "";
 
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         int fd = opened(below, names[i], O_RDONLY | O_CLOEXEC, 0);
         if (fd < 0) {
             count(&errors[errno]);
@@ -196,7 +197,7 @@ static void around_closed(void)
         count(read(fd, text, 7) > 0 && !strncmp(text, "outside", 7) ? &outside_seen : &inside_seen);
         close(fd);
     }
-    if (fstatat(below, names[1], &state, 0) == 0)
+    if (fstatat(below, names[0], &state, 0) == 0)
         count(state.st_size == 8 ? &stat_outside : &stat_inside);
 }
 

@@ -341,15 +341,17 @@ cdef int outside_text(const ProcFile *f, uint64_t flags) noexcept nogil:
     """Say what a guest gets when it opens such a file of a process outside: what an ordinary user gets for another user's."""
     cdef char status[4096]
     cdef char *state
-    if f.kind == K_MEM or f.kind == K_PRIVATE or f.kind == K_MOUNTSTATS:
-        return -EACCES
+    cdef int got
     if (flags & O_ACCMODE != O_RDONLY or flags & O_TRUNC) and (f.kind == K_SETTING or f.kind == K_SCHED):
         return -EACCES
-    if f.kind != K_OPEN_FILES and not K_MAPS <= f.kind <= K_NUMA_MAPS:
+    if not (f.kind == K_MEM or f.kind == K_PRIVATE or f.kind == K_MOUNTSTATS or f.kind == K_OPEN_FILES or K_MAPS <= f.kind <= K_NUMA_MAPS):
         return 0
-    state = find_text(status, b"State:\t") if status_read(f.pid, status, sizeof(status)) > 0 else NULL
-    # one that has ended has nothing to show, and may have been a guest
-    return 0 if state == NULL or state[7] == c'Z' or state[7] == c'X' else -EACCES
+    got = status_read(f.pid, status, sizeof(status))
+    if got == -ENOENT or got == -ESRCH:
+        return 0
+    state = find_text(status, b"State:\t") if got > 0 else NULL
+    # one that has ended has nothing to show, and may have been a guest: the kernel's own answers differ from file to file
+    return 0 if state != NULL and (state[7] == c'Z' or state[7] == c'X') else -EACCES
 
 cdef enum:
     CAP_DAC_OVERRIDE_ = 1
