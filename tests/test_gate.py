@@ -151,7 +151,7 @@ def test_calls_in_the_gate_tell_what_a_chroot_tells(real_chroot: Callable[..., R
     assert [pair for pair in differences(checked(inside), real) if '"g' not in pair[0] and '"/g' not in pair[0]] == []
 
 
-@pytest.mark.parametrize("mode, rounds", [("handlers", 150), ("jumps", 200), ("fifo", 24), ("threads", 60), ("step", 3)])
+@pytest.mark.parametrize("mode, rounds", [("handlers", 1500), ("jumps", 200), ("fifo", 24), ("threads", 60), ("step", 3)])
 def test_signals_find_the_program_and_not_the_gate(run_pyroot: Callable[..., Result], ground: Ground, mode: str, rounds: int) -> None:
     done = run_pyroot([*words_of(ground, bind=False), "/gate_storm", mode, str(rounds)])
     counted = re.search(r"^signals (\d+), at calls (\d+)$", "\n".join(checked(done)), re.M)
