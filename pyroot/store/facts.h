@@ -57,16 +57,28 @@ static int facts_look(int fd, const char *path, int flags, uint32_t mask, file_f
     return 0;
 }
 
+/* Say whether a file lies in an overlay of the kernel's, whose files are others after their copy-up. */
+static int facts_in_overlay(int fd, uint64_t dev)
+{
+    static uint64_t known;
+    static int yes;
+    struct statfs fs;
+    if (dev != known || !dev) {
+        yes = fstatfs(fd, &fs) == 0 && fs.f_type == FACTS_OVERLAY;
+        known = dev;
+    }
+    return yes;
+}
+
 /* Return the hash of a file's handle, 0 if there is none; `before` it is recorded: an overlay gives another one after its copy-up. */
 static uint64_t facts_handle(int fd, int before)
 {
     struct { unsigned bytes; int type; unsigned char data[128]; } handle;
-    struct statfs fs;
     struct stat st;
     struct timespec times[2];
     char link[40];
     int mount, flags = AT_EMPTY_PATH;
-    if (before && fstatfs(fd, &fs) == 0 && fs.f_type == FACTS_OVERLAY && fstat(fd, &st) == 0 && !S_ISLNK(st.st_mode)) {
+    if (before && fstat(fd, &st) == 0 && !S_ISLNK(st.st_mode)) {
         times[0] = st.st_atim, times[1] = st.st_mtim;
         snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         utimensat(AT_FDCWD, link, times, 0);

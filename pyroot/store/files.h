@@ -27,6 +27,7 @@ enum {
     STORE_OTHER_USER = 1003,
     STORE_OTHER_ROOT = 1004,
     STORE_TAIL_MOST = 1 << 20,
+    STORE_PIECE = 1 << 16, /* bytes of the file of tails that a session takes at once */
 };
 
 typedef struct {
@@ -40,9 +41,14 @@ typedef struct {
     uint32_t known;     /* devices whose numbers have been looked up */
     uint64_t device[STORE_DEVICES];
     uint64_t kicked;    /* ns, when the kernel was last told to write */
-    uint64_t tail_end;  /* of one in memory */
+    uint64_t damaged;   /* the inode whose record was last asked for, if it has one that cannot be read */
+    char *piece;        /* mapped: the end of the file of tails that is ours; NULL: there is none */
+    uint64_t piece_at;  /* where it begins in the file */
+    uint32_t piece_used;
+    int pieces;         /* this session has made a tail: the next ones get a piece */
     int index_fd;       /* -1: it is not open */
     store_index *index;
+    struct timespec root_was, root_became; /* times of the root before and after our folder was made in it */
     uint64_t *bits;     /* where records are noted (index.h), NULL: nowhere */
     uint32_t bits_words, *bits_have;
 } store;
@@ -86,8 +92,17 @@ static inline store_header *store_head(const store *s) { return (store_header *)
 static inline uint32_t *store_hash(const store *s) { return (uint32_t *)(s->map + STORE_PAGE); }
 static inline store_slot *store_slots(const store *s) { return (store_slot *)(s->map + store_slots_at(store_head(s)->slots)); }
 
+/* Give back what is left of our piece of the file of tails. */
+static void store_piece_leave(store *s)
+{
+    if (!s->piece) return;
+    munmap(s->piece, STORE_PIECE);
+    s->piece = NULL;
+}
+
 static void store_unmap(store *s)
 {
+    store_piece_leave(s);
     if (s->map) munmap(s->map, s->size);
     if (s->fd >= 0) close(s->fd);
     if (s->tail >= 0 && s->path[0]) close(s->tail);
@@ -263,6 +278,7 @@ static void store_follow(store *s)
     if (mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) return;
     now.map = NULL;
     now.fd = now.tail = -1;
+    now.piece = NULL, now.pieces = 0;
     now.known = 0;
     if (store_map(&now) < 0) return;
     store_unmap(s);

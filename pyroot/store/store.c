@@ -95,7 +95,7 @@ static void store_unlock(store *s)
 
 static int64_t store_tail_get(store *s, uint32_t tail, void *to, uint32_t room);
 static int store_tail_open(store *s, int make);
-static int64_t store_tail_append(int fd, const void *bytes, uint32_t size);
+static int64_t store_tail_append(store *s, const void *bytes, uint32_t size);
 static void store_tail_name(const store *s, char *name, size_t size, const char *what);
 
 /* Give a slot's tail a place in another file; 0 or -errno. */
@@ -103,7 +103,7 @@ static int store_tail_move(store *s, store *to, store_slot *slot)
 {
     static char bytes[STORE_TAIL_MOST];
     int64_t at = slot->tail ? store_tail_get(s, slot->tail, bytes, sizeof bytes) : 0;
-    if (at > 0) at = store_tail_append(to->tail, bytes, (uint32_t)at);
+    if (at > 0) at = store_tail_append(to, bytes, (uint32_t)at);
     if (at < 0 && at != -EIO) return (int)at;
     slot->tail = at > 0 ? (uint32_t)at : 0; /* (what cannot be read is lost) */
     slot->sum = store_sum(slot);
@@ -131,6 +131,7 @@ static int store_replace(store *s, uint32_t slots, int (*keep)(const store_slot 
     header->root_gen = store_head(s)->root_gen;
     memcpy(header->device, store_head(s)->device, sizeof header->device);
     made.tail = -1;
+    made.piece = NULL, made.pieces = 0;
     if (keep) {
         header->tail_number++;
         store_tail_name(&made, old, sizeof old, "tail");
@@ -154,6 +155,7 @@ static int store_replace(store *s, uint32_t slots, int (*keep)(const store_slot 
         error = rename(name, s->path) < 0 ? -errno : 0;
         if (error < 0) store_head(s)->moved = 0;
     }
+    store_piece_leave(&made);
     if (error < 0) {
         if (made.tail >= 0) close(made.tail);
         munmap(made.map, made.size);
@@ -166,6 +168,7 @@ static int store_replace(store *s, uint32_t slots, int (*keep)(const store_slot 
         unlink(old);
         store_tail_name(s, old, sizeof old, "names");
         unlink(old);
+        store_piece_leave(s);
         if (s->tail >= 0) close(s->tail);
         s->tail = made.tail;
     }
@@ -241,6 +244,7 @@ static int store_open(store *s, const char *path, const char *root, uint64_t roo
     memcpy(s->path, path, strlen(path) + 1);
     memcpy(s->root, root, strlen(root) + 1);
     if (!path[0]) return 0;
+    store_guard(s, 1);
     error = store_map(s);
     if (error == -ENOENT || error == -ENOTDIR) return 0;
     if (error == 0 && (store_head(s)->root_ino != root_ino || (store_head(s)->root_gen != root_gen && root_gen))) return -STORE_OTHER_ROOT;
@@ -249,6 +253,14 @@ static int store_open(store *s, const char *path, const char *root, uint64_t roo
 
 static void store_close(store *s)
 {
+    struct stat st;
+    store_guard(s, 0);
+    if (s->piece && s->path[0] && flock(s->fd, LOCK_EX) == 0) {
+        /* what is left of the piece is nobody's, if it is the last one */
+        if (fstat(s->tail, &st) == 0 && (uint64_t)st.st_size == s->piece_at + STORE_PIECE)
+            (void)!ftruncate(s->tail, (off_t)(s->piece_at + s->piece_used));
+        flock(s->fd, LOCK_UN);
+    }
     if (s->map && s->path[0] && !s->readonly && store_head(s)->dirty) {
         fdatasync(s->fd);
         if (s->tail >= 0) fdatasync(s->tail);
@@ -256,15 +268,18 @@ static void store_close(store *s)
     }
     if (!s->path[0] && s->tail >= 0) close(s->tail);
     store_unmap(s);
+    store_index_remove(s);
     store_index_close(s);
     s->tail = -1;
 }
 
-/* Return the slot of an inode, whose generation or birth still has to be compared; NULL if there is none.  Valid until the next call. */
+/* Return the slot of an inode, whose generation or birth still has to be compared; NULL if there is none, or (`damaged`) one that cannot be
+ * read.  Valid until the next call. */
 static const store_slot *store_get(store *s, uint64_t dev, uint64_t ino)
 {
     const store_slot *slot;
     int device;
+    s->damaged = 0;
     if (!s->map) {
         /* another pyroot may have made it meanwhile */
         if (!s->path[0] || access(s->path, F_OK) < 0 || store_map(s) < 0) return NULL;
@@ -273,13 +288,15 @@ static const store_slot *store_get(store *s, uint64_t dev, uint64_t ino)
     device = store_device_of(s, dev);
     if (device < 0) return NULL;
     slot = store_find(s->map, ino, (uint32_t)device, NULL);
-    if (!slot || slot->flags & STORE_DEAD || slot->sum != store_sum(slot)) return NULL;
-    return slot;
+    if (slot && slot->sum != store_sum(slot)) s->damaged = ino;
+    return slot && !(slot->flags & STORE_DEAD) && slot->sum == store_sum(slot) ? slot : NULL;
 }
 
-/* Record what `slot` says of an inode (its `device` and sums are filled in); 0 or -errno, and then nothing has changed. */
-static int store_put(store *s, uint64_t dev, const char *mount, store_slot *slot)
+/* Record what `slot` says of an inode (its `device` and sums are filled in); 0 or -errno, and then nothing has changed.  `hint`: NULL, or
+ * a tail that the record can do without. */
+static int store_put(store *s, uint64_t dev, const char *mount, store_slot *slot, const void *hint, uint32_t size)
 {
+    int64_t tail;
     int error = s->map ? 0 : store_begin(s);
     /* (the gates of other sessions rely on it) */
     if (error == 0 && s->path[0]) error = store_index_open(s);
@@ -288,6 +305,8 @@ static int store_put(store *s, uint64_t dev, const char *mount, store_slot *slot
     error = store_device_new(s, dev, mount);
     if (error >= 0) {
         slot->device = (uint16_t)error;
+        tail = hint && store_tail_open(s, 1) == 0 ? store_tail_append(s, hint, size) : 0;
+        if (tail > 0) slot->tail = (uint32_t)tail;
         error = store_add(s, slot);
     }
     store_unlock(s);
@@ -332,18 +351,44 @@ static int store_tail_open(store *s, int make)
     return s->tail < 0 ? -errno : 0;
 }
 
-/* Append a tail to a file; return its place or -errno. */
-static int64_t store_tail_append(int fd, const void *bytes, uint32_t size)
+/* Take a piece of the end of the file of tails for ourselves, mapped, so that most tails need no call; 0 or -errno.  Under the lock. */
+static int store_piece_take(store *s)
+{
+    off_t end = lseek(s->tail, 0, SEEK_END);
+    char *map;
+    store_piece_leave(s);
+    if (end < 0) return -errno;
+    end = (end + STORE_PAGE - 1) & -(off_t)STORE_PAGE;
+    if (fallocate(s->tail, 0, end, STORE_PIECE) < 0) return -errno;
+    map = mmap(NULL, STORE_PIECE, PROT_READ | PROT_WRITE, MAP_SHARED, s->tail, end);
+    if (map == MAP_FAILED) return -errno;
+    s->piece = map, s->piece_at = (uint64_t)end, s->piece_used = end ? 0 : 64;
+    return 0;
+}
+
+/* Append a tail; return its place or -errno.  Under the lock. */
+static int64_t store_tail_append(store *s, const void *bytes, uint32_t size)
 {
     store_tail head = {size, (uint32_t)store_bytes_hash(bytes, size)};
     struct iovec parts[2] = {{&head, sizeof head}, {(void *)bytes, size}};
-    off_t at = lseek(fd, 0, SEEK_END);
-    uint64_t end = at < 64 ? 64 : ((uint64_t)at + 7) & ~7ull;
+    uint32_t whole = ((uint32_t)sizeof head + size + 7) & ~7u;
+    uint64_t end;
+    off_t at;
     ssize_t done;
+    if (whole <= STORE_PIECE / 8 && (s->piece || s->pieces) && ((s->piece && s->piece_used + whole <= STORE_PIECE) || store_piece_take(s) == 0)) {
+        end = s->piece_at + s->piece_used;
+        memcpy(s->piece + s->piece_used, &head, sizeof head);
+        memcpy(s->piece + s->piece_used + sizeof head, bytes, size);
+        s->piece_used += whole;
+        return (int64_t)(end / 8);
+    }
+    at = lseek(s->tail, 0, SEEK_END);
     if (at < 0) return -errno;
+    end = at < 64 ? 64 : ((uint64_t)at + 7) & ~7ull;
     errno = 0;
-    done = pwritev(fd, parts, 2, (off_t)end);
+    done = pwritev(s->tail, parts, 2, (off_t)end);
     if (done != (ssize_t)(sizeof head + size)) return errno == EFBIG || errno == 0 ? -ENOSPC : -errno;
+    s->pieces = 1;
     return (int64_t)(end / 8);
 }
 
@@ -355,7 +400,7 @@ static int64_t store_tail_put(store *s, const void *bytes, uint32_t size)
     if (error == 0) error = store_lock(s);
     if (error < 0) return error > -1000 ? error : -EIO;
     result = size > STORE_TAIL_MOST ? -ENOSPC : store_tail_open(s, 1);
-    if (result == 0) result = store_tail_append(s->tail, bytes, size);
+    if (result == 0) result = store_tail_append(s, bytes, size);
     store_unlock(s);
     return result;
 }

@@ -40,7 +40,7 @@ ROWS = (
         base=TOOLS, silent=True),  # fmt: skip
     Row("chown", "cp -a /usr/share/doc /doc; chown -R 1000:1000 /doc; chown -R 0:0 /doc/base-files; chmod -R g+w /doc/b*; find /doc -nouser | wc -l", base=TOOLS),
     Row("debootstrap", "/debootstrap/debootstrap --second-stage && dpkg -l | wc -l", base="debootstrap", below="/new", devices=False, silent=True,
-        prepare="debootstrap --foreign --variant=minbase bookworm /new $(grep -o -m1 'http[^ ]*' /etc/apt/sources.list) >/dev/null",
+        prepare="debootstrap --foreign --variant=minbase bookworm /new $(sed -n 's/.* \\(http[^ ]*\\) bookworm .*/\\1/p' /etc/apt/sources.list) >/dev/null",
         unread=r"^/debootstrap", unlisted=r"^/proc|^/sys|^/var/log"),  # fmt: skip
     Row("rpm", """rpm -i --nodeps /rpms/*.rpm; rpm -V --nodeps small; rpm -ql small; getent passwd rpmuser; rpm -e --nodeps small""", base=TOOLS, prepare=r"""
         mkdir -p /rpms /b && cat >/b/small.spec <<'END'
@@ -69,7 +69,7 @@ echo post >/opt/small/post; chown rpmuser /opt/small/post
 /opt/small/link
 END
         useradd -r -M rpmuser; rpmbuild -bb --define '_rpmdir /rpms' --define '_build_name_fmt %%{NAME}.rpm' /b/small.spec >/b/log 2>&1 || { tail /b/log; exit 1; }
-        userdel rpmuser; rm -rf /b /root/rpmbuild""", unread=r"^/var/lib/rpm|^/usr/lib/sysimage"),  # fmt: skip
+        userdel rpmuser; rm -rf /b /root/rpmbuild""", unread=r"^/var/lib/rpm|^/usr/lib/sysimage|^/root/\.rpmdb"),  # fmt: skip
     Row("bsdtar", """mkdir /a && cd /a && echo x >f && chown 5:6 f && chmod 4750 f && setcap cap_chown=ep f; setfacl -m u:7:r f; mknod n c 1 3; mkdir -m 1777 t
         setfattr -n trusted.t -v v t; setfattr -n user.u -v v t; bsdtar --acls --xattrs -cf /a.tar . && mkdir /b && bsdtar -C /b --acls --xattrs -xpf /a.tar; ls -lRn /b | grep -c :""",
         base=TOOLS, unread=r"^/a\.tar", unlisted="^/b/n$"),  # (it changes devices by descriptors: docs/DIFFERENCES.md)  # fmt: skip

@@ -138,9 +138,9 @@ cdef int walk_fast(Walk *w) noexcept nogil:
             error = prove(w.v.b[w.bi].fd, w.h + top + 1, True, any_kind, &w.file if any_kind or w.want_directory else NULL)
             if not w.want_file and not w.want_directory:
                 walk_drop_file(w)
-        elif w.hlen - w.namelen - 1 > top:
-            error = prove(w.v.b[w.bi].fd, w.h + top + 1, False, False, NULL)
-            w.directory = error == 0
+        elif w.want_file or w.hlen - w.namelen - 1 > top:
+            error = prove(w.v.b[w.bi].fd, w.h + top + 1, False, w.want_file, &w.file if w.want_file else NULL)
+            w.directory = error == 0 and not w.want_file
     if error == 0 or (w.mode != M_MISSING and error != -EACCES and (error == -ENOENT or error == -ENOTDIR or error == -ENAMETOOLONG)):
         w.missing = error == -ENOENT
         return 1

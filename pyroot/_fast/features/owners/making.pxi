@@ -257,7 +257,7 @@ cdef bint rename_is_odd() noexcept nogil:
     """Say whether the kernel has an answer to a rename that comes before the question who may (do_renameat2, vfs_rename)."""
     cdef file_facts old, new
     cdef int n1 = W1.placelen, n2 = W2.placelen, there
-    if facts_look(AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0, &old) < 0:
+    if name_look(&W1, &old) < 0:
         return True
     if not S_ISDIR(old.mode) and (W1.slash or W2.slash):
         return True

@@ -68,7 +68,7 @@ cdef int there_judge(Tracee *t, Walk *w, int wanted, int error) noexcept nogil:
             result = -EPERM
         if result == 0 and wanted & W_OK and S_ISREG(f.mode):
             result = written_judge(t, &at, &f)
-    else:
+    elif result != -EIO:
         result = 0
     spot_drop(&at)
     return result

@@ -139,30 +139,43 @@ cdef void spot_from_walk(Tracee *t, Walk *w, Spot *at) noexcept nogil:
     if n > 0 and text[0] == c'/':
         spot_lies(t, at, text, n, w.magic_bi if w.magic else w.bi if w.v == views.base and w.bi >= 0 else -1)
 
+cdef int place_walk(Tracee *t, int dirfd, uint64_t pointer, int mode, int *outcome) noexcept nogil:
+    """Walk with W1; the descriptor of the place, if the proof has found the very one that the kernel would, else -1."""
+    walk_drop_file(&W1)
+    W1.resolve = 0
+    W1.want_text = W1.want_file = True
+    outcome[0] = call_walk(&W1, t, dirfd, pointer, mode)
+    W1.want_text = W1.want_file = False
+    if (outcome[0] < 0 or not W1.valid or W1.slash or W1.last != LAST_NORM or W1.held or W1.magic or W1.linked or W1.anchored
+            or W1.givenlen == 0 or over_of(&W1) != NULL):
+        walk_drop_file(&W1)
+    return walk_take_file(&W1)
+
+cdef inline bint is_elsewhere(Walk *w, int mode) noexcept nogil:
+    """Say whether a walk has led into /proc, or to a text that the session has made in its place: nothing is remembered of them."""
+    if is_proc(w.h, w.hlen) and not w.held and not (w.magic and (mode == M_FOLLOW or w.slash)):
+        return True
+    return copies_made and w.magic and copy_at(w.h, owner_text) > 0
+
 cdef int spot_of_path(Tracee *t, int dirfd, uint64_t pointer, int mode, bint empty, Spot *at) noexcept nogil:
     """Open what a path argument names; 0, -errno of the path, -ESRCH, or SPOT_NONE.  ``empty``: an empty path is the descriptor."""
-    cdef int outcome, tries
+    cdef int outcome, found, tries
     at.fd = -1
     if pointer == 0 and empty:
         return spot_of_fd(t, dirfd, at)
     for tries in range(SPOT_TRIES):
-        W1.resolve = 0
-        W1.want_text = True
-        outcome = call_walk(&W1, t, dirfd, pointer, mode)
-        W1.want_text = False
+        found = place_walk(t, dirfd, pointer, mode, &outcome)
         if outcome == -ESRCH:
             return outcome
         if W1.givenlen == 0 and empty:
             return spot_of_fd(t, dirfd, at)
         if outcome < 0:
             return outcome
-        if not W1.valid:
+        if not W1.valid or is_elsewhere(&W1, mode):
+            if found >= 0:
+                c_close(found)
             return SPOT_NONE
-        if is_proc(W1.h, W1.hlen) and not W1.held and not (W1.magic and (mode == M_FOLLOW or W1.slash)):
-            return SPOT_NONE
-        if copies_made and W1.magic and copy_at(W1.h, owner_text) > 0:
-            return SPOT_NONE
-        at.fd = open_found(t, &W1, mode == M_FOLLOW or W1.slash)
+        at.fd = found if found >= 0 else open_found(t, &W1, mode == M_FOLLOW or W1.slash)
         if at.fd >= 0:
             spot_from_walk(t, &W1, at)
             return 0

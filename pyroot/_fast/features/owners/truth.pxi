@@ -23,7 +23,7 @@ cdef extern from "facts.h" nogil:
         char path[4096]
         char root[4096]
         char *map
-        uint64_t root_dev, root_ino, root_gen
+        uint64_t root_dev, root_ino, root_gen, damaged
         int index_fd
     enum:
         STORE_DEAD, STORE_XATTRS, STORE_NODE, STORE_DEFAULTS
@@ -37,7 +37,7 @@ cdef extern from "facts.h" nogil:
     void store_mark_in(store *, uint64_t *, uint32_t, uint32_t *)
     int store_repair(const char *, const char *, uint64_t, uint64_t, uint64_t)
     const store_slot *store_get(store *, uint64_t, uint64_t)
-    int store_put(store *, uint64_t, const char *, store_slot *)
+    int store_put(store *, uint64_t, const char *, store_slot *, const void *, uint32_t)
     void store_done(store *, uint64_t, uint64_t)
     int64_t store_tail_put(store *, const void *, uint32_t)
     int64_t store_tail_get(store *, uint32_t, void *, uint32_t)
@@ -48,6 +48,7 @@ cdef extern from "facts.h" nogil:
     int store_collect(store *, const uint64_t *, size_t, uint64_t)
     int facts_look(int, const char *, int, uint32_t, file_facts *)
     uint64_t facts_handle(int, bint)
+    bint facts_in_overlay(int, uint64_t)
     void facts_stat(const file_facts *, c_stat *)
     void facts_statx(file_facts *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t)
 
@@ -57,7 +58,7 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef extern from "<errno.h>" nogil:
     enum:
-        ENOSPC, ENODATA, EDQUOT
+        EIO, ENOSPC, ENODATA, EDQUOT
 
 cdef enum:
     KIND_BITS = 0o170000
@@ -154,7 +155,7 @@ cdef int truth_of(Truth *f, int fd, const char *path, int flags, uint32_t mask) 
     if owners.root.map == NULL and owners.root.path[0] == 0 and owners.session.map == NULL:
         return 0
     if path[0] != 0:
-        if (store_get(&owners.root, f.disk.dev, f.disk.ino) == NULL
+        if (store_get(&owners.root, f.disk.dev, f.disk.ino) == NULL and owners.root.damaged == 0
                 and store_get(&owners.session, f.disk.dev, f.disk.ino) == NULL):
             return 0
         own = c_openat(fd, path, O_PATH | O_CLOEXEC | (O_NOFOLLOW if flags & AT_SYMLINK_NOFOLLOW else 0))
@@ -164,8 +165,12 @@ cdef int truth_of(Truth *f, int fd, const char *path, int flags, uint32_t mask) 
         result = truth_of(f, own, b"", 0, mask)
         c_close(own)
         return result
-    if not truth_in(&owners.root, f, fd):
-        truth_in(&owners.session, f, fd)
+    if truth_in(&owners.root, f, fd):
+        return 0
+    if owners.root.damaged != 0:
+        # (better no answer than a wrong one)
+        return -EIO
+    truth_in(&owners.session, f, fd)
     return 0
 
 cdef inline uint32_t records_have(uint32_t what) noexcept nogil:
@@ -206,33 +211,33 @@ cdef int place_add(store *s, const Spot *at, char *tail, int size, int room) noe
     more = tail_with(tail, size, room, b"", at.place + top, <int>strlen(at.place + top))
     return more if more > 0 else size
 
-cdef uint32_t place_keep(store *s, const Spot *at) noexcept nogil:
-    """Make a tail of the path alone; 0: none."""
-    cdef char tail[PATHMAX + 16]
-    cdef int size = place_add(s, at, tail, 0, sizeof(tail))
-    cdef int64_t result = store_tail_put(s, tail, size) if size > 0 else 0
-    return <uint32_t>result if result > 0 else 0
+cdef int truth_key(const Spot *at, Truth *f) noexcept nogil:
+    """Find out what identifies a file that gets its first record; 0 or -errno."""
+    cdef bint copied = facts_in_overlay(at.fd, f.disk.dev)
+    if handle_of(f, at.fd, copied) != 0 and not copied:
+        return 0
+    # (with ctime, so that a file that gets the number later has another birth: Linux 6.13)
+    return facts_look(at.fd, b"", 0, STATX_CTIME_, &f.disk)
 
 cdef int truth_put(const Spot *at, Truth *f, uint32_t left, uint32_t flags, uint32_t tail) noexcept nogil:
     """Record f.uid, f.gid, f.mode and f.rdev of a file whose mode on the disk is to become ``left``; 0 or -errno."""
     cdef store_slot slot
     cdef store *s = store_for(at, f)
-    cdef bint before = not f.found
-    cdef int error
+    cdef char hint[PATHMAX + 16]
+    cdef int error, hinted = 0
     memset(&slot, 0, sizeof(slot))
-    if before:
-        handle_of(f, at.fd, True)
-        # (with ctime, so that a file that gets the number later has another birth: Linux 6.13)
-        if facts_look(at.fd, b"", 0, STATX_CTIME_, &f.disk) < 0:
-            return -errno
+    if not f.found:
+        error = truth_key(at, f)
+        if error < 0:
+            return error
+        if tail == 0 and not flags & STORE_DEAD:
+            hinted = place_add(s, at, hint, 0, sizeof(hint))
     slot.ino, slot.gen, slot.btime, slot.made = f.disk.ino, handle_of(f, at.fd, False), f.disk.btime, store_now()
     slot.uid, slot.gid, slot.mode, slot.rdev, slot.left = f.uid, f.gid, f.mode, f.rdev, left
     slot.flags, slot.tail = flags, tail
-    if before and tail == 0 and not flags & STORE_DEAD:
-        slot.tail = place_keep(s, at)
     if left != f.disk.mode:
         slot.was = (f.slot.mode if f.found and f.disk.mode == f.slot.left else f.disk.mode) | f.disk.mode << 16
-    error = store_put(s, f.disk.dev, at.mount if at.mounted else NULL, &slot)
+    error = store_put(s, f.disk.dev, at.mount if at.mounted else NULL, &slot, hint if hinted > 0 else NULL, hinted)
     if error < 0:
         return error
     f.slot, f.found, f.where = slot, not flags & STORE_DEAD, s
