@@ -71,6 +71,7 @@ include "_fast/peers/peers.pxi"
 
 # gate: The gate: calls that are answered inside the guest, without a stop.
 include "_fast/gate/gate.pxi"
+include "_fast/gate/gate_threads.pxi"
 include "_fast/gate/gate_leave.pxi"
 include "_fast/gate/gate_who.pxi"
 include "_fast/gate/lowmap.pxi"

@@ -51,6 +51,12 @@
 #     SITE_SIZE              bytes of a site, from what becomes a jump to the end of its call
 #     SITE_ROOM              more than site_form reads
 #     site_form              read a site, and say whether it can be led
+#     is_plain_site          whether code that nobody has run is a site for certain
+#     PLAIN_BEFORE           bytes that this reads before the instruction that makes the call
+#     PLAIN_SIZE             ... and in all
+#     GATE_MOV               bytes of a site before that instruction
+#     syscall_code           the instruction
+#     number_at              the number in a site's code
 #     gate_out               take a tracee out of the gate
 #     gate_resume            take it out of a detour
 #   requests of ptrace(2) that only this machine has:

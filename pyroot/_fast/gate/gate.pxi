@@ -3,7 +3,7 @@
 # A site that has stopped before, `mov $NUMBER, %eax` and `syscall`, gets a jump in place of its mov: to its own detour, in a
 # page near the code that the loader has mapped, and from there to the gate.  The site's `syscall` stays, and is what the gate goes back to
 # for everything that it does not decide.  Only in processes with one thread, since nothing else may run what is being changed; the change
-# stays for the threads and children that come later, and is gone with the next exec.
+# stays for the threads and children that come later (gate_threads.pxi), and is gone with the next exec.
 #
 # A signal, or a tracer, must not find a guest in here (gate_leave.pxi).
 
@@ -39,6 +39,7 @@ cdef void gate_prepare(View *v, const char *text) noexcept nogil:
     if features_chosen():
         # (what an earlier session has led through the gate may have to stop in this one)
         memset(known_sites, 0, sizeof(known_sites))
+    memset(searched_codes, 0, sizeof(searched_codes))
     if not HAS_GATE or session.no_gate or session.tracing or session.judging or nesting or overlays.blind:
         return
     if arena.map == NULL or v.b[0].hostlen >= GATE_PREFIX:
@@ -79,6 +80,7 @@ cdef void gate_prepare(View *v, const char *text) noexcept nogil:
 
 cdef void feature_gate(Feature *f) noexcept nogil:
     f.begin = gate_prepare
+    f.birth = gate_birth
 
 cdef void gate_tops(View *v) noexcept nogil:
     """Tell which directories and files are mount roots, or nothing if there are many."""
@@ -151,6 +153,10 @@ cdef void gate_exec(Tracee *t, Mm *mm, ExecPlan *plan) noexcept nogil:
         plan.info.nsites = 0
     else:
         mm.gate.count = plan.info.nsites
+
+cdef inline bint gate_has(const pyroot_row *row) noexcept nogil:
+    """Say whether the gate answers a call in this session."""
+    return row.gate == 1 or (row.gate == 2 and row.features & gate_serves != 0)
 
 cdef void gate_hit(Tracee *t, const pyroot_row *row) noexcept nogil:
     """A call of a kind that the gate answers has stopped: change its site if this was not the first time."""
@@ -243,14 +249,18 @@ cdef uint64_t gate_page(Tracee *t) noexcept nogil:
 
 cdef void gate_site(Tracee *t, GateMm *g) noexcept nogil:
     """Lead the site of the call at hand through the gate, if it has the form that can be led."""
-    cdef uint64_t site, at
     cdef uint8_t code[SITE_ROOM]
+    cdef int between = site_form(t, code)
+    if between >= 0 and gate_ready(t, g):
+        site_lead(t, g, t.call.ip - SITE_SIZE - between, code)
+
+cdef void site_lead(Tracee *t, GateMm *g, uint64_t site, const uint8_t *code) noexcept nogil:
+    """Lead a site through the gate, whose code this is: no other task may run it meanwhile."""
     cdef uint8_t new[DETOUR_SIZE]
-    cdef uint64_t old = 0
-    cdef int i, between = site_form(t, code)
-    if between < 0 or g.count >= GATE_SITES or not gate_ready(t, g):
+    cdef uint64_t at, old = 0
+    cdef int i
+    if g.count >= GATE_SITES:
         return
-    site = t.call.ip - SITE_SIZE - between
     at = g.page + DETOUR_FIRST + <uint64_t>g.count * DETOUR_SIZE
     if at - site + GATE_REACH > 2 * GATE_REACH:
         return

@@ -21,7 +21,7 @@ cdef int dispatch(Tracee *t) noexcept nogil:
     if row.handler == H_NONE or handlers[row.handler] == NULL:
         # stopped without a row: never pass it on
         return answer(t, -ENOSYS)
-    if gate != NULL and not t.call.compat and (row.gate == 1 or (row.gate == 2 and row.features & gate_serves)):
+    if gate != NULL and not t.call.compat and row.gate and gate_has(row):
         gate_hit(t, row)
     if row.features & features.takes:
         result = features_take(t, row)

@@ -4,6 +4,10 @@ cdef enum:
     GATE_MOV = 5             # bytes of mov $NUMBER, %eax
     SITE_SIZE = GATE_MOV + SYSCALL_SIZE
     SITE_ROOM = 32           # more than gate_form looks at
+    PLAIN_BEFORE = 6         # what is_plain_site reads before a `syscall` ...
+    PLAIN_SIZE = 16          # ... and in all
+
+cdef const char *syscall_code = b"\x0f\x05"
 
 cdef inline uint32_t number_at(const uint8_t *code) noexcept nogil:
     """Read an operand, which may lie anywhere."""
@@ -24,6 +28,19 @@ cdef int site_form(Tracee *t, uint8_t *code) noexcept nogil:
         return -1
     memcpy(code, found + start, 16 - start)
     return between
+
+cdef bint is_plain_site(const uint8_t *code, uint64_t size, uint64_t at) noexcept nogil:
+    """Say whether a `syscall` has a mov of its number before it and, after it, a comparison of its result with the errors."""
+    cdef const uint8_t *after = code + at + SYSCALL_SIZE
+    if at < PLAIN_BEFORE or size < at + PLAIN_SIZE - PLAIN_BEFORE:
+        return False
+    # (after a prefix it is a mov to %r8d)
+    if code[at] != 0x0f or code[at + 1] != 0x05 or code[at - GATE_MOV] != 0xb8 or code[at - GATE_MOV - 1] & 0xf9 == 0x41:
+        return False
+    # cmp $-4096 or $-4095, of %rax or %eax
+    if after[0] == 0x48:
+        after += 1
+    return after[0] == 0x3d and after[1] <= 1 and after[2] == 0xf0 and after[3] == 0xff and after[4] == 0xff
 
 # -- the way out -----------------------------------------------------------------------------------------------------------------
 
