@@ -163,7 +163,7 @@ def test_signals_find_the_program_and_not_the_gate(run_pyroot: Callable[..., Res
 
 @pytest.mark.stress
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("mode, rounds", [("handlers", 20000), ("jumps", 20000), ("fifo", 300), ("threads", 1000), ("step", 50)])
+@pytest.mark.parametrize("mode, rounds", [("handlers", 100000), ("jumps", 20000), ("fifo", 300), ("threads", 1000), ("step", 50)])
 def test_signals_for_long_find_the_program(run_pyroot: Callable[..., Result], ground: Ground, mode: str, rounds: int) -> None:
     # (as fast as signals come, a busy machine makes little way)
     checked(run_pyroot([*words_of(ground, bind=False), "/gate_storm", mode, str(rounds)], timeout=1200))

@@ -55,7 +55,7 @@
 #     PLAIN_BEFORE           bytes that this reads before the instruction that makes the call
 #     PLAIN_SIZE             ... and in all
 #     GATE_MOV               bytes of a site before that instruction
-#     syscall_code           the instruction
+#     SYSCALL_FIRST          the first byte of the instruction
 #     number_at              the number in a site's code
 #     gate_out               take a tracee out of the gate
 #     gate_resume            take it out of a detour

@@ -12,6 +12,7 @@
 
 cdef enum:
     SEARCHED_MOST = 0x800000     # bytes of code that are searched: the largest C library has a quarter of that
+    SEARCHED_PART = 0x10000      # ... at a time
     SEARCHED_FILES = 16
     SEARCHED_SITES = 32
 
@@ -25,6 +26,7 @@ cdef struct CodeRange:
     uint64_t key
 
 cdef Searched[SEARCHED_FILES] searched_codes
+cdef uint8_t[SEARCHED_PART] searched_part
 
 cdef void gate_birth(Tracee *child, Tracee *parent, int event, uint64_t flags) noexcept nogil:
     """A child has its records, and has not begun: is it the first thread of its process?"""
@@ -76,28 +78,38 @@ cdef bint code_range(int tid, CodeRange *code) noexcept nogil:
 
 cdef Searched *search_code(Tracee *t, const CodeRange *code) noexcept nogil:
     """Return where a mapping has sites: from memory, or by looking at all of it.  NULL: it is too large, or cannot be read."""
-    cdef uint64_t size = code.last - code.first
     cdef Searched *searched = &searched_codes[code.key % SEARCHED_FILES]
-    cdef uint8_t *text
-    cdef uint8_t *found
-    cdef uint64_t at = 0
+    cdef uint64_t at = 0, part, size = code.last - code.first
     if searched.key == code.key and searched.size == size:
         return searched
-    text = <uint8_t *>malloc(size) if size <= SEARCHED_MOST else NULL
-    if text == NULL or mem_read(t.tid, code.first, text, size) < 0:
-        free(text)
+    if size > SEARCHED_MOST:
         return NULL
-    searched.key, searched.size, searched.n = code.key, size, 0
-    while searched.n < SEARCHED_SITES and at + SITE_SIZE < size:
-        found = <uint8_t *>memmem(text + at + 1, size - at - 1, syscall_code, SYSCALL_SIZE)
-        if found == NULL:
-            break
-        at = <uint64_t>(found - text)
-        if is_plain_site(text, size, at) and row_of_site(text + at) != NULL:
-            searched.at[searched.n] = <uint32_t>at
-            searched.n += 1
-    free(text)
+    searched.key, searched.size, searched.n = code.key, 0, 0
+    while at < size:
+        part = size - at if size - at < SEARCHED_PART else SEARCHED_PART
+        if mem_read(t.tid, code.first + at, searched_part, part) < 0:
+            return NULL
+        search_part(searched, at, part)
+        # (a site may lie across two parts)
+        at += part if at + part == size else part - PLAIN_SIZE
+    searched.size = size
     return searched
+
+cdef void search_part(Searched *searched, uint64_t base, uint64_t size) noexcept nogil:
+    """Add the sites of a part of a mapping, which is at hand; ``base`` is where it begins."""
+    cdef uint8_t *found = searched_part
+    cdef uint8_t *end = searched_part + size
+    cdef uint32_t at
+    while True:
+        found = <uint8_t *>memchr(found, SYSCALL_FIRST, end - found)
+        if found == NULL:
+            return
+        at = <uint32_t>(base + (found - searched_part))
+        if (is_plain_site(searched_part, size, found - searched_part) and row_of_site(found) != NULL and searched.n < SEARCHED_SITES
+                and (searched.n == 0 or searched.at[searched.n - 1] < at)):
+            searched.at[searched.n] = at
+            searched.n += 1
+        found += 1
 
 cdef inline const pyroot_row *row_of_site(const uint8_t *code) noexcept nogil:
     """Return the row of the call that a site makes if the gate answers it in this session; ``code`` is its `syscall`."""

@@ -147,7 +147,6 @@ cdef extern from "<stdlib.h>" nogil:
 
 cdef extern from "<string.h>" nogil:
     size_t strcspn(const char *, const char *)
-    void *memmem(const void *, size_t, const void *, size_t)
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *, size_t, int, int, int, off_t)

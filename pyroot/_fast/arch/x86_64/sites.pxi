@@ -6,8 +6,7 @@ cdef enum:
     SITE_ROOM = 32           # more than gate_form looks at
     PLAIN_BEFORE = 6         # what is_plain_site reads before a `syscall` ...
     PLAIN_SIZE = 16          # ... and in all
-
-cdef const char *syscall_code = b"\x0f\x05"
+    SYSCALL_FIRST = 0x0f     # the first byte of a `syscall`
 
 cdef inline uint32_t number_at(const uint8_t *code) noexcept nogil:
     """Read an operand, which may lie anywhere."""
