@@ -54,7 +54,7 @@ class World:
     def __init__(self, side: str, root: str, row: Row) -> None:
         self.side, self.root, self.row = side, root, row
         self.top = tempfile.mkdtemp(prefix="pyroot-program-", dir="/var/tmp")
-        for name in ("layer", "here", "merged", "work", "session"):
+        for name in ("layer", "scratch", "merged", "here", "session"):
             os.mkdir(f"{self.top}/{name}")
             os.chown(f"{self.top}/{name}", helpers.NOBODY, helpers.NOBODY)
         os.chmod(self.top, 0o755)
