@@ -71,7 +71,9 @@ class Core:
         ``run.front`` is the process that stops when the program is stopped, in place of this one; 0: none.
         ``run.leaver`` is called when the program has ended and others are left, and once more some seconds later: True the first time,
         the raw wait status of the program, the processes that are left.  When it returns True it is not called again.
-        ``run.starter`` is called once the program's execve has been found possible, and it begins; what fails later is told by the exit.
+        ``new_session``: the program leads a session of its own, as setsid(2) makes one, without the terminal.
+        ``run.starter`` is called once the program's execve has been found possible, and it begins, with its pid; what fails later is told
+        by the exit.
         ``run.explainer`` is called at the end of a process that failed to start a program: pid, its own program, then of the last execve
         that failed the name, errno, working directory (empty: only the errno can be told) and the directories that were searched.  Name
         None: the process ended with 127 without such a failure.  None costs nothing.

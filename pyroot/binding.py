@@ -46,7 +46,7 @@ class Place:
 
     flags = 0  # for the core
     leads = True  # the directories above it are made if the guest lacks them
-    yields = False  # it is left out if the guest has a directory there
+    made = False  # it is no mount point in a directory of the session's own, but a part of that
     at_root = False  # it is about the root itself
 
     def __init__(self, host: bytes, guest: bytes, follow: bool = True, shown: str = "") -> None:
@@ -58,6 +58,10 @@ class Place:
     def prepare(self) -> bool:
         """Make ``host`` what the core is to show, canonical; False if there is nothing. Raises PyrootError."""
         return True
+
+    def yields(self, below: bytes) -> bool:
+        """Tell whether it is left out because of what the guest has there, at this host path."""
+        return False
 
     def describe(self, guest: bytes) -> str:
         """Say what is at the canonical path ``guest``; empty for what is not worth a line."""
@@ -263,6 +267,20 @@ class LazyGlue:
         """Tell whether the canonical ``host_path`` is in one of its trees."""
         return self._made is not None and self._made.owns(host_path)
 
+    def has_room(self, host_path: bytes) -> bool:
+        """Tell whether it lies in a directory of the session's own."""
+        return self._rooms is not None and self._rooms.has_room(host_path)
+
+    def fill(self, host_path: bytes, place: Place) -> None:
+        """Let what was made for a place be in such a directory, or make a mount point for it there."""
+        rooms = self._all_rooms()
+        if not place.made:
+            rooms.add(host_path, os.path.isdir(place.host))
+            return
+        if parent := os.path.dirname(host_path):
+            rooms.add(parent, True)
+        os.rename(place.host, host_path)
+
     def new_tree(self) -> bytes:
         """Make an empty tree and return its host path."""
         if self._made is None:
@@ -336,6 +354,8 @@ class LazyGlue:
 def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: "Sequence[Place]", glue: "Glue | LazyGlue") -> "Core":
     """Return a new core for ``rootfs`` with ``bindings`` in place; of two at the same path the last one counts.
 
+    An empty ``rootfs`` is an empty directory of the session's own.
+
     Raises PyrootError if a binding that the user asked for cannot be placed; a preset's line is left out instead.
     The caller removes the glue, also after an exception.
     """
@@ -344,7 +364,7 @@ def build_view(make_core: "Callable[[bytes], Core]", rootfs: bytes, bindings: "S
     # depth as written gives the order unless symbolic links in the guest change it; then the depth of what was found does.
     wanted.sort(key=lambda entry: os.path.normpath(entry[1].guest).count(b"/"))
     for last_pass in range(1, _MAX_PASSES + 1):
-        core = make_core(rootfs)
+        core = make_core(rootfs or glue.new_room(0o755))
         placed = [(rank, found) for rank, binding in wanted if (found := _place(core, binding, glue))]
         if last_pass == _MAX_PASSES or _in_order(placed):
             break
@@ -405,8 +425,13 @@ def _place(core: "Core", binding: Place, glue: "Glue | LazyGlue") -> bytes:
         return b""
     if host_below == binding.host and not binding.shown:
         return b""  # the guest sees this very path there already
-    if binding.yields and not missing and os.path.isdir(host_below):
+    if not missing and binding.yields(host_below):
         return b""
+    if missing and binding.leads and isinstance(glue, LazyGlue) and glue.has_room(host_below):
+        glue.fill(host_below, binding)
+        if binding.made:
+            return b""
+        missing = 0
     if missing > 1 and binding.leads and not glue.owns(host_below):
         names = guest.split(b"/")
         tree = glue.new_tree()

@@ -22,13 +22,19 @@ class Directory(Tmpfs):
 
     __slots__ = ()
 
-    yields = True
+    made = True
+
+    def yields(self, below: bytes) -> bool:
+        """It is left out where there is one."""
+        return os.path.isdir(below)
 
 
 class File(Place):
     """What was read from a descriptor (--file)."""
 
     __slots__ = ("number", "mode", "_content")
+
+    made = True
 
     def __init__(self, number: int, guest: bytes, shown: str, mode: int = 0o644) -> None:
         super().__init__(b"", guest, shown=shown)
@@ -62,6 +68,7 @@ class Link(Place):
     __slots__ = ("target",)
 
     flags = LINK_FLAG
+    made = True
 
     def __init__(self, target: bytes, guest: bytes, shown: str) -> None:
         super().__init__(b"", guest, False, shown)
@@ -70,6 +77,10 @@ class Link(Place):
     def provide(self, glue: "Glue | LazyGlue") -> None:
         """Make it among what is the session's own."""
         self.host = glue.new_link(self.target)
+
+    def yields(self, below: bytes) -> bool:
+        """It is left out where there is the same link."""
+        return os.path.islink(below) and os.readlink(below) == self.target
 
     def describe(self, guest: bytes) -> str:
         """Say where it leads."""

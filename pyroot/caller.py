@@ -30,7 +30,10 @@ class Caller:
         for number in (self.pipe, *map(int, own)):
             os.set_inheritable(number, False)
 
-    def begun(self) -> None:
+    def prepare(self, _core: object) -> None:
+        """The view is known now."""
+
+    def begun(self, _pid: int) -> None:
         """Say that the command has begun; from now on failures are for standard error."""
         self._tell(_BEGUN)
 

@@ -15,6 +15,7 @@ from pyroot.report import note, set_verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyroot.bwrap.verb import Watchers
     from pyroot.caller import Caller
     from pyroot.leaving import Behind
     from pyroot.options import Parsed
@@ -44,6 +45,10 @@ class Config:
         "command",
         "behind",
         "caller",
+        "argv0",
+        "new_session",
+        "cwd_shown",
+        "falls_home",
         "seccomp",
         "gate",
         "handover",
@@ -87,7 +92,11 @@ class Config:
         self.host_cwd: bytes | None = None  # None if the current directory was removed
         self.command: list[bytes] = command or []  # empty: a login shell
         self.behind: "Behind | None" = None  # who is to be told when the command ends, if the caller waits for another process
-        self.caller: "Caller | None" = None  # the Python program that has started this process, if it wants to know
+        self.caller: "Caller | Watchers | None" = None  # who wants to know of the command: the Python program that has started this process
+        self.argv0: bytes | None = None  # what the command finds as its own name, if that is not its first word
+        self.new_session = False  # the command leads one of its own
+        self.cwd_shown = "-w"  # the option that cwd comes from
+        self.falls_home = False  # it begins at home where the guest lacks the current directory
         self.seccomp = True
         self.gate = True  # calls may be answered inside the guest
         self.handover = True  # a pyroot around this one may serve the command
@@ -122,7 +131,7 @@ class Config:
             from pyroot import presets
 
             usual += presets.usual("su" if self.has_ids else "recommended", self.rootfs_spelled)
-        elif self.rootfs != b"/" and os.path.exists(self.rootfs + DEVICES):
+        elif self.rootfs not in (b"", b"/") and os.path.exists(self.rootfs + DEVICES):
             from pyroot import presets
 
             usual += presets.usual("devices", self.rootfs_spelled)

@@ -46,6 +46,11 @@ def no_landlock() -> bool:
     return bool(os.environb.get(b"PYROOT_NO_LANDLOCK"))
 
 
+def bwrap_lenient() -> bool:
+    """Tell whether bubblewrap's arguments that cannot be obeyed are to be left out."""
+    return bool(os.environb.get(b"PYROOT_BWRAP_LENIENT"))
+
+
 def debug() -> bool:
     """Tell whether tracebacks are wanted."""
     return os.environ.get("PYROOT_DEBUG", "0") not in ("", "0")

@@ -39,6 +39,10 @@ class Glue:
         """Tell whether the canonical ``host_path`` is in one of these trees."""
         return bool(self._top) and host_path.startswith(self._top + b"/")
 
+    def has_room(self, host_path: bytes) -> bool:
+        """Tell whether the canonical ``host_path`` lies in a directory that guests may write to."""
+        return bool(self._top) and host_path.startswith(self._top + b"/room")
+
     def new_tree(self) -> bytes:
         """Make an empty tree and return its host path."""
         if not self._top:
@@ -76,7 +80,7 @@ class Glue:
         return b"%s/room%d" % (self._top, self._rooms)
 
     def add(self, host_path: bytes, is_directory: bool) -> None:
-        """Make ``host_path`` in one of these trees with the directories above it, as an empty directory or file."""
+        """Make ``host_path`` in one of these trees, or rooms, with the directories above it, as an empty directory or file."""
         if os.path.lexists(host_path):
             return
         parent = os.path.dirname(host_path)

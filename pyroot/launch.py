@@ -49,7 +49,7 @@ class Run:
         self.path = environment.path(DEFAULT_PATH)  # where the program is looked for
         self.features: dict[bytes, bytes] = {}  # what is on in addition to what every session has, with its text (syscalls/features.py)
         self.leaver: "Callable[[bool, int, list[int]], bool] | None" = None  # see _fast.pyi
-        self.starter: "Callable[[], object] | None" = None  # see _fast.pyi
+        self.starter: "Callable[[int], object] | None" = None  # see _fast.pyi
         self.explainer: "Callable[[int, bytes, bytes | None, int, bytes, bytes], object] | None" = None  # see _fast.pyi
 
     @property
@@ -70,10 +70,12 @@ def run(config: "Config") -> int:
         from pyroot import leaving
 
         return leaving.run_behind(config, run)
-    glue = binding.LazyGlue(config.rootfs, config.tmp_dirs)
+    glue = binding.LazyGlue(config.rootfs or b"/", config.tmp_dirs)
     kept: "Memory | None" = None
     try:
         core = binding.build_view(core_class, config.rootfs, config.bindings(), glue)
+        if not config.rootfs:
+            config.rootfs = config.rootfs_spelled = core.bindings()[0][0]
         cwd = _working_directory(core, config)
         # The core looks up a relative program, and a relative #! interpreter, from this process's working directory.
         os.chdir(core.resolve(cwd)[1])
@@ -95,6 +97,7 @@ def run(config: "Config") -> int:
 
             wanted.explainer = inside.explainer(core, config)
         if config.caller is not None:
+            config.caller.prepare(core)
             wanted.starter = config.caller.begun
         wanted.leaver = lambda first, status, left: _leave(config, first, status, left)
         if config.stats:
@@ -191,14 +194,19 @@ def _working_directory(core: "Core", config: "Config") -> bytes:
             return _directory(core, config.cwd)
         except OSError as error:
             raise PyrootError(
-                f"-w {os.fsdecode(config.cwd)}: {text_of(error.errno or 0)} in the guest",
-                "-w takes a directory as the guest sees it; -b makes one of the host appear there",
+                f"{config.cwd_shown} {os.fsdecode(config.cwd)}: {text_of(error.errno or 0)} in the guest",
+                f"{config.cwd_shown} takes a directory as the guest sees it; -b makes one of the host appear there",
             ) from None
     if config.host_cwd is not None:
         try:
             return _directory(core, config.host_cwd)
         except OSError as error:
-            note(1, f"{os.fsdecode(config.host_cwd)}: {text_of(error.errno or 0)} in the guest, starting in /")
+            note(1, f"{os.fsdecode(config.host_cwd)}: {text_of(error.errno or 0)} in the guest, starting elsewhere")
+    if config.falls_home and environment.home():
+        try:
+            return _directory(core, os.path.join(b"/", environment.home()))
+        except OSError:
+            return b"/"
     return b"/"
 
 
@@ -301,7 +309,7 @@ def _start(core: "Core", wanted: Run) -> int:
     """Start the command; return its raw wait status."""
     config, cwd = wanted.config, wanted.cwd
     name = config.command[0] if config.command else login_shell(core, _uid(wanted))
-    argv = config.command or [b"-" + os.path.basename(name)]
+    argv = [config.argv0, *config.command[1:]] if config.argv0 is not None else config.command or [b"-" + os.path.basename(name)]
     path = wanted.path
     failed: tuple[bytes, OSError] | None = None
     for program in candidates(name, path):

@@ -314,6 +314,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("run-image", "[OPTION ...] DIR [ARGUMENT ...]", "run what the image asks for that a root was made of", "pyroot.images.running"),
     ("export", "[OPTION ...] ROOTFS TARGET", "write a root as an image", "pyroot.images.exporting"),
     ("overlay", "diff|commit|discard UPPER", "what an overlay has changed", "pyroot.verbs.overlay"),
+    ("bwrap", "[ARGUMENT ...] COMMAND", "run a command that bubblewrap's arguments describe", "pyroot.bwrap.verb"),
     ("ps", "[-p PID]", "list the running sessions and their processes", "pyroot.look.ps"),
     ("kill", "[OPTION ...] PID ...", "end sessions and processes that ps lists", "pyroot.look.kill"),
     ("files", "[PATH ...]", "list what guests have open, or who has a file open", "pyroot.look.files"),

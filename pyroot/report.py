@@ -22,6 +22,7 @@ _BOLD_RED = "\x1b[1;31m"
 _CYAN = "\x1b[36m"
 _RESET = "\x1b[0m"
 
+name = "pyroot"  # what lines begin with
 _verbosity = 0
 listener: "Callable[[PyrootError], bool] | None" = None  # who is told of failures first; False: it is to be printed
 
@@ -91,7 +92,7 @@ def notice(message: str, hint: str) -> None:
 
 def _say_with_hint(message: str, hint: str, colour: str) -> None:
     head, lead, reset = (colour, _CYAN, _RESET) if _colour_wanted() else ("", "", "")
-    lines = f"{head}pyroot:{reset if head else ''} {printable(message)}\n"
+    lines = f"{head}{name}:{reset if head else ''} {printable(message)}\n"
     if hint:
         lines += f"  {lead}hint:{reset} {printable(hint)}\n"
     _write(lines)
@@ -104,7 +105,7 @@ def lines(text: str) -> None:
 
 def say(message: str) -> None:
     """Print one line."""
-    _write(f"pyroot: {printable(message)}\n")
+    _write(f"{name}: {printable(message)}\n")
 
 
 def note(level: int, message: str) -> None:

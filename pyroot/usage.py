@@ -38,6 +38,7 @@ ENVIRONMENT = (
     ("PWD", "is set to the working directory in the guest; other variables are passed on, but for those that -0, -i, -S and -u change"),
     ("PYROOT_NO_SECCOMP, PROOT_NO_SECCOMP", "if not empty: no seccomp filter; every system call stops, which is much slower"),
     ("PYROOT_NO_GATE", "if not empty: no call is answered inside the guest; each call that names a path stops, which is slower"),
+    ("PYROOT_BWRAP_LENIENT", "if not empty: pyroot bwrap leaves out what it cannot obey, as --unshare-pid, instead of refusing it"),
     ("PYROOT_NO_LANDLOCK", "if not empty: --net does nothing"),
     ("PYROOT_NO_HANDOVER", "if not empty: a pyroot inside a pyroot traces COMMAND itself, which is much slower"),
     ("PYROOT_TMP_DIR, PROOT_TMP_DIR, TMPDIR", "where mount points are made for bindings whose parent directory is missing"),

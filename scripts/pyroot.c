@@ -298,6 +298,17 @@ static u64 directories_aside(void)
     return where;
 }
 
+/* Whether we are called by bubblewrap's name. */
+static int is_bwrap(const char *name)
+{
+    const char *last = name;
+
+    for (; *name; name++)
+        if (*name == '/')
+            last = name + 1;
+    return begins(last, "bwrap") && last[5] == 0;
+}
+
 __attribute__((noreturn, used)) void launch(long *sp)
 {
     long argc = sp[0];
@@ -315,7 +326,7 @@ __attribute__((noreturn, used)) void launch(long *sp)
     while (envp[count])
         count++;
 
-    char *environment[count + 2], *line[argc + 6], **to = line;
+    char *environment[count + 2], *line[argc + 7], **to = line;
 
     end = prepare(environment, envp);
     *end++ = state;
@@ -340,6 +351,8 @@ __attribute__((noreturn, used)) void launch(long *sp)
         *to++ = words[1];
     *to++ = "-IS";
     *to++ = script.at;
+    if (argc > 0 && is_bwrap(argv[0]))
+        *to++ = "bwrap";
     for (long i = 1; i < argc; i++)
         *to++ = argv[i];
     *to = 0;

@@ -202,8 +202,13 @@ static int layers_look(const layers *l, const char *rel, size_t n, layers_found 
     }
     if ((error = layers_path(l, f->attr, rel, n, path)) < 0) return error;
     if (lstat(path, st) < 0) {
+        char *slash = strrchr(path, '/');
         error = -errno;
         f->around = f->sure ? f->around : f->merged;
+        if (error == -ENOENT && !f->sure && slash) {    /* nobody has looked at its directory yet */
+            *slash = 0;
+            if (lstat(path, st) < 0) f->around = 0;
+        }
         f->attr = f->dir = -1, f->merged = 0, f->sure = 1;
         return error;
     }

@@ -56,6 +56,9 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("pyroot export ./rootfs rootfs.tar", "a tar file, with the owners that the guests see"),
         ("pyroot export --format oci --name app:1 ./rootfs ./layout", "an image that skopeo copies to a registry"),
     ),
+    "bwrap": (
+        ("pyroot bwrap --ro-bind / / --bind $PWD $PWD --tmpfs /tmp make", "nothing but this directory is written to"),
+    ),
     "overlay": (
         ("pyroot overlay diff ./changes", "what a run with --overlay-root=./changes has changed"),
         ("pyroot overlay commit ./changes", "let the root have it"),

@@ -26,6 +26,9 @@ CHAIN = 43
 HOSTS = 3
 
 
+LONG = "D" * 200  # in names of directories that are made one in the other
+
+
 class TreeGenerator:
     """Builds the entries of a case and remembers what is a directory or a file."""
 
@@ -296,11 +299,17 @@ def generate(
         make_readonly(case)
     case.overlay = overlay
     if overlay:  # a copy of what belongs to others would belong to the user
-        case.entries = [replace(entry, owner=ORDINARY_ID) for entry in case.entries]
+        # (and one of what its owner may not read can be made by root alone)
+        case.entries = [replace(entry, owner=ORDINARY_ID, mode=entry.mode | (0o700 if entry.kind == "dir" else 0o400))
+                        for entry in case.entries]
         # (what is bound from the lower layer is not the overlay's)
         gone = [b.guest for b in case.bindings if b.host.startswith("root/")]
-        case.bindings = [b for b in case.bindings if not any(f"{b.guest}/".startswith(f"{guest}/") for guest in gone)]
+        # (nor is a mount point that had to be made copied up)
+        case.bindings = [b for b in case.bindings if not b.guest.rpartition("/")[2].startswith(UNMADE)
+                         and not any(f"{b.guest}/".startswith(f"{guest}/") for guest in gone)]
     case.program = ProgramGenerator(rng, tree.kinds, bindings, names, nested).build(operations)
+    if overlay:  # (names in UPPER have host paths, of what the kernel takes at once)
+        case.program = [line for line in case.program if LONG not in line]
     return case
 
 

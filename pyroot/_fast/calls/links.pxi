@@ -46,7 +46,8 @@ cdef int links_brought(Tracee *t, int dirfd, bint by_fd) noexcept nogil:
     elif W1.magic:
         n = W1.hlen
     e = view_find(v, hash_more(FNV, W1.g, W1.glen), W1.g, W1.glen) if W1.bi >= 0 else NULL
-    if e == NULL or e.below == 0:
+    if e == NULL or e.below == 0 or over_merges(&W1):
+        # (a directory of several layers always has one link)
         return 0
     for i in range(1, v.n):
         found += bind_in(v, i, W1.g, W1.glen) and is_brought(v, i, W1.h, n)

@@ -40,12 +40,14 @@ cdef int overlay_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Calls that change something."""
     if overlays.n == 0:
         return TAKE_NOT
-    overlays.raised = False
+    overlays.raised = overlays.lenient = False
     if row.effect == E_NAME:
         return over_named(t, row)
     if row.effect == E_RIGHTS or row.effect == E_WRITE:
         return over_changed(t, row)
-    return TAKE_NOT
+    if row.effect == E_ENTER:
+        return over_entered(t, row) if overlays.blind else TAKE_NOT
+    return over_handle(t, row) if t.call.nr == NR_name_to_handle_at else TAKE_NOT
 
 cdef int overlay_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     """The net: whatever has not been copied up may not be changed.  Sockets are made by the kernel: their directory is seen to."""
@@ -59,18 +61,28 @@ cdef int overlay_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil
         return 0
     if row.effect == E_OPEN:
         return net_open(w)
-    if row.handler == H_RENAME:
-        if W1.isbind or W2.isbind or (row.flags >= 0 and not rename_flags(t.call.args[row.flags])):
-            return 0
-        return -EROFS if W1.valid and W2.valid and name_stat(&W1, &st) == 0 and parent_stat(&W2, &st) == 0 else 0
-    if row.handler == H_LINK:
-        return -EROFS if w != &W1 and W1.valid and name_stat(w, &st) < 0 and parent_stat(w, &st) == 0 else 0
     if row.effect == E_NAME:
-        # (a name that is there is there for the kernel, too)
-        return -EROFS if (name_stat(w, &st) == 0) == (row.remove != 0) and parent_stat(w, &st) == 0 else 0
-    if row.effect == E_WRITE or row.effect == E_RIGHTS:
-        return -EROFS if name_stat(w, &st) == 0 and not S_ISLNK(st.st_mode) and over_would_change(t, row, w.h, &st) else 0
+        return net_name(t, row, w)
+    if row.effect == E_WRITE and length_is_negative(t, row):
+        return 0
+    if (row.effect == E_WRITE or (row.effect == E_RIGHTS and rights_change(t, row))) and name_stat(w, &st) == 0:
+        if S_ISLNK(st.st_mode) or (row.effect == E_WRITE and not S_ISREG(st.st_mode)):
+            return 0
+        return -EROFS if over_would_change(t, row, w.h, &st) else 0
     return 0
+
+cdef int net_name(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
+    """Names: as below a read-only mount, but what is there or is not says the kernel."""
+    cdef c_stat st
+    if (row.handler == H_RENAME or row.handler == H_LINK) and (W1.isbind or W2.isbind or W1.pbi != W2.pbi):
+        return 0
+    if row.handler == H_RENAME and name_stat(&W1, &st) < 0:
+        return 0
+    if row.handler == H_LINK and W1.valid and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) == 0 and S_ISDIR(st.st_mode):
+        return 0
+    if row.remove != REMOVE_NONE and row.handler != H_RENAME and name_stat(w, &st) < 0:
+        return 0
+    return readonly_name(t, row, w)
 
 cdef int net_open(Walk *w) noexcept nogil:
     cdef c_stat st
@@ -81,8 +93,12 @@ cdef int net_open(Walk *w) noexcept nogil:
         # (kernels before 6.4 make a file)
         return -EINVAL
     if name_stat(w, &st) < 0:
-        return -EROFS if flags & O_CREAT and parent_stat(w, &st) == 0 else 0
+        return -EROFS if errno == ENOENT and flags & O_CREAT and not w.slash and parent_stat(w, &st) == 0 else 0
+    if flags & (O_CREAT | O_EXCL) == (O_CREAT | O_EXCL):
+        return 0
     if S_ISDIR(st.st_mode):
+        if flags & O_ACCMODE == O_RDONLY:
+            return 0
         return -EROFS if flags & O_TMPFILE_ & ~<uint64_t>O_DIRECTORY and flags & O_DIRECTORY else 0
     if not S_ISREG(st.st_mode) or flags & O_DIRECTORY or not (flags & O_TRUNC or flags & O_ACCMODE != O_RDONLY):
         return 0
@@ -92,7 +108,7 @@ cdef int merged_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Calls that look, and opens."""
     if overlays.n == 0:
         return TAKE_NOT
-    overlays.raised = False
+    overlays.raised = overlays.lenient = False
     if row.effect == E_OPEN:
         return over_opened(t, row)
     if t.call.nr == NR_getdents or t.call.nr == NR_getdents64:

@@ -7,6 +7,7 @@ cdef struct Session:
     bint kill_on_exit
     int front                # the process that the caller waits for in our place, 0 none (pyroot/leaving.py)
     bint front_stopped       # as the command is
+    bint new_session         # the command is to have a session of its own, of setsid(2)
     bint seccomp             # the filter is installed; otherwise every call stops twice
     bint killing
     bint no_gate             # no call is answered inside the guest (PYROOT_NO_GATE)

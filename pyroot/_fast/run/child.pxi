@@ -32,6 +32,7 @@ cdef extern from * nogil:
         const struct rlimit *limits;
         int nlimits;
         const sigset_t *mask;
+        int session;                /* one of its own */
         int ruleset, parent, holder; /* of a net (net.pxi): -1: none; who has to live; what came of it */
     };
     static char pyroot_birth_stack[32768] __attribute__((aligned(16)));
@@ -47,6 +48,7 @@ cdef extern from * nogil:
         }
         pyroot_raw(SYS_close, b->go[1], 0, 0, 0);
         pyroot_reset_signals();
+        if (b->session) pyroot_raw(SYS_setsid, 0, 0, 0, 0);
         for (i = 0; i < b->nlimits; i++)
             if (b->kinds[i] >= 0 && b->limits[i].rlim_cur != b->limits[i].rlim_max)
                 pyroot_raw(SYS_prlimit64, 0, b->kinds[i], (long)&b->limits[i], 0);
@@ -90,6 +92,7 @@ cdef extern from * nogil:
         const c_rlimit *limits
         int nlimits
         const sigset_t *mask
+        int session
         int ruleset
         int parent
         int holder
@@ -121,6 +124,7 @@ cdef int child_start(const int *go, int report, const char *cwd, char **argv, ch
     birth.limits = limits_before
     birth.nlimits = LIMITS if limits_raised else 0
     birth.mask = &saved_mask
+    birth.session = session.new_session
     birth.ruleset = net.ruleset
     birth.parent = c_getpid()
     birth.holder = 0
@@ -133,5 +137,5 @@ cdef int child_start(const int *go, int report, const char *cwd, char **argv, ch
 cdef int session_begins() except -1:
     """Tell the front end, if it asks, that nothing keeps the command from starting."""
     if running.starter is not None:
-        running.starter()
+        running.starter(session.main_tid)
     return 0

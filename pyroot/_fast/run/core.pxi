@@ -232,10 +232,11 @@ cdef class Core:
             self.explainer, self.leaver, self.grace, self.net, self.front = run.explainer, run.leaver, config.grace, config.net, run.front
             self.starter, self.features = run.starter, run.features
             session.no_gate = not config.gate
+            session.new_session = config.new_session
             name_places(config.places)
             nesting_prepare()
             # (what guests have besides a view is the business of the session that gives it)
-            if (nesting and config.handover and not self.net and not self.features and trace is None
+            if (nesting and config.handover and not self.net and not self.features and trace is None and not session.new_session
                     and self._handed(exe, c_argv, c_envp, cwd, kill_on_exit, seccomp)):
                 return session.main_status
             session.tracing = trace is not None

@@ -89,6 +89,8 @@ cdef int walk_cross(Walk *w, const char *comp, int n, bint final) noexcept nogil
         bound = e != NULL and e.bind >= 0
     if bound:
         result = walk_stat(w, b".", 1, &st)
+        if result == 0 and overlays.blind:
+            result = over_searched(w)
         if result < 0:
             return result
         if w.v.b[e.bind].flags & BIND_MASK:
@@ -278,7 +280,8 @@ cdef int walk_component(Walk *w, const char *comp, int n, bint final, c_stat *pa
     if w.over_gone and not (n <= 2 and comp[0] == c'.' and (n == 1 or comp[1] == c'.')):
         return -ENOENT
     if n <= 2 and comp[0] == c'.' and (n == 1 or comp[1] == c'.'):
-        return walk_dots(w, n, final)
+        result = over_searched(w) if overlays.blind else 0
+        return result if result < 0 else walk_dots(w, n, final)
     result = walk_shorten(w)
     result = way_judged(w) if result == 0 else result
     if result < 0:

@@ -7,6 +7,23 @@
 #
 # Decides: the layer of a place, and when a short cut would miss UPPER.
 
+# -- the session's -----------------------------------------------------------------------------------------------------------------
+
+cdef struct Overlays:
+    int n                    # bindings of that kind
+    bint blind               # names do not tell any more what is UPPER's: a guest stands in a directory that is none of the tree's
+    bint lenient             # the call at hand makes no name, though it looks like that: it is about mount points
+    bint raised              # the call at hand wants the directory of UPPER (O_TMPFILE)
+
+cdef Overlays overlays
+
+cdef void over_blind() noexcept nogil:
+    """From now on nothing is left to the kernel or the gate."""
+    overlays.blind = True
+    gate_end()
+
+# -- places ----------------------------------------------------------------------------------------------------------------------------
+
 cdef inline layers *over_of(const Walk *w) noexcept nogil:
     return w.v.b[w.bi].over if w.bi >= 0 else NULL
 
@@ -53,6 +70,9 @@ cdef int over_turn(Walk *w, const char *comp, int n, bint final) noexcept nogil:
     cdef int result, at = w.glen - b.guestlen, m = at + 1 + n
     if w.glen + n + 2 >= BUF:
         return -ENAMETOOLONG
+    if n > 255 and final:
+        # (no layer has it, and the kernel says so in its time)
+        return 0
     w.g[w.glen] = c'/'
     memcpy(w.g + w.glen + 1, comp, n)
     result = layers_find(b.over, w.g + b.guestlen, m, &f, &done)
@@ -62,7 +82,7 @@ cdef int over_turn(Walk *w, const char *comp, int n, bint final) noexcept nogil:
         return 0
     if result != -ENOENT or done != <size_t>m:
         return result
-    if w.mode == M_MISSING or (final and w.takes) or (final and is_creating(w.mode) and f.around & 1 and not f.white):
+    if w.mode == M_MISSING or (final and (w.takes or overlays.lenient)) or (final and is_creating(w.mode) and f.around & 1 and not f.white):
         over_put(w, 0 if f.around & 1 else ctz(f.around), at)
         return 1
     return result
@@ -90,6 +110,25 @@ cdef bint over_stale(Walk *w) noexcept nogil:
         return True
     return not (f.merged >> k & 1 or f.attr == k)
 
+cdef int over_searched(Walk *w) noexcept nogil:
+    """Say whether the directory that the walk has come to may be searched where UPPER has it: 0 or -errno."""
+    cdef layers_found f
+    cdef char path[PATHMAX]
+    cdef int n = w.v.b[w.bi].guestlen if w.bi >= 0 else 0
+    if over_of(w) == NULL or layers_find(over_of(w), w.g + n, w.glen - n, &f, NULL) < 0 or f.attr != 0:
+        return 0
+    if layers_path(over_of(w), 0, w.g + n, w.glen - n, path) < 0 or accessible(AT_FDCWD, path, X_OK) == 0:
+        return 0
+    return -errno
+
+cdef bint over_merges(Walk *w) noexcept nogil:
+    """Say whether the walk is at a directory that several layers have."""
+    cdef layers_found f
+    cdef int n = w.v.b[w.bi].guestlen if w.bi >= 0 else 0
+    if over_of(w) == NULL or layers_find(over_of(w), w.g + n, w.glen - n, &f, NULL) < 0:
+        return False
+    return S_ISDIR(f.mode) and f.merged & (f.merged - 1) != 0
+
 cdef inline bint opens_directory(const Tracee *t) noexcept nogil:
     """Say whether the call at hand is to get the directory itself, as a descriptor or to stand in."""
     cdef uint64_t nr = t.call.nr
@@ -110,17 +149,3 @@ cdef void over_final(Walk *w, const Tracee *t) noexcept nogil:
     if not f.sure:
         return
     over_put(w, f.dir if w.merged and opens_directory(t) and not overlays.raised else f.attr, n)
-
-# -- the session's -----------------------------------------------------------------------------------------------------------------
-
-cdef struct Overlays:
-    int n                    # bindings of that kind
-    bint blind               # names do not tell any more what is UPPER's: a guest stands in a directory that is none of the tree's
-    bint raised              # the call at hand wants the directory of UPPER (O_TMPFILE)
-
-cdef Overlays overlays
-
-cdef void over_blind() noexcept nogil:
-    """From now on nothing is left to the kernel or the gate."""
-    overlays.blind = True
-    gate_end()

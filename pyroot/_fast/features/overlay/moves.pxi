@@ -21,20 +21,30 @@ cdef int over_two(Tracee *t, const pyroot_row *row, int mode, OverSpot *one, Ove
         return 0
     if first:
         over_at(one, &W1)
+    if first and row.handler == H_LINK and (one.error < 0 or (W1.slash and not S_ISDIR(one.st.st_mode))):
+        # (the file is looked up before anything is asked of its new name)
+        return one.error if one.error < 0 else -ENOTDIR
     if second:
         over_at(two, &W2)
     if W1.isbind or W2.isbind:
-        # (the rules about mounts have to find the second name where it would be made)
-        if second and two.error == -ENOENT and two.f.around != 0:
-            layers_raise(two.o, two.rel, over_above(two.rel, two.n))
+        # (the rules about mounts refuse it; they have to find the second name where it would be made)
+        overlays.lenient = True
         return 0
     if first and one.error == -ENOENT and one.f.around == 0:
         return -ENOENT
     if second and two.error == -ENOENT and two.f.around == 0:
         return -ENOENT
+    if second and row.handler == H_RENAME and over_directory(two) < 0:
+        return over_directory(two)
     if not first or not second or one.o != two.o or W1.pbi != W2.pbi:
         return over_apart(row, one if first else NULL, two if second else NULL)
     return 1
+
+cdef int over_directory(const OverSpot *s) noexcept nogil:
+    """Say whether the directory of a place is one: 0 or -errno."""
+    cdef OverSpot above
+    over_spot(&above, s.o, s.rel, over_above(s.rel, s.n))
+    return above.error if above.error < 0 else 0 if S_ISDIR(above.st.st_mode) else -ENOTDIR
 
 cdef int over_apart(const pyroot_row *row, const OverSpot *one, const OverSpot *two) noexcept nogil:
     """The two names lie in different mounts: the -errno that this gives; 0: the rules for mounts find it out."""
@@ -43,8 +53,14 @@ cdef int over_apart(const pyroot_row *row, const OverSpot *one, const OverSpot *
     cdef int new = two.error if two != NULL else -errno if fstatat(AT_FDCWD, W2.h, &st, AT_SYMLINK_NOFOLLOW) < 0 else 0
     if row.handler == H_RENAME:
         old = parent_stat(&W1, &st)
+        old = parent_stat(&W2, &st) if old == 0 else old
         return old if old < 0 else -EXDEV
-    return old if old < 0 else -EEXIST if new == 0 else new if new != -ENOENT else -EXDEV
+    if old < 0 or new == 0:
+        return old if old < 0 else -EEXIST
+    if new == -ENOENT and two == NULL:
+        new = parent_stat(&W2, &st)
+        return new if new < 0 else -ENOENT if W2.slash else -EXDEV
+    return new if new != -ENOENT else -EXDEV
 
 cdef int over_linked(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef OverSpot one, two
@@ -57,8 +73,6 @@ cdef int over_linked(Tracee *t, const pyroot_row *row) noexcept nogil:
         return over_link_open(t, row)
     if error <= 0:
         return R_DEAD if error == -ESRCH else TAKE_NOT if error == 0 else answer(t, error)
-    if one.error < 0:
-        return answer(t, one.error)
     if two.error == 0:
         return answer(t, -EEXIST)
     if W2.slash:
@@ -78,6 +92,16 @@ cdef int over_linked(Tracee *t, const pyroot_row *row) noexcept nogil:
     note_change()
     return answer(t, error)
 
+cdef bint over_elsewhere(const char *link) noexcept nogil:
+    """Say whether a descriptor's file lies in another binding than the name of W2 that it is to get."""
+    cdef char text[PATHMAX]
+    cdef int i, glen = 0, n = <int>c_readlink(link, text, PATHMAX - 1)
+    if n <= 1 or text[0] != c'/':
+        return False
+    text[n] = 0
+    i = view_from_host(W2.v, text, n, -1, over_text, &glen)
+    return i >= 0 and i != W2.pbi
+
 cdef int over_link_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     """The file of a descriptor, perhaps without any name (O_TMPFILE), gets one in an overlay."""
     cdef OverSpot one, two
@@ -92,9 +116,14 @@ cdef int over_link_open(Tracee *t, const pyroot_row *row) noexcept nogil:
         link[W1.placelen] = 0
     else:
         snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
+    if accessible(AT_FDCWD, link, F_OK) < 0 and fd != AT_FDCWD:
+        # EBADF
+        return TAKE_NOT
     error = over_walk(t, &W2, dir_argument(t, row.dirfd2), t.call.args[row.path2], M_CREATE)
     if error <= 0:
         return R_DEAD if error < 0 else TAKE_NOT
+    if over_elsewhere(link):
+        return answer(t, -EXDEV)
     lower = over_by_text(t, link, &one)
     over_at(&two, &W2)
     if two.error != -ENOENT or two.f.around == 0 or W2.slash or W2.isbind or W2.last != LAST_NORM:
@@ -118,10 +147,11 @@ cdef int over_renamed(Tracee *t, const pyroot_row *row) noexcept nogil:
     if error <= 0:
         return R_DEAD if error == -ESRCH else TAKE_NOT if error == 0 else answer(t, error)
     error = rename_checked(&one, &two, flags & 1 != 0, flags & 2 != 0)
+    # (overlayfs has no RENAME_WHITEOUT for others)
+    error = rename_layers(&one, &two, flags & 2 != 0) if error == 0 and not flags & 4 else -EINVAL if error == 0 else error
     if error != 0:
         return answer(t, error if error < 0 else 0)
-    # (overlayfs has no RENAME_WHITEOUT for others)
-    error = rename_done(t, &one, &two, flags & 2 != 0) if not flags & 4 else -EINVAL
+    error = rename_done(t, &one, &two, flags & 2 != 0)
     note_change()
     return answer(t, error)
 
@@ -155,17 +185,20 @@ cdef int rename_checked(OverSpot *one, OverSpot *two, bint noreplace, bint excha
         error = over_may_name(two, &two.st if two.error == 0 else NULL)
     if error == 0 and two.error == 0 and not exchange and olddir != newdir:
         error = -ENOTDIR if olddir else -EISDIR
-    if error == 0 and leads_to_binding(&W2):
-        error = -EBUSY
     if error == 0 and over_above(one.rel, one.n) != over_above(two.rel, two.n) and olddir and accessible(AT_FDCWD, W1.h, W_OK) < 0:
         error = -errno
-    if error == 0 and olddir and one.f.merged != 1:
-        error = -EXDEV
-    if error == 0 and exchange and newdir and two.f.merged != 1:
-        error = -EXDEV
-    if error == 0 and not exchange and newdir:
-        error = merge_empty(two.o, two.rel, two.n, two.f.merged)
     return error
+
+cdef int rename_layers(OverSpot *one, OverSpot *two, bint exchange) noexcept nogil:
+    """What overlayfs looks at after that."""
+    cdef bint newdir = two.error == 0 and S_ISDIR(two.st.st_mode)
+    if S_ISDIR(one.st.st_mode) and one.f.merged != 1:
+        return -EXDEV
+    if exchange and newdir and two.f.merged != 1:
+        return -EXDEV
+    if not newdir or exchange:
+        return 0
+    return -ENOTEMPTY if leads_to_binding(&W2) else merge_empty(two.o, two.rel, two.n, two.f.merged)
 
 cdef int rename_done(Tracee *t, OverSpot *one, OverSpot *two, bint exchange) noexcept nogil:
     cdef change_name a, b

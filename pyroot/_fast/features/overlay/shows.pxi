@@ -109,15 +109,23 @@ cdef int over_looked(Tracee *t, const pyroot_row *row) noexcept nogil:
 cdef int over_look_upper(Tracee *t, const pyroot_row *row, OverSpot *s) noexcept nogil:
     """Look at UPPER's file in the place of the lower one that the descriptor is of."""
     cdef int outcome
+    cdef uint32_t named = NR_newfstatat if S_ISLNK(s.st.st_mode) else row.named
     if row.path >= 0:
         return over_put_path(t, row, s, True)
+    if named != row.named and t.call.compat:
+        return TAKE_NOT
     edit_start()
-    edit_bytes(0, over_host(s, 0), <int>strlen(over_host(s, 0)) + 1)
-    t.call.direct = row.named
+    edit_bytes(0 if named == row.named else 1, over_host(s, 0), <int>strlen(over_host(s, 0)) + 1)
+    if named != row.named:
+        # (a path would lead through the link)
+        edit_value(0, <uint64_t><int64_t>AT_FDCWD)
+        edit_value(2, t.call.args[1])
+        edit_value(3, AT_SYMLINK_NOFOLLOW)
+    t.call.direct = named
     outcome = finish_edit(t)
     if outcome == R_DEAD or t.call.answered or t.call.compat:
         return outcome
-    return outcome if reg_set_nr(t, row.named) == 0 else R_DEAD
+    return outcome if reg_set_nr(t, named) == 0 else R_DEAD
 
 cdef int over_statfs(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil:
     """statfs and fstatfs: the file system is an overlay."""
@@ -136,6 +144,46 @@ cdef int end_over_statfs(Tracee *t, After *a, int64_t result) noexcept nogil:
     if result == 0:
         mem_write(t.tid, a.data[0], &kind, 4 if t.call.compat else 8)
     return R_CONT
+
+cdef int over_entered(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """chdir, fchdir: the directory is the lower one's to the kernel, which does not know that UPPER's is closed."""
+    cdef OverSpot s
+    cdef char link[48]
+    cdef int found
+    s.o = NULL
+    if row.path >= 0:
+        found = over_walk(t, &W1, AT_FDCWD, t.call.args[row.path], M_FOLLOW)
+        if found < 0:
+            return R_DEAD
+        if found > 0:
+            over_at(&s, &W1)
+    else:
+        snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, <int>t.call.args[0])
+        over_by_text(t, link, &s)
+    if s.o == NULL or s.error < 0 or s.f.attr != 0 or not S_ISDIR(s.st.st_mode) or accessible(AT_FDCWD, over_host(&s, 0), X_OK) == 0:
+        return TAKE_NOT
+    return answer(t, -errno)
+
+cdef int over_handle(Tracee *t, const pyroot_row *row) noexcept nogil:
+    """name_to_handle_at: an overlay has no handles but those that only tell files apart."""
+    cdef OverSpot s
+    cdef char link[48]
+    cdef uint64_t flags = t.call.args[row.flags]
+    cdef int found, fd = dir_argument(t, row.dirfd)
+    if flags & ~<uint64_t>(AT_SYMLINK_FOLLOW_ | AT_EMPTY_PATH | AT_HANDLE_UNIQUE_):
+        return TAKE_NOT
+    s.o = NULL
+    found = over_walk(t, &W1, fd, t.call.args[row.path], path_mode(row, t))
+    if found < 0:
+        return R_DEAD
+    if found > 0:
+        over_at(&s, &W1)
+    elif W1.givenlen == 0 and flags & AT_EMPTY_PATH and fd >= 0:
+        snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
+        over_by_text(t, link, &s)
+    if s.o == NULL or s.error < 0 or (found > 0 and W1.slash and not S_ISDIR(s.st.st_mode)):
+        return TAKE_NOT
+    return answer(t, -EOPNOTSUPP)
 
 # -- attributes ----------------------------------------------------------------------------------------------------------------------
 
@@ -158,6 +206,8 @@ cdef int over_listed_attributes(Tracee *t, const pyroot_row *row) noexcept nogil
     cdef int found
     cdef uint64_t buffer = t.call.args[3 if row.dirfd >= 0 else 1], room = t.call.args[4 if row.dirfd >= 0 else 2]
     s.o = NULL
+    if row.dirfd >= 0 and t.call.args[row.flags] & ~<uint64_t>(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
+        return TAKE_NOT
     if row.path >= 0:
         found = over_walk(t, &W1, dir_argument(t, row.dirfd), t.call.args[row.path], path_mode(row, t))
         if found <= 0:

@@ -23,7 +23,7 @@ cdef int over_opened(Tracee *t, const pyroot_row *row) noexcept nogil:
     else:
         how_of_open(&how, <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.call.nr == NR_creat else t.call.args[row.flags],
                     t.call.args[row.flags + 1] if row.flags >= 0 else t.call.args[1])
-    if not opens_to_write(how.flags):
+    if not opens_to_write(how.flags) or how.flags & (O_CREAT | O_DIRECTORY) == (O_CREAT | O_DIRECTORY):
         return TAKE_NOT
     mode = open_mode(how.flags)
     W1.resolve = how.resolve
@@ -59,8 +59,29 @@ cdef int over_written(Tracee *t, OverSpot *s, const open_how *how) noexcept nogi
         return TAKE_NOT
     elif accessible(AT_FDCWD, over_host(s, s.f.attr), W_OK | (R_OK if how.flags & O_ACCMODE == O_RDWR else 0)) < 0:
         return TAKE_NOT
-    error = layers_raise(s.o, s.rel, s.n)
+    error = -ETXTBSY if S_ISREG(s.st.st_mode) and over_runs(s) else layers_raise(s.o, s.rel, s.n)
     return answer(t, error) if error < 0 else TAKE_NOT
+
+cdef bint over_runs(const OverSpot *s) noexcept nogil:
+    """Say whether a lower file is a program that runs, as far as we may write to it: the kernel keeps such from being written to.
+
+    One that has been copied up meanwhile runs as the lower file.
+    """
+    cdef c_stat st
+    cdef int fd, error, k = s.f.attr
+    if not s.st.st_mode & 0o111:
+        return False
+    if k == 0:
+        k = 1
+        if fstatat(AT_FDCWD, over_host(s, k), &st, AT_SYMLINK_NOFOLLOW) < 0 or st.st_ino == s.st.st_ino:
+            return False
+        if layers_shown(s.o, s.rel, s.n, &s.f, &s.st) != st.st_ino:
+            return False
+    fd = c_open(over_host(s, k), O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
+    error = errno
+    if fd >= 0:
+        c_close(fd)
+    return fd < 0 and error == ETXTBSY
 
 cdef int over_created(Tracee *t, OverSpot *s, open_how *how) noexcept nogil:
     """A new file: its directory becomes UPPER's; a whiteout in its place is replaced by the file, which the call then opens."""
@@ -134,7 +155,7 @@ cdef int over_reopened(Tracee *t, open_how *how) noexcept nogil:
         return TAKE_NOT
     if accessible(AT_FDCWD, over_host(&s, s.f.attr), W_OK) < 0:
         return TAKE_NOT
-    error = layers_raise(s.o, s.rel, s.n)
+    error = -ETXTBSY if over_runs(&s) else layers_raise(s.o, s.rel, s.n)
     return answer(t, error) if error < 0 else over_opens(t, &s, how)
 
 # -- rights, times, attributes, size -------------------------------------------------------------------------------------------
@@ -173,8 +194,8 @@ cdef int over_changed(Tracee *t, const pyroot_row *row) noexcept nogil:
     if W1.magic or W1.bi < 0 or over_of(&W1) == NULL or is_readonly(W1.v, W1.bi):
         return TAKE_NOT
     over_at(&s, &W1)
-    if row.effect == E_WRITE and s.error == 0 and not S_ISREG(s.st.st_mode):
-        return TAKE_NOT
+    if row.effect == E_WRITE and s.error == 0 and (not S_ISREG(s.st.st_mode) or over_runs(&s)):
+        return TAKE_NOT if not S_ISREG(s.st.st_mode) else answer(t, -ETXTBSY)
     error = over_raised(t, row, &s)
     return answer(t, error) if error < 0 else TAKE_NOT
 
@@ -182,9 +203,11 @@ cdef int over_raised(Tracee *t, const pyroot_row *row, OverSpot *s) noexcept nog
     """Copy up what is about to be changed; 1: that is not for the one who asks, the kernel says so itself."""
     if s.error < 0 or (s.f.attr > 0 and not over_would_change(t, row, over_host(s, s.f.attr), &s.st)):
         return 1
-    if S_ISDIR(s.st.st_mode) and not overlays.blind:
-        # (it may be closed now)
-        over_blind()
+    if S_ISDIR(s.st.st_mode):
+        # (it may be closed now; what lies in the root is not looked for in UPPER otherwise)
+        s.o.strict = s.o.strict or s.n == 0
+        if not overlays.blind:
+            over_blind()
     return layers_raise(s.o, s.rel, s.n)
 
 cdef int over_put_path(Tracee *t, const pyroot_row *row, OverSpot *s, bint empty) noexcept nogil:
@@ -194,7 +217,8 @@ cdef int over_put_path(Tracee *t, const pyroot_row *row, OverSpot *s, bint empty
     if row.dirfd >= 0:
         edit_value(row.dirfd, <uint64_t><int64_t>AT_FDCWD)
     if empty and row.flags >= 0:
-        edit_value(row.flags, t.call.args[row.flags] & ~<uint64_t>AT_EMPTY_PATH)
+        # (the descriptor may be one of a symbolic link)
+        edit_value(row.flags, t.call.args[row.flags] & ~<uint64_t>AT_EMPTY_PATH | (row.bit if row.bit == AT_SYMLINK_NOFOLLOW else 0))
     return finish_edit(t)
 
 cdef int over_changed_open(Tracee *t, const pyroot_row *row, int fd, bint any_kind) noexcept nogil:
