@@ -79,6 +79,7 @@ class Config:
     kill_on_exit: bool
     detach_daemons: bool
     grace: float  # seconds from TERM to KILL, for what the command left running
+    no_network: bool  # but for this machine's own addresses
     net: bool  # a layer of Landlock around guests
     stats: bool
     verbose: int

@@ -153,6 +153,9 @@ def _asked(core: "Core", config: "Config", memory: bytes) -> tuple[dict[bytes, b
         from pyroot import uts
 
         features[b"uts"] = uts.text(config)
+    if config.no_network:
+        features[b"network"] = b""
+        note(1, "no internet addresses but this machine's own")
     return changed, features
 
 

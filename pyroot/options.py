@@ -275,6 +275,17 @@ OPTIONS: tuple[Option, ...] = (
         "rename files only in the root and the bindings, and signal only each other. It needs Linux 5.19, makes an open about a "
         "third slower, and does nothing if the root is /. docs/SECURITY.md says what it does not cover.",
     ),
+    Option(
+        ("--no-network",),
+        "",
+        "no_network",
+        FLAG,
+        GROUP_RUN,
+        "refuse internet addresses, but for this machine's",
+        "connect(2), bind(2), sendto(2) and sendmsg(2) give ENETUNREACH for every internet address but the loopback's, as where no network "
+        "is; so a test suite finds out what it asks others for. It is no boundary: other kinds of addresses, services of this machine that ask "
+        "others, and descriptors that are connected already are left alone.",
+    ),
     Option(("--stats",), "", "stats", FLAG, GROUP_RUN,
            "print at the end what the run has cost",
            "Prints on standard error, after the last process has ended, how often guests have stopped and in which calls, how much time "

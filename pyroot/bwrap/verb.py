@@ -119,4 +119,5 @@ def _fill(built: config.Config, setup: Setup, command: list[str]) -> None:
     if (uid, gid) != (os.geteuid(), os.getegid()):
         built.identity = ("change_id", f"--uid {uid} --gid {gid}", f"{uid}:{gid}")
         built.fake_root = b""
+    built.no_network = "--unshare-all" in setup.unshared or ("--unshare-net" in setup.unshared and not setup.shares_net)
     built.caller = Watchers(setup)

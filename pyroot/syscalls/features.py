@@ -77,6 +77,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("failed"),
     Feature("ids", calls=IDS, gate="getuid geteuid getgid getegid getresuid getresgid getgroups", part=True),
     Feature("uts", calls="uname olduname oldolduname sethostname setdomainname", part=True),
+    Feature("network", part=True),
     Feature("owners", calls=OWNERS, gate="fstat getdents64 fchown fchmod", part=True),
 )
 """Their order is that of their bits: at most 32."""

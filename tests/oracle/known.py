@@ -61,6 +61,10 @@ OVERLAY: tuple[Known, ...] = (
         "a watch of a lower directory does not see what becomes of names in UPPER",
     ),
     Known(
+        r"^(f(chmod|chown|setxattr|removexattr)|futimesat|utimensat|f?chownat|fchmodat2|setxattrat|ioctl) %", r"= 0$", r"= -30$",
+        "a lower file that has no name any more is not changed: there is no place for a copy of it",
+    ),
+    Known(
         r"^(=\d+ )?inotify_add_watch", r"= \d+$", r"= \d+$",
         "a file that has been copied up is another one to inotify, and so is the watch",
     ),
@@ -82,6 +86,18 @@ OVERLAY: tuple[Known, ...] = (
     ),
 )
 """The same where the root is an overlay."""
+
+
+BEHIND_CLOSED = "who stands below a directory when it is closed goes on there; UPPER is named by paths, which lead through it"
+CLOSES = re.compile(r"^(?:chmod|fchmod\w*) (?:-?%?\d+ )?(?:S?\".*\" )?0([0-7]*)(?: 0x\w+)?$")
+
+
+def is_behind_closed(program: list[str], real: dict[int, str], other: str) -> bool:
+    """Say whether a directory has been closed before an operation that one side denies."""
+    if not other.endswith("= -13"):
+        return False
+    closed = ((index, CLOSES.match(line)) for index, line in enumerate(program))
+    return any(found and not int(found[1] or "0", 8) & 0o100 and real.get(index, "").endswith("= 0") for index, found in closed)
 
 
 def without_count(result: str) -> str:

@@ -113,10 +113,21 @@ cdef int alias_path(Tracee *t, Walk *w, bint binding, char *to) noexcept nogil:
         n = snprintf(to, SUN_MAX, b"/proc/%d/fd/%d", links_pid(), fd)
     return -ENAMETOOLONG if n >= SUN_MAX else n
 
+# Whether an address may be used, if others than the kernel have a say: (tracee, address, size): 0 or -errno.
+ctypedef int (*AddressJudge)(Tracee *, uint64_t, uint64_t) noexcept nogil
+cdef AddressJudge address_judge = NULL
+
+cdef void set_address_judge(AddressJudge judge) noexcept nogil:
+    global address_judge
+    address_judge = judge
+
 cdef int sock_translate(Tracee *t, const pyroot_row *row, uint64_t pointer, uint64_t size, bint binding, SockAddr *sa) noexcept nogil:
     """Translate or copy an address of the guest; return its length, 0 if it cannot be a path, or -errno to answer."""
     cdef int n, outcome
     cdef c_stat st
+    outcome = address_judge(t, pointer, size) if address_judge != NULL else 0
+    if outcome < 0:
+        return outcome
     if size < 3 or size > 110:
         return 0
     outcome = <int>mem_read(t.tid, pointer, sa, size)

@@ -6,6 +6,7 @@ include "../features/readonly.pxi"
 include "../features/overlay.pxi"
 include "../features/ids.pxi"
 include "../features/uts.pxi"
+include "../features/network.pxi"
 include "../features/owners.pxi"
 cdef void features_fill() noexcept nogil:
     memset(features.all, 0, sizeof(features.all))
@@ -35,5 +36,7 @@ cdef void features_fill() noexcept nogil:
     feature_ids(&features.all[11])
     features.name[12] = b"uts"
     feature_uts(&features.all[12])
-    features.name[13] = b"owners"
-    feature_owners(&features.all[13])
+    features.name[13] = b"network"
+    feature_network(&features.all[13])
+    features.name[14] = b"owners"
+    feature_owners(&features.all[14])

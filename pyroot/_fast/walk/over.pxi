@@ -115,7 +115,7 @@ cdef int over_searched(Walk *w) noexcept nogil:
     cdef layers_found f
     cdef char path[PATHMAX]
     cdef int n = w.v.b[w.bi].guestlen if w.bi >= 0 else 0
-    if over_of(w) == NULL or layers_find(over_of(w), w.g + n, w.glen - n, &f, NULL) < 0 or f.attr != 0:
+    if over_of(w) == NULL or layers_find(over_of(w), w.g + n, w.glen - n, &f, NULL) < 0 or f.attr != 0 or not S_ISDIR(f.mode):
         return 0
     if layers_path(over_of(w), 0, w.g + n, w.glen - n, path) < 0 or accessible(AT_FDCWD, path, X_OK) == 0:
         return 0

@@ -30,12 +30,14 @@ cdef int over_two(Tracee *t, const pyroot_row *row, int mode, OverSpot *one, Ove
         # (the rules about mounts refuse it; they have to find the second name where it would be made)
         overlays.lenient = True
         return 0
+    if first and row.handler == H_RENAME and over_directory(one) < 0:
+        return over_directory(one)
+    if second and row.handler == H_RENAME and over_directory(two) < 0:
+        return over_directory(two)
     if first and one.error == -ENOENT and one.f.around == 0:
         return -ENOENT
     if second and two.error == -ENOENT and two.f.around == 0:
         return -ENOENT
-    if second and row.handler == H_RENAME and over_directory(two) < 0:
-        return over_directory(two)
     if not first or not second or one.o != two.o or W1.pbi != W2.pbi:
         return over_apart(row, one if first else NULL, two if second else NULL)
     return 1
@@ -60,6 +62,8 @@ cdef int over_apart(const pyroot_row *row, const OverSpot *one, const OverSpot *
     if new == -ENOENT and two == NULL:
         new = parent_stat(&W2, &st)
         return new if new < 0 else -ENOENT if W2.slash else -EXDEV
+    if new == -ENOENT and W2.slash:
+        return new
     return new if new != -ENOENT else -EXDEV
 
 cdef int over_linked(Tracee *t, const pyroot_row *row) noexcept nogil:

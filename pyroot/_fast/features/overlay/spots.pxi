@@ -33,6 +33,23 @@ cdef bint over_may_change(const char *path, const c_stat *st) noexcept nogil:
     """Say whether the kernel would let us change the file at a path in some way."""
     return st.st_uid == c_geteuid() or c_geteuid() == 0 or accessible(AT_FDCWD, path, W_OK) == 0
 
+cdef extern from "<unistd.h>" nogil:
+    int c_getgroups "getgroups"(int, unsigned int *)
+    unsigned int c_getegid "getegid"()
+
+cdef unsigned int over_groups[65536]
+
+cdef bint over_has_group(uint32_t gid, const c_stat *st) noexcept nogil:
+    """Say whether we may give a file of ours to a group."""
+    cdef int i, n
+    if c_geteuid() == 0 or gid == <uint32_t>-1 or gid == st.st_gid or gid == c_getegid():
+        return True
+    n = c_getgroups(65536, over_groups)
+    for i in range(n):
+        if over_groups[i] == gid:
+            return True
+    return False
+
 cdef bint over_would_change(Tracee *t, const pyroot_row *row, const char *path, const c_stat *st) noexcept nogil:
     """The same of the call at hand: a file can be given away by root alone."""
     cdef int at = row.path + 1 if row.path >= 0 else 1
@@ -41,7 +58,9 @@ cdef bint over_would_change(Tracee *t, const pyroot_row *row, const char *path, 
         return False
     if t.call.nr == NR_chown or t.call.nr == NR_lchown or t.call.nr == NR_fchown or t.call.nr == NR_fchownat:
         uid = over_id(t, row, at)
-        return uid == <uint32_t>-1 or uid == st.st_uid or c_geteuid() == 0
+        if c_geteuid() != 0 and uid != <uint32_t>-1 and uid != st.st_uid:
+            return False
+        return over_has_group(over_id(t, row, at + 1), st)
     return True
 
 cdef inline uint32_t over_id(Tracee *t, const pyroot_row *row, int which) noexcept nogil:

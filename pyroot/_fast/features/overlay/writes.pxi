@@ -53,13 +53,13 @@ cdef int over_written(Tracee *t, OverSpot *s, const open_how *how) noexcept nogi
         if how.flags & O_TMPFILE_ & ~<uint64_t>O_DIRECTORY == 0 or accessible(AT_FDCWD, over_host(s, s.f.attr), W_OK | X_OK) < 0:
             return TAKE_NOT
         overlays.raised = True
-    elif not S_ISREG(s.st.st_mode) or s.f.attr == 0 or how.flags & O_DIRECTORY:
-        return TAKE_NOT
-    elif how.flags & (O_CREAT | O_EXCL) == (O_CREAT | O_EXCL):
+    elif not S_ISREG(s.st.st_mode) or how.flags & O_DIRECTORY or how.flags & (O_CREAT | O_EXCL) == (O_CREAT | O_EXCL):
         return TAKE_NOT
     elif accessible(AT_FDCWD, over_host(s, s.f.attr), W_OK | (R_OK if how.flags & O_ACCMODE == O_RDWR else 0)) < 0:
         return TAKE_NOT
-    error = -ETXTBSY if S_ISREG(s.st.st_mode) and over_runs(s) else layers_raise(s.o, s.rel, s.n)
+    if S_ISREG(s.st.st_mode) and over_runs(s):
+        return answer(t, -ETXTBSY)
+    error = layers_raise(s.o, s.rel, s.n) if s.f.attr > 0 or S_ISDIR(s.st.st_mode) else 0
     return answer(t, error) if error < 0 else TAKE_NOT
 
 cdef bint over_runs(const OverSpot *s) noexcept nogil:
