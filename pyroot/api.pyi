@@ -37,6 +37,7 @@ class RunOptions(TypedDict, total=False):
     detach_daemons: bool
     grace: float | None
     net: bool
+    no_network: bool
     stats: bool
     verbose: int
     ro_bind: Binds

@@ -283,8 +283,8 @@ OPTIONS: tuple[Option, ...] = (
         GROUP_RUN,
         "refuse internet addresses, but for this machine's",
         "connect(2), bind(2), sendto(2) and sendmsg(2) give ENETUNREACH for every internet address but the loopback's, as where no network "
-        "is; so a test suite finds out what it asks others for. It is no boundary: other kinds of addresses, services of this machine that ask "
-        "others, and descriptors that are connected already are left alone.",
+        "is; so a test suite finds out what it asks others for. It is no boundary: other kinds of addresses, services of this machine that "
+        "ask others, and descriptors that are connected already are left alone.",
     ),
     Option(("--stats",), "", "stats", FLAG, GROUP_RUN,
            "print at the end what the run has cost",

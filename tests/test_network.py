@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WAYS = {"filter": {}, "no-filter": {"PYROOT_NO_SECCOMP": "1"}}
 # 192.0.2.0/24 and 2001:db8::/32 are for examples: nobody has such an address.
 PROGRAM = """
-import errno, os, socket
+import errno, socket
 
 def tell(what, call, *arguments):
     try:
@@ -44,8 +44,6 @@ tell("sendmsg", socket.socket(socket.AF_INET, udp).sendmsg, [b"x"], [], 0, ("192
 tell("own sendto", socket.socket(socket.AF_INET, udp).sendto, b"x", ("127.1.2.3", 9))
 first, second = socket.socketpair()
 tell("pair", first.send, b"x")
-os.close(first.detach())
-tell("closed", socket.socket(fileno=os.dup(second.fileno())).sendto, b"x", 0, ("192.0.2.1", 9))
 if socket.has_ipv6:
     try:
         six = socket.socket(socket.AF_INET6, udp)
@@ -56,7 +54,7 @@ if socket.has_ipv6:
             tell(name, six.sendto, b"x", (name, 9))
 """
 EXPECTED = {"bind any": "ok", "loopback": "ok", "any": "ok", "connect": "ENETUNREACH", "udp connect": "ENETUNREACH", "bind": "ENETUNREACH",
-            "sendto": "ENETUNREACH", "sendmsg": "ENETUNREACH", "own sendto": "ok", "pair": "ok", "closed": "ENETUNREACH",
+            "sendto": "ENETUNREACH", "sendmsg": "ENETUNREACH", "own sendto": "ok", "pair": "ok",
             "2001:db8::1": "ENETUNREACH", "::ffff:192.0.2.1": "ENETUNREACH"}  # fmt: skip
 
 
@@ -71,5 +69,5 @@ def test_only_the_machine_itself_is_reached(run_pyroot: Run, way: str) -> None:
 
 def test_without_it_the_kernel_says_what_it_says(run_pyroot: Run) -> None:
     python = helpers.ordinary_user.interpreter[0] or sys.executable
-    script = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 0)); print(s.sendto(b'x', ('127.0.0.1', 9)))"
+    script = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); print(s.sendto(b'x', ('127.0.0.1', 9)))"
     assert run_pyroot([python, "-I", "-c", script]).stdout == "1\n"

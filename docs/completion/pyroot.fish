@@ -53,6 +53,7 @@ complete -c pyroot -n "not __fish_seen_subcommand_from $verbs" -l kill-on-exit -
 complete -c pyroot -n "not __fish_seen_subcommand_from $verbs" -l detach-daemons -d 'return when the command ends, let the rest run on'
 complete -c pyroot -n "not __fish_seen_subcommand_from $verbs" -l grace -x -d 'time for remaining processes to end (default, 5)'
 complete -c pyroot -n "not __fish_seen_subcommand_from $verbs" -l net -l landlock -d 'have the kernel confine guests, too (Landlock)'
+complete -c pyroot -n "not __fish_seen_subcommand_from $verbs" -l no-network -d 'refuse internet addresses, but for this machines'
 complete -c pyroot -n "not __fish_seen_subcommand_from $verbs" -l stats -d 'print at the end what the run has cost'
 complete -c pyroot -n "not __fish_seen_subcommand_from $verbs" -s v -l verbose -x -d 'say more (1, 2, ...) or less (-1) on standard error'
 complete -c pyroot -n "not __fish_seen_subcommand_from $verbs" -s V -l version -l about -d 'print the version and exit'

@@ -1,4 +1,4 @@
-# A session without network: internet addresses are refused but for those of this machine, as where a network name space has its loopback only.
+# A session without network: internet addresses are refused but for those of this machine, as in a network name space with a loopback only.
 #
 # No boundary: what has been connected before, other families of addresses, and programs of the machine that go out for others are left
 # alone.

@@ -82,6 +82,9 @@ cdef int over_listed(Tracee *t) noexcept nogil:
     if fd < 0 or walk_to_fd(&W1, t, fd) < 0:
         return TAKE_NOT
     walk_drop_fd(&W1)
+    if fd_flags(t, fd) & O_PATH:
+        # EBADF
+        return TAKE_NOT
     if W1.over_gone:
         return answer(t, -ENOENT)
     if over_of(&W1) == NULL:

@@ -133,6 +133,8 @@ cdef int over_link_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     if two.error != -ENOENT or two.f.around == 0 or W2.slash or W2.isbind or W2.last != LAST_NORM:
         return answer(t, -EEXIST if two.error == 0 else two.error)
     error = over_may_name(&two, NULL)
+    if error == 0 and lower and one.error == 0 and S_ISDIR(one.st.st_mode):
+        error = -EPERM
     if error == 0 and lower:
         error = one.error if one.error < 0 else layers_raise(one.o, one.rel, one.n)
     if error == 0:

@@ -151,7 +151,7 @@ cdef int over_reopened(Tracee *t, open_how *how) noexcept nogil:
     cdef int error
     memcpy(link, W1.h, W1.placelen)
     link[W1.placelen] = 0
-    if not over_by_text(t, link, &s) or s.error < 0 or not S_ISREG(s.st.st_mode):
+    if not over_by_text(t, link, &s) or s.error < 0 or not S_ISREG(s.st.st_mode) or W1.slash:
         return TAKE_NOT
     if accessible(AT_FDCWD, over_host(&s, s.f.attr), W_OK) < 0:
         return TAKE_NOT
@@ -187,7 +187,7 @@ cdef int over_changed(Tracee *t, const pyroot_row *row) noexcept nogil:
     if W1.magic and mode == M_FOLLOW:
         memcpy(link, W1.h, W1.placelen)
         link[W1.placelen] = 0
-        if not over_by_text(t, link, &s):
+        if not over_by_text(t, link, &s) or (W1.slash and s.error == 0 and not S_ISDIR(s.st.st_mode)):
             return TAKE_NOT
         error = over_raised(t, row, &s)
         return TAKE_NOT if error > 0 else answer(t, error) if error < 0 else over_put_path(t, row, &s, False)
