@@ -153,6 +153,15 @@ def test_descriptor_from_before_a_copy_reads_the_lower_file(run_pyroot: Run, gro
     assert os.stat(f"{ground}/low/f").st_mode & 0o777 == 0o644
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_errors_are_those_of_overlayfs(run_pyroot: Run, ground: str, way: str) -> None:
+    script = "cd /mnt; chmod 600 d; cd d; rmdir x; mv e x/y/z; echo x > n/; ln e n; rmdir f"
+    words = ["-r", f"{ground}/root", "--overlay", f"{ground}/low:/mnt", "/bin/sh", "-c", script]
+    told = run_pyroot(words, environment=WAYS[way]).stderr.lower()
+    assert [what for what in ("permission denied", "not empty", "is a directory", "not a directory") if what not in told] == [], told
+    assert "read-only" not in told
+
+
 def test_several_lower_directories_are_one_tree(run_pyroot: Run, ground: str) -> None:
     before = tree(f"{ground}/low"), tree(f"{ground}/second")
     words = ["-r", f"{ground}/root", "--overlay", f"{ground}/second:{ground}/low:/mnt:"]

@@ -88,6 +88,7 @@ OVERLAY: tuple[Known, ...] = (
 """The same where the root is an overlay."""
 
 
+RUNS = "a program that runs can be opened for writing: the kernel's own is the loader (docs/DIFFERENCES.md)"
 BEHIND_CLOSED = "who stands below a directory when it is closed goes on there; UPPER is named by paths, which lead through it"
 CLOSES = re.compile(r"^(?:chmod|fchmod\w*) (?:-?%?\d+ )?(?:S?\".*\" )?0([0-7]*)(?: 0x\w+)?$")
 

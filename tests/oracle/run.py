@@ -141,6 +141,9 @@ class Oracle:
             if one == two:
                 continue
             reason = known.reason(case.program[index] if index >= 0 else "", one, two, case.overlay)
+            if not reason and case.overlay and one.endswith("= -26") and not two.endswith("= -26"):
+                result.forgiven[known.RUNS] += 1
+                return result
             if not reason and case.overlay and known.is_behind_closed(case.program[:index], real, two):
                 # (what comes after it is about other directories)
                 result.forgiven[known.BEHIND_CLOSED] += 1

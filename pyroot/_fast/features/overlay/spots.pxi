@@ -50,11 +50,23 @@ cdef bint over_has_group(uint32_t gid, const c_stat *st) noexcept nogil:
             return True
     return False
 
+cdef extern from "<sys/xattr.h>" nogil:
+    ssize_t c_lgetxattr "lgetxattr"(const char *, const char *, void *, size_t)
+
+cdef bint over_lacks(Tracee *t, const pyroot_row *row, const char *path) noexcept nogil:
+    """Say whether the call is to remove an attribute that is not there."""
+    cdef char name[256]
+    if find_text(row.name, b"removexattr") == NULL:
+        return False
+    if mem_string(t.tid, t.call.args[3 if row.dirfd >= 0 else 1], name, sizeof(name)) <= 0:
+        return False
+    return c_lgetxattr(path, name, NULL, 0) < 0 and errno == ENODATA
+
 cdef bint over_would_change(Tracee *t, const pyroot_row *row, const char *path, const c_stat *st) noexcept nogil:
     """The same of the call at hand: a file can be given away by root alone."""
     cdef int at = row.path + 1 if row.path >= 0 else 1
     cdef uint32_t uid
-    if not over_may_change(path, st):
+    if not over_may_change(path, st) or over_lacks(t, row, path):
         return False
     if t.call.nr == NR_chown or t.call.nr == NR_lchown or t.call.nr == NR_fchown or t.call.nr == NR_fchownat:
         uid = over_id(t, row, at)

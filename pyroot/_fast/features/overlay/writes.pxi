@@ -53,35 +53,14 @@ cdef int over_written(Tracee *t, OverSpot *s, const open_how *how) noexcept nogi
         if how.flags & O_TMPFILE_ & ~<uint64_t>O_DIRECTORY == 0 or accessible(AT_FDCWD, over_host(s, s.f.attr), W_OK | X_OK) < 0:
             return TAKE_NOT
         overlays.raised = True
-    elif not S_ISREG(s.st.st_mode) or how.flags & O_DIRECTORY or how.flags & (O_CREAT | O_EXCL) == (O_CREAT | O_EXCL):
+    elif not S_ISREG(s.st.st_mode) or s.f.attr == 0 or how.flags & O_DIRECTORY:
+        return TAKE_NOT
+    elif how.flags & (O_CREAT | O_EXCL) == (O_CREAT | O_EXCL):
         return TAKE_NOT
     elif accessible(AT_FDCWD, over_host(s, s.f.attr), W_OK | (R_OK if how.flags & O_ACCMODE == O_RDWR else 0)) < 0:
         return TAKE_NOT
-    if S_ISREG(s.st.st_mode) and over_runs(s):
-        return answer(t, -ETXTBSY)
-    error = layers_raise(s.o, s.rel, s.n) if s.f.attr > 0 or S_ISDIR(s.st.st_mode) else 0
+    error = layers_raise(s.o, s.rel, s.n)
     return answer(t, error) if error < 0 else TAKE_NOT
-
-cdef bint over_runs(const OverSpot *s) noexcept nogil:
-    """Say whether a lower file is a program that runs, as far as we may write to it: the kernel keeps such from being written to.
-
-    One that has been copied up meanwhile runs as the lower file.
-    """
-    cdef c_stat st
-    cdef int fd, error, k = s.f.attr
-    if not s.st.st_mode & 0o111:
-        return False
-    if k == 0:
-        k = 1
-        if fstatat(AT_FDCWD, over_host(s, k), &st, AT_SYMLINK_NOFOLLOW) < 0 or st.st_ino == s.st.st_ino:
-            return False
-        if layers_shown(s.o, s.rel, s.n, &s.f, &s.st) != st.st_ino:
-            return False
-    fd = c_open(over_host(s, k), O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
-    error = errno
-    if fd >= 0:
-        c_close(fd)
-    return fd < 0 and error == ETXTBSY
 
 cdef int over_created(Tracee *t, OverSpot *s, open_how *how) noexcept nogil:
     """A new file: its directory becomes UPPER's; a whiteout in its place is replaced by the file, which the call then opens."""
@@ -155,7 +134,7 @@ cdef int over_reopened(Tracee *t, open_how *how) noexcept nogil:
         return TAKE_NOT
     if accessible(AT_FDCWD, over_host(&s, s.f.attr), W_OK) < 0:
         return TAKE_NOT
-    error = -ETXTBSY if over_runs(&s) else layers_raise(s.o, s.rel, s.n)
+    error = layers_raise(s.o, s.rel, s.n)
     return answer(t, error) if error < 0 else over_opens(t, &s, how)
 
 # -- rights, times, attributes, size -------------------------------------------------------------------------------------------
@@ -194,8 +173,8 @@ cdef int over_changed(Tracee *t, const pyroot_row *row) noexcept nogil:
     if W1.magic or W1.bi < 0 or over_of(&W1) == NULL or is_readonly(W1.v, W1.bi):
         return TAKE_NOT
     over_at(&s, &W1)
-    if row.effect == E_WRITE and s.error == 0 and (not S_ISREG(s.st.st_mode) or over_runs(&s)):
-        return TAKE_NOT if not S_ISREG(s.st.st_mode) else answer(t, -ETXTBSY)
+    if row.effect == E_WRITE and s.error == 0 and not S_ISREG(s.st.st_mode):
+        return TAKE_NOT
     error = over_raised(t, row, &s)
     return answer(t, error) if error < 0 else TAKE_NOT
 
