@@ -8,18 +8,22 @@ waits for only stands in for it (`_Front`). Not decided here: how they are ended
 import fcntl
 import os
 import signal
-from collections.abc import Callable
 
 from pyroot import _fast, report
 from pyroot.config import Config
 from pyroot.errors import EXIT_SIGNAL_BASE, PyrootError, text_of
-from pyroot.look import proc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NAMED = 5  # processes that the line names
 
 
 def say(code: int, left: list[int]) -> None:
     """Say that the command has ended and which processes are waited for."""
+    from pyroot.look import proc
+
     names = [report.printable((proc.read(pid, "comm") or b"?\n")[:-1]) + f" ({pid})" for pid in sorted(left)[:_NAMED]]
     if len(left) > _NAMED:
         names.append(f"and {len(left) - _NAMED} more")
@@ -57,7 +61,7 @@ class Behind:
         os.close(self.pipe)
 
 
-def run_behind(config: Config, supervise: Callable[[Config], int]) -> int:
+def run_behind(config: Config, supervise: "Callable[[Config], int]") -> int:
     """Run `supervise` in a child; return its status, or that of the command as soon as this has ended."""
     front = os.getpid()
     stops = _is_job()

@@ -8,13 +8,13 @@ later mount hides what was mounted at or below its place before; what is made, n
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from pyroot import binding, environment
 from pyroot.binding import READONLY_FLAG, Binding, Place, Tmpfs
 from pyroot.binding_kinds import Directory, File, Link, Overlay
 from pyroot.errors import PyrootError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot._fast import Core
 

@@ -8,11 +8,10 @@ Facts: bwrap(1) of bubblewrap 0.8 to 0.11, and measurements.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pyroot.bwrap.setup import Setup
 from pyroot.verbs.words import flag, value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -6,15 +6,14 @@ mean (``setup``), the run itself (``launch``).
 
 from __future__ import annotations
 
-import fcntl
 import os
-from typing import TYPE_CHECKING
 
 from pyroot import __version__, config, environment, launch, report
 from pyroot.bwrap.words import BWRAP, VERSION, read
 from pyroot.errors import PyrootError
 from pyroot.options import Parsed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot._fast import Core
     from pyroot.bwrap.setup import Setup
@@ -31,6 +30,10 @@ class Watchers:
 
     def prepare(self, core: Core) -> None:
         """--lock-file: until this process ends."""
+        if not self._setup.locks:
+            return
+        import fcntl
+
         for dest in self._setup.locks:
             try:
                 place = core.resolve(os.fsencode(dest))[1]

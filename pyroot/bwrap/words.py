@@ -5,14 +5,12 @@ Decides: which word is an argument's and which is the command's, and the help. N
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pyroot.bwrap.setup import Setup
 from pyroot.bwrap.table import ROWS
 from pyroot.errors import PyrootError
-from pyroot.verbs.near import nearest
 from pyroot.verbs.words import Verb, flag
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyroot.bwrap.table import Act
 
@@ -50,6 +48,8 @@ def read(argv: list[str], here: bytes | None) -> tuple[Setup | None, list[str]]:
         if word in ("--help", "--version", "-h"):
             return None, [word]
         if word not in ACTS:
+            from pyroot.verbs.near import nearest
+
             meant = nearest(word, ACTS)
             raise PyrootError(f"Unknown option {word}", f"did you mean {meant}?" if meant else "pyroot bwrap --help lists them")
         size, act = ACTS[word]
