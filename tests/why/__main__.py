@@ -45,16 +45,16 @@ def main() -> int:
     """Do what the words ask for."""
     parser = argparse.ArgumentParser(prog="python -m tests.why")
     parser.add_argument("rows", nargs="*")
-    parser.add_argument("--part", choices=("open", "held", "later", "third", "all"), default="all")
+    parser.add_argument("--part", choices=("open", "held", "later", "third", "fourth", "all"), default="all")
     parser.add_argument("--answers", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("-v", "--verbose", action="store_true")
     words = parser.parse_args()
     rows = [row for row in ROWS if not words.rows or row.name in words.rows]
-    if words.part in ("later", "third"):
+    if words.part in ("later", "third", "fourth"):
         rows = [row for row in rows if row.name.startswith(f"{words.part}-")]
     elif words.part != "all":
-        rows = [row for row in rows if not row.name.startswith(("later-", "third-"))]
+        rows = [row for row in rows if not row.name.startswith(("later-", "third-", "fourth-"))]
         rows = [row for row in rows if held_out(row.name) == (words.part == "held")]
     try:
         with ThreadPoolExecutor(words.jobs) as pool:
