@@ -51,6 +51,17 @@ def shell_word(text: str) -> str:
     return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
+def as_owner(place: "str | bytes") -> str:
+    """Return what goes before a command that changes a file or what is in a directory: nothing if the user may, else "as root: "."""
+    try:
+        owner = os.stat(place).st_uid
+    except OSError:
+        return ""
+    if os.geteuid() in (0, owner) or os.path.isdir(place) and os.access(place, os.W_OK):
+        return ""
+    return f"as {'root' if owner == 0 else f'user {owner}'}: "
+
+
 def no_core(error: ImportError) -> PyrootError:
     """Return what to say if the compiled core cannot be loaded."""
     return PyrootError(f"the compiled core cannot be loaded: {error}", "in a source tree: python setup.py build_ext --inplace")

@@ -14,7 +14,7 @@ import stat
 import struct
 
 from pyroot import options
-from pyroot.errors import EXIT_NOT_FOUND, PyrootError, exec_exit_code, shell_word, text_of
+from pyroot.errors import EXIT_NOT_FOUND, PyrootError, as_owner, exec_exit_code, shell_word, text_of
 from pyroot.option_kinds import LEVEL, PLACE, QUESTION, RECOMMENDED
 from pyroot.report import note
 from pyroot.verbs.near import near_names, of_shell
@@ -97,7 +97,7 @@ def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str
     if hint := "" if here else _misplaced_hint(config):
         return hint
     if here:
-        return f"pyroot copy {shell_word(root)} {shell_word(shown)} copies this machine's {shown} there, with all that it needs"
+        return f"{as_owner(root)}pyroot copy {shell_word(root)} {shell_word(shown)} copies this machine's {shown} there, with all that it needs"
     near = near_names(shown, (os.fsdecode(entry) for directory in searched for entry in _names_in(core, directory)))
     if near:
         return f"did you mean {' or '.join(near)}?"
@@ -283,11 +283,11 @@ def _missing_hint(link: Link, root: str) -> str:
     name = os.fsdecode(link.guest)
     if link.role.startswith("ELF"):
         if root != "/" and os.path.isfile(name):
-            return f"pyroot copy {shell_word(root)} {shell_word(name)} brings this machine's"
+            return f"{as_owner(root)}pyroot copy {shell_word(root)} {shell_word(name)} brings this machine's"
         return f"install the C library in the root; pyroot copy {shell_word(root)} PROGRAM brings a program with its libraries"
     if link.role.startswith("#!"):
         if os.access(link.guest, os.X_OK) and name.startswith("/"):
-            return f"pyroot copy {shell_word(root)} {shell_word(name)} copies this machine's interpreter there, with all that it needs"
+            return f"{as_owner(root)}pyroot copy {shell_word(root)} {shell_word(name)} copies this machine's interpreter there, with all that it needs"
         return f"install {name} in the root, or let the first line of the script name an interpreter that is there"
     return "paths of the command are those of the guest; -b makes a host path appear there"
 
@@ -304,7 +304,7 @@ def _check_permissions(host_path: bytes, root: str) -> None:
     if os.access(host_path, os.X_OK):
         return
     if not mode & 0o111:
-        command = f"chmod +x {shell_word(os.fsdecode(host_path))}"
+        command = f"{as_owner(host_path)}chmod +x {shell_word(os.fsdecode(host_path))}"
         raise Broken("has no x bit", f"{command}, if it is a program; pyroot doctor {shell_word(root)} finds others")
     if os.statvfs(host_path).f_flag & os.ST_NOEXEC:
         raise Broken("is on a file system mounted noexec", "move the root to a file system that allows programs")
@@ -317,7 +317,8 @@ def _read_header(host_path: bytes) -> bytes:
             return file.read(HEADER_SIZE)
     except OSError as error:
         reason = "you are not permitted to read it" if error.errno == errno.EACCES else text_of(error.errno or 0)
-        raise Broken(reason, "pyroot must read a program to start it: chmod +r") from None
+        command = f"{as_owner(host_path)}chmod +r {shell_word(os.fsdecode(host_path))}"
+        raise Broken(reason, f"{command}: pyroot must read a program to start it") from None
 
 
 def _script_interpreter(header: bytes, host_path: bytes) -> Link:
@@ -331,7 +332,7 @@ def _script_interpreter(header: bytes, host_path: bytes) -> Link:
     if name.endswith(b"\r"):
         raise Broken(
             f"its #! line ends in CR LF, so the kernel looks for {os.fsdecode(name)}",
-            f"sed -i 's/\\r$//' {os.fsdecode(host_path)} gives it Unix line ends",
+            f"{as_owner(host_path)}sed -i 's/\\r$//' {shell_word(os.fsdecode(host_path))} gives it Unix line ends",
         )
     return Link(name, "#! interpreter")
 

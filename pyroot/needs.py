@@ -15,7 +15,7 @@ import stat
 from pyroot import environment
 from pyroot.elf.closure import LIBRARY, Closure
 from pyroot.elf.search import BadLibrary
-from pyroot.errors import EXIT_NOT_FOUND, PyrootError
+from pyroot.errors import EXIT_NOT_FOUND, PyrootError, as_owner
 from pyroot.reading.door import view_of
 from pyroot.reading.host import host_library
 from pyroot.reading.view import View
@@ -60,7 +60,7 @@ def copy_hint(root: str, names: list[bytes], program: Elf | None) -> str:
     # a bare name stands for the library of this machine's own programs, which is of no use to one of 32 bits
     plain = [name if b"/" in name or host_library(name) == one else one for name, one in zip(names, found, strict=True)]
     words = " ".join(shlex.quote(os.fsdecode(name)) for name in plain if name)
-    return f"pyroot copy {shlex.quote(root)} {words} brings this machine's"
+    return f"{as_owner(root)}pyroot copy {shlex.quote(root)} {words} brings this machine's"
 
 
 def after_exit(core: Core, config: Config, program: bytes) -> PyrootError | None:

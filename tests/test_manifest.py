@@ -74,6 +74,14 @@ def test_roots_that_are_alike_give_the_same_text(tmp_path: Path) -> None:
     assert "link=to\\040\\376" in first
 
 
+def test_what_pyroot_keeps_in_a_root_is_no_part_of_it(tmp_path: Path) -> None:
+    plain, used = filled(tmp_path / "one"), filled(tmp_path / "two")
+    (used / ".pyroot").mkdir()
+    (used / ".pyroot/owners.index").write_bytes(b"x")
+    (used / "usr/.pyroot").mkdir()
+    assert {entry.path for entry in listed(used)} - {entry.path for entry in listed(plain)} == {b"/usr/.pyroot"}
+
+
 def test_both_formats_come_back_as_they_were(tmp_path: Path) -> None:
     entries = listed(filled(tmp_path / "root"))
     entries.append(Entry(b"/dev/x", "char", 0o600, 0, 0, device=(1, 3), xattrs={b"user.a b": b"\0\xff="}, package="p", problem="EACCES"))

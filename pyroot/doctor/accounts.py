@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from pyroot.doctor.chain import copy_of
 from pyroot.doctor.layout import broken_directories
-from pyroot.doctor.registry import ERROR, NOTE, WARNING, Finding, check
+from pyroot.doctor.registry import ERROR, NAMES, NOTE, WARNING, Finding, check
 from pyroot.doctor.settings import absent, lost_link
 from pyroot.doctor.steps import AddLines, Chmod, MakeDirectory, UnixLines, WriteFile
 from pyroot.reading.host import host_library
@@ -251,6 +251,7 @@ def has_glibc(view: View) -> bool:
     WARNING,
     "/etc/nsswitch.conf, for glibc",
     "without it glibc asks a name server before /etc/hosts, and only then files",
+    calls=NAMES,
 )
 def nsswitch_missing(view: View) -> Iterator[Finding]:
     """Find a glibc without its name service switch."""

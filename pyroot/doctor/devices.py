@@ -96,6 +96,7 @@ def dev_wrong(view: View) -> Iterator[Finding]:
     WARNING,
     "the file system of /dev/pts, if /dev/ptmx is there",
     "script, ssh, tmux and expect get no terminal: the kernel makes them in a mounted devpts only",
+    calls=(b"posix_openpt", b"getpt", b"openpty", b"forkpty"),
 )
 def pty_missing(view: View) -> Iterator[Finding]:
     """Find a /dev/ptmx whose terminals have no place."""

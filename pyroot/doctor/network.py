@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Iterator
 
-from pyroot.doctor.registry import NOTE, WARNING, Finding, check
+from pyroot.doctor.registry import NAMES, NOTE, WARNING, Finding, check
 from pyroot.doctor.settings import absent
 from pyroot.doctor.steps import AddLines, Copy, Step, WriteFile
 from pyroot.errors import shell_word
@@ -30,7 +30,13 @@ _TLS = (b"libssl.so", b"libgnutls.so", b"libnss3.so", b"libmbedtls.so")
 _TERMINFO = (b"/etc/terminfo", b"/lib/terminfo", b"/usr/share/terminfo", b"/usr/lib/terminfo")
 
 
-@check("hosts-missing", WARNING, "/etc/hosts and localhost in it", "localhost is then looked up at the name server, or not found")
+@check(
+    "hosts-missing",
+    WARNING,
+    "/etc/hosts and localhost in it",
+    "localhost is then looked up at the name server, or not found",
+    calls=NAMES,
+)
 def hosts_missing(view: View) -> Iterator[Finding]:
     """Find a root that does not know localhost."""
     text, gone = view.read(b"/etc/hosts"), absent(view, b"/etc/hosts")
@@ -46,6 +52,7 @@ def hosts_missing(view: View) -> Iterator[Finding]:
     WARNING,
     "/etc/resolv.conf, the target of its link, and whether a name server on this machine that it names answers",
     "without a name server host names are not found",
+    calls=NAMES,
 )
 def resolv_missing(view: View) -> Iterator[Finding]:
     """Find a root without name servers that can be used; the file is often a link into /run."""

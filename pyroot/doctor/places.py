@@ -66,7 +66,11 @@ def tmp_rights(view: View) -> Iterator[Finding]:
         writable = mode & 0o222 and mode & 0o111 if view.uid == 0 else view.may(status, os.W_OK | os.X_OK)
         if not writable:
             steps = (Chmod(trace.real, 0o1777),) if view.owns(status) else ()
-            yield Finding(path, f"you may not write there (mode {mode:04o})", f"chmod 1777 {view.outside(trace.real)}", steps)
+            what, mend = f"you may not write there (mode {mode:04o})", f"chmod 1777 {view.outside(trace.real)}"
+            if path == b"/dev/shm" and not steps:
+                mend = f"run it with pyroot -R {shell_word(view.spelled)}, or with -b /dev/shm"
+            # (a system covers /dev/shm with a tmpfs, whatever is below)
+            yield Finding(path, what, mend, steps, severity=WARNING if path == b"/dev/shm" else ERROR)
 
 
 @check("run-missing", NOTE, "/run, /var/run and their rights", "daemons keep their sockets and process numbers there")

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 ERROR = "error"  # something that a user of this root runs into
 WARNING = "warning"  # affects some programs
 NOTE = "note"  # worth knowing when something fails
+NAMES = tuple(  # the calls that look up hosts
+    b"getaddrinfo getnameinfo gethostbyname gethostbyname2 gethostbyname_r gethostbyname2_r gethostbyaddr gethostbyaddr_r gethostent"
+    b" getaddrinfo_a __res_query __res_search __res_nquery __res_nsearch res_query res_search res_nquery res_nsearch".split()
+)
 SEVERITIES = (ERROR, WARNING, NOTE)
 _FEW = 3  # files with the same fault that are told one by one
 
@@ -47,7 +51,8 @@ class Check:
     """One row: code, severity, what it looks at, why it matters, and the function that looks.
 
     What a row with `beside` finds keeps some programs from working and others not: if the user names the commands that matter, or
-    the root is one for single programs, it is a warning.
+    the root is one for single programs, it is a warning. `calls`: what it finds concerns programs that make one of these, of glibc; if
+    none of the named commands may, it is a note.
     """
 
     code: str
@@ -57,6 +62,7 @@ class Check:
     part: str
     function: Callable[[View], Iterable[Finding]] = field(compare=False)
     beside: bool = False
+    calls: tuple[bytes, ...] = ()
 
     def run(self, view: View) -> list[Finding]:
         """Look, and give the findings with this row's code, severity and sentence."""
@@ -66,6 +72,8 @@ class Check:
 
     def _severity(self, view: View, one: Finding) -> str:
         severity = one.severity or self.severity
+        if self.calls and severity == WARNING and view.commands and not view.may_call(self.calls):
+            return NOTE
         return WARNING if self.beside and severity == ERROR and (view.commands or view.bare) else severity
 
 
@@ -91,12 +99,12 @@ Function = Callable[["View"], Iterable[Finding]]
 
 
 def check(
-    code: str, severity: str, looks_at: str, why: str, part: str = ROOT, beside: bool = False
+    code: str, severity: str, looks_at: str, why: str, part: str = ROOT, beside: bool = False, calls: tuple[bytes, ...] = ()
 ) -> Callable[[Function], Function]:
     """Add a function to the table."""
 
     def enter(function: Function) -> Function:
-        CHECKS.append(Check(code, severity, looks_at, why, part, function, beside))
+        CHECKS.append(Check(code, severity, looks_at, why, part, function, beside, calls))
         return function
 
     return enter

@@ -17,7 +17,8 @@ from pyroot.doctor.asking import worked
 from pyroot.doctor.registry import ERROR, HOST, NOTE, ROOT, SEVERITIES, Finding
 from pyroot.doctor.steps import Step
 from pyroot.elf.rooted import Rooted
-from pyroot.errors import EXIT_FAILURE, PyrootError, shell_word, text_of
+from pyroot.errors import EXIT_FAILURE, PyrootError, as_owner, shell_word, text_of
+from pyroot.plain import replace
 from pyroot.reading.door import view_of_run
 from pyroot.reading.view import View
 from pyroot.verbs.output import Progress, colour, json_text, put, safe
@@ -73,6 +74,7 @@ Exit status: 1 if there is an error, 0 if not.
     ),
     21,
 )
+_COMMANDS = ("chmod ", "ln ", "mkdir ", "mv ", "pyroot copy ", "pyroot doctor --fix", "rm ", "rmdir ", "sed ")  # what changes a root
 _ROUNDS = 8  # of looking and mending: more than the longest chain of things that hide each other
 _SAME_CODE = 8  # findings of one code that are printed without -v
 
@@ -109,7 +111,7 @@ def main(argv: list[str]) -> int:
         if "verbose" in words.flags and "quiet" not in words.flags:
             for program, line in worked(view):
                 put(f"well     {safe(program)}: does what it is asked ({safe(line)})\n")
-        _print(findings, words.flags, names[0])
+        _print(findings, words.flags, names[0], as_owner(root))
     return int(any(finding.severity == ERROR for finding in findings))
 
 
@@ -196,7 +198,16 @@ def examine(view: View) -> list[Finding]:
     if any(finding.code == "directory-closed" for finding in findings):
         # a directory that cannot be entered may hold everything that seems to be missing: it has to be fixed first
         findings = [finding for finding in findings if finding.code == "directory-closed" or finding.severity != ERROR]
-    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+    return sorted((_by_whom(view, one) for one in findings), key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def _by_whom(view: View, finding: Finding) -> Finding:
+    """Say whose command a fix has to be, if not the user's."""
+    if view.uid == 0 or not finding.path.startswith(b"/") or not finding.mend.startswith(_COMMANDS):
+        return finding
+    trace = view.find(finding.path) if finding.mend.startswith("chmod ") else None
+    who = as_owner(view.rooted.host(trace.real) if trace else view.rooted.root or b"/")
+    return replace(finding, mend=who + finding.mend)
 
 
 def _say_what_is_left(findings: list[Finding], done: list[tuple[Step, str]]) -> None:
@@ -205,7 +216,7 @@ def _say_what_is_left(findings: list[Finding], done: list[tuple[Step, str]]) -> 
     tried = {step for step, _problem in done}
     for one in left:
         helped_not = any(step in tried for step in one.steps)
-        why = "its step did not help" if helped_not else "no step is safe enough: do it by hand"
+        why = "it is not yours" if one.mend.startswith("as ") else "its step did not help" if helped_not else "no step is safe enough: do it by hand"
         put(f"left     {one.code}: {safe(one.path)}: {why}\n")
 
 
@@ -279,7 +290,8 @@ def as_json(view: View, findings: list[Finding], done: list[tuple[Step, str]]) -
     }
 
 
-def _print(findings: list[Finding], flags: set[str], name: str) -> None:
+def _print(findings: list[Finding], flags: set[str], name: str, who: str = "") -> None:
+    done = f"  (--fix does it{', ' * bool(who)}{who.rstrip(': ')})"
     shown = {"error"} if "quiet" in flags else set(SEVERITIES) if "verbose" in flags else {"error", "warning"}
     printed: dict[str, int] = {}
     for finding in findings:
@@ -293,7 +305,7 @@ def _print(findings: list[Finding], flags: set[str], name: str) -> None:
         put(f"{kind} {finding.code}: {place}{safe(finding.what)}\n")
         put(f"         why:  {finding.why}\n")
         if finding.mend:
-            fixes = "  (--fix does it)" if finding.steps and finding.severity != NOTE else ""
+            fixes = done if finding.steps and finding.severity != NOTE else ""
             put(f"         fix:  {safe(finding.mend)}{fixes}\n")
     for code, count in printed.items():
         if count > _SAME_CODE and "verbose" not in flags:

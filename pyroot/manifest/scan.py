@@ -2,7 +2,7 @@
 
 Decides: the order (a directory, then what is in it, by the bytes of the names), what is read, and what becomes of files that
 cannot be read: they are recorded with the reason. Symbolic links are not followed; only regular files are opened; directories
-of other file systems (a /proc that is mounted there) are named and not entered.
+of other file systems (a /proc that is mounted there) are named and not entered. What pyroot itself keeps in a root is no part of it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pyroot.elf.rooted import Rooted
 from pyroot.manifest.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, SOCKET, Entry
 from pyroot.manifest.owners import owners_of
 from pyroot.plain import replace
+from pyroot.verbs.remembered import FOLDER
 
 _TYPES = {
     stat.S_IFREG: FILE,
@@ -58,6 +59,8 @@ class _Walk:
             if inside:
                 try:
                     names = sorted(os.listdir(self._rooted.host(path)), reverse=True)
+                    if path == b"/" and FOLDER in names:
+                        names.remove(FOLDER)  # guests do not see it, and it changes with every session
                 except OSError as error:
                     entry = replace(entry, problem=name_of(error))
             yield entry

@@ -54,6 +54,8 @@ class Bound(Rooted):
                 return None
             raise
 
+_OTHERS = (b"execv", b"execve", b"execvp", b"execvpe", b"posix_spawn", b"posix_spawnp", b"system", b"popen", b"dlopen")
+
 
 class View:
     """One root under examination. What is expensive is looked up once, when a check asks for it."""
@@ -245,6 +247,18 @@ class View:
             except OSError:
                 self._versions[real] = Versions()
         return self._versions[real]
+
+    def may_call(self, calls: tuple[bytes, ...]) -> bool:
+        """Tell whether a program makes one of these calls, or may: it starts or loads others, or does not say what it calls."""
+        images = self.closure.images
+        if len(images) < len(self.commands):
+            return True
+        for objects in images.values():
+            libc = [one for one in objects if b"libc.so.6" in one.names]
+            found = [self.versions(one.real) for one in objects if one not in libc]
+            if not libc or any(one.uses(call) for one in found for call in calls + _OTHERS):
+                return True
+        return False
 
     def symbols(self, real: bytes) -> Symbols:
         """Read the dynamic symbols of a file of the root, once."""

@@ -15,7 +15,7 @@ import os
 import stat
 
 from pyroot.elf.rooted import MAX_LINKS, Rooted
-from pyroot.errors import PyrootError, text_of
+from pyroot.errors import PyrootError, as_owner, shell_word, text_of
 
 _FICLONE = 0x40049409
 _CHUNK = 1 << 20
@@ -236,9 +236,17 @@ def write_failure(error: OSError, root: bytes, shown: bytes, verb: str = "new") 
     name = os.fsencode(error.filename2 or error.filename or shown)
     if name == root or name.startswith(root + b"/"):
         name = shown + name[len(root):]
-    return PyrootError(
-        f"{verb}: {os.fsdecode(name)}: {text_of(error.errno or errno.EIO)}", "what had been made was taken back"
-    )
+    hint, full = "what had been made was taken back", os.fsencode(error.filename2 or error.filename or root)
+    place = os.path.dirname(full)
+    if error.errno in (errno.EACCES, errno.EPERM) and os.path.isdir(place):
+        who = as_owner(root).removeprefix("as ").removesuffix(": ")
+        if who:
+            hint = f"the root belongs to {who}: run it as {who}, or let it be yours"
+        elif not as_owner(place) and not os.access(place, os.W_OK | os.X_OK):
+            hint = f"chmod u+wx {shell_word(os.fsdecode(place))}, then try again"
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint += "; make room, or use a directory of another file system"
+    return PyrootError(f"{verb}: {os.fsdecode(name)}: {text_of(error.errno or errno.EIO)}", hint)
 
 
 def _same_file(host: bytes, status: os.stat_result, place: bytes) -> bool:

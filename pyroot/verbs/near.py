@@ -162,5 +162,5 @@ def near_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
 
     known = sorted(set(names) - {name})
     swapped = [other for other in known if len(name) > 1 and sorted(other) == sorted(name)]
-    near = difflib.get_close_matches(name, known, limit, 0.7 if len(name) > 3 else 0.6)
+    near = difflib.get_close_matches(name, known, limit, 0.75 if len(name) > 3 else 0.6)
     return list(dict.fromkeys(swapped + near))[:limit]
