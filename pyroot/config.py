@@ -243,4 +243,6 @@ def _root_hint(spelling: str, value: str, error: OSError) -> str:
     meant = nearest(f"-{spelling}{value}", RUN.by_name) if len(spelling) == 2 else ""
     if meant:
         return f"did you mean {meant}? A long option begins with two dashes"
+    if ":" in value and os.path.isdir(value.partition(":")[0]):
+        return f"a root has no guest path: {spelling} {shell_word(value.partition(':')[0])}"
     return f"pyroot new {shell_word(value)} makes a small root there out of this machine's programs"

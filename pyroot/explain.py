@@ -289,6 +289,8 @@ def _missing_hint(link: Link, root: str) -> str:
         if os.access(link.guest, os.X_OK) and name.startswith("/"):
             return f"{as_owner(root)}pyroot copy {shell_word(root)} {shell_word(name)} copies this machine's interpreter there, with all that it needs"
         return f"install {name} in the root, or let the first line of the script name an interpreter that is there"
+    if root != "/" and name.startswith("/") and os.path.isfile(name) and os.access(name, os.X_OK):
+        return f"{as_owner(root)}pyroot copy {shell_word(root)} {shell_word(name)} copies this machine's {name} there, with all that it needs"
     return "paths of the command are those of the guest; -b makes a host path appear there"
 
 

@@ -38,8 +38,10 @@ def work_directory() -> Iterator[Path]:
             os.chown(path, helpers.NOBODY, helpers.NOBODY)
         yield path
     finally:
-        for directory, _names, _files in os.walk(path):
-            os.chmod(directory, 0o755)
+        for directory, names, _files in os.walk(path):
+            for name in names:
+                if not os.access(os.path.join(directory, name), os.R_OK | os.W_OK | os.X_OK, follow_symlinks=False):
+                    os.chmod(os.path.join(directory, name), 0o755, follow_symlinks=True)
         shutil.rmtree(path)
 
 

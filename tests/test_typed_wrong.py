@@ -113,7 +113,7 @@ TYPED = (
     ("A=1 ls", "pyroot env A=1 ls"),
     ("-r {R} cd /tmp", "-w /tmp COMMAND"),
     ("-r {R} export A=1", "sh -c 'export A=1'"),
-    ("-r {R} source x", "sh -c 'source x'"),
+    ("-r {R} source x", "sh -c '. ./x && COMMAND'"),
     ("-r {R} --rm ls", "leave it out"),
     ("--user bob -r {R} ls", "a user is a name in the guest's /etc/passwd"),
     ("--mount type=bind,src=/tmp,dst=/x -r {R} ls", "-b /tmp:/x"),

@@ -127,6 +127,8 @@ def _known_list(names: list[str]) -> dict[str, Any] | None:
         return entries_of("doctor", names[-1])
     except PyrootError as error:
         error.exit_code = EXIT_FAILURE
+        if not os.path.exists(names[-1]):
+            error.hint = f"pyroot checklist ROOTFS -o {shell_word(names[-1])} writes it, while the root works"
         raise
 
 

@@ -64,6 +64,13 @@ _COMMON = frozenset(
 )
 RESOLVING = re.compile(r"resol|name or service|bad address|getaddrinfo|name server|unknown host|\bdns\b|lookup|eai_again|enotfound")
 _NAME_FILES = (b"/etc/resolv.conf", b"/etc/hosts", b"/etc/nsswitch.conf")
+#: What a library looks up for a program, which then speaks of the thing and not of the file.
+_LOOKED_UP = (
+    (re.compile(r"\buser ?(id|name)?\b|\buid\b|passwd|who you are|account"), re.compile(rb"^/etc/passwd$")),
+    (re.compile(r"\bgroup ?(id|name)?\b|\bgid\b"), re.compile(rb"^/etc/group$")),
+    (re.compile(r"terminals? (database|type|entry|description)|terminfo|unknown terminal|(opening|initiali[sz]e) (the )?terminal"),
+     re.compile(rb"/terminfo(/|$)")),
+)  # fmt: skip
 _NAME_SERVICE = "htons(53)"
 _SEARCHING = ("access", "faccessat", "faccessat2", "stat", "lstat", "newfstatat", "statx", "execve", "readlink")
 _PATHLIKE = re.compile(r"(?<![\w:/])/[\w.-]+/[\w.-]|['\"‘`][\w./-]+['\"’]")
@@ -172,6 +179,8 @@ class Scale:
         message = message.lower()
         told = 2 if speech.quotes(event.error, message) else int(self._suits(event, message))
         resolving = event.path in _NAME_FILES and event.error in MISSES and self._resolves(event, message)
+        looked_up = event.error in MISSES and not self.satisfied(event, at) and _is_looked_up(event.path, message)
+        resolving = resolving or looked_up
         if not self._counts(event, at, named, told) and not resolving:
             return None
         refused = event.error not in MISSES or event.name in ("connect", "getcwd")
@@ -185,7 +194,7 @@ class Scale:
         if told == 2 and not event.path and not _PATHLIKE.search(message):
             score += 3  # who has a name at hand says it
         if resolving:
-            score += 8 if event.path == b"/etc/resolv.conf" else 5
+            score += 8 if looked_up or event.path == b"/etc/resolv.conf" else 5
         return Weight(event, at, named, told, score) if score > 0 else None
 
     def _without_speaker(self, message: str) -> str:
@@ -251,6 +260,11 @@ class Scale:
         if event.name == "execve":
             return self.last_name.get((event.process, "execve", name), -1) > at
         return max(self.last_success.get((event.process, event.path), -1), self.last_name.get((event.process, event.name, name), -1)) > at
+
+
+def _is_looked_up(path: bytes, message: str) -> bool:
+    """Say whether a message is about what a file is looked up for."""
+    return any(told.search(message) and files.search(path) for told, files in _LOOKED_UP)
 
 
 def _evidence(refused: bool, named: int, told: int) -> bool:

@@ -11,6 +11,7 @@ by what is missing of what its arguments name. Otherwise no call is to blame: th
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -111,7 +112,7 @@ class Search:
         line = speech.message(self.lines, self.history.outputs)
         writer, end = self.history.first, len(self.events)
         if line is not None:
-            answer.message, answer.chain = line.text, [line.process]
+            answer.message, answer.chain = speech.continued(self.lines, line), [line.process]
             at = line.at
             for _step in range(_FAR):
                 origin = self._origin(at)
@@ -120,7 +121,7 @@ class Search:
                 at = origin
                 answer.chain.append(self.events[at].process)
             writer, end = self.events[at].process, max(at, line.begun) + 1
-            self._choose(self._weighed(line.text, writer, end), answer, line.text.lower())
+            self._choose(self._weighed(answer.message, writer, end), answer, answer.message.lower())
             if answer.call is None:
                 self._said_before(line, answer)
         answer.killed = self._killed(answer)
@@ -147,11 +148,11 @@ class Search:
         if not weighed:
             return
         best = weighed[0]
-        answer.call = best.event
         answer.sure = sure and best.sure(message, weighed[1:])
-        answer.searched = self._searched(best.event)
-        if best.event.process not in answer.chain[-1:]:
-            answer.chain.append(best.event.process)
+        answer.call = self._refused_above(best) or best.event
+        answer.searched = self._searched(answer.call)
+        if answer.call.process not in answer.chain[-1:]:
+            answer.chain.append(answer.call.process)
         if not answer.sure:
             told = {(best.event.name, best.event.path): best.event}
             names = {os.path.basename(best.event.path)} if best.event.path else set()
@@ -162,13 +163,28 @@ class Search:
                     names.add(name)
             answer.others = list(told.values())[1 : 1 + _OTHERS]
 
+    def _refused_above(self, best: Weight) -> Event | None:
+        """Give the refusal to make a directory above what is missing: the miss only follows from it."""
+        path = best.event.path
+        if best.event.error != errno.ENOENT or not path:
+            return None
+        for at in range(best.at - 1, -1, -1):
+            event = self.events[at]
+            made = event.kind == "call" and event.name in ("mkdir", "mkdirat") and event.path and path.startswith(event.path + b"/")
+            if made and event.error not in (0, errno.EEXIST, *MISSES) and not self.scale.satisfied(event, at):
+                return event
+        return None
+
     def _said_before(self, line: Line, answer: Answer) -> None:
-        """Try what the same process said before: the last line may only say what was given up."""
-        for other in speech.besides(self.lines, line):
-            weighed = self._weighed(other.text, other.process, other.at + 1)
+        """Try what the same process, and then a child that failed, said before: the last line may only say what was given up."""
+        failed = self._failed(line.at)
+        of_children = [one for one in self.lines if one.at < line.at and one.process in failed and one.target == line.target]
+        for other in speech.besides(self.lines, line) + [one for one in reversed(of_children[-_LAST:]) if one.rank >= speech.FAILING]:
+            text = speech.continued(self.lines, other)
+            weighed = self._weighed(text, other.process, other.at + 1)
             if weighed and (weighed[0].named >= NAME or weighed[0].event.error not in MISSES):
-                answer.message = other.text
-                self._choose(weighed, answer, other.text.lower())
+                answer.message = text
+                self._choose(weighed, answer, text.lower())
                 return
 
     # -- where the message says nothing about a call

@@ -79,6 +79,7 @@ WORDS = {
 # What only a shell does itself: there is no program of that name.
 _BUILTINS = ("cd", "export", "source", "alias", "set", "unset", "ulimit", "umask", "exit", "eval", "type", "command", "history", "pushd",
              "trap", "wait", "jobs", "hash", "shopt", "declare", "let")  # fmt: skip
+_OF_BASH = ("source", "history", "pushd", "shopt", "declare", "let")
 _SHELLS = ("shell", "enter", "login", "start", "chroot")
 
 
@@ -110,11 +111,12 @@ def of_first_word(words: list[str], verbs: Iterable[str]) -> str:
         return f"a verb is the very first word: pyroot {' '.join([word, *rest][:3])}"
     if word in WORDS:
         root = next((one for one in rest if os.path.isdir(one)), "DIR")
-        command = " ".join(one for one in rest if one != root and not one.startswith("-"))
+        after = rest[rest.index(root) + 1 :] if root in rest else [one for one in rest if not one.startswith("-")]
+        command = " ".join(map(shell_word, after))
         if not command and word in _SHELLS:
             return f"pyroot -r {shell_word(root)} starts a shell in it"
         text = WORDS[word].format(root=shell_word(root), command=command or "COMMAND")
-        return f"{text} runs it" if text.startswith("pyroot -r") else text
+        return f"{text} runs it" if WORDS[word].startswith("pyroot -r {root} {command}") else text
     near = near_names(word, verbs, 1)
     return f"did you mean pyroot {' '.join([near[0], *rest][:3])}?" if near and "/" not in word else ""
 
@@ -134,7 +136,11 @@ def of_shell(words: list[str], options: str) -> str:
         return f"what is quoted is one word: pyroot {options}{line}"
     if word == "cd" and len(words) == 2:
         return f"cd is the shell's own: pyroot {options}-w {shell_word(words[1])} COMMAND starts a command there"
-    return f"{word} is the shell's own: pyroot {options}sh -c {shell_word(line)}" if word in _BUILTINS else ""
+    if word == "source" and len(words) == 2:
+        path = words[1] if "/" in words[1] else f"./{words[1]}"
+        return f"source is the shell's own: pyroot {options}sh -c {shell_word(f'. {path} && COMMAND')}"
+    shell = "bash" if word in _OF_BASH else "sh"
+    return f"{word} is the shell's own: pyroot {options}{shell} -c {shell_word(line)}" if word in _BUILTINS else ""
 
 
 def of_level(spelling: str, value: str) -> str:

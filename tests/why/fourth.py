@@ -1,4 +1,9 @@
-"""A fourth part: more of the programs that people build and serve with, answered before their first play, and scored once."""
+"""A fourth part: more of the programs that people build and serve with, answered before their first play, and scored once.
+
+Of 44 rows 34 were right then, and 2 called wrong and sure. Three answers, these two among them, had named one call where a program makes
+another (stat for open or execve); one command ends by a fault of its own (curl -D into a closed directory) and is left out; six were faults
+of `--why`: messages of two lines, a message of a child's above its parent's, what a library looks up.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +42,13 @@ ROWS = (
       needs="node"),
     Row("fourth-java-log", "java -Xlog:gc:file=no/gc.log -version", r"open\w*\(.*gc\.log.*ENOENT", r"/no is not there", needs="java", heavy=True),
     Row("fourth-java-arguments", "java @none.args", r"\(.*none\.args.*ENOENT", r"none\.args is not there", needs="java"),
-    Row("fourth-curl-headers-closed", "curl -sS -o got -D ro/h file:///etc/hostname", r"open\w*\(.*ro/h.*EACCES", NOT_WRITTEN, CLOSED, needs="curl"),
     Row("fourth-curl-proxy-refused", "curl -sS -x http://127.0.0.1:$PORT http://example.invalid/", r"connect\(.*ECONNREFUSED", r"listen",
       needs="curl"),
-    Row("fourth-curl-form-missing", "curl -sS -F x=@none.bin http://127.0.0.1:$PORT/", r"open\w*\(.*none\.bin.*ENOENT", r"none\.bin is not there",
+    Row("fourth-curl-form-missing", "curl -sS -F x=@none.bin http://127.0.0.1:$PORT/", r"(open|stat)\w*\(.*none\.bin.*ENOENT", r"none\.bin is not there",
       "serve $PORT", needs="curl"),
     Row("fourth-ssh-key-closed", "ssh-keygen -l -f k", r"open\w*\(.*\"k\".*EACCES", r"/k may not be read", "echo > k; chmod 000 k", needs="ssh-keygen"),
     Row("fourth-sftp-batch", "sftp -b none.txt 127.0.0.1", r"open\w*\(.*none\.txt.*ENOENT", r"none\.txt is not there", needs="sftp"),
-    Row("fourth-sqlite3-read", "sqlite3 x.db '.read none.sql'", r"open\w*\(.*none\.sql.*ENOENT", r"none\.sql is not there", needs="sqlite3"),
+    Row("fourth-sqlite3-read", "sqlite3 x.db '.read none.sql'", r"(open|stat)\w*\(.*none\.sql.*ENOENT", r"none\.sql is not there", needs="sqlite3"),
     Row("fourth-sqlite3-backup", "sqlite3 x.db '.backup ro/b.db'", r"open\w*\(.*ro/b\.db.*EACCES", NOT_WRITTEN,
       f"{CLOSED}; sqlite3 x.db 'create table t(a)'", needs="sqlite3"),
     Row("fourth-sqlite3-output", "sqlite3 x.db '.output no/o.txt' 'select 1'", r"open\w*\(.*no/o\.txt.*ENOENT", r"/no is not there",
@@ -58,7 +62,7 @@ ROWS = (
     Row("fourth-make-directory", "make -C none", r"chdir\(.*none.*ENOENT", r"none is not there", needs="make"),
     Row("fourth-make-source", "make x", r"stat\w*\(.*none\.c.*ENOENT", r"none\.c is not there", "printf 'x: none.c\\n\\ttouch x\\n' > Makefile",
       needs="make"),
-    Row("fourth-make-shell", "make", r"exec\w*\(.*/no/sh.*ENOENT", r"/no(/sh)? is not there", "printf 'SHELL = /no/sh\\nall:\\n\\techo; true\\n' > Makefile",
+    Row("fourth-make-shell", "make", r"(exec|stat)\w*\(.*/no/sh.*ENOENT", r"/no(/sh)? is not there", "printf 'SHELL = /no/sh\\nall:\\n\\techo; true\\n' > Makefile",
       needs="make"),
     Row("fourth-cc-dependencies", "cc -c -MD -MF no/x.d x.c", r"open\w*\(.*no/x\.d.*ENOENT", r"/no is not there", MAIN, needs="cc"),
     Row("fourth-ld-script", "ld -T none.ld x.o", r"open\w*\(.*none\.ld.*ENOENT", r"none\.ld is not there", f"{MAIN}; cc -c x.c", needs="ld cc"),
