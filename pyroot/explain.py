@@ -97,7 +97,7 @@ def search_hint(core: "Core", config: "Config", name: bytes, path: bytes) -> str
     if hint := "" if here else _misplaced_hint(config):
         return hint
     if here:
-        return f"{as_owner(root)}pyroot copy {shell_word(root)} {shell_word(shown)} copies this machine's {shown} there, with all that it needs"
+        return _copy_hint(root, shown, shown)
     near = near_names(shown, (os.fsdecode(entry) for directory in searched for entry in _names_in(core, directory)))
     if near:
         return f"did you mean {' or '.join(near)}?"
@@ -266,7 +266,9 @@ def _locate(core: "Core", link: Link, cwd: bytes, root: str) -> bytes:
         return core.resolve(link.guest, cwd)[1]
     except OSError as error:
         if error.errno != errno.ENOENT:
-            raise Broken(text_of(error.errno or 0), "the path must lead to a program in the guest") from None
+            closed = error.errno == errno.EACCES
+            hint = "a directory of this path may not be entered: leave it out of PATH" if closed else "the path must lead to a program in the guest"
+            raise Broken(text_of(error.errno or 0), hint) from None
     target = _dangling_target(core, link, cwd)
     reason = f"is a link to {os.fsdecode(target)}, which is not in the guest" if target else "not in the guest"
     raise Broken(reason, _missing_hint(link, root), True)
@@ -279,6 +281,11 @@ def _dangling_target(core: "Core", link: Link, cwd: bytes) -> bytes:
         return b""
 
 
+def _copy_hint(root: str, name: str, what: str) -> str:
+    command = f"{as_owner(root)}pyroot copy {shell_word(root)} {shell_word(name)}"
+    return f"{command} copies this machine's {what} there, with all that it needs"
+
+
 def _missing_hint(link: Link, root: str) -> str:
     name = os.fsdecode(link.guest)
     if link.role.startswith("ELF"):
@@ -287,10 +294,10 @@ def _missing_hint(link: Link, root: str) -> str:
         return f"install the C library in the root; pyroot copy {shell_word(root)} PROGRAM brings a program with its libraries"
     if link.role.startswith("#!"):
         if os.access(link.guest, os.X_OK) and name.startswith("/"):
-            return f"{as_owner(root)}pyroot copy {shell_word(root)} {shell_word(name)} copies this machine's interpreter there, with all that it needs"
+            return _copy_hint(root, name, "interpreter")
         return f"install {name} in the root, or let the first line of the script name an interpreter that is there"
     if root != "/" and name.startswith("/") and os.path.isfile(name) and os.access(name, os.X_OK):
-        return f"{as_owner(root)}pyroot copy {shell_word(root)} {shell_word(name)} copies this machine's {name} there, with all that it needs"
+        return _copy_hint(root, name, name)
     return "paths of the command are those of the guest; -b makes a host path appear there"
 
 

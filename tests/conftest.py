@@ -67,7 +67,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Make what takes minutes outside of any test."""
     if not session.config.option.collectonly:
-        make_roots({name for item in session.items for name in getattr(item, "fixturenames", ())})
+        make_roots({name for item in session.items for name in roots_of(item)})
+
+
+def roots_of(item: pytest.Item) -> set[str]:
+    """Name the fixtures that a test asks for: by its arguments, by a parameter, or by the words of its marker `rootfs`."""
+    given = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+    marked = [word for marker in item.iter_markers("rootfs") for word in marker.args]
+    return {*getattr(item, "fixturenames", ()), *marked, *(value for value in given if isinstance(value, str))}
 
 
 def not_for_us(item: pytest.Item) -> bool:

@@ -14,9 +14,8 @@ STANDS_FOR = {"DIR": "R", "ROOTFS": "R", "COMMAND": "ls", "COMMAND...": "ls", "P
               "NAME=VALUE": "A=1", "HOST:GUEST": "/tmp:/mnt", "A": "R", "B": "R", "OPTION...": "-R R", "OPTION": "-y"}  # fmt: skip
 # What ends a command in a sentence.
 END = re.compile(
-    r" (?:runs|starts|lists|makes|makes a|copies|fills|shows|prints|brings|finds|ends|tells|writes|looks|gives|removes)\b|[?;,]|\. | \(|: |$"
+    r" (?:runs|starts|lists|makes|copies|fills|shows|prints|brings|finds|ends|tells|writes|looks|gives|removes)\b|[?;,]|\. | \(|: |$"
 )
-PLACES = (["pyroot "], ["chmod ", "mkdir ", "sed ", "ln ", "rm "])
 
 #: Of command lines that are typed wrong: what is typed after the hint, where that is not a command of the hint itself.
 BY_HAND = {
@@ -166,7 +165,8 @@ RUNS = (
     s("root is not there", "rm -rf R", "-r R ls", "pyroot new "),
     s("root is a level below", "mkdir J; mv R J/rootfs", "-r J ls", "J/rootfs?", "-r J/rootfs ls"),
     s("no shell", "rm R/usr/bin/sh R/usr/bin/dash R/usr/bin/bash", "-r R", "pyroot copy "),
-    s("program in a directory that PATH lacks", "mv R/usr/bin/head R/usr/sbin", "-r R head /etc/passwd", "/usr/sbin", "-r R /usr/sbin/head /etc/passwd"),
+    s("program in a directory that PATH lacks", "mv R/usr/bin/head R/usr/sbin", "-r R head /etc/passwd", "/usr/sbin",
+      "-r R /usr/sbin/head /etc/passwd"),
     s("working directory missing", ":", "-r R -w /nowhere ls", "as the guest sees it", "-r R -w /etc ls"),
     s("host path of a binding missing", ":", "-r R -b ./none:/x ls", "must be an existing path of the host", "-r R -b ./R:/x ls"),
     s("new over a root", ":", "new R tac", "--add", "new --add R tac"),

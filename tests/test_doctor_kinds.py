@@ -197,6 +197,40 @@ def test_a_library_in_ld_library_path_is_not_missing(root: Path) -> None:
     assert errors(examine(root, LD_LIBRARY_PATH="/nowhere:/opt/lib")) == []
 
 
+@pytest.mark.not_root
+def test_whose_command_a_fix_has_to_be() -> None:
+    from pyroot.errors import as_owner
+
+    assert as_owner("/usr") == "as root: "
+    assert as_owner("/tmp") == ""  # (everybody may write there)
+    assert as_owner("/nowhere/at/all") == ""
+
+
+@pytest.mark.root
+def test_a_root_of_roots_is_mended_as_root(guest_directory: str, sound: Path, run_pyroot: Callable[..., helpers.Result]) -> None:
+    top = Path(guest_directory, "root")
+    copy_root(sound, top)
+    (top / "etc/hosts").unlink()
+    (top / "dev/shm").mkdir(parents=True, exist_ok=True)
+    (top / "tmp").chmod(0o755)
+    for path in [top, *top.rglob("*")]:
+        os.chown(path, 0, 0, follow_symlinks=False)
+    found = run_pyroot(["doctor", top]).stdout
+    assert f"fix:  as root: chmod 1777 {top}/tmp\n" in found
+    assert "(--fix does it, as root)" in found
+    assert "warning  tmp-rights: /dev/shm" in found
+    tried = run_pyroot(["copy", top, "head"])
+    assert (tried.status, "run it as root" in tried.stderr) == (125, True), tried.stderr
+    assert "hint: as root: pyroot copy " in run_pyroot(["-r", top, "head"], environment={"PATH": "/bin"}).stderr
+
+
+def test_a_note_is_enough_for_what_the_named_commands_do_not_do(root: Path) -> None:
+    (root / "etc/hosts").unlink()
+    severity = {name: [one.severity for one in examine(root, (name,)) if one.code == "hosts-missing"] for name in ("cat", "bash", "getent")}
+    assert severity["cat"] == ["note"]
+    assert severity["bash"] == ["warning"]  # (it starts whatever it is asked to)
+
+
 # --- --fix
 
 

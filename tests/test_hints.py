@@ -26,7 +26,8 @@ class Place:
     def __init__(self, top: Path, programs: str) -> None:
         """Make the root, and what else is named."""
         self.top = top
-        done = self.shell(f"pyroot new R {programs} && mkdir E I && mkdir -m 0 C && ln -s ../R I/rootfs && tar -czf x.tar.gz -C R . && : > R/x")
+        made = "mkdir E I && mkdir -m 0 C && ln -s ../R I/rootfs && tar -czf x.tar.gz -C R . && : > R/x"
+        done = self.shell(f"pyroot new R {programs} && {made}")
         assert done.returncode == 0, done.stderr
 
     def shell(self, script: str) -> subprocess.CompletedProcess[str]:

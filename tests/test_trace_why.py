@@ -206,3 +206,22 @@ def test_signal_is_named(run_pyroot: Callable[..., Result]) -> None:
     ended = run_pyroot(["trace", "--why", "sh", "-c", "kill -SEGV $$"], environment={"PATH": "/usr/bin:/bin"})
     assert ended.status == 128 + 11
     assert "was ended by SIGSEGV" in ended.stderr
+
+
+def test_message_of_two_lines_and_the_refusal_above(why: Why, folder: Path) -> None:
+    """What is missing was never made, because the directory above it may not be written to."""
+    directory(folder / "ro", 0o555)
+    script = (
+        "mkdir /data/ro/state 2>/dev/null; mkdir /data/ro/state/x 2>/dev/null;"
+        " echo 'tool: cannot create the private directory:' >&2; echo '  /data/ro/state/x' >&2; exit 1"
+    )
+    told = why(["sh", "-c", script])
+    assert told["message"] == "tool: cannot create the private directory: /data/ro/state/x"
+    assert str(told["call"]).startswith('mkdir("/data/ro/state", ') and "EACCES" in str(told["call"])
+    assert "/data/ro may not be written" in str(told["cause"])
+
+
+def test_message_of_a_child_above_its_parents(why: Why) -> None:
+    told = why(["sh", "-c", "cat /data/none; echo 'fatal: could not read from there' >&2; exit 1"])
+    assert told["message"] == "cat: /data/none: No such file or directory"
+    assert '"/data/none"' in str(told["call"])

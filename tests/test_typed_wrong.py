@@ -28,7 +28,7 @@ TYPED = (
     ("-v 1 doctor {R}", "a verb is the very first word: pyroot doctor {R}"),
     ("-r {R} doctor", "a verb is the very first word"),
     ("run {R} ls", "pyroot -r {R} ls runs it"),
-    ("exec {R} ls -l", "pyroot -r {R} ls runs it"),
+    ("exec {R} ls -l", "pyroot -r {R} ls -l runs it"),
     ("run -r {R} ls", "pyroot -r {R} ls runs it"),
     ("shell {R}", "pyroot -r {R} starts a shell in it"),
     ("enter {R}", "pyroot -r {R} starts a shell in it"),

@@ -53,7 +53,8 @@ class Home:
         # (into a file: what is left running in the background would keep a pipe open)
         with tempfile.TemporaryFile() as file:
             started = subprocess.Popen(
-                ["bash", "-c", walks.script(typed, str(self.path))], cwd=self.path, env=env, stdout=file, stderr=file, stdin=subprocess.DEVNULL,
+                ["bash", "-c", walks.script(typed, str(self.path))], cwd=self.path, env=env, stdout=file, stderr=file,
+                stdin=subprocess.DEVNULL,
                 start_new_session=True, **as_user.identity(),
             )  # fmt: skip
             self.sessions.append(started.pid)
@@ -104,7 +105,8 @@ def unlike(walk: Walk, home: Home, typed: str, shown: list[str]) -> str:
 
 
 @pytest.mark.parametrize("walk", [
-    pytest.param(walk, id=walk.page, marks=[pytest.mark.rootfs, pytest.mark.slow] if walk.debian else []) for walk in walks.WALKS
+    pytest.param(walk, id=walk.page, marks=[pytest.mark.rootfs("debian_root"),
+    pytest.mark.slow] if walk.debian else []) for walk in walks.WALKS
 ])
 def test_what_a_page_shows_comes_out_and_what_it_names_works(walk: Walk, home: Home, request: pytest.FixtureRequest) -> None:
     lacking = [name for name in walk.needs if shutil.which(name) is None]

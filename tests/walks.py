@@ -49,7 +49,8 @@ def waiting(command: str, what: str, name: str) -> str:
     """Start a session that waits, and write the numbers of its supervisor and its guest down."""
     return (
         f"{command} >/dev/null 2>&1 & echo $! > supervisor\n"
-        f"until pyroot ps | sed -n '/^session '$(cat supervisor)':/,/^$/p' | awk '/{what}/ {{ print $1 }}' > {name}; [ -s {name} ]; do :; done"
+        f"until pyroot ps | sed -n '/^session '$(cat supervisor)':/,/^$/p' | awk '/{what}/ {{ print $1 }}' > {name}\n"
+        f"[ -s {name} ]; do :; done"
     )
 
 
@@ -71,10 +72,13 @@ for name in sh ls cat cut readlink; do ln -sf busybox bb/bin/$name; done; echo t
 mkdir -p deb/usr deb/lib deb/lib64 deb/bin; ln -s busybox deb/bin/sh; cp bb/bin/busybox deb/bin/; cc -g -O0 -o target gdb_target.c"""
 PERL = r"""mkdir -p rootfs/usr/local/bin; printf '#!/usr/bin/perl\n' > rootfs/usr/local/bin/report; chmod +x rootfs/usr/local/bin/report"""
 # A package that is called less, and where apt finds it (mmdebstrap leaves out what it provides besides).
-LESS = """mkdir -p less/DEBIAN less/usr/share/less less/usr/bin debian/repository; cd less; touch usr/share/less/a usr/share/less/b usr/share/less/c usr/bin/less
-printf '%s\n' 'Package: less' 'Version: 1' 'Architecture: all' 'Maintainer: a <a@b.c>' 'Provides: usr-is-merged' 'Description: a pager' > DEBIAN/control; cd ..
+LESS = """mkdir -p less/DEBIAN less/usr/share/less less/usr/bin debian/repository; cd less
+touch usr/share/less/a usr/share/less/b usr/share/less/c usr/bin/less
+printf '%s\n' 'Package: less' 'Version: 1' 'Architecture: all' 'Maintainer: a <a@b.c>' > DEBIAN/control
+printf '%s\n' 'Provides: usr-is-merged' 'Description: a pager' >> DEBIAN/control; cd ..
 dpkg-deb --root-owner-group -b less debian/repository/less.deb >/dev/null && cd debian/repository
-{ cat ../../less/DEBIAN/control; echo "Filename: ./less.deb"; echo "Size: $(wc -c < less.deb)"; echo "SHA256: $(sha256sum less.deb | cut -d' ' -f1)"
+{ cat ../../less/DEBIAN/control; echo "Filename: ./less.deb"; echo "Size: $(wc -c < less.deb)"
+echo "SHA256: $(sha256sum less.deb | cut -d' ' -f1)"
 } > Packages; cd ../..; rm -rf debian/etc/apt/sources.list*; echo 'deb [trusted=yes] file:/repository ./' > debian/etc/apt/sources.list
 pyroot -S ./debian apt-get -qq update"""
 
@@ -85,20 +89,23 @@ WALKS = (
         before={
             "pyroot -r . -b /proc ps": "pyroot copy -q . ps mount id tty readlink",
             "pyroot -r ./rootfs bash": "rm -f rootfs/usr/lib/*/libtinfo.so.6* rootfs/lib/*/libtinfo.so.6*",
-            "pyroot doctor -q rootfs": "chmod 644 rootfs/usr/bin/ls; echo nameserver 192.0.2.1 > rootfs/etc/resolv.conf; rm rootfs/etc/resolv.conf",
+            "pyroot doctor -q rootfs": "chmod 644 rootfs/usr/bin/ls; rm -f rootfs/etc/resolv.conf",
         },
         sample=("pyroot -r . -b /proc ps", "pyroot -r . -w / -b /proc -b /sys -b /dev -b /dev/pts"),
         among=("pyroot -R . ls", "pyroot doctor -q --fix"),
     ),
-    Walk("docs/DOCTOR.md", setup=f"{IN_HOME}; {PERL}", status={"pyroot doctor ROOTFS": 1, "pyroot doctor ROOTFS COMMAND": 0}, among=("pyroot -v 1",)),
-    Walk("docs/TRACE.md", setup=f"{IN_HOME}; {JOBD}", before={"pyroot ps": READER}, among=("pyroot ps",), instead={"pyroot trace -e trace=read": READ},
+    Walk("docs/DOCTOR.md", setup=f"{IN_HOME}; {PERL}", status={"pyroot doctor ROOTFS": 1, "pyroot doctor ROOTFS COMMAND": 0},
+      among=("pyroot -v 1",)),
+    Walk("docs/TRACE.md", setup=f"{IN_HOME}; {JOBD}", before={"pyroot ps": READER}, among=("pyroot ps",),
+      instead={"pyroot trace -e trace=read": READ},
          sample=("pyroot trace -e trace=read",)),
     Walk("docs/LOOK.md", setup=f"{IN_HOME}; {LIST}; {SLEEPER}", before={"pyroot snapshot ./debian": LESS},
          sample=("pyroot ps", "pyroot files"), among=("pyroot diff",), needs=("dpkg-deb",), debian=True,
          status={"pyroot files /": 1, "pyroot files +D": 1, "pyroot files -i": 1, "pyroot diff ROOTFS": 1}),
     Walk("docs/DEBUGGERS.md", setup=BUSYBOX, needs=("busybox", "strace", "gdb", "gcc"), sample=("pyroot trace -e execve",)),
     Walk("docs/TROUBLESHOOTING.md", setup=f"{LIST}; pyroot copy -q rootfs dmesg; {SLEEPER}", instead={
-        "pyroot trace -p PID": ATTACHED, "pyroot -R DIR nginx": "pyroot -R DIR sh -c 'exit 0'", "pyroot -R DIR dmesg": "pyroot -R DIR dmesg; [ $? -lt 2 ]",
+        "pyroot trace -p PID": ATTACHED, "pyroot -R DIR nginx": "pyroot -R DIR sh -c 'exit 0'",
+        "pyroot -R DIR dmesg": "pyroot -R DIR dmesg; [ $? -lt 2 ]",
     }, status={"pyroot files FILE": 1, "pyroot files -i": 1}),
     Walk("docs/ROOT.md"),
     Walk("docs/CONTAINERS.md"),
@@ -153,7 +160,7 @@ def within(have: list[str], want: list[str]) -> bool:
 def same(have: list[str], want: list[str]) -> bool:
     """Compare lines; `...` on a page stands for anything."""
     patterns = [".*".join(map(re.escape, line.split("..."))) for line in want]
-    return len(have) == len(want) and all(re.fullmatch(one, line) for one, line in zip(patterns, have))
+    return len(have) == len(want) and all(re.fullmatch(one, line) for one, line in zip(patterns, have, strict=True))
 
 
 def starts(line: str, beginnings: object) -> str:

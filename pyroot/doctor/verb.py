@@ -218,7 +218,9 @@ def _say_what_is_left(findings: list[Finding], done: list[tuple[Step, str]]) -> 
     tried = {step for step, _problem in done}
     for one in left:
         helped_not = any(step in tried for step in one.steps)
-        why = "it is not yours" if one.mend.startswith("as ") else "its step did not help" if helped_not else "no step is safe enough: do it by hand"
+        why = "its step did not help" if helped_not else "no step is safe enough: do it by hand"
+        if one.mend.startswith("as "):
+            why = "it is not yours"
         put(f"left     {one.code}: {safe(one.path)}: {why}\n")
 
 

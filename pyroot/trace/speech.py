@@ -40,7 +40,8 @@ _PREFIX = re.compile(r"^npm (err!|error)\s*", re.IGNORECASE)
 _RELAY = re.compile(
     r"\*\*\* .*(error \d+|\w)$|exit(ed)?( with)?( exit)? (status|code)|returned? (a )?(non-?zero|error|exit)|previous errors|"
     r"subprocess-exited|"
-    r"exiting (now|with)|(some|errors?) (files|were|occurred).*(not|previous)|errors? occurred\W*$|\(code \d+\)|command failed|returned \d+ exit status|"
+    r"exiting (now|with)|(some|errors?) (files|were|occurred).*(not|previous)|errors? occurred\W*$|\(code \d+\)|command failed|"
+    r"returned \d+ exit status|"
     r"compilation terminated|"
     r"^\W*(error|aborted?|failed|exiting)\W*$|not recoverable",
     re.IGNORECASE,
@@ -60,7 +61,10 @@ _OTHER_WORDS = {
     errno.EADDRINUSE: ("address in use", "address already in use"), errno.ECONNREFUSED: ("connection refused",),
 }  # fmt: skip
 #: Words that suit an errno without quoting it.
-_VERBS = r"(find|open|load|access|read|stat|cd|chang|enter|creat|writ|lock|save|saving|add|mov|remov|dele[t]|mak|bind|exec|run|start|link|process|includ|import|re-?creat)"
+_VERBS = (
+    r"(find|open|load|access|read|stat|cd|chang|enter|creat|writ|lock|save|saving|add|mov|remov|dele[t]|mak|bind|exec|run|start|link|"
+    r"process|inclu[d]|import)"
+)
 _OPEN = r"(cannot|can't|could ?n[o']t|couldn't|unable to|failed to|failure|failed|error|not) ?(\w+ ){0,3}"
 _CONNECTION = r"connect|unreachable|refused|resolv|lookup|name server|host|network|timed? ?out|server|agent|bus\b"
 _SUITING = {
@@ -205,9 +209,9 @@ def continued(said: Iterable[Line], line: Line) -> str:
     """Give the text of a line, with the next one of the same process if it ends in a colon: that says what, or where."""
     if not line.text.endswith(":"):
         return line.text
-    after = [one for one in said if (one.process, one.target) == (line.process, line.target) and (one.begun, one.at) >= (line.begun, line.at)]
-    at = next((number for number, one in enumerate(after) if one is line), len(after))
-    return f"{line.text} {after[at + 1].text}" if at + 1 < len(after) else line.text
+    own = [one for one in said if (one.process, one.target) == (line.process, line.target)]
+    at = next((number for number, one in enumerate(own) if one is line), len(own))
+    return f"{line.text} {own[at + 1].text}" if at + 1 < len(own) else line.text
 
 
 def besides(said: Iterable[Line], line: Line) -> list[Line]:

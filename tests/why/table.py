@@ -1,7 +1,8 @@
 """The corpus: every row, and which third of them is held out while `--why` is tuned.
 
 A row is held out if SHA-256 of the hash of the commit that brought the corpus and the row's name, divided by three, leaves nothing. The
-rows of `later`, then of `third` and of `fourth`, came when all others had been seen, and were scored once before anything was changed for them.
+rows of `later`, then of `third` and of `fourth`, came when all others had been seen, and were scored once before anything was changed
+for them.
 """
 
 from __future__ import annotations
