@@ -266,8 +266,9 @@ def _locate(core: "Core", link: Link, cwd: bytes, root: str) -> bytes:
         return core.resolve(link.guest, cwd)[1]
     except OSError as error:
         if error.errno != errno.ENOENT:
-            closed = error.errno == errno.EACCES
-            hint = "a directory of it may not be entered: leave it out of PATH" if closed else "the path must lead to a program in the guest"
+            hint = "the path must lead to a program in the guest"
+            if error.errno == errno.EACCES:
+                hint = "a directory of it may not be entered: leave it out of PATH"
             raise Broken(text_of(error.errno or 0), hint) from None
     target = _dangling_target(core, link, cwd)
     reason = f"is a link to {os.fsdecode(target)}, which is not in the guest" if target else "not in the guest"
