@@ -200,6 +200,13 @@ def script(root: Path, head: str, name: str = "tool") -> None:
     path.chmod(0o755)
 
 
+def shell_is_a_fifo(root: Path) -> None:
+    """Put a FIFO in the place of /bin/sh."""
+    place = inside(root, "/bin/sh")
+    place.unlink()
+    os.mkfifo(place, 0o755)
+
+
 def other_version(root: Path) -> None:
     """Let libtinfo offer versions of another name."""
     path = library(root, "libtinfo.so.6")

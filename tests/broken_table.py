@@ -122,6 +122,8 @@ DEFECTS = (
     D(DAMAGED, "just-containers/s6-overlay#124", "programs that are links to each other", "program-dangling",
       ways(link("usr/bin/execlineb", "/bin/execlinec"), link("usr/bin/execlinec", "/bin/execlineb"))),
     D(LOST, "ln(1)", "link with the host's path", "link-to-host", link("usr/bin/dir", "{root}/usr/bin/ls"), True),
+    D(DAMAGED, "execve(2), ELOOP", "script that is to interpret itself", "script-interpreter",
+      lambda root: script(root, "#!/usr/bin/tool\n"), commands=("tool",)),
     # --- libraries
     D(MISSING, "ld.so(8)", "no libtinfo", "library-missing", lambda root: unlink_library(root, TINFO), True),
     D(MISSING, "ld.so(8)", "no libc", "library-missing", lambda root: unlink_library(root, "libc.so.6"), True),
@@ -165,6 +167,8 @@ DEFECTS = (
     # --- directories
     D(MISSING, "mktemp(1)", "no /tmp", "tmp-missing", remove("tmp"), True),
     D(DAMAGED, "hier(7)", "/tmp is a file", "tmp-missing", becomes_file("tmp")),
+    D(MISSING, "symlink(7)", "/tmp leads nowhere", "tmp-missing", ways(remove("tmp"), link("tmp", "/scratch")), True),
+    D(MISSING, "symlink(7)", "/etc leads nowhere", "directory-closed", ways(remove("etc"), link("etc", "/settings")), True),
     D(CLOSED, "nix-community/docker-nix#15", "/tmp closed", "tmp-rights", mode("/tmp", 0o555), True),
     D(CLOSED, "hier(7)", "/var/tmp closed", "tmp-rights", mode("/var/tmp", 0o555), True),
     D(CLOSED, "path_resolution(7)", "/etc closed", "directory-closed", mode("/etc", 0o600), True),
@@ -186,6 +190,7 @@ DEFECTS = (
     D(LOST, "cthackers/adm-zip#342", "every link is a text", "link-as-text", way.lose_links, True),
     D(DAMAGED, "execve(2), ENOEXEC", "/bin/sh is a text of another kind", "shell-damaged", write("/usr/bin/dash", "hello world\n", 0o755),
       needs="/usr/bin/dash"),
+    D(DAMAGED, "mkfifo(3)", "/bin/sh is a FIFO", "shell-damaged", way.shell_is_a_fifo),
     D(MOUNTED, "moby/moby#21666", "passwd is a directory", "passwd-missing", becomes_directory("etc/passwd"), True),
     D(MOUNTED, "moby/moby#21666", "group is a directory", "group-missing", becomes_directory("etc/group"), True),
     D(MOUNTED, "docker-archive/compose-cli#1795", "hosts is a directory", "hosts-missing", becomes_directory("etc/hosts"), True,

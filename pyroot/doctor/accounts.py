@@ -138,7 +138,7 @@ def shell_missing(view: View) -> Iterator[Finding]:
     """Find shells that are named and do not exist."""
     for shell in _shells(view):
         below = any(shell.startswith(directory + b"/") for directory in broken_directories(view))
-        if view.is_file(shell) or below or view.problem(shell) == errno.EACCES:
+        if view.stat(shell) or below or view.problem(shell) == errno.EACCES:
             continue
         link = view.link(shell)
         what = f"is a link to {os.fsdecode(link)}, which is not there" if link is not None else "is missing"
@@ -166,7 +166,9 @@ def shell_damaged(view: View) -> Iterator[Finding]:
         done.add(trace.real)
         severity = ERROR if not view.commands or shell in view.commands or os.path.basename(shell) in view.commands else WARNING
         if not stat.S_ISREG(status.st_mode):
-            yield Finding(shell, "is not a file", f"rm -r {view.outside(trace.real)}, and bring a shell", severity=severity)
+            mend, _steps = copy_of(view, shell)
+            mend = f"rm -r {view.outside(trace.real)}" + (f" && {mend}" if mend else ", and bring a shell")
+            yield Finding(shell, "is not a file", mend, severity=severity)
             continue
         head = view.read(shell)
         if head is None or head.startswith((b"\x7fELF", b"#!")) or lost_link(view, trace.real):

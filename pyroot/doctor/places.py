@@ -51,7 +51,17 @@ def tmp_missing(view: View) -> Iterator[Finding]:
             mend = f"mkdir -m 1777 {view.outside(path)}; -R shows the host's /tmp"
             yield Finding(path, "is missing", mend, (MakeDirectory(path, 0o1777),))
         elif status is None and view.link(path) is not None:
-            yield Finding(path, f"is a link to {os.fsdecode(view.link(path) or b'')}, which is not there", "make its target")
+            yield _leads_nowhere(view, path, 0o1777)
+
+
+def _leads_nowhere(view: View, path: bytes, mode: int) -> Finding:
+    """Tell of a directory that is a link, whose target is not there."""
+    text = view.link(path) or b""
+    target = os.path.normpath(os.path.join(os.path.dirname(path), text))
+    loops = target == path or view.link(target) is not None
+    mend = f"rm {view.outside(path)} && mkdir -m {mode:o} {view.outside(path)}" if loops else f"mkdir -p -m {mode:o} {view.outside(target)}"
+    steps = () if loops else (MakeDirectory(target, mode),)
+    return Finding(path, f"is a link to {os.fsdecode(text)}, which {'leads nowhere' if loops else 'is not there'}", mend, steps)
 
 
 @check("tmp-rights", ERROR, "the mode of /tmp, /var/tmp and /dev/shm", "programs that cannot write there give up with EACCES", beside=True)
@@ -83,7 +93,7 @@ def run_missing(view: View) -> Iterator[Finding]:
 @check(
     "directory-closed",
     ERROR,
-    "r and x bits of the usual directories",
+    "r and x bits of the usual directories, and the targets of those that are links",
     "nothing below a directory without x can be reached: EACCES for everything",
 )
 def directory_closed(view: View) -> Iterator[Finding]:
@@ -94,6 +104,9 @@ def directory_closed(view: View) -> Iterator[Finding]:
         while at.startswith(b"/") and at not in (b"/", *ways):
             ways.append(at)
             at = os.path.dirname(at)
+    for path in (b"/etc", b"/usr", b"/var"):
+        if view.stat(path) is None and view.link(path) is not None:
+            yield _leads_nowhere(view, path, 0o755)
     for path, trace, status in view.each(ways, stat.S_ISDIR):
         mode = stat.S_IMODE(status.st_mode)
         open_to_us = mode & 0o555 if view.uid == 0 else view.may(status, os.R_OK | os.X_OK)

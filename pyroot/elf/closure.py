@@ -122,6 +122,7 @@ class Closure:
         self.rooted = rooted
         self.items: list[Item] = []
         self.indexes: dict[bytes, Index] = {}
+        self._scripts: list[bytes] = []  # those that are being followed
         self.images: dict[bytes, list[Loaded]] = {}  # what each ELF program has in its process, in load order
         self.library_path: tuple[bytes, ...] = ()  # the directories of an LD_LIBRARY_PATH, for whoever speaks of a run
         self._search_path = os.fsencode(search_path)
@@ -160,7 +161,9 @@ class Closure:
         if elf is not None:
             self._add_elf(program, trace, elf)
         elif head.startswith(b"#!"):
+            self._scripts.append(trace.real)
             self._add_script(program, head, depth)
+            self._scripts.pop()
         return item
 
     def add_data(self, path: bytes, why: str = DATA, needed_by: bytes | None = None) -> Item | None:
@@ -234,6 +237,10 @@ class Closure:
             problem = TOO_LONG
         if problem:
             self._add_missing(interpreter, SCRIPT_INTERPRETER, program, problem)
+            return
+        trace = self.rooted.find(interpreter)
+        if trace is not None and trace.real in self._scripts:
+            self._add_missing(interpreter, SCRIPT_INTERPRETER, program, "is a script that this one is to interpret")
             return
         self.add_program(interpreter, SCRIPT_INTERPRETER, program, depth + 1)
         if os.path.basename(interpreter) == b"env" and argument:

@@ -165,6 +165,9 @@ class Installer:
         status = os.stat(host)
         if os.path.lexists(place):
             trace = Rooted(self.root).find(guest)
+            if trace is None and os.path.islink(place):
+                why = f"is a link to {os.fsdecode(os.readlink(place))}, which leads nowhere"
+                raise PyrootError(f"{self.verb}: {os.fsdecode(place)} {why}", f"rm {shell_word(os.fsdecode(place))}, then try again")
             if trace is None or not _same_file(host, status, self._at(trace.real)):
                 raise self._conflict(place, f"is there already and differs from {self._owner} {os.fsdecode(host)}")
             return
