@@ -81,7 +81,10 @@ def run_behind(config: Config, supervise: "Callable[[Config], int]") -> int:
     for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
         # the command decides what they mean; when it stops, its supervisor stops this process
         signal.signal(number, signal.SIG_IGN)
-    return _wait(child, end)
+    code = _wait(child, end)
+    # what the pipe has announced since ends nobody who lets signals through now
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    return code
 
 
 # What is waited for; the other signals stop or continue this process by the kernel's default.
