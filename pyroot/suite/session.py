@@ -97,7 +97,7 @@ def project_places(config: pytest.Config, known: Any) -> list[Binding]:
 
 def view(root: Rootfs, places: list[Binding], python: str | None, binds: list[Any], user: str | None) -> dict[str, Any]:
     """Return the keywords of a run that shows the root with a project, devices and an interpreter."""
-    shown: list[Any] = [Binding(path, optional=True) for path in ("/dev", "/proc", "/sys", "/etc/resolv.conf")]
+    shown: list[Any] = [Binding(path, optional=True) for path in ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/resolv.conf")]
     shown += places
     if not python:
         from pyroot.suite import host
