@@ -43,8 +43,11 @@ class Memory:
             if config.fake_root:
                 _writable("--fake-root", config.fake_root)
             return config.fake_root
-        if config.rootfs == b"/" or config.read_only or config.overlay_root is not None or b"\n" in config.rootfs:
+        if config.rootfs == b"/" or b"\n" in config.rootfs:
             return b""
+        if config.read_only or config.overlay_root is not None:
+            # (what is remembered there is true, and nothing is added to it)
+            return config.rootfs + b"/" + _OWN if os.path.exists(config.rootfs + b"/" + _OWN) else b""
         if not os.access(config.rootfs, os.W_OK):
             return b""
         return config.rootfs + b"/" + _OWN

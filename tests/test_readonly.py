@@ -195,7 +195,7 @@ def test_fake_root_changes_nothing_that_it_only_sees(run_pyroot: Run, ground: st
     assert result.status == 0, result
     assert [(name, os.lstat(name).st_ctime_ns, os.lstat(name).st_mode) for name, *_ in tree(place)] == before
     refused = [line for line in result.stderr.splitlines() if "Read-only" in line or "not permitted" in line]
-    assert len(refused) >= (5 if kind == "overlay" else 9), result.stderr
+    assert len(refused) >= (1 if kind == "overlay" else 9), result.stderr
 
 
 def test_directory_of_the_session_is_empty_writable_and_removed(run_pyroot: Run, ground: str) -> None:

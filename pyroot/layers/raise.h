@@ -19,6 +19,11 @@ typedef struct {
     struct timespec times[2];
 } raise_door;
 
+/* Told of each file that has been copied up: the lower one, and UPPER's; NULL: nobody asks. */
+static void (*raise_told)(const char *, const char *);
+
+static void layers_tell_raised(void (*told)(const char *, const char *)) { raise_told = told; }
+
 static void raise_parent(const char *path, char *to)
 {
     char *slash;
@@ -234,6 +239,7 @@ static int layers_raise(layers *l, const char *rel, size_t n)
             error = S_ISREG(st.st_mode) ? raise_file(l, from, &st, to) : raise_other(l, from, &st, to);
             raise_close(&door, 1);
             if (error < 0) return error;
+            if (raise_told) raise_told(from, to);
         }
         i = j;
     }

@@ -58,8 +58,8 @@ static int store_index_file(store *s, const char *name)
 {
     char folder[4200], *slash;
     struct stat before, after;
-    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd >= 0 || errno != ENOENT) return fd >= 0 ? fd : -errno;
+    int fd = open(name, O_RDWR | (s->readonly ? 0 : O_CREAT) | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 || errno != ENOENT || s->readonly) return fd >= 0 ? fd : -errno;
     snprintf(folder, sizeof folder, "%s", name);
     slash = strrchr(folder, '/');
     if (!slash) return -ENOENT;

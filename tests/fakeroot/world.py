@@ -57,7 +57,7 @@ def run_fake(root: str, repo: str, script: str, limit: float, devices: bool = Tr
     """The same as fake root."""
     command, more = helpers.pyroot_command()
     words = [*command, "--kill-on-exit", "-0", "-r", root, *(["-b", "/dev"] if devices else []), "-b", "/proc",
-             *(["-b", f"{repo}:/repo"] if repo else []), "-w", "/", "/bin/bash", "-c", script]  # fmt: skip
+             *(["-b", f"{repo}:/repo"] if repo else []), "-w", "/", "/bin/bash", "-c", f"unset {' '.join(more)}; {script}"]  # fmt: skip
     return ran(words, limit, more, user=helpers.NOBODY)
 
 

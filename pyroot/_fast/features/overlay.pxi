@@ -41,6 +41,7 @@ cdef int overlay_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     if overlays.n == 0:
         return TAKE_NOT
     overlays.raised = overlays.lenient = False
+    overlays.asker = t if owners_on() else NULL
     if row.effect == E_NAME:
         return over_named(t, row)
     if row.effect == E_RIGHTS or row.effect == E_WRITE:
@@ -55,6 +56,7 @@ cdef int overlay_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil
     cdef layers *o = over_of(w)
     if o == NULL or w.magic or w.held or w.last != LAST_NORM or w.isbind or is_readonly(w.v, w.bi):
         return 0
+    overlays.asker = t if owners_on() else NULL
     if t.call.nr == NR_bind:
         return over_bound(w)
     if layers_of(o, w.h, w.placelen) <= 0:
@@ -109,12 +111,13 @@ cdef int merged_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     if overlays.n == 0:
         return TAKE_NOT
     overlays.raised = overlays.lenient = False
+    overlays.asker = t if owners_on() else NULL
     if row.effect == E_OPEN:
         return over_opened(t, row)
     if t.call.nr == NR_getdents or t.call.nr == NR_getdents64:
         return over_listed(t)
     if over_is_look(t.call.nr):
-        return over_looked(t, row)
+        return owners_shown(t, row, over_looked(t, row))
     return over_attribute(t, row) if statfs_flags(t) < 0 else TAKE_NOT
 
 cdef int merged_call(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil:

@@ -18,6 +18,7 @@ include "owners/rights.pxi"
 include "owners/making.pxi"
 include "owners/opens.pxi"
 include "owners/xattrs.pxi"
+include "owners/copied.pxi"
 include "owners/lists.pxi"
 include "owners/executing.pxi"
 include "owners/gating.pxi"
@@ -39,6 +40,7 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
     memset(&owners, 0, sizeof(owners))
     set_way_opener(NULL)
     set_way_judge(NULL)
+    layers_tell_raised(NULL)
     hide_host(v, NULL)
     owners.on = text != NULL
     executing_begin(owners.on)
@@ -64,7 +66,11 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
     if error < 0:
         features.failed = store_trouble(error)
     else:
+        if is_others(v, 0):
+            # (changes are for this session)
+            owners.root.readonly = EROFS
         gating_begin()
+        layers_tell_raised(owners_raised)
     set_way_opener(owners_way)
     set_way_judge(who_passes)
 
@@ -152,7 +158,9 @@ cdef int owners_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     """Judge a place that the kernel is about to open, to make or to remove."""
     if row.effect == E_OPEN:
         return open_judge(t, w) if row.handler != H_OPEN_TREE else 0
-    return name_judge(t, row, w) if row.effect == E_NAME else 0
+    if t.call.nr == NR_connect:
+        return socket_judge(t, w)
+    return name_judge(t, row, w) if row.effect == E_NAME or t.call.nr == NR_bind else 0
 
 cdef void feature_owners(Feature *f) noexcept nogil:
     f.begin = owners_begin

@@ -52,6 +52,7 @@ cdef extern from "change.h" nogil:
     uint64_t layers_shown(const layers *, const char *, size_t, const layers_found *, const c_stat *)
     void layers_scan(layers *, const char *, size_t)
     int layers_raise(layers *, const char *, size_t)
+    void layers_tell_raised(void (*)(const char *, const char *) noexcept nogil)
     int change_make(layers *, const char *, size_t, bint, const change_new *)
     int change_link(layers *, const char *, bint, const char *, size_t, bint)
     int change_remove(layers *, const char *, size_t, const layers_found *, bint)

@@ -14,6 +14,7 @@ cdef struct Overlays:
     bint blind               # names do not tell any more what is UPPER's: a guest stands in a directory that is none of the tree's
     bint lenient             # the call at hand makes no name, though it looks like that: it is about mount points
     bint raised              # the call at hand wants the directory of UPPER (O_TMPFILE)
+    Tracee *asker            # whose call it is, if owners are remembered; else NULL
 
 cdef Overlays overlays
 

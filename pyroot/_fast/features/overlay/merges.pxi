@@ -38,6 +38,14 @@ cdef Merge *merge_kept(uint64_t number, int bits) noexcept nogil:
             return &merges[i]
     return NULL
 
+cdef void merge_hidden(const OverSpot *s, merge_list *names) noexcept nogil:
+    """Take out what guests do not see."""
+    cdef const char *name = hidden_host + hidden_cut() + 1
+    cdef int k
+    for k in range(s.o.n if hidden_len > 0 else 0):
+        if s.f.merged >> k & 1 and is_hidden_in(over_host(s, k), <int>strlen(over_host(s, k)), name):
+            merge_hide(names, name, strlen(name))
+
 cdef Merge *merge_new(View *v, OverSpot *s) noexcept nogil:
     """Make the list of a directory: what the layers have, and the mount points in it."""
     global merge_last
@@ -58,6 +66,7 @@ cdef Merge *merge_new(View *v, OverSpot *s) noexcept nogil:
     i = merge_all(s.o, s.rel, s.n, s.f.merged, &m.list)
     if i < 0:
         return NULL
+    merge_hidden(s, &m.list)
     glen = W1.glen
     for i in range(1, v.n):
         if not bind_in(v, i, W1.g, glen):

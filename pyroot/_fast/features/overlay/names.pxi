@@ -28,6 +28,7 @@ cdef int over_made(Tracee *t, const pyroot_row *row, OverSpot *s) noexcept nogil
     cdef change_new new
     cdef uint64_t mode = t.call.args[row.path + 1]
     cdef uint32_t dev
+    cdef uint64_t since = pyroot_birth_clock()
     cdef int error
     if s.error == 0:
         return answer(t, -EEXIST)
@@ -52,6 +53,8 @@ cdef int over_made(Tracee *t, const pyroot_row *row, OverSpot *s) noexcept nogil
         error = layers_raise(s.o, s.rel, over_above(s.rel, s.n))
     if error == 0:
         error = change_make(s.o, s.rel, s.n, s.f.white, &new)
+    if error == 0:
+        owners_made_upper(t, over_host(s, 0), new.mode, since)
     note_change()
     return answer(t, error)
 

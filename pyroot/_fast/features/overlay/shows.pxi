@@ -193,7 +193,7 @@ cdef int over_attribute(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef bint lists = find_text(row.name, b"list") != NULL
     cdef int at = 3 if row.dirfd >= 0 else 1
     if lists:
-        return over_listed_attributes(t, row)
+        return TAKE_NOT if owners_on() else over_listed_attributes(t, row)
     if mem_string(t.tid, t.call.args[at], name, sizeof(name)) <= 0 or not starts(name, b"user.overlay."):
         return TAKE_NOT
     return answer(t, -ENODATA)

@@ -68,6 +68,9 @@ cdef bint over_would_change(Tracee *t, const pyroot_row *row, const char *path, 
     cdef uint32_t uid
     if not over_may_change(path, st) or over_lacks(t, row, path):
         return False
+    if owners_on():
+        # (the records say who may, of UPPER's file)
+        return True
     if t.call.nr == NR_chown or t.call.nr == NR_lchown or t.call.nr == NR_fchown or t.call.nr == NR_fchownat:
         uid = over_id(t, row, at)
         if c_geteuid() != 0 and uid != <uint32_t>-1 and uid != st.st_uid:
@@ -86,16 +89,28 @@ cdef int over_may_name(const OverSpot *s, const c_stat *victim) noexcept nogil:
     """Say whether names of the directory of a place may be changed (``victim``: what is to be removed, or NULL); 0 or -errno."""
     cdef OverSpot parent
     cdef const char *path
+    cdef int error
     over_spot(&parent, s.o, s.rel, over_above(s.rel, s.n))
     if parent.error < 0:
         return parent.error
     path = over_host(&parent, parent.f.attr)
     if accessible(AT_FDCWD, path, W_OK | X_OK) < 0:
         return -errno
+    if overlays.asker != NULL:
+        error = over_by_records(s, path, victim)
+        if error < 0:
+            return error
     if victim != NULL and parent.st.st_mode & S_ISVTX and c_geteuid() != 0:
         if victim.st_uid != c_geteuid() and parent.st.st_uid != c_geteuid():
             return -EPERM
     return 0
+
+cdef int over_by_records(const OverSpot *s, const char *parent, const c_stat *victim) noexcept nogil:
+    """The same where owners are remembered; 0 or -errno."""
+    cdef char above[PATHMAX]
+    if snprintf(above, sizeof(above), b"%s", parent) >= PATHMAX:
+        return -ENAMETOOLONG
+    return owners_may_name(overlays.asker, above, over_host(s, s.f.attr) if victim != NULL else NULL)
 
 cdef int over_walk(Tracee *t, Walk *w, int dirfd, uint64_t pointer, int mode) noexcept nogil:
     """Walk a path of the call ahead of its handler; 1 if it ends in an overlay, 0 if not (or nowhere), -ESRCH."""

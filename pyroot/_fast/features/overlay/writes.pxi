@@ -67,6 +67,7 @@ cdef int over_created(Tracee *t, OverSpot *s, open_how *how) noexcept nogil:
     cdef change_new new
     cdef OverMade *made
     cdef int error
+    cdef uint64_t since
     cdef uint64_t needs = 0o400 if how.flags & O_ACCMODE == O_RDONLY else 0o200 if how.flags & O_ACCMODE == O_WRONLY else 0o600
     if W1.slash:
         return answer(t, -EISDIR)
@@ -81,12 +82,14 @@ cdef int over_created(Tracee *t, OverSpot *s, open_how *how) noexcept nogil:
         return TAKE_NOT
     memset(&new, 0, sizeof(new))
     new.umask = umask_of(t.tid)
+    since = pyroot_birth_clock()
     new.mode = <unsigned int>(how.mode & 0o7777 & ~<uint64_t>new.umask | needs) | 0o100000
     needs = how.mode & 0o7777 & ~<uint64_t>new.umask
     new.umask = 0
     error = change_make(s.o, s.rel, s.n, True, &new)
     if error < 0:
         return answer(t, error)
+    owners_made_upper(t, over_host(s, 0), new.mode, since)
     if new.mode & 0o7777 != needs:
         made = <OverMade *>after(t, end_made, 0)
         after_last(t).drop = drop_made
@@ -169,7 +172,7 @@ cdef int over_changed(Tracee *t, const pyroot_row *row) noexcept nogil:
         if not over_by_text(t, link, &s) or (W1.slash and s.error == 0 and not S_ISDIR(s.st.st_mode)):
             return TAKE_NOT
         error = over_raised(t, row, &s)
-        return TAKE_NOT if error > 0 else answer(t, error) if error < 0 else over_put_path(t, row, &s, False)
+        return TAKE_NOT if error > 0 else answer(t, error) if error < 0 else over_upper(t, row, &s, False)
     if W1.magic or W1.bi < 0 or over_of(&W1) == NULL or is_readonly(W1.v, W1.bi):
         return TAKE_NOT
     over_at(&s, &W1)
@@ -200,6 +203,11 @@ cdef int over_put_path(Tracee *t, const pyroot_row *row, OverSpot *s, bint empty
         edit_value(row.flags, t.call.args[row.flags] & ~<uint64_t>AT_EMPTY_PATH | (row.bit if row.bit == AT_SYMLINK_NOFOLLOW else 0))
     return finish_edit(t)
 
+cdef int over_upper(Tracee *t, const pyroot_row *row, OverSpot *s, bint empty) noexcept nogil:
+    """The same, but for what is remembered and not changed."""
+    cdef int error = owners_changed_upper(t, row, over_host(s, 0)) if owners_on() else TAKE_NOT
+    return over_put_path(t, row, s, empty) if error == TAKE_NOT else answer(t, error)
+
 cdef int over_changed_open(Tracee *t, const pyroot_row *row, int fd, bint any_kind) noexcept nogil:
     """A call about a descriptor: of a lower file it is one about UPPER's."""
     cdef OverSpot s
@@ -213,7 +221,7 @@ cdef int over_changed_open(Tracee *t, const pyroot_row *row, int fd, bint any_ki
     if error != 0:
         return TAKE_NOT if error > 0 else answer(t, error)
     if row.path >= 0:
-        return over_put_path(t, row, &s, any_kind)
+        return over_upper(t, row, &s, any_kind)
     return over_change_upper(t, row, &s)
 
 cdef extern from "<sys/xattr.h>" nogil:
@@ -235,6 +243,11 @@ cdef int over_change_upper(Tracee *t, const pyroot_row *row, OverSpot *s) noexce
     cdef uint32_t word = 0
     cdef size_t size
     cdef int result = -1, fd
+    if owners_on():
+        result = owners_changed_upper(t, row, path)
+        if result != TAKE_NOT:
+            return answer(t, result)
+        result = -1
     if t.call.nr == NR_fchmod:
         result = c_chmod(path, <unsigned int>t.call.args[1] & 0o7777)
     elif t.call.nr == NR_fchown:

@@ -81,6 +81,9 @@ cdef bint look_is_shared(Tracee *t, uint32_t mask, const Truth *f) noexcept nogi
         return True
     if S_ISDIR(f.mode) and W1.v.links:
         return True
+    if W1.valid and (W1.upper or W1.merged):
+        # (an overlay shows the number of before the copy-up)
+        return True
     if t.call.nr == NR_statx:
         return mask & (STATX_MNT_ID_ | STATX_MNT_ID_UNIQUE_) != 0 or S_ISDIR(f.mode) or W1.v.n > 1
     return False
@@ -102,6 +105,7 @@ cdef int look_call(Tracee *t, const pyroot_row *row, int outcome) noexcept nogil
     cdef ToldEnd *e = <ToldEnd *>after(t, end_look, 0)
     e.buffer = look_buffer(t, row)
     e.known, e.task = told.known, told.task
+    told.known, told.task = False, 0
     e.uid, e.gid, e.mode, e.rdev = told.uid, told.gid, told.mode, told.rdev
     # (the layout is the row's)
     after_last(t).data[AFTER_WORDS - 1] = look_layout(t, row)

@@ -225,10 +225,23 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     # (the kernel finds what comes before)
     return error if error == -EPERM or (error == -EACCES and not whole) else 0
 
+cdef int socket_judge(Tracee *t, Walk *w) noexcept nogil:
+    """Who connects to a socket must be allowed to write to it; 0 or -EACCES."""
+    cdef Truth f
+    if truth_of(&f, AT_FDCWD, w.h, 0, 0) < 0 or not (ours(&f) or f.found) or f.mode & KIND_BITS != KIND_SOCKET:
+        return 0
+    if who_rights(t, &f, W_OK) < 0:
+        return -EACCES
+    if not disk_rights(&f) & W_OK:
+        adopt_for(t, w.h, True, W_OK)
+    return 0
+
 cdef uint32_t making_mode(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Return the mode of a call that makes a name, without what the kernel does not take from it."""
     if t.call.nr == NR_symlink or t.call.nr == NR_symlinkat:
         return 0
+    if t.call.nr == NR_bind:
+        return 0o777
     return <uint32_t>t.call.args[row.path + 1] & 0o1777
 
 cdef void move_note(Tracee *t) noexcept nogil:
@@ -318,7 +331,8 @@ cdef void birthless_end(int dir, const char *name) noexcept nogil:
 
 cdef inline bint is_making(uint64_t nr) noexcept nogil:
     """Say whether a call makes a file (link only gives one another name)."""
-    return (nr == NR_mkdir or nr == NR_mkdirat or nr == NR_mknod or nr == NR_mknodat or nr == NR_symlink or nr == NR_symlinkat)
+    return (nr == NR_mkdir or nr == NR_mkdirat or nr == NR_mknod or nr == NR_mknodat or nr == NR_symlink or nr == NR_symlinkat
+            or nr == NR_bind)
 
 # -- devices -------------------------------------------------------------------------------------------------------------------------
 

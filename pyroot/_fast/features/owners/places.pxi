@@ -188,8 +188,23 @@ cdef int spot_of_path(Tracee *t, int dirfd, uint64_t pointer, int mode, bint emp
     return SPOT_NONE if outcome == -ELOOP or outcome == -EMFILE or outcome == -ENFILE else outcome
 
 cdef inline bint is_others(View *v, int bi) noexcept nogil:
-    """Say whether changes below a binding are for others: refused where it is read-only, in an overlay of what has been copied up."""
+    """Say whether the disk below a binding is not to be changed: it is read-only, or an overlay's."""
     return bi >= 0 and (v.b[bi].flags & BIND_READONLY != 0 or v.b[bi].over != NULL)
+
+cdef bint spot_is_others(const Spot *at) noexcept nogil:
+    """Say whether changes of a file are for others: refused where it is read-only, and what is lower in an overlay is copied up first."""
+    cdef char link[40]
+    cdef char text[PATHMAX]
+    cdef layers *o
+    cdef int n
+    if not is_others(views.base, at.bind):
+        return False
+    o = views.base.b[at.bind].over
+    if o == NULL or views.base.b[at.bind].flags & BIND_READONLY:
+        return True
+    snprintf(link, sizeof(link), b"/proc/self/fd/%d", at.fd)
+    n = <int>c_readlink(link, text, PATHMAX - 1)
+    return n <= 0 or layers_of(o, text, n) != 0
 
 # -- adopting ------------------------------------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ cdef int chown_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         return TAKE_NOT
     if error < 0:
         return R_DEAD if error == -ESRCH else answer(t, error)
-    if is_others(views.base, at.bind):
+    if spot_is_others(&at):
         spot_drop(&at)
         return TAKE_NOT
     error = truth_of(&f, at.fd, b"", 0, 0)
@@ -101,7 +101,7 @@ cdef int chmod_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         return TAKE_NOT
     if error < 0:
         return R_DEAD if error == -ESRCH else answer(t, error)
-    if is_others(views.base, at.bind):
+    if spot_is_others(&at):
         spot_drop(&at)
         return TAKE_NOT
     error = truth_of(&f, at.fd, b"", 0, 0)

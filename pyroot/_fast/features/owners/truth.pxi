@@ -23,6 +23,7 @@ cdef extern from "facts.h" nogil:
         char path[4096]
         char root[4096]
         char *map
+        int readonly
         uint64_t root_dev, root_ino, root_gen, damaged
         int index_fd
     enum:
@@ -199,7 +200,7 @@ cdef store *store_for(const Spot *at, Truth *f) noexcept nogil:
     """Return the store that is to have the file's record."""
     if f.found:
         return f.where
-    if at.bind != 0 or (f.disk.dev != owners.root.root_dev and owners.root.path[0] != 0 and not at.mounted):
+    if at.bind != 0 or views.base.b[0].over != NULL or (f.disk.dev != owners.root.root_dev and owners.root.path[0] != 0 and not at.mounted):
         return &owners.session
     return &owners.root
 

@@ -36,6 +36,8 @@ cdef int attr_kind(const char *name) noexcept nogil:
         return ATTR_DEFAULT
     if strcmp(name, b"user.rootlesscontainers") == 0 or starts(name, b"user.containers."):
         return ATTR_FOREIGN
+    if overlays.n > 0 and starts(name, b"user.overlay."):
+        return ATTR_FOREIGN
     return ATTR_KERNEL
 
 cdef int tail_save(const Spot *at, Truth *f, uint32_t left) noexcept nogil:
@@ -151,7 +153,7 @@ cdef int attr_take(Tracee *t, const pyroot_row *row) noexcept nogil:
         return TAKE_NOT
     if error < 0:
         return R_DEAD if error == -ESRCH else answer(t, error)
-    if c.what != ATTR_GET and c.what != ATTR_LIST and is_others(views.base, at.bind):
+    if c.what != ATTR_GET and c.what != ATTR_LIST and spot_is_others(&at):
         spot_drop(&at)
         return TAKE_NOT
     error = truth_of(&f, at.fd, b"", 0, 0)
