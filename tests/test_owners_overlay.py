@@ -84,6 +84,23 @@ def test_another_fake_user_is_judged_in_an_overlay(root: str) -> None:
     assert len([line for line in lines if "denied" in line]) == 7, found
 
 
+@pytest.mark.parametrize("words", [[], ["--overlay-root"]], ids=["plain", "overlay"])
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
+def test_another_fake_user_executes_what_is_open_to_it(root: str, way: dict[str, str], words: list[str]) -> None:
+    """The program, the interpreter of a script, and files that are named by descriptors."""
+    shell(root, r"""mkdir t o; cp /bin/busybox t; chmod 700 t/busybox; cp /bin/busybox o; chmod 711 o/busybox
+        printf '#!/w/t/busybox sh\necho script\n' > script; chmod 755 script; echo d > data; chmod 644 data
+        echo s > secret; chmod 600 secret; chmod 755 .""")
+    command, more = helpers.pyroot_command()
+    script = """t/busybox echo tool; o/busybox echo open; ./script; echo given | cat /proc/self/fd/0
+        exec 3<data; echo more > /proc/self/fd/3; cat secret; echo x > new; id -u"""
+    start = [*command, "-r", root, "--userspec", "500:500", "-b", "/proc", "-b", "/dev/null", *words, "-w", "/w"]
+    found = helpers.run([*start, "/bin/sh", "-c", f"exec 2>&1\n{script}"], environment={**os.environ, **more, **way})
+    lines = found.stdout.splitlines()
+    assert [line for line in lines if "denied" not in line] == ["open", "given", "500"], found
+    assert len([line for line in lines if "denied" in line]) == 5, found
+
+
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
 @pytest.mark.parametrize("machine", ["-m64", "-m32"])
 def test_a_socket_belongs_to_who_binds_it_and_its_mode_counts(root: str, way: dict[str, str], machine: str) -> None:

@@ -251,6 +251,9 @@ static int store_open(store *s, const char *path, const char *root, uint64_t roo
     return error;
 }
 
+/* Let every change of the store fail from now on. */
+static void store_refuse(store *s, int error) { s->readonly = error; }
+
 static void store_close(store *s)
 {
     struct stat st;

@@ -51,7 +51,7 @@ OWNERS = """
     setxattr lsetxattr fsetxattr setxattrat getxattr lgetxattr fgetxattr getxattrat
     listxattr llistxattr flistxattr listxattrat removexattr lremovexattr fremovexattr removexattrat
     mkdir mkdirat mknod mknodat symlink symlinkat link linkat unlink unlinkat rmdir rename renameat renameat2
-    bind connect socketcall
+    bind socketcall
 """
 """What asks for owners, modes and attributes of files, changes them, or is judged by them."""
 

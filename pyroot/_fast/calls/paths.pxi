@@ -149,7 +149,7 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         return result
     if hidden_len > 0 and is_hidden(w.h, w.hlen):
         walk_drop_fd(w)
-        return -EACCES if w.hlen == hidden_len and makes_name(w, t, mode) else -ENOENT
+        return -EACCES if ends_with_hidden(w) and makes_name(w, t, mode) else -ENOENT
     w.valid = True
     if over_of(w) != NULL:
         over_final(w, t)
@@ -166,6 +166,10 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
         walk_drop_fd(w)
         return TR_TEXT
     return walk_hold(w, t)
+
+cdef inline bint ends_with_hidden(const Walk *w) noexcept nogil:
+    cdef int k = <int>strlen(hidden_name())
+    return w.hlen > k and memcmp(w.h + w.hlen - k, hidden_name(), k) == 0 and holds_hidden(w.h, w.hlen - k - 1) > 0
 
 cdef bint makes_name(const Walk *w, Tracee *t, int mode) noexcept nogil:
     """Say whether the call would give something new the name that is looked up; those that take names away look for what has it."""

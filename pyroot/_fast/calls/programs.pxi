@@ -125,6 +125,8 @@ cdef int program_find(const char *host, int place, Program **found, int *keep) n
     if result == 0 and not S_ISREG(id.mode):
         # a descriptor of a link itself is the one way to come upon a link here
         result = -ELOOP if S_ISLNK(id.mode) else -EACCES
+    if result == 0 and exec_may != NULL:
+        result = exec_may(place)
     if result < 0:
         c_close(place)
         return result

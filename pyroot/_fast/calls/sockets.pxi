@@ -121,6 +121,14 @@ cdef void set_address_judge(AddressJudge judge) noexcept nogil:
     global address_judge
     address_judge = judge
 
+# Whether one may send to the socket of a place, if others than the kernel have a say: 0 or -errno.
+ctypedef int (*SocketJudge)(Tracee *, Walk *) noexcept nogil
+cdef SocketJudge socket_judge = NULL
+
+cdef void set_socket_judge(SocketJudge judge) noexcept nogil:
+    global socket_judge
+    socket_judge = judge
+
 cdef int sock_translate(Tracee *t, const pyroot_row *row, uint64_t pointer, uint64_t size, bint binding, SockAddr *sa) noexcept nogil:
     """Translate or copy an address of the guest; return its length, 0 if it cannot be a path, or -errno to answer."""
     cdef int n, outcome
@@ -148,6 +156,8 @@ cdef int sock_translate(Tracee *t, const pyroot_row *row, uint64_t pointer, uint
     if not W1.valid:
         return -ENOENT
     n = features_judge(t, row, &W1)
+    if n == 0 and not binding and socket_judge != NULL:
+        n = socket_judge(t, &W1)
     if n < 0:
         return n
     outcome = TR_TEXT if n == PLACE_TEXT else outcome

@@ -40,6 +40,7 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
     memset(&owners, 0, sizeof(owners))
     set_way_opener(NULL)
     set_way_judge(NULL)
+    set_socket_judge(NULL)
     layers_tell_raised(NULL)
     hide_host(v, NULL)
     owners.on = text != NULL
@@ -68,11 +69,12 @@ cdef void owners_begin(View *v, const char *text) noexcept nogil:
     else:
         if is_others(v, 0):
             # (changes are for this session)
-            owners.root.readonly = EROFS
+            store_refuse(&owners.root, EROFS)
         gating_begin()
         layers_tell_raised(owners_raised)
     set_way_opener(owners_way)
     set_way_judge(who_passes)
+    set_socket_judge(who_connects)
 
 cdef void owners_close() noexcept nogil:
     """The session is over: what it has changed goes to the disk."""
@@ -158,8 +160,6 @@ cdef int owners_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     """Judge a place that the kernel is about to open, to make or to remove."""
     if row.effect == E_OPEN:
         return open_judge(t, w) if row.handler != H_OPEN_TREE else 0
-    if t.call.nr == NR_connect:
-        return socket_judge(t, w)
     return name_judge(t, row, w) if row.effect == E_NAME or t.call.nr == NR_bind else 0
 
 cdef void feature_owners(Feature *f) noexcept nogil:

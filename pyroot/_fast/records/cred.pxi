@@ -69,6 +69,10 @@ cdef struct ExecRights:      # what executing a file gives
 ctypedef int (*ExecRightsOf)(Tracee *, int, ExecRights *) noexcept nogil
 cdef ExecRightsOf exec_rights = NULL
 
+# Whether whoever executes something may execute the file of a descriptor, if others than the kernel have a say: 0 or -errno.
+ctypedef int (*ExecMay)(int) noexcept nogil
+cdef ExecMay exec_may = NULL
+
 # Who a task is once a planned program runs: 0 or -errno.  NULL: nobody but the kernel knows.
 ctypedef int (*ExecCred)(Tracee *, ExecPlan *) noexcept nogil
 cdef ExecCred exec_cred = NULL

@@ -40,7 +40,7 @@ cdef Merge *merge_kept(uint64_t number, int bits) noexcept nogil:
 
 cdef void merge_hidden(const OverSpot *s, merge_list *names) noexcept nogil:
     """Take out what guests do not see."""
-    cdef const char *name = hidden_host + hidden_cut() + 1
+    cdef const char *name = hidden_name()
     cdef int k
     for k in range(s.o.n if hidden_len > 0 else 0):
         if s.f.merged >> k & 1 and is_hidden_in(over_host(s, k), <int>strlen(over_host(s, k)), name):

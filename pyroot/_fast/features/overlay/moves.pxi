@@ -88,6 +88,8 @@ cdef int over_linked(Tracee *t, const pyroot_row *row) noexcept nogil:
         # (proc(5): protected_hardlinks)
         error = -EPERM if not S_ISREG(one.st.st_mode) or accessible(AT_FDCWD, over_host(&one, one.f.attr), R_OK | W_OK) < 0 else 0
     if error == 0:
+        error = owners_may_link(t, over_host(&one, one.f.attr), False)
+    if error == 0:
         error = layers_raise(one.o, one.rel, one.n)
     if error == 0:
         error = layers_raise(two.o, two.rel, over_above(two.rel, two.n))
@@ -135,6 +137,8 @@ cdef int over_link_open(Tracee *t, const pyroot_row *row) noexcept nogil:
     error = over_may_name(&two, NULL)
     if error == 0 and lower and one.error == 0 and S_ISDIR(one.st.st_mode):
         error = -EPERM
+    if error == 0:
+        error = owners_may_link(t, link, True)
     if error == 0 and lower:
         error = one.error if one.error < 0 else layers_raise(one.o, one.rel, one.n)
     if error == 0:

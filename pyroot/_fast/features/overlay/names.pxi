@@ -27,7 +27,7 @@ cdef int over_made(Tracee *t, const pyroot_row *row, OverSpot *s) noexcept nogil
     """mkdir, mknod, symlink."""
     cdef change_new new
     cdef uint64_t mode = t.call.args[row.path + 1]
-    cdef uint32_t dev
+    cdef uint32_t dev, given
     cdef uint64_t since = pyroot_birth_clock()
     cdef int error
     if s.error == 0:
@@ -51,10 +51,12 @@ cdef int over_made(Tracee *t, const pyroot_row *row, OverSpot *s) noexcept nogil
         error = -EPERM if c_geteuid() != 0 or new.dev == 0 else 0
     if error == 0:
         error = layers_raise(s.o, s.rel, over_above(s.rel, s.n))
+    given = new.mode
+    new.mode = upper_mode(given)
     if error == 0:
         error = change_make(s.o, s.rel, s.n, s.f.white, &new)
     if error == 0:
-        owners_made_upper(t, over_host(s, 0), new.mode, since)
+        owners_made_upper(t, over_host(s, 0), given, since)
     note_change()
     return answer(t, error)
 

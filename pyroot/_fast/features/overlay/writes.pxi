@@ -68,6 +68,7 @@ cdef int over_created(Tracee *t, OverSpot *s, open_how *how) noexcept nogil:
     cdef OverMade *made
     cdef int error
     cdef uint64_t since
+    cdef uint32_t given
     cdef uint64_t needs = 0o400 if how.flags & O_ACCMODE == O_RDONLY else 0o200 if how.flags & O_ACCMODE == O_WRONLY else 0o600
     if W1.slash:
         return answer(t, -EISDIR)
@@ -84,12 +85,13 @@ cdef int over_created(Tracee *t, OverSpot *s, open_how *how) noexcept nogil:
     new.umask = umask_of(t.tid)
     since = pyroot_birth_clock()
     new.mode = <unsigned int>(how.mode & 0o7777 & ~<uint64_t>new.umask | needs) | 0o100000
-    needs = how.mode & 0o7777 & ~<uint64_t>new.umask
+    needs = upper_mode(<uint32_t>how.mode & 0o7777 & ~<uint32_t>new.umask)
+    given, new.mode = new.mode, upper_mode(new.mode)
     new.umask = 0
     error = change_make(s.o, s.rel, s.n, True, &new)
     if error < 0:
         return answer(t, error)
-    owners_made_upper(t, over_host(s, 0), new.mode, since)
+    owners_made_upper(t, over_host(s, 0), given, since)
     if new.mode & 0o7777 != needs:
         made = <OverMade *>after(t, end_made, 0)
         after_last(t).drop = drop_made
@@ -137,6 +139,8 @@ cdef int over_reopened(Tracee *t, open_how *how) noexcept nogil:
         return TAKE_NOT
     if accessible(AT_FDCWD, over_host(&s, s.f.attr), W_OK) < 0:
         return TAKE_NOT
+    if owners_may_open(t, over_host(&s, s.f.attr), W_OK | (R_OK if how.flags & O_ACCMODE == O_RDWR else 0)) < 0:
+        return answer(t, -EACCES)
     error = layers_raise(s.o, s.rel, s.n)
     return answer(t, error) if error < 0 else over_opens(t, &s, how)
 

@@ -100,6 +100,24 @@ cdef int owners_may_name(Tracee *t, const char *parent, const char *victim) noex
         return error
     return -EPERM if truth_of(&f, AT_FDCWD, victim, AT_SYMLINK_NOFOLLOW, 0) == 0 and who_uid(t) != f.uid else 0
 
+cdef int owners_may_open(Tracee *t, const char *path, int wanted) noexcept nogil:
+    """Say whether a file of an overlay may be opened again, by the records; 0 or -EACCES."""
+    cdef Truth f
+    if not owners.on or truth_of(&f, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, 0) < 0 or not (ours(&f) or f.found):
+        return 0
+    return who_rights(t, &f, wanted)
+
+cdef int owners_may_link(Tracee *t, const char *path, bint follow) noexcept nogil:
+    """Say whether a file of an overlay may get another name; 0 or -EPERM."""
+    cdef Truth f
+    if not owners.on or not owners.links_guarded or who_may(t, CAP_FOWNER_):
+        return 0
+    return link_is_safe(t, &f) if truth_of(&f, AT_FDCWD, path, 0 if follow else AT_SYMLINK_NOFOLLOW, 0) == 0 else 0
+
+cdef inline uint32_t upper_mode(uint32_t mode) noexcept nogil:
+    """Return the mode that UPPER's new file gets: set-id bits are only remembered."""
+    return mode & ~<uint32_t>SETID_BITS if owners.on else mode
+
 cdef void owners_made_upper(Tracee *t, const char *path, uint32_t mode, uint64_t since) noexcept nogil:
     """An overlay has made a name at a path of UPPER: record whose it is."""
     cdef Spot at, above
@@ -107,6 +125,8 @@ cdef void owners_made_upper(Tracee *t, const char *path, uint32_t mode, uint64_t
     cdef Maker m
     cdef char text[PATHMAX]
     cdef char *slash
+    if S_ISDIR(mode):
+        mode &= ~<uint32_t>SETID_BITS
     if not owners.on or making_is_plain(t, mode) or snprintf(text, sizeof(text), b"%s", path) >= PATHMAX:
         return
     slash = strrchr(text, c'/')
@@ -114,7 +134,7 @@ cdef void owners_made_upper(Tracee *t, const char *path, uint32_t mode, uint64_t
         return
     slash[0] = 0
     if copied_open(host_named(text), &above, &parent) == 0:
-        if maker_of(t, &parent, mode & 0o1777, S_ISDIR(mode), &m):
+        if maker_of(t, &parent, mode & 0o7777, S_ISDIR(mode), &m):
             made_here(t, &at, &m, since)
         free(m.list)
         spot_drop(&above)

@@ -23,8 +23,21 @@ cdef int owners_exec(Tracee *t, int fd, ExecRights *r) noexcept nogil:
         r.inheritable = (<uint64_t>data[4] << 32 | data[2]) & creds.known
     return 0
 
+cdef int exec_tid = 0        # whose execve is at hand
+
+cdef int owners_may_exec(int fd) noexcept nogil:
+    """Judge a file of an execve, the program or an interpreter, by the records; 0 or -EACCES."""
+    cdef Truth f
+    cdef Tracee *t = tracee_get(exec_tid)
+    if t == NULL or who_may(t, CAP_DAC_OVERRIDE_) or truth_of(&f, fd, b"", 0, 0) < 0 or not (ours(&f) or f.found):
+        return 0
+    return who_rights(t, &f, X_OK)
+
 cdef void executing_begin(bint on) noexcept nogil:
-    global exec_rights
+    global exec_rights, exec_may, exec_tid
     exec_rights = NULL
+    exec_may = NULL
+    exec_tid = 0
     if on:
         exec_rights = owners_exec
+        exec_may = owners_may_exec

@@ -225,7 +225,7 @@ cdef int name_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil:
     # (the kernel finds what comes before)
     return error if error == -EPERM or (error == -EACCES and not whole) else 0
 
-cdef int socket_judge(Tracee *t, Walk *w) noexcept nogil:
+cdef int who_connects(Tracee *t, Walk *w) noexcept nogil:
     """Who connects to a socket must be allowed to write to it; 0 or -EACCES."""
     cdef Truth f
     if truth_of(&f, AT_FDCWD, w.h, 0, 0) < 0 or not (ours(&f) or f.found) or f.mode & KIND_BITS != KIND_SOCKET:
@@ -302,11 +302,15 @@ cdef int link_judge(Tracee *t, int dir, const char *name) noexcept nogil:
         return 1 if owners.links_guarded else 0
     if truth_of(&f, AT_FDCWD, W1.h, AT_SYMLINK_NOFOLLOW, 0) < 0:
         return 1
-    if not (ours(&f) or f.found) or who_uid(t) == f.uid:
+    return link_is_safe(t, &f)
+
+cdef int link_is_safe(Tracee *t, const Truth *f) noexcept nogil:
+    """0 or -EPERM (safe_hardlink_source)"""
+    if not (ours(f) or f.found) or who_uid(t) == f.uid:
         return 0
     if not S_ISREG(f.mode) or f.mode & SETUID_BIT or f.mode & (SETGID_BIT | GROUP_EXEC) == SETGID_BIT | GROUP_EXEC:
         return -EPERM
-    return -EPERM if who_rights(t, &f, R_OK | W_OK) < 0 else 0
+    return -EPERM if who_rights(t, f, R_OK | W_OK) < 0 else 0
 
 cdef inline bint parent_is_ours(const Truth *parent) noexcept nogil:
     return ours(parent) or parent.found

@@ -58,6 +58,9 @@ cdef int there_judge(Tracee *t, Walk *w, int wanted, int error) noexcept nogil:
     if result == 0 and (wanted & W_OK or judged.flags & O_CREAT if S_ISDIR(f.mode) else judged.flags & O_DIRECTORY):
         # (the kernel has an error that comes before)
         pass
+    elif result == 0 and at.bind < 0 and w.magic and f.mode & KIND_BITS == KIND_FIFO:
+        # (a pipe belongs to who made it, which is not recorded: whoever has it open may open it)
+        pass
     elif result == 0 and (ours(&f) or f.found) and not S_ISLNK(f.disk.mode):
         result = who_rights(t, &f, wanted)
         if result == 0 and f.found and f.slot.flags & STORE_NODE and not judged.flags & O_EXCL:
@@ -141,12 +144,14 @@ cdef int tmpfile_judge(Tracee *t, Walk *w) noexcept nogil:
 
 cdef int enter_take(Tracee *t, const pyroot_row *row) noexcept nogil:
     """Calls that go into a file in another way, by path: see to it that it is open to who may (chdir, truncate, execve)."""
+    global exec_tid
     cdef Spot at
     cdef Truth f
     cdef int error, wanted = W_OK if t.call.nr == NR_truncate else X_OK
     cdef uint64_t flags = t.call.args[row.flags] if row.flags >= 0 else 0
     if t.call.nr == NR_execve or t.call.nr == NR_execveat:
         wanted |= R_OK
+        exec_tid = t.tid
     error = spot_of_path(t, dir_argument(t, row.dirfd), t.call.args[row.path], path_mode(row, t), flags & AT_EMPTY_PATH != 0, &at)
     hold_drop(t)
     if error != 0:

@@ -23,7 +23,6 @@ cdef extern from "facts.h" nogil:
         char path[4096]
         char root[4096]
         char *map
-        int readonly
         uint64_t root_dev, root_ino, root_gen, damaged
         int index_fd
     enum:
@@ -33,6 +32,7 @@ cdef extern from "facts.h" nogil:
     uint64_t store_now()
     int store_open(store *, const char *, const char *, uint64_t, uint64_t, uint64_t)
     void store_close(store *)
+    void store_refuse(store *, int)
     int store_index_open(store *)
     void store_index_fill(store *)
     void store_mark_in(store *, uint64_t *, uint32_t, uint32_t *)
@@ -59,7 +59,7 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef extern from "<errno.h>" nogil:
     enum:
-        EIO, ENOSPC, ENODATA, EDQUOT
+        ENOSPC, ENODATA, EDQUOT
 
 cdef enum:
     KIND_BITS = 0o170000

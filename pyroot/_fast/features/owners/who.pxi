@@ -54,7 +54,19 @@ cdef int who_passes(Walk *w, bint asks) noexcept nogil:
         return -EACCES
     if truth_of(&f, w.dfd, walk_rel(w), 0, 0) < 0 or not (ours(&f) or f.found) or not S_ISDIR(f.mode):
         return 0
+    if f.disk.dev == proc_dev and not who_in_proc(t, w, &f):
+        return 0
     return who_rights(t, &f, X_OK)
+
+cdef bint who_in_proc(Tracee *t, const Walk *w, Truth *f) noexcept nogil:
+    """Find out whose a directory of /proc is; False: whoever asks may search it (proc_fd_permission: a process its own)."""
+    cdef Tracee *task = guest_of(t.view, task_of_proc(w.h, w.hlen))
+    if task == NULL or task.tgid == t.tgid:
+        return False
+    f.uid, f.gid = cred_of(task).uid[ID_EFFECTIVE], cred_of(task).gid[ID_EFFECTIVE]
+    if f.mode & 0o7777 != 0o555 and task.mm != NULL and task.mm.undumpable != 0:
+        f.uid = f.gid = 0
+    return True
 
 cdef inline bint who_owns(Tracee *t, const Truth *f) noexcept nogil:
     """inode_owner_or_capable()"""
