@@ -166,6 +166,22 @@ def test_an_empty_directory_is_no_root(tmp_path: Path) -> None:
     assert errors(examine(tmp_path / "R")) == ["no-programs"]
 
 
+def test_a_root_one_level_below_is_named(root: Path, tmp_path: Path) -> None:
+    top = tmp_path / "unpacked"
+    top.mkdir()
+    shutil.copytree(root, top / "debian-12", symlinks=True)
+    give(top)
+    [found] = [one for one in examine(top) if one.code == "no-programs"]
+    assert (found.severity, found.mend) == ("error", f"pyroot doctor {top}/debian-12")
+
+
+def test_hosts_has_the_address_first(root: Path) -> None:
+    (root / "etc/hosts").write_text("localhost 127.0.0.1\n")
+    assert "hosts-missing" in codes(examine(root))
+    (root / "etc/hosts").write_text("# x\n::1\tip6 localhost # y\n")
+    assert "hosts-missing" not in codes(examine(root))
+
+
 def test_with_a_command_only_what_keeps_it_from_working_is_an_error(root: Path) -> None:
     (root / "etc/group").unlink()
     (root / "tmp").rmdir()

@@ -20,6 +20,7 @@ import pytest
 from pyroot import options
 from pyroot.errors import PyrootError
 from tests.as_user import PATH, identity, work_directory
+from tests.images import docker_archive
 
 TOP = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md"), *(TOP / "bind").glob("*.md")])
@@ -168,7 +169,9 @@ def test_a_new_user_walks_through_the_readme() -> None:
         (home / "src").mkdir(exist_ok=True)
         if os.geteuid() == 0:
             os.chown(home / "src", 65534, 65534)
-        type_in("tar -C rootfs -cf image.tar .")  # (any tar file of a root is an image)
+        type_in("tar -C rootfs -cf layer.tar .")
+        image = docker_archive([(source / "layer.tar").read_bytes()], ["app:1"], Cmd=["/usr/bin/sh", "-c", "exit 0"])
+        (source / "image.tar").write_bytes(image)
         table = text.partition("## What people do with it")[2].partition("## From Python")[0]
         for line in re.findall(r"`(pyroot [^`\n]+)`", table):
             words = line.replace("VERB", "doctor")

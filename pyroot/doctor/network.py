@@ -30,6 +30,11 @@ _TLS = (b"libssl.so", b"libgnutls.so", b"libnss3.so", b"libmbedtls.so")
 _TERMINFO = (b"/etc/terminfo", b"/lib/terminfo", b"/usr/share/terminfo", b"/usr/lib/terminfo")
 
 
+def _lines(text: bytes) -> list[list[bytes]]:
+    """Give the words of each line that has any, without what is behind a #."""
+    return [words for line in text.splitlines() if (words := line.partition(b"#")[0].split())]
+
+
 @check(
     "hosts-missing",
     WARNING,
@@ -43,7 +48,7 @@ def hosts_missing(view: View) -> Iterator[Finding]:
     if gone is not None:
         what, clear = gone
         yield Finding(b"/etc/hosts", what, "-R shows the host's", () if clear is None else (*clear, WriteFile(b"/etc/hosts", _HOSTS)))
-    elif text is not None and b"localhost" not in re.sub(rb"#[^\n]*", b"", text).split():
+    elif text is not None and not any(re.match(rb"[\da-fA-F.:]+$", words[0]) for words in _lines(text) if b"localhost" in words[1:]):
         yield Finding(b"/etc/hosts", "does not name localhost", "add 127.0.0.1 localhost", (AddLines(b"/etc/hosts", _HOSTS),))
 
 

@@ -48,13 +48,23 @@ def no_programs(view: View) -> Iterator[Finding]:
         return
     if any(view.is_file(top) for top in (b"/bin", b"/usr/bin")):
         return  # a link that became a text: told as such
+    quoted, below = shell_word(view.spelled), _roots_below(view)
+    if below:
+        inner = shell_word(f"{view.spelled.rstrip('/')}/{os.fsdecode(below)}")
+        yield Finding(b"/", f"has neither /bin nor /usr/bin, and /{os.fsdecode(below)} looks like the root", f"pyroot doctor {inner}")
+        return
     own = _first_program(view)
-    quoted = shell_word(view.spelled)
     what = "there is no program in /bin, /usr/bin, /sbin or /usr/sbin"
     if own:
         yield Finding(own, f"is a program; {what}", f"pyroot doctor {quoted} {shell_word(os.fsdecode(own))} examines it", severity=NOTE)
     elif not any(view.closed(directory) for directory in PROGRAM_DIRECTORIES):
         yield Finding(b"/", what, f"pyroot new --add {quoted}")
+
+
+def _roots_below(view: View) -> bytes:
+    """Give the one directory at the top that has program directories itself, as an archive may bring one."""
+    inner = [name for name in view.list(b"/") if any(view.is_directory(b"/" + name + part) for part in (b"/bin", b"/usr/bin"))]
+    return inner[0] if len(inner) == 1 and not view.is_directory(b"/bin") and not view.is_directory(b"/usr/bin") else b""
 
 
 def _first_program(view: View) -> bytes:

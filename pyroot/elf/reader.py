@@ -124,7 +124,9 @@ def read_elf(path: str | bytes) -> Elf:
         except (ElfError, MemoryError):
             raise
         except Exception as error:  # a damaged file makes the parser fail in every way there is
-            raise ElfError(f"damaged ELF file: {error or type(error).__name__}") from error
+            # (what the parser itself says is about its buffers)
+            why = str(error) if isinstance(error, ValueError) and str(error) else "its headers name places that it does not have"
+            raise ElfError(f"damaged ELF file: {why}") from error
 
 
 def _open_regular(path: str | bytes) -> int:
