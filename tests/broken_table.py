@@ -101,6 +101,7 @@ DEFECTS = (
       lambda root: script(root, "#!/opt/venv/bin/python\n"))),
     D(MISSING, "update-alternatives(1)", "interpreter behind a link missing", "script-interpreter", way.interpreter_behind_a_link),
     D(DAMAGED, "Perl/perl5#15960", "script with CR LF", "script-line-end", lambda root: script(root, "#!/bin/sh\r\necho\r\n"), True),
+    D(DAMAGED, "sh(1)", "script with an option and CR LF", "script-line-end", lambda root: script(root, "#!/bin/sh -e\r\necho\r\n"), True),
     D(DAMAGED, "PIsberg/vibetags#437", "script with a byte order mark", "script-mark",
       write("/usr/bin/tool", b"\xef\xbb\xbf#!/bin/sh\n", 0o755), True),
     D(LOST, "thsmi/sieve#453", "x bit lost", "not-executable", mode("/bin/ls", 0o644), True),

@@ -276,7 +276,7 @@ def script_mark(view: View) -> Iterator[Finding]:
     "script-line-end",
     ERROR,
     "the end of the #! line of scripts",
-    "the kernel takes the carriage return as part of the interpreter's name",
+    "the kernel takes the carriage return as part of the interpreter's name, or of its argument",
 )
 def script_line_end(view: View) -> Iterator[Finding]:
     """Find scripts with Windows line ends."""
