@@ -64,7 +64,8 @@ def as_owner(place: "str | bytes") -> str:
 
 def no_core(error: ImportError) -> PyrootError:
     """Return what to say if the compiled core cannot be loaded."""
-    return PyrootError(f"the compiled core cannot be loaded: {error}", "in a source tree: python setup.py build_ext --inplace")
+    hint = "in a source tree: start Python in another directory to have the installed pyroot, or python setup.py build_ext --inplace"
+    return PyrootError(f"the compiled core cannot be loaded: {error}", hint)
 
 
 def exec_exit_code(number: int) -> int:

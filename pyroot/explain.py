@@ -189,8 +189,8 @@ def exec_failure(core: "Core", config: "Config", program: bytes, cwd: bytes, err
             if following is None:
                 break
             if following.role.startswith("#!") and following.guest in [link.guest for link in links]:
-                named = os.fsdecode(following.guest)
-                raise Broken(f"its #! interpreter is {named} again", "a #! line should name a program, not a script that it is to interpret")
+                why = f"its #! interpreter is {os.fsdecode(following.guest)} again"
+                raise Broken(why, "a #! line should name a program, not a script that it is to interpret")
             links.append(following)
             if sum(link.role.startswith("#!") for link in links) > MAX_SCRIPTS:
                 raise Broken(f"more than {MAX_SCRIPTS} scripts in a row", "a #! line should name a program")

@@ -179,6 +179,7 @@ def test_a_new_user_walks_through_the_readme() -> None:
             expected = (0, 1) if " --why " in words or "check" in words else (0,)
             assert done.returncode in expected, f"{words}: {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
             assert "Traceback" not in done.stderr
-        code = 'import pyroot; print(pyroot.run(["ls", "/"], rootfs="./rootfs", capture_output=True, text=True).stdout)'
-        done = type_in(f"~/.local/share/pyroot/bin/python -c {shlex.quote(code)}")
+        code = 'import pyroot; print(pyroot.run(["ls", "/"], rootfs="./pyroot/rootfs", capture_output=True, text=True).stdout)'
+        # (in the source's own folder Python finds that before the installed package, and pyroot says so)
+        done = type_in(f"cd && ~/.local/share/pyroot/bin/python -c {shlex.quote(code)}")
         assert "usr" in done.stdout.split(), done.stderr

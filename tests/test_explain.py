@@ -157,7 +157,10 @@ def test_relative_interpreter_begins_in_the_working_directory(root: Root) -> Non
 
 def test_too_many_scripts_in_a_row(root: Root) -> None:
     root.program("bin/s", b"#!/bin/s\n")
-    assert root.why("/bin/s", errno.ELOOP).message.endswith("more than 5 scripts in a row")
+    assert root.why("/bin/s", errno.ELOOP).message == "/bin/s: its #! interpreter is /bin/s again"
+    for number in range(7):
+        root.program(f"bin/s{number}", f"#!/bin/s{number + 1}\n".encode())
+    assert root.why("/bin/s0", errno.ELOOP).message.endswith("more than 5 scripts in a row")
 
 
 def test_line_ends_of_windows(root: Root) -> None:

@@ -238,8 +238,8 @@ class Closure:
         if problem:
             self._add_missing(interpreter, SCRIPT_INTERPRETER, program, problem)
             return
-        name = os.path.basename(interpreter)
-        if argument and argument[0].endswith(b"\r") and name != b"env" and not name.startswith(b"perl"):  # (Perl leaves it out)
+        program_name = os.path.basename(interpreter)  # (Perl leaves a carriage return out)
+        if argument and argument[0].endswith(b"\r") and program_name != b"env" and not program_name.startswith(b"perl"):
             self._add_missing(interpreter + b" " + argument[0], SCRIPT_INTERPRETER, program, "has a carriage return in its argument")
         trace = self.rooted.find(interpreter)
         if trace is not None and trace.real in self._scripts:
