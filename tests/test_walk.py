@@ -132,6 +132,8 @@ def test_what_a_page_shows_comes_out_and_what_it_names_works(walk: Walk, home: H
         if done.returncode in (2, 125) and walks.is_name(line):
             done = home.type(f"{' '.join(line.split()[:2])} --help" if line.split()[1] in VERBS else ":")
         expected = walk.status.get(walks.starts(line, walk.status), 0)
+        if line in ("pyroot ps", "pyroot files"):
+            expected = min(done.returncode, 1)  # 1: nothing runs, or has a file open
         if done.returncode != expected or "Traceback" in done.stdout:
             wrong.append(f"`{line}` ({walks.filled(typed, walk.words)}): status {done.returncode}, not {expected}\n{done.stdout[-1500:]}")
     if wrong:

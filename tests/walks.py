@@ -91,7 +91,7 @@ WALKS = (
             "pyroot -r ./rootfs bash": "rm -f rootfs/usr/lib/*/libtinfo.so.6* rootfs/lib/*/libtinfo.so.6*",
             "pyroot doctor -q rootfs": "chmod 644 rootfs/usr/bin/ls; rm -f rootfs/etc/resolv.conf",
         },
-        sample=("pyroot -r . -b /proc ps", "pyroot -r . -w / -b /proc -b /sys -b /dev -b /dev/pts"),
+        sample=("pyroot -r . -b /proc ps", "pyroot -r . -w / id", "pyroot -r . -w / -b /proc -b /sys -b /dev -b /dev/pts"),
         among=("pyroot -R . ls", "pyroot doctor -q --fix"),
     ),
     Walk("docs/DOCTOR.md", setup=f"{IN_HOME}; {PERL}", status={"pyroot doctor ROOTFS": 1, "pyroot doctor ROOTFS COMMAND": 0},
