@@ -141,7 +141,7 @@ cdef int text_walk_once(Walk *w, Tracee *t, int dirfd, const char *path, int n, 
     if result == -EACCES and way_opener != NULL and openings < WAY_TRIES and way_opener(t, w):
         walk_drop_fd(w)
         return walk_again(w, t, dirfd, path, n, mode)
-    if result == -EACCES:
+    if result == -EACCES and over_of(w) == NULL:
         # perhaps only the path down to a binding or to the start is closed to us: walk from there, as the kernel does
         result = anchored_walk(w, t, dirfd, path, n, mode)
     if result < 0:

@@ -68,7 +68,7 @@ cdef int overlay_judge(Tracee *t, const pyroot_row *row, Walk *w) noexcept nogil
     if row.effect == E_WRITE and length_is_negative(t, row):
         return 0
     if (row.effect == E_WRITE or (row.effect == E_RIGHTS and rights_change(t, row))) and name_stat(w, &st) == 0:
-        if S_ISLNK(st.st_mode) or (row.effect == E_WRITE and not S_ISREG(st.st_mode)):
+        if S_ISLNK(st.st_mode) or (w.slash and not S_ISDIR(st.st_mode)) or (row.effect == E_WRITE and not S_ISREG(st.st_mode)):
             return 0
         return -EROFS if over_would_change(t, row, w.h, &st) else 0
     return 0
@@ -94,6 +94,8 @@ cdef int net_open(Walk *w) noexcept nogil:
     if flags & (O_CREAT | O_DIRECTORY) == (O_CREAT | O_DIRECTORY):
         # (kernels before 6.4 make a file)
         return -EINVAL
+    if opens_in_vain(flags):
+        return 0
     if name_stat(w, &st) < 0:
         return -EROFS if errno == ENOENT and flags & O_CREAT and not w.slash and parent_stat(w, &st) == 0 else 0
     if flags & (O_CREAT | O_EXCL) == (O_CREAT | O_EXCL):

@@ -6,6 +6,7 @@ cdef char over_first[BUF + 8]    # the guest path of the first name, while the s
 
 cdef int over_two(Tracee *t, const pyroot_row *row, int mode, OverSpot *one, OverSpot *two) noexcept nogil:
     """Walk both paths; 1: both end in one overlay; 0: not for us; -ESRCH; or another -errno, to answer."""
+    cdef c_stat st
     cdef int first, second
     W1.pair = W1.removes = mode == M_CREATE
     first = over_walk(t, &W1, dir_argument(t, row.dirfd), t.call.args[row.path], mode)
@@ -24,6 +25,8 @@ cdef int over_two(Tracee *t, const pyroot_row *row, int mode, OverSpot *one, Ove
     if first and row.handler == H_LINK and (one.error < 0 or (W1.slash and not S_ISDIR(one.st.st_mode))):
         # (the file is looked up before anything is asked of its new name)
         return one.error if one.error < 0 else -ENOTDIR
+    if not first and row.handler == H_LINK and fstatat(AT_FDCWD, W1.h, &st, AT_SYMLINK_NOFOLLOW) < 0:
+        return -errno
     if second:
         over_at(two, &W2)
     if W1.isbind or W2.isbind:

@@ -83,12 +83,16 @@ cdef int over_looked(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef bint lower
     W1.valid = False
     if t.call.nr != NR_fstat:
-        if row.final != F_FLAG or not t.call.args[row.flags] & AT_EMPTY_PATH or fd < 0:
+        if row.final != F_FLAG or not t.call.args[row.flags] & AT_EMPTY_PATH:
             return TAKE_NOT
         if t.call.args[row.path] != 0 and (mem_read(t.tid, t.call.args[row.path], &one, 1) < 0 or one != 0):
             return TAKE_NOT
     snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, fd)
-    if fd < 0 or fstatat(AT_FDCWD, link, &st, 0) < 0 or not layers_knows_number(st.st_ino):
+    if fd == AT_FDCWD and t.call.nr != NR_fstat:
+        snprintf(link, sizeof(link), b"/proc/%d/cwd", t.tid)
+    elif fd < 0:
+        return TAKE_NOT
+    if fstatat(AT_FDCWD, link, &st, 0) < 0 or not layers_knows_number(st.st_ino):
         return TAKE_NOT
     memset(&s, 0, sizeof(s))
     s.o = NULL
@@ -213,6 +217,8 @@ cdef int over_listed_attributes(Tracee *t, const pyroot_row *row) noexcept nogil
         if found <= 0:
             return R_DEAD if found < 0 else TAKE_NOT
         over_at(&s, &W1)
+        if W1.slash and s.error == 0 and not S_ISDIR(s.st.st_mode):
+            return TAKE_NOT
     else:
         snprintf(link, sizeof(link), b"/proc/%d/fd/%d", t.tid, <int>t.call.args[0])
         over_by_text(t, link, &s)

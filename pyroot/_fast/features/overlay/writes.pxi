@@ -11,6 +11,12 @@ cdef bint opens_to_write(uint64_t flags) noexcept nogil:
         return False
     return flags & <uint64_t>(O_CREAT | O_TRUNC) != 0 or flags & O_ACCMODE != O_RDONLY
 
+cdef bint opens_in_vain(uint64_t flags) noexcept nogil:
+    """Say whether flags contradict each other: EINVAL, before the path is looked at."""
+    if flags & (O_CREAT | O_DIRECTORY) == (O_CREAT | O_DIRECTORY):
+        return True
+    return flags & O_TMPFILE_ & ~<uint64_t>O_DIRECTORY != 0 and (not flags & O_DIRECTORY or flags & O_ACCMODE == O_RDONLY)
+
 cdef int over_opened(Tracee *t, const pyroot_row *row) noexcept nogil:
     cdef open_how how
     cdef OverSpot s
@@ -23,7 +29,7 @@ cdef int over_opened(Tracee *t, const pyroot_row *row) noexcept nogil:
     else:
         how_of_open(&how, <uint64_t>(O_CREAT | O_WRONLY | O_TRUNC) if t.call.nr == NR_creat else t.call.args[row.flags],
                     t.call.args[row.flags + 1] if row.flags >= 0 else t.call.args[1])
-    if not opens_to_write(how.flags) or how.flags & (O_CREAT | O_DIRECTORY) == (O_CREAT | O_DIRECTORY):
+    if not opens_to_write(how.flags) or opens_in_vain(how.flags):
         return TAKE_NOT
     mode = open_mode(how.flags)
     W1.resolve = how.resolve
@@ -157,7 +163,7 @@ cdef int over_changed(Tracee *t, const pyroot_row *row) noexcept nogil:
         return over_changed_open(t, row, <int>t.call.args[0], False)
     if row.effect == E_WRITE and length_is_negative(t, row):
         return TAKE_NOT
-    null = t.call.args[row.path] == 0 and (row.like == NR_utimensat or row.like == NR_futimesat)
+    null = t.call.args[row.path] == 0 and (row.like == NR_utimensat or row.like == NR_futimesat) and dir_argument(t, row.dirfd) != AT_FDCWD
     mode = path_mode(row, t)
     W1.resolve = 0
     W1.takes = True
