@@ -10,8 +10,9 @@ cdef int judge(Tracee *t, const pyroot_row *row, Walk *w, int mode) noexcept nog
 
 cdef int judge_empty(Tracee *t, const pyroot_row *row, int dirfd) noexcept nogil:
     """The same where there is no path: the call is about the descriptor (AT_EMPTY_PATH), or takes a NULL for that."""
-    cdef bint null = t.call.args[row.path] == 0 and (row.like == NR_utimensat or row.like == NR_futimesat)
-    if not row.features & features.judges or not (null or (W1.givenlen == 0 and row.final == F_FLAG)):
+    cdef bint none = t.call.args[row.path] == 0
+    cdef bint null = none and (row.like == NR_utimensat or row.like == NR_futimesat)
+    if not row.features & features.judges or not (null or ((none or W1.givenlen == 0) and row.final == F_FLAG)):
         return 0
     if not null and not t.call.args[row.flags] & AT_EMPTY_PATH:
         return 0

@@ -61,7 +61,7 @@ cdef int end_over(Tracee *t, After *a, int64_t result) noexcept nogil:
     else:
         mem_write(t.tid, e.buffer + (4 if e.layout == OVER_STAT32 else 2), &e.ino, 4 if e.layout == OVER_STAT32 else 2)
     if e.single:
-        mem_write(t.tid, e.buffer + (20 if e.layout == OVER_STAT64 else 8 if e.layout == OVER_STAT32 else 6), &one,
+        mem_write(t.tid, e.buffer + (20 if e.layout == OVER_STAT64 else 10 if e.layout == OVER_STAT32 else 6), &one,
                   4 if e.layout == OVER_STAT64 else 2)
     return R_CONT
 

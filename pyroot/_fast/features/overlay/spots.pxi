@@ -71,6 +71,9 @@ cdef bint over_would_change(Tracee *t, const pyroot_row *row, const char *path, 
     if owners_on():
         # (the records say who may, of UPPER's file)
         return True
+    if find_text(row.name, b"xattr") != NULL and not S_ISREG(st.st_mode) and not S_ISDIR(st.st_mode):
+        # (others have no attributes of users)
+        return False
     if t.call.nr == NR_chown or t.call.nr == NR_lchown or t.call.nr == NR_fchown or t.call.nr == NR_fchownat:
         uid = over_id(t, row, at)
         if c_geteuid() != 0 and uid != <uint32_t>-1 and uid != st.st_uid:

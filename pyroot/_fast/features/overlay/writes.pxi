@@ -172,7 +172,7 @@ cdef int over_changed(Tracee *t, const pyroot_row *row) noexcept nogil:
     hold_drop(t)
     if outcome == -ESRCH:
         return R_DEAD
-    if null or (W1.givenlen == 0 and row.final == F_FLAG and t.call.args[row.flags] & AT_EMPTY_PATH):
+    if null or ((W1.givenlen == 0 or t.call.args[row.path] == 0) and row.final == F_FLAG and t.call.args[row.flags] & AT_EMPTY_PATH):
         return over_changed_open(t, row, dir_argument(t, row.dirfd), not null)
     if outcome < 0 or not W1.valid:
         return TAKE_NOT
