@@ -30,7 +30,7 @@ NEXT_AT = 40  # of store_header.next (pyroot/store/store.h)
 SESSIONS = (
     """dpkg --force-unsafe-io --configure -a; while :; do dpkg --force-unsafe-io -i /repo/*.deb || dpkg --force-unsafe-io --configure -a
        dpkg --force-all --purge cron plocate uuid-runtime sudo fuse3 chrony; done""",
-    """while :; do rm -rf /srv/b; cp -a /usr/share/doc/base-files /srv/b; chown -R 7:8 /srv/b; chmod -R 4711 /srv/b; chown -R 0:0 /srv/b
+    """while :; do rm -rf /srv/b; cp -r /usr/share/doc/base-files /srv/b; chown -R 7:8 /srv/b; chmod -R 4711 /srv/b; chown -R 0:0 /srv/b
        chmod -R u-s,g+s /srv/b; done""",
     """while :; do mkdir -p /srv/c; for i in 1 2 3 4 5 6 7; do touch /srv/c/$i; chown $i:9 /srv/c/$i; chmod 600$i /srv/c/$i
        mv /srv/c/$i /srv/c/x$i; chown 9$i /srv/c/x$i; chmod 000 /srv/c/x$i; done; rm -rf /srv/c; done""",
