@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -165,6 +167,40 @@ def test_descriptors_are_judged_by_what_they_came_through(run_pyroot: Run, groun
     assert protected[1:] == [30, 9, 30, 30, 22, 30]
     assert (free[1:4], free[5]) == ([0, 9, 0], 22)
     assert free[0] in (0, 25, 95)
+
+
+WITHOUT_A_PATH = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open(sys.argv[1] + "/f", os.O_RDONLY)
+value = ctypes.create_string_buffer(b"v")
+args = (ctypes.c_uint64 * 2)(ctypes.addressof(value), 1)
+empty = 0x1000
+calls = {
+    "setxattrat": (463, fd, None, empty, b"user.new", args, 16), "setxattrat of a name": (463, fd, b"", empty, b"user.new", args, 16),
+    "removexattrat": (466, fd, None, empty, b"user.old"), "removexattrat of a name": (466, fd, b"", empty, b"user.old"),
+    "utimensat": (280, fd, None, None, 0), "utimensat of a name": (280, fd, b"", None, empty),
+    "fchownat": (260, fd, b"", os.getuid(), os.getgid(), empty), "fchmodat2": (452, fd, b"", 0o600, empty),
+}
+for name, (number, *rest) in calls.items():
+    words = [ctypes.c_long(word) if isinstance(word, int) else word for word in rest]
+    result = libc.syscall(ctypes.c_long(number), *words)
+    print(name, ctypes.get_errno() if result < 0 else 0)
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_calls_that_name_a_descriptor_only_change_nothing(run_pyroot: Run, ground: str, way: str) -> None:
+    with contextlib.suppress(OSError):       # (of a file system without attributes)
+        os.setxattr(f"{ground}/host/f", "user.old", b"old")
+    before = (tree(f"{ground}/host"), os.listxattr(f"{ground}/host/f"))
+    python = shutil.which("python3", path="/usr/bin") or pytest.skip("no python3")
+    words = ["-r", "/", "-w", "/", "-b", f"{ground}/host:{ground}/other:ro", python, "-IS", "-c", WITHOUT_A_PATH, f"{ground}/other"]
+    done = run_pyroot(words, environment=WAYS[way])
+    found = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+    assert len(found) == 8 and set(found.values()) <= {str(errno.EROFS), str(errno.ENOSYS)}, done
+    assert found["utimensat"] == str(errno.EROFS)
+    assert (tree(f"{ground}/host"), os.listxattr(f"{ground}/host/f")) == before
 
 
 def test_what_is_tried_may_be_missing(run_pyroot: Run, ground: str) -> None:
