@@ -200,17 +200,17 @@ def _working_directory(core: "Core", config: "Config") -> bytes:
                 f"{config.cwd_shown} {os.fsdecode(config.cwd)}: {text_of(error.errno or 0)} in the guest",
                 f"{config.cwd_shown} takes a directory as the guest sees it; -b makes one of the host appear there",
             ) from None
+    home = environment.home() if config.falls_home else b""
+    try:
+        place = _directory(core, os.path.join(b"/", home)) if home else b"/"
+    except OSError:
+        place = b"/"
     if config.host_cwd is not None:
         try:
             return _directory(core, config.host_cwd)
         except OSError as error:
-            note(1, f"{os.fsdecode(config.host_cwd)}: {text_of(error.errno or 0)} in the guest, starting elsewhere")
-    if config.falls_home and environment.home():
-        try:
-            return _directory(core, os.path.join(b"/", environment.home()))
-        except OSError:
-            return b"/"
-    return b"/"
+            note(1, f"{os.fsdecode(config.host_cwd)}: {text_of(error.errno or 0)} in the guest, starting in {os.fsdecode(place)}")
+    return place
 
 
 def _directory(core: "Core", guest_path: bytes) -> bytes:
