@@ -169,7 +169,7 @@ def test_an_empty_directory_is_no_root(tmp_path: Path) -> None:
 def test_a_root_one_level_below_is_named(root: Path, tmp_path: Path) -> None:
     top = tmp_path / "unpacked"
     top.mkdir()
-    shutil.copytree(root, top / "debian-12", symlinks=True)
+    root.rename(top / "debian-12")           # (it may have devices, whose content does not end)
     give(top)
     [found] = [one for one in examine(top) if one.code == "no-programs"]
     assert (found.severity, found.mend) == ("error", f"pyroot doctor {top}/debian-12")
