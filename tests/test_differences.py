@@ -343,3 +343,23 @@ def test_rename_from_outside_leaves_a_binding_behind(sides: Sides) -> None:
     os.makedirs(f"{sides.directory}/a/b")
     output, _errors = process.communicate(b"\n", timeout=helpers.TIME_LIMIT)
     assert output == b"bound\n"
+
+
+def test_rename_of_the_root_from_outside_takes_its_names_away(sides: Sides, busybox_root: str) -> None:
+    top = f"{sides.directory}/top"
+    os.mkdir(top)
+    os.chmod(top, 0o755)
+    shutil.copytree(busybox_root, f"{top}/root", symlinks=True, ignore=shutil.ignore_patterns(".pyroot", "dev", "proc"))
+    words = [*helpers.pyroot_command()[0], "-r", f"{top}/root", "-w", "/", "/bin/sh", "-c"]
+    script = "test -e /bin/sh && echo there; read line; test -e /bin/sh || echo gone; read line; test -e /bin/sh && echo there"
+    process = helpers.start([*words, script], stdin=subprocess.PIPE, environment={**ENVIRONMENT, **helpers.pyroot_command()[1]})
+    assert process.stdin
+    assert process.stdout
+    assert process.stdout.readline() == b"there\n"
+    os.rename(top, f"{top}-moved")
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"gone\n"
+    os.rename(f"{top}-moved", top)
+    output, _errors = process.communicate(b"\n", timeout=helpers.TIME_LIMIT)
+    assert output == b"there\n"
