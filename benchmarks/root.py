@@ -58,8 +58,12 @@ def make_probe_root(base: str) -> str:
     with open(f"{root}/probe/probe-script", "w") as script:
         script.write(f"#!{root if os.geteuid() else ''}/probe/probe nothing\n")
     os.chmod(f"{root}/probe/probe-script", 0o755)
+    if os.geteuid():
+        # an ordinary user's native side has host paths: that of the interpreter leads somewhere in a guest, too
+        os.makedirs(f"{root}{base}")
+        os.symlink("/", f"{root}{root}")
     os.chmod(f"{root}/{DEEP}", 0o777)
-    os.mkdir(f"{root}/tmp")
+    os.makedirs(f"{root}/tmp", exist_ok=True)
     os.chmod(f"{root}/tmp", 0o1777)
     return root
 
