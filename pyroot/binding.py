@@ -46,7 +46,7 @@ class Place:
 
     flags = 0  # for the core
     leads = True  # the directories above it are made if the guest lacks them
-    made = False  # it is no mount point in a directory of the session's own, but a part of that
+    made = False  # in a directory of the session's own it is a plain entry, not a mount point
     at_root = False  # it is about the root itself
 
     def __init__(self, host: bytes, guest: bytes, follow: bool = True, shown: str = "") -> None:

@@ -287,7 +287,7 @@ class Setup:
         self._mode = self._octal(shown, mode)
 
     def limit(self, shown: str, size: str) -> None:
-        """--size: there is no such limit."""
+        """--size: refuse it, since a --tmpfs has no limit."""
         self.refuse_size(shown, size)
 
     def refuse_size(self, shown: str, size: str) -> None:

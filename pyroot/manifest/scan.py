@@ -2,7 +2,7 @@
 
 Decides: the order (a directory, then what is in it, by the bytes of the names), what is read, and what becomes of files that
 cannot be read: they are recorded with the reason. Symbolic links are not followed; only regular files are opened; directories
-of other file systems (a /proc that is mounted there) are named and not entered. What pyroot itself keeps in a root is no part of it.
+of other file systems (a /proc that is mounted there) are named and not entered. What pyroot itself keeps in a root is left out.
 """
 
 from __future__ import annotations

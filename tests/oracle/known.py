@@ -62,7 +62,7 @@ OVERLAY: tuple[Known, ...] = (
     ),
     Known(
         r"^(f(chmod|chown|setxattr|removexattr)|futimesat|utimensat|f?chownat|fchmodat2|setxattrat|ioctl) %", r"= 0$", r"= -30$",
-        "a lower file that has no name any more is not changed: there is no place for a copy of it",
+        "a lower file whose last name is gone is not changed: its copy would have no name",
     ),
     Known(
         r"^(=\d+ )?inotify_add_watch", r"= \d+$", r"= \d+$",
